@@ -1,0 +1,45 @@
+"""Segment everything in a photo, and pick objects by point or box, on any CPU, without PyTorch.
+
+```python
+from fastsam_onnx import FastSAM
+
+model = FastSAM()
+found = model("photo.jpg")
+found.save("overlay.png")
+```
+"""
+
+from fastsam_onnx.errors import (
+    FastSAMError,
+    ImageError,
+    MissingPackageError,
+    ModelError,
+    ModelNotFoundError,
+    OptionError,
+    OutputError,
+    PromptError,
+)
+from fastsam_onnx.mask import Mask, Polygon
+from fastsam_onnx.model import FastSAM
+from fastsam_onnx.segmentation import Instance, Masks, Segmentation, concatenate
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FastSAM",
+    "FastSAMError",
+    "ImageError",
+    "Instance",
+    "Mask",
+    "Masks",
+    "MissingPackageError",
+    "ModelError",
+    "ModelNotFoundError",
+    "OptionError",
+    "OutputError",
+    "Polygon",
+    "PromptError",
+    "Segmentation",
+    "__version__",
+    "concatenate",
+]

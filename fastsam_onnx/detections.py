@@ -1,0 +1,130 @@
+"""From the network's candidates to the photo's detections: threshold, NMS, border snap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.letterbox import Letterbox
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+MAX_CANDIDATES = 30_000
+SNAP_SHARE = 20 / 1024
+"""How near to the border, as a share of the photo's long side, a box edge goes to the border: FastSAM's 20 of 1024."""
+FULL_FRAME_IOU = 0.9
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What survives, best first.
+
+    Attributes:
+        boxes_xyxy: (n, 4) float32 in pixels of the photo.
+        scores: (n,) float32, 0 to 1.
+        coefficients: (n, nm) float32: how the prototypes make each mask.
+    """
+
+    boxes_xyxy: FloatArray
+    scores: FloatArray
+    coefficients: FloatArray
+
+
+def detect(
+    candidates: FloatArray,
+    letterbox: Letterbox,
+    *,
+    class_count: int,
+    conf: float,
+    iou: float,
+    max_det: int,
+    border_snap: bool = True,
+) -> Detections:
+    """The detections of one photo.
+
+    Args:
+        candidates: (4 + nc + nm, N): cx, cy, w, h in input pixels, scores of the classes, mask coefficients. Those
+            with a number that is not finite (half precision overflows) are left out.
+        letterbox: Where the photo lies in the input.
+        class_count: nc; the best class counts and is forgotten, NMS is class-agnostic.
+        conf: A score must be greater, strictly.
+        iou: Of two boxes with a greater IoU, strictly, the one with the lower score goes.
+        max_det: At most so many, the best.
+        border_snap: See `snap_to_border`.
+    """
+    scores = candidates[4] if class_count == 1 else candidates[4 : 4 + class_count].max(axis=0)
+    survivors = np.flatnonzero(scores > np.float32(conf))
+    survivors = survivors[np.isfinite(candidates[:, survivors]).all(axis=0)]
+    best_first = survivors[np.argsort(-scores[survivors], kind="stable")[:MAX_CANDIDATES]]
+    chosen = candidates[:, best_first].T
+    boxes = xyxy_from_xywh(chosen[:, :4])
+    kept = nms(boxes, iou, max_det)
+    in_photo = letterbox.boxes_to_image(boxes[kept])
+    if border_snap:
+        in_photo = snap_to_border(in_photo, letterbox.image_size)
+    return Detections(in_photo, scores[best_first[kept]].copy(), np.ascontiguousarray(chosen[kept, 4 + class_count :]))
+
+
+def xyxy_from_xywh(boxes_xywh: FloatArray) -> FloatArray:
+    """(n, 4) boxes cx, cy, w, h as x1, y1, x2, y2."""
+    half = boxes_xywh[:, 2:4] / 2
+    return np.concatenate([boxes_xywh[:, :2] - half, boxes_xywh[:, :2] + half], axis=1)
+
+
+def nms(boxes_xyxy: FloatArray, iou: float, max_det: int) -> IntArray:
+    """Greedy non-maximum suppression of boxes that are sorted, best first.
+
+    torchvision's rule: a box goes when its IoU with a kept one before it is greater than `iou`, strictly; where the
+    IoU is no number (two boxes without area), both stay.
+
+    Returns:
+        The kept indices, ascending, at most `max_det`.
+    """
+    kept: list[int] = []
+    rest = np.arange(len(boxes_xyxy))
+    while rest.size and len(kept) < max_det:
+        first, rest = int(rest[0]), rest[1:]
+        kept.append(first)
+        overlap = box_iou(boxes_xyxy[first : first + 1], boxes_xyxy[rest])[0]
+        rest = rest[~(overlap > np.float32(iou))]
+    return np.array(kept, np.int64)
+
+
+def box_iou(boxes_a: FloatArray, boxes_b: FloatArray) -> FloatArray:
+    """(n, m) float32 IoU of every pair of boxes (n, 4) and (m, 4); NaN where both have no area."""
+    low = np.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])
+    high = np.minimum(boxes_a[:, None, 2:], boxes_b[None, :, 2:])
+    sides = np.maximum(high - low, 0)
+    both = sides[..., 0] * sides[..., 1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(both / (_area(boxes_a)[:, None] + _area(boxes_b)[None] - both), np.float32)
+
+
+def snap_to_border(boxes_xyxy: FloatArray, image_size: tuple[int, int], threshold: float | None = None) -> FloatArray:
+    """Move box edges that nearly touch the photo's border onto it, and boxes that nearly fill the photo to all of it.
+
+    FastSAM does so, so that masks of large regions are not cut short of the frame. Here it is done for every photo,
+    before masks are made, in the photo's own pixels; see design decision 5.
+
+    Args:
+        boxes_xyxy: (n, 4) in pixels of the photo; not changed.
+        image_size: (width, height).
+        threshold: Edges nearer than this, in pixels, strictly, move; 20 for a long side of 1024 by default.
+    """
+    width, height = image_size
+    near = SNAP_SHARE * max(image_size) if threshold is None else threshold
+    snapped = boxes_xyxy.copy()
+    x1, y1, x2, y2 = snapped.T
+    x1[x1 < near], y1[y1 < near] = 0, 0
+    x2[x2 > width - near], y2[y2 > height - near] = width, height
+    whole = np.array([[0, 0, width, height]], np.float32)
+    snapped[box_iou(snapped, whole)[:, 0] > FULL_FRAME_IOU] = whole
+    return snapped
+
+
+def _area(boxes_xyxy: FloatArray) -> FloatArray:
+    sides = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
+    return np.asarray(sides[:, 0] * sides[:, 1], np.float32)

@@ -1,0 +1,43 @@
+"""The exceptions of the package.
+
+FastSAMError
+  ImageError              the picture cannot be read (ValueError)
+  ModelError              the file is no network of the YOLOv8-seg family (ValueError)
+    ModelNotFoundError    there is no such file (FileNotFoundError)
+  PromptError             a point or box prompt cannot mean what it says (ValueError)
+  OptionError             a threshold, size or name outside what is accepted (ValueError)
+  OutputError             a result cannot be written (OSError)
+  MissingPackageError     an optional package is not installed (ImportError)
+"""
+
+
+class FastSAMError(Exception):
+    """The base of every exception that this package raises on purpose."""
+
+
+class ImageError(FastSAMError, ValueError):
+    """The picture cannot be read; the message names the source and the reason."""
+
+
+class ModelError(FastSAMError, ValueError):
+    """The file is not a network that this package understands."""
+
+
+class ModelNotFoundError(ModelError, FileNotFoundError):
+    """There is no file under the given name."""
+
+
+class PromptError(FastSAMError, ValueError):
+    """A point or box prompt is malformed."""
+
+
+class OptionError(FastSAMError, ValueError):
+    """An option is outside the range that is accepted."""
+
+
+class OutputError(FastSAMError, OSError):
+    """A result cannot be written."""
+
+
+class MissingPackageError(FastSAMError, ImportError):
+    """An optional package is needed for this and is not installed."""
