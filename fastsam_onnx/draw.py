@@ -1,0 +1,228 @@
+"""Pictures of a result: the overlay, the label map, the cut-out.
+
+Everything is painted into one label map of the photo's size and blended once through look-up tables, so that the cost
+hardly grows with the number of objects and no float image of the photo's size is made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.errors import OptionError, PromptError
+
+if TYPE_CHECKING:
+    from fastsam_onnx.segmentation import Instance, Segmentation
+
+Picture = npt.NDArray[np.uint8]
+LabelMap = npt.NDArray[np.uint16]
+
+MAX_LABELS = 65535
+_BAND_ROWS = 256
+_GOLDEN_RATIO = 0.6180339887498949
+# (saturation, value) of successive colours. Five of them, because golden-ratio hues come close again after 8, 13, 21
+# and 34 steps, none of which is a multiple of five; none is so dark or so pale that it is lost on a photo.
+_TONES = ((0.85, 1.0), (0.6, 1.0), (0.95, 0.66), (0.75, 0.88), (0.38, 1.0))
+_FIRST_HUE = 0.56  # blue: red and green are the prompts'
+_GREEN, _RED, _WHITE, _BLACK = (0, 190, 60), (225, 30, 40), (255, 255, 255), (0, 0, 0)
+
+
+def overlay(
+    found: Segmentation,
+    *,
+    image: npt.ArrayLike | None = None,
+    alpha: float = 0.5,
+    contours: bool = True,
+    points: npt.ArrayLike | None = None,
+    point_labels: npt.ArrayLike | None = None,
+    boxes: npt.ArrayLike | None = None,
+    seed: int = 0,
+) -> Picture:
+    """Draw the objects over the photo, each in its own colour, the smallest on top.
+
+    Args:
+        found: The objects.
+        image: (H, W, 3) uint8 RGB, the photo; by default the one that `found` carries.
+        alpha: How much colour covers the photo, 0 to 1.
+        contours: Whether to outline the objects, in a width that grows with the photo.
+        points: (k, 2) x, y in image pixels, prompts to draw: green for foreground, red for background.
+        point_labels: (k,) 1 for foreground, 0 for background; by default all foreground.
+        boxes: (k, 4) x1, y1, x2, y2 in image pixels, prompts to draw.
+        seed: Another number gives other colours; the colour of an object depends on this and its index alone.
+
+    Returns:
+        (H, W, 3) uint8 RGB, a new array.
+
+    Raises:
+        OptionError: No photo is known, it does not fit, or alpha is outside 0 to 1.
+        PromptError: The points or boxes are malformed.
+    """
+    photo = photo_of(found, image)
+    if not 0 <= alpha <= 1:
+        raise OptionError(f"alpha lies between 0 (photo only) and 1 (colour only); found {alpha}")
+    labels = label_map(found)
+    colours = palette(len(found), seed)
+    unit = max(photo.shape[:2]) / 1000
+    picture = _blend(photo, labels, colours, alpha)
+    if contours:
+        _outline(picture, labels, colours, width=max(1, round(unit)))
+    if boxes is not None:
+        _draw_boxes(picture, _prompt_array(boxes, 4, "boxes"), width=max(1, round(2 * unit)))
+    if points is not None:
+        places = _prompt_array(points, 2, "points")
+        _draw_points(picture, places, _foreground(point_labels, len(places)), radius=max(5, round(8 * unit)))
+    return picture
+
+
+def label_map(found: Segmentation) -> LabelMap:
+    """Number the pixels by their object.
+
+    Returns:
+        (H, W) uint16: 0 where no object is, k + 1 where object k is. Where objects overlap the smallest shows; of
+        equally large ones the first.
+
+    Raises:
+        OptionError: There are more than 65535 objects.
+    """
+    if len(found) > MAX_LABELS:
+        raise OptionError(f"a 16-bit label map holds at most {MAX_LABELS} objects; found {len(found)}")
+    width, height = found.image_size
+    labels = np.zeros((height, width), np.uint16)
+    areas = np.full(len(found) + 1, np.iinfo(np.int32).max, np.int32)
+    for index, mask in enumerate(found.masks):
+        areas[index + 1] = mask.area
+        shown = labels[mask.slices]
+        larger = np.take(areas, shown) > areas[index + 1]
+        np.copyto(shown, index + 1, where=larger & mask.crop)
+    return labels
+
+
+def cutout(instance: Instance, image: npt.ArrayLike) -> Picture:
+    """Cut one object out of the photo.
+
+    Args:
+        instance: The object.
+        image: (H, W, 3) uint8 RGB, the photo.
+
+    Returns:
+        (h, w, 4) uint8 RGBA in the size of the object's pixels: alpha is 255 on the object; elsewhere all four are 0,
+        so that nothing else of the photo is in it. (0, 0, 4) for a mask without pixels.
+
+    Raises:
+        OptionError: The photo has not the mask's size.
+    """
+    mask = instance.mask.tight()
+    photo = _check_photo(image, mask.image_size)
+    cut = np.zeros((*mask.crop.shape, 4), np.uint8)
+    np.copyto(cut[..., :3], photo[mask.slices], where=mask.crop[..., None])
+    cut[..., 3] = mask.crop * np.uint8(255)
+    return cut
+
+
+def palette(count: int, seed: int = 0) -> Picture:
+    """Colours that are easy to tell apart: golden-ratio hues in five tones.
+
+    Returns:
+        (count, 3) uint8 RGB; the first colours are the same for every count.
+    """
+    import colorsys
+
+    start = _FIRST_HUE + seed * 0.37
+    colours = np.zeros((count, 3), np.uint8)
+    for index in range(count):
+        saturation, value = _TONES[index % len(_TONES)]
+        rgb = colorsys.hsv_to_rgb((start + index * _GOLDEN_RATIO) % 1, saturation, value)
+        colours[index] = [round(255 * channel) for channel in rgb]
+    return colours
+
+
+def photo_of(found: Segmentation, image: npt.ArrayLike | None) -> Picture:
+    """The given photo or the one that `found` carries, checked: (H, W, 3) uint8 RGB.
+
+    Raises:
+        OptionError: There is none, or it does not fit.
+    """
+    photo = found.image if image is None else image
+    if photo is None:
+        raise OptionError("the result does not carry its photo; pass it as image= (an (H, W, 3) uint8 RGB array)")
+    return _check_photo(photo, found.image_size)
+
+
+def _check_photo(image: npt.ArrayLike, image_size: tuple[int, int]) -> Picture:
+    photo = np.asarray(image)
+    width, height = image_size
+    if photo.shape != (height, width, 3) or photo.dtype != np.uint8:
+        raise OptionError(
+            f"the photo is a ({height}, {width}, 3) uint8 RGB array here; found {photo.dtype} of shape {photo.shape}"
+        )
+    return np.ascontiguousarray(photo)
+
+
+def _blend(photo: Picture, labels: LabelMap, colours: Picture, alpha: float) -> Picture:
+    """The photo, mixed with the colour of the label where there is one."""
+    import cv2
+
+    picture = photo.copy()
+    table = np.concatenate([np.zeros((1, 3), np.uint8), colours])
+    for top in range(0, len(labels), _BAND_ROWS):
+        band = slice(top, top + _BAND_ROWS)
+        colour = np.take(table, labels[band], axis=0)
+        mixed = cv2.addWeighted(photo[band], 1 - alpha, colour, alpha, 0)
+        cv2.copyTo(mixed, (labels[band] > 0).view(np.uint8), picture[band])
+    return picture
+
+
+def _outline(picture: Picture, labels: LabelMap, colours: Picture, width: int) -> None:
+    """Line what shows of the objects, `width` pixels wide on their inner side; not along the border of the photo."""
+    import cv2
+
+    window = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * width + 1, 2 * width + 1))
+    edge = (cv2.dilate(labels, window) != cv2.erode(labels, window)) & (labels > 0)
+    tints = np.concatenate([np.zeros((1, 3), np.uint8), _tint(colours)])
+    picture[edge] = tints[labels[edge]]
+
+
+def _tint(colours: Picture) -> Picture:
+    """Light shades, which show on dark photos and between two touching objects."""
+    return (0.4 * colours + 0.6 * 255).astype(np.uint8)
+
+
+def _draw_boxes(picture: Picture, boxes: npt.NDArray[np.float64], width: int) -> None:
+    import cv2
+
+    bounds = np.array(picture.shape[1::-1] * 2)
+    for corners in np.clip(np.floor(boxes), -4 * width, bounds + 4 * width).astype(int).tolist():
+        cv2.rectangle(picture, corners[:2], corners[2:], _BLACK, 3 * width)
+        cv2.rectangle(picture, corners[:2], corners[2:], _WHITE, width)
+
+
+def _draw_points(
+    picture: Picture, points: npt.NDArray[np.float64], foreground: npt.NDArray[np.bool_], radius: int
+) -> None:
+    import cv2
+
+    bounds = np.array(picture.shape[1::-1])
+    places = np.clip(np.floor(points), -2 * radius, bounds + 2 * radius).astype(int).tolist()
+    for place, wanted in zip(places, foreground, strict=True):
+        cv2.circle(picture, place, radius + max(1, radius // 3), _WHITE, -1, cv2.LINE_AA)
+        cv2.circle(picture, place, radius, _GREEN if wanted else _RED, -1, cv2.LINE_AA)
+
+
+def _prompt_array(values: npt.ArrayLike, columns: int, name: str) -> npt.NDArray[np.float64]:
+    array = np.asarray(values, np.float64)
+    if array.size == 0:
+        return np.zeros((0, columns))
+    if array.ndim != 2 or array.shape[1] != columns or not np.isfinite(array).all():
+        raise PromptError(f"{name} to draw are (k, {columns}) finite numbers; found an array of shape {array.shape}")
+    return array
+
+
+def _foreground(labels: npt.ArrayLike | None, count: int) -> npt.NDArray[np.bool_]:
+    if labels is None:
+        return np.ones(count, bool)
+    array = np.asarray(labels)
+    if array.shape != (count,) or not np.isin(array, (0, 1)).all():
+        raise PromptError(f"point_labels to draw are {count} numbers 1 or 0, one per point; found {array.tolist()}")
+    return array.astype(bool)
