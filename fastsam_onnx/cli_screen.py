@@ -1,0 +1,165 @@
+"""What the command line says: lines and a progress bar on standard error, records on standard output."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from fastsam_onnx.segmentation import Segmentation
+
+PROGRAM = "fastsam-onnx"
+
+
+class Screen:
+    """Lines and a progress bar on one stream, so that they don't run into each other."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._shown = 0
+
+    def say(self, text: str) -> None:
+        """Write what happened, on one line whatever the text holds."""
+        self.write(f"{PROGRAM}: {text}")
+
+    def write(self, text: str) -> None:
+        """Write a line; what is not printable (of a file name, say) is escaped."""
+        self.clear()
+        self._stream.write(printable(text.replace("\n", " ")) + "\n")
+        self._stream.flush()
+
+    def progress(self, done: int, total: int, seconds_left: float | None) -> None:
+        """Draw the bar anew, on a terminal."""
+        if not self._stream.isatty():
+            return
+        rest = "" if seconds_left is None else f", {_clock(seconds_left)} left"
+        bar = "#" * (24 * done // total)
+        text = f"[{bar:.<24}] {done} of {total}{rest}"
+        self._stream.write("\r" + text.ljust(self._shown))
+        self._stream.flush()
+        self._shown = len(text)
+
+    def clear(self) -> None:
+        """Take the bar away."""
+        if self._shown:
+            self._stream.write("\r" + " " * self._shown + "\r")
+            self._shown = 0
+
+
+class Report:
+    """Tells what became of each input, and counts."""
+
+    def __init__(self, screen: Screen, total: int, *, quiet: bool, as_json: bool) -> None:
+        self.counts: Counter[str] = Counter()
+        self._screen, self._total, self._quiet, self._as_json = screen, total, quiet, as_json
+        self._objects = 0
+        self._began: float | None = None
+        self._settled = 0
+
+    def start(self) -> None:
+        """The model is open, the clock runs; what needed none is settled."""
+        self._began = time.perf_counter()
+        self._settled = self.counts.total()
+        self._progress()
+
+    def done(self, name: str, found: Segmentation, outputs: dict[str, Path], milliseconds: dict[str, float]) -> None:
+        """The results of a photo are written."""
+        self._objects += len(found)
+        width, height = found.image_size
+        files = {form: str(path) for form, path in outputs.items()}
+        if self._total == 1 and not self._quiet:
+            where = ", ".join("standard output" if path == "-" else path for path in files.values())
+            self._screen.write(f"{name}: {width}x{height}, {_count(len(found), 'object')} -> {where}")
+        self._record(
+            name,
+            "done",
+            objects=len(found),
+            width=width,
+            height=height,
+            outputs=files,
+            milliseconds={stage: round(value, 1) for stage, value in milliseconds.items()},
+        )
+
+    def skipped(self, name: str, outputs: dict[str, Path]) -> None:
+        """The results of a photo exist."""
+        self._record(name, "skipped", outputs={form: str(path) for form, path in outputs.items()})
+
+    def failed(self, name: str, reason: str) -> None:
+        """An input gave no result, or not all."""
+        self._screen.say(f"{name}: {reason}")
+        self._record(name, "failed", error=reason)
+
+    def end(self) -> None:
+        """Speed and counts."""
+        self._screen.clear()
+        if self._quiet:
+            return
+        done, failed, skipped = (self.counts[status] for status in ("done", "failed", "skipped"))
+        parts = [_count(done, "photo"), _count(self._objects, "object")]
+        if done and self._began is not None:
+            rate = done / (time.perf_counter() - self._began)
+            parts.append(f"{rate:.2g} photos/s" if rate < 10 else f"{rate:.0f} photos/s")
+        others = [f"{number} {status}" for number, status in ((failed, "failed"), (skipped, "skipped")) if number]
+        self._screen.write("; ".join([", ".join(parts), *filter(None, [", ".join(others)])]))
+
+    def _record(self, name: str, status: str, **details: Any) -> None:
+        self.counts[status] += 1
+        if self._as_json:
+            self._screen.clear()
+            print_line(json.dumps({"input": name, "status": status, **details}))
+        self._progress()
+
+    def _progress(self) -> None:
+        if self._began is None or self._total == 1 or self._quiet:
+            return
+        told = self.counts.total()
+        new = told - self._settled
+        left = (time.perf_counter() - self._began) / new * (self._total - told) if new else None
+        self._screen.progress(told, self._total, left)
+
+
+@contextmanager
+def logged_to(screen: Screen, level: int) -> Iterator[None]:
+    """Show what the package logs, between the lines of the screen."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            screen.say(f"{record.levelname.lower()}: {record.getMessage()}")
+
+    handler = Handler(level)
+    logger = logging.getLogger("fastsam_onnx")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        screen.clear()
+
+
+def print_line(text: str) -> None:
+    """Write a line to standard output, at once; what its encoding lacks is escaped."""
+    encoding = sys.stdout.encoding or "ascii"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    sys.stdout.flush()
+
+
+def printable(text: str) -> str:
+    """Text that does nothing to a terminal: control characters and undecodable bytes are escaped."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,198 @@
+"""`fastsam-onnx segment`: every input taken all the way from a photo to its files."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastsam_onnx import cli_inputs, formats
+from fastsam_onnx.cli_inputs import Job, Photo, Prompts
+from fastsam_onnx.cli_screen import Report, Screen
+from fastsam_onnx.errors import FastSAMError, ImageError, OptionError, OutputError
+from fastsam_onnx.image import source_name
+
+if TYPE_CHECKING:
+    from fastsam_onnx.model import FastSAM
+    from fastsam_onnx.segmentation import Segmentation
+
+STDOUT = Path("-")
+
+
+def segment(arguments: argparse.Namespace, screen: Screen) -> int:
+    """Run the command.
+
+    Returns:
+        0, or 1 if some inputs failed.
+
+    Raises:
+        FastSAMError: The arguments do not fit each other, or the model cannot be opened; nothing was done.
+    """
+    prompts = _prompts(arguments)
+    photos, troubles = cli_inputs.find_photos(arguments.inputs, recursive=arguments.recursive)
+    chosen = list(dict.fromkeys(arguments.formats)) if arguments.formats else None
+    if arguments.output == "-" or (arguments.output is None and arguments.inputs == ["-"]):
+        jobs = [Job(_one_for_stdout(photos, arguments.json), {_format_for_stdout(chosen): STDOUT})]
+    else:
+        jobs = cli_inputs.plan(photos, chosen, arguments.output)
+    report = Report(screen, len(jobs) + len(troubles), quiet=arguments.quiet, as_json=arguments.json)
+    for name, reason in troubles:
+        report.failed(name, reason)
+    if not arguments.overwrite:
+        jobs = [left for job in jobs if (left := _left_to_do(job, report)) is not None]
+    if jobs:
+        # What OpenCV cannot decode is said once, by us. It reads this when it is loaded, later.
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+        with _open_model(arguments) as model:
+            report.start()
+            for job in jobs:
+                _process(job, model, prompts, arguments, report)
+    report.end()
+    return 1 if report.counts["failed"] else 0
+
+
+def _process(job: Job, model: FastSAM, prompts: Prompts, arguments: argparse.Namespace, report: Report) -> None:
+    """Take one photo all the way; what goes wrong with it is reported and stops nothing else."""
+    name = _name(job.photo)
+    source: Path | bytes | None = job.photo.path
+    try:
+        if source is None:
+            source = _stdin_bytes()
+        found = _select(model(source, pixel_limit=arguments.pixel_limit), prompts, arguments)
+        began = time.perf_counter()
+        for form, path in job.outputs.items():
+            _write(found, form, path, _format_options(form, job.photo, path, prompts))
+        written = {"output": 1000 * (time.perf_counter() - began)}
+    except FastSAMError as error:
+        report.failed(name, str(error).removeprefix(f"cannot read {source_name(source)}: "))
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # a defect, or no memory left: the other photos can still be done
+        report.failed(name, f"unexpected {type(error).__name__}: {error}")
+    else:
+        report.done(name, found, job.outputs, {**found.speed, **written})
+
+
+def _select(found: Segmentation, prompts: Prompts, arguments: argparse.Namespace) -> Segmentation:
+    """The rows that the prompts choose, those of the points first; all rows without prompts."""
+    from fastsam_onnx.segmentation import concatenate
+
+    answers = []
+    if prompts.points:
+        answers.append(found.point_prompt(prompts.points, prompts.labels, pick=arguments.pick))
+    if prompts.boxes:
+        boxes = found.box_prompt(prompts.boxes, match=arguments.match)
+        assert boxes.prompt_index is not None
+        answers.append(dataclasses.replace(boxes, prompt_index=boxes.prompt_index + len(answers)))
+    return concatenate(answers) if answers else found
+
+
+def _write(found: Segmentation, form: str, path: Path, options: dict[str, Any]) -> None:
+    if path == STDOUT:
+        _write_stdout(formats.encode(found, form, **options))
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {path.parent}: {error.strerror or error}") from error
+    formats.save(found, path, format=form, **options)
+
+
+def _write_stdout(data: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write standard output: {error.strerror or error}") from error
+
+
+def _format_options(form: str, photo: Photo, path: Path, prompts: Prompts) -> dict[str, Any]:
+    """What a format wants to know of the photo's place, its name, and the prompts."""
+    if form == "overlay":
+        return {
+            "points": prompts.points or None,
+            "point_labels": prompts.labels or None,
+            "boxes": prompts.boxes or None,
+        }
+    if photo.path is not None and form == "labelme" and path != STDOUT:
+        return {"image_path": _relative(photo.path, path.parent)}
+    if photo.path is not None and form == "coco":
+        stem = photo.path.stem
+        return {"image_id": int(stem) if stem.isascii() and stem.isdigit() else stem}
+    return {}
+
+
+def _left_to_do(job: Job, report: Report) -> Job | None:
+    """The job without the results that exist. None, and reported, if it is settled so.
+
+    A photo that was named is settled by any of its results, because the caller expects new ones.
+    """
+    existing = {form: path for form, path in job.outputs.items() if path != STDOUT and os.access(path, os.F_OK)}
+    if existing and job.photo.folder is None:
+        first = next(iter(existing.values()))
+        report.failed(_name(job.photo), f"{first} exists; --overwrite replaces it")
+        return None
+    if len(existing) == len(job.outputs):
+        report.skipped(_name(job.photo), job.outputs)
+        return None
+    return Job(job.photo, {form: path for form, path in job.outputs.items() if form not in existing})
+
+
+def _prompts(arguments: argparse.Namespace) -> Prompts:
+    points = (*arguments.point, *arguments.background)
+    labels = (1,) * len(arguments.point) + (0,) * len(arguments.background)
+    prompts = Prompts(points, labels, tuple(arguments.box))
+    if arguments.prompts is not None:
+        prompts += cli_inputs.read_prompts(arguments.prompts)
+    prompts.check()
+    return prompts
+
+
+def _one_for_stdout(photos: Sequence[Photo], as_json: bool) -> Photo:
+    if len(photos) != 1 or photos[0].folder is not None:
+        raise OptionError("standard output takes the result of one photo; name a folder with --output")
+    if as_json:
+        raise OptionError("--json and a result cannot both go to standard output; name a file or folder with --output")
+    return photos[0]
+
+
+def _format_for_stdout(chosen: list[str] | None) -> str:
+    form, *others = chosen or ["overlay"]
+    kind = formats.FORMATS[form]
+    if others or kind.folder:
+        reason = f"{form} is a folder of files" if kind.folder else f"there are {', '.join(chosen or [])}"
+        raise OptionError(f"standard output takes one file, but {reason}; name a folder with --output")
+    if ".png" in kind.suffixes[0] and sys.stdout.isatty():
+        raise OptionError("a picture is no text for a terminal; redirect standard output, or name a file with --output")
+    return form
+
+
+def _open_model(arguments: argparse.Namespace) -> FastSAM:
+    from fastsam_onnx.model import FastSAM
+
+    given = {name: getattr(arguments, name) for name in ("imgsz", "conf", "iou", "max_det", "threads")}
+    return FastSAM(arguments.model, **{name: value for name, value in given.items() if value is not None})
+
+
+def _stdin_bytes() -> bytes:
+    if sys.stdin.isatty():
+        raise ImageError("a terminal gives no photo; redirect a file to standard input")
+    return sys.stdin.buffer.read()
+
+
+def _name(photo: Photo) -> str:
+    return "-" if photo.path is None else str(photo.path)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # Windows: on another drive
+        return path.resolve().as_posix()
