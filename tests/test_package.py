@@ -1,0 +1,83 @@
+"""What holds for the package as a whole: its public names, its imports, its files."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import fastsam_onnx
+
+ROOT = Path(__file__).parents[1]
+FORBIDDEN = ("torch", "ultralytics", "onnx", "PIL", "pycocotools", "matplotlib", "scipy", "requests", "urllib3")
+
+
+def python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+def test_public_names_are_listed_and_sorted() -> None:
+    assert fastsam_onnx.__all__ == sorted(fastsam_onnx.__all__)
+    missing = [name for name in fastsam_onnx.__all__ if not hasattr(fastsam_onnx, name)]
+    assert not missing
+
+
+def test_every_exception_derives_from_ours_and_from_a_builtin() -> None:
+    errors = [value for _, value in inspect.getmembers(fastsam_onnx.errors, inspect.isclass)]
+    for error in errors:
+        if error is not fastsam_onnx.FastSAMError:
+            assert issubclass(error, fastsam_onnx.FastSAMError)
+            assert issubclass(error, ValueError | OSError | ImportError)
+        assert error.__name__ in fastsam_onnx.__all__
+
+
+def test_import_loads_no_heavy_module() -> None:
+    code = "import sys, fastsam_onnx; print([m for m in ('cv2', 'onnxruntime', 'tokenizers') if m in sys.modules])"
+    assert python(code).strip() == "[]"
+
+
+def test_a_photo_goes_through_without_forbidden_modules(tmp_path: Path) -> None:
+    code = (
+        "import sys; from fastsam_onnx import FastSAM;"
+        f"found = FastSAM()({str(ROOT / 'examples' / 'chelsea.jpg')!r});"
+        f"found.save({str(tmp_path / 'a.png')!r}); found.save({str(tmp_path / 'a.json')!r});"
+        f"print([m for m in {FORBIDDEN!r} if m in sys.modules])"
+    )
+    assert python(code).strip() == "[]"
+
+
+def test_no_source_names_a_forbidden_import() -> None:
+    pattern = re.compile(r"^\s*(?:import|from) (" + "|".join(FORBIDDEN) + r")\b", re.MULTILINE)
+    for path in (ROOT / "fastsam_onnx").rglob("*.py"):
+        assert not pattern.search(path.read_text("utf-8")), path
+
+
+def test_the_library_never_prints_nor_exits() -> None:
+    pattern = re.compile(r"(?<![\w.])print\(|sys\.exit\(")
+    for path in (ROOT / "fastsam_onnx").rglob("*.py"):
+        if not path.name.startswith(("cli", "__main__")):
+            assert not pattern.search(path.read_text("utf-8")), path
+
+
+def test_the_version_is_one_and_the_changelog_names_it() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+", fastsam_onnx.__version__)
+    assert fastsam_onnx.__version__ in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_runtime_dependencies_are_the_four() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    names = sorted(re.split(r"[<>=!~ ]", each)[0] for each in project["dependencies"])
+    assert names == ["numpy", "onnxruntime", "opencv-python-headless", "tokenizers"]
+
+
+@pytest.mark.parametrize("name", ["weights", "examples"])
+def test_what_is_not_ours_or_is_trained_says_where_it_comes_from(name: str) -> None:
+    text = (ROOT / name / "README.md").read_text("utf-8")
+    for path in (ROOT / name).iterdir():
+        if path.suffix in {".jpg", ".png", ".onnx"}:
+            assert path.name in text
