@@ -175,6 +175,8 @@ class Segmentation:
             chosen = chosen.astype(np.int64) if not chosen.size and chosen.dtype != np.bool_ else chosen
             if chosen.ndim != 1 or chosen.dtype.kind not in "iub":
                 raise IndexError(f"rows are chosen by int, slice, bool mask or index array; found {index!r}")
+            if chosen.dtype == np.bool_ and chosen.size != len(self):
+                raise IndexError(f"a bool mask has one entry for every row, {len(self)}; found {chosen.size}")
         return self._take(np.arange(len(self))[chosen])
 
     @property

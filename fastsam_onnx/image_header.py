@@ -1,0 +1,442 @@
+"""What a picture file says about itself, read by hand before a decoder sees it.
+
+Decoders fill what is missing with grey, differ between versions and allocate what a header asks for. So each
+format has one short reader here, which finds the size, the orientation and what the samples mean, and makes
+sure that every byte of the first picture is there. It also prepares the bytes that the decoder gets: without
+metadata and later frames where those can mislead it or cost it memory.
+
+The readers raise `ImageError` with the reason alone; `image.load_image` adds the name of the source.
+"""
+
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from fastsam_onnx.errors import ImageError
+
+Alpha = Literal["straight", "premultiplied", "none"]
+
+# More scans than any encoder writes: each costs libjpeg a pass over the whole picture.
+_MAX_JPEG_SCANS = 500
+# libtiff allocates a whole tile, however small the picture is.
+_MAX_TILE_PIXELS = 1 << 26
+_FORMATS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM/PGM/PBM and AVIF"
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """The first picture of a file.
+
+    Attributes:
+        format: Name of the format, for messages.
+        width: Width in pixels as stored, before the orientation is applied.
+        height: Height in pixels as stored.
+        data: What the decoder is to be given; decodes to `width` x `height`, whatever the orientation.
+        orientation: EXIF orientation, 1 to 8.
+        white: The sample value of white, or None for the largest value of the decoded dtype.
+        inverted: The samples decode with white as 0.
+        alpha: What the fourth channel of the decoded pixels is.
+        clear: The decoded grey sample that is transparent, which OpenCV does not tell; None for none.
+    """
+
+    format: str
+    width: int
+    height: int
+    data: bytes
+    orientation: int = 1
+    white: int | None = None
+    inverted: bool = False
+    alpha: Alpha = "straight"
+    clear: int | None = None
+
+
+def read_header(data: bytes) -> ImageHeader:
+    """Read the header of a picture file and check that its first picture is whole.
+
+    Args:
+        data: The whole file.
+
+    Returns:
+        The header; width and height are at least 1.
+
+    Raises:
+        ImageError: The format is unknown, the header is damaged or the file is cut short.
+    """
+    format_name = identify(data)
+    try:
+        header = _READERS[format_name](data)
+    except (struct.error, IndexError):
+        raise _cut_short(format_name) from None
+    if header.width < 1 or header.height < 1:
+        raise ImageError(f"the {format_name} header declares {header.width} x {header.height} pixels")
+    return header
+
+
+def identify(head: bytes) -> str:
+    """Name the format by the first bytes (32 are enough), whatever the file is called.
+
+    Args:
+        head: The beginning of the file.
+
+    Returns:
+        A name such as `"JPEG"`.
+
+    Raises:
+        ImageError: It is none of the formats that are read.
+    """
+    if not head:
+        raise ImageError("it is empty")
+    for name, pattern in _SIGNATURES.items():
+        if pattern.match(head):
+            return name
+    for name, pattern in _REFUSED.items():
+        if pattern.match(head):
+            raise ImageError(f"it is {name}, which is not read; convert it to JPEG or PNG")
+    raise ImageError(f"it is no picture of a known format; {_FORMATS} are read")
+
+
+def exif_orientation(block: bytes) -> int:
+    """Find the orientation in an EXIF block.
+
+    Args:
+        block: TIFF structure, with or without the word Exif and two zero bytes before it.
+
+    Returns:
+        1 to 8; 1 where the block is damaged or says nothing valid, since the picture itself may be sound.
+    """
+    try:
+        values = _read_directory(block.removeprefix(b"Exif\0\0")).values(_ORIENTATION)
+    except (ImageError, struct.error):
+        return 1
+    return values[0] if values and 1 <= values[0] <= 8 else 1
+
+
+def _cut_short(format_name: str) -> ImageError:
+    return ImageError(f"the {format_name} file is cut short or damaged; fetch or save it again")
+
+
+_JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # neither stuffing, fill bytes nor restart markers
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+def _read_jpeg(data: bytes) -> ImageHeader:
+    at, scans, size, exif = 2, 0, (0, 0), b""
+    while True:
+        found = _JPEG_MARKER.search(data, at)
+        if found is None:
+            raise ImageError("the JPEG file is cut short: its end marker is missing; fetch or save it again")
+        marker, at = data[found.end() - 1], found.end()
+        if marker == 0xD9:
+            break
+        if marker in {0x01, 0xD8}:
+            continue
+        length = struct.unpack_from(">H", data, at)[0]
+        if length < 2 or at + length > len(data):
+            raise _cut_short("JPEG")
+        if marker in _JPEG_FRAMES:
+            if size != (0, 0):
+                raise ImageError("the JPEG file declares two sizes")
+            size = struct.unpack_from(">HH", data, at + 3)
+        elif marker == 0xDA:
+            scans += 1
+        elif marker == 0xE1 and not exif and data.startswith(b"Exif\0\0", at + 2):
+            exif = data[at + 2 : at + length]
+        at += length
+    if not 1 <= scans <= _MAX_JPEG_SCANS:
+        raise ImageError(f"the JPEG file has {scans} scans; 1 to {_MAX_JPEG_SCANS} are read")
+    return ImageHeader("JPEG", size[1], size[0], data, exif_orientation(exif))
+
+
+def _read_png(data: bytes) -> ImageHeader:
+    view = memoryview(data)
+    at, kept, found, kind = 8, [view[:8]], dict[bytes, bytes](), b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + length
+        if end > len(data) or (at == 8 and (kind, length) != (b"IHDR", 13)):
+            raise _cut_short("PNG")
+        # Text and colour profiles can be bombs, and animation chunks change what some decoders return.
+        if kind in {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}:
+            kept.append(view[at:end])
+        elif kind != b"eXIf" and not kind[0] & 0x20:
+            raise ImageError(f"the PNG file needs the unknown chunk {kind!r}")
+        if kind in {b"tRNS", b"eXIf"}:
+            found[kind] = data[at + 8 : end - 4]
+        at = end
+    width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
+    clear = None
+    if colour == 0 and len(found.get(b"tRNS", b"")) == 2:
+        # Samples of fewer than 8 bits decode to 0 to 255.
+        clear = int.from_bytes(found[b"tRNS"]) * {1: 255, 2: 85, 4: 17}.get(bits, 1)
+    orientation = exif_orientation(found.get(b"eXIf", b""))
+    return ImageHeader("PNG", width, height, b"".join(kept), orientation, clear=clear)
+
+
+def _read_webp(data: bytes) -> ImageHeader:
+    riff_end = 8 + struct.unpack_from("<I", data, 4)[0]
+    if riff_end > len(data):
+        raise _cut_short("WebP")
+    at, size, exif, has_picture = 12, (0, 0), b"", False
+    while at + 8 <= riff_end:
+        kind, length = struct.unpack_from("<4sI", data, at)
+        start, at = at + 8, at + 8 + length
+        if at > riff_end:
+            raise _cut_short("WebP")
+        has_picture = has_picture or kind in {b"VP8 ", b"VP8L", b"ANMF"}
+        if kind == b"EXIF":
+            exif = data[start:at]
+        elif size == (0, 0):
+            size = _webp_size(data, kind, start)
+        at += length & 1
+    if not has_picture:
+        raise _cut_short("WebP")
+    return ImageHeader("WebP", *size, data, exif_orientation(exif))
+
+
+def _webp_size(data: bytes, kind: bytes, start: int) -> tuple[int, int]:
+    if kind == b"VP8X":
+        width, height = data[start + 4 : start + 7], data[start + 7 : start + 10]
+        return 1 + int.from_bytes(width, "little"), 1 + int.from_bytes(height, "little")
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, start + 6)
+        return width & 0x3FFF, height & 0x3FFF
+    if kind == b"VP8L":
+        bits = struct.unpack_from("<I", data, start + 1)[0]
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return 0, 0
+
+
+def _read_gif(data: bytes) -> ImageHeader:
+    width, height, flags = struct.unpack_from("<HHB", data, 6)
+    at = tables_end = 13 + _gif_table_size(flags)
+    control = b""
+    while data[at] == 0x21:
+        end = _gif_blocks_end(data, at + 2)
+        if data[at + 1] == 0xF9:
+            control = data[at:end]
+        at = end
+    if data[at] != 0x2C:
+        raise _cut_short("GIF")
+    end = _gif_blocks_end(data, at + 11 + _gif_table_size(data[at + 9]))
+    first_frame = data[:tables_end] + control + data[at:end] + b"\x3b"
+    return ImageHeader("GIF", width, height, first_frame)
+
+
+def _gif_table_size(flags: int) -> int:
+    return 6 << (flags & 7) if flags & 0x80 else 0
+
+
+def _gif_blocks_end(data: bytes, at: int) -> int:
+    while data[at]:
+        at += 1 + data[at]
+    return at + 1
+
+
+def _read_bmp(data: bytes) -> ImageHeader:
+    offset, header_size = struct.unpack_from("<II", data, 10)
+    if header_size == 12:
+        width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
+        compression = 0
+    else:
+        width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
+    # 1 and 2 are run-length codes, whose end only the decoder finds; negative heights mean top row first.
+    row_bytes = (width * bits + 31) // 32 * 4
+    if width > 0 and compression not in {1, 2} and offset + row_bytes * abs(height) > len(data):
+        raise _cut_short("BMP")
+    return ImageHeader("BMP", width, abs(height), data)
+
+
+_PNM_NUMBERS = re.compile(rb"P[1-6](?:\s+(?:#[^\r\n]*[\r\n]\s*)*(\d{1,9}))(?:\s+(?:#[^\r\n]*[\r\n]\s*)*(\d{1,9}))")
+_PNM_WHITE = re.compile(rb"\s+(?:#[^\r\n]*[\r\n]\s*)*(\d{1,9})")
+
+
+def _read_pnm(data: bytes) -> ImageHeader:
+    kind = data[1] - ord("0")
+    numbers = _PNM_NUMBERS.match(data)
+    if numbers is None:
+        raise _cut_short("PNM")
+    width, height, at, white = int(numbers[1]), int(numbers[2]), numbers.end(), 255
+    if kind not in {1, 4}:
+        maximum = _PNM_WHITE.match(data, at)
+        if maximum is None or not 1 <= int(maximum[1]) <= 65535:
+            raise _cut_short("PNM")
+        white, at = int(maximum[1]), maximum.end()
+    row_bytes = {4: (width + 7) // 8, 5: width, 6: 3 * width}.get(kind, 0) * (2 if white > 255 else 1)
+    if at + 1 + row_bytes * height > len(data):
+        raise _cut_short("PNM")
+    # OpenCV wants a byte after the last number of the text forms.
+    return ImageHeader("PNM", width, height, data if kind > 3 else data + b"\n", white=white)
+
+
+# By mirror axis (none, top to bottom, left to right), then by quarter turns anticlockwise, which come first.
+_AVIF_ORIENTATIONS = {None: (1, 8, 3, 6), 0: (4, 5, 2, 7), 1: (2, 7, 4, 5)}
+
+
+def _read_avif(data: bytes) -> ImageHeader:
+    at = 0
+    while at < len(data):
+        length = struct.unpack_from(">I", data, at)[0]
+        if length == 1:
+            length = struct.unpack_from(">Q", data, at + 8)[0]
+        at += length if length else len(data) - at
+        if 0 < length < 8 or at > len(data):
+            raise _cut_short("AVIF")
+    sizes = [struct.unpack_from(">II", data, found.end() + 4) for found in re.finditer(b"ispe", data[: 1 << 16])]
+    codec, rotation, mirror = (data.find(kind, 0, 1 << 16) for kind in (b"av1C", b"irot", b"imir"))
+    if not sizes or codec < 0:
+        raise _cut_short("AVIF")
+    width, height = max(sizes, key=lambda size: size[0] * size[1])
+    turns = data[rotation + 4] & 3 if rotation >= 0 else 0
+    orientation = _AVIF_ORIENTATIONS[data[mirror + 4] & 1 if mirror >= 0 else None][turns]
+    depth = {0: 8, 1: 8, 2: 10, 3: 12}[data[codec + 6] >> 5 & 3]
+    return ImageHeader("AVIF", width, height, data, orientation, (1 << depth) - 1)
+
+
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _STRIPS, _ORIENTATION = 256, 257, 258, 262, 273, 274
+_SAMPLES, _STRIP_ROWS, _STRIP_BYTES, _PLANES = 277, 278, 279, 284
+_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _EXTRA = 322, 323, 324, 325, 338
+_INTEGER_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
+
+
+@dataclass(frozen=True)
+class _Directory:
+    """The first directory of a TIFF structure: where the values of each tag lie."""
+
+    data: bytes
+    order: Literal["<", ">"]
+    entries: dict[int, tuple[str, int, int]]  # tag: letter of the struct module, count, position
+    next_position: int
+    pointer: Literal["I", "Q"]
+
+    def values(self, tag: int) -> tuple[int, ...]:
+        """All values of a tag; empty if it is missing or holds no whole numbers."""
+        letter, count, position = self.entries.get(tag, ("", 0, 0))
+        if position + count * struct.calcsize(letter) > len(self.data):
+            raise _cut_short("TIFF")
+        return struct.unpack_from(f"{self.order}{count}{letter}", self.data, position) if count else ()
+
+    def first(self, tag: int, default: int) -> int:
+        """The first value of a tag."""
+        return next(iter(self.values(tag)), default)
+
+
+def _read_directory(data: bytes) -> _Directory:
+    if data[:4] not in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}:
+        raise ImageError("it is no TIFF structure")
+    order: Literal["<", ">"] = "<" if data[:1] == b"I" else ">"
+    big = b"+" in data[:4]
+    pointer: Literal["I", "Q"] = "Q" if big else "I"
+    entry_size, inline_size, count_letter = (20, 8, "Q") if big else (12, 4, "H")
+    start = struct.unpack_from(order + pointer, data, 8 if big else 4)[0]
+    if start + inline_size > len(data):
+        raise _cut_short("TIFF")
+    count = struct.unpack_from(order + count_letter, data, start)[0]
+    start += struct.calcsize(count_letter)
+    if start + count * entry_size > len(data):
+        raise _cut_short("TIFF")
+    entries = {}
+    for at in range(start, start + count * entry_size, entry_size):
+        tag, kind, values = struct.unpack_from(order + "HH" + pointer, data, at)
+        letter, position = _INTEGER_TYPES.get(kind), at + entry_size - inline_size
+        if letter is None or tag in entries:  # like libtiff, which goes by the first of its kind
+            continue
+        if values * struct.calcsize(letter) > inline_size:
+            position = struct.unpack_from(order + pointer, data, position)[0]
+        entries[tag] = letter, values, position
+    return _Directory(data, order, entries, start + count * entry_size, pointer)
+
+
+def _read_tiff(data: bytes) -> ImageHeader:
+    directory = _read_directory(data)
+    width, height = directory.first(_WIDTH, 0), directory.first(_HEIGHT, 0)
+    _check_tiff_parts(directory, width, height)
+    alpha, inverted = _tiff_samples(directory)
+    orientation = directory.first(_ORIENTATION, 1)
+    return ImageHeader(
+        "TIFF",
+        width,
+        height,
+        _plain_tiff(directory),
+        orientation if 1 <= orientation <= 8 else 1,
+        inverted=inverted,
+        alpha=alpha,
+    )
+
+
+def _check_tiff_parts(directory: _Directory, width: int, height: int) -> None:
+    """See that all strips or tiles lie within the file."""
+    offsets = directory.values(_STRIPS) or directory.values(_TILES)
+    sizes = directory.values(_STRIP_BYTES) or directory.values(_TILE_BYTES) or (0,) * len(offsets)
+    if directory.values(_TILES):
+        tile_width, tile_height = directory.first(_TILE_WIDTH, 0), directory.first(_TILE_HEIGHT, 0)
+        if not 0 < tile_width * tile_height <= _MAX_TILE_PIXELS:
+            raise ImageError(f"the TIFF file has tiles of {tile_width} x {tile_height} pixels")
+        parts = -(-width // tile_width) * -(-height // tile_height)
+    else:
+        parts = -(-height // max(directory.first(_STRIP_ROWS, height), 1))
+    if directory.first(_PLANES, 1) == 2:
+        parts *= directory.first(_SAMPLES, 1)
+    whole = all(offset + size <= len(directory.data) for offset, size in zip(offsets, sizes, strict=False))
+    if not whole or not parts <= min(len(offsets), len(sizes)):
+        raise _cut_short("TIFF")
+
+
+def _tiff_samples(directory: _Directory) -> tuple[Alpha, bool]:
+    """Tell what OpenCV makes of the samples: the kind of alpha, and whether white is 0."""
+    bits, photometric = directory.first(_BITS, 1), directory.first(_PHOTOMETRIC, 1)
+    samples, extra = directory.first(_SAMPLES, 1), directory.first(_EXTRA, 0)
+    # Grey, RGB, palette, CMYK and YCbCr; beyond 8 bits OpenCV takes any samples for grey or RGB.
+    if photometric not in ({0, 1, 2, 3, 5, 6} if bits <= 8 else {0, 1, 2}):
+        raise ImageError(f"TIFF with {bits} bits of colour space {photometric} is not read; convert it to PNG")
+    if bits > 8 and (directory.first(_PLANES, 1) == 2 or bits not in {16, 32, 64}):
+        raise ImageError(f"TIFF with {bits} bits or separate planes is not read; convert it to PNG")
+    if photometric in {0, 1} and samples > 1 and extra in {1, 2}:
+        raise ImageError("TIFF in grey with alpha is not read; convert it to PNG")
+    # Up to 8 bits OpenCV uses libtiff's RGBA reader, which multiplies; else it takes the samples as they are.
+    alpha: Alpha = "none"
+    if photometric == 2 and extra in {1, 2}:
+        alpha = "straight" if bits > 8 and extra == 2 else "premultiplied"
+    return alpha, bits > 8 and photometric == 0
+
+
+def _plain_tiff(directory: _Directory) -> bytes:
+    """The same file without orientation, which OpenCV would apply, and without further pages."""
+    plain = bytearray(directory.data)
+    if _ORIENTATION in directory.entries:
+        letter, _, position = directory.entries[_ORIENTATION]
+        struct.pack_into(directory.order + letter, plain, position, 1)
+    if directory.next_position + struct.calcsize(directory.pointer) <= len(plain):
+        struct.pack_into(directory.order + directory.pointer, plain, directory.next_position, 0)
+    return bytes(plain)
+
+
+_SIGNATURES = {
+    "JPEG": re.compile(rb"\xff\xd8"),
+    "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "WebP": re.compile(rb"RIFF....WEBP", re.DOTALL),
+    "GIF": re.compile(rb"GIF8[79]a"),
+    "BMP": re.compile(rb"BM"),
+    "TIFF": re.compile(rb"II[*+]\0|MM\0[*+]"),
+    "PNM": re.compile(rb"P[1-6][\s#]"),
+    "AVIF": re.compile(rb"....ftyp(?:....){0,5}avi[fs]", re.DOTALL),
+}
+_REFUSED = {
+    # OpenCV 4.10 crashes on damaged ones.
+    "JPEG 2000": re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
+    "HEIC": re.compile(rb"....ftyp(?:hei|hev|mif|msf)", re.DOTALL),
+    "a video": re.compile(rb"....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI ", re.DOTALL),
+    "PDF": re.compile(rb"%PDF"),
+    "text, HTML or SVG": re.compile(rb"\s*<[!?A-Za-z]"),
+}
+_READERS: dict[str, Callable[[bytes], ImageHeader]] = {
+    "JPEG": _read_jpeg,
+    "PNG": _read_png,
+    "WebP": _read_webp,
+    "GIF": _read_gif,
+    "BMP": _read_bmp,
+    "TIFF": _read_tiff,
+    "PNM": _read_pnm,
+    "AVIF": _read_avif,
+}
