@@ -1,0 +1,159 @@
+"""ONNX Runtime sessions: how many threads, which providers, and errors that name the file."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastsam_onnx.errors import ModelError, OptionError
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+logger = logging.getLogger("fastsam_onnx")
+
+Provider = str | tuple[str, dict[str, Any]]
+
+CPU = "CPUExecutionProvider"
+ERRORS, FATAL = 3, 4
+
+
+def create_session(
+    model: bytes | str | Path,
+    *,
+    providers: Sequence[Provider] | None = None,
+    threads: int | None = None,
+    session_options: ort.SessionOptions | None = None,
+) -> ort.InferenceSession:
+    """Open a network with ONNX Runtime.
+
+    Args:
+        model: The path or the bytes of an ONNX file.
+        providers: Execution providers, first choice first, each a name or (name, options); the CPU by default.
+        threads: Threads that compute one run; `default_threads()` by default.
+        session_options: Used as they are, instead of ours: one run at a time per caller, threads that sleep while
+            there is nothing to do, and a silent log.
+
+    Raises:
+        ModelError: If ONNX Runtime does not take the file; the message has its reason.
+        OptionError: If a provider is not available here, if `threads` is no whole number of at least 1, or if both
+            `threads` and `session_options` are given.
+    """
+    import onnxruntime as ort
+
+    chosen = _checked_providers(providers, ort.get_available_providers())
+    if session_options is None:
+        session_options = _default_options(threads, only_cpu=chosen == [CPU])
+    elif threads is not None:
+        raise OptionError("threads and session_options were both given; set session_options.intra_op_num_threads")
+    source = model if isinstance(model, bytes) else os.fspath(model)
+    try:
+        # Without this, Python's wrapper prints when a provider fails, and goes on with another one.
+        session = ort.InferenceSession(source, session_options, providers=chosen, enable_fallback=0)
+    except Exception as error:
+        raise ModelError(f"{model_name(model)}: ONNX Runtime cannot open it: {error}") from error
+    for provider in chosen:
+        name = provider if isinstance(provider, str) else provider[0]
+        if name not in session.get_providers():
+            logger.warning("%s could not be started; in use: %s", name, ", ".join(session.get_providers()))
+    return session
+
+
+def model_name(model: bytes | str | Path) -> str:
+    """What messages call a model: its file name."""
+    return f"the model ({len(model)} bytes)" if isinstance(model, bytes) else Path(model).name
+
+
+def default_threads() -> int:
+    """Cores that this process may use: by affinity and by the quota of its cgroup (rounded up), at least one."""
+    return usable_cores(_affinity(), cgroup_quota(Path("/")))
+
+
+def usable_cores(cores: int, quota: float | None) -> int:
+    """The smaller of `cores` and `quota` (in cores, None for no limit) rounded up, at least one."""
+    return max(1, cores if quota is None else min(cores, math.ceil(quota)))
+
+
+def cgroup_quota(root: Path) -> float | None:
+    """The CPU time that this process's control groups allow, in cores; None without a limit or outside Linux.
+
+    Version 2 says it in `cpu.max`, version 1 in `cpu.cfs_quota_us` and `cpu.cfs_period_us`. A parent's limit counts
+    too, so the smallest on the way up does.
+
+    Args:
+        root: The root of the file system.
+    """
+    groups = root / "sys" / "fs" / "cgroup"
+    quotas = []
+    for line in _read(root / "proc" / "self" / "cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mounts = [groups] if not controllers else [groups / controllers, groups / "cpu"]
+        steps = [part for part in path.split("/") if part not in ("", "..")]
+        for mount in mounts:
+            for depth in range(len(steps) + 1):
+                quotas.append(_quota_of(mount.joinpath(*steps[:depth])))
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _quota_of(group: Path) -> float | None:
+    """The limit that one group's own files state, in cores."""
+    words = _read(group / "cpu.max").split()
+    if not words:
+        words = [*_read(group / "cpu.cfs_quota_us").split(), *_read(group / "cpu.cfs_period_us").split()]
+    try:
+        quota, period = (float(word) for word in words)
+    except ValueError:
+        return None
+    return quota / period if quota > 0 and period > 0 else None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _affinity() -> int:
+    if sys.version_info >= (3, 13):
+        return os.process_cpu_count() or 1
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _default_options(threads: int | None, *, only_cpu: bool) -> ort.SessionOptions:
+    import onnxruntime as ort
+
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise OptionError(f"threads is a whole number of at least 1; found {threads!r}")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or default_threads()
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    # Spinning threads burn the cores that other sessions and processes need.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    # What goes wrong on the CPU arrives as an exception; why another provider did not start is only in the log.
+    options.log_severity_level = FATAL if only_cpu else ERRORS
+    return options
+
+
+def _checked_providers(providers: Sequence[Provider] | None, available: Sequence[str]) -> list[Provider]:
+    if providers is None:
+        return [CPU]
+    if isinstance(providers, str) or not providers:
+        raise OptionError(f"providers is a list of one provider or more; found {providers!r}")
+    for provider in providers:
+        name = provider[0] if isinstance(provider, tuple) else provider
+        if name not in available:
+            raise OptionError(f"the provider {name!r} is not available here; available: {', '.join(available)}")
+    return list(providers)

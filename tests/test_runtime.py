@@ -1,0 +1,171 @@
+"""Sessions: threads, providers, silence, and errors that name the file."""
+
+import math
+import os
+import sys
+
+import onnxruntime as ort
+import pytest
+import tiny_onnx
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastsam_onnx import runtime
+from fastsam_onnx.errors import ModelError, OptionError
+
+
+def write(root, name, text):
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_the_default_is_the_cpu_with_our_threads_and_no_spinning():
+    session = runtime.create_session(tiny_onnx.tiny())
+    options = session.get_session_options()
+    assert session.get_providers() == ["CPUExecutionProvider"]
+    assert options.intra_op_num_threads == runtime.default_threads()
+    assert options.inter_op_num_threads == 1
+    assert options.execution_mode == ort.ExecutionMode.ORT_SEQUENTIAL
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert options.get_session_config_entry("session.inter_op.allow_spinning") == "0"
+
+
+def test_threads_are_the_callers():
+    assert runtime.create_session(tiny_onnx.tiny(), threads=1).get_session_options().intra_op_num_threads == 1
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
+def test_threads_that_are_no_count_are_refused(threads):
+    with pytest.raises(OptionError, match="threads"):
+        runtime.create_session(tiny_onnx.tiny(), threads=threads)
+
+
+def test_session_options_are_used_as_they_are():
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 3
+    options.inter_op_num_threads = 2
+    used = runtime.create_session(tiny_onnx.tiny(), session_options=options).get_session_options()
+    assert (used.intra_op_num_threads, used.inter_op_num_threads) == (3, 2)
+
+
+def test_session_options_and_threads_contradict_each_other():
+    with pytest.raises(OptionError, match="intra_op_num_threads"):
+        runtime.create_session(tiny_onnx.tiny(), threads=1, session_options=ort.SessionOptions())
+
+
+def test_providers_come_by_name_or_with_options():
+    providers = [("CPUExecutionProvider", {"use_arena": "0"})]
+    assert runtime.create_session(tiny_onnx.tiny(), providers=providers).get_providers() == ["CPUExecutionProvider"]
+
+
+@pytest.mark.parametrize(
+    "providers", [["MoonExecutionProvider"], [("MoonExecutionProvider", {})], ["CPUExecutionProvider", "moon"]]
+)
+def test_a_provider_that_is_not_here_is_an_error_that_lists_those_that_are(providers):
+    with pytest.raises(OptionError, match=r"(?i)moon.*available: .*CPUExecutionProvider"):
+        runtime.create_session(tiny_onnx.tiny(), providers=providers)
+
+
+@pytest.mark.parametrize("providers", [[], "CPUExecutionProvider"])
+def test_providers_are_a_list(providers):
+    with pytest.raises(OptionError, match="list"):
+        runtime.create_session(tiny_onnx.tiny(), providers=providers)
+
+
+def test_a_file_that_is_no_onnx_is_named_with_the_reason(tmp_path):
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(b"this is not a protobuf")
+    with pytest.raises(ModelError, match=r"broken\.onnx.*ONNX Runtime cannot open it.*Protobuf"):
+        runtime.create_session(path)
+
+
+def test_a_path_with_other_letters_opens(tmp_path):
+    path = tmp_path / "Größe 猫.onnx"
+    path.write_bytes(tiny_onnx.tiny())
+    assert runtime.create_session(path).get_inputs()[0].name == "images"
+
+
+def test_nothing_is_printed(capfd):
+    runtime.create_session(tiny_onnx.tiny())
+    with pytest.raises(ModelError):
+        runtime.create_session(b"this is not a protobuf")
+    assert capfd.readouterr() == ("", "")
+
+
+@given(cores=st.integers(1, 512), quota=st.none() | st.floats(0.001, 1000))
+def test_usable_cores_are_at_least_one_and_never_more_than_there_are(cores, quota):
+    usable = runtime.usable_cores(cores, quota)
+    assert 1 <= usable <= cores
+    if quota is not None:
+        assert usable == min(cores, math.ceil(quota))
+
+
+def test_default_threads_keep_to_the_affinity():
+    threads = runtime.default_threads()
+    assert 1 <= threads <= (os.cpu_count() or 1)
+    if sys.platform == "linux":
+        assert threads <= len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        # version 2: quota and period in microseconds
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "150000 100000\n"}, 1.5),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, None),
+        ({"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/cpu.max": "400000 100000\n"}, 4.0),
+        # a parent's limit counts, whether or not the group itself has a higher one
+        (
+            {
+                "proc/self/cgroup": "0::/a/b\n",
+                "sys/fs/cgroup/a/b/cpu.max": "400000 100000\n",
+                "sys/fs/cgroup/a/cpu.max": "50000 100000\n",
+            },
+            0.5,
+        ),
+        # in a container the path is the host's, and only the root is mounted
+        ({"proc/self/cgroup": "0::/../../docker/1f\n", "sys/fs/cgroup/cpu.max": "200000 100000\n"}, 2.0),
+        # version 1
+        (
+            {
+                "proc/self/cgroup": "12:memory:/m\n5:cpu,cpuacct:/docker/1f\n",
+                "sys/fs/cgroup/cpu,cpuacct/docker/1f/cpu.cfs_quota_us": "250000\n",
+                "sys/fs/cgroup/cpu,cpuacct/docker/1f/cpu.cfs_period_us": "100000\n",
+            },
+            2.5,
+        ),
+        (
+            {
+                "proc/self/cgroup": "5:cpu,cpuacct:/docker/1f\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "300000\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            3.0,
+        ),
+        (
+            {
+                "proc/self/cgroup": "5:cpu:/\n0::/\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            None,
+        ),
+        # other controllers say nothing; cpuset is not cpu
+        (
+            {
+                "proc/self/cgroup": "3:cpuset:/\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "100000\n",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            None,
+        ),
+        ({"proc/self/cgroup": "nonsense\n", "sys/fs/cgroup/cpu.max": "so many\n"}, None),
+        ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "100000 0\n"}, None),
+        ({}, None),
+    ],
+)
+def test_the_quota_of_the_control_group(tmp_path, files, expected):
+    for name, text in files.items():
+        write(tmp_path, name, text)
+    assert runtime.cgroup_quota(tmp_path) == expected
