@@ -132,7 +132,7 @@ class FastSAM:
         detections = detect(
             candidates,
             letterbox,
-            class_count=len(candidates) - 4 - len(prototypes),
+            class_count=self._network.contract.class_count,
             conf=options["conf"],
             iou=options["iou"],
             max_det=options["max_det"],

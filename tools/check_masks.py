@@ -18,11 +18,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from fastsam_onnx.network import Network
 
 from fastsam_onnx.detections import Detections, detect
 from fastsam_onnx.image import load_image
 from fastsam_onnx.letterbox import Letterbox
+from fastsam_onnx.network import Network
 from fastsam_onnx.prototypes import pending_masks
 
 SIDES = [
@@ -63,8 +63,9 @@ def places(
 def find(network: Network, image: np.ndarray, objects: int, imgsz: int) -> tuple[Detections, np.ndarray, Letterbox]:
     letterbox = Letterbox.fit((image.shape[1], image.shape[0]), (imgsz, imgsz), stride=network.contract.stride)
     [(candidates, prototypes)] = network.run(letterbox.tensor(image))
-    classes = len(candidates) - 4 - len(prototypes)
-    found = detect(candidates, letterbox, class_count=classes, conf=0.0005, iou=0.9, max_det=objects)
+    found = detect(
+        candidates, letterbox, class_count=network.contract.class_count, conf=0.0005, iou=0.9, max_det=objects
+    )
     return found, prototypes, letterbox
 
 
@@ -92,10 +93,11 @@ def compare_times(network: Network, image: np.ndarray, objects: int, megapixels:
     large = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     letterbox = Letterbox.fit((large.shape[1], large.shape[0]), (1024, 1024), stride=network.contract.stride)
     [(candidates, prototypes)] = network.run(letterbox.tensor(large))
-    classes = len(candidates) - 4 - len(prototypes)
 
     def detections() -> Detections:
-        return detect(candidates, letterbox, class_count=classes, conf=0.0005, iou=0.9, max_det=objects)
+        return detect(
+            candidates, letterbox, class_count=network.contract.class_count, conf=0.0005, iou=0.9, max_det=objects
+        )
 
     def as_crops() -> list:
         found = detections()
