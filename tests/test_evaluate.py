@@ -1,0 +1,206 @@
+"""tools/evaluate.py: recall as pycocotools counts it, overlaps, prompts' points and boundaries by hand."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastsam_onnx import Mask, Segmentation
+
+TOOL = Path(__file__).parents[1] / "tools" / "evaluate.py"
+if not TOOL.exists():
+    pytest.skip("tools/ is not in the source distribution", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def evaluate():
+    spec = importlib.util.spec_from_file_location("evaluate_tool", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+def rectangle(x1, y1, x2, y2, size=(100, 80)):
+    return Mask(np.ones((y2 - y1, x2 - x1), bool), x1, y1, size)
+
+
+def random_masks(rng, count, size, around=()):
+    """Ellipses; some of them near the given masks, so that every IoU occurs."""
+    width, height = size
+    y, x = np.mgrid[:height, :width]
+    masks = []
+    while len(masks) < count:
+        if around and rng.random() < 0.8:
+            x1, y1, x2, y2 = around[rng.integers(len(around))].box * rng.uniform(0.93, 1.07, 4)
+        else:
+            (x1, x2), (y1, y2) = np.sort(rng.uniform(0, width, 2)), np.sort(rng.uniform(0, height, 2))
+        radii = max(x2 - x1, 4) / 2, max(y2 - y1, 4) / 2
+        mask = Mask.from_dense(((x - (x1 + x2) / 2) / radii[0]) ** 2 + ((y - (y1 + y2) / 2) / radii[1]) ** 2 < 1)
+        if mask.area:
+            masks.append(mask)
+    return masks
+
+
+def test_average_recall_is_that_of_pycocotools_by_mask_and_by_box(evaluate):
+    coco = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
+    cocoeval = pytest.importorskip("pycocotools.cocoeval")
+    rng = np.random.default_rng(5)
+    recall = {"segm": evaluate.Recall(), "bbox": evaluate.Recall()}
+    annotations, results, images = [], [], []
+    for image_id in range(1, 9):
+        size = (int(rng.integers(120, 260)), int(rng.integers(120, 260)))
+        images.append({"id": image_id, "width": size[0], "height": size[1]})
+        truths = random_masks(rng, int(rng.integers(1, 12)), size)
+        found = random_masks(rng, int(rng.integers(0, 140)), size, truths)
+        crowd = rng.random(len(truths)) < 0.15
+        scores = np.sort(rng.random(len(found)).astype(np.float32))[::-1]
+        for mask, is_crowd in zip(truths, crowd, strict=True):
+            annotations.append(annotation(mask, image_id, len(annotations) + 1, iscrowd=int(is_crowd)))
+        for mask, score in zip(found, scores, strict=True):
+            results.append({**annotation(mask, image_id, len(results) + 1), "score": float(score)})
+        overlay = evaluate.Overlay(truths, size)
+        recall["segm"].add(overlay.iou(found, crowd), overlay.areas, crowd)
+        boxes = [np.array([mask.box for mask in masks]).reshape(-1, 4) for masks in (found, truths)]
+        recall["bbox"].add(evaluate.box_iou(*boxes, crowd), overlay.areas, crowd)
+    for kind, ours in recall.items():
+        theirs = pycocotools_recall((coco, cocoeval), images, annotations, results, kind)
+        for name in evaluate.AREA_RANGES:
+            for column, limit in enumerate(evaluate.MAX_DETECTIONS):
+                expected = theirs[name][column]
+                got = ours.average(name, limit)
+                assert (got is None and expected == -1) or got == pytest.approx(100 * expected), (kind, name, limit)
+    assert 5 < recall["segm"].average(limit=10) < recall["segm"].average(limit=100) < 95
+
+
+def annotation(mask, image_id, number, **more):
+    x1, y1, x2, y2 = (float(edge) for edge in mask.box)
+    return {
+        "id": number,
+        "image_id": image_id,
+        "category_id": 1 + number % 3,  # class-agnostic: must not matter
+        "segmentation": mask.rle(),
+        "bbox": [x1, y1, x2 - x1, y2 - y1],
+        "area": mask.area,
+        "iscrowd": 0,
+        **more,
+    }
+
+
+def pycocotools_recall(modules, images, annotations, results, kind):
+    coco, cocoeval = modules
+    categories = [{"id": number} for number in (1, 2, 3)]
+    truth, found = coco.COCO(), coco.COCO()
+    truth.dataset = {"images": images, "annotations": annotations, "categories": categories}
+    found.dataset = {"images": images, "annotations": results, "categories": categories}
+    truth.createIndex()
+    found.createIndex()
+    evaluation = cocoeval.COCOeval(truth, found, kind)
+    evaluation.params.useCats = 0
+    evaluation.params.maxDets = [10, 100, 1000]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    recall = evaluation.eval["recall"][:, 0]  # (thresholds, area ranges, limits)
+    return {name: recall[:, row].mean(axis=0) for row, name in enumerate(evaluation.params.areaRngLbl)}
+
+
+def test_each_truth_is_found_once_and_the_better_score_chooses_first(evaluate):
+    # One truth, two objects of IoU 0.8 and 1.0: the first takes it up to 0.8 (7 thresholds), the second beyond (3).
+    ranks = evaluate.match_ranks(np.array([[0.8], [1.0]]), np.zeros(1, bool), np.zeros(1, bool))
+    assert ranks[:, 0].tolist() == [0] * 7 + [1] * 3
+
+
+def test_an_object_prefers_a_truth_that_counts_to_an_ignored_one_of_higher_iou(evaluate):
+    ranks = evaluate.match_ranks(np.array([[0.6, 0.9]]), np.array([False, True]), np.zeros(2, bool))
+    assert ranks[:, 0].tolist() == [0] * 3 + [1] * 7  # 0.50, 0.55, 0.60; above that the ignored one takes it
+    assert ranks[:, 1].tolist() == [1] * 3 + [0] * 6 + [1]
+
+
+def test_recall_by_hand(evaluate):
+    # 20x40 truths; one object shifted by 2 columns: 18*40 / (22*40) = 0.818, found at 7 of 10 thresholds; one missed.
+    recall = evaluate.Recall()
+    truths = [rectangle(10, 10, 30, 50), rectangle(60, 10, 80, 50)]
+    overlay = evaluate.Overlay(truths, (100, 80))
+    crowd = np.zeros(2, bool)
+    recall.add(overlay.iou([rectangle(12, 10, 32, 50)], crowd), overlay.areas, crowd)
+    assert recall.average() == pytest.approx(35)
+    assert recall.average("small") == pytest.approx(35)  # 800 px is below 32^2
+    assert recall.average("large") is None
+
+
+def test_overlay_counts_intersections_of_masks_that_overlap_one_another(evaluate):
+    rng = np.random.default_rng(1)
+    size = (90, 70)
+    truths, found = random_masks(rng, 9, size), random_masks(rng, 20, size)
+    expected = [[mask.intersection_area(truth) for truth in truths] for mask in found]
+    assert evaluate.Overlay(truths, size).intersections(found).tolist() == expected
+
+
+def test_overlap_with_a_crowd_is_the_share_of_the_object(evaluate):
+    overlay = evaluate.Overlay([rectangle(0, 0, 50, 50)], (100, 80))
+    assert overlay.iou([rectangle(40, 40, 60, 50)], np.array([True])).tolist() == [[0.5]]
+
+
+def test_interior_point_lies_deepest_and_in_the_pixels_middle(evaluate):
+    assert evaluate.interior_point(rectangle(10, 20, 15, 25)) == (12.5, 22.5)
+    ring = np.ones((21, 31), bool)
+    ring[5:16, 5:21] = False  # a frame that is widest on the right: 10 columns from 21
+    x, y = evaluate.interior_point(Mask(ring, 3, 4, (100, 80)))
+    assert 24 <= x - 3 < 28
+    assert 0 <= y - 4 < 21
+
+
+def test_prompts_are_scored_against_the_truth_they_ask_for(evaluate):
+    truths = [rectangle(10, 10, 30, 30), rectangle(60, 10, 80, 30), rectangle(10, 60, 20, 70)]
+    whole = rectangle(0, 0, 100, 80)
+    found = Segmentation.of_masks([whole, truths[0]], [0.9, 0.8])
+    boxes = np.array([truth.box for truth in truths])
+    answers = evaluate.prompt_ious(found, truths, boxes, evaluate.Overlay(truths, (100, 80)))
+    # The first truth is there as it is; the others get the whole photo, 400 and 100 of 8000 pixels.
+    for name in ("box, mask", "box, box", "point, smallest", "point, all"):
+        assert answers[name] == pytest.approx([1, 0.05, 0.0125]), name
+    for name in ("point, merge", "point, largest", "point, best"):
+        assert answers[name] == pytest.approx([0.05, 0.05, 0.0125]), name
+
+
+def test_no_answer_counts_zero(evaluate):
+    truths = [rectangle(10, 10, 30, 30), rectangle(60, 10, 80, 30)]
+    boxes = np.array([truth.box for truth in truths])
+    overlay = evaluate.Overlay(truths, (100, 80))
+    nothing = evaluate.prompt_ious(Segmentation.of_masks([], image_size=(100, 80)), truths, boxes, overlay)
+    one = evaluate.prompt_ious(Segmentation.of_masks(truths[1:]), truths, boxes, overlay)
+    assert all(values.tolist() == [0, 0] for values in nothing.values())
+    assert all(values.tolist() == [0, 1] for values in one.values())
+
+
+def test_perfect_boundaries_score_one_and_a_wrong_half_lowers_precision(evaluate):
+    labels = np.zeros((80, 100), np.uint16)
+    labels[:, 50:] = 1
+    edges = [evaluate.partition_edges(labels)]
+    right, wrong = [rectangle(0, 0, 50, 80)], [rectangle(0, 0, 50, 80), rectangle(0, 0, 20, 80)]
+    perfect, half = evaluate.Boundaries(), evaluate.Boundaries()
+    perfect.add(right, np.array([0.9]), edges)
+    half.add(wrong, np.array([0.5, 0.5]), edges)
+    assert edges[0].sum() == 80  # one column of pixels
+    assert perfect.summary() == {"F": 1.0, "R50": 1.0}
+    # Half of the drawn pixels are right: precision 1/2, recall 1, F = 2/3.
+    assert half.summary() == pytest.approx({"F": 2 / 3, "R50": 1.0})
+
+
+def test_a_stronger_right_outline_is_told_from_a_weaker_wrong_one(evaluate):
+    labels = np.zeros((80, 100), np.uint16)
+    labels[:, 50:] = 1
+    boundaries = evaluate.Boundaries()
+    masks = [rectangle(0, 0, 50, 80), rectangle(0, 0, 20, 80)]
+    boundaries.add(masks, np.array([0.9, 0.2]), [evaluate.partition_edges(labels)])
+    assert boundaries.summary() == {"F": 1.0, "R50": 1.0}
+
+
+def test_contrast_is_the_distance_from_the_surroundings(evaluate):
+    lab = np.zeros((80, 100, 3), np.float32)
+    lab[20:40, 20:40, 0] = 60
+    assert evaluate.contrast(lab, rectangle(20, 20, 40, 40)) == pytest.approx(0.6)
+    assert evaluate.contrast(lab, rectangle(0, 0, 100, 80)) == 0.0

@@ -1,0 +1,587 @@
+"""Measure a model on photos with ground truth.
+
+    python tools/evaluate.py --model weights/fastsam-nano.onnx --data FOLDER --json out.json > out.md
+    python tools/evaluate.py --baseline felzenszwalb --data FOLDER      # needs scikit-image
+
+FOLDER holds the sets coco_val (COCO instances and stuff), dense (all panoptic segments) and bsds_test
+(human partitions). Everything is class-agnostic. The figures:
+
+AR@k        COCO's average recall: of the k best-scored objects a photo, the share of ground truths that
+            are found, averaged over IoU 0.50:0.05:0.95, matched one to one as pycocotools does
+            (useCats=0), by mask and by box. Small, medium and large are AR@1000 by mask of areas up to
+            32^2, to 96^2 and above. The candidates are as in COCO's evaluation, nearly all (--conf 0.001,
+            --max-det 1000), with the model's own NMS unless --iou is given.
+best        mean over the ground truths of the best IoU that any of these objects has with it.
+box prompt  mean IoU of the answer to each ground truth's box, by `match` rule; no answer counts 0.
+point       mean IoU of the answer to each ground truth's most interior point (the farthest from its
+            edge), by `pick` rule; for "all" the best of its rows counts, which is what a perfect choice
+            would reach. Prompts, masks per photo and time use the model's own thresholds.
+F, R50      boundaries, bsds_test only: the edge map is the outlines of the masks, as strong as the best
+            score there. F is the best over one threshold for the set (ODS), R50 the recall at a precision
+            of at least 0.5. Edges match within 0.75 % of the diagonal, not one to one and without
+            thinning: the figures lie well above those of the benchmark's own code and compare only with one
+            another.
+
+On bsds_test every human's partition is a ground truth of its own: the same objects are matched with each,
+and recall is over all segments of all humans. Crowd regions are ignored as COCO does. ms is the median
+time from the decoded photo to all masks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx import FastSAM, Mask, Segmentation
+
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.floating[Any]]
+IntArray = npt.NDArray[np.int64]
+ByteArray = npt.NDArray[np.uint8]
+
+SETS = ("coco_val", "dense", "bsds_test")
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+MAX_DETECTIONS = (10, 100, 1000)
+AREA_RANGES = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
+MATCH_RULES = ("mask", "box")
+PICK_RULES = ("merge", "all", "smallest", "largest", "best")
+SCORE_BINS = 1000
+PROMPTS = (*(f"box, {rule}" for rule in MATCH_RULES), *(f"point, {rule}" for rule in PICK_RULES))
+
+
+# ---------------------------------------------------------------------------------------- ground truth
+
+
+@dataclass(frozen=True)
+class Truth:
+    """One annotation of one photo: the objects of COCO, or one human's partition.
+
+    Attributes:
+        masks: m masks.
+        boxes: (m, 4) xyxy image pixels.
+        crowd: (m,) regions of many objects: whatever lies there is neither right nor wrong.
+    """
+
+    masks: list[Mask]
+    boxes: FloatArray
+    crowd: BoolArray
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo and its ground truth, by the name of the table's row; several truths are averaged over."""
+
+    path: Path
+    truths: dict[str, list[Truth]]
+    edges: list[BoolArray] = field(default_factory=list)
+
+
+def read_set(folder: Path) -> Iterator[Photo]:
+    """The photos of coco_val, dense or bsds_test."""
+    if folder.name == "coco_val":
+        rows = {"coco_val": "instances_val2017.json", "coco_val stuff": "stuff_val2017.json"}
+        return read_coco(folder, rows)
+    if folder.name == "dense":
+        return read_coco(folder, {"dense": "segments.json"})
+    return read_bsds(folder)
+
+
+def read_coco(folder: Path, rows: dict[str, str]) -> Iterator[Photo]:
+    files = {row: json.loads((folder / name).read_text(encoding="utf-8")) for row, name in rows.items()}
+    annotations: dict[str, dict[int, list[dict[str, Any]]]] = {row: defaultdict(list) for row in rows}
+    for row, content in files.items():
+        for annotation in content["annotations"]:
+            annotations[row][annotation["image_id"]].append(annotation)
+    for image in next(iter(files.values()))["images"]:
+        truths = {row: [truth_of_annotations(annotations[row][image["id"]])] for row in rows}
+        yield Photo(folder / "images" / image["file_name"], truths)
+
+
+def truth_of_annotations(annotations: list[dict[str, Any]]) -> Truth:
+    boxes = np.array([annotation["bbox"] for annotation in annotations], np.float64).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    crowd = np.array([annotation["iscrowd"] for annotation in annotations], bool)
+    return Truth([Mask.from_rle(annotation["segmentation"]) for annotation in annotations], boxes, crowd)
+
+
+def read_bsds(folder: Path) -> Iterator[Photo]:
+    for entry in json.loads((folder / "index.json").read_text(encoding="utf-8")):
+        partitions = np.load(folder / entry["labels"])["segs"]
+        truths = [truth_of_partition(labels) for labels in partitions]
+        edges = [partition_edges(labels) for labels in partitions]
+        yield Photo(folder / entry["image"], {"bsds_test": truths}, edges)
+
+
+def truth_of_partition(labels: npt.NDArray[np.uint16]) -> Truth:
+    masks = [Mask.from_dense(labels == label) for label in np.unique(labels)]
+    boxes = np.array([mask.box for mask in masks], np.float64)
+    return Truth(masks, boxes, np.zeros(len(masks), bool))
+
+
+def partition_edges(labels: npt.NDArray[np.uint16]) -> BoolArray:
+    """(H, W) bool: pixels whose right or lower neighbour belongs to another segment."""
+    edges = np.zeros(labels.shape, bool)
+    edges[:, :-1] |= labels[:, :-1] != labels[:, 1:]
+    edges[:-1] |= labels[:-1] != labels[1:]
+    return edges
+
+
+# -------------------------------------------------------------------------------------------- overlaps
+
+
+class Overlay:
+    """Many ground-truth masks of one photo as one label map, for fast intersections at full size.
+
+    The map cuts the photo into atoms, the regions that lie in the same masks; counting the atoms under a
+    predicted mask once gives its intersection with every ground truth.
+    """
+
+    def __init__(self, masks: Sequence[Mask], image_size: tuple[int, int]) -> None:
+        width, height = image_size
+        self.areas = np.array([mask.area for mask in masks], np.float64)
+        self.atoms = np.zeros((height, width), np.int32)
+        self.members = np.zeros((1, len(masks)), bool)
+        for column, mask in enumerate(masks):
+            self._cut(column, mask)
+
+    def _cut(self, column: int, mask: Mask) -> None:
+        """Split every atom that the mask touches into the part inside and the rest."""
+        count = len(self.members)
+        region = self.atoms[mask.slices]
+        inside = region[mask.crop]
+        touched = np.flatnonzero(np.bincount(inside, minlength=count))
+        renamed = np.zeros(count, np.int32)
+        renamed[touched] = count + np.arange(touched.size)
+        region[mask.crop] = renamed[inside]
+        added = self.members[touched]
+        added[:, column] = True
+        self.members = np.concatenate([self.members, added])
+
+    def intersections(self, masks: Sequence[Mask]) -> FloatArray:
+        """(n, m) pixels that each mask shares with each ground truth."""
+        counts = np.zeros((len(masks), len(self.members)))
+        for row, mask in enumerate(masks):
+            counts[row] = np.bincount(self.atoms[mask.slices][mask.crop], minlength=len(self.members))
+        return np.asarray(counts @ self.members.astype(np.float64))
+
+    def iou(self, masks: Sequence[Mask], crowd: BoolArray) -> FloatArray:
+        """(n, m) IoU; with a crowd the share of the mask that lies in it, as COCO defines."""
+        areas = np.array([mask.area for mask in masks], np.float64)
+        return overlap(self.intersections(masks), areas, self.areas, crowd)
+
+
+def overlap(both: FloatArray, areas: FloatArray, truth_areas: FloatArray, crowd: BoolArray) -> FloatArray:
+    either = np.where(crowd[None], areas[:, None], areas[:, None] + truth_areas[None] - both)
+    return np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+
+
+def box_iou(boxes: FloatArray, truth_boxes: FloatArray, crowd: BoolArray) -> FloatArray:
+    """(n, m) IoU of xyxy boxes, crowds as in `Overlay.iou`."""
+    first, second = boxes.astype(np.float64)[:, None], truth_boxes.astype(np.float64)[None]
+    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
+    both = np.clip(sides, 0, None).prod(-1)
+    areas = (first[:, 0, 2:] - first[:, 0, :2]).prod(-1)
+    truth_areas = (second[0, :, 2:] - second[0, :, :2]).prod(-1)
+    return overlap(both, areas, truth_areas, crowd)
+
+
+# ---------------------------------------------------------------------------------------------- recall
+
+
+def match_ranks(iou: FloatArray, ignored: BoolArray, crowd: BoolArray) -> IntArray:
+    """Match objects to ground truths as COCO does, at each of IOU_THRESHOLDS.
+
+    The best-scored object chooses first: of the free ground truths that count the one of highest IoU, else an
+    ignored one. Crowds can be chosen any number of times.
+
+    Args:
+        iou: (n, m), objects by falling score.
+        ignored: (m,) ground truths that do not count (crowds, other sizes).
+        crowd: (m,).
+
+    Returns:
+        (thresholds, m): the row of the object that took the ground truth, n where none did.
+    """
+    objects, truths = iou.shape
+    ranks = np.full((len(IOU_THRESHOLDS), truths), objects, np.int64)
+    near = np.argwhere(iou >= IOU_THRESHOLDS[0])
+    candidates: dict[int, list[tuple[float, int]]] = defaultdict(list)
+    for row, column in near.tolist():
+        candidates[row].append((float(iou[row, column]), column))
+    for taken, threshold in zip(ranks, IOU_THRESHOLDS, strict=True):
+        for row, choices in candidates.items():
+            free = [
+                (not ignored[column], value, column)
+                for value, column in choices
+                if value >= threshold and (crowd[column] or taken[column] == objects)
+            ]
+            if free:
+                taken[max(free)[2]] = row
+    return ranks
+
+
+@dataclass
+class Recall:
+    """Counts of found ground truths by area range, threshold and number of objects, over many photos."""
+
+    found: dict[str, FloatArray] = field(default_factory=lambda: {name: np.zeros((10, 3)) for name in AREA_RANGES})
+    counted: dict[str, int] = field(default_factory=lambda: dict.fromkeys(AREA_RANGES, 0))
+
+    def add(self, iou: FloatArray, truth_areas: FloatArray, crowd: BoolArray) -> None:
+        """Add one photo: (n, m) IoU of its objects by falling score and its ground truths."""
+        iou = iou[: MAX_DETECTIONS[-1]]
+        for name, (least, most) in AREA_RANGES.items():
+            ignored = crowd | (truth_areas < least) | (truth_areas > most)
+            if ignored.all():
+                continue
+            ranks = match_ranks(iou, ignored, crowd)[:, ~ignored]
+            hits = [((ranks < limit) & (ranks < len(iou))).sum(1) for limit in MAX_DETECTIONS]
+            self.found[name] += np.stack(hits, axis=1)
+            self.counted[name] += int((~ignored).sum())
+
+    def average(self, name: str = "all", limit: int = 1000) -> float | None:
+        """AR in percent, or None without a ground truth of that size."""
+        if not self.counted[name]:
+            return None
+        hits = self.found[name][:, MAX_DETECTIONS.index(limit)]
+        return float(100 * hits.mean() / self.counted[name])
+
+
+# ------------------------------------------------------------------------------------------ boundaries
+
+
+@dataclass
+class Boundaries:
+    """Histograms, over score, of predicted and human edge pixels with a partner within the tolerance."""
+
+    predicted: FloatArray = field(default_factory=lambda: np.zeros(SCORE_BINS + 1))
+    right: FloatArray = field(default_factory=lambda: np.zeros(SCORE_BINS + 1))
+    recalled: FloatArray = field(default_factory=lambda: np.zeros(SCORE_BINS + 1))
+    human: int = 0
+
+    def add(self, masks: Sequence[Mask], scores: FloatArray, edges: Sequence[BoolArray]) -> None:
+        """Add one photo: its objects by falling score and every human's (H, W) edges."""
+        height, width = edges[0].shape
+        strength = edge_strength(masks, scores, (width, height))
+        tolerance = 0.0075 * float(np.hypot(width, height))
+        reach = int(tolerance)
+        disc = np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= tolerance
+        anyone = np.logical_or.reduce(edges)
+        distance = cv2.distanceTransform((~anyone).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        drawn = strength > 0
+        self.predicted += histogram(strength[drawn])
+        self.right += histogram(strength[drawn & (distance <= tolerance)])
+        nearby = cv2.dilate(strength, disc.astype(np.uint8))
+        for edge in edges:
+            self.recalled += histogram(nearby[edge])
+            self.human += int(edge.sum())
+
+    def curve(self) -> tuple[FloatArray, FloatArray]:
+        """Precision and recall at falling thresholds of the score."""
+        predicted, right, recalled = (counts[:0:-1].cumsum() for counts in (self.predicted, self.right, self.recalled))
+        precision = np.divide(right, predicted, out=np.ones_like(right), where=predicted > 0)
+        return precision, recalled / max(self.human, 1)
+
+    def summary(self) -> dict[str, float]:
+        precision, recall = self.curve()
+        total = precision + recall
+        measure = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
+        return {"F": float(measure.max()), "R50": float(recall[precision >= 0.5].max(initial=0.0))}
+
+
+def edge_strength(masks: Sequence[Mask], scores: FloatArray, image_size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """(H, W): the best score of the masks whose outline runs here, else 0; the frame is no outline."""
+    width, height = image_size
+    strength = np.zeros((height, width), np.float32)
+    for mask, score in zip(masks, scores, strict=True):
+        rows, columns = mask.slices
+        y1, y2 = max(rows.start - 1, 0), min(rows.stop + 1, height)
+        x1, x2 = max(columns.start - 1, 0), min(columns.stop + 1, width)
+        frame = np.zeros((y2 - y1, x2 - x1), np.uint8)
+        frame[rows.start - y1 : rows.stop - y1, columns.start - x1 : columns.stop - x1] = mask.crop
+        outline = (frame - cv2.erode(frame, np.ones((3, 3), np.uint8))).view(bool)
+        part = strength[y1:y2, x1:x2]
+        part[outline] = np.maximum(part[outline], np.float32(score))
+    return strength
+
+
+def histogram(scores: FloatArray) -> FloatArray:
+    """(SCORE_BINS + 1,) counts; bin 0 holds what has no score at all."""
+    bins = np.ceil(np.clip(scores, 0, 1) * SCORE_BINS).astype(np.int64)
+    return np.bincount(bins, minlength=SCORE_BINS + 1).astype(np.float64)
+
+
+# --------------------------------------------------------------------------------------------- prompts
+
+
+def prompt_ious(
+    found: Segmentation, masks: Sequence[Mask], boxes: FloatArray, overlay: Overlay
+) -> dict[str, FloatArray]:
+    """For every rule, (m,) IoU of each ground truth with the answer to its prompt; 0 without an answer."""
+    if not len(found) or not masks:
+        return {name: np.zeros(len(masks)) for name in PROMPTS}
+    points = np.array([interior_point(mask) for mask in masks])[:, None]
+    answers = {f"box, {rule}": found.box_prompt(boxes, match=rule) for rule in MATCH_RULES}
+    answers |= {f"point, {rule}": found.point_prompt(points, pick=rule) for rule in PICK_RULES}
+    return {name: best_by_prompt(answer, len(masks), overlay) for name, answer in answers.items()}
+
+
+def best_by_prompt(answer: Segmentation, prompts: int, overlay: Overlay) -> FloatArray:
+    """(prompts,) best IoU of each prompt's rows with the ground truth that was asked for."""
+    best = np.zeros(prompts)
+    if len(answer):
+        index = answer.prompt_index
+        iou = overlay.iou(list(answer.masks), np.zeros(prompts, bool))[np.arange(len(answer)), index]
+        np.maximum.at(best, index, iou)
+    return best
+
+
+def interior_point(mask: Mask) -> tuple[float, float]:
+    """The middle of the pixel that lies deepest in the mask, the photo's frame counting as an edge."""
+    framed = np.pad(mask.crop, 1).view(np.uint8)
+    depth = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    return mask.left + int(column) - 0.5, mask.top + int(row) - 0.5
+
+
+# ---------------------------------------------------------------------------------------------- models
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a model finds in a photo.
+
+    Attributes:
+        everything: Nearly all candidates, for recall.
+        chosen: With the model's own thresholds, for prompts.
+        milliseconds: From the decoded photo to all masks of `chosen`.
+    """
+
+    everything: Segmentation
+    chosen: Segmentation
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """A way to run a model on an RGB photo, and what the report says about it."""
+
+    find: Callable[[npt.NDArray[np.uint8]], Found]
+    name: str
+    settings: dict[str, Any]
+
+
+def open_network(options: argparse.Namespace) -> Model:
+    model = FastSAM(options.model, imgsz=options.imgsz, iou=options.iou, threads=options.threads)
+
+    def find(rgb: npt.NDArray[np.uint8]) -> Found:
+        began = time.perf_counter()
+        chosen = model(rgb)
+        for _ in chosen.masks:  # each is made here
+            pass
+        milliseconds = 1000 * (time.perf_counter() - began)
+        return Found(model(rgb, conf=options.conf, max_det=options.max_det), chosen, milliseconds)
+
+    name = options.model.name if options.model else "bundled model"
+    return Model(find, name, dict(model.options))
+
+
+def open_felzenszwalb(options: argparse.Namespace) -> Model:
+    """Felzenszwalb and Huttenlocher's segmentation at seven scales; every segment is an object.
+
+    Its score is the contrast with what surrounds it times the root of its share of the photo. There is no threshold
+    that would mean anything: prompts choose among the best 300.
+    """
+    from skimage.measure import regionprops
+    from skimage.segmentation import felzenszwalb
+
+    def find(rgb: npt.NDArray[np.uint8]) -> Found:
+        began = time.perf_counter()
+        lab = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+        size = (rgb.shape[1], rgb.shape[0])
+        masks: dict[tuple[Any, ...], Mask] = {}  # a segment that stays the same over several scales is one object
+        for scale in (50, 100, 200, 400, 800, 1600, 3200):
+            labels = felzenszwalb(rgb, scale=scale, sigma=0.8, min_size=100)
+            for region in regionprops(labels + 1):
+                mask = Mask(region.image, region.bbox[1], region.bbox[0], size)
+                masks[(*region.bbox, mask.crop.tobytes())] = mask
+        found = list(masks.values())
+        scores = np.array([contrast(lab, mask) * (mask.area / labels.size) ** 0.5 for mask in found])
+        best = np.argsort(-scores, kind="stable")[: options.max_det]
+        everything = Segmentation.of_masks([found[i] for i in best], scores[best], image_size=size)
+        return Found(everything, everything[:300], 1000 * (time.perf_counter() - began))
+
+    return Model(find, "felzenszwalb", {"scales": "50 to 3200", "sigma": 0.8, "min_size": 100})
+
+
+def contrast(lab: FloatArray, mask: Mask) -> float:
+    """Distance of the mean CIELAB colours of a mask and the 5 pixels around it; 100 and more count as 1."""
+    height, width = lab.shape[:2]
+    rows, columns = mask.slices
+    y1, y2 = max(rows.start - 5, 0), min(rows.stop + 5, height)
+    x1, x2 = max(columns.start - 5, 0), min(columns.stop + 5, width)
+    inside = np.zeros((y2 - y1, x2 - x1), np.uint8)
+    inside[rows.start - y1 : rows.stop - y1, columns.start - x1 : columns.stop - x1] = mask.crop
+    ring = cv2.dilate(inside, np.ones((11, 11), np.uint8)) - inside
+    if not ring.any():
+        return 0.0
+    part = lab[y1:y2, x1:x2]
+    return min(float(np.linalg.norm(part[inside > 0].mean(0) - part[ring > 0].mean(0))) / 100, 1.0)
+
+
+# ------------------------------------------------------------------------------------------ the tables
+
+
+@dataclass
+class Tally:
+    """What one row of the table adds up."""
+
+    photos: int = 0
+    by_mask: Recall = field(default_factory=Recall)
+    by_box: Recall = field(default_factory=Recall)
+    boundaries: Boundaries = field(default_factory=Boundaries)
+    best: list[float] = field(default_factory=list)
+    prompts: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in PROMPTS})
+    objects: list[int] = field(default_factory=list)
+    milliseconds: list[float] = field(default_factory=list)
+
+    def figures(self) -> dict[str, float | None]:
+        figures: dict[str, float | None] = {"photos": self.photos, "ground truths": len(self.best)}
+        for limit in MAX_DETECTIONS:
+            figures[f"AR@{limit}"] = self.by_mask.average(limit=limit)
+        for name in ("small", "medium", "large"):
+            figures[name] = self.by_mask.average(name)
+        for limit in MAX_DETECTIONS:
+            figures[f"box AR@{limit}"] = self.by_box.average(limit=limit)
+        figures["best"] = mean(self.best)
+        figures |= {name: mean(values) for name, values in self.prompts.items()}
+        figures |= {"masks": mean(self.objects), "ms": statistics.median(self.milliseconds)}
+        return figures | (self.boundaries.summary() if self.boundaries.human else {})
+
+
+def mean(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None
+
+
+def add_photo(photo: Photo, model: Model, tallies: dict[str, Tally]) -> None:
+    """Run a model on a photo and add what it found to the rows that the photo belongs to."""
+    bgr = cv2.imread(str(photo.path), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise SystemExit(f"{photo.path}: OpenCV cannot read it")
+    found = model.find(np.ascontiguousarray(bgr[..., ::-1]))
+    masks = list(found.everything.masks)
+    for row, truths in photo.truths.items():
+        tally = tallies[row]
+        tally.photos += 1
+        tally.objects.append(len(found.chosen))
+        tally.milliseconds.append(found.milliseconds)
+        add_truths(tally, truths, found, masks)
+        if photo.edges:
+            tally.boundaries.add(masks, found.everything.scores, photo.edges)
+
+
+def add_truths(tally: Tally, truths: list[Truth], found: Found, masks: list[Mask]) -> None:
+    """Recall and prompts of one photo against all its partitions."""
+    crowd = np.concatenate([truth.crowd for truth in truths])
+    boxes = np.concatenate([truth.boxes for truth in truths])
+    truth_masks = [mask for truth in truths for mask in truth.masks]
+    overlay = Overlay(truth_masks, found.everything.image_size)
+    iou = overlay.iou(masks, crowd)
+    iou_of_boxes = box_iou(found.everything.boxes, boxes, crowd)
+    end = 0
+    for truth in truths:
+        begin, end = end, end + len(truth.masks)
+        for recall, overlaps in ((tally.by_mask, iou), (tally.by_box, iou_of_boxes)):
+            recall.add(overlaps[:, begin:end], overlay.areas[begin:end], truth.crowd)
+    tally.best += iou[:, ~crowd].max(axis=0, initial=0.0).tolist()
+    answers = prompt_ious(found.chosen, truth_masks, boxes, overlay)
+    for name, values in answers.items():
+        tally.prompts[name] += values[~crowd].tolist()
+
+
+def markdown(tallies: dict[str, Tally], title: str) -> str:
+    """Two tables: recall, and the rest."""
+    figures = {row: tally.figures() for row, tally in tallies.items()}
+    recall = [
+        "photos",
+        "ground truths",
+        *(f"AR@{limit}" for limit in MAX_DETECTIONS),
+        "small",
+        "medium",
+        "large",
+    ]
+    recall += [*(f"box AR@{limit}" for limit in MAX_DETECTIONS), "best"]
+    rest = [*PROMPTS, "masks", "ms", "F", "R50"]
+    return "\n".join([title, "", *table(figures, recall), "", *table(figures, rest)])
+
+
+def table(figures: dict[str, dict[str, float | None]], columns: list[str]) -> list[str]:
+    lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for row, values in figures.items():
+        cells = [
+            number(values.get(column), "AR" in column or column in ("small", "medium", "large")) for column in columns
+        ]
+        lines.append(f"| {row} | {' | '.join(cells)} |")
+    return lines
+
+
+def number(value: float | None, percent: bool) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.1f}" if percent or value > 1 else f"{value:.3f}"
+
+
+def main() -> int:
+    options = parse_options()
+    model = open_felzenszwalb(options) if options.baseline else open_network(options)
+    settings = model.settings | {"AR conf": options.conf, "AR max_det": options.max_det}
+    tallies: dict[str, Tally] = defaultdict(Tally)
+    for name in options.sets:
+        for count, photo in enumerate(read_set(options.data / name)):
+            if count == options.limit:
+                break
+            add_photo(photo, model, tallies)
+            print(f"\r{name} {count + 1}    ", end="", file=sys.stderr)
+        if options.json:  # after every set, so that a run that is cut off leaves what it has
+            rows = {row: tally.figures() for row, tally in tallies.items()}
+            text = json.dumps({"model": model.name, "settings": settings, "rows": rows}, indent=1)
+            options.json.write_text(text + "\n", encoding="utf-8")
+    print(file=sys.stderr)
+    title = f"{model.name}: {', '.join(f'{name} {value}' for name, value in settings.items())}"
+    print(markdown(tallies, title))
+    return 0
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure a model on photos with ground truth.")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--model", type=Path, help="an ONNX file; the bundled model by default")
+    which.add_argument("--baseline", choices=["felzenszwalb"], help="a classical segmentation instead of a network")
+    parser.add_argument("--data", required=True, type=Path, help="the folder that holds the sets")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--imgsz", type=int, help="the model's own by default")
+    parser.add_argument("--conf", type=float, default=0.001, help="for recall; prompts take the model's own")
+    parser.add_argument("--iou", type=float, help="of NMS, everywhere; the model's own by default")
+    parser.add_argument("--max-det", type=int, default=1000, help="for recall; prompts take 300")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--limit", type=int, help="only the first so many photos of each set")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
