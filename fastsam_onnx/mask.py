@@ -88,10 +88,9 @@ class Mask:
         """Read COCO's compressed RLE; see `rle`."""
         height, width = rle["size"]
         runs = _counts_from_string(rle["counts"])
-        if int(runs.sum()) != height * width or (runs < 0).any():
-            raise OptionError(
-                f"the RLE covers {int(runs.sum())} pixels; its size {width}x{height} has {height * width}"
-            )
+        covered = sum(runs.tolist())  # in whole numbers that do not overflow
+        if covered != height * width or (runs < 0).any():
+            raise OptionError(f"the RLE covers {covered} pixels; its size {width}x{height} has {height * width}")
         values = np.zeros(runs.size, bool)
         values[1::2] = True
         return cls.from_dense(np.repeat(values, runs).reshape(width, height).T)

@@ -15,7 +15,8 @@ from fastsam_onnx import FastSAM, ModelError, ModelNotFoundError, OptionError, S
 from fastsam_onnx.model import bundled_model
 from tests.tiny_onnx import known, tiny, ultralytics_metadata
 
-LEFT_OF_10 = np.where(np.arange(16) < 10, 1.0, -1.0)[None, None] * np.ones((1, 16, 1))  # grid columns 0..9 are positive
+# One prototype of 16x16: grid columns 0..9 are positive.
+LEFT_OF_10 = np.where(np.arange(16) < 10, 1.0, -1.0)[None, None] * np.ones((1, 16, 1))
 
 
 def photo(height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
@@ -23,7 +24,7 @@ def photo(height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
 
 
 def one_object(**metadata: str) -> bytes:
-    """Input 64x64; one object, box x 16..48, y 24..40 of the input; its mask ends at grid column 10, input column 40."""
+    """Input 64x64; one object, box x 16..48, y 24..40; its mask ends at grid column 10, input column 40."""
     return known([[32, 32, 32, 16]], [0.8], [[1.0]], LEFT_OF_10, metadata=metadata or None)
 
 
@@ -102,8 +103,12 @@ def test_a_fixed_network_takes_its_own_size_and_refuses_another() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"conf": -0.1}, {"conf": 1.1}, {"conf": "0.4"}, {"iou": 2}, {"iou": float("nan")}, {"conf": True}]
-    + [{"max_det": 0}, {"max_det": 1.5}, {"imgsz": 0}, {"imgsz": (64,)}, {"imgsz": "640"}, {"imgsz": (64, -1)}],
+    [
+        *({"conf": value} for value in (-0.1, 1.1, "0.4", True)),
+        *({"iou": value} for value in (2, float("nan"))),
+        *({"max_det": value} for value in (0, 1.5)),
+        *({"imgsz": value} for value in (0, (64,), "640", (64, -1))),
+    ],
 )
 def test_options_outside_their_range_are_refused_at_once(options: dict) -> None:
     with pytest.raises(OptionError, match=next(iter(options))):

@@ -4,7 +4,8 @@
     python tools/evaluate.py --baseline felzenszwalb --data FOLDER      # needs scikit-image
 
 FOLDER holds the sets coco_val (COCO instances and stuff), dense (all panoptic segments) and bsds_test
-(human partitions). Everything is class-agnostic. The figures:
+(human partitions), and train_validation, on which defaults are chosen, never on the others. Everything is
+class-agnostic. The figures:
 
 AR@k        COCO's average recall: of the k best-scored objects a photo, the share of ground truths that
             are found, averaged over IoU 0.50:0.05:0.95, matched one to one as pycocotools does
@@ -30,9 +31,11 @@ time from the decoded photo to all masks.
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import statistics
 import sys
+import tarfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -45,6 +48,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx import FastSAM, Mask, Segmentation
+from fastsam_onnx.image import load_image
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -52,6 +56,7 @@ IntArray = npt.NDArray[np.int64]
 ByteArray = npt.NDArray[np.uint8]
 
 SETS = ("coco_val", "dense", "bsds_test")
+CHOOSING_SET = "train_validation"
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 MAX_DETECTIONS = (10, 100, 1000)
 AREA_RANGES = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
@@ -83,18 +88,20 @@ class Truth:
 class Photo:
     """A photo and its ground truth, by the name of the table's row; several truths are averaged over."""
 
-    path: Path
+    source: Path | bytes
     truths: dict[str, list[Truth]]
     edges: list[BoolArray] = field(default_factory=list)
 
 
 def read_set(folder: Path) -> Iterator[Photo]:
-    """The photos of coco_val, dense or bsds_test."""
+    """The photos of one of SETS or of CHOOSING_SET."""
     if folder.name == "coco_val":
         rows = {"coco_val": "instances_val2017.json", "coco_val stuff": "stuff_val2017.json"}
         return read_coco(folder, rows)
     if folder.name == "dense":
         return read_coco(folder, {"dense": "segments.json"})
+    if folder.name == CHOOSING_SET:
+        return read_packed(folder)
     return read_bsds(folder)
 
 
@@ -114,6 +121,20 @@ def truth_of_annotations(annotations: list[dict[str, Any]]) -> Truth:
     boxes[:, 2:] += boxes[:, :2]
     crowd = np.array([annotation["iscrowd"] for annotation in annotations], bool)
     return Truth([Mask.from_rle(annotation["segmentation"]) for annotation in annotations], boxes, crowd)
+
+
+def read_packed(folder: Path) -> Iterator[Photo]:
+    """A tar of photos and a line of JSON for each."""
+    with (
+        tarfile.open(folder / "photos-000.tar") as photos,
+        gzip.open(folder / "masks.jsonl.gz", "rt", encoding="utf-8") as lines,
+    ):
+        for line in lines:
+            entry = json.loads(line)
+            member = photos.extractfile(entry["file"])
+            assert member is not None
+            annotations = [mask | {"iscrowd": mask.get("crowd", 0)} for mask in entry["masks"]]
+            yield Photo(member.read(), {folder.name: [truth_of_annotations(annotations)]})
 
 
 def read_bsds(folder: Path) -> Iterator[Photo]:
@@ -477,10 +498,7 @@ def mean(values: Sequence[float]) -> float | None:
 
 def add_photo(photo: Photo, model: Model, tallies: dict[str, Tally]) -> None:
     """Run a model on a photo and add what it found to the rows that the photo belongs to."""
-    bgr = cv2.imread(str(photo.path), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise SystemExit(f"{photo.path}: OpenCV cannot read it")
-    found = model.find(np.ascontiguousarray(bgr[..., ::-1]))
+    found = model.find(load_image(photo.source))
     masks = list(found.everything.masks)
     for row, truths in photo.truths.items():
         tally = tallies[row]
@@ -572,7 +590,7 @@ def parse_options() -> argparse.Namespace:
     which.add_argument("--model", type=Path, help="an ONNX file; the bundled model by default")
     which.add_argument("--baseline", choices=["felzenszwalb"], help="a classical segmentation instead of a network")
     parser.add_argument("--data", required=True, type=Path, help="the folder that holds the sets")
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--sets", nargs="+", choices=[*SETS, CHOOSING_SET], default=list(SETS))
     parser.add_argument("--imgsz", type=int, help="the model's own by default")
     parser.add_argument("--conf", type=float, default=0.001, help="for recall; prompts take the model's own")
     parser.add_argument("--iou", type=float, help="of NMS, everywhere; the model's own by default")

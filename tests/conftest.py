@@ -1,0 +1,70 @@
+"""What several test files need: where the development data lie, and small results made at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from fastsam_onnx.letterbox import Letterbox
+from fastsam_onnx.mask import Mask
+from fastsam_onnx.prototypes import pending_masks
+from fastsam_onnx.segmentation import Segmentation
+
+# Enough to find what there is, quick enough to run often; machines differ in speed.
+settings.register_profile("tests", deadline=None, max_examples=60)
+settings.load_profile("tests")
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of photos, models and documents beside a developer's checkout; the test is skipped without it."""
+    if not (SHARED / "docs" / "reference-vectors.json").is_file():  # another folder may have that name
+        pytest.skip("needs ../shared, which only a developer's machine has")
+    return SHARED
+
+
+@pytest.fixture
+def random_found() -> Callable[..., Segmentation]:
+    """`random_found(seed, count, image_size)`: a Segmentation of rectangles with holes and specks, best first."""
+
+    def make(seed: int = 0, count: int = 6, image_size: tuple[int, int] = (23, 17)) -> Segmentation:
+        rng = np.random.default_rng(seed)
+        width, height = image_size
+        masks = []
+        for _ in range(count):
+            (x1, x2), (y1, y2) = (np.sort(rng.choice(side + 1, 2, replace=False)) for side in image_size)
+            dense = np.zeros((height, width), bool)
+            dense[y1:y2, x1:x2] = rng.random((y2 - y1, x2 - x1)) < 0.8
+            dense[y1, x1] = True
+            masks.append(Mask.from_dense(dense))
+        return Segmentation.of_masks(masks, np.sort(rng.random(count).astype(np.float32))[::-1], image_size=image_size)
+
+    return make
+
+
+@pytest.fixture
+def pending_found() -> Callable[..., Segmentation]:
+    """`pending_found(seed, count)`: a Segmentation of masks that are still to be made, as the network gives them."""
+
+    def make(seed: int = 0, count: int = 8, image_size: tuple[int, int] = (57, 33)) -> Segmentation:
+        rng = np.random.default_rng(seed)
+        letterbox = Letterbox.fit(image_size, (64, 64))
+        corners = rng.random((count, 2, 2)) * image_size
+        boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).astype(np.float32)
+        rows = pending_masks(
+            boxes,
+            rng.standard_normal((count, 4)).astype(np.float32),
+            rng.standard_normal((4, 16, 16)).astype(np.float32),
+            letterbox,
+        )
+        kept = [index for index, row in enumerate(rows) if not row.is_empty()]
+        scores = np.sort(rng.random(len(kept)).astype(np.float32))[::-1]
+        return Segmentation(boxes[kept], scores, tuple(rows[index] for index in kept), image_size)
+
+    return make

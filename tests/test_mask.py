@@ -1,0 +1,392 @@
+"""A mask is the same set of pixels in every form it takes."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from fastsam_onnx.errors import FastSAMError, OptionError
+from fastsam_onnx.mask import Mask, _counts_to_string, stack_dense, union
+
+DENSE = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14))
+
+
+@st.composite
+def masks_of_one_photo(draw: st.DrawFn, count: int = 2) -> list[Mask]:
+    """Masks of one photo, in tight and in loose crops, some empty."""
+    shape = draw(hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=10))
+    made = []
+    for _ in range(count):
+        dense = draw(hnp.arrays(bool, shape))
+        height, width = shape
+        x1, y1 = draw(st.integers(0, width)), draw(st.integers(0, height))
+        x2, y2 = draw(st.integers(x1, width)), draw(st.integers(y1, height))
+        loose = Mask(dense[y1:y2, x1:x2], x1, y1, (width, height))
+        made.append(draw(st.sampled_from([loose, loose.tight()])))
+    return made
+
+
+def square(x1, y1, x2, y2, size=(20, 20)):
+    dense = np.zeros((size[1], size[0]), bool)
+    dense[y1:y2, x1:x2] = True
+    return dense
+
+
+# ---------------------------------------------------------------- dense, box, area
+
+
+@settings(deadline=None)
+@given(DENSE)
+def test_dense_there_and_back(dense):
+    mask = Mask.from_dense(dense)
+    np.testing.assert_array_equal(mask.dense(), dense)
+    assert mask.area == dense.sum()
+    assert mask.image_size == (dense.shape[1], dense.shape[0])
+    rows, columns = np.nonzero(dense)
+    if rows.size:
+        expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert mask.box.tolist() == expected
+        assert mask.crop.shape == (expected[3] - expected[1], expected[2] - expected[0]), "the crop is tight"
+        np.testing.assert_array_equal(dense[mask.slices], mask.crop)
+    else:
+        assert mask.box.tolist() == [0, 0, 0, 0]
+        assert mask.crop.size == 0
+    assert mask.box.dtype == np.float32
+    assert mask.render() is mask
+
+
+@settings(deadline=None)
+@given(masks_of_one_photo(1))
+def test_contains_is_the_pixel(masks):
+    [mask] = masks
+    width, height = mask.image_size
+    dense = mask.dense()
+    np.testing.assert_array_equal([[mask.contains(x + 0.99, y) for x in range(width)] for y in range(height)], dense)
+    for x, y in ((-0.01, 0), (0, -0.01), (width, 0), (0, height)):
+        assert not mask.contains(x, y)
+
+
+@settings(deadline=None)
+@given(masks_of_one_photo(1))
+def test_a_loose_crop_and_a_tight_one_are_the_same_mask(masks):
+    [mask] = masks
+    tight = mask.tight()
+    np.testing.assert_array_equal(tight.dense(), mask.dense())
+    assert tight.area == mask.area
+    assert tight.box.tolist() == mask.box.tolist()
+    assert tight.rle() == mask.rle()
+    assert [p.exterior.tolist() for p in tight.polygons()] == [p.exterior.tolist() for p in mask.polygons()]
+    assert tight.crop.shape == (tight.box[3] - tight.box[1], tight.box[2] - tight.box[0])
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32])
+def test_from_dense_takes_any_numbers(dtype):
+    dense = np.array([[0, 1], [1, 0]], dtype) * (255 if dtype == np.uint8 else 1)
+    assert Mask.from_dense(dense).dense().tolist() == [[False, True], [True, False]]
+    assert Mask.from_dense(dense.tolist()).area == 2
+
+
+def test_a_mask_keeps_its_pixels_when_the_callers_array_changes():
+    dense = np.ones((4, 6), bool)
+    mask = Mask.from_dense(dense)
+    dense[:] = False
+    assert mask.area == 24
+
+
+def test_the_crop_is_read_only_and_the_callers_array_is_not():
+    crop = np.ones((2, 3), bool)
+    mask = Mask(crop, 1, 1, (9, 9))
+    with pytest.raises(ValueError, match="read-only"):
+        mask.crop[0, 0] = False
+    crop[0, 0] = True
+    for again in (pickle.loads(pickle.dumps(mask)), mask.tight(), Mask.from_rle(mask.rle())):
+        np.testing.assert_array_equal(again.dense(), mask.dense())
+        assert (again.left, again.top, again.image_size) == (1, 1, (9, 9))
+        assert not again.crop.flags.writeable
+
+
+def test_dense_is_the_callers_own():
+    mask = Mask.from_dense(np.ones((2, 2), bool))
+    mask.dense()[:] = False
+    assert mask.area == 4
+
+
+def test_the_empty_mask_answers_everything():
+    mask = Mask.empty((7, 5))
+    assert mask.area == 0
+    assert mask.box.tolist() == [0, 0, 0, 0]
+    assert mask.dense().shape == (5, 7)
+    assert mask.components() == []
+    assert mask.polygons() == []
+    assert mask.smooth().area == 0
+    assert mask.tight().area == 0
+    assert mask.rle() == {"size": [5, 7], "counts": "S1"}
+    assert mask.iou(mask) == 0.0
+    assert not mask.contains(0, 0)
+    assert mask.union(mask).area == 0
+    assert mask.difference(mask).area == 0
+    assert repr(mask) == "Mask(0 pixels, box (0, 0, 0, 0) of 7x5)"
+
+
+def test_repr_tells():
+    assert repr(Mask.from_dense(square(3, 2, 9, 5))) == "Mask(18 pixels, box (3, 2, 9, 5) of 20x20)"
+
+
+@pytest.mark.parametrize(
+    ("crop", "left", "top", "found"),
+    [
+        (np.zeros((2, 2), np.uint8), 0, 0, "uint8"),
+        (np.zeros(4, bool), 0, 0, r"\(4,\)"),
+        (np.zeros((2, 2), bool), 3, 0, "x 3..5"),
+        (np.zeros((2, 2), bool), 0, 3, "y 3..5"),
+        (np.zeros((2, 2), bool), -1, 0, "x -1..1"),
+        (np.zeros((2, 2), bool), 0, -1, "y -1..1"),
+    ],
+)
+def test_a_crop_that_does_not_fit_is_an_error(crop, left, top, found):
+    with pytest.raises(OptionError, match=found):
+        Mask(crop, left, top, (4, 4))
+
+
+@pytest.mark.parametrize("dense", [[1, 0], np.zeros((2, 2, 2)), 1])
+def test_a_dense_mask_has_two_axes(dense):
+    with pytest.raises(OptionError, match=r"\(H, W\)"):
+        Mask.from_dense(dense)
+
+
+def test_every_error_is_a_fastsam_error_and_a_value_error():
+    assert issubclass(OptionError, FastSAMError)
+    assert issubclass(OptionError, ValueError)
+
+
+# ---------------------------------------------------------------- sets
+
+
+@settings(deadline=None)
+@given(masks_of_one_photo(3))
+def test_set_operations_are_those_of_the_pixels(masks):
+    a, b, _ = masks
+    x, y, z = (mask.dense() for mask in masks)
+    np.testing.assert_array_equal(a.union(b).dense(), x | y)
+    np.testing.assert_array_equal(union(masks).dense(), x | y | z)
+    np.testing.assert_array_equal(a.difference(b).dense(), x & ~y)
+    assert a.intersection_area(b) == (x & y).sum()
+    either = (x | y).sum()
+    assert a.iou(b) == pytest.approx((x & y).sum() / either if either else 0.0)
+    np.testing.assert_array_equal(stack_dense(masks, a.image_size), [x, y, z])
+    np.testing.assert_array_equal([mask.dense() for mask in masks], [x, y, z], "the operands must not change")
+
+
+def test_set_operations_need_one_photo():
+    a, b = Mask.from_dense(np.ones((3, 4))), Mask.from_dense(np.ones((4, 3)))
+    for operation in (a.union, a.difference, a.iou, a.intersection_area):
+        with pytest.raises(OptionError, match=r"\(4, 3\) and \(3, 4\)"):
+            operation(b)
+    with pytest.raises(OptionError, match="no masks"):
+        union([])
+
+
+# ---------------------------------------------------------------- RLE
+
+
+def pattern(name):
+    mask = np.zeros((9, 13), bool)
+    if name == "one pixel":
+        mask[3, 4] = True
+    if name == "first and last pixel":
+        mask[0, 0] = mask[-1, -1] = True
+    if name == "full":
+        mask[:] = True
+    if name == "ring":
+        mask[2:7, 3:10] = True
+        mask[4:5, 5:8] = False
+    if name == "whole columns":
+        mask[:, 2:5] = mask[:, 7] = True
+    if name == "chessboard":
+        mask[::2, ::2] = mask[1::2, 1::2] = True
+    if name == "tall":
+        mask = np.zeros((70000, 2), bool)
+        mask[5:69990, 0] = mask[40000:, 1] = True
+    if name == "long runs":
+        mask = np.zeros((480, 640), bool)
+        mask[100:300, 200:500] = mask[:, 639] = True
+        mask[150:160, 250:400] = False
+    return mask
+
+
+# pycocotools 2.0.11: pycocotools.mask.encode(numpy.asfortranarray(pattern(name).astype(numpy.uint8)))["counts"]
+GOLDEN_COUNTS = {
+    "empty": "e3",
+    "one pixel": "W11]2",
+    "first and last pixel": "01c30",
+    "full": "0e3",
+    "ring": "m05400MM030M030M03300i0",
+    "whole columns": "b0k0b0^Ok0",
+    "chessboard": "011" + 115 * "0",
+    "tall": "5Q[T2ZRW1_nhN",
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN_COUNTS)
+def test_rle_is_pycocotools(name):
+    dense = pattern(name)
+    mask = Mask.from_dense(dense)
+    assert mask.rle() == {"size": list(dense.shape), "counts": GOLDEN_COUNTS[name]}
+    np.testing.assert_array_equal(Mask.from_rle(mask.rle()).dense(), dense)
+    as_bytes = {"size": list(dense.shape), "counts": GOLDEN_COUNTS[name].encode()}  # as pycocotools itself hands it out
+    np.testing.assert_array_equal(Mask.from_rle(as_bytes).dense(), dense)
+
+
+def test_a_long_rle_is_pycocotools():
+    counts = Mask.from_dense(pattern("long runs")).rle()["counts"]
+    assert (len(counts), counts[:12]) == (1512, "Tkm2X6h80000")
+    assert hashlib.sha256(counts.encode()).hexdigest() == (
+        "8e4c7bca16d9a6fb4e183dbf16329c56088156bf64a0d81d939f96c18356d989"
+    )
+
+
+def plain_run_lengths(dense):
+    runs, value = [0], False
+    for pixel in dense.T.reshape(-1):
+        if pixel != value:
+            runs.append(0)
+            value = pixel
+        runs[-1] += 1
+    return runs
+
+
+@settings(deadline=None)
+@given(masks_of_one_photo(1))
+def test_run_lengths_and_rle_there_and_back(masks):
+    [mask] = masks
+    assert mask.run_lengths().tolist() == plain_run_lengths(mask.dense())
+    np.testing.assert_array_equal(Mask.from_rle(mask.rle()).dense(), mask.dense())
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ("", "no COCO run lengths"),
+        ("e", "no COCO run lengths"),  # says that more characters follow
+        ("\x00", "no COCO run lengths"),
+        ("é", "covers"),
+        ("d3", "covers 116 pixels"),
+        ("f3", "covers 118 pixels"),
+        ("e3O0", "covers"),  # a run of -1
+        ("`" * 12 + "1", "more than 60 bits"),
+    ],
+)
+def test_a_broken_rle_is_an_error(counts, message):
+    with pytest.raises(OptionError, match=message):
+        Mask.from_rle({"size": [9, 13], "counts": counts})
+
+
+def test_runs_whose_sum_overflows_are_an_error():
+    """128 runs of 2**57 are 2**64, which 64 bits take for 0."""
+    runs = np.array([2**57] * 128 + [117], np.int64)
+    assert runs.sum() == 117
+    with pytest.raises(OptionError, match="size 13x9"):
+        Mask.from_rle({"size": [9, 13], "counts": _counts_to_string(runs)})
+
+
+# ---------------------------------------------------------------- components
+
+
+@settings(deadline=None)
+@given(DENSE)
+def test_components_are_the_islands_largest_first(dense):
+    parts = Mask.from_dense(dense).components()
+    count, labels = cv2.connectedComponents(dense.view(np.uint8), connectivity=8)
+    assert len(parts) == count - 1
+    assert [part.area for part in parts] == sorted((part.area for part in parts), reverse=True)
+    assert sum(part.area for part in parts) == dense.sum()
+    for part in parts:
+        inside = labels[part.dense()]
+        assert (inside == inside[0]).all()
+        assert (labels == inside[0]).sum() == part.area
+        assert part.crop.shape == part.tight().crop.shape
+
+
+# ---------------------------------------------------------------- smooth
+
+
+@pytest.mark.parametrize("size", [7, 8, 9])
+def test_smooth_does_not_shift_or_lose_squares(size):
+    """The official better_quality deletes the 7x7 square and shifts the 8x8 (DR-02); a disc only rounds corners."""
+    expected = square(5, 5, 5 + size, 5 + size)
+    smoothed = Mask.from_dense(expected).smooth(min_area=0)
+    for corner in ((5, 5), (5, 4 + size), (4 + size, 5), (4 + size, 4 + size)):
+        expected[corner] = False
+    np.testing.assert_array_equal(smoothed.dense(), expected)
+
+
+@pytest.mark.parametrize("radius", [0, 1, 2, 3])
+@pytest.mark.parametrize("turns", range(4))
+def test_strips_at_the_border_do_not_widen(radius, turns):
+    """The official code turns 5 columns into 6 (DR-02)."""
+    dense = np.rot90(square(0, 0, 7, 20), turns)
+    np.testing.assert_array_equal(Mask.from_dense(dense).smooth(radius=radius).dense(), dense)
+
+
+@pytest.mark.parametrize("radius", [0, 1, 2])
+def test_the_world_beside_a_strip_is_no_hole(radius):
+    """Above and below a strip across a narrow photo lies background, of which the crop shows fewer than 64 pixels."""
+    dense = square(0, 40, 10, 60, (10, 100))
+    np.testing.assert_array_equal(Mask.from_dense(dense).smooth(64, radius).dense(), dense)
+
+
+@pytest.mark.parametrize("radius", [1, 2, 3])
+def test_what_is_near_the_border_does_not_reach_it(radius):
+    """Beyond the photo nothing is known, so that nothing closes a gap to it: the mask stays in its box."""
+    dense = square(1, 1, 12, 12)
+    dense[15:19, 8:19] = True
+    smoothed = Mask.from_dense(dense).smooth(0, radius).dense()
+    assert not smoothed[[0, -1]].any()
+    assert not smoothed[:, [0, -1]].any()
+
+
+def test_a_full_photo_stays_full():
+    full = np.ones((30, 40), bool)
+    for radius in (0, 1, 2, 5):
+        np.testing.assert_array_equal(Mask.from_dense(full).smooth(radius=radius).dense(), full)
+
+
+def test_smooth_drops_islands_and_fills_holes_below_the_area():
+    dense = square(2, 2, 16, 16)
+    dense[5:7, 5:7] = False  # 4 px: a hole
+    dense[9:12, 9:12] = False  # 9 px
+    dense[18:20, 18:20] = True  # 4 px: an island
+    kept = Mask.from_dense(dense).smooth(min_area=5, radius=0).dense()
+    expected = dense.copy()
+    expected[5:7, 5:7], expected[18:20, 18:20] = True, False
+    np.testing.assert_array_equal(kept, expected)
+    np.testing.assert_array_equal(Mask.from_dense(dense).smooth(min_area=4, radius=0).dense(), dense)
+    np.testing.assert_array_equal(Mask.from_dense(dense).smooth(min_area=0, radius=0).dense(), dense)
+
+
+@settings(deadline=None)
+@given(masks_of_one_photo(1), st.integers(0, 12), st.integers(0, 3))
+def test_smoothing_a_crop_is_smoothing_the_photo(masks, min_area, radius):
+    """Smoothed in its crop or in a crop of the whole photo, a mask comes out the same and inside its own box."""
+    [mask] = masks
+    before = mask.dense()
+    whole = Mask(mask.dense(), 0, 0, mask.image_size)
+    smoothed = mask.tight().smooth(min_area, radius)
+    np.testing.assert_array_equal(smoothed.dense(), whole.smooth(min_area, radius).dense())
+    np.testing.assert_array_equal(mask.dense(), before)
+    if smoothed.area:
+        assert (smoothed.box[:2] >= mask.box[:2]).all()
+        assert (smoothed.box[2:] <= mask.box[2:]).all()
+
+
+@pytest.mark.parametrize(("min_area", "radius"), [(-1, 1), (1, -1)])
+def test_smooth_takes_no_negative_numbers(min_area, radius):
+    with pytest.raises(OptionError, match="-1"):
+        Mask.from_dense(square(1, 1, 5, 5)).smooth(min_area, radius)

@@ -1,0 +1,377 @@
+"""What a user holds: indexing, measuring, prompting, joining; nothing given is ever changed."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+
+from fastsam_onnx.errors import OptionError
+from fastsam_onnx.mask import Mask
+from fastsam_onnx.segmentation import Instance, Segmentation, concatenate
+
+
+def assert_same(found: Segmentation, other: Segmentation) -> None:
+    assert found.image_size == other.image_size
+    for name in ("boxes", "scores", "areas", "mask_boxes"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(other, name))
+    np.testing.assert_array_equal(found.masks.dense(), other.masks.dense())
+    assert (found.prompt_index is None) == (other.prompt_index is None)
+    if found.prompt_index is not None:
+        np.testing.assert_array_equal(found.prompt_index, other.prompt_index)
+
+
+# ---------------------------------------------------------------- rows
+
+
+@pytest.mark.parametrize("index", [0, 3, 5, -1, -6, np.int64(2), np.uint8(4)])
+def test_one_row_is_an_instance(random_found, index):
+    found = random_found()
+    one = found[index]
+    assert isinstance(one, Instance)
+    np.testing.assert_array_equal(one.mask.dense(), found.masks.dense()[index])
+    np.testing.assert_array_equal(one.box, found.boxes[index])
+    assert one.score == float(found.scores[index])
+    assert one.prompt_index is None
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        slice(None),
+        slice(1, 4),
+        slice(None, None, -1),
+        slice(9, 20),
+        [0, 2, 5],
+        [-1, 0, 0],
+        (4, 1),
+        [],
+        np.array([3, 1]),
+        np.array([1, 5], np.uint8),
+        np.zeros(0, np.int64),
+        np.zeros(0),
+        [True, False, True, False, False, True],
+        np.array([False] * 6),
+    ],
+    ids=str,
+)
+def test_several_rows_are_a_segmentation(random_found, index):
+    found = random_found()
+    rows = np.arange(6)[np.asarray(index, None if len(index) else np.int64) if not isinstance(index, slice) else index]
+    part = found[index]
+    assert isinstance(part, Segmentation)
+    assert len(part) == len(rows)
+    np.testing.assert_array_equal(part.boxes, found.boxes[rows])
+    np.testing.assert_array_equal(part.scores, found.scores[rows])
+    np.testing.assert_array_equal(part.masks.dense(), found.masks.dense()[rows])
+    np.testing.assert_array_equal(part.areas, found.areas[rows])
+    assert part.image_size == found.image_size
+
+
+@pytest.mark.parametrize(
+    "index",
+    [6, -7, [0, 6], [True, False], np.zeros(5, bool), np.zeros(0, bool), 1.5, [0.5], "0", None, True, [[0, 1]], [[]]],
+    ids=str,
+)
+def test_rows_that_are_not_there_are_an_index_error(random_found, index):
+    with pytest.raises(IndexError):
+        random_found()[index]
+
+
+def test_iteration_gives_instances(random_found):
+    found = random_found()
+    assert [one.score for one in found] == found.scores.tolist()
+    assert [one.mask.area for one in found] == found.areas.tolist()
+    assert len(list(found[[]])) == 0
+
+
+def test_prompt_index_goes_with_the_rows(random_found):
+    found = random_found().box_prompt([(0, 0, 23, 17), (0, 0, 23, 17)])
+    assert found[1].prompt_index == 1
+    assert found[[1]].prompt_index.tolist() == [1]
+    assert found[::-1].prompt_index.tolist() == [1, 0]
+
+
+# ---------------------------------------------------------------- measures
+
+
+@pytest.mark.parametrize("kind", ["random_found", "pending_found"])
+def test_areas_boxes_and_union_are_those_of_the_pixels(request, kind):
+    found = request.getfixturevalue(kind)(seed=4)
+    dense = found.masks.dense()
+    width, height = found.image_size
+    assert dense.shape == (len(found), height, width)
+    assert dense.dtype == bool
+    np.testing.assert_array_equal(found.areas, dense.sum(axis=(1, 2)))
+    assert found.areas.dtype == np.int64
+    for box, plane in zip(found.mask_boxes, dense, strict=True):
+        rows, columns = np.nonzero(plane)
+        assert box.tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    np.testing.assert_array_equal(found.union().dense(), dense.any(axis=0))
+
+
+def test_masks_are_a_sequence(random_found):
+    masks = random_found().masks
+    assert len(masks) == 6
+    assert len(masks[1:3]) == 2
+    assert masks[-1].rle() == list(masks)[5].rle()
+    assert repr(masks) == "Masks(6 in 23x17)"
+    with pytest.raises(IndexError):
+        masks[6]
+
+
+def test_repr_tells(random_found):
+    found = Segmentation.of_masks([Mask.from_dense(np.ones((3, 4)))], [0.5], source="cat.jpg")
+    assert repr(found) == "Segmentation(1 object in 4x3 of cat.jpg, scores 0.50 to 0.50)"
+    assert repr(found[[]]) == "Segmentation(0 objects in 4x3 of cat.jpg)"
+    assert repr(random_found()).startswith("Segmentation(6 objects in 23x17, scores ")
+    assert repr(found.point_prompt((1, 1))).endswith(", answers of prompts)")
+
+
+def test_nothing_found_answers_everything():
+    found = Segmentation.of_masks([], image_size=(7, 5))
+    assert len(found) == 0
+    assert found.boxes.shape == (0, 4)
+    assert found.scores.shape == found.areas.shape == (0,)
+    assert found.mask_boxes.shape == (0, 4)
+    assert found.masks.dense().shape == (0, 5, 7)
+    assert found.union().area == 0
+    assert found.union().image_size == (7, 5)
+    assert len(found.smooth()) == 0
+    for pick in ("merge", "all", "smallest", "largest", "best"):
+        answer = found.point_prompt([(1, 1), (2, 2)], [1, 0], pick=pick)
+        assert len(answer) == 0
+        assert answer.prompt_index.shape == (0,)
+    for match in ("mask", "box"):
+        answer = found.box_prompt([(0, 0, 7, 5)], match=match)
+        assert len(answer) == 0
+        assert answer.boxes.shape == (0, 4)
+    assert list(found) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"scores": [0.5]}, "2 masks need as many scores"),
+        ({"boxes": [[0, 0, 1, 1]]}, "2 masks need as many boxes"),
+        ({"prompt_index": [0]}, "2 masks need as many prompt_index"),
+        ({"image_size": (9, 9)}, r"different sizes: \[\(4, 3\), \(9, 9\)\]"),
+    ],
+)
+def test_of_masks_checks_that_its_parts_fit(arguments, message):
+    masks = [Mask.from_dense(np.ones((3, 4)))] * 2
+    with pytest.raises(OptionError, match=message):
+        Segmentation.of_masks(masks, **arguments)
+
+
+def test_of_no_masks_needs_a_size():
+    with pytest.raises(OptionError, match="image_size"):
+        Segmentation.of_masks([])
+
+
+# ---------------------------------------------------------------- prompts
+
+
+def quadrants() -> Segmentation:
+    """8x8: 0 the whole, 1..4 its quadrants (left top, right top, left bottom, right bottom)."""
+    whole = np.ones((8, 8), bool)
+    parts = []
+    for y in (0, 4):
+        for x in (0, 4):
+            part = np.zeros((8, 8), bool)
+            part[y : y + 4, x : x + 4] = True
+            parts.append(part)
+    masks = [Mask.from_dense(dense) for dense in (whole, *parts)]
+    return Segmentation.of_masks(masks, [0.5, 0.9, 0.8, 0.7, 0.6])
+
+
+def test_groups_of_points_ask_for_several_objects():
+    found = quadrants()
+    groups = [[(1, 1), (2, 2)], [(6, 1), (6, 2)], [(-5, 1), (9, 9)], [(6, 6), (6, 7)]]
+    answer = found.point_prompt(groups, pick="smallest")
+    assert answer.prompt_index.tolist() == [0, 1, 3], "the third group lies outside the photo"
+    assert answer.scores.tolist() == found.scores[[1, 2, 4]].tolist()
+    assert found.point_prompt(groups, pick="all").prompt_index.tolist() == [0, 0, 1, 1, 3, 3]
+    merged = found.point_prompt(groups, [[1, 1], [1, 1], [1, 1], [0, 0]], pick="merge")
+    assert merged.prompt_index.tolist() == [0, 1]
+    for group, single in enumerate(groups):
+        alone = found.point_prompt(single, pick="smallest")
+        assert alone.scores.tolist() == answer[answer.prompt_index == group].scores.tolist()
+
+
+def test_those_that_hold_more_of_the_points_come_first():
+    found = quadrants()
+    across = [(1, 1), (6, 6)]  # only the whole holds both
+    for pick in ("smallest", "largest", "best"):
+        assert found.point_prompt(across, pick=pick).areas.tolist() == [64]
+    assert found.point_prompt(across, pick="all").areas.tolist() == [16, 16, 64]
+    assert found.point_prompt(across, [1, 0], pick="all").areas.tolist() == [16]
+
+
+def test_outside_the_photo_nothing_is_hit():
+    found = quadrants()
+    for point in ((-0.1, 3), (3, -0.1), (8, 3), (3, 8), (1e300, -1e300)):
+        for pick in ("merge", "all", "smallest", "largest", "best"):
+            assert len(found.point_prompt(point, pick=pick)) == 0
+    for match in ("mask", "box"):
+        assert len(found.box_prompt([(-9, -9, -1, -1), (8, 0, 20, 8), (0, 8, 8, 9)], match=match)) == 0
+    # A background point outside takes nothing away.
+    assert len(found.point_prompt([(1, 1), (-1, -1)], [1, 0], pick="all")) == 2
+
+
+def test_background_alone_means_nothing():
+    for pick in ("merge", "all", "smallest", "largest", "best"):
+        assert len(quadrants().point_prompt((1, 1), 0, pick=pick)) == 0
+
+
+def test_boxes_answer_in_their_order_and_one_row_each():
+    found = quadrants()
+    boxes = [(4, 4, 8, 8), (0, 0, 4, 4), (20, 20, 30, 30), (4, 4, 8, 8), (-5, -5, 50, 50)]
+    for match in ("mask", "box"):
+        answer = found.box_prompt(boxes, match=match)
+        assert answer.prompt_index.tolist() == [0, 1, 3, 4]
+        assert answer.scores.tolist() == found.scores[[4, 1, 4, 0]].tolist()
+
+
+def test_a_prompts_result_can_be_prompted_again():
+    found = quadrants()
+    under = found.point_prompt((1, 1), pick="all")
+    assert under.areas.tolist() == [16, 64], "smallest first"
+    assert under.point_prompt((6, 6)).areas.tolist() == [64]
+    assert under.box_prompt((0, 0, 4, 4)).areas.tolist() == [16]
+    assert under.point_prompt((6, 6)).prompt_index.tolist() == [0]
+    merged = found.point_prompt([(1, 1), (6, 6)], [1, 0], pick="merge")  # the whole is taken away, a quadrant added
+    assert merged.areas.tolist() == [16]
+    assert merged.point_prompt((1, 1)).areas.tolist() == [16]
+    assert len(merged.point_prompt((6, 1))) == 0
+
+
+def test_best_is_the_score_whatever_the_order_of_the_rows():
+    """Results of prompts are not sorted by score."""
+    found = quadrants()
+    for rows in (found, found[::-1], found.point_prompt((1, 1), pick="all")):
+        assert rows.point_prompt((2, 2), pick="best").scores.tolist() == [np.float32(0.9)]
+
+
+def test_a_merged_row_has_the_highest_score_of_what_was_asked_for():
+    merged = quadrants().point_prompt([(1, 1), (6, 1)], pick="merge")
+    assert merged.scores.tolist() == [np.float32(0.9)]
+    assert merged.boxes.tolist() == [[0, 0, 8, 8]]
+
+
+def test_smooth_drops_what_vanishes_and_keeps_the_rest_in_order():
+    dense = np.zeros((30, 30), bool)
+    dense[5:20, 5:20] = True
+    speck = np.zeros((30, 30), bool)
+    speck[1:3, 1:3] = True
+    found = Segmentation.of_masks([Mask.from_dense(speck), Mask.from_dense(dense)], [0.9, 0.8])
+    smoothed = found.smooth(min_area=10, radius=0)
+    assert smoothed.scores.tolist() == [np.float32(0.8)]
+    np.testing.assert_array_equal(smoothed.masks[0].dense(), dense)
+    assert found.areas.tolist() == [4, 225]
+
+
+# ---------------------------------------------------------------- joining
+
+
+def test_concatenate_joins_rows(random_found):
+    found = random_found()
+    joined = concatenate([found[:2], found[[5]], found[[]]])
+    assert_same(joined, found[[0, 1, 5]])
+    assert joined.prompt_index is None
+    answers = concatenate([found.point_prompt((3, 3), pick="all"), found.box_prompt((0, 0, 9, 9))])
+    assert answers.prompt_index is not None
+    assert len(answers.prompt_index) == len(answers)
+    mixed = concatenate([found.box_prompt((0, 0, 9, 9)), found])
+    assert mixed.prompt_index is None, "not every row answers a prompt"
+
+
+def test_concatenate_needs_something_of_one_photo(random_found):
+    with pytest.raises(OptionError, match="at least one"):
+        concatenate([])
+    with pytest.raises(OptionError, match="different sizes"):
+        concatenate([random_found(), random_found(image_size=(9, 9))])
+
+
+# ---------------------------------------------------------------- values
+
+
+@pytest.mark.parametrize("as_array", [False, True])
+def test_the_callers_prompts_are_never_changed(random_found, as_array):
+    found = random_found()
+    points, labels, boxes = [[3, 3], [-4, 30], [5.5, 6.5]], [1, 0, 1], [[-3.0, -3.0, 12.5, 12.5], [1, 1, 99, 99]]
+    given = [np.array(value) for value in (points, labels, boxes)] if as_array else [points, labels, boxes]
+    before = copy.deepcopy(given)
+    if as_array:
+        for array in given:
+            array.flags.writeable = False
+    for pick in ("merge", "all", "smallest", "largest", "best"):
+        found.point_prompt(given[0], given[1], pick=pick)
+    for match in ("mask", "box"):
+        found.box_prompt(given[2], match=match)
+    for value, old in zip(given, before, strict=True):
+        np.testing.assert_array_equal(value, old)
+
+
+@pytest.mark.parametrize("kind", ["random_found", "pending_found"])
+def test_prompts_and_measures_change_nothing(request, kind):
+    make = request.getfixturevalue(kind)
+    found, untouched = make(seed=2), make(seed=2)
+    found.point_prompt([(3, 3), (9, 9)], [1, 0], pick="merge")
+    found.point_prompt((3, 3), pick="all")
+    found.box_prompt((0, 0, 12, 12), match="mask")
+    found.box_prompt((0, 0, 12, 12), match="box")
+    found.smooth()
+    found.union()
+    assert_same(found, untouched)
+    assert found.prompt_index is None
+
+
+def test_a_segmentation_is_frozen(random_found):
+    found = random_found()
+    with pytest.raises(AttributeError):
+        found.boxes = found.boxes
+    with pytest.raises(ValueError, match="read-only"):
+        found.areas[0] = 1
+
+
+@pytest.mark.parametrize("kind", ["random_found", "pending_found"])
+@pytest.mark.parametrize("measured", [False, True])
+@pytest.mark.parametrize("copied", [lambda found: pickle.loads(pickle.dumps(found)), copy.deepcopy, copy.copy])
+def test_a_segmentation_is_pickled_and_copied_whole(request, kind, measured, copied):
+    found = request.getfixturevalue(kind)(seed=1).point_prompt([[(3, 3)], [(20, 10)], [(11, 12)]], pick="all")
+    found = Segmentation(
+        found.boxes,
+        found.scores,
+        found.rows,
+        found.image_size,
+        found.prompt_index,
+        image=np.full((*found.image_size[::-1], 3), 7, np.uint8),
+        source="cat.jpg",
+        speed=MappingProxyType({"network": 12.5}),
+    )
+    if measured:
+        found.areas  # noqa: B018
+    again = copied(found)
+    assert_same(again, found)
+    np.testing.assert_array_equal(again.image, found.image)
+    assert (again.source, dict(again.speed)) == ("cat.jpg", {"network": 12.5})
+
+
+def test_threads_see_the_same(pending_found):
+    found = pending_found(seed=7, count=30)
+    single = pending_found(seed=7, count=30)
+    rng = np.random.default_rng(0)
+    points = rng.random((64, 2)) * found.image_size
+
+    def ask(segmentation, point):
+        under = segmentation.point_prompt(point, pick="all")
+        return under.areas.tolist(), [mask.rle() for mask in under.masks], segmentation.areas.tolist()
+
+    expected = [ask(single, point) for point in points]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda point: ask(found, point), points)) == expected
