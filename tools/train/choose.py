@@ -1,0 +1,83 @@
+"""Chooses the input size and the default thresholds of an exported network on train_validation.
+
+    python -m tools.train.choose weights/fastsam-nano.onnx --data ../shared/data
+
+Size: the one of the best mean of AR@100, AR@1000 and box-prompt IoU. Thresholds: of those that keep KEEP of
+what no threshold on the score would reach (the same mean, at most 300 detections a photo), the one with the
+fewest detections, for every detection more is clutter in a picture of everything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+
+from .data import load_validation
+from .validate import Run, examine, figures
+
+SIZES = (320, 384, 448, 512, 576, 640, 768)
+CONFS = (0.001, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
+IOUS = (0.7, 0.8, 0.9)
+KEEP = 0.95
+
+
+def open_network(path: Path, threads: int) -> Run:
+    """The file's two outputs as a function of a photo (1, 3, H, W)."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def run(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return tuple(session.run(None, {"images": photo}))
+
+    return run
+
+
+def quality(values: dict[str, float]) -> float:
+    """One number: the mean of AR@100, AR@1000 and box-prompt IoU, in per cent."""
+    return (values["AR@100"] + values["AR@1000"] + values["box"]) / 3
+
+
+def report(values: dict[str, float], **given: float) -> None:
+    """One line of JSON."""
+    rounded = {name: round(value, 2) for name, value in values.items()}
+    print(json.dumps({**given, **rounded, "quality": round(quality(values), 2)}), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="folder of train_validation")
+    parser.add_argument("--photos", type=int, default=200, help="use the first so many")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    run = open_network(options.model, options.threads)
+    examples = load_validation(options.data / "train_validation")[: options.photos]
+
+    by_size = {}
+    for size in options.sizes:
+        by_size[size] = figures(examine(run, examples, size))
+        report(by_size[size], imgsz=size)
+    imgsz = max(by_size, key=lambda size: quality(by_size[size]))
+
+    by_thresholds = {}
+    for iou in IOUS:
+        examined = examine(run, examples, imgsz, conf=min(CONFS), iou=iou, most=300)
+        for conf in CONFS:
+            by_thresholds[conf, iou] = figures(examined, conf)
+            report(by_thresholds[conf, iou], imgsz=imgsz, iou=iou, conf=conf)
+    enough = KEEP * max(quality(values) for values in by_thresholds.values())
+    good = {pair: values for pair, values in by_thresholds.items() if quality(values) >= enough}
+    conf, iou = min(good, key=lambda pair: good[pair]["found"])
+    print(f"--imgsz {imgsz} --conf {conf} --iou {iou}")
+
+
+if __name__ == "__main__":
+    main()

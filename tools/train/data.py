@@ -1,0 +1,351 @@
+"""Photos and masks: read once into memory, then cropped, scaled, mirrored and coloured into batches.
+
+A batch is a function of (seed, step) alone, so training can stop and go on anywhere.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import tarfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+GREY = 114
+PROTOTYPE_STRIDE = 4
+SHRINK = 2  # masks are kept at half of the photo's size: still finer than any prototype they are compared with
+
+# Sampling weights by prefix, as the README of the data suggests; prefixes not named share OTHERS.
+PREFIX_WEIGHTS = {"bsds": 3.0, "ade": 3.0, "coco": 2.0, "ccp": 1.0}
+OTHERS_WEIGHT = 2.0
+
+# Long sides of a training canvas and how often each is drawn; every batch has about PIXELS pixels.
+CANVAS_SIZES = {256: 1, 320: 3, 384: 3, 448: 2, 512: 2, 640: 1}
+MOSAIC_FROM = 448
+MIN_SIDE = 6.0  # canvas pixels; smaller objects are not asked for
+
+
+@dataclass(frozen=True)
+class MaskCrop:
+    """One object: its pixels at 1/SHRINK of the photo's size and where they lie."""
+
+    left: int  # in shrunken pixels
+    top: int
+    pixels: np.ndarray  # (h, w) uint8, 0 to 255, share of foreground
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photo with its objects."""
+
+    name: str
+    pixels: np.ndarray  # (H, W, 3) uint8 RGB
+    dense: bool  # whether what is not annotated is background
+    masks: tuple[MaskCrop, ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training picture."""
+
+    pixels: np.ndarray  # (H, W, 3) uint8 RGB
+    boxes: np.ndarray  # (G, 4) float32 xyxy canvas pixels
+    masks: np.ndarray  # (G, H/4, W/4) uint8, 0 to 255
+    background: np.ndarray  # (H/32, W/32) float32, weight of "no object here"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors of B examples; boxes and masks are lists of B, for each picture has its own number."""
+
+    photos: Tensor  # (B, 3, H, W) float32 RGB / 255
+    boxes: list[Tensor]  # (G, 4) float32 xyxy canvas pixels
+    masks: list[Tensor]  # (G, H/4, W/4) uint8
+    background: Tensor  # (B, H/32, W/32) float32
+
+
+def decode_rle(size: list[int], counts: str) -> np.ndarray:
+    """COCO's compressed run lengths to a (height, width) uint8 mask of 0 and 1."""
+    height, width = size
+    runs: list[int] = []
+    position = 0
+    while position < len(counts):
+        value = shift = 0
+        more = True
+        while more:
+            byte = ord(counts[position]) - 48
+            value |= (byte & 31) << shift
+            more = bool(byte & 32)
+            position += 1
+            shift += 5
+            if not more and byte & 16:
+                value |= -1 << shift
+        runs.append(value + runs[-2] if len(runs) > 2 else value)
+    flat = np.repeat(np.arange(len(runs)) % 2, runs).astype(np.uint8)
+    return flat.reshape(width, height).T
+
+
+def crop_mask(mask: np.ndarray) -> MaskCrop | None:
+    """A full (H, W) mask to a crop at half size; None when nothing is left."""
+    height, width = mask.shape
+    even = cv2.copyMakeBorder(mask, 0, height % SHRINK, 0, width % SHRINK, cv2.BORDER_REPLICATE)
+    small = cv2.resize(even * 255, None, fx=1 / SHRINK, fy=1 / SHRINK, interpolation=cv2.INTER_AREA)
+    rows, columns = np.flatnonzero(small.any(1)), np.flatnonzero(small.any(0))
+    if not len(rows):
+        return None
+    top, left = int(rows[0]), int(columns[0])
+    return MaskCrop(left, top, small[top : rows[-1] + 1, left : columns[-1] + 1].copy())
+
+
+def read_photos(tar: Path) -> dict[str, np.ndarray]:
+    """Every JPEG of a tar, by name, as RGB."""
+    with tarfile.open(tar) as archive:
+        return {
+            member.name: cv2.imdecode(np.frombuffer(archive.extractfile(member).read(), np.uint8), 1)[..., ::-1]
+            for member in archive
+            if member.isfile()
+        }
+
+
+def load_training(folder: Path, limit: int | None = None) -> list[Photo]:
+    """Reads shared/data/train_labelled (or its first photos) into memory."""
+    photos: list[Photo] = []
+    for tar in sorted(folder.glob("photos-*.tar")):
+        pixels = read_photos(tar)
+        with gzip.open(folder / tar.name.replace("photos", "masks").replace(".tar", ".jsonl.gz"), "rt") as lines:
+            for line in lines:
+                record = json.loads(line)
+                crops = (crop_mask(decode_rle(m["size"], m["counts"])) for m in record["masks"])
+                masks = tuple(crop for crop in crops if crop is not None)
+                photos.append(Photo(record["file"], pixels[record["file"]], record["dense"], masks))
+                if limit and len(photos) == limit:
+                    return photos
+    return photos
+
+
+def load_validation(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Reads shared/data/train_validation: photos (H, W, 3) and their masks (G, H, W) uint8."""
+    pixels = read_photos(folder / "photos-000.tar")
+    examples = []
+    with gzip.open(folder / "masks.jsonl.gz", "rt") as lines:
+        for line in lines:
+            record: dict[str, Any] = json.loads(line)
+            masks = [
+                decode_rle(m["segmentation"]["size"], m["segmentation"]["counts"])
+                for m in record["masks"]
+                if not m.get("crowd")
+            ]
+            if masks:
+                examples.append((pixels[record["file"]], np.stack(masks)))
+    return examples
+
+
+def sampling_weights(photos: list[Photo]) -> np.ndarray:
+    """(n,) probabilities that honour PREFIX_WEIGHTS."""
+    prefixes = [photo.name.split("_")[0].rstrip("0123456789") for photo in photos]
+    named = [prefix if prefix in PREFIX_WEIGHTS else "" for prefix in prefixes]
+    counts = {prefix: named.count(prefix) for prefix in set(named)}
+    weights = np.array([PREFIX_WEIGHTS.get(prefix, OTHERS_WEIGHT) / counts[prefix] for prefix in named])
+    return weights / weights.sum()
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a photo lies on a canvas: canvas = photo * scale + shift; a negative scale_x mirrors."""
+
+    scale_x: float
+    scale_y: float
+    shift_x: float
+    shift_y: float
+    height: int  # of the canvas
+    width: int
+
+    def matrix(self, ratio: float, left: float = 0.0, top: float = 0.0) -> np.ndarray:
+        """For cv2.warpAffine, whose pixel centres are integers.
+
+        From an array whose pixels are 1/``ratio`` photo pixels and start at (left, top) of the photo.
+        """
+        x, y = self.scale_x * ratio, self.scale_y * ratio
+        return np.array(
+            [
+                [x, 0, self.shift_x + left * self.scale_x + x / 2 - 0.5],
+                [0, y, self.shift_y + top * self.scale_y + y / 2 - 0.5],
+            ]
+        )
+
+    def shrunk(self, ratio: float) -> Placement:
+        """The same place on a canvas 1/``ratio`` as large."""
+        return Placement(
+            self.scale_x / ratio,
+            self.scale_y / ratio,
+            self.shift_x / ratio,
+            self.shift_y / ratio,
+            int(self.height / ratio),
+            int(self.width / ratio),
+        )
+
+
+def random_placement(
+    photo: np.ndarray, height: int, width: int, smallest: float, rng: np.random.Generator
+) -> Placement:
+    """Scale 1 shows the whole photo as large as the canvas allows; it is drawn from ``smallest`` to 1.8.
+
+    Where the photo is larger than the canvas a window of it is shown, else it lies somewhere on the canvas.
+    """
+    h, w = photo.shape[:2]
+    scale = min(height / h, width / w) * math.exp(rng.uniform(math.log(smallest), math.log(1.8)))
+    stretch = math.exp(rng.uniform(-0.12, 0.12))
+    scale_x, scale_y = scale * stretch, scale / stretch
+    shift_x, shift_y = rng.uniform() * (width - w * scale_x), rng.uniform() * (height - h * scale_y)
+    if rng.random() < 0.5:
+        scale_x, shift_x = -scale_x, shift_x + w * scale_x
+    return Placement(scale_x, scale_y, shift_x, shift_y, height, width)
+
+
+def place(photo: Photo, at: Placement, background: float) -> Example:
+    """One photo on a canvas; masks and boxes follow. ``background``: weight of "no object here"."""
+    return Example(
+        place_pixels(photo.pixels, at),
+        *place_masks(photo.masks, at),
+        np.full((at.height // 32, at.width // 32), background, np.float32),
+    )
+
+
+def place_pixels(pixels: np.ndarray, at: Placement) -> np.ndarray:
+    """The canvas (height, width, 3), grey where the photo does not reach."""
+    pixels, ratio = np.ascontiguousarray(pixels), 1.0
+    if at.scale_y < 0.75:  # warpAffine does not average: halve by area first
+        pixels, ratio = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), 2.0
+    size = (at.width, at.height)
+    return cv2.warpAffine(pixels, at.matrix(ratio), size, flags=cv2.INTER_LINEAR, borderValue=(GREY,) * 3)
+
+
+def place_masks(masks: tuple[MaskCrop, ...], at: Placement) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes (G, 4) and prototype-sized masks (G, H/4, W/4) of the objects that show."""
+    small = at.shrunk(PROTOTYPE_STRIDE)
+    boxes, placed = [], []
+    for mask in masks:
+        box = place_box(mask, at)
+        if box is not None:
+            matrix = small.matrix(SHRINK, mask.left * SHRINK, mask.top * SHRINK)
+            boxes.append(box)
+            placed.append(cv2.warpAffine(mask.pixels, matrix, (small.width, small.height), flags=cv2.INTER_LINEAR))
+    return (
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(placed, np.uint8).reshape(-1, small.height, small.width),
+    )
+
+
+def place_box(mask: MaskCrop, at: Placement) -> np.ndarray | None:
+    """The box (4,) xyxy of what shows of a mask on the canvas; None when that is too little."""
+    ends = sorted((x - at.shift_x) / at.scale_x / SHRINK - mask.left for x in (0, at.width))
+    rows, columns = mask.pixels.shape
+    x1, x2 = (min(max(round(end), 0), columns) for end in ends)
+    y1, y2 = (min(max(round((y - at.shift_y) / at.scale_y / SHRINK - mask.top), 0), rows) for y in (0, at.height))
+    if x2 <= x1 or y2 <= y1:
+        return None
+    if (x2 - x1, y2 - y1) != (columns, rows):  # cut by the canvas: the rest has a tighter box
+        visible = mask.pixels[y1:y2, x1:x2] > 127
+        xs, ys = np.flatnonzero(visible.any(0)), np.flatnonzero(visible.any(1))
+        if not len(xs) or visible.sum() < 0.05 * (mask.pixels > 127).sum():
+            return None
+        x1, x2, y1, y2 = x1 + xs[0], x1 + xs[-1] + 1, y1 + ys[0], y1 + ys[-1] + 1
+    x = np.clip((mask.left + np.array([x1, x2])) * SHRINK * at.scale_x + at.shift_x, 0, at.width)
+    y = np.clip((mask.top + np.array([y1, y2])) * SHRINK * at.scale_y + at.shift_y, 0, at.height)
+    box = np.array([x.min(), y.min(), x.max(), y.max()], np.float32)
+    return box if min(box[2] - box[0], box[3] - box[1]) >= MIN_SIDE else None
+
+
+def mosaic(tiles: list[Example], split_y: int, split_x: int) -> Example:
+    """Four examples on one canvas: top left, top right, bottom left, bottom right."""
+    boxes, masks = [], []
+    height, width = split_y + tiles[2].pixels.shape[0], split_x + tiles[1].pixels.shape[1]
+    pixels = np.empty((height, width, 3), np.uint8)
+    background = np.empty((height // 32, width // 32), np.float32)
+    for tile, (top, left) in zip(tiles, ((0, 0), (0, split_x), (split_y, 0), (split_y, split_x)), strict=True):
+        h, w = tile.pixels.shape[:2]
+        pixels[top : top + h, left : left + w] = tile.pixels
+        background[top // 32 : (top + h) // 32, left // 32 : (left + w) // 32] = tile.background
+        boxes.append(tile.boxes + np.array([left, top, left, top], np.float32))
+        after_y, after_x = height - top - h, width - left - w
+        masks.append(np.pad(tile.masks, ((0, 0), (top // 4, after_y // 4), (left // 4, after_x // 4))))
+    return Example(pixels, np.concatenate(boxes), np.concatenate(masks), background)
+
+
+def recolour(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Brightness, contrast, tint, saturation; now and then blur or no colour at all."""
+    gain = rng.uniform(0.75, 1.3) * rng.uniform(0.92, 1.08, 3)
+    gamma = math.exp(rng.uniform(-0.3, 0.3))
+    levels = np.linspace(0, 1, 256)[:, None] ** gamma
+    offset = rng.uniform(-0.08, 0.08)
+    table = np.clip((levels * gain + offset) * 255, 0, 255).astype(np.uint8)
+    pixels = cv2.LUT(pixels, table[:, None, :])
+    grey = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    saturation = 0.0 if rng.random() < 0.05 else rng.uniform(0.5, 1.4)
+    pixels = cv2.addWeighted(pixels, saturation, grey, 1 - saturation, 0)
+    if rng.random() < 0.1:
+        pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 1.2))
+    return pixels
+
+
+class Sampler:
+    """Makes the batch of a step."""
+
+    def __init__(self, photos: list[Photo], seed: int, *, pixels: int, partial: float, largest: int) -> None:
+        """``pixels``: budget of a batch; ``partial``: background weight of partly annotated photos."""
+        self.photos = photos
+        self.seed = seed
+        self.pixels = pixels
+        self.partial = partial
+        weights = sampling_weights(photos)
+        lying = np.array([photo.pixels.shape[1] >= photo.pixels.shape[0] for photo in photos])
+        self.pools = [np.flatnonzero(lying), np.flatnonzero(~lying)]  # landscape, portrait
+        self.pool_weights = [weights[pool] / max(weights[pool].sum(), 1e-9) for pool in self.pools]
+        self.portrait_share = float(weights[~lying].sum())
+        self.sizes = [size for size in CANVAS_SIZES if size <= largest]
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step: one canvas shape for all."""
+        rng = np.random.default_rng((self.seed, step))
+        frequencies = np.array([CANVAS_SIZES[size] for size in self.sizes], float)
+        size = int(rng.choice(self.sizes, p=frequencies / frequencies.sum()))
+        short = size if rng.random() < 0.3 else size * 3 // 4 // 32 * 32
+        portrait = int(rng.random() < self.portrait_share)
+        height, width = (size, short) if portrait else (short, size)
+        count = max(2, round(self.pixels / (height * width)))
+        examples = [self.example(height, width, portrait, rng) for _ in range(count)]
+        stacked = np.stack([example.pixels for example in examples])
+        return Batch(
+            torch.from_numpy(stacked).permute(0, 3, 1, 2).float().div_(255),
+            [torch.from_numpy(example.boxes) for example in examples],
+            [torch.from_numpy(example.masks) for example in examples],
+            torch.from_numpy(np.stack([example.background for example in examples])),
+        )
+
+    def example(self, height: int, width: int, portrait: int, rng: np.random.Generator) -> Example:
+        """One picture: a photo, or a mosaic of four on the larger canvases."""
+        four = max(height, width) >= MOSAIC_FROM and rng.random() < 0.5
+        chosen = rng.choice(self.pools[portrait], 4 if four else 1, p=self.pool_weights[portrait])
+        photos = [self.photos[int(index)] for index in chosen]
+        if four:
+            split_y, split_x = (
+                32 * int(rng.integers(side // 96 + 1, side // 32 - side // 96)) for side in (height, width)
+            )
+            sides = [(y, x) for y in (split_y, height - split_y) for x in (split_x, width - split_x)]
+            tiles = [self.placed(p, h, w, 0.95, rng) for p, (h, w) in zip(photos, sides, strict=True)]
+            example = mosaic(tiles, split_y, split_x)
+        else:
+            example = self.placed(photos[0], height, width, 0.65, rng)
+        return replace(example, pixels=recolour(example.pixels, rng))
+
+    def placed(self, photo: Photo, height: int, width: int, smallest: float, rng: np.random.Generator) -> Example:
+        """One photo at a random place."""
+        at = random_placement(photo.pixels, height, width, smallest, rng)
+        return place(photo, at, 1.0 if photo.dense else self.partial)

