@@ -10,6 +10,8 @@ found.save("overlay.png")
 """
 
 from fastsam_onnx.errors import (
+    CheckpointError,
+    DownloadError,
     FastSAMError,
     ImageError,
     MissingPackageError,
@@ -26,6 +28,8 @@ from fastsam_onnx.segmentation import Instance, Masks, Segmentation, concatenate
 __version__ = "0.1.0"
 
 __all__ = [
+    "CheckpointError",
+    "DownloadError",
     "FastSAM",
     "FastSAMError",
     "ImageError",

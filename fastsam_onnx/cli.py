@@ -1,7 +1,7 @@
-"""The command line: `fastsam-onnx segment` and `fastsam-onnx info`.
+"""The command line: `fastsam-onnx segment`, `info`, `models`, `download` and `export`.
 
-Here are the arguments; `cli_segment.py` and `cli_info.py` run the commands. Results go to files, or to standard output
-when that was asked for; everything that is said goes to standard error.
+Here are the arguments; the other files `cli_*.py` run the commands. Results go to files, or to standard output when
+that was asked for; everything that is said goes to standard error.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-from fastsam_onnx import __version__, cli_inputs, formats
+from fastsam_onnx import __version__, cli_inputs, formats, weights
+from fastsam_onnx.cli_export import export
 from fastsam_onnx.cli_info import info
+from fastsam_onnx.cli_models import download, models
 from fastsam_onnx.cli_screen import PROGRAM, Screen, logged_to
 from fastsam_onnx.cli_segment import segment
 from fastsam_onnx.errors import FastSAMError
@@ -65,6 +67,27 @@ DESCRIPTION = "Segment everything in a photo, and pick objects by point or box, 
 INFO_EPILOG = f"""\
 example:
   {PROGRAM} info my-yolov8-seg.onnx
+
+{EXIT_CODES}"""
+MODELS_EPILOG = f"""\
+A name goes wherever a model's file goes: {PROGRAM} segment --model FastSAM-s
+downloads it, once. Nothing else touches the network.
+
+environment:
+  {weights.HOME}     where downloads are kept
+  {weights.OFFLINE}  1 forbids the network
+  {weights.MIRRORS}  addresses, separated by spaces, that are tried first; they
+                        serve files as the folder of the downloads has them
+
+{EXIT_CODES}"""
+
+EXPORT_EPILOG = f"""\
+A checkpoint opens as it is, so nobody needs this for {PROGRAM} itself: the
+file is for other programs. It takes photos of any size in multiples of 32, any
+number at once, and has the names, outputs and metadata of ultralytics' exports.
+
+example:
+  {PROGRAM} export FastSAM-s.pt -o FastSAM-s.onnx
 
 {EXIT_CODES}"""
 
@@ -121,6 +144,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_segment(commands)
     _add_info(commands)
+    _add_models(commands)
+    _add_download(commands)
+    _add_export(commands)
     return parser
 
 
@@ -162,7 +188,11 @@ def _add_segment(commands: Any) -> None:
         help="refuse photos with more pixels (default: %(default)s)",
     )
     model = parser.add_argument_group("model")
-    model.add_argument("--model", metavar="FILE", help="a YOLOv8-seg network in ONNX (default: the bundled one)")
+    model.add_argument(
+        "--model",
+        metavar="FILE",
+        help=f"a YOLOv8-seg network, ONNX or .pt, or a name that `{PROGRAM} models` lists (default: the bundled one)",
+    )
     model.add_argument(
         "--conf",
         metavar="SCORE",
@@ -268,5 +298,51 @@ def _add_info(commands: Any) -> None:
         what="tell what a model file is and what it takes and gives",
         epilog=INFO_EPILOG,
     )
-    parser.add_argument("model", metavar="MODEL", nargs="?", help="an ONNX file (default: the bundled model)")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        help=f"a file, or a name that `{PROGRAM} models` lists (default: the bundled model)",
+    )
     parser.add_argument("--json", action="store_true", help="as one JSON object")
+
+
+def _add_models(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "models",
+        models,
+        usage="[--json]",
+        what="list the models that have a name: size, licence, purpose, whether it is here",
+        epilog=MODELS_EPILOG,
+    )
+    parser.add_argument("--json", action="store_true", help="a JSON object a line, with addresses and SHA-256")
+
+
+def _add_download(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "download",
+        download,
+        usage="[--unverified] NAME [NAME ...]",
+        what="fetch models by name, or check those that are here, and tell their paths",
+        epilog=MODELS_EPILOG,
+    )
+    parser.add_argument("names", metavar="NAME", nargs="+", help=f"one of {', '.join(weights.names())}")
+    parser.add_argument("--unverified", action="store_true", help="take a file whose SHA-256 is unknown as it comes")
+
+
+def _add_export(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "export",
+        export,
+        usage="[--overwrite] MODEL -o FILE.onnx",
+        what="write a checkpoint as an ONNX file, without PyTorch",
+        epilog=EXPORT_EPILOG,
+    )
+    parser.add_argument(
+        "model", metavar="MODEL", help=f"a YOLOv8-seg checkpoint (.pt), or a name that `{PROGRAM} models` lists"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE.onnx", required=True, help="where to write it")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")

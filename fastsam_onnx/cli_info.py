@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastsam_onnx import weights
+from fastsam_onnx.cli_models import DownloadBar
 from fastsam_onnx.cli_screen import Screen, print_line, printable
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
 
 
-def info(arguments: argparse.Namespace, _screen: Screen) -> int:
+def info(arguments: argparse.Namespace, screen: Screen) -> int:
     """Run the command.
 
     Returns:
@@ -25,7 +27,10 @@ def info(arguments: argparse.Namespace, _screen: Screen) -> int:
     """
     from fastsam_onnx.model import FastSAM, bundled_model
 
-    path = bundled_model() if arguments.model is None else Path(arguments.model)
+    if arguments.model is None:
+        path = bundled_model()
+    else:
+        path = weights.resolve(arguments.model, task="segment", progress=DownloadBar(screen))
     with FastSAM(path) as model:
         facts = _facts(path, model)
     if arguments.json:

@@ -35,13 +35,13 @@ class Screen:
         self._stream.write(printable(text.replace("\n", " ")) + "\n")
         self._stream.flush()
 
-    def progress(self, done: int, total: int, seconds_left: float | None) -> None:
-        """Draw the bar anew, on a terminal."""
+    def progress(self, share: float, text: str, seconds_left: float | None) -> None:
+        """Draw the bar anew, on a terminal: a share from 0 to 1, what it is a share of, and how long still."""
         if not self._stream.isatty():
             return
         rest = "" if seconds_left is None else f", {_clock(seconds_left)} left"
-        bar = "#" * (24 * done // total)
-        text = f"[{bar:.<24}] {done} of {total}{rest}"
+        bar = "#" * int(24 * share)
+        text = f"[{bar:.<24}] {printable(text)}{rest}"
         self._stream.write("\r" + text.ljust(self._shown))
         self._stream.flush()
         self._shown = len(text)
@@ -122,7 +122,7 @@ class Report:
         told = self.counts.total()
         new = told - self._settled
         left = (time.perf_counter() - self._began) / new * (self._total - told) if new else None
-        self._screen.progress(told, self._total, left)
+        self._screen.progress(told / self._total, f"{told} of {self._total}", left)
 
 
 @contextmanager

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastsam_onnx import cli_inputs, formats
+from fastsam_onnx import cli_inputs, formats, weights
 from fastsam_onnx.cli_inputs import Job, Photo, Prompts
+from fastsam_onnx.cli_models import DownloadBar
 from fastsam_onnx.cli_screen import Report, Screen
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError, OutputError
 from fastsam_onnx.image import source_name
@@ -48,7 +49,7 @@ def segment(arguments: argparse.Namespace, screen: Screen) -> int:
     if jobs:
         # What OpenCV cannot decode is said once, by us. It reads this when it is loaded, later.
         os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-        with _open_model(arguments) as model:
+        with _open_model(arguments, screen) as model:
             report.start()
             for job in jobs:
                 _process(job, model, prompts, arguments, report)
@@ -174,11 +175,13 @@ def _format_for_stdout(chosen: list[str] | None) -> str:
     return form
 
 
-def _open_model(arguments: argparse.Namespace) -> FastSAM:
+def _open_model(arguments: argparse.Namespace, screen: Screen) -> FastSAM:
     from fastsam_onnx.model import FastSAM
 
+    model = arguments.model and weights.resolve(arguments.model, task="segment", progress=DownloadBar(screen))
+
     given = {name: getattr(arguments, name) for name in ("imgsz", "conf", "iou", "max_det", "threads")}
-    return FastSAM(arguments.model, **{name: value for name, value in given.items() if value is not None})
+    return FastSAM(model, **{name: value for name, value in given.items() if value is not None})
 
 
 def _stdin_bytes() -> bytes:

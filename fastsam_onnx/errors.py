@@ -4,9 +4,11 @@ FastSAMError
   ImageError              the picture cannot be read (ValueError)
   ModelError              the file is no network of the YOLOv8-seg family (ValueError)
     ModelNotFoundError    there is no such file (FileNotFoundError)
+    CheckpointError       a PyTorch checkpoint is damaged, or asks for more than parameters need
   PromptError             a point or box prompt cannot mean what it says (ValueError)
   OptionError             a threshold, size or name outside what is accepted (ValueError)
   OutputError             a result cannot be written (OSError)
+  DownloadError           the file of a model's name is not here and cannot be fetched (OSError)
   MissingPackageError     an optional package is not installed (ImportError)
 """
 
@@ -27,6 +29,10 @@ class ModelNotFoundError(ModelError, FileNotFoundError):
     """There is no file under the given name."""
 
 
+class CheckpointError(ModelError):
+    """A PyTorch checkpoint is damaged, is of a kind that is not read, or asks for more than parameters need."""
+
+
 class PromptError(FastSAMError, ValueError):
     """A point or box prompt is malformed."""
 
@@ -37,6 +43,10 @@ class OptionError(FastSAMError, ValueError):
 
 class OutputError(FastSAMError, OSError):
     """A result cannot be written."""
+
+
+class DownloadError(FastSAMError, OSError):
+    """The file of a model's name is not here and cannot be fetched, or is another file than the catalogue's."""
 
 
 class MissingPackageError(FastSAMError, ImportError):

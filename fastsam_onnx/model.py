@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx import weights
 from fastsam_onnx.detections import detect
 from fastsam_onnx.errors import ModelError, ModelNotFoundError, OptionError
 from fastsam_onnx.image import DEFAULT_PIXEL_LIMIT, ImageSource, load_image
@@ -56,7 +57,9 @@ class FastSAM:
         """Open a network.
 
         Args:
-            model: A path of an ONNX file, its bytes, or an InferenceSession that is open; the bundled model by default.
+            model: A path of an ONNX file or of a YOLOv8-seg checkpoint (.pt), its bytes, or an InferenceSession that is
+                open; the bundled model by default.
+                Or, if no file is there, a name such as "FastSAM-s": see `weights.resolve`, which downloads it once.
             imgsz: The size of the network's input in pixels: one number for both sides or (height, width), rounded up
                 to the stride. A photo takes the smallest rectangle in it. By default what the file's metadata say,
                 else 1024. A network of fixed size takes its own size and no other.
@@ -70,6 +73,7 @@ class FastSAM:
 
         Raises:
             ModelNotFoundError: If there is no such file.
+            DownloadError: If the model was asked for by name, is not here, and cannot be downloaded.
             ModelError: If the file is no network of the YOLOv8-seg family.
             OptionError: If an option is outside its range.
         """
@@ -235,8 +239,10 @@ def bundled_model() -> Path:
 
 
 def _open(source: Any, runtime: dict[str, Any]) -> Network:
-    if isinstance(source, str | bytes | os.PathLike):
-        return Network.open(source if isinstance(source, bytes) else Path(source), **runtime)
+    if isinstance(source, bytes):
+        return Network.open(source, **runtime)
+    if isinstance(source, str | os.PathLike):
+        return Network.open(weights.resolve(source, task="segment"), **runtime)
     if any(value is not None for value in runtime.values()):
         raise OptionError(
             "threads, providers and session_options are settled already in an InferenceSession; leave them out"

@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx.checkpoint import HEAD_BYTES, is_checkpoint
 from fastsam_onnx.errors import ModelError, ModelNotFoundError
 from fastsam_onnx.runtime import Provider, create_session, model_name
 
@@ -33,7 +35,6 @@ Layout = Literal["channels first", "channels last", "rows after NMS"]
 DTYPES: dict[str, np.dtype[Any]] = {"tensor(float)": np.dtype(np.float32), "tensor(float16)": np.dtype(np.float16)}
 STRIDES = (8, 16, 32, 64, 128)
 DEFAULT_STRIDE = 32
-ZIP_MAGIC = b"PK\x03\x04"
 SCORE_TOLERANCE = 0.01
 """How far rounding (float16, int8) may take a score out of 0 to 1."""
 ACCEPTED = (
@@ -41,7 +42,8 @@ ACCEPTED = (
     "(batch, 4 + classes + n, anchors), also transposed or with their n coefficients as an output of their "
     "own, or (batch, k, 6 + n) with NMS inside, and prototypes (batch, n, height/4, width/4)"
 )
-EXPORT = "`yolo export model=FILE.pt format=onnx` writes one from a segmentation checkpoint"
+CHECKPOINT_SUFFIXES = (".pt", ".pth")
+EXPORT = "a YOLOv8-seg checkpoint opens as it is; `yolo export model=FILE.pt format=onnx` writes others as ONNX"
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class Network:
         threads: int | None = None,
         session_options: ort.SessionOptions | None = None,
     ) -> Network:
-        """Open an ONNX file and check its contract.
+        """Open an ONNX file, or a checkpoint of ultralytics (.pt), and check its contract.
 
         A file of dynamic size, or one that does not state the shapes of its outputs, is run once on a small grey
         picture, because nothing else tells its layout for sure.
@@ -119,12 +121,17 @@ class Network:
 
         Raises:
             ModelNotFoundError: If there is no such file.
-            ModelError: If it is no ONNX file, or none of the YOLOv8-seg family.
+            CheckpointError: If it is a checkpoint that is damaged, or none that can be read.
+            ModelError: If it is neither, or none of the YOLOv8-seg family.
             OptionError: As in `runtime.create_session`.
         """
-        _check_file(source)
-        session = create_session(source, providers=providers, threads=threads, session_options=session_options)
-        return cls(session, model_name(source))
+        create = partial(create_session, providers=providers, threads=threads, session_options=session_options)
+        if not _is_checkpoint(source):
+            return cls(create(source), model_name(source))
+        from fastsam_onnx.conversion import as_onnx
+
+        with as_onnx(source) as model:
+            return cls(create(model, name=model_name(source)), model_name(source))
 
     @classmethod
     def of_session(cls, session: ort.InferenceSession) -> Network:
@@ -547,25 +554,22 @@ def _parse_nms(value: Any) -> bool:
     return bool(value.get("nms"))
 
 
-def _check_file(source: str | Path | bytes) -> None:
-    """Errors that ONNX Runtime would word worse."""
+def _is_checkpoint(source: str | Path | bytes) -> bool:
+    """Whether it is PyTorch's, not ONNX; errors that ONNX Runtime would word worse."""
     name = model_name(source)
     if isinstance(source, bytes):
-        head = source[:4]
+        head = source[:HEAD_BYTES]
     else:
         path = Path(source)
         try:
             with path.open("rb") as file:
-                head = file.read(4)
+                head = file.read(HEAD_BYTES)
         except FileNotFoundError:
             raise ModelNotFoundError(f"there is no model file {path}") from None
         except (OSError, ValueError) as error:
             folder = os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises on some paths before Python 3.12
-            reason = "is a folder; a model is an ONNX file" if folder else f"cannot be read: {error}"
+            reason = "is a folder; a model is an ONNX file or a checkpoint" if folder else f"cannot be read: {error}"
             raise ModelError(f"{path} {reason}") from error
     if not head:
-        raise ModelError(f"{name} is empty; a model is an ONNX file")
-    if head == ZIP_MAGIC or name.lower().endswith((".pt", ".pth")):
-        raise ModelError(
-            f"{name} is a PyTorch checkpoint; checkpoints come with a later version. Until then convert it: {EXPORT}"
-        )
+        raise ModelError(f"{name} is empty; a model is an ONNX file or a checkpoint")
+    return is_checkpoint(head) or name.lower().endswith(CHECKPOINT_SUFFIXES)

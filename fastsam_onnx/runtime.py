@@ -29,6 +29,7 @@ def create_session(
     providers: Sequence[Provider] | None = None,
     threads: int | None = None,
     session_options: ort.SessionOptions | None = None,
+    name: str | None = None,
 ) -> ort.InferenceSession:
     """Open a network with ONNX Runtime.
 
@@ -38,6 +39,7 @@ def create_session(
         threads: Threads that compute one run; `default_threads()` by default.
         session_options: Used as they are, instead of ours: one run at a time per caller, threads that sleep while
             there is nothing to do, and a silent log.
+        name: What messages call the model; by default `model_name`.
 
     Raises:
         ModelError: If ONNX Runtime does not take the file; the message has its reason.
@@ -56,11 +58,11 @@ def create_session(
         # Without this, Python's wrapper prints when a provider fails, and goes on with another one.
         session = ort.InferenceSession(source, session_options, providers=chosen, enable_fallback=0)
     except Exception as error:
-        raise ModelError(f"{model_name(model)}: ONNX Runtime cannot open it: {error}") from error
+        raise ModelError(f"{name or model_name(model)}: ONNX Runtime cannot open it: {error}") from error
     for provider in chosen:
-        name = provider if isinstance(provider, str) else provider[0]
-        if name not in session.get_providers():
-            logger.warning("%s could not be started; in use: %s", name, ", ".join(session.get_providers()))
+        wanted = provider if isinstance(provider, str) else provider[0]
+        if wanted not in session.get_providers():
+            logger.warning("%s could not be started; in use: %s", wanted, ", ".join(session.get_providers()))
     return session
 
 

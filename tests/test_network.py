@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
 
-from fastsam_onnx.errors import ModelError, ModelNotFoundError, OptionError
+from fastsam_onnx.errors import CheckpointError, ModelError, ModelNotFoundError, OptionError
 from fastsam_onnx.network import Network
 
 REAL = Path(__file__).parents[2] / "shared" / "models" / "yolov8n-seg.onnx"
@@ -487,7 +487,7 @@ class TestFiles:
     )
     def test_a_checkpoint_is_told_by_name_or_content(self, tmp_path, name, head):
         (tmp_path / name).write_bytes(head + bytes(100))
-        with pytest.raises(ModelError, match=r"PyTorch checkpoint.*yolo export"):
+        with pytest.raises(CheckpointError, match=re.escape(name)):
             Network.open(tmp_path / name)
 
     @pytest.mark.parametrize("content", [b"hello", b"\x08", bytes(1000), b"<!DOCTYPE html>"])

@@ -15,6 +15,7 @@ import fastsam_onnx
 
 ROOT = Path(__file__).parents[1]
 FORBIDDEN = ("torch", "ultralytics", "onnx", "PIL", "pycocotools", "matplotlib", "scipy", "requests", "urllib3")
+NETWORK = ("pooch", "requests", "urllib3")  # pooch is ours and brings the others, for a model asked for by name
 
 
 def python(code: str) -> str:
@@ -37,7 +38,8 @@ def test_every_exception_derives_from_ours_and_from_a_builtin() -> None:
 
 
 def test_import_loads_no_heavy_module() -> None:
-    code = "import sys, fastsam_onnx; print([m for m in ('cv2', 'onnxruntime', 'tokenizers') if m in sys.modules])"
+    heavy = ("cv2", "onnxruntime", "tokenizers", *NETWORK)
+    code = f"import sys, fastsam_onnx; print([m for m in {heavy!r} if m in sys.modules])"
     assert python(code).strip() == "[]"
 
 
@@ -46,7 +48,7 @@ def test_a_photo_goes_through_without_forbidden_modules(tmp_path: Path) -> None:
         "import sys; from fastsam_onnx import FastSAM;"
         f"found = FastSAM()({str(ROOT / 'examples' / 'chelsea.jpg')!r});"
         f"found.save({str(tmp_path / 'a.png')!r}); found.save({str(tmp_path / 'a.json')!r});"
-        f"print([m for m in {FORBIDDEN!r} if m in sys.modules])"
+        f"print([m for m in {(*FORBIDDEN, 'pooch')!r} if m in sys.modules])"
     )
     assert python(code).strip() == "[]"
 
@@ -55,6 +57,12 @@ def test_no_source_names_a_forbidden_import() -> None:
     pattern = re.compile(r"^\s*(?:import|from) (" + "|".join(FORBIDDEN) + r")\b", re.MULTILINE)
     for path in (ROOT / "fastsam_onnx").rglob("*.py"):
         assert not pattern.search(path.read_text("utf-8")), path
+
+
+def test_only_downloads_use_the_network() -> None:
+    pattern = re.compile(r"^\s*(?:import|from) (?:pooch|socket|http|urllib.request|ssl|ftplib)\b", re.MULTILINE)
+    users = [path.name for path in (ROOT / "fastsam_onnx").rglob("*.py") if pattern.search(path.read_text("utf-8"))]
+    assert users == ["weights.py"]
 
 
 def test_the_library_never_prints_nor_exits() -> None:
@@ -69,10 +77,10 @@ def test_the_version_is_one_and_the_changelog_names_it() -> None:
     assert fastsam_onnx.__version__ in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
-def test_runtime_dependencies_are_the_four() -> None:
+def test_runtime_dependencies_are_the_five() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     names = sorted(re.split(r"[<>=!~ ]", each)[0] for each in project["dependencies"])
-    assert names == ["numpy", "onnxruntime", "opencv-python-headless", "tokenizers"]
+    assert names == ["numpy", "onnxruntime", "opencv-python-headless", "pooch", "tokenizers"]
 
 
 @pytest.mark.parametrize("name", ["weights", "examples"])

@@ -1,0 +1,201 @@
+"""ONNX files, written without the onnx package: the few protobuf messages that a network needs.
+
+An ONNX file is one protobuf message, `ModelProto`. The numbers of its fields are those of onnx.proto
+(https://github.com/onnx/onnx/blob/main/onnx/onnx.proto), their encoding is protobuf's
+(https://protobuf.dev/programming-guides/encoding/): tag, then a varint, four bytes, or a length and that many bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.errors import ModelError
+
+FloatArray = npt.NDArray[np.float32]
+Shape = Sequence[int | str]
+"""Numbers are fixed, names are sides that every run may choose."""
+Attribute = int | float | str | Sequence[int]
+
+IR_VERSION, OPSET = 8, 17
+LARGEST = 2**31 - 1
+"""Bytes that protobuf allows in one message."""
+FLOAT, INT64 = 1, 7  # TensorProto.DataType
+EXTERNAL = 1  # TensorProto.DataLocation
+
+
+class GraphWriter:
+    """The nodes of a network, in order, and what they work on.
+
+    Attributes:
+        parameters: Shapes of the float32 values that the network was trained for, by name. They are declared here and
+            follow later: in a file beside the model (`external_model`), or at its end (`model_parts`).
+    """
+
+    def __init__(self, name: str) -> None:
+        """Begin a graph of this name."""
+        self.parameters: dict[str, tuple[int, ...]] = {}
+        self._head = [_record(2, name.encode())]
+        self._count = 0
+
+    def add(self, operator: str, *inputs: str, output: str = "", **attributes: Attribute) -> str:
+        """Append a node with one output and return the name of that output."""
+        return self.add_many(operator, *inputs, outputs=[output or self._name(operator)], **attributes)[0]
+
+    def add_many(self, operator: str, *inputs: str, outputs: Sequence[str] | int, **attributes: Attribute) -> list[str]:
+        """Append a node and return the names of its outputs, which are given or so many new ones."""
+        names = [self._name(operator) for _ in range(outputs)] if isinstance(outputs, int) else list(outputs)
+        fields = [_record(1, source.encode()) for source in inputs]
+        fields += [_record(2, name.encode()) for name in names]
+        fields += [_record(3, names[0].encode()), _record(4, operator.encode())]
+        fields += [_record(5, _attribute(name, value)) for name, value in attributes.items()]
+        self._head.append(_record(1, b"".join(fields)))
+        return names
+
+    def constant(self, values: float | Sequence[float] | Sequence[int], *, whole: bool = False) -> str:
+        """Add a small float32 constant (int64 if `whole`) and return its name."""
+        array = np.asarray(values, "<i8" if whole else "<f4")
+        name = self._name("constant")
+        tensor = _tensor_head(name, array.shape, INT64 if whole else FLOAT) + _record(9, array.tobytes())
+        self._head.append(_record(5, tensor))
+        return name
+
+    def parameter(self, name: str, shape: tuple[int, ...]) -> str:
+        """Declare a parameter and return its name."""
+        self.parameters[name] = shape
+        return name
+
+    def input(self, name: str, shape: Shape) -> str:
+        """Declare a float32 input and return its name."""
+        self._head.append(_record(11, _value(name, shape)))
+        return name
+
+    def output(self, name: str, shape: Shape) -> None:
+        """Declare a float32 output; a node has it among its outputs."""
+        self._head.append(_record(12, _value(name, shape)))
+
+    def body(self) -> bytes:
+        """The fields of the graph but for its parameters."""
+        return b"".join(self._head)
+
+    def _name(self, kind: str) -> str:
+        self._count += 1
+        return f"{kind}_{self._count}"
+
+
+def external_model(graph: GraphWriter, metadata: Mapping[str, str], file_name: str) -> bytes:
+    """The bytes of a model whose parameters lie in another file in its folder, in order and without gaps."""
+    tensors, offset = [], 0
+    for name, shape in graph.parameters.items():
+        size = _float_bytes(shape)
+        where = {"location": file_name, "offset": str(offset), "length": str(size)}
+        place = b"".join(_record(13, _pair(key, value)) for key, value in where.items())
+        tensors.append(_record(5, _tensor_head(name, shape, FLOAT) + place + _number(14, EXTERNAL)))
+        offset += size
+    return _model_head(metadata) + _record(7, graph.body() + b"".join(tensors))
+
+
+def model_parts(
+    graph: GraphWriter, metadata: Mapping[str, str], values: Iterable[tuple[str, FloatArray]]
+) -> Iterator[bytes | memoryview]:
+    """The bytes of a model with its parameters, in parts, so that they need not be in memory at once.
+
+    Args:
+        graph: The network.
+        metadata: Texts that the file says about itself.
+        values: Name and values of every parameter, in the order in which they were declared.
+
+    Raises:
+        ModelError: If the file would be larger than protobuf allows, 2 GB.
+    """
+    heads, total = {}, len(body := graph.body())
+    for name, shape in graph.parameters.items():
+        size = _float_bytes(shape)
+        head = _tensor_head(name, shape, FLOAT) + _tag(9, 2) + _varint(size)
+        heads[name] = _tag(5, 2) + _varint(len(head) + size) + head
+        total += len(heads[name]) + size
+    if total > LARGEST:
+        raise ModelError(f"the network is {total:,} bytes large; an ONNX file holds at most {LARGEST:,}")
+    yield _model_head(metadata) + _tag(7, 2) + _varint(total) + body
+    for (name, array), (declared, head) in zip(values, heads.items(), strict=True):
+        if name != declared or array.shape != graph.parameters[name]:
+            raise ValueError(f"{name} {array.shape} follows; declared is {declared} {graph.parameters[declared]}")
+        yield head
+        yield float_bytes(array)
+
+
+def float_bytes(array: FloatArray) -> memoryview:
+    """The bytes of a parameter as files hold them, little endian."""
+    return np.ascontiguousarray(array, "<f4").data.cast("B")
+
+
+# --- Messages ---
+
+
+def _model_head(metadata: Mapping[str, str]) -> bytes:
+    """`ModelProto` but for its graph."""
+    fields = [_number(1, IR_VERSION), _record(2, b"fastsam-onnx"), _record(8, _number(2, OPSET))]
+    return b"".join(fields + [_record(14, _pair(key, value)) for key, value in metadata.items()])
+
+
+def _float_bytes(shape: Sequence[int]) -> int:
+    return 4 * math.prod(shape)
+
+
+def _tensor_head(name: str, shape: Sequence[int], kind: int) -> bytes:
+    """`TensorProto` but for its values."""
+    return b"".join(_number(1, side) for side in shape) + _number(2, kind) + _record(8, name.encode())
+
+
+def _value(name: str, shape: Shape) -> bytes:
+    """`ValueInfoProto` of a float32 tensor."""
+    sides = [_number(1, side) if isinstance(side, int) else _record(2, side.encode()) for side in shape]
+    dims = b"".join(_record(1, side) for side in sides)
+    tensor_type = _number(1, FLOAT) + _record(2, dims)
+    return _record(1, name.encode()) + _record(2, _record(1, tensor_type))
+
+
+def _attribute(name: str, value: Attribute) -> bytes:
+    """`AttributeProto`: a whole number, a number, a text or whole numbers."""
+    head = _record(1, name.encode())
+    if isinstance(value, int):
+        return head + _number(3, value) + _number(20, 2)
+    if isinstance(value, float):
+        return head + _tag(2, 5) + struct.pack("<f", value) + _number(20, 1)
+    if isinstance(value, str):
+        return head + _record(4, value.encode()) + _number(20, 3)
+    return head + b"".join(_number(8, each) for each in value) + _number(20, 7)
+
+
+def _pair(key: str, value: str) -> bytes:
+    """`StringStringEntryProto`; half a surrogate pair, which UTF-8 cannot say, becomes a question mark."""
+    return _record(1, key.encode()) + _record(2, value.encode("utf-8", "replace"))
+
+
+# --- Encoding ---
+
+
+def _record(number: int, content: bytes) -> bytes:
+    return _tag(number, 2) + _varint(len(content)) + content
+
+
+def _number(number: int, value: int) -> bytes:
+    return _tag(number, 0) + _varint(value & (2**64 - 1))
+
+
+def _tag(number: int, wire_type: int) -> bytes:
+    return _varint(number << 3 | wire_type)
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits a byte, the lowest first; the top bit says that more follow."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
