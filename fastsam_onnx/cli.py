@@ -239,8 +239,8 @@ def _add_prompts(group: Any) -> None:
     group.add_argument(
         "--pick",
         choices=get_args(Pick),
-        default="best",
-        help="which of the objects at the points: the one of best score, the smallest, the largest, all of them, "
+        default="smallest",
+        help="which of the objects at the points: the smallest, the largest, the one of best score, all of them, "
         "or, as in the paper, all merged into one (default: %(default)s)",
     )
     group.add_argument(

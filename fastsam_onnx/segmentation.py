@@ -207,7 +207,7 @@ class Segmentation:
         return union(self.masks) if len(self) else Mask.empty(self.image_size)
 
     def point_prompt(
-        self, points: npt.ArrayLike, labels: npt.ArrayLike | None = None, *, pick: Pick = "best"
+        self, points: npt.ArrayLike, labels: npt.ArrayLike | None = None, *, pick: Pick = "smallest"
     ) -> Segmentation:
         """The objects that points mean.
 
@@ -217,9 +217,10 @@ class Segmentation:
             labels: One for every point: 1 foreground (the default), 0 background. Background alone means nothing.
             pick: What several hits mean. Masks that hold a foreground point and no background point are candidates:
                 "all" gives every one, smallest first; "smallest", "largest" or "best" (score) one of them, among those
-                that hold the most foreground points. "merge" is the paper's (and the official code's): masks from large
-                to small, each that holds a foreground point is added, each that holds a background point taken away;
-                one row, with the highest score of the masks that hold a foreground point.
+                that hold the most foreground points; "smallest" measures best on ground truth (weights/README.md).
+                "merge" is the paper's (and the official code's): masks from large to small, each that holds a
+                foreground point is added, each that holds a background point taken away; one row, with the highest
+                score of the masks that hold a foreground point.
 
         Returns:
             The chosen rows, `prompt_index` telling the group; empty if nothing is hit.

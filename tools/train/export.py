@@ -77,7 +77,7 @@ def manifest(data: bytes, state: dict[str, Any], props: dict[str, str]) -> dict[
     """What the file is and where it came from."""
     recipe = {"code": "tools/train", "steps": state["step"], "minutes": round(state["spent"] / 60, 1)}
     names = ("rate", "decay", "partial", "pixels", "largest", "seed", "threads")
-    recipe |= {name: float(state["options"][name]) for name in names}
+    recipe |= {name: json.loads(state["options"][name]) for name in names}
     return {
         "file": "fastsam-nano.onnx",
         "bytes": len(data),
