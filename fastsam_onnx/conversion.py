@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from fastsam_onnx.atomic import write_file
 from fastsam_onnx.checkpoint import Checkpoint, read_checkpoint
-from fastsam_onnx.errors import CheckpointError, FastSAMError, ModelError, OutputError
+from fastsam_onnx.errors import CheckpointError, ModelError
 from fastsam_onnx.graph import Assembled, assemble
 from fastsam_onnx.onnx_writer import external_model, float_bytes, model_parts
 from fastsam_onnx.runtime import model_name
@@ -58,26 +58,7 @@ def export(checkpoint: Checkpoint, path: str | Path) -> None:
         OutputError: If the file cannot be written.
     """
     assembled = assemble(checkpoint)
-    try:
-        _write(path, model_parts(assembled.writer, assembled.metadata, assembled.parameters()))
-    except FastSAMError:
-        raise
-    except (OSError, ValueError) as error:
-        raise OutputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _write(path: str | Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Write to a temporary name in the same folder, then rename: the file is complete or not there."""
-    target = Path(os.path.realpath(path))  # through a link, not over it
-    part = target.with_name(f".{secrets.token_hex(8)}.part")
-    if target.exists() and not target.is_file():
-        raise OutputError(f"cannot write {path}: it exists and is no regular file")
-    try:
-        with part.open("xb") as file:
-            file.writelines(parts)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    write_file(path, model_parts(assembled.writer, assembled.metadata, assembled.parameters()))
 
 
 def _in_files(assembled: Assembled, stack: ExitStack) -> Path | None:

@@ -23,8 +23,9 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx.atomic import output_error, write_file
 from fastsam_onnx.draw import cutout, label_map, overlay, palette, photo_of
-from fastsam_onnx.errors import FastSAMError, MissingPackageError, OptionError, OutputError
+from fastsam_onnx.errors import MissingPackageError, OptionError, OutputError
 from fastsam_onnx.mask import Mask, Polygon
 
 if TYPE_CHECKING:
@@ -390,7 +391,7 @@ def save(
         _write_folder(target, ((file, kind.encode(cut, ".png")) for file, cut in _made(found, name, options)))
     else:
         suffix = target.suffix.lower()
-        _write_file(target, kind.encode(_made(found, name, options), suffix))
+        write_file(target, [kind.encode(_made(found, name, options), suffix)])
 
 
 def _made(found: Segmentation, name: str, options: dict[str, Any]) -> Any:
@@ -590,23 +591,6 @@ def _picture_bytes(picture: npt.NDArray[Any], suffix: str) -> bytes:
     return bytes(data)
 
 
-def _write_file(path: Path, data: bytes) -> None:
-    """Write to a temporary name in the same folder, then rename: the file is complete or not there."""
-    target = Path(os.path.realpath(path))  # through a link, not over it
-    part = target.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        if target.exists() and not target.is_file():
-            raise OutputError(f"cannot write {path}: it exists and is no regular file")
-        try:
-            with part.open("xb") as file:
-                file.write(data)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise _output_error(path, error) from error
-
-
 def _write_folder(path: Path, files: Iterator[tuple[str, bytes]]) -> None:
     """Fill a temporary folder beside the target, then put it in the place of what was there."""
     target = Path(os.path.realpath(path))
@@ -630,7 +614,7 @@ def _write_folder(path: Path, files: Iterator[tuple[str, bytes]]) -> None:
             shutil.rmtree(part, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise _output_error(path, error) from error
+        raise output_error(path, error) from error
 
 
 def _check_replaceable(path: Path, target: Path) -> None:
@@ -643,13 +627,6 @@ def _check_replaceable(path: Path, target: Path) -> None:
         raise OutputError(
             f"cannot write the cut-outs to {path}: the folder holds other files ({others[0]}); name a new or empty one"
         )
-
-
-def _output_error(path: Path, error: OSError) -> OSError:
-    """The error, naming the path and the reason; our own as they are."""
-    if isinstance(error, FastSAMError):
-        return error
-    return OutputError(f"cannot write {path}: {error.strerror or error}")
 
 
 FORMATS: dict[str, Format] = {

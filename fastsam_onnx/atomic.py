@@ -1,0 +1,42 @@
+"""Files that are complete or not there."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from fastsam_onnx.errors import FastSAMError, OutputError
+
+
+def write_file(path: str | Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Write to a temporary name in the same folder, then rename.
+
+    Args:
+        path: Where the file is to be; what it leads to through links is replaced, not the link.
+        parts: The bytes, piece by piece. If making them fails, nothing is left either.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+    try:
+        target = Path(os.path.realpath(path))
+        part = target.with_name(f".{secrets.token_hex(8)}.part")
+        if target.exists() and not target.is_file():
+            raise OutputError(f"cannot write {path}: it exists and is no regular file")
+        try:
+            with part.open("xb") as file:
+                file.writelines(parts)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:
+        raise output_error(path, error) from error
+
+
+def output_error(path: str | Path, error: Exception) -> Exception:
+    """The error, naming the path and the reason; our own as they are."""
+    if isinstance(error, FastSAMError):
+        return error
+    return OutputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}")
