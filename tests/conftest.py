@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from fastsam_onnx.segmentation import Segmentation
 settings.register_profile("tests", deadline=None, max_examples=60)
 settings.load_profile("tests")
 
+TOOLS = Path(__file__).parents[1] / "tools"
 SHARED = Path(__file__).parents[2] / "shared"
 
 
@@ -27,6 +31,25 @@ def shared() -> Path:
     if not (SHARED / "docs" / "reference-vectors.json").is_file():  # another folder may have that name
         pytest.skip("needs ../shared, which only a developer's machine has")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def load_tool() -> Callable[[str], ModuleType]:
+    """`load_tool("compare")`: tools/compare.py as a module; the test is skipped where there are no tools."""
+
+    def load(name: str) -> ModuleType:
+        path = TOOLS / f"{name}.py"
+        if not path.exists():
+            pytest.skip("tools/ is not in the source distribution")
+        spec = importlib.util.spec_from_file_location(f"{name}_tool", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # dataclasses look there
+        spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.fixture

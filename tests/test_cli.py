@@ -1,6 +1,5 @@
 """The command line: exit codes, names of outputs, prompts, streams, and that one bad photo stops nothing else."""
 
-import contextlib
 import json
 import os
 import subprocess
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import tiny_onnx
+from terminal import in_a_terminal
 
 import fastsam_onnx
 from fastsam_onnx import cli_inputs
@@ -744,14 +744,19 @@ class TestProcess:
     def test_a_terminal_gets_a_progress_bar_and_no_pictures(self, network, tmp_path):
         photo(tmp_path / "in" / "a.png")
         photo(tmp_path / "in" / "b.png")
-        code, text = in_a_terminal(["segment", "in", "--model", network], tmp_path)
+        program = [sys.executable, "-m", "fastsam_onnx"]
+        code, text = in_a_terminal([*program, "segment", "in", "--model", network], cwd=tmp_path, env=environment())
         assert code == 0
         assert "[############............] 1 of 2" in text
         assert text.split("\r")[-2].endswith("photos/s")
-        code, text = in_a_terminal(["segment", "in/a.png", "--output", "-", "--model", network], tmp_path)
+        code, text = in_a_terminal(
+            [*program, "segment", "in/a.png", "--output", "-", "--model", network], cwd=tmp_path, env=environment()
+        )
         assert code == 2
         assert "a picture is no text for a terminal" in text
-        code, text = in_a_terminal(["segment", "-", "--format", "json", "--model", network], tmp_path)
+        code, text = in_a_terminal(
+            [*program, "segment", "-", "--format", "json", "--model", network], cwd=tmp_path, env=environment()
+        )
         assert code == 1
         assert "a terminal gives no photo" in text
 
@@ -775,25 +780,6 @@ class TestProcess:
             code, *modules = done.stdout.rpartition("|")[2].split()
             assert code == "0", done.stderr
             assert not unwanted & set(modules)
-
-
-def in_a_terminal(arguments, folder):
-    """Exit code, and all that a pseudo terminal was told."""
-    import pty
-
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "fastsam_onnx", *arguments]
-    with subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder, env=environment(), close_fds=True
-    ) as process:
-        os.close(theirs)
-        pieces = []
-        with contextlib.suppress(OSError):  # Linux: the other end is closed
-            while piece := os.read(ours, 4096):
-                pieces.append(piece)
-        os.close(ours)
-        code = process.wait(timeout=120)
-    return code, b"".join(pieces).decode()
 
 
 def test_numbers_of_options():

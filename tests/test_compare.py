@@ -1,8 +1,6 @@
 """tools/compare.py: pairing and summary, without ultralytics."""
 
 import argparse
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +8,12 @@ import pytest
 
 from fastsam_onnx import Mask
 
-TOOL = Path(__file__).parents[1] / "tools" / "compare.py"
-if not TOOL.exists():
-    pytest.skip("tools/ is not in the source distribution", allow_module_level=True)
-
 MILLISECONDS = {"preprocess": 1.0, "network": 2.0, "postprocess": 3.0}
 
 
 @pytest.fixture(scope="module")
-def compare():
-    spec = importlib.util.spec_from_file_location("compare_tool", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+def compare(load_tool):
+    return load_tool("compare")
 
 
 def objects(compare, boxes, scores=None, milliseconds=MILLISECONDS):

@@ -1,27 +1,14 @@
 """tools/evaluate.py: recall as pycocotools counts it, overlaps, prompts' points and boundaries by hand."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from fastsam_onnx import Mask, Segmentation
 
-TOOL = Path(__file__).parents[1] / "tools" / "evaluate.py"
-if not TOOL.exists():
-    pytest.skip("tools/ is not in the source distribution", allow_module_level=True)
-
 
 @pytest.fixture(scope="module")
-def evaluate():
-    spec = importlib.util.spec_from_file_location("evaluate_tool", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+def evaluate(load_tool):
+    return load_tool("evaluate")
 
 
 def rectangle(x1, y1, x2, y2, size=(100, 80)):

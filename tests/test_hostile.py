@@ -9,10 +9,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tiny_onnx import tiny
 
 from fastsam_onnx import FastSAM
 from fastsam_onnx.cli import main
-from tests.tiny_onnx import tiny
 
 GIF_SINCE = (4, 12)  # older wheels of OpenCV lack the decoders of GIF and animated WebP, and say so
 

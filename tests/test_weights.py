@@ -26,13 +26,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from terminal import in_a_terminal
+from tiny_onnx import tiny
 
 import fastsam_onnx
 from fastsam_onnx import DownloadError, FastSAM, ModelNotFoundError, OptionError, catalogue, weights
 from fastsam_onnx.catalogue import Entry, File
 from fastsam_onnx.cli import main
 from fastsam_onnx.weights import cache_folder, fetch, is_here, resolve, verify
-from tests.tiny_onnx import tiny
 
 BODY = bytes(range(256)) * 800  # 204,800 bytes: several chunks
 ROOT = Path(fastsam_onnx.__file__).parents[1]
@@ -795,8 +796,6 @@ class TestCommands:
 
     @POSIX
     def test_a_terminal_gets_a_progress_bar(self, server, home):
-        import pty
-
         one = known(server.serve("/a", answers(piece=20_480, pause=0.03)), name="Net-s")
         code = textwrap.dedent(
             f"""
@@ -808,21 +807,8 @@ class TestCommands:
             sys.exit(main(["download", "Net-s"]))
             """
         )
-        ours, theirs = pty.openpty()
-        with subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdout=theirs,
-            stderr=theirs,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        ) as process:
-            os.close(theirs)
-            pieces = []
-            with contextlib.suppress(OSError):  # Linux: the other end is closed
-                while piece := os.read(ours, 4096):
-                    pieces.append(piece)
-            os.close(ours)
-        text = b"".join(pieces).decode()
-        assert process.returncode == 0
+        code, text = in_a_terminal([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)})
+        assert code == 0
         assert "[........................] 0.0 of 0.2 MB of model.bin" in text
         assert "[########################] 0.2 of 0.2 MB of model.bin" in text
         assert text.rstrip().endswith(f"\r{home / 'model.bin'}")
