@@ -187,20 +187,16 @@ class Segmentation:
     @cached_property
     def areas(self) -> IntArray:
         """(n,) int64 pixels of each mask. The first time all masks are rendered, one after another."""
-        return self._measured[0]
+        areas = np.array([row.area for row in self.rows], np.int64)
+        areas.flags.writeable = False
+        return areas
 
     @cached_property
     def mask_boxes(self) -> FloatArray:
         """(n, 4) float32 x1, y1, x2, y2: the masks' own bounding boxes, from their pixels."""
-        return self._measured[1]
-
-    @cached_property
-    def _measured(self) -> tuple[IntArray, FloatArray]:
-        areas, boxes = np.zeros(len(self), np.int64), np.zeros((len(self), 4), np.float32)
-        for index, mask in enumerate(self.masks):
-            areas[index], boxes[index] = mask.area, mask.box
-        areas.flags.writeable = boxes.flags.writeable = False
-        return areas, boxes
+        boxes = np.array([row.box for row in self.rows], np.float32).reshape(-1, 4)
+        boxes.flags.writeable = False
+        return boxes
 
     def union(self) -> Mask:
         """The pixels of any object; empty if there is none."""
@@ -329,7 +325,7 @@ class Segmentation:
             return self._merged(held, foreground)
         candidates = prompts.rows_at_points(held, foreground)
         needs_areas = pick != "best"
-        areas = [self.masks[i].area if needs_areas else 0 for i in candidates.tolist()]
+        areas = [self.rows[i].area if needs_areas else 0 for i in candidates.tolist()]
         scores = self.scores[candidates]
         return self._take(
             prompts.pick_rows(candidates, held, foreground, pick, areas=np.array(areas, np.int64), scores=scores)
@@ -346,7 +342,7 @@ class Segmentation:
     def _for_box(self, box: npt.NDArray[np.float64], match: Match) -> int | None:
         if match == "box":
             return prompts.best_row_by_box(box, self.mask_boxes, self.image_size)
-        return prompts.best_row_by_mask(box, self.boxes, self.image_size, self.areas, self.masks.__getitem__)
+        return prompts.best_row_by_mask(box, self.boxes, self.image_size, self.areas, self.rows)
 
 
 def concatenate(parts: Iterable[Segmentation]) -> Segmentation:
