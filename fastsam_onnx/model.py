@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx import weights
+from fastsam_onnx.candidates import Candidates
 from fastsam_onnx.detections import detect
 from fastsam_onnx.errors import ModelError, ModelNotFoundError, OptionError
 from fastsam_onnx.image import DEFAULT_PIXEL_LIMIT, ImageSource, load_image
@@ -142,6 +143,8 @@ class FastSAM:
             max_det=options["max_det"],
             border_snap=border_snap,
         )
+        class_count = self._network.contract.class_count
+        offered = Candidates.of_output(candidates, prototypes, letterbox, class_count=class_count)
         rows = pending_masks(detections.boxes_xyxy, detections.coefficients, prototypes, letterbox)
         kept = [index for index, row in enumerate(rows) if not row.is_empty()]
         speed = {
@@ -158,6 +161,7 @@ class FastSAM:
             image=image,
             source=Path(source).name if isinstance(source, str | os.PathLike) else None,
             speed=MappingProxyType({stage: 1000 * seconds for stage, seconds in speed.items()}),
+            candidates=offered,
         )
 
     @property

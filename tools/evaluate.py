@@ -60,8 +60,8 @@ CHOOSING_SET = "train_validation"
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 MAX_DETECTIONS = (10, 100, 1000)
 AREA_RANGES = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
-MATCH_RULES = ("mask", "box")
-PICK_RULES = ("merge", "all", "smallest", "largest", "best")
+MATCH_RULES = ("candidate", "mask", "box")
+PICK_RULES = ("balanced", "merge", "all", "smallest", "largest", "best")
 SCORE_BINS = 1000
 PROMPTS = (*(f"box, {rule}" for rule in MATCH_RULES), *(f"point, {rule}" for rule in PICK_RULES))
 

@@ -75,7 +75,9 @@ def main() -> None:
         masks = agreed(model(photo), model(np.ascontiguousarray(photo[:, ::-1])))
         lines.append(json.dumps(record(name, photo, masks)) + "\n")
         count, kept = count + 1, kept + len(masks)
-    with gzip.open(options.out / options.photos.name.replace("photos", "masks").replace(".tar", ".jsonl.gz"), "wt") as f:
+    with gzip.open(
+        options.out / options.photos.name.replace("photos", "masks").replace(".tar", ".jsonl.gz"), "wt"
+    ) as f:
         f.writelines(lines)
     shutil.copyfile(options.photos, options.out / options.photos.name)
     print(f"{count} photos, {kept} masks")
