@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 
 from fastsam_onnx import FastSAM, Mask, Segmentation
+from tools.evaluate import Straightness
 
 from .data import read_photos
 
 AGREEMENT = 0.85  # IoU of a mask with its mirror image's
 SMALLEST = 0.002  # of the photo
+STRAIGHTEST = 0.25  # of the outline on the mask's own box: more looks cut off
 
 
 def arguments() -> argparse.Namespace:
@@ -45,6 +47,13 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
     return int((a & b).sum()) / union if union else 0.0
 
 
+def straightness(mask: Mask) -> float:
+    """The share of its outline on its own box, 0 for a mask that fills the photo."""
+    outline = Straightness()
+    outline.add(mask)
+    return outline.share() or 0.0
+
+
 def agreed(found: Segmentation, mirror: Segmentation) -> list[Mask]:
     """The masks of ``found`` that ``mirror``, of the mirrored photo, has too, largest first."""
     width, height = found.image_size
@@ -53,6 +62,7 @@ def agreed(found: Segmentation, mirror: Segmentation) -> list[Mask]:
         mask
         for mask in found.masks
         if mask.area > SMALLEST * width * height
+        and straightness(mask) <= STRAIGHTEST
         and max((iou(mask.dense(), other) for other in others), default=0.0) >= AGREEMENT
     ]
     return sorted(kept, key=lambda mask: -mask.area)
