@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from fastsam_onnx.letterbox import Letterbox
 from fastsam_onnx.prototypes import PendingMask, pending_masks
 
 FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
 
 LEAST_SCORE = 0.001
 SCORE_POWER = 0.3
@@ -21,33 +23,38 @@ MOST_TRIED = 20
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """The network's candidates, also those with low scores and those that NMS took away.
+    """The network's candidates, also those with low scores and those that NMS took away; decoded at the first use.
 
     Attributes:
-        boxes_xyxy: (n, 4) float32 in pixels of the photo.
-        scores: (n,) float32, above 0.001.
-        coefficients: (n, nm) float32.
+        output: (4 + nc + nm, N) as `detections.detect` takes it.
         prototypes: (nm, h, w) float32.
         letterbox: Where the photo lies in the network's input.
+        class_count: nc.
     """
 
-    boxes_xyxy: FloatArray
-    scores: FloatArray
-    coefficients: FloatArray
+    output: FloatArray
     prototypes: FloatArray
     letterbox: Letterbox
+    class_count: int
 
-    @classmethod
-    def of_output(
-        cls, output: FloatArray, prototypes: FloatArray, letterbox: Letterbox, *, class_count: int
-    ) -> Candidates:
-        """The candidates in a network's output, (4 + nc + nm, N) as `detections.detect` takes it."""
-        scores = class_agnostic_scores(output, class_count)
-        chosen = np.flatnonzero(scores > LEAST_SCORE)
-        columns = output[:, chosen]
-        chosen, columns = chosen[finite := np.isfinite(columns).all(axis=0)], columns[:, finite]
-        boxes = letterbox.boxes_to_image(xyxy_from_xywh(columns[:4].T))
-        return cls(boxes, scores[chosen], columns[4 + class_count :].T, prototypes, letterbox)
+    @property
+    def boxes_xyxy(self) -> FloatArray:
+        """(n, 4) float32 in pixels of the photo, of those with finite numbers and a score above 0.001."""
+        return self._decoded[0]
+
+    @property
+    def scores(self) -> FloatArray:
+        """(n,) float32."""
+        return self._decoded[1]
+
+    @cached_property
+    def _decoded(self) -> tuple[FloatArray, FloatArray, IntArray]:
+        """Boxes, scores, and the columns of `output` they stand in."""
+        scores = class_agnostic_scores(self.output, self.class_count)
+        columns = np.flatnonzero(scores > LEAST_SCORE)
+        columns = columns[np.isfinite(self.output[:, columns]).all(axis=0)]
+        boxes = self.letterbox.boxes_to_image(xyxy_from_xywh(self.output[:4, columns].T))
+        return boxes, scores[columns], columns
 
     def for_box(self, box_xyxy: npt.NDArray[np.float64]) -> tuple[PendingMask, float] | None:
         """The candidate whose box fits best, its mask cut to the prompt, and its score; None if none overlaps.
@@ -64,7 +71,9 @@ class Candidates:
         for row in np.argsort(-fit, kind="stable")[:MOST_TRIED].tolist():
             if fit[row] <= 0:
                 break
-            [mask] = pending_masks(prompt, self.coefficients[row : row + 1], self.prototypes, self.letterbox)
+            column = self._decoded[2][row]
+            coefficients = self.output[None, 4 + self.class_count :, column]
+            [mask] = pending_masks(prompt, coefficients, self.prototypes, self.letterbox)
             if not mask.is_empty():
                 return mask, float(self.scores[row])
         return None

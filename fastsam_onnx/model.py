@@ -134,17 +134,16 @@ class FastSAM:
         prepared = time.perf_counter()
         [(candidates, prototypes)] = self._network.run(tensor)
         computed = time.perf_counter()
+        class_count = self._network.contract.class_count
         detections = detect(
             candidates,
             letterbox,
-            class_count=self._network.contract.class_count,
+            class_count=class_count,
             conf=options["conf"],
             iou=options["iou"],
             max_det=options["max_det"],
             border_snap=border_snap,
         )
-        class_count = self._network.contract.class_count
-        offered = Candidates.of_output(candidates, prototypes, letterbox, class_count=class_count)
         rows = pending_masks(detections.boxes_xyxy, detections.coefficients, prototypes, letterbox)
         kept = [index for index, row in enumerate(rows) if not row.is_empty()]
         speed = {
@@ -161,7 +160,7 @@ class FastSAM:
             image=image,
             source=Path(source).name if isinstance(source, str | os.PathLike) else None,
             speed=MappingProxyType({stage: 1000 * seconds for stage, seconds in speed.items()}),
-            candidates=offered,
+            candidates=Candidates(candidates, prototypes, letterbox, class_count),
         )
 
     @property

@@ -21,7 +21,7 @@ def offered(*columns):
     prototypes = np.ones((1, 16, 16), np.float32)
     prototypes[:, :, 8:] = -1
     output = np.array(columns, np.float32).T
-    return Candidates.of_output(output, prototypes, LETTERBOX, class_count=1)
+    return Candidates(output, prototypes, LETTERBOX, class_count=1)
 
 
 def found_of(candidates):
@@ -67,9 +67,9 @@ def test_half_precision_overflow_and_hopeless_scores_are_left_out():
 
 def test_the_best_class_counts():
     output = np.array([[16, 16, 20, 20, 0.2, 0.7, 1]], np.float32).T
-    kept = Candidates.of_output(output, np.ones((1, 16, 16), np.float32), LETTERBOX, class_count=2)
+    kept = Candidates(output, np.ones((1, 16, 16), np.float32), LETTERBOX, class_count=2)
     np.testing.assert_allclose(kept.scores, [0.7])
-    assert kept.coefficients.tolist() == [[1]]
+    assert found_of(kept).box_prompt((6, 6, 26, 26)).areas.tolist() == [400]
 
 
 @pytest.fixture(scope="module")
