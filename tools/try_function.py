@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.inside:
         print(json.dumps(inside(options.zip, options.photo[0], options.calls, options.inside)))
         return 0
-    print("| photo | objects | open ms | first answer ms | warm ms | peak memory MiB | address space MiB | left behind |")
+    print("| photo | objects | open ms | first answer ms | warm ms | memory MiB | address space MiB | left behind |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |")
     with tempfile.TemporaryDirectory() as folder:
         zipfile.ZipFile(options.zip).extractall(folder)

@@ -90,9 +90,7 @@ def _request(event: Mapping[str, Any]) -> Json:
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise RequestError(
-            400, f"the body is neither JSON nor, by its content type, a photo: {error}"
-        ) from error
+        raise RequestError(400, f"the body is neither JSON nor, by its content type, a photo: {error}") from error
     if not isinstance(fields, dict) or not isinstance(fields.get("photo"), str):
         raise RequestError(400, 'the body is {"photo": "<base64>", ...}')
     unknown = sorted(set(fields) - set(FIELDS))
