@@ -170,6 +170,14 @@ def test_large_photos_and_large_answers_are_refused(function: ModuleType, monkey
     refused(function, 422, "pixel_limit accepts 1000")
 
 
+def test_too_little_memory_is_a_413(function: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(function, "model", full)
+    refused(function, 413, "more memory than the function has")
+
+
 def test_a_fault_of_ours_is_a_500_that_tells_the_log_alone(
     function: ModuleType, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

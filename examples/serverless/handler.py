@@ -73,6 +73,8 @@ def handler(event: Mapping[str, Any], context: object = None) -> Json:
         return _answer(error.status, {"error": str(error)})
     except (ImageError, PromptError, OptionError) as error:
         return _answer(422, {"error": str(error)})
+    except MemoryError:
+        return _answer(413, {"error": "the photo needs more memory than the function has"})
     except Exception:
         logger.exception("a request failed")
         return _answer(500, {"error": "the function failed; its log says why"})
