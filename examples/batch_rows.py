@@ -96,11 +96,17 @@ class Count:
 
 
 def plan(photos: Folder, output: Folder, size: int) -> list[list[str]]:
-    """The shards that are still to do: lists of at most `size` photos' names."""
+    """The shards that are still to do: lists of at most `size` photos' names.
+
+    Shards are cut from all photos, not from those to do: what a worker still writes that outlived a killed job is then
+    a file of the new job too, not rows that are there twice.
+    """
     done = _done(output)
-    todo = sorted(name for name in photos.names() if name.lower().endswith(PICTURE_SUFFIXES) and name not in done)
-    print(f"{len(done)} photos done before, {len(todo)} to do", flush=True)
-    return [todo[start : start + size] for start in range(0, len(todo), size)]
+    names = sorted(name for name in photos.names() if name.lower().endswith(PICTURE_SUFFIXES))
+    shards = [names[start : start + size] for start in range(0, len(names), size)]
+    todo = [[name for name in shard if name not in done] for shard in shards]
+    print(f"{len(done)} photos done before, {sum(map(len, todo))} to do", flush=True)
+    return [shard for shard in todo if shard]
 
 
 def work(model: FastSAM, photos: Folder, output: Folder, shard: Sequence[str]) -> Count:

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -49,7 +51,16 @@ _models: list[FastSAM] = []
 
 
 def _open(model: str | None) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _models.append(FastSAM(model, threads=1))
+
+
+def _end_with_parent() -> None:
+    """A pool's workers outlive a parent that is killed, and wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _shard(photos: Folder, output: Folder, shard: Sequence[str]) -> Count:
