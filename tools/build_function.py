@@ -78,7 +78,7 @@ LEFT_OUT = (
 stay too: binutils' `strip` breaks libraries that wheels have rewritten."""
 
 FIRST_REQUEST = """
-import base64, json, sys
+import json, sys
 import handler
 event = {"body": sys.stdin.read(), "isBase64Encoded": True, "headers": {"content-type": "image/jpeg"}}
 assert handler.handler(event)["statusCode"] == 200
