@@ -407,6 +407,13 @@ def _add_serve(commands: Any) -> None:
         help="requests that may wait; more get 503 (default: %(default)s)",
     )
     load.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=cli_inputs.whole,
+        default=30,
+        help="requests that have not arrived by then get 408 (default: %(default)s)",
+    )
+    load.add_argument(
         "--max-megabytes",
         metavar="N",
         type=cli_inputs.whole,

@@ -53,6 +53,7 @@ def serve(arguments: argparse.Namespace, screen: Screen) -> int:
         prompts=arguments.max_prompts,
         queue=arguments.queue,
         held_bytes=8 * arguments.max_megabytes * 1_000_000,
+        body_seconds=arguments.timeout,
     )
     listener = _listen(arguments.host, arguments.port)
     with listener, _open_model(arguments, threads, screen) as model, _stopped_by_signals():

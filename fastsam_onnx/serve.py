@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("fastsam_onnx")
 
-DISCARD_SECONDS = 5.0
 _LATER = {"Retry-After": "1"}
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 _HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
@@ -169,7 +168,7 @@ class Service:
             return wanted, await self._body(upload, int(request.headers.get("content-length", "0")), hold)
         except HTTPException as refusal:
             if refusal.status_code != 408 and "expect" not in request.headers:  # such a client waits for our word
-                await _discard(upload)
+                await _discard(upload, self._limits.body_seconds)
             raise
 
     async def _body(self, upload: AsyncIterator[bytes], announced: int, hold: Callable[[int], None]) -> bytes:
@@ -216,10 +215,10 @@ class Service:
             raise HTTPException(401, "send the server's token: Authorization: Bearer TOKEN", _CHALLENGE)
 
 
-async def _discard(upload: AsyncIterator[bytes]) -> None:
+async def _discard(upload: AsyncIterator[bytes], seconds: float) -> None:
     """Take the rest of a refused upload in, for a while: a client that is still sending would not read the refusal."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DISCARD_SECONDS):
+        async with asyncio.timeout(seconds):
             async for _ in upload:
                 pass
 
