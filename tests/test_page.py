@@ -265,13 +265,14 @@ def test_nothing_is_loaded_from_another_host(page, client: Client) -> None:
     assert all(name.startswith((f"http://127.0.0.1:{client.port}/", "blob:", "data:")) for name in loaded)
 
 
-def test_a_phone_shows_all_without_scrolling_sideways(page) -> None:
+@pytest.mark.parametrize("width", [320, 390])
+def test_a_phone_shows_all_without_scrolling_sideways(page, width: int) -> None:
     page.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 844, "deviceScaleFactor": 2, "mobile": True}
     )
     try:
-        wait(page, lambda b: b.find_element(By.ID, "view").size["width"] <= 390)
-        assert page.execute_script("return document.documentElement.scrollWidth") <= 390
+        wait(page, lambda b: b.find_element(By.ID, "view").size["width"] <= width)
+        assert page.execute_script("return document.documentElement.scrollWidth") <= width
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
