@@ -397,7 +397,11 @@ def _add_serve(commands: Any) -> None:
     parser.add_argument("--token-file", metavar="FILE", type=Path, help="clients must send the token that is in it")
     parser.add_argument("--access-log", action="store_true", help="write a line per request to standard output")
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
-    _add_model(parser.add_argument_group("model"))
+    model = parser.add_argument_group("model")
+    _add_model(model)
+    model.add_argument(
+        "--clip", metavar="MODEL", help="what understands texts: a name, or a folder with ONNX files of CLIP"
+    )
     load = parser.add_argument_group("load")
     load.add_argument("--workers", metavar="N", type=cli_inputs.whole, help="photos at once (default: cores, up to 4)")
     load.add_argument(

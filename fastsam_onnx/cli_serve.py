@@ -90,6 +90,8 @@ def _open_model(arguments: argparse.Namespace, threads: int, screen: Screen) -> 
 
     model = arguments.model and weights.resolve(arguments.model, task="segment", progress=DownloadBar(screen))
     given = {name: getattr(arguments, name) for name in ("imgsz", "conf", "iou", "max_det")}
+    if arguments.clip is not None:
+        given["clip"] = weights.resolve(arguments.clip, task="clip", progress=DownloadBar(screen))
     return FastSAM(model, threads=threads, **{name: value for name, value in given.items() if value is not None})
 
 

@@ -34,7 +34,12 @@ OPTIONS: Mapping[str, Callable[[str], Any]] = {
     "imgsz": cli_inputs.input_size,
 }
 PARAMETERS = ("prompts", "format", *OPTIONS)
-PROMPT_KEYS = ("points", "labels", "pick", "boxes", "match", "texts", "top_k", "threshold")
+PROMPTS: Mapping[str, Sequence[str]] = {
+    "points": ("labels", "pick"),
+    "boxes": ("match",),
+    "texts": ("top_k", "threshold"),
+}
+"""The kinds of prompts and the options of each, as the methods of `Segmentation` call them."""
 _MAX_PARTS = 16
 _MAX_FIELD_BYTES = 1 << 20
 _MAX_REASON = 500
@@ -110,18 +115,16 @@ class Prompts:
     """Which objects are wanted; all of them without points, boxes and texts.
 
     Attributes:
-        points: As `Segmentation.point_prompt` takes them, with `labels` and `pick`.
-        boxes: As `Segmentation.box_prompt` takes them, with `match`.
-        texts: As `Segmentation.text_prompt` takes them, with `top_k` and `threshold`.
+        points: As `Segmentation.point_prompt` takes them.
+        boxes: As `Segmentation.box_prompt` takes them.
+        texts: As `Segmentation.text_prompt` takes them.
+        options: What else was given, by the names of `PROMPTS`.
     """
 
     points: Any = None
-    labels: Any = None
-    pick: str = "smallest"
     boxes: Any = None
-    match: str = "mask"
     texts: list[str] | None = None
-    text_options: dict[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def choose(self, found: Segmentation) -> Segmentation:
         """The rows that answer: those of the points, of the boxes, of the texts; `prompt_index` counts on.
@@ -133,17 +136,18 @@ class Prompts:
 
         answers, asked = [], 0
         if self.points is not None:
-            answer = found.point_prompt(self.points, self.labels, pick=self.pick)  # type: ignore[arg-type]
-            answers.append(answer)
+            answers.append(found.point_prompt(self.points, **self._options("points")))
             asked += len(self.points) if _depth(self.points) == 3 else 1
         if self.boxes is not None:
-            answer = found.box_prompt(self.boxes, match=self.match)  # type: ignore[arg-type]
-            answers.append(_counted_from(answer, asked))
+            answers.append(_counted_from(found.box_prompt(self.boxes, **self._options("boxes")), asked))
             asked += len(self.boxes) if _depth(self.boxes) == 2 else 1
         if self.texts is not None:
-            answer = found.text_prompt(self.texts, **self.text_options)  # type: ignore[attr-defined]
-            answers.append(_counted_from(answer, asked))
+            texts = found.text_prompt(self.texts, **self._options("texts"))  # type: ignore[attr-defined]
+            answers.append(_counted_from(texts, asked))
         return concatenate(answers) if answers else found
+
+    def _options(self, kind: str) -> dict[str, Any]:
+        return {name: self.options[name] for name in PROMPTS[kind] if name in self.options}
 
 
 @dataclass(frozen=True)
@@ -216,7 +220,7 @@ def understand(sent: Sent, model: FastSAM, limits: Limits) -> Asked:
 
 
 def read_prompts(text: str, limits: Limits, *, has_texts: bool) -> Prompts:
-    """Prompts from JSON: an object with some of `PROMPT_KEYS`.
+    """Prompts from JSON: an object with some of the keys in `PROMPTS`.
 
     Raises:
         HTTPException: 422.
@@ -225,22 +229,22 @@ def read_prompts(text: str, limits: Limits, *, has_texts: bool) -> Prompts:
         given = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise HTTPException(422, f"prompts is no JSON: {error}") from error
-    if not isinstance(given, dict) or not set(given) <= set(PROMPT_KEYS):
-        raise HTTPException(422, f"prompts is a JSON object with some of {', '.join(PROMPT_KEYS)}")
-    for name, needed in (("labels", "points"), ("pick", "points"), ("match", "boxes")):
-        if name in given and given.get(needed) is None:
-            raise HTTPException(422, f"{name} is given without {needed}")
-    texts = _texts(given.get("texts"))
+    keys = [key for kind, options in PROMPTS.items() for key in (kind, *options)]
+    if not isinstance(given, dict) or not set(given) <= set(keys):
+        raise HTTPException(422, f"prompts is a JSON object with some of {', '.join(keys)}")
+    for kind, options in PROMPTS.items():
+        for name in options:
+            if name in given and given.get(kind) is None:
+                raise HTTPException(422, f"{name} is given without {kind}")
+    texts = _texts(given.pop("texts", None))
     if texts is not None and not has_texts:
         raise HTTPException(422, "this server has no CLIP model, so it takes no texts; see text in /info")
-    count = _count(given.get("points"), 2) + _count(given.get("boxes"), 4) + len(texts or ())
+    points, boxes = given.pop("points", None), given.pop("boxes", None)
+    count = _count(points, 2) + _count(boxes, 4) + len(texts or ())
     if count > limits.prompts:
         raise HTTPException(422, f"there are {count} points, boxes and texts; this server takes {limits.prompts}")
-    own = {name: given[name] for name in ("points", "labels", "pick", "boxes", "match") if name in given}
-    for name in ("pick", "match"):
-        if name in own and not isinstance(own[name], str):
-            raise HTTPException(422, f"{name} is a word; found {json.dumps(own[name])[:80]}")
-    return Prompts(**own, texts=texts, text_options=_text_options(given))
+    _check_options(given)
+    return Prompts(points, boxes, texts, given)
 
 
 def read_form(body: bytes, boundary: bytes) -> list[tuple[str, bytes]]:
@@ -387,13 +391,17 @@ def _texts(value: Any) -> list[str] | None:
     return texts
 
 
-def _text_options(given: dict[str, Any]) -> dict[str, Any]:
-    top_k, threshold = given.get("top_k"), given.get("threshold")
-    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
-        raise HTTPException(422, f"top_k is a whole number of at least 1; found {json.dumps(top_k)[:80]}")
-    if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, int | float)):
-        raise HTTPException(422, f"threshold is a number; found {json.dumps(threshold)[:80]}")
-    return {name: given[name] for name in ("top_k", "threshold") if given.get(name) is not None}
+def _check_options(given: Mapping[str, Any]) -> None:
+    """Their types; their values are the business of the methods that take them."""
+    expected: dict[str, tuple[str, Any]] = {
+        "pick": ("a word", str),
+        "match": ("a word", str),
+        "top_k": ("a whole number, or null", int | None),
+        "threshold": ("a number, or null", int | float | None),
+    }
+    for name, (what, kind) in expected.items():
+        if name in given and (isinstance(given[name], bool) or not isinstance(given[name], kind)):
+            raise HTTPException(422, f"{name} is {what}; found {json.dumps(given[name])[:80]}")
 
 
 def _count(value: Any, numbers: int) -> int:

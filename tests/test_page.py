@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import shutil
 import time
@@ -168,15 +169,41 @@ def test_shift_click_excludes_and_control_click_adds(page, found: Segmentation) 
     assert chosen(page) == rows_of(found, found.point_prompt(points, [1, 1, 0]))
 
 
-@pytest.mark.parametrize("box", [(100, 80, 420, 330), (320, 230, 410, 332), (10, 5, 590, 395)])
-def test_a_dragged_box_chooses_what_the_python_api_chooses(page, found: Segmentation, box) -> None:
-    actions = pointer(page, found, *box[:2]).click_and_hold()
+def drag(page, found: Segmentation, box) -> list[int]:
+    """Draws a box with the mouse; its corners in the photo, which the page rounds."""
+    view = page.find_element(By.ID, "view").size
+    per_pixel = view["width"] / found.image_size[0], view["height"] / found.image_size[1]
+    across, down = (round((box[axis + 2] - box[axis]) * per_pixel[axis]) for axis in (0, 1))
     x1, y1 = pixel(page, found, *box[:2])
-    x2, y2 = pixel(page, found, *box[2:])
-    view = page.find_element(By.ID, "view")
-    to_screen = view.size["width"] / found.image_size[0]
-    actions.move_by_offset(round((x2 - x1) * to_screen), round((y2 - y1) * to_screen)).release().perform()
-    assert chosen(page) == rows_of(found, found.box_prompt([(x1, y1, x2, y2)]))
+    pointer(page, found, *box[:2]).click_and_hold().move_by_offset(across, down).release().perform()
+    corners = (x1, y1, x1 + across / per_pixel[0], y1 + down / per_pixel[1])
+    return [math.floor(value + 0.5) for value in corners]
+
+
+@pytest.mark.parametrize("box", [(100, 80, 420, 330), (320, 230, 410, 332), (10, 5, 590, 395)])
+def test_a_dragged_box_chooses_what_the_python_api_chooses(page, found: Segmentation, tmp_path: Path, box) -> None:
+    corners = drag(page, found, box)
+    wait(page, lambda b: "in the box" in status(b) and not busy(b))
+    page.find_element(By.ID, "json").click()
+    document = json.loads(saved(tmp_path, "coffee.json"))
+    expected = found.box_prompt([corners])
+    assert [one["rle"] for one in document["objects"]] == [mask.rle() for mask in expected.masks]
+    assert len(expected) == 1
+
+
+def test_a_box_is_answered_at_once_and_without_the_server(page, found: Segmentation) -> None:
+    offline = {"latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    page.execute_cdp_cmd("Network.enable", {})
+    page.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": True, **offline})
+    try:
+        corners = drag(page, found, (100, 80, 420, 330))
+        assert chosen(page) == rows_of(found, found.box_prompt([corners], match="mask"))
+        wait(page, lambda b: "could not look closer" in status(b))
+        assert chosen(page)
+    finally:
+        page.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": False, **offline})
+        page.execute_cdp_cmd("Network.disable", {})
+        page.get_log("browser")  # Chromium writes the failed request there
 
 
 def test_hover_lights_what_a_click_would_choose(page, found: Segmentation) -> None:
@@ -186,15 +213,17 @@ def test_hover_lights_what_a_click_would_choose(page, found: Segmentation) -> No
     assert [int(lit.get_attribute("data-index"))] == expected
 
 
-def test_larger_goes_through_all_that_lie_under_the_point(page, found: Segmentation) -> None:
+def test_larger_and_smaller_go_through_all_that_lie_under_the_point(page, found: Segmentation) -> None:
     pointer(page, found, 300, 200).click().perform()
     every = rows_of(found, found.point_prompt([pixel(page, found, 300, 200)], pick="all"))
     assert len(every) > 1
-    seen = chosen(page)
-    while page.find_element(By.ID, "larger").is_enabled():
-        page.find_element(By.ID, "larger").click()
-        seen += chosen(page)
-    assert seen == every
+    [row] = chosen(page)
+    for name, expected in (("larger", every[every.index(row) :]), ("smaller", every[::-1])):
+        seen = chosen(page)
+        while page.find_element(By.ID, name).is_enabled():
+            page.find_element(By.ID, name).click()
+            seen += chosen(page)
+        assert seen == expected
 
 
 def test_the_keyboard_does_all_of_it(page, found: Segmentation) -> None:
@@ -209,13 +238,14 @@ def test_the_keyboard_does_all_of_it(page, found: Segmentation) -> None:
     view.send_keys(Keys.ESCAPE)
     assert chosen(page) == []
     view.send_keys("b", Keys.ARROW_RIGHT * 8, Keys.ARROW_DOWN * 8, "b")
-    assert chosen(page) == rows_of(found, found.box_prompt([(310, 210, 390, 290)]))
+    assert chosen(page) == rows_of(found, found.box_prompt([(310, 210, 390, 290)], match="mask"))
+    wait(page, lambda b: "in the box" in status(b) and not busy(b))
     view.send_keys("k")
     item = page.find_element(By.CSS_SELECTOR, '#list [tabindex="0"]')
     item.send_keys(Keys.ARROW_DOWN)
     page.switch_to.active_element.send_keys(Keys.ENTER)
-    assert 1 in chosen(page)
-    assert len(chosen(page)) == 2
+    assert chosen(page) == [1]
+    assert "2 objects chosen" in status(page)
 
 
 def test_saved_files_are_those_of_the_python_api(page, found: Segmentation, tmp_path: Path) -> None:

@@ -252,7 +252,7 @@ def test_texts_that_say_nothing_are_refused(texts: str) -> None:
         read_prompts(f'{{"texts": {texts}}}', Limits(), has_texts=True)
 
 
-@pytest.mark.parametrize("options", ['"top_k": 0', '"top_k": true', '"threshold": "high"'])
+@pytest.mark.parametrize("options", ['"top_k": 0.5', '"top_k": true', '"threshold": "high"'])
 def test_options_of_texts_are_checked(options: str) -> None:
     with pytest.raises(HTTPException, match=r"top_k|threshold"):
         read_prompts(f'{{"texts": "a dog", {options}}}', Limits(), has_texts=True)
