@@ -142,7 +142,8 @@ class Prompts:
             answers.append(_counted_from(found.box_prompt(self.boxes, **self._options("boxes")), asked))
             asked += len(self.boxes) if _depth(self.boxes) == 2 else 1
         if self.texts is not None:
-            texts = found.text_prompt(self.texts, **self._options("texts"))  # type: ignore[attr-defined]
+            with_clip: Any = found
+            texts = with_clip.text_prompt(self.texts, **self._options("texts"))
             answers.append(_counted_from(texts, asked))
         return concatenate(answers) if answers else found
 
