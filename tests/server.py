@@ -9,8 +9,12 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
+
+from fastsam_onnx import Segmentation
 
 BOUNDARY = "boundary-of-the-tests"
 
@@ -78,3 +82,22 @@ def running(app: Any) -> Iterator[Client]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+class Reader:
+    """A model with CLIP: a text means the objects whose index it names."""
+
+    clip = object()
+
+    def __init__(self, model) -> None:
+        self._model = model
+        self.contract, self.options = model.contract, model.options
+
+    def __call__(self, *arguments, **options):
+        found = self._model(*arguments, **options)
+        return type("Found", (Segmentation,), {"text_prompt": by_index})(**vars(found))
+
+
+def by_index(found, texts, *, top_k=None, threshold=None):
+    rows = [int(text) for text in texts][:top_k]
+    return replace(Segmentation(**vars(found))[rows], prompt_index=np.arange(len(rows)))

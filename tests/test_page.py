@@ -23,7 +23,7 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.chrome.service import Service as Driver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
-from server import Client, running
+from server import Client, Reader, running
 
 from fastsam_onnx.serve import Service
 
@@ -308,8 +308,6 @@ def test_a_phone_shows_all_without_scrolling_sideways(page, width: int) -> None:
 
 
 def test_texts_are_asked_for_where_the_model_has_clip(browser, model, found: Segmentation) -> None:
-    from test_serve import Reader
-
     with running(Service(Reader(model), workers=1).app) as client:
         browser.get(f"http://127.0.0.1:{client.port}/")
         drop(browser, PHOTO.read_bytes(), "coffee.jpg")

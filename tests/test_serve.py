@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -15,7 +14,6 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
 from tiny_onnx import tiny
 
@@ -28,7 +26,7 @@ pytest.importorskip("starlette", reason="needs the packages of fastsam-onnx[serv
 pytest.importorskip("uvicorn", reason="needs the packages of fastsam-onnx[serve]")
 pytest.importorskip("python_multipart", reason="needs the packages of fastsam-onnx[serve]")
 
-from server import BOUNDARY, Client, form_body, running
+from server import BOUNDARY, Client, Reader, form_body, running
 from starlette.exceptions import HTTPException
 
 from fastsam_onnx.serve import Service
@@ -71,25 +69,6 @@ class Slow:
         self.begun.release()
         assert self.go.wait(30)
         return self._model(*arguments, **options)
-
-
-class Reader:
-    """A model with CLIP: a text means the objects whose index it names."""
-
-    clip = object()
-
-    def __init__(self, model) -> None:
-        self._model = model
-        self.contract, self.options = model.contract, model.options
-
-    def __call__(self, *arguments, **options):
-        found = self._model(*arguments, **options)
-        return type("Found", (Segmentation,), {"text_prompt": by_index})(**vars(found))
-
-
-def by_index(found, texts, *, top_k=None, threshold=None):
-    rows = [int(text) for text in texts][:top_k]
-    return dataclasses.replace(Segmentation(**vars(found))[rows], prompt_index=np.arange(len(rows)))
 
 
 def test_a_raw_photo_gives_the_json_of_the_python_api(client: Client, found: Segmentation) -> None:
