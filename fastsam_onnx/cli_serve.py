@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from fastsam_onnx import weights
 from fastsam_onnx.cli_models import DownloadBar
-from fastsam_onnx.cli_screen import PROGRAM, Screen
+from fastsam_onnx.cli_screen import Screen
 from fastsam_onnx.errors import MissingPackageError, OptionError
 from fastsam_onnx.runtime import default_threads
 
@@ -39,10 +39,11 @@ def serve(arguments: argparse.Namespace, screen: Screen) -> int:
         import uvicorn
 
         from fastsam_onnx.serve import Service
+        from fastsam_onnx.serve_protocol import ImpatientProtocol
         from fastsam_onnx.serve_request import Limits
     except ImportError as error:
         raise MissingPackageError(
-            f"{PROGRAM} serve needs more packages ({error}); install them with: pip install 'fastsam-onnx[serve]'"
+            f"serve needs more packages ({error}); install them with: pip install 'fastsam-onnx[serve]'"
         ) from error
     token = _token(arguments.token_file)
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what cannot be decoded is told to the client
@@ -66,6 +67,7 @@ def serve(arguments: argparse.Namespace, screen: Screen) -> int:
             access_log=arguments.access_log,
             server_header=False,
             proxy_headers=False,
+            http=ImpatientProtocol,
             ws="none",
             limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,

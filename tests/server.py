@@ -66,10 +66,11 @@ def form_body(*fields: tuple[str, bytes | str]) -> bytes:
 
 
 @contextmanager
-def running(app: Any) -> Iterator[Client]:
+def running(app: Any, **options: Any) -> Iterator[Client]:
     import uvicorn
 
-    config = uvicorn.Config(app, log_config=None, log_level="critical", ws="none", timeout_graceful_shutdown=10)
+    quiet = {"log_config": None, "log_level": "critical", "ws": "none", "timeout_graceful_shutdown": 10}
+    config = uvicorn.Config(app, **(quiet | options))
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -30,6 +32,7 @@ from server import BOUNDARY, Client, Reader, form_body, running
 from starlette.exceptions import HTTPException
 
 from fastsam_onnx.serve import Service
+from fastsam_onnx.serve_protocol import ImpatientProtocol
 from fastsam_onnx.serve_request import Limits, negotiate, read_prompts
 
 ROOT = Path(__file__).parents[1]
@@ -69,6 +72,15 @@ class Slow:
         self.begun.release()
         assert self.go.wait(30)
         return self._model(*arguments, **options)
+
+
+def to_the_end(line: socket.socket) -> bytes:
+    """What comes until the server closes the connection."""
+    answer = b""
+    with contextlib.suppress(ConnectionResetError):
+        while piece := line.recv(1 << 20):
+            answer += piece
+    return answer
 
 
 def test_a_raw_photo_gives_the_json_of_the_python_api(client: Client, found: Segmentation) -> None:
@@ -274,11 +286,40 @@ def test_a_large_request_is_refused_before_it_is_sent(model: FastSAM) -> None:
 def test_slow_senders_are_let_go(model: FastSAM) -> None:
     with running(Service(model, workers=1, limits=Limits(body_seconds=0.3)).app) as client, client.connect() as line:
         line.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
-        answer = b""
-        while piece := line.recv(1000):  # to the end: the connection is closed
-            answer += piece
+        answer = to_the_end(line)
         assert answer.startswith(b"HTTP/1.1 408")
         assert b"did not arrive" in answer
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /segment HTTP/1.1\r\nHo", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET"])
+def test_connections_without_a_request_are_cut(model: FastSAM, monkeypatch, sent: bytes) -> None:
+    monkeypatch.setattr(ImpatientProtocol, "seconds", 0.2)
+    with running(Service(model, workers=1).app, http=ImpatientProtocol) as client, client.connect() as line:
+        line.sendall(sent)
+        assert to_the_end(line).startswith(b"HTTP/1.1 200" if b"GET" in sent else b"")
+
+
+def test_clients_that_do_not_read_their_answer_are_cut(model: FastSAM, monkeypatch) -> None:
+    async def much(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(60_000_000)})
+
+    monkeypatch.setattr(ImpatientProtocol, "seconds", 0.2)
+    with running(much, http=ImpatientProtocol, lifespan="off") as client, client.connect() as line:
+        line.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(1)
+        assert len(to_the_end(line)) < 60_000_000
+
+
+def test_a_slow_answer_is_waited_for(model: FastSAM, monkeypatch, found: Segmentation) -> None:
+    slow = Slow(model)
+    monkeypatch.setattr(ImpatientProtocol, "seconds", 0.1)
+    with running(Service(slow, workers=1).app, http=ImpatientProtocol) as client, ThreadPoolExecutor(1) as threads:
+        reply = threads.submit(client.segment, PHOTO)
+        assert slow.begun.acquire(timeout=10)
+        time.sleep(0.5)
+        slow.go.set()
+        assert reply.result().body == encode(found, "json")
 
 
 def test_requests_together_hold_no_more_bytes_than_allowed(model: FastSAM) -> None:

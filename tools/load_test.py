@@ -84,6 +84,7 @@ class Clients:
             self._never_ends: 2,
             self._too_large: 3,
             self._junk: 2,
+            self._silent: 1,
         }
         while time.monotonic() < end:
             [kind] = rng.choices(list(kinds), list(kinds.values()))
@@ -157,6 +158,10 @@ class Clients:
     async def _junk(self, rng: random.Random) -> None:
         status, body = await self._ask(rng.randbytes(200) + b"\r\n\r\n")
         self.tally.note("junk", status, body, (400,))
+
+    async def _silent(self, _rng: random.Random) -> None:
+        answer = await self._ask(head("/segment", 1000)[:40])
+        self.tally.outcomes["head never ends", "closed" if answer == (0, b"") else answer[0]] += 1
 
     def _judge(self, kind: str, photo: Photo, form: str, status: int, body: bytes) -> None:
         self.tally.note(kind, status, body, (200, 503))
