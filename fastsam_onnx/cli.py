@@ -403,7 +403,12 @@ def _add_serve(commands: Any) -> None:
         "--clip", metavar="MODEL", help="what understands texts: a name, or a folder with ONNX files of CLIP"
     )
     load = parser.add_argument_group("load")
-    load.add_argument("--workers", metavar="N", type=cli_inputs.whole, help="photos at once (default: cores, up to 4)")
+    load.add_argument(
+        "--workers",
+        metavar="N",
+        type=cli_inputs.whole,
+        help="photos at once, which share the cores (default: cores, up to 4)",
+    )
     load.add_argument(
         "--queue",
         metavar="N",
