@@ -2,7 +2,8 @@
 
 The resize is Pillow's to the bit (OpenCV's bicubic does not filter when it shrinks, and differs by up to 150 levels):
 cubic kernel with a = -0.5, stretched by the scale when shrinking, weights in 22-bit fixed point, each pass rounded to
-8 bits, horizontal first. Source: reference-semantics section 15.
+8 bits. The horizontal pass is first, always, as in the Pillows that CLIP was trained with; Pillow 13 turns this round
+for some pictures that shrink in height, which changes single values by 1. Source: reference-semantics section 15.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def resized_size(size: tuple[int, int], shorter: int) -> tuple[int, int]:
 
 
 def resize(image: ByteArray, size: tuple[int, int]) -> ByteArray:
-    """Pillow's `resize(size, BICUBIC)` of (H, W, 3) uint8 RGB, equal in every bit.
+    """Pillow's `resize(size, BICUBIC)` of (H, W, 3) uint8 RGB, equal in every bit to that of Pillow 12 and before.
 
     Args:
         image: At least 1 x 1.

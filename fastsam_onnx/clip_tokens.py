@@ -135,7 +135,7 @@ class ClipTokenizer:
             if path.suffix == ".json":
                 tokenizer = tokenizers.Tokenizer.from_file(str(path))
             else:
-                tokenizer = tokenizer_of_merges(_read_merges(path))
+                tokenizer = tokenizer_of_merges(read_merges(path))
         except Exception as error:  # the package raises bare Exceptions
             raise ModelError(f"{path.name} is no tokenizer file that can be read: {error}") from error
         return cls(tokenizer, path.name)
@@ -159,7 +159,7 @@ class ClipTokenizer:
         """
         rows = []
         for index, text in enumerate(texts):
-            encoded = self._tokenizer.encode(clean(text[:LONGEST_TEXT]), add_special_tokens=False).ids
+            encoded = self.encode(clean(text[:LONGEST_TEXT]))
             if not encoded:
                 raise PromptError(f"text {index} says nothing: found {text[:80]!r}; give at least one word")
             rows.append([self._start, *encoded[: length - 2], self._end])
@@ -167,6 +167,11 @@ class ClipTokenizer:
         ids = np.full((len(rows), width), self._end if pad_with_end else 0, np.int64)
         for row, values in zip(ids, rows, strict=True):
             row[: len(values)] = values
+        return ids
+
+    def encode(self, cleaned: str) -> list[int]:
+        """The ids of a text that is clean, without start and end."""
+        ids: list[int] = self._tokenizer.encode(cleaned, add_special_tokens=False).ids
         return ids
 
     def lengths(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -209,8 +214,11 @@ def _byte_symbols() -> list[str]:
     return [*map(chr, printable), *(chr(256 + index) for index in range(256 - len(printable)))]
 
 
-def _read_merges(path: Path) -> list[tuple[str, str]]:
-    """OpenAI's file: a line of its version, then a pair a line; it has more of them than the vocabulary takes."""
+def read_merges(path: Path) -> list[tuple[str, str]]:
+    """The pairs of OpenAI's file, `bpe_simple_vocab_16e6.txt.gz`, packed or not.
+
+    A line tells its version; then comes a pair a line, more of them than the vocabulary takes.
+    """
     import gzip
 
     content = path.read_bytes()
