@@ -67,7 +67,7 @@ def pictures(_options: argparse.Namespace) -> None:
     preprocessing = Preprocessing()
     differences, plain, tensor_differences, enlarged, milliseconds = [], [], [], 0, ([], [])
     for number in range(100):
-        width, height = (int(side) for side in np.exp(rng.uniform(np.log(3), np.log(1500), 2)))
+        width, height = (int(side) for side in np.exp(rng.uniform(np.log(9), np.log(2500), 2)))
         if max(width, height) > 20 * min(width, height):
             width = height + number
         image = smooth_noise(rng, height, width) if number % 2 else rng.integers(0, 256, (height, width, 3), np.uint8)
@@ -132,7 +132,7 @@ RANGES = {
     "private use": (0xE000, 0xF8FF),
     "surrogates": (0xD800, 0xDFFF),
 }
-ANYTHING = ("other planes", "private use", "surrogates", "control characters")
+ANYTHING = ("private use", "surrogates", "control characters")
 WORDS = (
     "a", "photo", "of", "the", "yellow", "dog", "cat's", "it's", "don't", "we'll", "I've", "RUNNING", "2024",
     "blue-green", "snake_case", "Café", "naïve", "façade", "&amp;", "&lt;3", "&quot;x&quot;", "&amp;amp;", "&rsquo;",
