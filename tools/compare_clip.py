@@ -1,6 +1,7 @@
 """Compare our CLIP with the originals: pictures with Pillow, tokens with OpenAI's tokenizer, vectors with PyTorch.
 
     python tools/compare_clip.py pictures tokens
+    python tools/compare_clip.py subset --folder tests/data  # clip-tokenizer.json, the part that the tests' texts need
     python tools/compare_clip.py export --folder FOLDER      # random ViT-B/32 of transformers and open_clip, as ONNX
     python tools/compare_clip.py vectors --folder FOLDER     # the same weights in PyTorch and here
     python tools/compare_clip.py times --folder FOLDER       # of text prompts, with the export
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import html
+import json
 import random
 import statistics
 import sys
@@ -21,6 +23,7 @@ import time
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +33,7 @@ from fastsam_onnx import Clip, CropStyle, FastSAM
 from fastsam_onnx.clip_image import Preprocessing, resized_size
 from fastsam_onnx.clip_tokens import ClipTokenizer, clean
 
-MEASURES = ("pictures", "tokens", "export", "vectors", "times")
+MEASURES = ("pictures", "tokens", "subset", "export", "vectors", "times")
 EXAMPLE = Path(__file__).parents[1] / "examples" / "coffee.jpg"
 TEXTS = (
     "a photo of a cup of coffee on a table",
@@ -43,12 +46,12 @@ TEXTS = (
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("measures", nargs="+", choices=MEASURES)
-    parser.add_argument("--folder", type=Path, help="of the exported networks")
+    parser.add_argument("--folder", type=Path, help="of the files")
     parser.add_argument("--repeats", type=int, default=5, help="of the timings")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
-    if options.folder is None and {"export", "vectors", "times"} & set(options.measures):
-        parser.error("--folder is needed for the networks")
+    if options.folder is None and {"subset", "export", "vectors", "times"} & set(options.measures):
+        parser.error("--folder says where the files are")
     for measure in options.measures:
         print(f"## {measure}")
         globals()[measure](options)
@@ -208,6 +211,47 @@ def character(rng: random.Random, kind: str) -> str:
         found = chr(rng.randint(*RANGES[kind]))
         if kind in ANYTHING or unicodedata.category(found) != "Cn":
             return found
+
+
+def subset(options: argparse.Namespace) -> None:
+    """Write OpenAI's tokenizer without the merges that the reference vectors' texts do not use; ids are the true ones.
+
+    A merge that is applied while a text is encoded is the first in the list of those that could be; so without the
+    others the same are applied.
+    """
+    data = options.folder / "reference-vectors.json"
+    vectors = json.loads(data.read_text(encoding="utf-8"))["vectors"]
+    [texts] = [vector["input"].values() for vector in vectors if vector["id"] == "CLIP-texts"]
+    whole = json.loads(merges_of_open_clip().to_str())
+    ranks = {tuple(pair): rank for rank, pair in enumerate(whole["model"]["merges"])}
+    used: set[tuple[str, str]] = set()
+    pieces = merges_of_open_clip().pre_tokenizer
+    for text in [*texts, *(clean(text) for text in texts)]:
+        normal = " ".join(unicodedata.normalize("NFC", text).split()).lower()
+        for word, _ in pieces.pre_tokenize_str(normal):
+            used |= merges_applied(word, ranks)
+    kept = {symbol for symbol in whole["model"]["vocab"] if len(symbol.removesuffix("</w>")) == 1}
+    kept |= {left + right for left, right in used} | {token["content"] for token in whole["added_tokens"]}
+    whole["model"]["merges"] = sorted(map(list, used), key=lambda pair: ranks[tuple(pair)])
+    whole["model"]["vocab"] = {symbol: number for symbol, number in whole["model"]["vocab"].items() if symbol in kept}
+    target = options.folder / "clip-tokenizer.json"
+    target.write_text(json.dumps(whole, separators=(",", ":")) + "\n", encoding="utf-8")
+    print(f"{target}: {len(kept)} of 49408 symbols, {target.stat().st_size} bytes")
+
+
+def merges_applied(word: str, ranks: dict[tuple[str, str], int]) -> set[tuple[str, str]]:
+    symbols, applied = [*word[:-1], word[-1] + "</w>"], set()
+    while pairs := [pair for pair in pairwise(symbols) if pair in ranks]:
+        first = min(pairs, key=ranks.__getitem__)
+        applied.add(first)
+        joined: list[str] = []
+        for symbol in symbols:
+            if joined and (joined[-1], symbol) == first:
+                joined[-1] += symbol
+            else:
+                joined.append(symbol)
+        symbols = joined
+    return applied
 
 
 # ---------------------------------------------------------------------------------------- networks
