@@ -293,8 +293,8 @@ class Segmentation:
             top_k: At most so many objects for each text, the most similar first; None for all, which makes sense with
                 a threshold ("all dogs").
             threshold: Only objects whose cosine with the text is above it, -1 to 1. Unlike a softmax it does not depend
-                on what else is in the photo, so it can say that nothing fits; with CLIP ViT-B/32 what fits is mostly
-                above 0.25.
+                on what else is in the photo, so it can say that nothing fits. What is a good one depends on the CLIP;
+                for ViT-B/32 try 0.25, and look at `similarity`.
             negative: Only objects that are more similar to the text than to any of these.
             templates: As in `text_scores`.
             min_area: As in `text_scores`.
