@@ -275,7 +275,7 @@ def _add_prompts(group: Any) -> None:
         "--similarity",
         metavar="COSINE",
         type=cli_inputs.cosine,
-        help="all objects more similar to the words than this, -1 to 1, instead of the best one (for ViT-B/32 try 0.25)",
+        help="all objects more similar to the words than this, -1 to 1, not only the best one (for ViT-B/32 try 0.25)",
     )
     group.add_argument(
         "--prompts",
