@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fastsam_onnx import weights
 from fastsam_onnx.clip_files import ClipFiles
-from fastsam_onnx.errors import ModelError, PromptError
+from fastsam_onnx.errors import ModelError, OptionError, PromptError
 from fastsam_onnx.image import ImageSource, load_image
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class Clip:
             DownloadError: If the files of a name are not here and cannot be downloaded.
             OptionError: If neither a model nor both encoders are given.
         """
+        if not isinstance(model, str | os.PathLike | None):
+            raise OptionError(f"a CLIP is a name, a folder or a file; found {model!r}")
         found = None if model is None else weights.resolve(model, task="clip")
         self.files = ClipFiles.find(found, image=image, text=text, tokenizer=tokenizer)
         self._runtime = {"threads": threads, "providers": providers}

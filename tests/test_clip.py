@@ -140,6 +140,8 @@ def test_one_by_one_named_files(folder, tmp_path):
         Clip(folder, image=image, text=text)
     with pytest.raises(OptionError):
         Clip()
+    with pytest.raises(OptionError, match="a name, a folder or a file"):
+        Clip(True)
 
 
 def test_of_many_precisions_the_plain_one_is_taken(tmp_path):

@@ -108,7 +108,7 @@ def main() -> int:
                 cosines = found.text_scores(texts, templates=options.templates, min_area=MIN_AREA, crops=style)
                 add_answers(answers[name], cosines, overlaps)
             earlier |= {phrase.label: phrase.text for phrase in photo.phrases}
-            print(f"\r{number + 1} photos", end="", file=sys.stderr)
+            print(f"\r{number + 1} photos", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     print(markdown(answers, rivals, masks, options))
     return 0
