@@ -3,7 +3,7 @@
 The resize is Pillow's to the bit (OpenCV's bicubic does not filter when it shrinks, and differs by up to 150 levels):
 cubic kernel with a = -0.5, stretched by the scale when shrinking, weights in 22-bit fixed point, each pass rounded to
 8 bits. The horizontal pass is first, always, as in the Pillows that CLIP was trained with; Pillow 13 turns this round
-for some pictures that shrink in height, which changes single values by 1. Source: reference-semantics section 15.
+for some pictures that shrink in height, with other roundings. Source: reference-semantics section 15.
 """
 
 from __future__ import annotations

@@ -147,6 +147,12 @@ class Mask:
         height, width = self.crop.shape
         return 0 <= row < height and 0 <= column < width and bool(self.crop[row, column])
 
+    def area_inside(self, x1: int, y1: int, x2: int, y2: int) -> int:
+        """The number of pixels in the rectangle of columns x1 .. x2 - 1 and rows y1 .. y2 - 1."""
+        rows = slice(max(y1 - self.top, 0), max(y2 - self.top, 0))
+        columns = slice(max(x1 - self.left, 0), max(x2 - self.left, 0))
+        return int(np.count_nonzero(self.crop[rows, columns]))
+
     def dense(self) -> BoolArray:
         """(H, W) bool: the whole photo's size."""
         width, height = self.image_size

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx import weights
+from fastsam_onnx.candidates import Candidates
 from fastsam_onnx.clip import Clip
 from fastsam_onnx.detections import detect
 from fastsam_onnx.errors import ModelError, ModelNotFoundError, OptionError
@@ -142,10 +143,11 @@ class FastSAM:
         prepared = time.perf_counter()
         [(candidates, prototypes)] = self._network.run(tensor)
         computed = time.perf_counter()
+        class_count = self._network.contract.class_count
         detections = detect(
             candidates,
             letterbox,
-            class_count=self._network.contract.class_count,
+            class_count=class_count,
             conf=options["conf"],
             iou=options["iou"],
             max_det=options["max_det"],
@@ -168,6 +170,7 @@ class FastSAM:
             source=Path(source).name if isinstance(source, str | os.PathLike) else None,
             speed=MappingProxyType({stage: 1000 * seconds for stage, seconds in speed.items()}),
             embeddings=None if self._clip is None else CropEmbeddings(self._clip),
+            candidates=Candidates(candidates, prototypes, letterbox, class_count),
         )
 
     @property

@@ -19,6 +19,7 @@ from fastsam_onnx.mask import Mask, Polygon, stack_dense, union
 from fastsam_onnx.text_prompts import CropEmbeddings
 
 if TYPE_CHECKING:
+    from fastsam_onnx.candidates import Candidates
     from fastsam_onnx.clip import Clip
     from fastsam_onnx.prompts import Match, Pick, Row
 
@@ -89,6 +90,7 @@ class Segmentation:
         speed: Milliseconds of "decode", "preprocess", "network" and "postprocess"; masks are made later.
         embeddings: CLIP and the vectors of the objects, as far as texts have asked for them; None without CLIP.
         similarity: (n,) float32: with the text that each row answers, a cosine; None where there was no text.
+        candidates: Everything that the network offered, for `box_prompt`; selections are without.
     """
 
     boxes: FloatArray
@@ -101,6 +103,7 @@ class Segmentation:
     speed: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     embeddings: CropEmbeddings | None = field(default=None, repr=False)
     similarity: FloatArray | None = None
+    candidates: Candidates | None = field(default=None, repr=False)
 
     @classmethod
     def of_masks(
@@ -200,27 +203,23 @@ class Segmentation:
     @cached_property
     def areas(self) -> IntArray:
         """(n,) int64 pixels of each mask. The first time all masks are rendered, one after another."""
-        return self._measured[0]
+        areas = np.array([row.area for row in self.rows], np.int64)
+        areas.flags.writeable = False
+        return areas
 
     @cached_property
     def mask_boxes(self) -> FloatArray:
         """(n, 4) float32 x1, y1, x2, y2: the masks' own bounding boxes, from their pixels."""
-        return self._measured[1]
-
-    @cached_property
-    def _measured(self) -> tuple[IntArray, FloatArray]:
-        areas, boxes = np.zeros(len(self), np.int64), np.zeros((len(self), 4), np.float32)
-        for index, mask in enumerate(self.masks):
-            areas[index], boxes[index] = mask.area, mask.box
-        areas.flags.writeable = boxes.flags.writeable = False
-        return areas, boxes
+        boxes = np.array([row.box for row in self.rows], np.float32).reshape(-1, 4)
+        boxes.flags.writeable = False
+        return boxes
 
     def union(self) -> Mask:
         """The pixels of any object; empty if there is none."""
         return union(self.masks) if len(self) else Mask.empty(self.image_size)
 
     def point_prompt(
-        self, points: npt.ArrayLike, labels: npt.ArrayLike | None = None, *, pick: Pick = "smallest"
+        self, points: npt.ArrayLike, labels: npt.ArrayLike | None = None, *, pick: Pick = "balanced"
     ) -> Segmentation:
         """The objects that points mean.
 
@@ -229,8 +228,9 @@ class Segmentation:
                 A point outside the photo hits nothing.
             labels: One for every point: 1 foreground (the default), 0 background. Background alone means nothing.
             pick: What several hits mean. Masks that hold a foreground point and no background point are candidates:
-                "all" gives every one, smallest first; "smallest", "largest" or "best" (score) one of them, among those
-                that hold the most foreground points; "smallest" measures best on ground truth (weights/README.md).
+                "all" gives every one, smallest first; the others give one of them, among those that hold the most
+                foreground points: "balanced", the highest score / area^(2/3), which measures best on ground truth
+                (weights/README.md); "smallest"; "largest"; "best", the highest score.
                 "merge" is the paper's (and the official code's): masks from large to small, each that holds a
                 foreground point is added, each that holds a background point taken away; one row, with the highest
                 score of the masks that hold a foreground point.
@@ -247,16 +247,18 @@ class Segmentation:
         answers = [self._at_points(*group, pick) for group in zip(groups, signs, strict=True)]
         return concatenate([answer._answering(index) for index, answer in enumerate(answers)])
 
-    def box_prompt(self, boxes: npt.ArrayLike, *, match: Match = "mask") -> Segmentation:
+    def box_prompt(self, boxes: npt.ArrayLike, *, match: Match = "candidate") -> Segmentation:
         """For each box the object that fits it best.
 
         Args:
             boxes: (4,) or (k, 4): x1, y1, x2, y2 in image pixels.
-            match: "mask": IoU of the mask's pixels and the box (the official code's); "box": IoU of the mask's own
-                bounding box and the box (the paper's).
+            match: "candidate": of everything that the network offered, also below the threshold, what fits the box
+                best, its mask cut to the box; measures best on ground truth (weights/README.md). Where there is nothing
+                but rows, as in a selection, it is "mask". "mask": the row with the highest IoU of the mask's pixels and
+                the box (the official code's); "box": IoU of the mask's own bounding box and the box (the paper's).
 
         Returns:
-            One row per box, in the order of the boxes, `prompt_index` telling which; a box that overlaps no mask has
+            One row per box, in the order of the boxes, `prompt_index` telling which; a box that overlaps nothing has
             no row.
 
         Raises:
@@ -264,8 +266,11 @@ class Segmentation:
             OptionError: If `match` is not known.
         """
         prompts.check_choice("match", match, prompts.Match)
+        checked = prompts.check_boxes(boxes)
+        if match == "candidate" and self.candidates is not None:
+            return self._of_candidates(checked, self.candidates)
         rows, answered = [], []
-        for index, box in enumerate(prompts.check_boxes(boxes)):
+        for index, box in enumerate(checked):
             row = self._for_box(box, match)
             if row is not None:
                 rows.append(row)
@@ -438,7 +443,7 @@ class Segmentation:
             return self._merged(held, foreground)
         candidates = prompts.rows_at_points(held, foreground)
         needs_areas = pick != "best"
-        areas = [self.masks[i].area if needs_areas else 0 for i in candidates.tolist()]
+        areas = [self.rows[i].area if needs_areas else 0 for i in candidates.tolist()]
         scores = self.scores[candidates]
         return self._take(
             prompts.pick_rows(candidates, held, foreground, pick, areas=np.array(areas, np.int64), scores=scores)
@@ -450,12 +455,26 @@ class Segmentation:
         if merged is None:
             return self._take(np.zeros(0, np.int64))
         score = self.scores[held[:, foreground].any(axis=1)].max(keepdims=True)
-        return replace(self, boxes=merged.box[None], scores=score, rows=(merged,), similarity=None)
+        return replace(self, boxes=merged.box[None], scores=score, rows=(merged,), similarity=None, candidates=None)
+
+    def _of_candidates(self, boxes_xyxy: npt.NDArray[np.float64], candidates: Candidates) -> Segmentation:
+        answers = [candidates.for_box(box) for box in boxes_xyxy]
+        answered = [index for index, answer in enumerate(answers) if answer is not None]
+        width, height = self.image_size
+        cut = np.clip(boxes_xyxy[answered], 0, (width, height, width, height))
+        return replace(
+            self,
+            boxes=cut.astype(np.float32),
+            scores=np.array([answer[1] for answer in answers if answer is not None], np.float32),
+            rows=tuple(answer[0] for answer in answers if answer is not None),
+            prompt_index=np.array(answered, np.int64),
+            candidates=None,
+        )
 
     def _for_box(self, box: npt.NDArray[np.float64], match: Match) -> int | None:
         if match == "box":
             return prompts.best_row_by_box(box, self.mask_boxes, self.image_size)
-        return prompts.best_row_by_mask(box, self.boxes, self.image_size, self.areas, self.masks.__getitem__)
+        return prompts.best_row_by_mask(box, self.boxes, self.image_size, self.areas, self.rows)
 
 
 def concatenate(parts: Iterable[Segmentation]) -> Segmentation:
@@ -475,4 +494,5 @@ def concatenate(parts: Iterable[Segmentation]) -> Segmentation:
         rows=tuple(row for part in parts for row in part.rows),
         prompt_index=np.concatenate(indices) if len(indices) == len(parts) else None,
         similarity=np.concatenate(similarities) if len(similarities) == len(parts) else None,
+        candidates=None,
     )
