@@ -47,6 +47,7 @@ STYLES = {
     "blur": CropStyle("blur"),
     "photo": CropStyle("photo"),
     "mean, middle cut out": CropStyle("mean", square=False),
+    "black, middle cut out": CropStyle("black", square=False),  # what ultralytics shows CLIP
     "photo, middle cut out": CropStyle("photo", square=False),
     "mean, margin 0.15": CropStyle("mean", 0.15),
     "blur, margin 0.15": CropStyle("blur", 0.15),
