@@ -253,12 +253,12 @@ class Mask:
     def run_lengths(self) -> npt.NDArray[np.int64]:
         """The lengths of the runs down the columns of the whole photo, background first (COCO's uncompressed RLE)."""
         width, height = self.image_size
-        columns = np.zeros((self.crop.shape[1], self.crop.shape[0] + 2), np.int8)
+        columns = np.zeros((self.crop.shape[1], self.crop.shape[0] + 2), bool)
         columns[:, 1:-1] = self.crop.T
-        steps = np.diff(columns, axis=1)
-        first = (self.left + np.arange(columns.shape[0]))[:, None] * height + self.top
-        positions = first + np.arange(steps.shape[1])
-        begins, ends = positions[steps > 0], positions[steps < 0]
+        steps = columns[:, 1:] != columns[:, :-1]
+        column, row = np.divmod(np.flatnonzero(steps), steps.shape[1])
+        positions = (self.left + column) * height + self.top + row
+        begins, ends = positions[::2], positions[1::2]
         # A run that ends at the bottom of one column and the next that begins at the top of the next are one.
         joined = np.flatnonzero(ends[:-1] == begins[1:])
         begins, ends = np.delete(begins, joined + 1), np.delete(ends, joined)
