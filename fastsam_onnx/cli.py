@@ -50,21 +50,22 @@ when it is complete. In folders, hidden files and earlier results
 (*.overlay.png, *.labels.png, *.cutouts) are not taken for photos.
 
 Coordinates are pixels of the upright photo, counted from its upper left
-corner. All points together ask for one object, every box for one more. In the
-results "prompt_index" counts these: 0 for the points, if there are any, then
-the boxes.
+corner. All points together ask for one object, every box and every text for
+one more. In the results "prompt_index" counts these: 0 for the points, if
+there are any, then the boxes, then the texts.
 
 examples:
   {PROGRAM} segment photo.jpg
   {PROGRAM} segment photos/ -o results --format coco --format cutouts
   {PROGRAM} segment photo.jpg --point 620,360 --background 9,9 -o dog.png
   {PROGRAM} segment photo.jpg --box 57,20,123,95 --format json -o -
+  {PROGRAM} segment photo.jpg --text "a yellow dog" --clip clip-vit-b-32-int8
   {PROGRAM} segment - --format svg < photo.jpg > photo.svg
   {PROGRAM} segment --json photos/ | jq .objects
   {PROGRAM} segment -- -photo-with-a-dash.jpg
 
 {EXIT_CODES}"""
-DESCRIPTION = "Segment everything in a photo, and pick objects by point or box, on any CPU."
+DESCRIPTION = "Segment everything in a photo, and pick objects by point, box or text, on any CPU."
 INFO_EPILOG = f"""\
 example:
   {PROGRAM} info my-yolov8-seg.onnx
@@ -291,6 +292,25 @@ def _add_prompts(group: Any) -> None:
         default="candidate",
         help="what is compared with the box: all that the network offered, its mask then cut to the box; the objects' "
         "pixels; or the objects' own boxes (default: %(default)s)",
+    )
+    group.add_argument(
+        "--text",
+        metavar="WORDS",
+        action="append",
+        default=[],
+        help='the object that fits these words best, such as "a photo of a dog"; repeatable; needs --clip',
+    )
+    group.add_argument(
+        "--clip",
+        metavar="MODEL",
+        help="what compares words and objects: a name (clip-vit-b-32-int8: 156 MB, downloaded once) or a folder with "
+        "ONNX files of CLIP",
+    )
+    group.add_argument(
+        "--similarity",
+        metavar="COSINE",
+        type=cli_inputs.cosine,
+        help="all objects more similar to the words than this, -1 to 1, not only the best one (for ViT-B/32 try 0.25)",
     )
     group.add_argument(
         "--prompts",

@@ -35,6 +35,10 @@ def segment(arguments: argparse.Namespace, screen: Screen) -> int:
         FastSAMError: The arguments do not fit each other, or the model cannot be opened; nothing was done.
     """
     prompts = _prompts(arguments)
+    if prompts.texts and not arguments.clip:
+        raise OptionError(
+            "--text needs CLIP: --clip clip-vit-b-32-int8 downloads one (156 MB) once, --clip FOLDER takes another"
+        )
     photos, troubles = cli_inputs.find_photos(arguments.inputs, recursive=arguments.recursive)
     chosen = list(dict.fromkeys(arguments.formats)) if arguments.formats else None
     if arguments.output == "-" or (arguments.output is None and arguments.inputs == ["-"]):
@@ -80,7 +84,7 @@ def _process(job: Job, model: FastSAM, prompts: Prompts, arguments: argparse.Nam
 
 
 def _select(found: Segmentation, prompts: Prompts, arguments: argparse.Namespace) -> Segmentation:
-    """The rows that the prompts choose, those of the points first; all rows without prompts."""
+    """The rows that the prompts choose: of the points, the boxes, the texts; all rows without prompts."""
     from fastsam_onnx.segmentation import concatenate
 
     answers = []
@@ -90,6 +94,12 @@ def _select(found: Segmentation, prompts: Prompts, arguments: argparse.Namespace
         boxes = found.box_prompt(prompts.boxes, match=arguments.match)
         assert boxes.prompt_index is not None
         answers.append(dataclasses.replace(boxes, prompt_index=boxes.prompt_index + len(answers)))
+    if prompts.texts:
+        first = bool(prompts.points) + len(prompts.boxes)
+        top_k = 1 if arguments.similarity is None else None
+        texts = found.text_prompt(prompts.texts, top_k=top_k, threshold=arguments.similarity)
+        assert texts.prompt_index is not None
+        answers.append(dataclasses.replace(texts, prompt_index=texts.prompt_index + first))
     return concatenate(answers) if answers else found
 
 
@@ -149,7 +159,7 @@ def _left_to_do(job: Job, report: Report) -> Job | None:
 def _prompts(arguments: argparse.Namespace) -> Prompts:
     points = (*arguments.point, *arguments.background)
     labels = (1,) * len(arguments.point) + (0,) * len(arguments.background)
-    prompts = Prompts(points, labels, tuple(arguments.box))
+    prompts = Prompts(points, labels, tuple(arguments.box), tuple(arguments.text))
     if arguments.prompts is not None:
         prompts += cli_inputs.read_prompts(arguments.prompts)
     prompts.check()
@@ -179,9 +189,10 @@ def _open_model(arguments: argparse.Namespace, screen: Screen) -> FastSAM:
     from fastsam_onnx.model import FastSAM
 
     model = arguments.model and weights.resolve(arguments.model, task="segment", progress=DownloadBar(screen))
+    clip = arguments.clip and weights.resolve(arguments.clip, task="clip", progress=DownloadBar(screen))
 
     given = {name: getattr(arguments, name) for name in ("imgsz", "conf", "iou", "max_det", "threads")}
-    return FastSAM(model, **{name: value for name, value in given.items() if value is not None})
+    return FastSAM(model, clip=clip, **{name: value for name, value in given.items() if value is not None})
 
 
 def _stdin_bytes() -> bytes:

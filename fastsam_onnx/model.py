@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from fastsam_onnx import weights
 from fastsam_onnx.candidates import Candidates
+from fastsam_onnx.clip import Clip
 from fastsam_onnx.detections import detect
 from fastsam_onnx.errors import ModelError, ModelNotFoundError, OptionError
 from fastsam_onnx.image import DEFAULT_PIXEL_LIMIT, ImageSource, load_image
@@ -21,6 +22,7 @@ from fastsam_onnx.letterbox import Letterbox
 from fastsam_onnx.network import Contract, Network
 from fastsam_onnx.prototypes import pending_masks
 from fastsam_onnx.segmentation import Segmentation
+from fastsam_onnx.text_prompts import CropEmbeddings
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -41,6 +43,7 @@ class FastSAM:
     Attributes:
         contract: What the file is: sizes, stride, channels, its own defaults.
         providers: The execution providers really in use, first choice first.
+        clip: What text prompts use; None without.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class FastSAM:
         threads: int | None = None,
         providers: Sequence[str | tuple[str, dict[str, Any]]] | None = None,
         session_options: ort.SessionOptions | None = None,
+        clip: Clip | str | os.PathLike[str] | None = None,
     ) -> None:
         """Open a network.
 
@@ -71,6 +75,8 @@ class FastSAM:
                 cgroup quota.
             providers: ONNX Runtime's execution providers; the CPU by default.
             session_options: ONNX Runtime's own, instead of ours.
+            clip: For text prompts: a Clip, or what it is made of, such as the name "clip-vit-b-32-int8", which is
+                downloaded once, or a folder. It is opened at the first text.
 
         Raises:
             ModelNotFoundError: If there is no such file.
@@ -84,6 +90,9 @@ class FastSAM:
             "providers": providers,
             "session_options": session_options,
         }
+        self._clip = (
+            clip if clip is None or isinstance(clip, Clip) else Clip(clip, threads=threads, providers=providers)
+        )
         self._source = bundled_model() if model is None else model
         self._network = _open(self._source, self._runtime)
         try:
@@ -160,6 +169,7 @@ class FastSAM:
             image=image,
             source=Path(source).name if isinstance(source, str | os.PathLike) else None,
             speed=MappingProxyType({stage: 1000 * seconds for stage, seconds in speed.items()}),
+            embeddings=None if self._clip is None else CropEmbeddings(self._clip),
             candidates=Candidates(candidates, prototypes, letterbox, class_count),
         )
 
@@ -172,6 +182,11 @@ class FastSAM:
     def providers(self) -> list[str]:
         """The execution providers really in use, first choice first."""
         return self._network.providers
+
+    @property
+    def clip(self) -> Clip | None:
+        """What text prompts use; None without."""
+        return self._clip
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -202,7 +217,7 @@ class FastSAM:
                 "a FastSAM made from an InferenceSession or SessionOptions cannot be pickled; "
                 "open it by path in each process"
             )
-        return {"_source": self._source, "_options": self._options, "_runtime": self._runtime}
+        return {"_source": self._source, "_options": self._options, "_runtime": self._runtime, "_clip": self._clip}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

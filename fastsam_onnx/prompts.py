@@ -1,4 +1,4 @@
-"""Which objects a point or a box means (design decisions 7 and 8).
+"""Which objects a point, a box or a text means (design decisions 7 to 9).
 
 Works on rows, that is on anything that can say whether it contains a point and be rendered as a mask; what becomes of
 the chosen rows is `segmentation.py`'s business.
@@ -218,6 +218,35 @@ def best_row_by_box(
     cut = np.clip(box_xyxy, 0, (width, height, width, height)).astype(np.float32)
     overlap = np.nan_to_num(box_iou(cut[None], mask_boxes_xyxy)[0])
     return int(overlap.argmax()) if overlap.size and overlap.max() > 0 else None
+
+
+def check_choice_of_rows(top_k: int | None, threshold: float | None) -> None:
+    """Raise OptionError unless `rows_by_similarity` can mean something by these."""
+    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int | np.integer) or top_k < 1):
+        raise OptionError(f"top_k is a whole number of at least 1, or None for all; found {top_k!r}")
+    is_number = isinstance(threshold, int | float | np.number) and not isinstance(threshold, bool)
+    if threshold is not None and not (is_number and -1 <= threshold <= 1):
+        raise OptionError(f"threshold is a cosine, a number from -1 to 1; found {threshold!r}")
+
+
+def rows_by_similarity(
+    similarity: FloatArray, top_k: int | None, threshold: float | None, rivals: FloatArray | None
+) -> IntArray:
+    """The rows that a text means, the most similar first.
+
+    Args:
+        similarity: (n,) cosines with the text; -inf for rows that are left out.
+        top_k: At most so many; None for all.
+        threshold: Only rows above it.
+        rivals: (n,) only rows that are more similar to the text than this.
+    """
+    fits = np.isfinite(similarity)
+    if threshold is not None:
+        fits &= similarity > threshold
+    if rivals is not None:
+        fits &= similarity > rivals
+    rows = np.flatnonzero(fits)
+    return rows[np.argsort(-similarity[rows], kind="stable")][:top_k]
 
 
 def _numbers(values: npt.ArrayLike, what: str) -> npt.NDArray[np.float64]:

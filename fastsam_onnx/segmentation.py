@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx import prompts
+from fastsam_onnx import prompts, text_prompts
+from fastsam_onnx.crops import CropStyle
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.mask import Mask, Polygon, stack_dense, union
+from fastsam_onnx.text_prompts import CropEmbeddings
 
 if TYPE_CHECKING:
     from fastsam_onnx.candidates import Candidates
+    from fastsam_onnx.clip import Clip
     from fastsam_onnx.prompts import Match, Pick, Row
 
 FloatArray = npt.NDArray[np.float32]
@@ -33,12 +36,14 @@ class Instance:
         box: (4,) float32 x1, y1, x2, y2 in image pixels.
         score: 0 to 1.
         prompt_index: Which prompt it answers, if any.
+        similarity: With the text that it answers, if any: the cosine of their vectors, -1 to 1.
     """
 
     mask: Mask
     box: FloatArray
     score: float
     prompt_index: int | None = None
+    similarity: float | None = None
 
 
 class Masks(Sequence[Mask]):
@@ -83,6 +88,8 @@ class Segmentation:
         image: (H, W, 3) uint8 RGB, the upright photo.
         source: The photo's file name, if it had one.
         speed: Milliseconds of "decode", "preprocess", "network" and "postprocess"; masks are made later.
+        embeddings: CLIP and the vectors of the objects, as far as texts have asked for them; None without CLIP.
+        similarity: (n,) float32: with the text that each row answers, a cosine; None where there was no text.
         candidates: Everything that the network offered, for `box_prompt`; selections are without.
     """
 
@@ -94,6 +101,8 @@ class Segmentation:
     image: npt.NDArray[np.uint8] | None = field(default=None, repr=False)
     source: str | None = None
     speed: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    embeddings: CropEmbeddings | None = field(default=None, repr=False)
+    similarity: FloatArray | None = None
     candidates: Candidates | None = field(default=None, repr=False)
 
     @classmethod
@@ -107,6 +116,7 @@ class Segmentation:
         image: npt.NDArray[np.uint8] | None = None,
         source: str | None = None,
         prompt_index: npt.ArrayLike | None = None,
+        clip: Clip | None = None,
     ) -> Segmentation:
         """A Segmentation of masks that exist already.
 
@@ -118,6 +128,7 @@ class Segmentation:
             image: (H, W, 3) uint8 RGB.
             source: A file name.
             prompt_index: (n,).
+            clip: For text prompts, which need the image, too.
 
         Raises:
             OptionError: If the masks are of different photos, or there are not as many scores, boxes or indices.
@@ -135,6 +146,7 @@ class Segmentation:
             None if prompt_index is None else np.asarray(prompt_index, np.int64),
             image,
             source,
+            embeddings=None if clip is None else CropEmbeddings(clip),
         )
         found._check_rows()
         return found
@@ -172,7 +184,8 @@ class Segmentation:
         """
         if isinstance(index, int | np.integer) and not isinstance(index, bool):
             prompt = None if self.prompt_index is None else int(self.prompt_index[index])
-            return Instance(self.rows[index].render(), self.boxes[index], float(self.scores[index]), prompt)
+            similarity = None if self.similarity is None else float(self.similarity[index])
+            return Instance(self.rows[index].render(), self.boxes[index], float(self.scores[index]), prompt, similarity)
         chosen = np.asarray(index) if not isinstance(index, slice) else index
         if isinstance(chosen, np.ndarray):
             chosen = chosen.astype(np.int64) if not chosen.size and chosen.dtype != np.bool_ else chosen
@@ -264,6 +277,100 @@ class Segmentation:
                 answered.append(index)
         return replace(self._take(np.array(rows, np.int64)), prompt_index=np.array(answered, np.int64))
 
+    def text_prompt(
+        self,
+        texts: str | Sequence[str],
+        *,
+        top_k: int | None = 1,
+        threshold: float | None = None,
+        negative: str | Sequence[str] = (),
+        templates: Sequence[str] = text_prompts.PLAIN,
+        min_area: int = 100,
+        crops: CropStyle | None = None,
+        progress: text_prompts.Progress | None = None,
+    ) -> Segmentation:
+        """The objects that texts mean, by CLIP; the model needs `FastSAM(..., clip=...)`.
+
+        The objects are embedded at the first text and kept: every further text costs one run of the text encoder.
+
+        Args:
+            texts: One, or several that are answered one by one.
+            top_k: At most so many objects for each text, the most similar first; None for all, which makes sense with
+                a threshold ("all dogs").
+            threshold: Only objects whose cosine with the text is above it, -1 to 1. Unlike a softmax it does not depend
+                on what else is in the photo, so it can say that nothing fits. What is a good one depends on the CLIP;
+                for ViT-B/32 try 0.25, and look at `similarity`.
+            negative: Only objects that are more similar to the text than to any of these.
+            templates: As in `text_scores`.
+            min_area: As in `text_scores`.
+            crops: As in `text_scores`.
+            progress: As in `text_scores`.
+
+        Returns:
+            The chosen rows, `prompt_index` telling the text and `similarity` the cosine with it; empty if nothing fits.
+
+        Raises:
+            PromptError: If there is no text, something else is there, or a text says nothing.
+            OptionError: If an option is outside its range, or the result has neither CLIP nor the photo.
+            ModelError: If the files are no CLIP.
+        """
+        prompts.check_choice_of_rows(top_k, threshold)
+        options: dict[str, Any] = {"templates": templates, "min_area": min_area, "crops": crops, "progress": progress}
+        cosines = self.text_scores(texts, **options)
+        rivals = self.text_scores(negative, **options).max(axis=0) if len(negative) else None
+        chosen = [prompts.rows_by_similarity(row, top_k, threshold, rivals) for row in cosines]
+        rows = np.concatenate(chosen)
+        answered = np.repeat(np.arange(len(chosen), dtype=np.int64), [len(each) for each in chosen])
+        return replace(self._take(rows), prompt_index=answered, similarity=cosines[answered, rows])
+
+    def text_scores(
+        self,
+        texts: str | Sequence[str],
+        *,
+        softmax: bool = False,
+        templates: Sequence[str] = text_prompts.PLAIN,
+        min_area: int = 100,
+        crops: CropStyle | None = None,
+        progress: text_prompts.Progress | None = None,
+    ) -> FloatArray:
+        """How similar every object is to every text.
+
+        Args:
+            texts: One or several.
+            softmax: Instead of cosines their softmax over the objects (times 100, as the official code): how an object
+                compares with the others, 1 in all for each text.
+            templates: Each text is put in each of these for "{}", and the vectors are averaged; ("a photo of {}",) is
+                what CLIP's authors advise.
+            min_area: Objects of so many pixels or less are left out, as the references do.
+            crops: What CLIP is shown of an object; see `CropStyle`.
+            progress: Called with the number of crops that are embedded and of all, where there is something to embed.
+
+        Returns:
+            (texts, n) float32 cosines, -1 to 1; -inf (in a softmax 0) for objects that are left out.
+
+        Raises:
+            PromptError: As in `text_prompt`.
+            OptionError: As in `text_prompt`.
+            ModelError: As in `text_prompt`.
+        """
+        if self.embeddings is None or self.image is None:
+            missing = "the photo" if self.embeddings is not None else "CLIP"
+            raise OptionError(
+                f'this result lacks {missing}: text prompts need FastSAM(..., clip="clip-vit-b-32-int8"), a name that '
+                "downloads CLIP once (156 MB), or clip= with the folder of another; Segmentation.of_masks takes clip= "
+                "and image="
+            )
+        if isinstance(min_area, bool) or not isinstance(min_area, int | np.integer) or min_area < 0:
+            raise OptionError(f"min_area is a whole number of at least 0; found {min_area!r}")
+        of_texts = text_prompts.embed_texts(self.embeddings.clip, texts, templates)
+        cosines = np.full((len(of_texts), len(self)), -np.inf, np.float32)
+        kept = np.flatnonzero(self.areas > min_area)
+        if kept.size:
+            rows = [self.rows[index] for index in kept.tolist()]
+            of_crops = self.embeddings.of(rows, self.image, crops or CropStyle(), progress)
+            cosines[:, kept] = of_texts @ of_crops.T
+        return text_prompts.softmax(cosines) if softmax else cosines
+
     def smooth(self, min_area: int = 64, radius: int = 1) -> Segmentation:
         """The same objects with islands and holes below an area gone and outlines smoothed; see `Mask.smooth`.
 
@@ -321,6 +428,8 @@ class Segmentation:
             self.image,
             self.source,
             self.speed,
+            self.embeddings,
+            None if self.similarity is None else self.similarity[index],
         )
 
     def _answering(self, prompt: int) -> Segmentation:
@@ -346,7 +455,7 @@ class Segmentation:
         if merged is None:
             return self._take(np.zeros(0, np.int64))
         score = self.scores[held[:, foreground].any(axis=1)].max(keepdims=True)
-        return replace(self, boxes=merged.box[None], scores=score, rows=(merged,), candidates=None)
+        return replace(self, boxes=merged.box[None], scores=score, rows=(merged,), similarity=None, candidates=None)
 
     def _of_candidates(self, boxes_xyxy: npt.NDArray[np.float64], candidates: Candidates) -> Segmentation:
         answers = [candidates.for_box(box) for box in boxes_xyxy]
@@ -377,11 +486,13 @@ def concatenate(parts: Iterable[Segmentation]) -> Segmentation:
     if len(sizes) > 1:
         raise OptionError(f"Segmentations of photos of different sizes: {sorted(sizes)}")
     indices = [part.prompt_index for part in parts if part.prompt_index is not None]
+    similarities = [part.similarity for part in parts if part.similarity is not None]
     return replace(
         parts[0],
         boxes=np.concatenate([part.boxes for part in parts]),
         scores=np.concatenate([part.scores for part in parts]),
         rows=tuple(row for part in parts for row in part.rows),
         prompt_index=np.concatenate(indices) if len(indices) == len(parts) else None,
+        similarity=np.concatenate(similarities) if len(similarities) == len(parts) else None,
         candidates=None,
     )
