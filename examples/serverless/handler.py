@@ -133,10 +133,10 @@ def _select(found: Segmentation, request: Json) -> Segmentation:
     """As on the command line: the points' one object first, then one for each box; without prompts everything."""
     answers = []
     if request.get("points"):
-        pick = request.get("pick", "smallest")
+        pick = request.get("pick", "balanced")
         answers.append(found.point_prompt(request["points"], request.get("labels"), pick=pick))
     if request.get("boxes"):
-        boxes = found.box_prompt(request["boxes"], match=request.get("match", "mask"))
+        boxes = found.box_prompt(request["boxes"], match=request.get("match", "candidate"))
         assert boxes.prompt_index is not None
         answers.append(dataclasses.replace(boxes, prompt_index=boxes.prompt_index + len(answers)))
     return concatenate(answers) if answers else found

@@ -111,7 +111,7 @@ def read_photos(tar: Path) -> dict[str, np.ndarray]:
 
 
 def load_training(folder: Path, limit: int | None = None) -> list[Photo]:
-    """Reads shared/data/train_labelled, or another folder like it, or its first photos into memory."""
+    """Reads shared/data/train_labelled (or its first photos) into memory."""
     photos: list[Photo] = []
     for tar in sorted(folder.glob("photos-*.tar")):
         pixels = read_photos(tar)

@@ -42,7 +42,6 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of train_labelled and train_validation")
     parser.add_argument("--out", type=Path, required=True, help="folder for state.pt and log.jsonl")
-    parser.add_argument("--extra", type=Path, nargs="*", default=[], help="more folders like train_labelled")
     parser.add_argument(
         "--start", type=Path, help="a finished state.pt whose averaged weights a new training starts from"
     )
@@ -218,8 +217,6 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     photos = load_training(options.data / "train_labelled", options.limit)
-    for folder in options.extra:
-        photos += load_training(folder)
     validation = load_validation(options.data / "train_validation")[:60]
     sampler = Sampler(photos, options.seed, pixels=options.pixels, partial=options.partial, largest=options.largest)
     training = Training(new_network(options.device, options.start), options.rate, options.decay, options.device)
