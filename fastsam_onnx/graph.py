@@ -295,8 +295,8 @@ def _boxes(net: _Drawing, logits: _Map, stride: int, weights: str) -> _Map:
         raise ModelError(f"{weights} has {bins} bins, the boxes at stride {stride} {logits.channels}; {EXPECTED}")
     split = writer.add("Reshape", logits.name, writer.constant([0, SIDES, bins, -1], whole=True))
     likely = writer.add("Softmax", writer.add("Transpose", split, perm=[0, 1, 3, 2]), axis=3)
-    mean = writer.add("MatMul", likely, net.parameter(weights, (bins, 1)))
-    distances = writer.add("Squeeze", mean, writer.constant([3], whole=True))
+    weighted = writer.add("Mul", likely, net.parameter(weights, (bins,)))  # a MatMul by one column is far slower
+    distances = writer.add("ReduceSum", weighted, writer.constant([3], whole=True), keepdims=0)
     before, after = writer.add_many("Split", distances, outputs=2, axis=1)
     shift = writer.add("Mul", writer.add("Sub", after, before), writer.constant(0.5))
     centres = writer.add("Add", _cell_centres(net, logits), shift)
