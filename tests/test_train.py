@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch", reason="tools/train needs PyTorch, which th
 onnxruntime = pytest.importorskip("onnxruntime")
 sys.path.insert(0, str(ROOT))
 
-from tools.train import data, export, graph, losses, network, sampler, train, validate  # noqa: E402
+from tools.train import compose, data, export, graph, losses, network, sampler, train, validate  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -402,3 +402,61 @@ def test_learning_rate_warms_up_and_ends_low() -> None:
     assert train.rate_at(0, train.WARM_UP) == pytest.approx(1)
     assert train.rate_at(0.5, 10**6) == pytest.approx((1 + train.FINAL_RATE) / 2)
     assert train.rate_at(1, 10**6) == pytest.approx(train.FINAL_RATE)
+
+
+# ---------------------------------------------------------------- composition
+
+
+def plain(boxes, height=64, width=96):
+    """A grey example whose objects are rectangles on whole prototype cells (4 pixels)."""
+    masks = np.zeros((len(boxes), height // 4, width // 4), np.uint8)
+    for mask, (x1, y1, x2, y2) in zip(masks, boxes, strict=True):
+        mask[y1 // 4 : y2 // 4, x1 // 4 : x2 // 4] = 255
+    pixels = np.full((height, width, 3), 114, np.uint8)
+    return data.Example(pixels, np.array(boxes, np.float32), masks, np.ones((2, 3), np.float32))
+
+
+def test_what_is_pasted_hides_what_lies_beneath():
+    """32 x 32 pixels on the right half of 64 x 32 leave the left half; the other object is untouched."""
+    example = plain([(8, 8, 72, 40), (8, 44, 40, 60)])
+    pasted = compose.covered(example, np.full((32, 32, 3), 200, np.uint8), np.full((32, 32), 255, np.uint8), 40, 8)
+    assert pasted.boxes.tolist() == [[8, 8, 40, 40], [8, 44, 40, 60], [40, 8, 72, 40]]
+    assert [int((mask > 127).sum()) for mask in pasted.masks] == [64, 32, 64]
+    assert not (pasted.masks[0] & pasted.masks[2]).any()
+    assert (pasted.pixels[8:40, 40:72] == 200).all()
+    assert int((pasted.pixels == 200).sum()) == 32 * 32 * 3
+    assert (example.pixels == 114).all(), "the example itself stays as it is"
+
+
+def test_objects_of_which_little_is_left_are_no_longer_asked_for():
+    """24 of 32 columns are covered: a quarter is left, less than LEAST_LEFT."""
+    example = plain([(8, 8, 40, 40)])
+    pasted = compose.covered(example, np.zeros((32, 24, 3), np.uint8), np.full((32, 24), 255, np.uint8), 16, 8)
+    assert pasted.boxes.tolist() == [[16, 8, 40, 40]]
+
+
+def test_a_cut_out_is_the_object_of_the_photo():
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:30, 20:50] = 1
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[10:30, 20:50] = 90
+    photo = data.Photo("a", pixels, True, (data.crop_mask(mask),))
+    what = compose.cut_out(photo, photo.masks[0])
+    assert what.alpha.shape == (20, 30)
+    assert (what.alpha == 255).all()
+    assert (what.pixels == 90).all()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pasted_pictures_have_boxes_around_their_masks(seed):
+    """A box on the canvas for each mask; two cells (8 px) beyond it at most, for slim ends fill less than half a cell."""
+    rng = np.random.default_rng(seed)
+    example = plain([(8, 8, 72, 40), (8, 44, 40, 60)])
+    photo = data.Photo("a", rng.integers(0, 256, (80, 100, 3), np.uint8), True, ())
+    for _ in range(6):
+        example = compose.paste(example, compose.textured_shape(photo, rng), rng)
+    assert len(example.boxes) == len(example.masks)
+    for box, mask in zip(example.boxes, example.masks, strict=True):
+        assert box.min() >= 0
+        assert (box[2:] <= (96, 64)).all()
+        np.testing.assert_allclose(compose.extent(mask) * 4, box, atol=9)
