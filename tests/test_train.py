@@ -449,7 +449,7 @@ def test_a_cut_out_is_the_object_of_the_photo():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_pasted_pictures_have_boxes_around_their_masks(seed):
-    """A box on the canvas for each mask; two cells (8 px) beyond it at most, for slim ends fill less than half a cell."""
+    """A box on the canvas for each mask, at most two cells (8 px) larger: slim ends fill less than half a cell."""
     rng = np.random.default_rng(seed)
     example = plain([(8, 8, 72, 40), (8, 44, 40, 60)])
     photo = data.Photo("a", rng.integers(0, 256, (80, 100, 3), np.uint8), True, ())
