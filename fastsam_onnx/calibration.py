@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,24 +16,40 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float32]
 ByteArray = npt.NDArray[np.uint8]
-Range = tuple[float, float]
 
 PICTURE_SIZE = (640, 480)
+LEAVES = 600
 SMALLEST_LEAF, LARGEST_LEAF = 6, 200
+"""Radii in pixels."""
 
 
-def ranges(
+@dataclass(frozen=True)
+class Activation:
+    """What was seen of an activation.
+
+    Attributes:
+        low: Its least value.
+        high: Its greatest value.
+        means: (channels,) float64: the mean of each channel.
+    """
+
+    low: float
+    high: float
+    means: npt.NDArray[np.float64]
+
+
+def observe(
     model: onnx.ModelProto, names: Sequence[str], tensors: Iterable[FloatArray], *, threads: int | None = None
-) -> dict[str, Range]:
-    """The least and the greatest value that each activation takes.
+) -> dict[str, Activation]:
+    """See what values activations take.
 
-    Not less than all: what a score's logits reach now and then is what finds objects, and leaving out the rarest ones
-    (percentiles, least squares) lost more masks than the finer steps won on the networks that were measured.
+    The limits are those of all values, not of most: what a score's logits reach now and then is what finds objects, and
+    leaving out the rarest values (percentiles, least squares) lost more masks than the finer steps won.
 
     Args:
         model: The network.
-        names: Of float32 activations or of the input.
-        tensors: What the network takes, one run each.
+        names: Of its float32 activations or its input, all (batch, channels, height, width).
+        tensors: What the network takes, one run each; at least one.
         threads: As in `runtime.create_session`.
 
     Raises:
@@ -41,14 +58,20 @@ def ranges(
     [source] = model.graph.input
     asked = [name for name in names if name != source.name]
     session = create_session(_with_outputs(model, asked), threads=threads)
-    found: dict[str, Range] = {}
+    seen: dict[str, list[Activation]] = {name: [] for name in names}
     for tensor in tensors:
         values = dict(zip(asked, session.run(asked, {source.name: tensor}), strict=True))
-        for name in names:
+        for name, those in seen.items():
             array = values.get(name, tensor)
-            low, high = found.get(name, (np.inf, -np.inf))
-            found[name] = (min(low, float(array.min())), max(high, float(array.max())))
-    return found
+            means = array.mean(axis=(0, 2, 3), dtype=np.float64)
+            those.append(Activation(float(array.min()), float(array.max()), means))
+    return {name: _together(those) for name, those in seen.items()}
+
+
+def _together(seen: Sequence[Activation]) -> Activation:
+    """What was seen in all runs."""
+    low, high = min(each.low for each in seen), max(each.high for each in seen)
+    return Activation(low, high, np.mean([each.means for each in seen], axis=0))
 
 
 def _with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> bytes:
@@ -75,19 +98,27 @@ def dead_leaves(seed: int) -> ByteArray:
     rng = np.random.default_rng(seed)
     width, height = PICTURE_SIZE
     picture = np.full((height, width, 3), rng.integers(0, 256, 3), np.uint8)
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    # Radii with density 1 / r^3: what is scaled looks alike.
-    draws = rng.random(600)
-    radii = 1 / np.sqrt(draws / SMALLEST_LEAF**2 + (1 - draws) / LARGEST_LEAF**2)
-    for radius in radii:
-        x, y = rng.uniform(0, width), rng.uniform(0, height)
-        mask = np.zeros((height, width), np.uint8)
-        axes = (int(radius), max(1, int(radius * rng.uniform(0.4, 1))))
-        cv2.ellipse(mask, (int(x), int(y)), axes, float(rng.uniform(0, 180)), 0, 360, 1, -1)
-        inside = mask.view(bool)
-        slope = rng.uniform(-0.5, 0.5, 2) / radius
-        light = 1 + slope[0] * (columns[inside] - x) + slope[1] * (rows[inside] - y)
-        grain = rng.normal(0, rng.uniform(0, 12), light.size)
-        leaf = rng.integers(0, 256, 3) * light[:, None] + grain[:, None]
-        picture[inside] = np.clip(leaf, 0, 255).astype(np.uint8)
+    draws = rng.random(LEAVES)
+    radii = 1 / np.sqrt(draws / SMALLEST_LEAF**2 + (1 - draws) / LARGEST_LEAF**2)  # with a density of 1 / r^3
+    for radius in radii.tolist():
+        _paint_leaf(picture, rng, radius)
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.3, 1.5))), np.uint8)
+
+
+def _paint_leaf(picture: ByteArray, rng: np.random.Generator, radius: float) -> None:
+    """An ellipse somewhere, of some colour, lighter at one end and grainy."""
+    import cv2
+
+    x, y = (int(rng.integers(0, side)) for side in PICTURE_SIZE)
+    reach = int(radius) + 1
+    left, top = max(x - reach, 0), max(y - reach, 0)
+    part = picture[top : y + reach + 1, left : x + reach + 1]
+    inside = np.zeros(part.shape[:2], np.uint8)
+    axes = (int(radius), max(1, int(radius * rng.uniform(0.4, 1))))
+    cv2.ellipse(inside, (x - left, y - top), axes, float(rng.uniform(0, 180)), 0, 360, 1, -1)
+    rows, columns = np.nonzero(inside)
+    slope_x, slope_y = rng.uniform(-0.5, 0.5, 2) / radius
+    light = 1 + slope_x * (columns + left - x) + slope_y * (rows + top - y)
+    grain = rng.normal(0, rng.uniform(0, 12), light.size)
+    leaf = rng.integers(0, 256, 3) * light[:, None] + grain[:, None]
+    part[rows, columns] = np.clip(leaf, 0, 255).astype(np.uint8)

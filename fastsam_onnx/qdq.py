@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx.calibration import Activation
 from fastsam_onnx.links import Links
 
 if TYPE_CHECKING:
     import onnx
 
 FloatArray = npt.NDArray[np.float32]
-Range = tuple[float, float]
 
 CLAMPS = ("Relu", "Clip")
 """Done for nothing by the limits of a byte, if the convolution before them has one."""
@@ -140,37 +140,37 @@ def _leading_to_convolution(links: Links, candidates: set[str]) -> set[str]:
 
 
 def _is_clamped(links: Links, chosen: set[str], name: str) -> bool:
-    """Whether a tensor goes from a convolution to a clamp alone, and so is never looked at."""
-    taker = links.only_taker(name)
-    return (
-        taker is not None and taker.op_type in CLAMPS and taker.name in chosen and links.maker[name].op_type == "Conv"
-    )
+    """Whether a tensor goes from a convolution to a clamp alone, both of them integer."""
+    maker, taker = links.maker.get(name), links.only_taker(name)
+    if maker is None or taker is None:
+        return False
+    return maker.op_type == "Conv" and taker.op_type in CLAMPS and {maker.name, taker.name} <= chosen
 
 
-def quantized(model: onnx.ModelProto, plan: Plan, ranges: Mapping[str, Range], *, bits: int = 8) -> onnx.ModelProto:
+def quantized(model: onnx.ModelProto, plan: Plan, seen: Mapping[str, Activation], *, bits: int = 8) -> onnx.ModelProto:
     """The network with its plan carried out.
 
     Args:
         model: The network; it is not changed.
         plan: Made for it.
-        ranges: Least and greatest value of every tensor of `plan.tensors` that shares no other one's.
+        seen: Of every tensor of `plan.tensors`.
         bits: Of the weights, 7 or 8.
     """
-    return _Quantizer(model, plan, ranges, bits).run()
+    return _Quantizer(model, plan, seen, bits).run()
 
 
 class _Quantizer:
     """The graph so far."""
 
-    def __init__(self, model: onnx.ModelProto, plan: Plan, ranges: Mapping[str, Range], bits: int) -> None:
-        self.model, self.plan, self.bits = model, plan, bits
+    def __init__(self, model: onnx.ModelProto, plan: Plan, seen: Mapping[str, Activation], bits: int) -> None:
+        self.model, self.plan, self.seen, self.bits = model, plan, seen, bits
         self.links = Links(model.graph)
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
         self.scales: dict[str, tuple[float, int]] = {}
         for name in plan.tensors:
             source = plan.shared.get(name)
-            self.scales[name] = self.scales[source] if source else scale_of(*ranges[name])
+            self.scales[name] = self.scales[source] if source else scale_of(seen[name].low, seen[name].high)
 
     def run(self) -> onnx.ModelProto:
         for name in self.links.photos & self.scales.keys():
@@ -191,7 +191,7 @@ class _Quantizer:
             if name in self.scales:
                 copy.input[index] = self._bytes(name)
         if node.op_type == "Conv" and node.name in self.plan.nodes:
-            self._weights(copy, *self.scales[node.input[0]])
+            self._weights(copy, node.input[0])
         self.nodes.append(copy)
         for index, name in enumerate(node.output):
             wanted = self.plan.clamped.get(name, name)
@@ -214,22 +214,28 @@ class _Quantizer:
         )
         self.nodes += [first, second]
 
-    def _weights(self, node: onnx.NodeProto, scale: float, _zero: int) -> None:
-        """Give a convolution weights and bias of whole numbers; its source has this scale."""
-        source = np.float32(scale)
+    def _weights(self, node: onnx.NodeProto, source: str) -> None:
+        """Give a convolution weights and bias of whole numbers.
+
+        Rounded weights shift the mean of what a convolution makes; its bias takes that back (Nagel et al. 2019, section
+        4.2, https://arxiv.org/abs/1906.04721).
+        """
         weights = self.links.values(node.input[1])
         bias = self.links.values(node.input[2]) if len(node.input) > 2 and node.input[2] else None
         assert weights is not None
+        source_step = np.float32(self.scales[source][0])
+        offset = np.zeros(len(weights)) if bias is None else bias.astype(np.float64)
         limit = 2 ** (self.bits - 1) - 1
         step = np.abs(weights).reshape(len(weights), -1).max(axis=1) / limit
-        if bias is not None:  # which has to fit into 32 bits
-            step = np.maximum(step, np.abs(bias) / source / LARGEST_BIAS)
-        step = np.maximum(step, SMALLEST_STEP).astype(np.float32)
-        whole = np.clip(np.rint(weights / step.reshape(-1, 1, 1, 1)), -limit, limit).astype(np.int8)
-        node.input[1] = self._dequantized(f"{node.name}_weights", whole, step)
-        if bias is not None:
-            whole_bias = np.rint(bias / (source * step).astype(np.float64)).astype(np.int32)
-            node.input[2] = self._dequantized(f"{node.name}_bias", whole_bias, source * step)
+        fitting = np.abs(offset) / source_step / LARGEST_BIAS  # or the bias would not fit into 32 bits
+        step = np.maximum(np.maximum(step, fitting), SMALLEST_STEP).astype(np.float32)
+        scale = step.reshape(-1, 1, 1, 1)
+        whole = np.clip(np.rint(weights / scale), -limit, limit).astype(np.int8)
+        offset -= _shift(whole * scale - weights, self.seen[source].means)
+        whole_offset = np.rint(offset / (source_step * step).astype(np.float64)).astype(np.int32)
+        del node.input[1:]
+        node.input.append(self._dequantized(f"{node.name}_weights", whole, step))
+        node.input.append(self._dequantized(f"{node.name}_bias", whole_offset, source_step * step))
 
     def _dequantized(self, name: str, values: npt.NDArray[Any], step: FloatArray) -> str:
         from onnx import helper
@@ -264,3 +270,16 @@ def scale_of(low: float, high: float) -> tuple[float, int]:
     low, high = min(low, 0.0), max(high, 0.0)
     scale = float(np.float32(max(high - low, 1e-6) / STEPS))
     return scale, int(np.clip(round(-low / scale), 0, STEPS))
+
+
+def _shift(errors: npt.NDArray[Any], means: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """How far errors of a convolution's weights move the mean of what it makes, away from the border.
+
+    Args:
+        errors: (o, c / groups, kh, kw).
+        means: (c,) of the source.
+    """
+    of_channels = errors.sum(axis=(2, 3), dtype=np.float64)
+    groups = len(means) // of_channels.shape[1]
+    by_group = of_channels.reshape(groups, -1, of_channels.shape[1])
+    return np.asarray(np.einsum("goc,gc->go", by_group, means.reshape(groups, -1)).reshape(-1))

@@ -137,8 +137,8 @@ def quantize(
             raise ModelError(f"{source.name} takes float16; quantize a float32 export of it")
         network = _prepared(source)
         tensors = _tensors(reference, calibrated, tell)
-        ranges = calibration.ranges(network, qdq.plan(network).tensors, tensors, threads=threads)
-        chosen = _search(reference, lambda first: _made(network, ranges, first, bits), measured, tell, threads)
+        seen = calibration.observe(network, qdq.plan(network).tensors, tensors, threads=threads)
+        chosen = _search(reference, lambda first: _made(network, seen, first, bits), measured, tell, threads)
         if not force:
             _check(chosen.agreement, Path(output).name)
         tell(0.9, "measuring time")
@@ -226,10 +226,10 @@ def _head(source: Path) -> bytes:
         return file.read(HEAD_BYTES)
 
 
-def _made(network: onnx.ModelProto, ranges: Mapping[str, tuple[float, float]], first: int, bits: int) -> bytes:
+def _made(network: onnx.ModelProto, seen: Mapping[str, calibration.Activation], first: int, bits: int) -> bytes:
     """The network of int8, with so many of the first convolutions in float."""
     in_float = [*qdq.before_convolution(network, first), *qdq.last_convolutions(network)]
-    made = qdq.quantized(network, qdq.plan(network, in_float), ranges, bits=bits)
+    made = qdq.quantized(network, qdq.plan(network, in_float), seen, bits=bits)
     made.producer_name = "fastsam-onnx"
     entry = made.metadata_props.add()
     entry.key, entry.value = "quantization", f"int8 QDQ, {bits}-bit weights, first {first} convolutions in float"
