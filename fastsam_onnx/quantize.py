@@ -18,7 +18,7 @@ import os
 import platform
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +31,7 @@ from fastsam_onnx.agreement import Agreement, agreement
 from fastsam_onnx.atomic import write_file
 from fastsam_onnx.checkpoint import HEAD_BYTES, is_checkpoint, read_checkpoint
 from fastsam_onnx.conversion import export
+from fastsam_onnx.decoding import with_fast_decoding
 from fastsam_onnx.errors import MissingPackageError, ModelError, OptionError
 from fastsam_onnx.image import ImageSource, load_image
 from fastsam_onnx.letterbox import Letterbox
@@ -108,8 +109,8 @@ def quantize(
         model: An ONNX file of the YOLOv8-seg family with float32 input, a checkpoint (.pt), or a model's name.
         output: Where the ONNX file is to be.
         photos: What the network will see; every third serves to measure, the rest to calibrate (at most 24 and 48,
-            spread evenly). By default pictures that are drawn for it, `calibration.dead_leaves`: good to calibrate
-            with, but what the network finds in them says less about photos.
+            spread evenly). By default pictures that are drawn for it, `calibration.dead_leaves`: they
+            do to calibrate with, but what a network finds in them says little, so as much as ever stays in float.
         imgsz: As in `FastSAM`, for calibrating and measuring; the new network takes the sizes that the old one took.
         conf: As in `FastSAM`, for measuring.
         iou: As in `FastSAM`, for measuring.
@@ -138,7 +139,9 @@ def quantize(
         network = _prepared(source)
         tensors = _tensors(reference, calibrated, tell)
         seen = calibration.observe(network, qdq.plan(network).tensors, tensors, threads=threads)
-        chosen = _search(reference, lambda first: _made(network, seen, first, bits), measured, tell, threads)
+        firsts = FIRST_IN_FLOAT if photos is not None else FIRST_IN_FLOAT[-1:]  # drawn pictures say too little
+        candidates = ((first, _made(network, seen, first, bits)) for first in firsts)
+        chosen = _search(reference, candidates, measured, tell, threads)
         if not force:
             _check(chosen.agreement, Path(output).name)
         tell(0.9, "measuring time")
@@ -163,8 +166,7 @@ def quantize(
 def _split(photos: Sequence[ImageSource] | None) -> tuple[list[ImageSource], list[ImageSource]]:
     """What to calibrate with, and what to measure on."""
     if photos is None:
-        made = [calibration.dead_leaves(seed) for seed in range(CALIBRATION_PHOTOS // 2 + MEASURED_PHOTOS // 2)]
-        photos = list(made)
+        photos = [calibration.dead_leaves(seed) for seed in range(CALIBRATION_PHOTOS + MEASURED_PHOTOS)]
     if len(photos) < 3:
         raise OptionError(
             f"{len(photos)} photos: at least three are needed, two to calibrate with and one to measure on"
@@ -200,7 +202,7 @@ def _tensor(reference: FastSAM, image: npt.NDArray[np.uint8]) -> FloatArray:
 
 
 def _prepared(source: Path) -> onnx.ModelProto:
-    """The network in float32, constants folded, without transposed convolutions, its nodes named."""
+    """The network in float32, constants folded, in operators that are fast beside integer ones, its nodes named."""
     import onnx
 
     with tempfile.TemporaryDirectory(prefix="fastsam-onnx-", ignore_cleanup_errors=True) as folder:
@@ -218,7 +220,7 @@ def _prepared(source: Path) -> onnx.ModelProto:
     del network.opset_import[:]
     network.opset_import.extend(kept)
     name_nodes(network.graph)
-    return without_transposed(network)
+    return with_fast_decoding(without_transposed(network))
 
 
 def _head(source: Path) -> bytes:
@@ -254,7 +256,7 @@ class _Candidate:
 
 def _search(
     reference: FastSAM,
-    make: Callable[[int], bytes],
+    candidates: Iterable[tuple[int, bytes]],
     photos: Sequence[ImageSource],
     tell: Progress,
     threads: int | None,
@@ -262,10 +264,9 @@ def _search(
     """The network with the fewest convolutions in float that agrees well; the one that agrees best if none does."""
     images = [load_image(photo) for photo in photos]
     expected = [reference(image) for image in images]
-    tried = []
-    for step, first in enumerate(FIRST_IN_FLOAT):
-        tell(0.5 + 0.4 * step / len(FIRST_IN_FLOAT), "comparing masks")
-        network = make(first)
+    tried: list[_Candidate] = []
+    for first, network in candidates:
+        tell(0.5 + 0.4 * len(tried) / len(FIRST_IN_FLOAT), "comparing masks")
         with FastSAM(network, threads=threads, **reference.options) as model:
             kept = agreement((mine, model(image)) for mine, image in zip(expected, images, strict=True))
         logger.info("the first %d convolutions in float: %s", first, kept)
