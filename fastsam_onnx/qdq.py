@@ -93,17 +93,31 @@ def before_convolution(model: onnx.ModelProto, count: int) -> list[str]:
 
 
 def last_convolutions(model: onnx.ModelProto) -> list[str]:
-    """Names of the convolutions that no other convolution of `plan` depends on."""
+    """Names of the convolutions that make boxes, scores and coefficients: no other one depends on them.
+
+    The one that makes prototypes is none of these. It is at home on the finest map, where float costs most, and
+    prototypes in steps of a byte were as good.
+    """
     links = Links(model.graph)
     chosen = plan(model).nodes
     wanted: set[str] = set()
     last = []
     for node in reversed(links.nodes):
         if node.name in chosen:
-            if node.op_type == "Conv" and not wanted.intersection(node.output):
+            if node.op_type == "Conv" and not wanted.intersection(node.output) and not _makes_output(links, node):
                 last.append(node.name)
             wanted.update(links.sources(node))
     return last
+
+
+def _makes_output(links: Links, node: onnx.NodeProto) -> bool:
+    """Whether what a node makes is an output of the network, but for an activation function."""
+    if links.results.intersection(node.output):
+        return True
+    takers = [taker for name in node.output for taker in links.takers.get(name, [])]
+    return bool(takers) and all(
+        taker.op_type in ("Sigmoid", "Mul", "Relu", "Identity") and _makes_output(links, taker) for taker in takers
+    )
 
 
 def _between_convolutions(links: Links) -> set[str]:

@@ -32,7 +32,7 @@ from fastsam_onnx.atomic import write_file
 from fastsam_onnx.checkpoint import HEAD_BYTES, is_checkpoint, read_checkpoint
 from fastsam_onnx.conversion import export
 from fastsam_onnx.decoding import with_fast_decoding
-from fastsam_onnx.errors import MissingPackageError, ModelError, OptionError
+from fastsam_onnx.errors import MissingPackageError, ModelError, OptionError, OutputError
 from fastsam_onnx.image import ImageSource, load_image
 from fastsam_onnx.letterbox import Letterbox
 from fastsam_onnx.links import name_nodes
@@ -129,6 +129,8 @@ def quantize(
         OutputError: The file cannot be written.
     """
     _check_onnx()
+    if not Path(output).parent.is_dir():  # rather now than after minutes
+        raise OutputError(f"cannot write {output}: there is no folder {Path(output).parent}")
     bits = _weight_bits(weight_bits)
     tell = progress or _say_nothing
     source = weights.resolve(model, task="segment")
