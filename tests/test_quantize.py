@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -406,3 +409,16 @@ def test_agreement_pairs_one_to_one() -> None:
 def test_agreement_of_nothing() -> None:
     kept = agreement([(rectangles(), rectangles())])
     assert (kept.mean_iou, kept.recall) == (0, 0)
+
+
+def test_the_tool_that_compares_two_files(
+    tmp_path: Path, load_tool: Callable[[str], ModuleType], exported: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    cv2.imwrite(str(tmp_path / "0.png"), PHOTOS[0])
+    command = ["agree", str(exported), str(exported), "--photos", str(tmp_path), "--imgsz", "96", "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", command)
+    load_tool("agree").main()
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures["masks"] == figures["found"] > 0
+    assert figures["mean_iou"] == figures["recall"] == 1
