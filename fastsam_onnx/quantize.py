@@ -109,8 +109,8 @@ def quantize(
         model: An ONNX file of the YOLOv8-seg family with float32 input, a checkpoint (.pt), or a model's name.
         output: Where the ONNX file is to be.
         photos: What the network will see; every third serves to measure, the rest to calibrate (at most 24 and 48,
-            spread evenly). By default pictures that are drawn for it, `calibration.dead_leaves`: they
-            do to calibrate with, but what a network finds in them says little, so as much as ever stays in float.
+            spread evenly). By default pictures that are drawn for it, `calibration.dead_leaves`: they do to calibrate
+            with, but what a network finds in them says little, so as much as ever stays in float.
         imgsz: As in `FastSAM`, for calibrating and measuring; the new network takes the sizes that the old one took.
         conf: As in `FastSAM`, for measuring.
         iou: As in `FastSAM`, for measuring.
@@ -139,6 +139,8 @@ def quantize(
         if reference.contract.input_dtype != np.float32:
             raise ModelError(f"{source.name} takes float16; quantize a float32 export of it")
         network = _prepared(source)
+        if any(node.op_type == "QuantizeLinear" for node in network.graph.node):
+            raise ModelError(f"{source.name} is quantized already; take the float32 network that it was made of")
         tensors = _tensors(reference, calibrated, tell)
         seen = calibration.observe(network, qdq.plan(network).tensors, tensors, threads=threads)
         firsts = FIRST_IN_FLOAT if photos is not None else FIRST_IN_FLOAT[-1:]  # drawn pictures say too little

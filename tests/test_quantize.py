@@ -147,6 +147,12 @@ def test_bits_outside_what_is_accepted(tmp_path: Path, bits: int) -> None:
         quantize.quantize(TINY, tmp_path / "out.onnx", PHOTOS, weight_bits=bits)
 
 
+def test_a_network_that_is_int8_already(made: Path, tmp_path: Path) -> None:
+    again = tmp_path / "out.onnx"
+    with pytest.raises(ModelError, match=r"tiny.int8.onnx is quantized already"):
+        quantize.quantize(made, again, PHOTOS, imgsz=96, threads=1)
+
+
 def test_too_few_photos(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="2 photos: at least three"):
         quantize.quantize(TINY, tmp_path / "out.onnx", PHOTOS[:2])
