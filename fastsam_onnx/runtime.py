@@ -71,6 +71,20 @@ def create_session(
     return session
 
 
+def fold_constants(model: str | Path, folded: str | Path) -> None:
+    """Write a network as ONNX Runtime simplifies it: constants computed, norms folded, operators of the standard.
+
+    Raises:
+        ModelError: If ONNX Runtime does not take the file.
+    """
+    import onnxruntime as ort
+
+    options = _default_options(1, only_cpu=True)
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = os.fspath(folded)
+    create_session(model, session_options=options)
+
+
 def model_name(model: bytes | str | Path) -> str:
     """What messages call a model: its file name."""
     return f"the model ({len(model)} bytes)" if isinstance(model, bytes) else Path(model).name
