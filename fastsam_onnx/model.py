@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +25,26 @@ from fastsam_onnx.segmentation import Segmentation
 if TYPE_CHECKING:
     import onnxruntime as ort
 
+    from fastsam_onnx.sources import Sources
+    from fastsam_onnx.stream import Failure
+
 DEFAULT_CONF = 0.4
 DEFAULT_IOU = 0.9
 DEFAULT_MAX_DET = 300
 DEFAULT_IMGSZ = 1024
 BUNDLED_MODEL = "fastsam-nano.onnx"
+
+
+class CallOptions(TypedDict, total=False):
+    """What a call of `FastSAM` takes beside the photo."""
+
+    imgsz: int | tuple[int, int] | None
+    conf: float | None
+    iou: float | None
+    max_det: int | None
+    channel_order: Literal["rgb", "bgr"]
+    pixel_limit: int | None
+    border_snap: bool
 
 
 class FastSAM:
@@ -123,42 +139,75 @@ class FastSAM:
             ImageError: If the photo cannot be read.
             OptionError: If an option is outside its range.
         """
-        given = {"imgsz": imgsz, "conf": conf, "iou": iou, "max_det": max_det}
-        options = self._resolve({name: value for name, value in given.items() if value is not None})
-        began = time.perf_counter()
-        image = load_image(source, channel_order=channel_order, pixel_limit=pixel_limit)
-        decoded = time.perf_counter()
-        letterbox = self._letterbox(image, options["imgsz"])
-        tensor = letterbox.tensor(image)
-        prepared = time.perf_counter()
-        [(candidates, prototypes)] = self._network.run(tensor)
-        computed = time.perf_counter()
-        detections = detect(
-            candidates,
-            letterbox,
-            class_count=self._network.contract.class_count,
-            conf=options["conf"],
-            iou=options["iou"],
-            max_det=options["max_det"],
+        [found] = self._find_together(
+            [source],
+            imgsz=imgsz,
+            conf=conf,
+            iou=iou,
+            max_det=max_det,
+            channel_order=channel_order,
+            pixel_limit=pixel_limit,
             border_snap=border_snap,
         )
-        rows = pending_masks(detections.boxes_xyxy, detections.coefficients, prototypes, letterbox)
-        kept = [index for index, row in enumerate(rows) if not row.is_empty()]
-        speed = {
-            "decode": decoded - began,
-            "preprocess": prepared - decoded,
-            "network": computed - prepared,
-            "postprocess": time.perf_counter() - computed,
-        }
-        return Segmentation(
-            boxes=detections.boxes_xyxy[kept],
-            scores=detections.scores[kept],
-            rows=tuple(rows[index] for index in kept),
-            image_size=letterbox.image_size,
-            image=image,
-            source=Path(source).name if isinstance(source, str | os.PathLike) else None,
-            speed=MappingProxyType({stage: 1000 * seconds for stage, seconds in speed.items()}),
-        )
+        return found
+
+    @overload
+    def stream(
+        self,
+        sources: Sources,
+        *,
+        batch: int = ...,
+        workers: int | None = ...,
+        on_error: Literal["raise"] = ...,
+        **options: Unpack[CallOptions],
+    ) -> Iterator[Segmentation]: ...
+
+    @overload
+    def stream(
+        self,
+        sources: Sources,
+        *,
+        batch: int = ...,
+        workers: int | None = ...,
+        on_error: Literal["yield"],
+        **options: Unpack[CallOptions],
+    ) -> Iterator[Segmentation | Failure]: ...
+
+    def stream(
+        self,
+        sources: Sources,
+        *,
+        batch: int = 1,
+        workers: int | None = None,
+        on_error: Literal["raise", "yield"] = "raise",
+        **options: Unpack[CallOptions],
+    ) -> Iterator[Segmentation] | Iterator[Segmentation | Failure]:
+        """Find every object of many photos, in their order, a few computed ahead.
+
+        Args:
+            sources: An iterable of what a call takes (lists, generators, arrays (N, H, W, C)), a folder of pictures, a
+                video file, the number of a camera, or an open `cv2.VideoCapture`. Generators are read in the caller's
+                thread.
+            batch: So many photos go through the network together where their shapes are equal. On processors one at a
+                time measures faster.
+            workers: Threads that take photos through all stages, so that decoding, the network and what the caller
+                does with the results overlap; `stream.default_workers()` by default. At most 2 * workers * batch
+                photos are under way or wait to be taken.
+            on_error: "raise" the error of an item where its result would be, with a note that says which item, and
+                end; or "yield" a `Failure` in its place and go on.
+            options: As in a call.
+
+        Yields:
+            For each photo what a call would give. Leaving the loop early ends the threads.
+
+        Raises:
+            OptionError: If an option is outside its range, at once.
+            ImageError: If there is no such folder, video or camera, at once; or of an item.
+        """
+        from fastsam_onnx.stream import stream
+
+        self._resolve(options)
+        return stream(self, sources, batch=batch, workers=workers, on_error=on_error, options=options)
 
     @property
     def contract(self) -> Contract:
@@ -205,10 +254,10 @@ class FastSAM:
         self.__dict__.update(state)
         self._network = _open(self._source, self._runtime)
 
-    def _resolve(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The options of a call: given there, else to the constructor, else the file's own, else ours; checked."""
         contract = self._network.contract
-        chosen = {name: given.get(name, value) for name, value in self._options.items()}
+        chosen = {name: value if given.get(name) is None else given[name] for name, value in self._options.items()}
         defaults = {"conf": contract.conf, "iou": contract.iou}
         for name, ours in (("conf", DEFAULT_CONF), ("iou", DEFAULT_IOU)):
             if chosen[name] is None:
@@ -217,6 +266,89 @@ class FastSAM:
         chosen["max_det"] = _whole("max_det", chosen["max_det"])
         chosen["imgsz"] = _input_size(chosen["imgsz"], contract)
         return chosen
+
+    def _find_together(
+        self,
+        sources: Sequence[ImageSource],
+        *,
+        channel_order: Literal["rgb", "bgr"] = "rgb",
+        pixel_limit: int | None = DEFAULT_PIXEL_LIMIT,
+        border_snap: bool = True,
+        **given: Any,
+    ) -> list[Segmentation]:
+        """What calls would give; photos that need network inputs of one size share a run."""
+        options = self._resolve(given)
+        images, decoding = [], []
+        for source in sources:
+            began = time.perf_counter()
+            images.append(load_image(source, channel_order=channel_order, pixel_limit=pixel_limit))
+            decoding.append(1000 * (time.perf_counter() - began))
+        runs: dict[tuple[int, int], list[int]] = {}
+        for index, image in enumerate(images):
+            runs.setdefault(self._letterbox(image, options["imgsz"]).input_size, []).append(index)
+        found: dict[int, Segmentation] = {}
+        for run in runs.values():
+            results = self._find([images[index] for index in run], options, border_snap=border_snap)
+            found.update(zip(run, results, strict=True))
+        return [
+            replace(
+                found[index],
+                source=Path(source).name if isinstance(source, str | os.PathLike) else None,
+                speed=MappingProxyType({"decode": decoding[index], **found[index].speed}),
+            )
+            for index, source in enumerate(sources)
+        ]
+
+    def _find(
+        self, images: Sequence[npt.NDArray[np.uint8]], options: Mapping[str, Any], *, border_snap: bool
+    ) -> list[Segmentation]:
+        """The objects of photos, (H, W, 3) uint8 RGB, that need network inputs of one size; options are resolved."""
+        began = time.perf_counter()
+        letterboxes = [self._letterbox(image, options["imgsz"]) for image in images]
+        tensors = [letterbox.tensor(image) for letterbox, image in zip(letterboxes, images, strict=True)]
+        tensor = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
+        prepared = time.perf_counter()
+        outputs = self._network.run(tensor)
+        computed = time.perf_counter()
+        speed = {"preprocess": (prepared - began) / len(images), "network": (computed - prepared) / len(images)}
+        return [
+            self._objects(image, letterbox, output, options, border_snap=border_snap, speed=speed)
+            for image, letterbox, output in zip(images, letterboxes, outputs, strict=True)
+        ]
+
+    def _objects(
+        self,
+        image: npt.NDArray[np.uint8],
+        letterbox: Letterbox,
+        output: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
+        options: Mapping[str, Any],
+        *,
+        border_snap: bool,
+        speed: Mapping[str, float],
+    ) -> Segmentation:
+        """From what the network says of one photo to its objects; `speed` in seconds of the stages before."""
+        began = time.perf_counter()
+        candidates, prototypes = output
+        detections = detect(
+            candidates,
+            letterbox,
+            class_count=self._network.contract.class_count,
+            conf=options["conf"],
+            iou=options["iou"],
+            max_det=options["max_det"],
+            border_snap=border_snap,
+        )
+        rows = pending_masks(detections.boxes_xyxy, detections.coefficients, prototypes, letterbox)
+        kept = [index for index, row in enumerate(rows) if not row.is_empty()]
+        stages = {**speed, "postprocess": time.perf_counter() - began}
+        return Segmentation(
+            boxes=detections.boxes_xyxy[kept],
+            scores=detections.scores[kept],
+            rows=tuple(rows[index] for index in kept),
+            image_size=letterbox.image_size,
+            image=image,
+            speed=MappingProxyType({stage: 1000 * seconds for stage, seconds in stages.items()}),
+        )
 
     def _letterbox(self, image: npt.NDArray[np.uint8], imgsz: tuple[int, int]) -> Letterbox:
         contract = self._network.contract
