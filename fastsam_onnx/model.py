@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -160,7 +160,7 @@ class FastSAM:
         workers: int | None = ...,
         on_error: Literal["raise"] = ...,
         **options: Unpack[CallOptions],
-    ) -> Iterator[Segmentation]: ...
+    ) -> Generator[Segmentation, None, None]: ...
 
     @overload
     def stream(
@@ -171,7 +171,7 @@ class FastSAM:
         workers: int | None = ...,
         on_error: Literal["yield"],
         **options: Unpack[CallOptions],
-    ) -> Iterator[Segmentation | Failure]: ...
+    ) -> Generator[Segmentation | Failure, None, None]: ...
 
     def stream(
         self,
@@ -181,7 +181,7 @@ class FastSAM:
         workers: int | None = None,
         on_error: Literal["raise", "yield"] = "raise",
         **options: Unpack[CallOptions],
-    ) -> Iterator[Segmentation] | Iterator[Segmentation | Failure]:
+    ) -> Generator[Segmentation | Failure, None, None]:
         """Find every object of many photos, in their order, a few computed ahead.
 
         Args:
@@ -198,7 +198,8 @@ class FastSAM:
             options: As in a call.
 
         Yields:
-            For each photo what a call would give. Leaving the loop early ends the threads.
+            For each photo what a call would give. The threads end with the loop, also when it is left early (`close()`
+            ends them where the generator is kept).
 
         Raises:
             OptionError: If an option is outside its range, at once.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -57,7 +57,7 @@ def stream(
     workers: int | None,
     on_error: Literal["raise", "yield"],
     options: CallOptions,
-) -> Iterator[Segmentation | Failure]:
+) -> Generator[Segmentation | Failure, None, None]:
     """See `FastSAM.stream`, which is this."""
     from fastsam_onnx.sources import open_sources
 
@@ -76,7 +76,9 @@ def stream(
     return _in_place(done, on_error)
 
 
-def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], *, workers: int) -> Iterator[Result]:
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int
+) -> Generator[Result, None, None]:
     """`map` by threads that work ahead, 2 * workers items at most, with the results in order.
 
     The items are taken in the caller's thread. What the function raises is raised in the place of its result; what the
@@ -153,10 +155,13 @@ def _find_each(
     return results
 
 
-def _in_place(done: Iterator[list[Segmentation | Failure]], on_error: str) -> Iterator[Segmentation | Failure]:
-    for results in done:
-        for result in results:
-            if on_error == "raise" and isinstance(result, Failure):
-                result.error.add_note(f"item {result.index} of the stream: {result.source}")
-                raise result.error
-            yield result
+def _in_place(
+    done: Generator[list[Segmentation | Failure], None, None], on_error: str
+) -> Generator[Segmentation | Failure, None, None]:
+    with closing(done):  # a traceback that somebody keeps would keep the threads too
+        for results in done:
+            for result in results:
+                if on_error == "raise" and isinstance(result, Failure):
+                    result.error.add_note(f"item {result.index} of the stream: {result.source}")
+                    raise result.error
+                yield result

@@ -95,8 +95,7 @@ def test_an_error_of_the_generator_comes_after_the_photos_before_it(model: FastS
 
     taken = []
     with pytest.raises(RuntimeError, match="disc"):
-        for found in model.stream(broken(), batch=batch):
-            taken.append(found)
+        taken += model.stream(broken(), batch=batch)
     assert len(taken) == 3
     assert not our_threads()
 
