@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
@@ -21,6 +22,7 @@ from fastsam_onnx.letterbox import Letterbox
 from fastsam_onnx.network import Contract, Network
 from fastsam_onnx.prototypes import pending_masks
 from fastsam_onnx.segmentation import Segmentation
+from fastsam_onnx.tiling import DEFAULT_OVERLAP, find_in_tiles
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -45,6 +47,8 @@ class CallOptions(TypedDict, total=False):
     channel_order: Literal["rgb", "bgr"]
     pixel_limit: int | None
     border_snap: bool
+    tile: int | None
+    overlap: float
 
 
 class FastSAM:
@@ -118,6 +122,8 @@ class FastSAM:
         channel_order: Literal["rgb", "bgr"] = "rgb",
         pixel_limit: int | None = DEFAULT_PIXEL_LIMIT,
         border_snap: bool = True,
+        tile: int | None = None,
+        overlap: float = DEFAULT_OVERLAP,
     ) -> Segmentation:
         """Find every object of a photo.
 
@@ -131,6 +137,9 @@ class FastSAM:
             channel_order: "rgb", or "bgr" for arrays from OpenCV.
             pixel_limit: Larger photos are refused; None takes any.
             border_snap: Boxes that nearly touch the border reach it, so that masks are not cut short of the frame.
+            tile: For large photos: look at tiles of this side, in pixels of the photo, and once at the whole; objects
+                that tiles cut are joined (see `tiling`). `max_det` counts for each view.
+            overlap: How much tiles share with their neighbours at least, as a share of their side, 0 to 0.5.
 
         Returns:
             The objects, best first, in pixels of the upright photo.
@@ -148,6 +157,8 @@ class FastSAM:
             channel_order=channel_order,
             pixel_limit=pixel_limit,
             border_snap=border_snap,
+            tile=tile,
+            overlap=overlap,
         )
         return found
 
@@ -275,21 +286,27 @@ class FastSAM:
         channel_order: Literal["rgb", "bgr"] = "rgb",
         pixel_limit: int | None = DEFAULT_PIXEL_LIMIT,
         border_snap: bool = True,
+        tile: int | None = None,
+        overlap: float = DEFAULT_OVERLAP,
         **given: Any,
     ) -> list[Segmentation]:
-        """What calls would give; photos that need network inputs of one size share a run."""
+        """What calls would give; photos that need network inputs of one size share a run, but for tiles."""
         options = self._resolve(given)
+        find = partial(self._find, options=options, border_snap=border_snap)
         images, decoding = [], []
         for source in sources:
             began = time.perf_counter()
             images.append(load_image(source, channel_order=channel_order, pixel_limit=pixel_limit))
             decoding.append(1000 * (time.perf_counter() - began))
+        found: dict[int, Segmentation] = {}
         runs: dict[tuple[int, int], list[int]] = {}
         for index, image in enumerate(images):
+            if tile is not None:
+                found[index] = find_in_tiles(lambda view: find([view])[0], image, tile=tile, overlap=overlap)
+                continue
             runs.setdefault(self._letterbox(image, options["imgsz"]).input_size, []).append(index)
-        found: dict[int, Segmentation] = {}
         for run in runs.values():
-            results = self._find([images[index] for index in run], options, border_snap=border_snap)
+            results = find([images[index] for index in run])
             found.update(zip(run, results, strict=True))
         return [
             replace(

@@ -18,6 +18,7 @@ from fastsam_onnx.letterbox import Letterbox
 from fastsam_onnx.mask import Mask
 
 FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,25 @@ class PendingMask:
         crop = np.zeros((1, 1), bool)
         _threshold(self.logits, self.x.at(column, column + 1), self.y.at(row, row + 1), crop)
         return bool(crop[0, 0])
+
+    def sample(self, columns: IntArray, rows: IntArray) -> npt.NDArray[np.bool_]:
+        """(len(rows), len(columns)) bool: the pixels where these rows and columns of the photo, ascending, cross."""
+        picked = np.zeros((rows.size, columns.size), bool)
+        left, right = np.searchsorted(columns, self.columns)
+        top, bottom = np.searchsorted(rows, self.rows)
+        if left < right and top < bottom:
+            x, share_x = _split(self.x.places(columns[left:right]), self.logits.shape[1])
+            y, share_y = _split(self.y.places(rows[top:bottom]), self.logits.shape[0])
+            beside, below = np.minimum(x + 1, self.logits.shape[1] - 1), np.minimum(y + 1, self.logits.shape[0] - 1)
+            lines = self.logits[:, x] * (1 - share_x) + self.logits[:, beside] * share_x
+            rise = share_y[:, None] * (lines[below] - lines[y])
+            np.greater(rise, -lines[y], out=picked[top:bottom, left:right])
+        return picked
+
+    def moved(self, left: int, top: int, image_size: tuple[int, int]) -> PendingMask:
+        """The same mask in a photo of which the present one is a part that begins at (left, top)."""
+        columns, rows = (self.columns[0] + left, self.columns[1] + left), (self.rows[0] + top, self.rows[1] + top)
+        return PendingMask(self.logits, columns, rows, self.x.moved(left), self.y.moved(top), image_size)
 
     def is_empty(self) -> bool:
         """Whether no pixel is set; nearly always told without rendering."""
@@ -101,11 +121,19 @@ class Placement:
 
     def at(self, first: int, end: int) -> npt.NDArray[np.float64]:
         """The places of the pixels first .. end - 1."""
-        return np.clip(self.start + self.step * np.arange(first, end), self.low, self.high)
+        return self.places(np.arange(first, end))
+
+    def places(self, pixels: IntArray) -> npt.NDArray[np.float64]:
+        """The places of some pixels."""
+        return np.clip(self.start + self.step * pixels, self.low, self.high)
 
     def pixel(self, index: int, first: int, end: int) -> int:
         """The pixel of [first, end) whose place is next to a grid index."""
         return min(max(round((index - self.start) / self.step), first), end - 1)
+
+    def moved(self, pixels: int) -> Placement:
+        """The same for a photo that begins so many pixels before."""
+        return Placement(self.step, self.start - self.step * pixels, self.low, self.high)
 
     def shifted(self, cells: int) -> Placement:
         """The same, counted from a later grid point."""
