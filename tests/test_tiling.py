@@ -68,7 +68,7 @@ def test_two_objects_in_different_tiles_stay_two(model: FastSAM) -> None:
     found = model(photo, tile=224)
     # The network finds one object in each view; that of the whole has both discs and resembles neither.
     disc = np.pi * 40**2
-    assert sorted(found.areas / disc) == pytest.approx([1, 1, 2], abs=0.05)
+    assert sorted(found.areas / disc) == pytest.approx([1, 1, 2], abs=0.1)
 
 
 def test_an_object_that_several_views_show_whole_comes_once(model: FastSAM) -> None:
