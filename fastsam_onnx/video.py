@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.atomic import complete_file, output_error
+from fastsam_onnx.atomic import complete_file
 from fastsam_onnx.errors import ImageError, OutputError
 from fastsam_onnx.image import source_name
-
-if TYPE_CHECKING:
-    import cv2
 
 Picture = npt.NDArray[np.uint8]
 
@@ -122,36 +120,34 @@ def open_video(source: Path | int | Capture) -> Video:
     return video
 
 
-def write_video(path: Path, pictures: Iterable[Picture], fps: float) -> None:
-    """Write pictures of one size as a video without sound; the file appears when it is complete.
+@contextmanager
+def video_writer(path: Path, fps: float) -> Iterator[Callable[[Picture], None]]:
+    """Give a function that adds (H, W, 3) uint8 RGB pictures of one size to a video without sound.
 
     Args:
-        path: One of `VIDEO_SUFFIXES`.
-        pictures: (H, W, 3) uint8 RGB, at least one.
+        path: One of `VIDEO_SUFFIXES`. The file appears at the end, when it is complete.
         fps: Frames per second.
 
     Raises:
-        OutputError: It cannot be written; nothing half written is left.
+        OutputError: It cannot be written, or no picture came; nothing half written is left.
     """
     import cv2
 
     codec = VIDEO_SUFFIXES.get(path.suffix.lower())
     if codec is None:
         raise OutputError(f"cannot write {path}: videos are written as {', '.join(VIDEO_SUFFIXES)}")
-    writer: cv2.VideoWriter | None = None
+    writer = cv2.VideoWriter()
     with complete_file(path, path.suffix) as part:
+
+        def add(picture: Picture) -> None:
+            size = (picture.shape[1], picture.shape[0])
+            if not writer.isOpened() and not writer.open(str(part), cv2.VideoWriter.fourcc(*codec), fps, size):
+                raise OutputError(f"cannot write {path}: OpenCV makes no {codec} of {size[0]}x{size[1]} here")
+            writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
         try:
-            for picture in pictures:
-                if writer is None:
-                    size = (picture.shape[1], picture.shape[0])
-                    writer = cv2.VideoWriter(str(part), cv2.VideoWriter.fourcc(*codec), fps, size)
-                    if not writer.isOpened():
-                        raise OutputError(f"cannot write {path}: OpenCV makes no {codec} of {size[0]}x{size[1]} here")
-                writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        except cv2.error as error:
-            raise output_error(path, error) from error
+            yield add
+            if not writer.isOpened():
+                raise OutputError(f"cannot write {path}: there are no frames")
         finally:
-            if writer is not None:
-                writer.release()
-        if writer is None:
-            raise OutputError(f"cannot write {path}: there are no frames")
+            writer.release()
