@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,8 @@ from fastsam_onnx.letterbox import Letterbox
 from fastsam_onnx.network import Contract, Network
 from fastsam_onnx.prototypes import pending_masks
 from fastsam_onnx.segmentation import Segmentation
-from fastsam_onnx.tiling import DEFAULT_OVERLAP, find_in_tiles
+from fastsam_onnx.strips import HeldRows, open_rows
+from fastsam_onnx.tiling import DEFAULT_OVERLAP, find_in_tiles, grid
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -292,37 +293,59 @@ class FastSAM:
     ) -> list[Segmentation]:
         """What calls would give; photos that need network inputs of one size share a run, but for tiles."""
         options = self._resolve(given)
-        find = partial(self._find, options=options, border_snap=border_snap)
+        load = partial(load_image, channel_order=channel_order, pixel_limit=pixel_limit)
+        if tile is not None:
+            find = partial(self._find, options=options, border_snap=border_snap)
+            return [
+                self._find_tiled(source, load, find, tile=tile, overlap=overlap, pixel_limit=pixel_limit)
+                for source in sources
+            ]
         images, decoding = [], []
         for source in sources:
             began = time.perf_counter()
-            images.append(load_image(source, channel_order=channel_order, pixel_limit=pixel_limit))
+            images.append(load(source))
             decoding.append(1000 * (time.perf_counter() - began))
-        found: dict[int, Segmentation] = {}
         runs: dict[tuple[int, int], list[int]] = {}
         for index, image in enumerate(images):
-            if tile is not None:
-                found[index] = find_in_tiles(lambda view: find([view])[0], image, tile=tile, overlap=overlap)
-                continue
-            runs.setdefault(self._letterbox(image, options["imgsz"]).input_size, []).append(index)
+            runs.setdefault(self._letterbox(_size(image), options["imgsz"]).input_size, []).append(index)
+        found: dict[int, Segmentation] = {}
         for run in runs.values():
-            results = find([images[index] for index in run])
+            results = self._find([images[index] for index in run], options=options, border_snap=border_snap)
             found.update(zip(run, results, strict=True))
-        return [
-            replace(
-                found[index],
-                source=Path(source).name if isinstance(source, str | os.PathLike) else None,
-                speed=MappingProxyType({"decode": decoding[index], **found[index].speed}),
-            )
-            for index, source in enumerate(sources)
-        ]
+        return [_of_source(found[index], source, decoding[index]) for index, source in enumerate(sources)]
+
+    def _find_tiled(
+        self,
+        source: ImageSource,
+        load: Callable[[ImageSource], npt.NDArray[np.uint8]],
+        find: Callable[..., list[Segmentation]],
+        *,
+        tile: int,
+        overlap: float,
+        pixel_limit: int | None,
+    ) -> Segmentation:
+        """What a call with `tile=` gives."""
+        began = time.perf_counter()
+        grid((tile, tile), tile, overlap)
+        rows = open_rows(source, pixel_limit=pixel_limit) or HeldRows(load(source))
+        decoding = 1000 * (time.perf_counter() - began)
+        found = find_in_tiles(lambda view, size: find([view], image_size=size)[0], rows, tile=tile, overlap=overlap)
+        return _of_source(found, source, decoding)
 
     def _find(
-        self, images: Sequence[npt.NDArray[np.uint8]], options: Mapping[str, Any], *, border_snap: bool
+        self,
+        images: Sequence[npt.NDArray[np.uint8]],
+        *,
+        options: Mapping[str, Any],
+        border_snap: bool,
+        image_size: tuple[int, int] | None = None,
     ) -> list[Segmentation]:
-        """The objects of photos, (H, W, 3) uint8 RGB, that need network inputs of one size; options are resolved."""
+        """The objects of photos, (H, W, 3) uint8 RGB, that need network inputs of one size; options are resolved.
+
+        With `image_size` they are smaller copies of photos of that size.
+        """
         began = time.perf_counter()
-        letterboxes = [self._letterbox(image, options["imgsz"]) for image in images]
+        letterboxes = [self._letterbox(image_size or _size(image), options["imgsz"]) for image in images]
         tensors = [letterbox.tensor(image) for letterbox, image in zip(letterboxes, images, strict=True)]
         tensor = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
         prepared = time.perf_counter()
@@ -368,11 +391,20 @@ class FastSAM:
             speed=MappingProxyType({stage: 1000 * seconds for stage, seconds in stages.items()}),
         )
 
-    def _letterbox(self, image: npt.NDArray[np.uint8], imgsz: tuple[int, int]) -> Letterbox:
+    def _letterbox(self, image_size: tuple[int, int], imgsz: tuple[int, int]) -> Letterbox:
         contract = self._network.contract
         fixed = contract.height is not None or contract.width is not None
-        size = (image.shape[1], image.shape[0])
-        return Letterbox.fit(size, (imgsz[1], imgsz[0]), stride=None if fixed else contract.stride)
+        return Letterbox.fit(image_size, (imgsz[1], imgsz[0]), stride=None if fixed else contract.stride)
+
+
+def _size(image: npt.NDArray[np.uint8]) -> tuple[int, int]:
+    return image.shape[1], image.shape[0]
+
+
+def _of_source(found: Segmentation, source: ImageSource, decoding: float) -> Segmentation:
+    """The result with its photo's name, and the milliseconds that decoding took."""
+    name = Path(source).name if isinstance(source, str | os.PathLike) else None
+    return replace(found, source=name, speed=MappingProxyType({"decode": decoding, **found.speed}))
 
 
 def bundled_model() -> Path:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, groupby
 from types import MappingProxyType
 
 import numpy as np
@@ -24,10 +24,12 @@ from fastsam_onnx.errors import OptionError
 from fastsam_onnx.mask import Mask, union
 from fastsam_onnx.prototypes import PendingMask
 from fastsam_onnx.segmentation import Segmentation
+from fastsam_onnx.strips import Rows
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
+Find = Callable[[npt.NDArray[np.uint8], tuple[int, int]], Segmentation]
 
 DEFAULT_OVERLAP = 0.25
 MIN_TILE = 64
@@ -53,6 +55,11 @@ class Tile:
     top: int
     right: int
     bottom: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.right - self.left, self.bottom - self.top
 
     def overlap(self, other: Tile) -> Tile | None:
         """What both cover, None if nothing."""
@@ -191,33 +198,33 @@ def _starts(side: int, tile: int, shared: int) -> list[int]:
     return [round(index * (side - tile) / (count - 1)) for index in range(count)]
 
 
-def find_in_tiles(
-    find: Callable[[npt.NDArray[np.uint8]], Segmentation],
-    image: npt.NDArray[np.uint8],
-    *,
-    tile: int,
-    overlap: float = DEFAULT_OVERLAP,
-) -> Segmentation:
+def find_in_tiles(find: Find, rows: Rows, *, tile: int, overlap: float = DEFAULT_OVERLAP) -> Segmentation:
     """The objects of a photo from its tiles and the view of the whole.
 
     Args:
-        find: The objects of a photo, (H, W, 3) uint8 RGB, with masks still to be made.
-        image: (H, W, 3) uint8 RGB.
+        find: The objects of a picture, (H, W, 3) uint8 RGB, with masks still to be made, for a photo whose size,
+            (width, height), the picture may fall short of.
+        rows: The photo.
         tile: The side of the tiles in pixels of the photo.
         overlap: How much neighbours share at least, as a share of the side.
     """
-    image_size = (image.shape[1], image.shape[0])
+    image_size = rows.image_size
+    found: list[Found] = []
+    speed: dict[str, float] = {}
     tiles = grid(image_size, tile, overlap)
-    everything = find(image)
+    for (top, bottom), beside in groupby(tiles, key=lambda place: (place.top, place.bottom)):
+        band = rows.band(top, bottom)
+        for place in beside if len(tiles) > 1 else ():
+            seen = find(np.ascontiguousarray(band[:, place.left : place.right]), place.size)
+            found += _in_photo(seen, place, image_size)
+            speed = _sum(speed, seen.speed)
+    overview = rows.overview()
+    everything = find(overview, image_size)
     if len(tiles) == 1:
         return everything
     whole = Tile(0, 0, *image_size)
-    found = list(_in_photo(everything, whole, image_size))
-    speed = dict(everything.speed)
-    for place in tiles:
-        seen = find(np.ascontiguousarray(image[place.top : place.bottom, place.left : place.right]))
-        found += _in_photo(seen, place, image_size)
-        speed = {stage: milliseconds + seen.speed[stage] for stage, milliseconds in speed.items()}
+    found += _in_photo(everything, whole, image_size)
+    speed = _sum(speed, everything.speed)
     began = time.perf_counter()
     objects = put_together(found, whole)
     speed["postprocess"] += 1000 * (time.perf_counter() - began)
@@ -226,8 +233,13 @@ def find_in_tiles(
         boxes=np.array([one.box for one in objects], np.float32).reshape(-1, 4),
         scores=np.array([one.score for one in objects], np.float32),
         rows=tuple(one.row for one in objects),
+        image=overview if overview.shape[1::-1] == image_size else None,
         speed=MappingProxyType(speed),
     )
+
+
+def _sum(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
+    return {stage: a.get(stage, 0) + milliseconds for stage, milliseconds in b.items()}
 
 
 def _in_photo(seen: Segmentation, view: Tile, image_size: tuple[int, int]) -> Iterator[Found]:
