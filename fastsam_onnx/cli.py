@@ -253,7 +253,7 @@ def _add_segment(commands: Any) -> None:
     model.add_argument(
         "--tile",
         metavar="SIZE",
-        type=cli_inputs.whole,
+        type=cli_inputs.tile_side,
         help="for large photos: look at tiles of this side in pixels of the photo, too, and join what they cut",
     )
     model.add_argument(

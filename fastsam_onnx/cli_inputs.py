@@ -18,6 +18,7 @@ from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.formats import FORMATS
 from fastsam_onnx.prompts import check_boxes
 from fastsam_onnx.sources import RESULT_SUFFIXES, is_picture_name
+from fastsam_onnx.tiling import MIN_TILE
 
 STDIN_STEM = "stdin"
 DEFAULT_FORMATS = ("overlay", "json")
@@ -96,6 +97,14 @@ def whole(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text) or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
     return int(text)
+
+
+def tile_side(text: str) -> int:
+    """An argument type: a whole number of at least `MIN_TILE`."""
+    number = whole(text)
+    if number < MIN_TILE:
+        raise argparse.ArgumentTypeError(f"{text!r} is too small; tiles have sides of at least {MIN_TILE} pixels")
+    return number
 
 
 def input_size(text: str) -> int | tuple[int, int]:
