@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import combinations, groupby
+from itertools import combinations, groupby, product
 from types import MappingProxyType
 
 import numpy as np
@@ -43,6 +43,7 @@ EDGE_PIXELS = 2
 """A box that ends so near to its tile's edge is cut by it."""
 MAX_SAMPLES = 48
 """Masks are compared on every 2^k-th pixel, so that there are at most so many a side."""
+CELL = 256
 
 LEFT, TOP, RIGHT, BOTTOM = range(4)
 
@@ -340,13 +341,23 @@ def _without_duplicates(found: Sequence[Found], whole: Tile) -> list[Found]:
     areas = np.array([one.samples.count << 2 * one.samples.level for one in found], np.float32)
     ranks = np.array([2 if any(one.cut) else int(one.view == whole) for one in found])
     scores = np.array([one.score for one in found])
-    kept, count = np.empty(len(found), np.int64), 0
+    kept: list[int] = []
+    in_cell: dict[tuple[int, int], list[int]] = {}
     for index in np.lexsort((-scores, ranks)).tolist():
-        alike = _alike(index, kept[:count], boxes, areas)
+        cells = list(_cells(boxes[index]))
+        near = {other for cell in cells for other in in_cell.get(cell, ())}
+        alike = _alike(index, np.array(sorted(near), np.int64), boxes, areas)
         if not any(_is_superfluous(found[index], found[other]) for other in alike):
-            kept[count] = index
-            count += 1
-    return [found[index] for index in kept[:count].tolist()]
+            kept.append(index)
+            for cell in cells:
+                in_cell.setdefault(cell, []).append(index)
+    return [found[index] for index in kept]
+
+
+def _cells(box: FloatArray) -> Iterator[tuple[int, int]]:
+    """The cells of `CELL` pixels that a box touches: only objects with a cell in common can be alike."""
+    left, top, right, bottom = (int(edge) // CELL for edge in box.tolist())
+    return product(range(left, right + 1), range(top, bottom + 1))
 
 
 def _alike(index: int, others: IntArray, boxes: FloatArray, areas: FloatArray) -> list[int]:
