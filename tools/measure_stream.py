@@ -11,6 +11,7 @@ blocks. --draw makes an overlay of each result and encodes it as JPEG, in the lo
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import statistics
 import sys
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from fastsam_onnx import FastSAM, Segmentation, formats
 
-Digest = tuple[bytes, bytes, str | None]
+Digest = tuple[bytes, bytes, bytes, str | None]
 
 
 def main() -> int:
@@ -54,7 +55,10 @@ def take(found: Iterable[Segmentation], *, draw: bool) -> list[Digest]:
     """What each result holds, to compare by."""
     digests = []
     for one in found:
-        digests.append((one.boxes.tobytes(), one.scores.tobytes(), one.source))
+        masks = hashlib.sha256()
+        for row in one.rows:  # masks still to be made: all that they depend on beside the boxes
+            masks.update(row.logits.tobytes())
+        digests.append((one.boxes.tobytes(), one.scores.tobytes(), masks.digest(), one.source))
         if draw:
             formats.encode(one, "overlay", suffix=".jpg")
     return digests

@@ -6,9 +6,9 @@ Two kinds of pictures are made of FOLDER's photos. "pasted": each photo of sa1b_
 over it, cut out along their masks, of 12 to 96 pixels a side, at random places that do not overlap; only these are
 known. "mosaic": 24 photos of `dense` in 6 columns, 3840 x 2560 pixels, where nearly every pixel is annotated.
 
-Recall is the share of the known objects, in per cent, that some mask meets with IoU of 0.5 or more, one to one, by area:
-small to 32^2 pixels, medium to 96^2, large above. Every way runs in a process of its own with the model's own
-thresholds; seconds are the sum over the pictures, MB the peak of the resident memory, which holds the whole picture.
+Recall is the share of the known objects, in per cent, that some mask meets with IoU of 0.5 or more, one to one, by
+area: small to 32^2 pixels, medium to 96^2, large above. Every way runs in a process of its own with the model's own
+thresholds; seconds are the sum over the pictures, MB the peak of the resident memory after the first of them.
 """
 
 from __future__ import annotations
