@@ -1,4 +1,4 @@
-"""Segment everything in a photo, and pick objects by point or box, on any CPU, without PyTorch.
+"""Segment everything in a photo, and pick objects by point, box or text, on any CPU, without PyTorch.
 
 ```python
 from fastsam_onnx import FastSAM
@@ -9,6 +9,8 @@ found.save("overlay.png")
 ```
 """
 
+from fastsam_onnx.clip import Clip
+from fastsam_onnx.crops import CropStyle
 from fastsam_onnx.errors import (
     CheckpointError,
     DownloadError,
@@ -30,6 +32,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CheckpointError",
+    "Clip",
+    "CropStyle",
     "DownloadError",
     "Failure",
     "FastSAM",

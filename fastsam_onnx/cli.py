@@ -1,4 +1,4 @@
-"""The command line: `fastsam-onnx segment`, `info`, `models`, `download` and `export`.
+"""The command line: `fastsam-onnx segment`, `info`, `models`, `download`, `export` and `serve`.
 
 Here are the arguments; the other files `cli_*.py` run the commands. Results go to files, or to standard output when
 that was asked for; everything that is said goes to standard error.
@@ -21,6 +21,7 @@ from fastsam_onnx.cli_info import info
 from fastsam_onnx.cli_models import download, models
 from fastsam_onnx.cli_screen import PROGRAM, Screen, logged_to
 from fastsam_onnx.cli_segment import segment
+from fastsam_onnx.cli_serve import TOKEN, serve
 from fastsam_onnx.cli_video import holds_frames, segment_frames
 from fastsam_onnx.errors import FastSAMError
 from fastsam_onnx.image import DEFAULT_PIXEL_LIMIT
@@ -58,15 +59,16 @@ lines, or, with --format overlay, for frames as RGB24. With --raw WxH standard
 input holds such frames; their results go to standard output by default.
 
 Coordinates are pixels of the upright photo, counted from its upper left
-corner. All points together ask for one object, every box for one more. In the
-results "prompt_index" counts these: 0 for the points, if there are any, then
-the boxes.
+corner. All points together ask for one object, every box and every text for
+one more. In the results "prompt_index" counts these: 0 for the points, if
+there are any, then the boxes, then the texts.
 
 examples:
   {PROGRAM} segment photo.jpg
   {PROGRAM} segment photos/ -o results --format coco --format cutouts
   {PROGRAM} segment photo.jpg --point 620,360 --background 9,9 -o dog.png
   {PROGRAM} segment photo.jpg --box 57,20,123,95 --format json -o -
+  {PROGRAM} segment photo.jpg --text "a yellow dog" --clip clip-vit-b-32-int8
   {PROGRAM} segment - --format svg < photo.jpg > photo.svg
   {PROGRAM} segment --json photos/ | jq .objects
   {PROGRAM} segment clip.mp4 -o clip-objects.mp4
@@ -75,7 +77,7 @@ examples:
   {PROGRAM} segment -- -photo-with-a-dash.jpg
 
 {EXIT_CODES}"""
-DESCRIPTION = "Segment everything in a photo, and pick objects by point or box, on any CPU."
+DESCRIPTION = "Segment everything in a photo, and pick objects by point, box or text, on any CPU."
 INFO_EPILOG = f"""\
 example:
   {PROGRAM} info my-yolov8-seg.onnx
@@ -100,6 +102,35 @@ number at once, and has the names, outputs and metadata of ultralytics' exports.
 
 example:
   {PROGRAM} export FastSAM-s.pt -o FastSAM-s.onnx
+
+{EXIT_CODES}"""
+
+SERVE_EPILOG = f"""\
+Needs: pip install 'fastsam-onnx[serve]'. A page to try it is at /.
+
+  POST /segment  a photo as the body, or a multipart form with a field "photo";
+                 prompts, conf, iou, max_det, imgsz, format as fields or in the
+                 query. Accept, or format=, says what comes back: application/json
+                 (format json, coco, labelme, sam), image/png (overlay, labels),
+                 image/jpeg, image/webp, image/svg+xml, application/geo+json
+  GET /info      model, limits, whether texts are understood
+  GET /healthz   200 while it runs
+
+prompts is JSON: {{"points": [[x, y], ...], "labels": [1, 0, ...], "boxes": [[x1,
+y1, x2, y2], ...], "texts": ["a dog", ...]}}. What is refused has a status of 4xx,
+or 503 when too much waits, and a reason: {{"error": "..."}}.
+
+The server opens no address and no path that a client names. For the internet
+put a proxy with TLS before it.
+
+environment:
+  {TOKEN}  the token, where there is no --token-file
+
+examples:
+  {PROGRAM} serve
+  curl -T photo.jpg -X POST http://127.0.0.1:8000/segment > photo.json
+  curl -F photo=@photo.jpg -F 'prompts={{"points": [[620, 360]]}}' \\
+       -H 'Accept: image/png' http://127.0.0.1:8000/segment > overlay.png
 
 {EXIT_CODES}"""
 
@@ -163,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_models(commands)
     _add_download(commands)
     _add_export(commands)
+    _add_serve(commands)
     return parser
 
 
@@ -222,7 +254,18 @@ def _add_segment(commands: Any) -> None:
         default=DEFAULT_FPS,
         help="frames per second of --raw (default: %(default)g)",
     )
-    model = parser.add_argument_group("model")
+    parser.add_argument(
+        "--tile",
+        metavar="SIZE",
+        type=cli_inputs.tile_side,
+        help="for large photos: look at tiles of this side in pixels of the photo, too, and join what they cut",
+    )
+    _add_model(parser.add_argument_group("model"))
+    _add_prompts(parser.add_argument_group("prompts", "Without any, every object is written."))
+    _add_output(parser.add_argument_group("output"))
+
+
+def _add_model(model: Any) -> None:
     model.add_argument(
         "--model",
         metavar="FILE",
@@ -251,16 +294,8 @@ def _add_segment(commands: Any) -> None:
         "--max-det", metavar="N", type=cli_inputs.whole, help="at most so many objects per photo (default: 300)"
     )
     model.add_argument(
-        "--tile",
-        metavar="SIZE",
-        type=cli_inputs.tile_side,
-        help="for large photos: look at tiles of this side in pixels of the photo, too, and join what they cut",
-    )
-    model.add_argument(
         "--threads", metavar="N", type=cli_inputs.whole, help="threads (default: the cores this process may use)"
     )
-    _add_prompts(parser.add_argument_group("prompts", "Without any, every object is written."))
-    _add_output(parser.add_argument_group("output"))
 
 
 def _add_prompts(group: Any) -> None:
@@ -280,9 +315,9 @@ def _add_prompts(group: Any) -> None:
     group.add_argument(
         "--pick",
         choices=get_args(Pick),
-        default="smallest",
-        help="which of the objects at the points: the smallest, the largest, the one of best score, all of them, "
-        "or, as in the paper, all merged into one (default: %(default)s)",
+        default="balanced",
+        help="which of the objects at the points: the best balance of score and size, the smallest, the largest, "
+        "the one of best score, all of them, or, as in the paper, all merged into one (default: %(default)s)",
     )
     group.add_argument(
         "--box",
@@ -295,8 +330,28 @@ def _add_prompts(group: Any) -> None:
     group.add_argument(
         "--match",
         choices=get_args(Match),
-        default="mask",
-        help="what is compared with the box, an object's pixels or its own box (default: %(default)s)",
+        default="candidate",
+        help="what is compared with the box: all that the network offered, its mask then cut to the box; the objects' "
+        "pixels; or the objects' own boxes (default: %(default)s)",
+    )
+    group.add_argument(
+        "--text",
+        metavar="WORDS",
+        action="append",
+        default=[],
+        help='the object that fits these words best, such as "a photo of a dog"; repeatable; needs --clip',
+    )
+    group.add_argument(
+        "--clip",
+        metavar="MODEL",
+        help="what compares words and objects: a name (clip-vit-b-32-int8: 156 MB, downloaded once) or a folder with "
+        "ONNX files of CLIP",
+    )
+    group.add_argument(
+        "--similarity",
+        metavar="COSINE",
+        type=cli_inputs.cosine,
+        help="all objects more similar to the words than this, -1 to 1, not only the best one (for ViT-B/32 try 0.25)",
     )
     group.add_argument(
         "--prompts",
@@ -387,3 +442,66 @@ def _add_export(commands: Any) -> None:
     )
     parser.add_argument("-o", "--output", metavar="FILE.onnx", required=True, help="where to write it")
     parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+
+
+def _add_serve(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "serve",
+        serve,
+        usage="[OPTIONS]",
+        what="answer over HTTP, with a page to try it in a browser",
+        epilog=SERVE_EPILOG,
+    )
+    parser.add_argument("--host", metavar="HOST", default="127.0.0.1", help="where to listen (default: %(default)s)")
+    parser.add_argument("--port", metavar="N", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--token-file", metavar="FILE", type=Path, help="clients must send the token that is in it")
+    parser.add_argument("--access-log", action="store_true", help="write a line per request to standard output")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    model = parser.add_argument_group("model")
+    _add_model(model)
+    model.add_argument(
+        "--clip", metavar="MODEL", help="what understands texts: a name, or a folder with ONNX files of CLIP"
+    )
+    load = parser.add_argument_group("load")
+    load.add_argument(
+        "--workers",
+        metavar="N",
+        type=cli_inputs.whole,
+        help="photos at once, which share the cores (default: cores, up to 4)",
+    )
+    load.add_argument(
+        "--queue",
+        metavar="N",
+        type=cli_inputs.whole,
+        default=32,
+        help="requests that may wait; more get 503 (default: %(default)s)",
+    )
+    load.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=cli_inputs.whole,
+        default=30,
+        help="requests that have not arrived by then get 408 (default: %(default)s)",
+    )
+    load.add_argument(
+        "--max-megabytes",
+        metavar="N",
+        type=cli_inputs.whole,
+        default=32,
+        help="larger requests get 413 (default: %(default)s)",
+    )
+    load.add_argument(
+        "--pixel-limit",
+        metavar="N",
+        type=cli_inputs.whole,
+        default=50_000_000,
+        help="photos with more pixels get 413 (default: %(default)s)",
+    )
+    load.add_argument(
+        "--max-prompts",
+        metavar="N",
+        type=cli_inputs.whole,
+        default=200,
+        help="requests with more points, boxes and texts get 422 (default: %(default)s)",
+    )

@@ -32,14 +32,18 @@ class Prompts:
         points: x, y; all for one object.
         labels: 1 foreground or 0 background, one for each point.
         boxes: x1, y1, x2, y2; each asks for an object of its own.
+        texts: Each asks for an object of its own.
     """
 
     points: tuple[tuple[float, ...], ...] = ()
     labels: tuple[int, ...] = ()
     boxes: tuple[tuple[float, ...], ...] = ()
+    texts: tuple[str, ...] = ()
 
     def __add__(self, other: Prompts) -> Prompts:
-        return Prompts(self.points + other.points, self.labels + other.labels, self.boxes + other.boxes)
+        return Prompts(
+            self.points + other.points, self.labels + other.labels, self.boxes + other.boxes, self.texts + other.texts
+        )
 
     def check(self) -> None:
         """Raise PromptError unless these can mean something."""
@@ -47,6 +51,8 @@ class Prompts:
             raise PromptError("background points alone mean no object; give a foreground point with --point X,Y too")
         if self.boxes:
             check_boxes(self.boxes)
+        if not all(text.strip() for text in self.texts):
+            raise PromptError('a text prompt says something, such as --text "a photo of a dog"; found an empty one')
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,17 @@ def fraction(text: str) -> float:
         number = math.nan
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
+    return number
+
+
+def cosine(text: str) -> float:
+    """An argument type: a number from -1 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not -1 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from -1 to 1")
     return number
 
 

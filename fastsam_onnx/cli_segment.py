@@ -92,7 +92,7 @@ def _process(job: Job, *, model: FastSAM, prompts: Prompts, arguments: argparse.
 
 
 def select(found: Segmentation, prompts: Prompts, arguments: argparse.Namespace) -> Segmentation:
-    """The rows that the prompts choose, those of the points first; all rows without prompts."""
+    """The rows that the prompts choose: of the points, the boxes, the texts; all rows without prompts."""
     from fastsam_onnx.segmentation import concatenate
 
     answers = []
@@ -102,6 +102,12 @@ def select(found: Segmentation, prompts: Prompts, arguments: argparse.Namespace)
         boxes = found.box_prompt(prompts.boxes, match=arguments.match)
         assert boxes.prompt_index is not None
         answers.append(dataclasses.replace(boxes, prompt_index=boxes.prompt_index + len(answers)))
+    if prompts.texts:
+        first = bool(prompts.points) + len(prompts.boxes)
+        top_k = 1 if arguments.similarity is None else None
+        texts = found.text_prompt(prompts.texts, top_k=top_k, threshold=arguments.similarity)
+        assert texts.prompt_index is not None
+        answers.append(dataclasses.replace(texts, prompt_index=texts.prompt_index + first))
     return concatenate(answers) if answers else found
 
 
@@ -169,13 +175,18 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
 
     Raises:
         PromptError: They can mean nothing.
+        OptionError: There are texts, but no CLIP.
     """
     points = (*arguments.point, *arguments.background)
     labels = (1,) * len(arguments.point) + (0,) * len(arguments.background)
-    prompts = Prompts(points, labels, tuple(arguments.box))
+    prompts = Prompts(points, labels, tuple(arguments.box), tuple(arguments.text))
     if arguments.prompts is not None:
         prompts += cli_inputs.read_prompts(arguments.prompts)
     prompts.check()
+    if prompts.texts and not arguments.clip:
+        raise OptionError(
+            "--text needs CLIP: --clip clip-vit-b-32-int8 downloads one (156 MB) once, --clip FOLDER takes another"
+        )
     return prompts
 
 
@@ -210,9 +221,10 @@ def open_model(arguments: argparse.Namespace, screen: Screen) -> FastSAM:
     from fastsam_onnx.model import FastSAM
 
     model = arguments.model and weights.resolve(arguments.model, task="segment", progress=DownloadBar(screen))
+    clip = arguments.clip and weights.resolve(arguments.clip, task="clip", progress=DownloadBar(screen))
 
     given = {name: getattr(arguments, name) for name in ("imgsz", "conf", "iou", "max_det", "threads")}
-    return FastSAM(model, **{name: value for name, value in given.items() if value is not None})
+    return FastSAM(model, clip=clip, **{name: value for name, value in given.items() if value is not None})
 
 
 def _stdin_bytes() -> bytes:

@@ -2,10 +2,10 @@
 
 FastSAMError
   ImageError              the picture cannot be read (ValueError)
-  ModelError              the file is no network of the YOLOv8-seg family (ValueError)
+  ModelError              the file is no network of the YOLOv8-seg family, or no CLIP (ValueError)
     ModelNotFoundError    there is no such file (FileNotFoundError)
     CheckpointError       a PyTorch checkpoint is damaged, or asks for more than parameters need
-  PromptError             a point or box prompt cannot mean what it says (ValueError)
+  PromptError             a point, box or text prompt cannot mean what it says (ValueError)
   OptionError             a threshold, size or name outside what is accepted (ValueError)
   OutputError             a result cannot be written (OSError)
   DownloadError           the file of a model's name is not here and cannot be fetched (OSError)
@@ -34,7 +34,7 @@ class CheckpointError(ModelError):
 
 
 class PromptError(FastSAMError, ValueError):
-    """A point or box prompt is malformed."""
+    """A point, box or text prompt is malformed."""
 
 
 class OptionError(FastSAMError, ValueError):

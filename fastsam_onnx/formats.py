@@ -55,9 +55,10 @@ def to_dict(found: Segmentation, *, masks: Literal["rle", "polygons"] = "rle", t
     Returns:
         {"format": "fastsam-onnx", "version": 1, "source": file name or None, "width", "height": pixels, "objects":
         [...]}. An object has "index", "score" (0 to 1), "box" [x1, y1, x2, y2] (the detector's, image pixels, right and
-        bottom exclusive), "area" (pixels), "prompt_index" (the prompt it answers, or None) and either "rle" {"size":
-        [H, W], "counts"} or "polygons" [{"exterior": [[x, y], ...], "holes": [[[x, y], ...], ...]}, ...] along the
-        edges of the pixels, pixel (0, 0) covering [0, 1) x [0, 1).
+        bottom exclusive), "area" (pixels), "prompt_index" (the prompt it answers, or None), if it answers a text
+        "similarity" (a cosine, -1 to 1), and either "rle" {"size": [H, W], "counts"} or "polygons" [{"exterior":
+        [[x, y], ...], "holes": [[[x, y], ...], ...]}, ...] along the edges of the pixels, pixel (0, 0) covering [0, 1)
+        x [0, 1).
 
     Raises:
         OptionError: `masks` is neither.
@@ -73,6 +74,8 @@ def to_dict(found: Segmentation, *, masks: Literal["rle", "polygons"] = "rle", t
             "area": instance.mask.area,
             "prompt_index": _optional_int(instance.prompt_index),
         }
+        if instance.similarity is not None:
+            record["similarity"] = round(instance.similarity, _SCORE_DECIMALS)
         if masks == "rle":
             record["rle"] = instance.mask.rle()
         else:

@@ -21,6 +21,7 @@ from fastsam_onnx.image_header import Alpha, ImageHeader, identify, read_header
 DEFAULT_PIXEL_LIMIT = 178_956_970  # Pillow's: 512 MiB of RGB
 
 _ORIENTATION_TAG = 0x0112
+_STRIP = 64
 
 
 class PILImage(Protocol):
@@ -310,9 +311,18 @@ def _on_white(samples: NDArray[np.uint8], alpha: Alpha) -> NDArray[np.uint8]:
     colours, opacity = samples[..., :3], samples[..., 3:]
     if alpha == "none" or opacity.min() == 255:
         return colours
+    result = np.empty(colours.shape, np.uint8)
+    for top in range(0, len(result), _STRIP):  # the 16-bit steps between would take six times the picture at once
+        rows = slice(top, top + _STRIP)
+        result[rows] = _strip_on_white(colours[rows], opacity[rows], premultiplied=alpha == "premultiplied")
+    return result
+
+
+def _strip_on_white(
+    colours: NDArray[np.uint8], opacity: NDArray[np.uint8], *, premultiplied: bool
+) -> NDArray[np.uint16]:
     paper = 255 * (255 - opacity.astype(np.uint16))
-    weight = np.uint16(255) if alpha == "premultiplied" else opacity
-    light = colours.astype(np.uint16) * weight
-    if alpha == "premultiplied":  # damaged files hold more colour than opacity
+    light = colours.astype(np.uint16) * (np.uint16(255) if premultiplied else opacity)
+    if premultiplied:  # damaged files hold more colour than opacity
         np.minimum(light, 255 * 255 - paper, out=light)
-    return ((light + paper + 127) // 255).astype(np.uint8)
+    return (light + paper + 127) // 255

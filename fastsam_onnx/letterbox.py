@@ -79,11 +79,12 @@ class Letterbox:
         Returns:
             (1, 3, h, w) float32, 0 to 1.
         """
+        import cv2
+
         width, height = self.input_size
         tensor = np.full((1, 3, height, width), PADDING_GREY / 255, np.float32)
-        scaled = self._scaled(image)
-        for channel in range(3):
-            np.divide(scaled[..., channel], np.float32(255), out=tensor[0, channel][self._content])
+        for channel, plane in zip(tensor[0], cv2.split(self._scaled(image)), strict=True):
+            np.divide(plane, np.float32(255), out=channel[self._content])
         return tensor
 
     def boxes_to_image(self, boxes_xyxy: npt.ArrayLike) -> FloatArray:

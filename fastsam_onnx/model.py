@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx import weights
+from fastsam_onnx.candidates import Candidates
+from fastsam_onnx.clip import Clip
 from fastsam_onnx.detections import detect
 from fastsam_onnx.errors import ModelError, ModelNotFoundError, OptionError
 from fastsam_onnx.image import DEFAULT_PIXEL_LIMIT, ImageSource, load_image
@@ -23,6 +25,7 @@ from fastsam_onnx.network import Contract, Network
 from fastsam_onnx.prototypes import pending_masks
 from fastsam_onnx.segmentation import Segmentation
 from fastsam_onnx.strips import HeldRows, open_rows
+from fastsam_onnx.text_prompts import CropEmbeddings
 from fastsam_onnx.tiling import DEFAULT_OVERLAP, find_in_tiles, grid
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ class FastSAM:
     Attributes:
         contract: What the file is: sizes, stride, channels, its own defaults.
         providers: The execution providers really in use, first choice first.
+        clip: What text prompts use; None without.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class FastSAM:
         threads: int | None = None,
         providers: Sequence[str | tuple[str, dict[str, Any]]] | None = None,
         session_options: ort.SessionOptions | None = None,
+        clip: Clip | str | os.PathLike[str] | None = None,
     ) -> None:
         """Open a network.
 
@@ -91,6 +96,8 @@ class FastSAM:
                 cgroup quota.
             providers: ONNX Runtime's execution providers; the CPU by default.
             session_options: ONNX Runtime's own, instead of ours.
+            clip: For text prompts: a Clip, or what it is made of, such as the name "clip-vit-b-32-int8", which is
+                downloaded once, or a folder. It is opened at the first text.
 
         Raises:
             ModelNotFoundError: If there is no such file.
@@ -104,6 +111,9 @@ class FastSAM:
             "providers": providers,
             "session_options": session_options,
         }
+        self._clip = (
+            clip if clip is None or isinstance(clip, Clip) else Clip(clip, threads=threads, providers=providers)
+        )
         self._source = bundled_model() if model is None else model
         self._network = _open(self._source, self._runtime)
         try:
@@ -233,6 +243,11 @@ class FastSAM:
         return self._network.providers
 
     @property
+    def clip(self) -> Clip | None:
+        """What text prompts use; None without."""
+        return self._clip
+
+    @property
     def options(self) -> Mapping[str, Any]:
         """The options that a call without any takes: imgsz as (height, width), conf, iou, max_det."""
         return MappingProxyType(self._resolve({}))
@@ -261,7 +276,7 @@ class FastSAM:
                 "a FastSAM made from an InferenceSession or SessionOptions cannot be pickled; "
                 "open it by path in each process"
             )
-        return {"_source": self._source, "_options": self._options, "_runtime": self._runtime}
+        return {"_source": self._source, "_options": self._options, "_runtime": self._runtime, "_clip": self._clip}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -370,10 +385,11 @@ class FastSAM:
         """From what the network says of one photo to its objects; `speed` in seconds of the stages before."""
         began = time.perf_counter()
         candidates, prototypes = output
+        class_count = self._network.contract.class_count
         detections = detect(
             candidates,
             letterbox,
-            class_count=self._network.contract.class_count,
+            class_count=class_count,
             conf=options["conf"],
             iou=options["iou"],
             max_det=options["max_det"],
@@ -389,6 +405,8 @@ class FastSAM:
             image_size=letterbox.image_size,
             image=image,
             speed=MappingProxyType({stage: 1000 * seconds for stage, seconds in stages.items()}),
+            embeddings=None if self._clip is None else CropEmbeddings(self._clip),
+            candidates=Candidates(candidates, prototypes, letterbox, class_count),
         )
 
     def _letterbox(self, image_size: tuple[int, int], imgsz: tuple[int, int]) -> Letterbox:

@@ -1,4 +1,4 @@
-"""Which objects a point or a box means (design decisions 7 and 8).
+"""Which objects a point, a box or a text means (design decisions 7 to 9).
 
 Works on rows, that is on anything that can say whether it contains a point and be rendered as a mask; what becomes of
 the chosen rows is `segmentation.py`'s business.
@@ -6,8 +6,8 @@ the chosen rows is `segmentation.py`'s business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, get_args
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +19,26 @@ from fastsam_onnx.mask import Mask, union
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-Pick = Literal["merge", "all", "smallest", "largest", "best"]
-Match = Literal["mask", "box"]
+Pick = Literal["balanced", "merge", "all", "smallest", "largest", "best"]
+Match = Literal["candidate", "mask", "box"]
+
+AREA_POWER = 2 / 3
+"""How fast a hit's claim to a point falls with its area; measured on tools/evaluate.py's train_validation."""
 
 
 class Row(Protocol):
     """A mask, or a mask still to be made."""
+
+    @property
+    def area(self) -> int:
+        """The number of pixels."""
+
+    @property
+    def box(self) -> FloatArray:
+        """(4,) float32 x1, y1, x2, y2 of the pixels."""
+
+    def area_inside(self, x1: int, y1: int, x2: int, y2: int) -> int:
+        """The number of pixels in a rectangle of whole pixels."""
 
     def contains(self, x: float, y: float) -> bool:
         """Whether the pixel that holds the point is set."""
@@ -119,8 +133,8 @@ def pick_rows(
         candidates: Row indices.
         held: (n, k) as in `rows_at_points`.
         foreground: (k,).
-        pick: "all" gives every candidate, smallest first. "smallest", "largest" and "best" (score) give one, chosen
-            among the candidates that hold the most foreground points.
+        pick: "all" gives every candidate, smallest first. "balanced" (score / area^(2/3)), "smallest", "largest" and
+            "best" (score) give one, chosen among the candidates that hold the most foreground points.
         areas: (len(candidates),) their areas in pixels.
         scores: (len(candidates),) their scores.
     """
@@ -129,7 +143,13 @@ def pick_rows(
     count = held[candidates][:, foreground].sum(axis=1)
     most = count == count.max()
     candidates, areas, scores = candidates[most], areas[most], scores[most]
-    place = {"smallest": int(areas.argmin()), "largest": int(areas.argmax()), "best": int(scores.argmax())}[pick]
+    claims: dict[str, npt.NDArray[Any]] = {
+        "balanced": scores / np.maximum(areas, 1) ** AREA_POWER,
+        "smallest": -areas,
+        "largest": areas,
+        "best": scores,
+    }
+    place = int(claims[pick].argmax())
     return candidates[place : place + 1]
 
 
@@ -161,13 +181,13 @@ def best_row_by_mask(
     boxes_xyxy: FloatArray,
     image_size: tuple[int, int],
     areas: IntArray,
-    render: Callable[[int], Mask],
+    rows: Sequence[Row],
 ) -> int | None:
     """The row whose mask has the highest IoU with the box, as the official code counts it; None if none overlaps.
 
     IoU = pixels of the mask in the box / (area of the box + area of the mask - these). The box is rounded to whole
-    pixels and cut off at the photo. Masks are rendered only while they can still win: no mask has more pixels in the
-    prompt than its own box has.
+    pixels and cut off at the photo. Pixels are counted only while a mask can still win: none has more in the prompt
+    than its own box has.
     """
     width, height = image_size
     x1, y1, x2, y2 = (int(v) for v in np.clip(np.rint(box_xyxy), 0, (width, height, width, height)))
@@ -183,7 +203,7 @@ def best_row_by_mask(
     for row in np.argsort(-bound, kind="stable").tolist():
         if bound[row] < best_iou or bound[row] == 0:
             break
-        inside = _pixels_inside(render(row), x1, y1, x2, y2)
+        inside = rows[row].area_inside(x1, y1, x2, y2)
         iou = inside / (prompt_area + int(areas[row]) - inside)
         if iou > best_iou or (best is not None and iou == best_iou and row < best):
             best, best_iou = row, iou
@@ -200,10 +220,33 @@ def best_row_by_box(
     return int(overlap.argmax()) if overlap.size and overlap.max() > 0 else None
 
 
-def _pixels_inside(mask: Mask, x1: int, y1: int, x2: int, y2: int) -> int:
-    rows = slice(max(y1 - mask.top, 0), max(y2 - mask.top, 0))
-    columns = slice(max(x1 - mask.left, 0), max(x2 - mask.left, 0))
-    return int(np.count_nonzero(mask.crop[rows, columns]))
+def check_choice_of_rows(top_k: int | None, threshold: float | None) -> None:
+    """Raise OptionError unless `rows_by_similarity` can mean something by these."""
+    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int | np.integer) or top_k < 1):
+        raise OptionError(f"top_k is a whole number of at least 1, or None for all; found {top_k!r}")
+    is_number = isinstance(threshold, int | float | np.number) and not isinstance(threshold, bool)
+    if threshold is not None and not (is_number and -1 <= threshold <= 1):
+        raise OptionError(f"threshold is a cosine, a number from -1 to 1; found {threshold!r}")
+
+
+def rows_by_similarity(
+    similarity: FloatArray, top_k: int | None, threshold: float | None, rivals: FloatArray | None
+) -> IntArray:
+    """The rows that a text means, the most similar first.
+
+    Args:
+        similarity: (n,) cosines with the text; -inf for rows that are left out.
+        top_k: At most so many; None for all.
+        threshold: Only rows above it.
+        rivals: (n,) only rows that are more similar to the text than this.
+    """
+    fits = np.isfinite(similarity)
+    if threshold is not None:
+        fits &= similarity > threshold
+    if rivals is not None:
+        fits &= similarity > rivals
+    rows = np.flatnonzero(fits)
+    return rows[np.argsort(-similarity[rows], kind="stable")][:top_k]
 
 
 def _numbers(values: npt.ArrayLike, what: str) -> npt.NDArray[np.float64]:

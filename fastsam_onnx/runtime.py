@@ -33,6 +33,9 @@ def create_session(
 ) -> ort.InferenceSession:
     """Open a network with ONNX Runtime.
 
+    ONNX Runtime's telemetry stays off, unless the program loaded onnxruntime itself before or set ORT_DISABLE_TELEMETRY
+    to something else.
+
     Args:
         model: The path or the bytes of an ONNX file.
         providers: Execution providers, first choice first, each a name or (name, options); the CPU by default.
@@ -46,6 +49,8 @@ def create_session(
         OptionError: If a provider is not available here, if `threads` is no whole number of at least 1, or if both
             `threads` and `session_options` are given.
     """
+    # Newer releases (seen in 1.32) else write an identifier to the user's folder and report their use over the network.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime as ort
 
     chosen = _checked_providers(providers, ort.get_available_providers())

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx import prompts
+from fastsam_onnx import prompts, text_prompts
+from fastsam_onnx.crops import CropStyle
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.mask import Mask, Polygon, stack_dense, union
+from fastsam_onnx.text_prompts import CropEmbeddings
 
 if TYPE_CHECKING:
+    from fastsam_onnx.candidates import Candidates
+    from fastsam_onnx.clip import Clip
     from fastsam_onnx.prompts import Match, Pick, Row
 
 FloatArray = npt.NDArray[np.float32]
@@ -32,12 +36,14 @@ class Instance:
         box: (4,) float32 x1, y1, x2, y2 in image pixels.
         score: 0 to 1.
         prompt_index: Which prompt it answers, if any.
+        similarity: With the text that it answers, if any: the cosine of their vectors, -1 to 1.
     """
 
     mask: Mask
     box: FloatArray
     score: float
     prompt_index: int | None = None
+    similarity: float | None = None
 
 
 class Masks(Sequence[Mask]):
@@ -82,6 +88,9 @@ class Segmentation:
         image: (H, W, 3) uint8 RGB, the upright photo.
         source: The photo's file name, if it had one.
         speed: Milliseconds of "decode", "preprocess", "network" and "postprocess"; masks are made later.
+        embeddings: CLIP and the vectors of the objects, as far as texts have asked for them; None without CLIP.
+        similarity: (n,) float32: with the text that each row answers, a cosine; None where there was no text.
+        candidates: Everything that the network offered, for `box_prompt`; selections are without.
     """
 
     boxes: FloatArray
@@ -92,6 +101,9 @@ class Segmentation:
     image: npt.NDArray[np.uint8] | None = field(default=None, repr=False)
     source: str | None = None
     speed: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    embeddings: CropEmbeddings | None = field(default=None, repr=False)
+    similarity: FloatArray | None = None
+    candidates: Candidates | None = field(default=None, repr=False)
 
     @classmethod
     def of_masks(
@@ -104,6 +116,7 @@ class Segmentation:
         image: npt.NDArray[np.uint8] | None = None,
         source: str | None = None,
         prompt_index: npt.ArrayLike | None = None,
+        clip: Clip | None = None,
     ) -> Segmentation:
         """A Segmentation of masks that exist already.
 
@@ -115,6 +128,7 @@ class Segmentation:
             image: (H, W, 3) uint8 RGB.
             source: A file name.
             prompt_index: (n,).
+            clip: For text prompts, which need the image, too.
 
         Raises:
             OptionError: If the masks are of different photos, or there are not as many scores, boxes or indices.
@@ -132,6 +146,7 @@ class Segmentation:
             None if prompt_index is None else np.asarray(prompt_index, np.int64),
             image,
             source,
+            embeddings=None if clip is None else CropEmbeddings(clip),
         )
         found._check_rows()
         return found
@@ -169,7 +184,8 @@ class Segmentation:
         """
         if isinstance(index, int | np.integer) and not isinstance(index, bool):
             prompt = None if self.prompt_index is None else int(self.prompt_index[index])
-            return Instance(self.rows[index].render(), self.boxes[index], float(self.scores[index]), prompt)
+            similarity = None if self.similarity is None else float(self.similarity[index])
+            return Instance(self.rows[index].render(), self.boxes[index], float(self.scores[index]), prompt, similarity)
         chosen = np.asarray(index) if not isinstance(index, slice) else index
         if isinstance(chosen, np.ndarray):
             chosen = chosen.astype(np.int64) if not chosen.size and chosen.dtype != np.bool_ else chosen
@@ -187,27 +203,23 @@ class Segmentation:
     @cached_property
     def areas(self) -> IntArray:
         """(n,) int64 pixels of each mask. The first time all masks are rendered, one after another."""
-        return self._measured[0]
+        areas = np.array([row.area for row in self.rows], np.int64)
+        areas.flags.writeable = False
+        return areas
 
     @cached_property
     def mask_boxes(self) -> FloatArray:
         """(n, 4) float32 x1, y1, x2, y2: the masks' own bounding boxes, from their pixels."""
-        return self._measured[1]
-
-    @cached_property
-    def _measured(self) -> tuple[IntArray, FloatArray]:
-        areas, boxes = np.zeros(len(self), np.int64), np.zeros((len(self), 4), np.float32)
-        for index, mask in enumerate(self.masks):
-            areas[index], boxes[index] = mask.area, mask.box
-        areas.flags.writeable = boxes.flags.writeable = False
-        return areas, boxes
+        boxes = np.array([row.box for row in self.rows], np.float32).reshape(-1, 4)
+        boxes.flags.writeable = False
+        return boxes
 
     def union(self) -> Mask:
         """The pixels of any object; empty if there is none."""
         return union(self.masks) if len(self) else Mask.empty(self.image_size)
 
     def point_prompt(
-        self, points: npt.ArrayLike, labels: npt.ArrayLike | None = None, *, pick: Pick = "smallest"
+        self, points: npt.ArrayLike, labels: npt.ArrayLike | None = None, *, pick: Pick = "balanced"
     ) -> Segmentation:
         """The objects that points mean.
 
@@ -216,8 +228,9 @@ class Segmentation:
                 A point outside the photo hits nothing.
             labels: One for every point: 1 foreground (the default), 0 background. Background alone means nothing.
             pick: What several hits mean. Masks that hold a foreground point and no background point are candidates:
-                "all" gives every one, smallest first; "smallest", "largest" or "best" (score) one of them, among those
-                that hold the most foreground points; "smallest" measures best on ground truth (weights/README.md).
+                "all" gives every one, smallest first; the others give one of them, among those that hold the most
+                foreground points: "balanced", the highest score / area^(2/3), which measures best on ground truth
+                (weights/README.md); "smallest"; "largest"; "best", the highest score.
                 "merge" is the paper's (and the official code's): masks from large to small, each that holds a
                 foreground point is added, each that holds a background point taken away; one row, with the highest
                 score of the masks that hold a foreground point.
@@ -234,16 +247,18 @@ class Segmentation:
         answers = [self._at_points(*group, pick) for group in zip(groups, signs, strict=True)]
         return concatenate([answer._answering(index) for index, answer in enumerate(answers)])
 
-    def box_prompt(self, boxes: npt.ArrayLike, *, match: Match = "mask") -> Segmentation:
+    def box_prompt(self, boxes: npt.ArrayLike, *, match: Match = "candidate") -> Segmentation:
         """For each box the object that fits it best.
 
         Args:
             boxes: (4,) or (k, 4): x1, y1, x2, y2 in image pixels.
-            match: "mask": IoU of the mask's pixels and the box (the official code's); "box": IoU of the mask's own
-                bounding box and the box (the paper's).
+            match: "candidate": of everything that the network offered, also below the threshold, what fits the box
+                best, its mask cut to the box; measures best on ground truth (weights/README.md). Where there is nothing
+                but rows, as in a selection, it is "mask". "mask": the row with the highest IoU of the mask's pixels and
+                the box (the official code's); "box": IoU of the mask's own bounding box and the box (the paper's).
 
         Returns:
-            One row per box, in the order of the boxes, `prompt_index` telling which; a box that overlaps no mask has
+            One row per box, in the order of the boxes, `prompt_index` telling which; a box that overlaps nothing has
             no row.
 
         Raises:
@@ -251,13 +266,110 @@ class Segmentation:
             OptionError: If `match` is not known.
         """
         prompts.check_choice("match", match, prompts.Match)
+        checked = prompts.check_boxes(boxes)
+        if match == "candidate" and self.candidates is not None:
+            return self._of_candidates(checked, self.candidates)
         rows, answered = [], []
-        for index, box in enumerate(prompts.check_boxes(boxes)):
+        for index, box in enumerate(checked):
             row = self._for_box(box, match)
             if row is not None:
                 rows.append(row)
                 answered.append(index)
         return replace(self._take(np.array(rows, np.int64)), prompt_index=np.array(answered, np.int64))
+
+    def text_prompt(
+        self,
+        texts: str | Sequence[str],
+        *,
+        top_k: int | None = 1,
+        threshold: float | None = None,
+        negative: str | Sequence[str] = (),
+        templates: Sequence[str] = text_prompts.PLAIN,
+        min_area: int = 100,
+        crops: CropStyle | None = None,
+        progress: text_prompts.Progress | None = None,
+    ) -> Segmentation:
+        """The objects that texts mean, by CLIP; the model needs `FastSAM(..., clip=...)`.
+
+        The objects are embedded at the first text and kept: every further text costs one run of the text encoder.
+
+        Args:
+            texts: One, or several that are answered one by one.
+            top_k: At most so many objects for each text, the most similar first; None for all, which makes sense with
+                a threshold ("all dogs").
+            threshold: Only objects whose cosine with the text is above it, -1 to 1. Unlike a softmax it does not depend
+                on what else is in the photo, so it can say that nothing fits. What is a good one depends on the CLIP;
+                for ViT-B/32 try 0.25, and look at `similarity`.
+            negative: Only objects that are more similar to the text than to any of these.
+            templates: As in `text_scores`.
+            min_area: As in `text_scores`.
+            crops: As in `text_scores`.
+            progress: As in `text_scores`.
+
+        Returns:
+            The chosen rows, `prompt_index` telling the text and `similarity` the cosine with it; empty if nothing fits.
+
+        Raises:
+            PromptError: If there is no text, something else is there, or a text says nothing.
+            OptionError: If an option is outside its range, or the result has neither CLIP nor the photo.
+            ModelError: If the files are no CLIP.
+        """
+        prompts.check_choice_of_rows(top_k, threshold)
+        options: dict[str, Any] = {"templates": templates, "min_area": min_area, "crops": crops, "progress": progress}
+        cosines = self.text_scores(texts, **options)
+        rivals = self.text_scores(negative, **options).max(axis=0) if len(negative) else None
+        chosen = [prompts.rows_by_similarity(row, top_k, threshold, rivals) for row in cosines]
+        rows = np.concatenate(chosen)
+        answered = np.repeat(np.arange(len(chosen), dtype=np.int64), [len(each) for each in chosen])
+        return replace(self._take(rows), prompt_index=answered, similarity=cosines[answered, rows])
+
+    def text_scores(
+        self,
+        texts: str | Sequence[str],
+        *,
+        softmax: bool = False,
+        templates: Sequence[str] = text_prompts.PLAIN,
+        min_area: int = 100,
+        crops: CropStyle | None = None,
+        progress: text_prompts.Progress | None = None,
+    ) -> FloatArray:
+        """How similar every object is to every text.
+
+        Args:
+            texts: One or several.
+            softmax: Instead of cosines their softmax over the objects (times 100, as the official code): how an object
+                compares with the others, 1 in all for each text.
+            templates: Each text is put in each of these for "{}", and the vectors are averaged; ("a photo of {}",) is
+                what CLIP's authors advise.
+            min_area: Objects of so many pixels or less are left out, as the references do.
+            crops: What CLIP is shown of an object; see `CropStyle`.
+            progress: Called with the number of crops that are embedded and of all, where there is something to embed.
+
+        Returns:
+            (texts, n) float32 cosines, -1 to 1; -inf (in a softmax 0) for objects that are left out.
+
+        Raises:
+            PromptError: As in `text_prompt`.
+            OptionError: As in `text_prompt`.
+            ModelError: As in `text_prompt`.
+        """
+        if self.embeddings is None or self.image is None:
+            missing = "the photo" if self.embeddings is not None else "CLIP"
+            raise OptionError(
+                f'this result lacks {missing}: text prompts need FastSAM(..., clip="clip-vit-b-32-int8"), a name that '
+                "downloads CLIP once (156 MB), or clip= with the folder of another; Segmentation.of_masks takes clip= "
+                "and image="
+            )
+        if isinstance(min_area, bool) or not isinstance(min_area, int | np.integer) or min_area < 0:
+            raise OptionError(f"min_area is a whole number of at least 0; found {min_area!r}")
+        of_texts = text_prompts.embed_texts(self.embeddings.clip, texts, templates)
+        cosines = np.full((len(of_texts), len(self)), -np.inf, np.float32)
+        kept = np.flatnonzero(self.areas > min_area)
+        if kept.size:
+            rows = [self.rows[index] for index in kept.tolist()]
+            of_crops = self.embeddings.of(rows, self.image, crops or CropStyle(), progress)
+            cosines[:, kept] = of_texts @ of_crops.T
+        return text_prompts.softmax(cosines) if softmax else cosines
 
     def smooth(self, min_area: int = 64, radius: int = 1) -> Segmentation:
         """The same objects with islands and holes below an area gone and outlines smoothed; see `Mask.smooth`.
@@ -316,6 +428,8 @@ class Segmentation:
             self.image,
             self.source,
             self.speed,
+            self.embeddings,
+            None if self.similarity is None else self.similarity[index],
         )
 
     def _answering(self, prompt: int) -> Segmentation:
@@ -329,7 +443,7 @@ class Segmentation:
             return self._merged(held, foreground)
         candidates = prompts.rows_at_points(held, foreground)
         needs_areas = pick != "best"
-        areas = [self.masks[i].area if needs_areas else 0 for i in candidates.tolist()]
+        areas = [self.rows[i].area if needs_areas else 0 for i in candidates.tolist()]
         scores = self.scores[candidates]
         return self._take(
             prompts.pick_rows(candidates, held, foreground, pick, areas=np.array(areas, np.int64), scores=scores)
@@ -341,12 +455,26 @@ class Segmentation:
         if merged is None:
             return self._take(np.zeros(0, np.int64))
         score = self.scores[held[:, foreground].any(axis=1)].max(keepdims=True)
-        return replace(self, boxes=merged.box[None], scores=score, rows=(merged,))
+        return replace(self, boxes=merged.box[None], scores=score, rows=(merged,), similarity=None, candidates=None)
+
+    def _of_candidates(self, boxes_xyxy: npt.NDArray[np.float64], candidates: Candidates) -> Segmentation:
+        answers = [candidates.for_box(box) for box in boxes_xyxy]
+        answered = [index for index, answer in enumerate(answers) if answer is not None]
+        width, height = self.image_size
+        cut = np.clip(boxes_xyxy[answered], 0, (width, height, width, height))
+        return replace(
+            self,
+            boxes=cut.astype(np.float32),
+            scores=np.array([answer[1] for answer in answers if answer is not None], np.float32),
+            rows=tuple(answer[0] for answer in answers if answer is not None),
+            prompt_index=np.array(answered, np.int64),
+            candidates=None,
+        )
 
     def _for_box(self, box: npt.NDArray[np.float64], match: Match) -> int | None:
         if match == "box":
             return prompts.best_row_by_box(box, self.mask_boxes, self.image_size)
-        return prompts.best_row_by_mask(box, self.boxes, self.image_size, self.areas, self.masks.__getitem__)
+        return prompts.best_row_by_mask(box, self.boxes, self.image_size, self.areas, self.rows)
 
 
 def concatenate(parts: Iterable[Segmentation]) -> Segmentation:
@@ -358,10 +486,13 @@ def concatenate(parts: Iterable[Segmentation]) -> Segmentation:
     if len(sizes) > 1:
         raise OptionError(f"Segmentations of photos of different sizes: {sorted(sizes)}")
     indices = [part.prompt_index for part in parts if part.prompt_index is not None]
+    similarities = [part.similarity for part in parts if part.similarity is not None]
     return replace(
         parts[0],
         boxes=np.concatenate([part.boxes for part in parts]),
         scores=np.concatenate([part.scores for part in parts]),
         rows=tuple(row for part in parts for row in part.rows),
         prompt_index=np.concatenate(indices) if len(indices) == len(parts) else None,
+        similarity=np.concatenate(similarities) if len(similarities) == len(parts) else None,
+        candidates=None,
     )

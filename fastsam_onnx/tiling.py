@@ -74,10 +74,69 @@ class Tile:
 
 
 @dataclass(frozen=True, eq=False)
+class PlacedMask:
+    """The mask of an object that a tile shows, as a mask of the photo; made when somebody looks at it.
+
+    Attributes:
+        row: The mask in the tile.
+        left: The column of the photo where the tile begins.
+        top: The row of the photo where it begins.
+        image_size: (width, height) of the photo.
+    """
+
+    row: PendingMask
+    left: int
+    top: int
+    image_size: tuple[int, int]
+
+    @property
+    def area(self) -> int:
+        """The number of pixels."""
+        return self.row.area
+
+    @property
+    def box(self) -> FloatArray:
+        """(4,) float32 x1, y1, x2, y2 of the pixels; zeros if there are none."""
+        offset = np.array([self.left, self.top] * 2, np.float32)
+        return self.row.box + offset if self.row.area else self.row.box
+
+    def area_inside(self, x1: int, y1: int, x2: int, y2: int) -> int:
+        """The number of pixels in a rectangle."""
+        return self.row.area_inside(x1 - self.left, y1 - self.top, x2 - self.left, y2 - self.top)
+
+    def contains(self, x: float, y: float) -> bool:
+        """Whether the pixel that holds the point is set."""
+        return self.row.contains(x - self.left, y - self.top)
+
+    def render(self) -> Mask:
+        """The mask at the photo's own size."""
+        mask = self.row.render()
+        return Mask(mask.crop, mask.left + self.left, mask.top + self.top, self.image_size)
+
+    def sample(self, columns: IntArray, rows: IntArray) -> BoolArray:
+        """As in `PendingMask.sample`."""
+        return self.row.sample(columns - self.left, rows - self.top)
+
+
+@dataclass(frozen=True, eq=False)
 class JoinedMask:
     """The mask of an object in parts, made when somebody looks at it."""
 
-    parts: tuple[PendingMask, ...]
+    parts: tuple[PlacedMask, ...]
+
+    @property
+    def area(self) -> int:
+        """The number of pixels; the first time the mask is rendered for it."""
+        return self._measures[0]
+
+    @property
+    def box(self) -> FloatArray:
+        """(4,) float32 x1, y1, x2, y2 of the pixels; the first time the mask is rendered for it."""
+        return self._measures[1]
+
+    def area_inside(self, x1: int, y1: int, x2: int, y2: int) -> int:
+        """The number of pixels in a rectangle."""
+        return self.render().area_inside(x1, y1, x2, y2)
 
     def contains(self, x: float, y: float) -> bool:
         """Whether the pixel that holds the point is set."""
@@ -90,6 +149,11 @@ class JoinedMask:
     def sample(self, columns: IntArray, rows: IntArray) -> BoolArray:
         """As in `PendingMask.sample`."""
         return np.asarray(np.logical_or.reduce([part.sample(columns, rows) for part in self.parts]), bool)
+
+    @cached_property
+    def _measures(self) -> tuple[int, FloatArray]:
+        mask = self.render()
+        return mask.area, mask.box
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +173,7 @@ class Samples:
     level: int
 
     @classmethod
-    def of(cls, row: PendingMask | JoinedMask, box: FloatArray, level: int | None = None) -> Samples:
+    def of(cls, row: PlacedMask | JoinedMask, box: FloatArray, level: int | None = None) -> Samples:
         """Those of a mask in a box x1, y1, x2, y2; by default at the level that `MAX_SAMPLES` allows."""
         x1, y1, x2, y2 = box.tolist()
         if level is None:
@@ -162,7 +226,7 @@ class Found:
         cut: Whether it goes on beyond the left, top, right, bottom side of its tile.
     """
 
-    row: PendingMask | JoinedMask
+    row: PlacedMask | JoinedMask
     box: FloatArray
     score: float
     view: Tile | None
@@ -234,6 +298,7 @@ def find_in_tiles(find: Find, rows: Rows, *, tile: int, overlap: float = DEFAULT
         boxes=np.array([one.box for one in objects], np.float32).reshape(-1, 4),
         scores=np.array([one.score for one in objects], np.float32),
         rows=tuple(one.row for one in objects),
+        candidates=None,
         image=overview if overview.shape[1::-1] == image_size else None,
         speed=MappingProxyType(speed),
     )
@@ -251,7 +316,7 @@ def _in_photo(seen: Segmentation, view: Tile, image_size: tuple[int, int]) -> It
     for row, box, score in zip(seen.rows, seen.boxes + offset, seen.scores.tolist(), strict=True):
         assert isinstance(row, PendingMask)
         left, top, right, bottom = (inner & (np.abs(box - edges) <= EDGE_PIXELS)).tolist()
-        yield Found(row.moved(view.left, view.top, image_size), box, score, view, (left, top, right, bottom))
+        yield Found(PlacedMask(row, view.left, view.top, image_size), box, score, view, (left, top, right, bottom))
 
 
 def put_together(found: Sequence[Found], whole: Tile) -> list[Found]:
@@ -312,7 +377,7 @@ def _joined(parts: Sequence[Found]) -> Found:
         return parts[0]
     boxes = np.stack([part.box for part in parts])
     box = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
-    rows = tuple(part.row for part in parts if isinstance(part.row, PendingMask))
+    rows = tuple(part.row for part in parts if isinstance(part.row, PlacedMask))
     tiles = [part.view for part in parts if part.view is not None]
     left, top, right, bottom = (
         any(part.cut[side] and not _continues(tile, tiles, side) for part, tile in zip(parts, tiles, strict=True))

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import tiny_onnx
+import toy_clip
 from terminal import in_a_terminal
 
 import fastsam_onnx
@@ -828,3 +829,63 @@ def test_numbers_of_options():
     assert cli_inputs.input_size("1280x736") == (736, 1280)  # (height, width)
     assert cli_inputs.whole("300") == 300
     assert cli_inputs.fraction("1") == 1
+
+
+# ---------------------------------------------------------------- texts
+
+
+@pytest.fixture
+def clip_folder(tmp_path):
+    return toy_clip.write(tmp_path / "clip")
+
+
+def coloured_photo(path):
+    """Red where the network finds FIRST, blue where it finds SECOND."""
+    bgr = np.full((64, 64, 3), 128, np.uint8)
+    for (x1, y1, x2, y2), colour in ((FIRST, "red"), (SECOND, "blue")):
+        bgr[y1:y2, x1:x2] = toy_clip.COLOURS[colour][::-1]
+    assert cv2.imwrite(str(path), bgr)
+    return path
+
+
+def test_texts_choose_objects(run, tmp_path, clip_folder):
+    photo = coloured_photo(tmp_path / "a.png")
+    code, _, said = run(photo, "--clip", clip_folder, "--text", "a blue dog", "--text", "red", "--format", "json")
+    assert code == 0, said
+    objects = read_json(tmp_path / "a.json")["objects"]
+    assert [one["area"] for one in objects] == [SECOND_AREA, FIRST_AREA]
+    assert [one["prompt_index"] for one in objects] == [0, 1]
+    assert all(one["similarity"] > 0.9 for one in objects)
+
+
+def test_texts_come_after_points_and_boxes(run, tmp_path, clip_folder):
+    photo = coloured_photo(tmp_path / "a.png")
+    prompts = ["--point", "10,10", "--box", "36,40,60,60", "--clip", clip_folder, "--text", "blue"]
+    code, _, said = run(photo, *prompts, "--format", "json")
+    assert code == 0, said
+    assert [one["prompt_index"] for one in read_json(tmp_path / "a.json")["objects"]] == [0, 1, 2]
+
+
+def test_similarity_gives_all_that_are_alike_or_none(run, tmp_path, clip_folder):
+    photo = coloured_photo(tmp_path / "a.png")
+    arguments = ["--clip", clip_folder, "--text", "green", "--format", "json", "--overwrite"]
+    for threshold, count in ((0.9, 0), (-1, 2)):
+        code, _, said = run(photo, *arguments, f"--similarity={threshold}")
+        assert code == 0, said
+        assert len(areas(tmp_path / "a.json")) == count
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--text", "red"], "--clip clip-vit-b-32-int8"),
+        (["--text", " ", "--clip", "x"], "text prompt"),
+        (["--text", "red", "--clip", "nothing/here"], "there is no CLIP at"),
+        (["--text", "red", "--clip", "x", "--similarity", "2"], "from -1 to 1"),
+    ],
+)
+def test_texts_that_cannot_be_answered_are_wrong_usage(run, tmp_path, arguments, message):
+    code, _, said = run(photo(tmp_path / "a.png"), *arguments)
+    assert code == 2
+    assert message in said
+    assert names(tmp_path) == ["a.png"]

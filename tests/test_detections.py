@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastsam_onnx.detections import box_iou, detect, nms, snap_to_border, xyxy_from_xywh
+from fastsam_onnx.detections import NMS_BLOCK, box_iou, detect, nms, snap_to_border, xyxy_from_xywh
 from fastsam_onnx.letterbox import Letterbox
 
 SQUARE = Letterbox.fit((64, 64), (64, 64))
@@ -44,6 +44,16 @@ def test_nms_is_the_plain_greedy_rule(found, iou, max_det):
     before = found.copy()
     assert nms(found, iou, max_det).tolist() == plain_nms(found, iou, max_det)
     np.testing.assert_array_equal(found, before)
+
+
+@pytest.mark.parametrize("iou", [0.05, 0.5, 0.9])
+@pytest.mark.parametrize("max_det", [5, 1000])
+def test_nms_of_several_blocks_is_the_plain_greedy_rule(iou, max_det):
+    rng = np.random.default_rng(0)
+    corners = rng.random((2 * NMS_BLOCK + 40, 2, 2)).astype(np.float32)
+    found = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+    found[1::3] = found[::3][: len(found[1::3])] + np.float32(0.01)
+    assert nms(found, iou, max_det).tolist() == plain_nms(found, iou, max_det)
 
 
 @settings(deadline=None)

@@ -243,6 +243,11 @@ class TestPixelKinds:
         file = encode(Image.fromarray(np.dstack([GREY, OPACITY])), "PNG")
         np.testing.assert_allclose(load_image(file), GREY_ON_WHITE, atol=0.51)
 
+    def test_a_tall_picture_is_composited_row_by_row_as_a_low_one(self):
+        copies = 40
+        tall = load_image(np.tile(RGBA, (copies, 1, 1)))
+        np.testing.assert_array_equal(tall, np.tile(load_image(RGBA), (copies, 1, 1)))
+
     def test_transparent_is_white(self):
         transparent = np.dstack([RGB, np.zeros_like(GREY)])
         np.testing.assert_array_equal(load_image(encode(transparent, "PNG")), 255)

@@ -246,8 +246,19 @@ def plain_mask_iou(dense, box):
 def test_the_pruned_search_is_the_brute_force_one(denses, box):
     found = segmentation(denses)
     table = [plain_mask_iou(dense, box) for dense in denses]
-    row = best_row_by_mask(box, found.boxes, (WIDTH, HEIGHT), found.areas, found.masks.__getitem__)
+    row = best_row_by_mask(box, found.boxes, (WIDTH, HEIGHT), found.areas, found.rows)
     assert row == (int(np.argmax(table)) if max(table) > 0 else None)
+
+
+class Counting:
+    """A row that notes when its pixels in a rectangle are counted."""
+
+    def __init__(self, row, counted):
+        self.row, self.counted = row, counted
+
+    def area_inside(self, *rectangle):
+        self.counted.append(self.row)
+        return self.row.area_inside(*rectangle)
 
 
 def test_the_pruned_search_is_the_brute_force_one_on_masks_still_to_be_made(pending_found):
@@ -255,11 +266,8 @@ def test_the_pruned_search_is_the_brute_force_one_on_masks_still_to_be_made(pend
     for seed in range(20):
         found = pending_found(seed)
         width, height = found.image_size
-        rendered = []
-
-        def render(row, found=found, rendered=rendered):
-            rendered.append(row)
-            return found.masks[row]
+        counted = []
+        rows = [Counting(row, counted) for row in found.rows]
 
         for corners in rng.random((20, 2, 2)) * found.image_size:
             box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
@@ -269,9 +277,9 @@ def test_the_pruned_search_is_the_brute_force_one_on_masks_still_to_be_made(pend
             dense = found.masks.dense()
             inside = (dense & prompt).sum(axis=(1, 2))
             table = inside / np.maximum((dense | prompt).sum(axis=(1, 2)), 1)
-            row = best_row_by_mask(box, found.boxes, found.image_size, found.areas, render)
+            row = best_row_by_mask(box, found.boxes, found.image_size, found.areas, rows)
             assert row == (int(np.argmax(table)) if inside.any() else None)
-        assert len(rendered) < 20 * len(found), "some masks cannot win and are not rendered"
+        assert len(counted) < 20 * len(found), "some masks cannot win and are not counted"
 
 
 def test_the_count_is_exact_where_float32_is_not():
@@ -332,3 +340,15 @@ def test_the_two_matches_differ_where_they_should():
     whole = (0, 0, WIDTH, HEIGHT)
     assert found.box_prompt(whole, match="mask").areas.tolist() == [42]
     assert found.box_prompt(whole, match="box").areas.tolist() == [28]
+
+
+def test_balanced_is_score_per_area_to_the_power_of_two_thirds():
+    """Areas 8 and 64: 8 ** (2/3) = 4, 64 ** (2/3) = 16, so the large one needs four times the score."""
+    small, large = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
+    small[0:2, 0:4] = True
+    large[0:8, 0:8] = True
+    for score, area in ((0.79, 8), (0.81, 64)):
+        masks = [Mask.from_dense(small), Mask.from_dense(large)]
+        found = Segmentation.of_masks(masks, [0.2, score])
+        assert found.point_prompt((1, 1)).areas.tolist() == [area]
+        assert found.point_prompt((1, 1), pick="balanced").areas.tolist() == [area]

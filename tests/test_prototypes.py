@@ -14,7 +14,7 @@ from fastsam_onnx.detections import detect
 from fastsam_onnx.image import load_image
 from fastsam_onnx.letterbox import Letterbox
 from fastsam_onnx.network import Network
-from fastsam_onnx.prototypes import pending_masks
+from fastsam_onnx.prototypes import BAND_PIXELS, pending_masks
 
 # Photos of every shape: square, wide, tall, odd, a pixel thin, smaller and larger than the network's input.
 IMAGE_SIZES = [
@@ -141,6 +141,30 @@ def test_a_point_sees_the_pixel_that_the_mask_shows(seed, width, height):
         assert row.is_empty() == (not dense.any())
         for x, y in ((-0.001, 0), (0, -0.001), (width, 0), (0, height), (1e300, 0), (0, -1e300)):
             assert not row.contains(x, y)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(-9, 70), min_size=4, max_size=4))
+def test_a_part_is_counted_as_the_whole_mask_shows_it(seed, corners):
+    rectangle = (*np.minimum(corners[:2], corners[2:]).tolist(), *np.maximum(corners[:2], corners[2:]).tolist())
+    x1, y1, x2, y2 = np.maximum(rectangle, 0)
+    for row in pending_masks(*random_case(seed, (57, 33), count=4)):
+        mask = row.render()
+        assert row.area == mask.area
+        np.testing.assert_array_equal(row.box, mask.box)
+        inside = int(mask.dense()[y1:y2, x1:x2].sum())
+        assert row.area_inside(*rectangle) == mask.area_inside(*rectangle) == inside
+
+
+def test_a_mask_of_more_pixels_than_a_band_is_one_piece():
+    letterbox = Letterbox.fit((700, 500), (128, 128))
+    prototypes = np.random.default_rng(0).standard_normal((1, 32, 32)).astype(np.float32)
+    boxes, coefficients = np.array([[0, 0, 700, 500]], np.float32), np.ones((1, 1), np.float32)
+    [row] = pending_masks(boxes, coefficients, prototypes, letterbox)
+    assert row.render().crop.size > 3 * BAND_PIXELS
+    [expected] = full_frame_masks(boxes, coefficients, prototypes, letterbox)
+    assert boundary_distance_at_most_one(row.render().dense(), expected)
+    assert (row.render().dense() != expected).mean() < 1e-4
 
 
 @settings(deadline=None, max_examples=60)

@@ -2,6 +2,7 @@
 
 import math
 import os
+import subprocess
 import sys
 
 import onnxruntime as ort
@@ -33,6 +34,25 @@ def test_the_default_is_the_cpu_with_our_threads_and_no_spinning():
 
 def test_threads_are_the_callers():
     assert runtime.create_session(tiny_onnx.tiny(), threads=1).get_session_options().intra_op_num_threads == 1
+
+
+def test_the_runtimes_telemetry_is_off(tmp_path):
+    """ONNX Runtime 1.32 would keep an identifier below the user's folder, and send what it sees over the network."""
+    model = tmp_path / "tiny.onnx"
+    model.write_bytes(tiny_onnx.tiny())
+    home = tmp_path / "home"
+    home.mkdir()
+    code = (
+        "import os, sys; from fastsam_onnx import runtime; runtime.create_session(sys.argv[1]);"
+        "print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= dict.fromkeys(("HOME", "USERPROFILE", "LOCALAPPDATA", "XDG_CACHE_HOME"), str(home))
+    for users_own, expected in ({}, "1"), ({"ORT_DISABLE_TELEMETRY": "true"}, "true"):
+        command = [sys.executable, "-c", code, str(model)]
+        done = subprocess.run(command, env=environment | users_own, check=True, capture_output=True, text=True)
+        assert done.stdout.strip() == expected
+        assert not [*home.rglob("*")]
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])

@@ -14,7 +14,7 @@ from tiny_onnx import bright_object, tiny
 from fastsam_onnx import FastSAM, Mask, OptionError
 from fastsam_onnx.letterbox import Letterbox
 from fastsam_onnx.prototypes import pending_masks
-from fastsam_onnx.tiling import Found, JoinedMask, Samples, Tile, grid, iou, join
+from fastsam_onnx.tiling import Found, JoinedMask, PlacedMask, Samples, Tile, grid, iou, join
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def pending(box: list[float], image_size: tuple[int, int] = (64, 64)) -> Found:
     [row] = pending_masks(
         np.array([box], np.float32), np.ones((1, 1), np.float32), np.ones((1, 16, 16), np.float32), letterbox
     )
-    return Found(row, np.array(box, np.float32), 0.5, Tile(0, 0, *image_size))
+    return Found(PlacedMask(row, 0, 0, image_size), np.array(box, np.float32), 0.5, Tile(0, 0, *image_size))
 
 
 @given(st.lists(st.integers(0, 64), min_size=8, max_size=8))
@@ -172,10 +172,13 @@ def test_sampling_is_rendering_at_some_pixels() -> None:
     for row in rows:
         dense = row.render().dense()
         assert np.array_equal(row.sample(columns, lines), dense[np.ix_(lines, columns)])
-        moved = row.moved(10, 20, (100, 90))
+        moved = PlacedMask(row, 10, 20, (100, 90))
         assert np.array_equal(moved.render().dense()[20:53, 10:67], dense)
         assert moved.contains(10 + 25, 20 + 15) == row.contains(25, 15)
         assert not moved.sample(np.array([0, 5]), np.array([1, 2])).any()
+        assert moved.area == moved.render().area
+        assert np.array_equal(moved.box, moved.render().box)
+        assert moved.area_inside(20, 25, 40, 45) == moved.render().dense()[25:45, 20:40].sum()
 
 
 def test_parts_that_disagree_where_both_tiles_look_are_not_joined() -> None:
@@ -184,7 +187,7 @@ def test_parts_that_disagree_where_both_tiles_look_are_not_joined() -> None:
 
     def part(box: list[float], view: Tile, cut: tuple[bool, bool, bool, bool]) -> Found:
         one = pending(box)
-        row = one.row.moved(view.left, view.top, size)
+        row = PlacedMask(one.row.row, view.left, view.top, size)
         return Found(row, one.box + np.array([view.left, view.top] * 2, np.float32), 0.5, view, cut)
 
     above = part([10, 0, 64, 20], left, (False, False, True, False))

@@ -1,0 +1,185 @@
+"""An HTTP function: a photo and prompts in, objects as JSON out.
+
+`handler(event, context)` takes the event that an API gateway sends to AWS Lambda, of both payload formats (REST APIs
+"1.0"; HTTP APIs and function URLs "2.0"), and gives the answer that it expects. README.md beside this file says how a
+request looks and how the function is built.
+
+Everything that a client can do wrong is a 4xx with a reason in {"error": ...}. Nothing is fetched, no path that a
+client names is read, nothing is written.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from fastsam_onnx import FastSAM, ImageError, OptionError, PromptError, Segmentation, concatenate
+from fastsam_onnx.formats import to_dict
+from fastsam_onnx.prompts import check_boxes, check_points
+
+Json = dict[str, Any]
+
+PIXEL_LIMIT = int(os.environ.get("FASTSAM_PIXEL_LIMIT", "25000000"))
+"""Photos of more pixels are refused: 25 megapixels of any kind fit in 1 GB of memory."""
+BODY_LIMIT = 10_000_000
+"""Bytes of a request's body; gateways stop at 6 to 10 MB themselves."""
+ANSWER_LIMIT = 6_000_000
+"""Bytes of an answer; Lambda turns longer ones into a 502 without a reason."""
+PROMPT_LIMIT = 256
+OBJECT_LIMIT = 1000
+
+SELECTION = ("points", "labels", "pick", "boxes", "match")
+DETECTION = ("conf", "iou", "max_det")
+RENDERING = ("masks", "tolerance")
+FIELDS = ("photo", *SELECTION, *DETECTION, *RENDERING)
+
+logger = logging.getLogger("fastsam_onnx.handler")
+
+# Opened once per instance, while it starts: a path, or nothing for the bundled model.
+model = FastSAM(os.environ.get("FASTSAM_MODEL") or None)
+
+
+class RequestError(Exception):
+    """A request that is not served.
+
+    Attributes:
+        status: The HTTP status, 4xx.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+def handler(event: Mapping[str, Any], context: object = None) -> Json:
+    """Answer one request.
+
+    Args:
+        event: What the gateway sends: "body", "isBase64Encoded", "headers", and the method.
+        context: The platform's own; not used.
+
+    Returns:
+        {"statusCode", "headers", "body"}: 200 with `fastsam_onnx.formats.to_dict`'s JSON, or 4xx with {"error"}; 500
+        without details if the fault is here, which goes to the log.
+    """
+    try:
+        return _answer(200, _segment(_request(event)))
+    except RequestError as error:
+        return _answer(error.status, {"error": str(error)})
+    except (ImageError, PromptError, OptionError) as error:
+        return _answer(422, {"error": str(error)})
+    except MemoryError:
+        return _answer(413, {"error": "the photo needs more memory than the function has"})
+    except Exception:
+        logger.exception("a request failed")
+        return _answer(500, {"error": "the function failed; its log says why"})
+
+
+def _request(event: Mapping[str, Any]) -> Json:
+    """The fields of the request, their names checked; "photo" is bytes."""
+    method = _method(event)
+    if method not in (None, "POST"):
+        raise RequestError(405, f"POST a photo; found {method}")
+    body = _body(event)
+    kind = _header(event, "content-type").partition(";")[0].strip().lower()
+    if kind.startswith("image/"):
+        return {"photo": body}
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, f"the body is neither JSON nor, by its content type, a photo: {error}") from error
+    if not isinstance(fields, dict) or not isinstance(fields.get("photo"), str):
+        raise RequestError(400, 'the body is {"photo": "<base64>", ...}')
+    unknown = sorted(set(fields) - set(FIELDS))
+    if unknown:
+        raise RequestError(400, f"unknown: {', '.join(map(repr, unknown))}; accepted are {', '.join(FIELDS)}")
+    data = fields["photo"]
+    if data.startswith("data:"):
+        data = data.partition(",")[2]
+    return {**fields, "photo": _from_base64(data, "photo")}
+
+
+def _segment(request: Json) -> Json:
+    detection = {name: request[name] for name in DETECTION if request.get(name) is not None}
+    max_det = detection.get("max_det")
+    if isinstance(max_det, int) and max_det > OBJECT_LIMIT:
+        raise RequestError(422, f"max_det is at most {OBJECT_LIMIT}; found {max_det}")
+    tolerance = request.get("tolerance", 0)
+    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance <= 1000:
+        raise RequestError(422, f"tolerance is a number from 0 to 1000, in pixels; found {tolerance!r}")
+    _check_prompts(request)
+    found = model(request["photo"], pixel_limit=PIXEL_LIMIT, **detection)
+    return to_dict(_select(found, request), masks=request.get("masks", "rle"), tolerance=tolerance)
+
+
+def _check_prompts(request: Json) -> None:
+    """Before the network runs: they mean something and are not too many."""
+    count = 0
+    if request.get("points"):
+        groups, _ = check_points(request["points"], request.get("labels"))
+        count += groups.shape[0] * groups.shape[1]
+    if request.get("boxes"):
+        count += len(check_boxes(request["boxes"]))
+    if count > PROMPT_LIMIT:
+        raise RequestError(422, f"at most {PROMPT_LIMIT} points and boxes; found {count}")
+
+
+def _select(found: Segmentation, request: Json) -> Segmentation:
+    """As on the command line: the points' one object first, then one for each box; without prompts everything."""
+    answers = []
+    if request.get("points"):
+        pick = request.get("pick", "balanced")
+        answers.append(found.point_prompt(request["points"], request.get("labels"), pick=pick))
+    if request.get("boxes"):
+        boxes = found.box_prompt(request["boxes"], match=request.get("match", "candidate"))
+        assert boxes.prompt_index is not None
+        answers.append(dataclasses.replace(boxes, prompt_index=boxes.prompt_index + len(answers)))
+    return concatenate(answers) if answers else found
+
+
+def _method(event: Mapping[str, Any]) -> str | None:
+    if "httpMethod" in event:  # payload 1.0
+        return str(event["httpMethod"])
+    http = (event.get("requestContext") or {}).get("http") or {}
+    return http.get("method")
+
+
+def _header(event: Mapping[str, Any], name: str) -> str:
+    headers = event.get("headers") or {}
+    return next((str(value) for key, value in headers.items() if key.lower() == name), "")
+
+
+def _body(event: Mapping[str, Any]) -> bytes:
+    body = event.get("body")
+    if not isinstance(body, str) or not body:
+        raise RequestError(400, "the request has no body")
+    data = _from_base64(body, "body") if event.get("isBase64Encoded") else body.encode("utf-8", "replace")
+    if len(data) > BODY_LIMIT:
+        raise RequestError(413, f"a body has at most {BODY_LIMIT} bytes; found {len(data)}")
+    return data
+
+
+def _from_base64(text: str, what: str) -> bytes:
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError as error:
+        raise RequestError(400, f"the {what} is not base64: {error}") from error
+
+
+def _answer(status: int, content: Json) -> Json:
+    body = json.dumps(content, separators=(",", ":"))
+    if len(body) > ANSWER_LIMIT:
+        reason = (
+            f"the answer has {len(body)} bytes, {ANSWER_LIMIT} can be sent: "
+            'ask for masks "rle", a tolerance, or fewer objects'
+        )
+        return _answer(422, {"error": reason})
+    headers = {"content-type": "application/json", "cache-control": "no-store"}
+    if status == 405:
+        headers["allow"] = "POST"
+    return {"statusCode": status, "headers": headers, "body": body, "isBase64Encoded": False}
