@@ -26,6 +26,7 @@ from fastsam_onnx.errors import (
 from fastsam_onnx.mask import Mask, Polygon
 from fastsam_onnx.model import FastSAM
 from fastsam_onnx.segmentation import Instance, Masks, Segmentation, concatenate
+from fastsam_onnx.stream import Failure
 
 __version__ = "0.1.0"
 
@@ -34,6 +35,7 @@ __all__ = [
     "Clip",
     "CropStyle",
     "DownloadError",
+    "Failure",
     "FastSAM",
     "FastSAMError",
     "ImageError",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fastsam_onnx.errors import FastSAMError, OutputError
@@ -20,14 +21,28 @@ def write_file(path: str | Path, parts: Iterable[bytes | memoryview]) -> None:
     Raises:
         OutputError: If the file cannot be written.
     """
+    with complete_file(path) as part, part.open("xb") as file:
+        file.writelines(parts)
+
+
+@contextmanager
+def complete_file(path: str | Path, suffix: str = "") -> Iterator[Path]:
+    """Give a temporary name in the same folder, and rename the file that was written there to its own.
+
+    Args:
+        path: As in `write_file`. If writing fails, nothing is left.
+        suffix: What the temporary name ends with, for writers that go by it.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
     try:
         target = Path(os.path.realpath(path))
-        part = target.with_name(f".{secrets.token_hex(8)}.part")
+        part = target.with_name(f".{secrets.token_hex(8)}.part{suffix}")
         if target.exists() and not target.is_file():
             raise OutputError(f"cannot write {path}: it exists and is no regular file")
         try:
-            with part.open("xb") as file:
-                file.writelines(parts)
+            yield part
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)

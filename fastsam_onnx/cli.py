@@ -23,9 +23,12 @@ from fastsam_onnx.cli_quantize import quantize
 from fastsam_onnx.cli_screen import PROGRAM, Screen, logged_to
 from fastsam_onnx.cli_segment import segment
 from fastsam_onnx.cli_serve import TOKEN, serve
+from fastsam_onnx.cli_video import holds_frames, segment_frames
 from fastsam_onnx.errors import FastSAMError
 from fastsam_onnx.image import DEFAULT_PIXEL_LIMIT
 from fastsam_onnx.prompts import Match, Pick
+from fastsam_onnx.stream import default_workers
+from fastsam_onnx.video import DEFAULT_FPS
 
 FAILED, WRONG_USAGE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 EXIT_CODES = """\
@@ -50,6 +53,12 @@ skipped, so a run that was broken off can be taken up again. A file appears
 when it is complete. In folders, hidden files and earlier results
 (*.overlay.png, *.labels.png, *.cutouts) are not taken for photos.
 
+A video gives a video with overlays and without sound, clip.overlay.mp4, and
+a JSON object a line for each frame, clip.jsonl. --output names a folder, one
+of these files by its suffix (.mp4, .mov, .mkv, .avi, .jsonl), or is - for the
+lines, or, with --format overlay, for frames as RGB24. With --raw WxH standard
+input holds such frames; their results go to standard output by default.
+
 Coordinates are pixels of the upright photo, counted from its upper left
 corner. All points together ask for one object, every box and every text for
 one more. In the results "prompt_index" counts these: 0 for the points, if
@@ -63,6 +72,9 @@ examples:
   {PROGRAM} segment photo.jpg --text "a yellow dog" --clip clip-vit-b-32-int8
   {PROGRAM} segment - --format svg < photo.jpg > photo.svg
   {PROGRAM} segment --json photos/ | jq .objects
+  {PROGRAM} segment clip.mp4 -o clip-objects.mp4
+  ffmpeg -i clip.mp4 -f rawvideo -pix_fmt rgb24 - |
+    {PROGRAM} segment --raw 1280x720 - > clip.jsonl
   {PROGRAM} segment -- -photo-with-a-dash.jpg
 
 {EXIT_CODES}"""
@@ -174,6 +186,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def _segment(arguments: argparse.Namespace, screen: Screen) -> int:
+    return segment_frames(arguments, screen) if holds_frames(arguments) else segment(arguments, screen)
+
+
 def _abandon_stdout() -> None:
     """Let what is still in the buffer go nowhere, or the interpreter complains about it when it ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -222,13 +238,16 @@ def _add_segment(commands: Any) -> None:
     parser = _add_command(
         commands,
         "segment",
-        segment,
+        _segment,
         usage="[OPTIONS] INPUT [INPUT ...]",
         what="find the objects of photos and write them to files",
         epilog=SEGMENT_EPILOG.format(formats=listing),
     )
     parser.add_argument(
-        "inputs", metavar="INPUT", nargs="+", help="a photo, a folder of photos, or - for a photo on standard input"
+        "inputs",
+        metavar="INPUT",
+        nargs="+",
+        help="a photo, a folder of photos, a pattern such as 'shots/*.jpg', videos, or - for standard input",
     )
     parser.add_argument("--recursive", action="store_true", help="look for photos in the folders of a folder, too")
     parser.add_argument(
@@ -237,6 +256,28 @@ def _add_segment(commands: Any) -> None:
         type=cli_inputs.whole,
         default=DEFAULT_PIXEL_LIMIT,
         help="refuse photos with more pixels (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        type=cli_inputs.whole,
+        help=f"so many photos at a time, to decode and write beside the network (default here: {default_workers()})",
+    )
+    parser.add_argument(
+        "--raw", metavar="WxH", type=cli_inputs.frame_size, help="- holds frames of this size, RGB24 (see below)"
+    )
+    parser.add_argument(
+        "--fps",
+        metavar="N",
+        type=cli_inputs.frames_per_second,
+        default=DEFAULT_FPS,
+        help="frames per second of --raw (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--tile",
+        metavar="SIZE",
+        type=cli_inputs.tile_side,
+        help="for large photos: look at tiles of this side in pixels of the photo, too, and join what they cut",
     )
     _add_model(parser.add_argument_group("model"))
     _add_prompts(parser.add_argument_group("prompts", "Without any, every object is written."))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import json
 import math
 import os
@@ -16,26 +17,9 @@ from typing import Any
 from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.formats import FORMATS
 from fastsam_onnx.prompts import check_boxes
+from fastsam_onnx.sources import RESULT_SUFFIXES, is_picture_name
+from fastsam_onnx.tiling import MIN_TILE
 
-PICTURE_SUFFIXES = frozenset(
-    (
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".png",
-        ".webp",
-        ".gif",
-        ".bmp",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-        ".jp2",
-        ".avif",
-    )
-)
 STDIN_STEM = "stdin"
 DEFAULT_FORMATS = ("overlay", "json")
 
@@ -132,6 +116,14 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def tile_side(text: str) -> int:
+    """An argument type: a whole number of at least `MIN_TILE`."""
+    number = whole(text)
+    if number < MIN_TILE:
+        raise argparse.ArgumentTypeError(f"{text!r} is too small; tiles have sides of at least {MIN_TILE} pixels")
+    return number
+
+
 def input_size(text: str) -> int | tuple[int, int]:
     """An argument type: "1024", or "1280x736" for width x height; the value is one number or (height, width)."""
     match = re.fullmatch(r"([1-9][0-9]{0,5})(?:x([1-9][0-9]{0,5}))?", text)
@@ -139,6 +131,25 @@ def input_size(text: str) -> int | tuple[int, int]:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number of pixels (1024) nor WIDTHxHEIGHT (1280x736)")
     width, height = match.groups()
     return int(width) if height is None else (int(height), int(width))
+
+
+def frame_size(text: str) -> tuple[int, int]:
+    """An argument type: "1280x720", width x height."""
+    match = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT in pixels (1280x720)")
+    return int(match[1]), int(match[2])
+
+
+def frames_per_second(text: str) -> float:
+    """An argument type: a number above 0, at most 1000."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of frames per second, above 0 and at most 1000")
+    return number
 
 
 def read_prompts(path: Path) -> Prompts:
@@ -168,10 +179,10 @@ def read_prompts(path: Path) -> Prompts:
 
 
 def find_photos(inputs: Sequence[str], *, recursive: bool) -> tuple[list[Photo], list[tuple[str, str]]]:
-    """The photos that the inputs name, each once, in order; those of a folder sorted.
+    """The photos that the inputs name, each once, in order; those of a folder or a pattern sorted.
 
     Returns:
-        The photos, and (input, reason) of every folder that gives none.
+        The photos, and (input, reason) of every folder or pattern that gives none.
 
     Raises:
         OptionError: Standard input is named beside others, or an input is empty.
@@ -186,6 +197,12 @@ def find_photos(inputs: Sequence[str], *, recursive: bool) -> tuple[list[Photo],
     troubles = []
     for text in inputs:
         path = Path(text)
+        if _is_pattern(text):
+            matching = _matching(text)
+            troubles += [] if matching else [(text, "no pictures match this pattern")]
+            for picture in matching:
+                photos.setdefault(_absolute(picture), Photo(picture, _folder_of_pattern(text)))
+            continue
         if not _is_folder(path):
             photos.setdefault(_absolute(path), Photo(path))
             continue
@@ -295,6 +312,23 @@ def _names(photo: Photo, output: str | None) -> Iterator[Path]:
         yield Path(output, *parts[-count:])
 
 
+def _is_pattern(text: str) -> bool:
+    """Whether an input holds wildcards and is no file's own name."""
+    return glob.has_magic(text) and not os.access(text, os.F_OK)
+
+
+def _matching(pattern: str) -> list[Path]:
+    found = map(Path, glob.iglob(pattern, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute patterns)
+    return sorted(path for path in found if is_picture_name(path) and not _is_folder(path))
+
+
+def _folder_of_pattern(pattern: str) -> Path:
+    """The part before the first wildcard."""
+    parts = Path(pattern).parts
+    fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
+    return Path(*parts[:fixed])
+
+
 def _is_folder(path: Path) -> bool:
     """Whether it is one, as far as one may look."""
     try:
@@ -325,11 +359,10 @@ def _pictures(folder: Path, *, recursive: bool, unreadable: list[tuple[str, str]
         unreadable.append((str(folder), f"cannot read the folder: {error.strerror or error}"))
         return
     for entry, is_folder in entries:
-        if entry.name.startswith(".") or entry.name.lower().endswith(_RESULT_SUFFIXES):
-            continue
-        if not is_folder and entry.suffix.lower() in PICTURE_SUFFIXES:
+        if not is_folder and is_picture_name(entry):
             yield entry
-        if is_folder and recursive and not entry.is_symlink():
+        hidden = entry.name.startswith(".") or entry.name.lower().endswith(RESULT_SUFFIXES)
+        if is_folder and recursive and not hidden and not entry.is_symlink():
             yield from _pictures(entry, recursive=True, unreadable=unreadable)
 
 
@@ -374,9 +407,3 @@ def _data(entry: dict[str, Any], form: str) -> tuple[float, ...]:
 
 def _kind(value: Any) -> str:
     return {dict: "an object", str: "a string", type(None): "null"}.get(type(value), "a number or truth value")
-
-
-# Of what this program writes, those that look like pictures or hold them: .overlay.png, .labels.png, .cutouts
-_RESULT_SUFFIXES = tuple(
-    kind.suffixes[0] for kind in FORMATS.values() if kind.folder or kind.suffixes[0].endswith(".png")
-)

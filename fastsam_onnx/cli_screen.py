@@ -10,10 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
-
-if TYPE_CHECKING:
-    from fastsam_onnx.segmentation import Segmentation
+from typing import Any, TextIO
 
 PROGRAM = "fastsam-onnx"
 
@@ -35,13 +32,16 @@ class Screen:
         self._stream.write(printable(text.replace("\n", " ")) + "\n")
         self._stream.flush()
 
-    def progress(self, share: float, text: str, seconds_left: float | None) -> None:
-        """Draw the bar anew, on a terminal: a share from 0 to 1, what it is a share of, and how long still."""
+    def progress(self, share: float | None, text: str, seconds_left: float | None) -> None:
+        """Draw the bar anew, on a terminal: a share from 0 to 1, what it is a share of, and how long still.
+
+        Without a share there is no bar, only text.
+        """
         if not self._stream.isatty():
             return
         rest = "" if seconds_left is None else f", {_clock(seconds_left)} left"
-        bar = "#" * int(24 * share)
-        text = f"[{bar:.<24}] {printable(text)}{rest}"
+        bar = "" if share is None else f"[{'#' * int(24 * share):.<24}] "
+        text = f"{bar}{printable(text)}{rest}"
         self._stream.write("\r" + text.ljust(self._shown))
         self._stream.flush()
         self._shown = len(text)
@@ -56,10 +56,10 @@ class Screen:
 class Report:
     """Tells what became of each input, and counts."""
 
-    def __init__(self, screen: Screen, total: int, *, quiet: bool, as_json: bool) -> None:
+    def __init__(self, screen: Screen, total: int, *, quiet: bool, as_json: bool, noun: str = "photo") -> None:
         self.counts: Counter[str] = Counter()
         self._screen, self._total, self._quiet, self._as_json = screen, total, quiet, as_json
-        self._objects = 0
+        self._objects, self._noun = 0, noun
         self._began: float | None = None
         self._settled = 0
 
@@ -69,20 +69,31 @@ class Report:
         self._settled = self.counts.total()
         self._progress()
 
-    def done(self, name: str, found: Segmentation, outputs: dict[str, Path], milliseconds: dict[str, float]) -> None:
-        """The results of a photo are written."""
-        self._objects += len(found)
-        width, height = found.image_size
+    def done(
+        self,
+        name: str,
+        *,
+        objects: int,
+        image_size: tuple[int, int],
+        outputs: dict[str, Path],
+        milliseconds: dict[str, float],
+        frames: int | None = None,
+    ) -> None:
+        """The results of a photo, or of the frames of a video, are written."""
+        self._objects += objects
+        width, height = image_size
         files = {form: str(path) for form, path in outputs.items()}
         if self._total == 1 and not self._quiet:
             where = ", ".join("standard output" if path == "-" else path for path in files.values())
-            self._screen.write(f"{name}: {width}x{height}, {_count(len(found), 'object')} -> {where}")
+            what = f"{width}x{height}" if frames is None else f"{count(frames, 'frame')} of {width}x{height}"
+            self._screen.write(f"{name}: {what}, {count(objects, 'object')} -> {where}")
         self._record(
             name,
             "done",
-            objects=len(found),
+            objects=objects,
             width=width,
             height=height,
+            **({} if frames is None else {"frames": frames}),
             outputs=files,
             milliseconds={stage: round(value, 1) for stage, value in milliseconds.items()},
         )
@@ -102,10 +113,9 @@ class Report:
         if self._quiet:
             return
         done, failed, skipped = (self.counts[status] for status in ("done", "failed", "skipped"))
-        parts = [_count(done, "photo"), _count(self._objects, "object")]
+        parts = [count(done, self._noun), count(self._objects, "object")]
         if done and self._began is not None:
-            rate = done / (time.perf_counter() - self._began)
-            parts.append(f"{rate:.2g} photos/s" if rate < 10 else f"{rate:.0f} photos/s")
+            parts.append(rate(done, time.perf_counter() - self._began, f"{self._noun}s"))
         others = [f"{number} {status}" for number, status in ((failed, "failed"), (skipped, "skipped")) if number]
         self._screen.write("; ".join([", ".join(parts), *filter(None, [", ".join(others)])]))
 
@@ -121,8 +131,12 @@ class Report:
             return
         told = self.counts.total()
         new = told - self._settled
-        left = (time.perf_counter() - self._began) / new * (self._total - told) if new else None
-        self._screen.progress(told / self._total, f"{told} of {self._total}", left)
+        if not new:
+            self._screen.progress(told / self._total, f"{told} of {self._total}", None)
+            return
+        seconds = time.perf_counter() - self._began
+        text = f"{told} of {self._total}, {rate(new, seconds, f'{self._noun}s')}"
+        self._screen.progress(told / self._total, text, seconds / new * (self._total - told))
 
 
 @contextmanager
@@ -155,7 +169,14 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
-def _count(number: int, noun: str) -> str:
+def rate(number: int, seconds: float, noun: str) -> str:
+    """How fast it goes, in words."""
+    value = number / max(seconds, 1e-9)
+    return f"{value:.2g} {noun}/s" if value < 10 else f"{value:.0f} {noun}/s"
+
+
+def count(number: int, noun: str) -> str:
+    """A number and its noun."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 

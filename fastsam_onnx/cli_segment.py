@@ -7,7 +7,10 @@ import dataclasses
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +20,7 @@ from fastsam_onnx.cli_models import DownloadBar
 from fastsam_onnx.cli_screen import Report, Screen
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError, OutputError
 from fastsam_onnx.image import source_name
+from fastsam_onnx.stream import default_workers, ordered_map
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
@@ -34,11 +38,7 @@ def segment(arguments: argparse.Namespace, screen: Screen) -> int:
     Raises:
         FastSAMError: The arguments do not fit each other, or the model cannot be opened; nothing was done.
     """
-    prompts = _prompts(arguments)
-    if prompts.texts and not arguments.clip:
-        raise OptionError(
-            "--text needs CLIP: --clip clip-vit-b-32-int8 downloads one (156 MB) once, --clip FOLDER takes another"
-        )
+    prompts = read_prompts(arguments)
     photos, troubles = cli_inputs.find_photos(arguments.inputs, recursive=arguments.recursive)
     chosen = list(dict.fromkeys(arguments.formats)) if arguments.formats else None
     if arguments.output == "-" or (arguments.output is None and arguments.inputs == ["-"]):
@@ -51,39 +51,47 @@ def segment(arguments: argparse.Namespace, screen: Screen) -> int:
     if not arguments.overwrite:
         jobs = [left for job in jobs if (left := _left_to_do(job, report)) is not None]
     if jobs:
-        # What OpenCV cannot decode is said once, by us. It reads this when it is loaded, later.
-        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-        with _open_model(arguments, screen) as model:
+        with open_model(arguments, screen) as model:
             report.start()
-            for job in jobs:
-                _process(job, model, prompts, arguments, report)
+            process = partial(_process, model=model, prompts=prompts, arguments=arguments)
+            with closing(ordered_map(process, jobs, workers=arguments.jobs or default_workers())) as done:
+                for tell in done:
+                    tell(report)
     report.end()
     return 1 if report.counts["failed"] else 0
 
 
-def _process(job: Job, model: FastSAM, prompts: Prompts, arguments: argparse.Namespace, report: Report) -> None:
-    """Take one photo all the way; what goes wrong with it is reported and stops nothing else."""
-    name = _name(job.photo)
+def _process(job: Job, *, model: FastSAM, prompts: Prompts, arguments: argparse.Namespace) -> Callable[[Report], None]:
+    """Take one photo all the way; what goes wrong with it stops nothing else. Gives what is to be reported."""
+    name = photo_name(job.photo)
     source: Path | bytes | None = job.photo.path
     try:
         if source is None:
             source = _stdin_bytes()
-        found = _select(model(source, pixel_limit=arguments.pixel_limit), prompts, arguments)
+        found = model(source, pixel_limit=arguments.pixel_limit, tile=arguments.tile)
+        chosen = select(found, prompts, arguments)
         began = time.perf_counter()
         for form, path in job.outputs.items():
-            _write(found, form, path, _format_options(form, job.photo, path, prompts))
+            _write(chosen, form, path, format_options(form, prompts) | _place_options(form, job.photo, path))
         written = {"output": 1000 * (time.perf_counter() - began)}
     except FastSAMError as error:
-        report.failed(name, str(error).removeprefix(f"cannot read {source_name(source)}: "))
+        reason = str(error).removeprefix(f"cannot read {source_name(source)}: ")
+        return methodcaller("failed", name, reason)
     except BrokenPipeError:
         raise
     except Exception as error:  # a defect, or no memory left: the other photos can still be done
-        report.failed(name, f"unexpected {type(error).__name__}: {error}")
-    else:
-        report.done(name, found, job.outputs, {**found.speed, **written})
+        return methodcaller("failed", name, f"unexpected {type(error).__name__}: {error}")
+    return methodcaller(
+        "done",
+        name,
+        objects=len(chosen),
+        image_size=chosen.image_size,
+        outputs=job.outputs,
+        milliseconds={**found.speed, **written},
+    )
 
 
-def _select(found: Segmentation, prompts: Prompts, arguments: argparse.Namespace) -> Segmentation:
+def select(found: Segmentation, prompts: Prompts, arguments: argparse.Namespace) -> Segmentation:
     """The rows that the prompts choose: of the points, the boxes, the texts; all rows without prompts."""
     from fastsam_onnx.segmentation import concatenate
 
@@ -105,7 +113,7 @@ def _select(found: Segmentation, prompts: Prompts, arguments: argparse.Namespace
 
 def _write(found: Segmentation, form: str, path: Path, options: dict[str, Any]) -> None:
     if path == STDOUT:
-        _write_stdout(formats.encode(found, form, **options))
+        write_stdout(formats.encode(found, form, **options))
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +122,8 @@ def _write(found: Segmentation, form: str, path: Path, options: dict[str, Any]) 
     formats.save(found, path, format=form, **options)
 
 
-def _write_stdout(data: bytes) -> None:
+def write_stdout(data: bytes) -> None:
+    """Write bytes to standard output, at once."""
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -124,14 +133,19 @@ def _write_stdout(data: bytes) -> None:
         raise OutputError(f"cannot write standard output: {error.strerror or error}") from error
 
 
-def _format_options(form: str, photo: Photo, path: Path, prompts: Prompts) -> dict[str, Any]:
-    """What a format wants to know of the photo's place, its name, and the prompts."""
-    if form == "overlay":
-        return {
-            "points": prompts.points or None,
-            "point_labels": prompts.labels or None,
-            "boxes": prompts.boxes or None,
-        }
+def format_options(form: str, prompts: Prompts) -> dict[str, Any]:
+    """What a format wants to know of the prompts."""
+    if form != "overlay":
+        return {}
+    return {
+        "points": prompts.points or None,
+        "point_labels": prompts.labels or None,
+        "boxes": prompts.boxes or None,
+    }
+
+
+def _place_options(form: str, photo: Photo, path: Path) -> dict[str, Any]:
+    """What a format wants to know of the photo's place and name."""
     if photo.path is not None and form == "labelme" and path != STDOUT:
         return {"image_path": _relative(photo.path, path.parent)}
     if photo.path is not None and form == "coco":
@@ -148,21 +162,31 @@ def _left_to_do(job: Job, report: Report) -> Job | None:
     existing = {form: path for form, path in job.outputs.items() if path != STDOUT and os.access(path, os.F_OK)}
     if existing and job.photo.folder is None:
         first = next(iter(existing.values()))
-        report.failed(_name(job.photo), f"{first} exists; --overwrite replaces it")
+        report.failed(photo_name(job.photo), f"{first} exists; --overwrite replaces it")
         return None
     if len(existing) == len(job.outputs):
-        report.skipped(_name(job.photo), job.outputs)
+        report.skipped(photo_name(job.photo), job.outputs)
         return None
     return Job(job.photo, {form: path for form, path in job.outputs.items() if form not in existing})
 
 
-def _prompts(arguments: argparse.Namespace) -> Prompts:
+def read_prompts(arguments: argparse.Namespace) -> Prompts:
+    """The prompts of the arguments and of their file.
+
+    Raises:
+        PromptError: They can mean nothing.
+        OptionError: There are texts, but no CLIP.
+    """
     points = (*arguments.point, *arguments.background)
     labels = (1,) * len(arguments.point) + (0,) * len(arguments.background)
     prompts = Prompts(points, labels, tuple(arguments.box), tuple(arguments.text))
     if arguments.prompts is not None:
         prompts += cli_inputs.read_prompts(arguments.prompts)
     prompts.check()
+    if prompts.texts and not arguments.clip:
+        raise OptionError(
+            "--text needs CLIP: --clip clip-vit-b-32-int8 downloads one (156 MB) once, --clip FOLDER takes another"
+        )
     return prompts
 
 
@@ -185,7 +209,15 @@ def _format_for_stdout(chosen: list[str] | None) -> str:
     return form
 
 
-def _open_model(arguments: argparse.Namespace, screen: Screen) -> FastSAM:
+def open_model(arguments: argparse.Namespace, screen: Screen) -> FastSAM:
+    """The model of the arguments, fetched if it is not here.
+
+    Raises:
+        FastSAMError: It cannot be opened.
+    """
+    # What OpenCV cannot decode is said once, by us. It reads these when it is loaded, later.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     from fastsam_onnx.model import FastSAM
 
     model = arguments.model and weights.resolve(arguments.model, task="segment", progress=DownloadBar(screen))
@@ -201,7 +233,8 @@ def _stdin_bytes() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def _name(photo: Photo) -> str:
+def photo_name(photo: Photo) -> str:
+    """What messages call it."""
     return "-" if photo.path is None else str(photo.path)
 
 

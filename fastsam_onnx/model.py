@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,16 +24,35 @@ from fastsam_onnx.letterbox import Letterbox
 from fastsam_onnx.network import Contract, Network
 from fastsam_onnx.prototypes import pending_masks
 from fastsam_onnx.segmentation import Segmentation
+from fastsam_onnx.strips import HeldRows, open_rows
 from fastsam_onnx.text_prompts import CropEmbeddings
+from fastsam_onnx.tiling import DEFAULT_OVERLAP, find_in_tiles, grid
 
 if TYPE_CHECKING:
     import onnxruntime as ort
+
+    from fastsam_onnx.sources import Sources
+    from fastsam_onnx.stream import Failure
 
 DEFAULT_CONF = 0.4
 DEFAULT_IOU = 0.9
 DEFAULT_MAX_DET = 300
 DEFAULT_IMGSZ = 1024
 BUNDLED_MODEL = "fastsam-nano.onnx"
+
+
+class CallOptions(TypedDict, total=False):
+    """What a call of `FastSAM` takes beside the photo."""
+
+    imgsz: int | tuple[int, int] | None
+    conf: float | None
+    iou: float | None
+    max_det: int | None
+    channel_order: Literal["rgb", "bgr"]
+    pixel_limit: int | None
+    border_snap: bool
+    tile: int | None
+    overlap: float
 
 
 class FastSAM:
@@ -112,6 +133,8 @@ class FastSAM:
         channel_order: Literal["rgb", "bgr"] = "rgb",
         pixel_limit: int | None = DEFAULT_PIXEL_LIMIT,
         border_snap: bool = True,
+        tile: int | None = None,
+        overlap: float = DEFAULT_OVERLAP,
     ) -> Segmentation:
         """Find every object of a photo.
 
@@ -125,6 +148,9 @@ class FastSAM:
             channel_order: "rgb", or "bgr" for arrays from OpenCV.
             pixel_limit: Larger photos are refused; None takes any.
             border_snap: Boxes that nearly touch the border reach it, so that masks are not cut short of the frame.
+            tile: For large photos: look at tiles of this side, in pixels of the photo, and once at the whole; objects
+                that tiles cut are joined (see `tiling`). `max_det` counts for each view.
+            overlap: How much tiles share with their neighbours at least, as a share of their side, 0 to 0.5.
 
         Returns:
             The objects, best first, in pixels of the upright photo.
@@ -133,45 +159,78 @@ class FastSAM:
             ImageError: If the photo cannot be read.
             OptionError: If an option is outside its range.
         """
-        given = {"imgsz": imgsz, "conf": conf, "iou": iou, "max_det": max_det}
-        options = self._resolve({name: value for name, value in given.items() if value is not None})
-        began = time.perf_counter()
-        image = load_image(source, channel_order=channel_order, pixel_limit=pixel_limit)
-        decoded = time.perf_counter()
-        letterbox = self._letterbox(image, options["imgsz"])
-        tensor = letterbox.tensor(image)
-        prepared = time.perf_counter()
-        [(candidates, prototypes)] = self._network.run(tensor)
-        computed = time.perf_counter()
-        class_count = self._network.contract.class_count
-        detections = detect(
-            candidates,
-            letterbox,
-            class_count=class_count,
-            conf=options["conf"],
-            iou=options["iou"],
-            max_det=options["max_det"],
+        [found] = self._find_together(
+            [source],
+            imgsz=imgsz,
+            conf=conf,
+            iou=iou,
+            max_det=max_det,
+            channel_order=channel_order,
+            pixel_limit=pixel_limit,
             border_snap=border_snap,
+            tile=tile,
+            overlap=overlap,
         )
-        rows = pending_masks(detections.boxes_xyxy, detections.coefficients, prototypes, letterbox)
-        kept = [index for index, row in enumerate(rows) if not row.is_empty()]
-        speed = {
-            "decode": decoded - began,
-            "preprocess": prepared - decoded,
-            "network": computed - prepared,
-            "postprocess": time.perf_counter() - computed,
-        }
-        return Segmentation(
-            boxes=detections.boxes_xyxy[kept],
-            scores=detections.scores[kept],
-            rows=tuple(rows[index] for index in kept),
-            image_size=letterbox.image_size,
-            image=image,
-            source=Path(source).name if isinstance(source, str | os.PathLike) else None,
-            speed=MappingProxyType({stage: 1000 * seconds for stage, seconds in speed.items()}),
-            embeddings=None if self._clip is None else CropEmbeddings(self._clip),
-            candidates=Candidates(candidates, prototypes, letterbox, class_count),
-        )
+        return found
+
+    @overload
+    def stream(
+        self,
+        sources: Sources,
+        *,
+        batch: int = ...,
+        workers: int | None = ...,
+        on_error: Literal["raise"] = ...,
+        **options: Unpack[CallOptions],
+    ) -> Generator[Segmentation, None, None]: ...
+
+    @overload
+    def stream(
+        self,
+        sources: Sources,
+        *,
+        batch: int = ...,
+        workers: int | None = ...,
+        on_error: Literal["yield"],
+        **options: Unpack[CallOptions],
+    ) -> Generator[Segmentation | Failure, None, None]: ...
+
+    def stream(
+        self,
+        sources: Sources,
+        *,
+        batch: int = 1,
+        workers: int | None = None,
+        on_error: Literal["raise", "yield"] = "raise",
+        **options: Unpack[CallOptions],
+    ) -> Generator[Segmentation | Failure, None, None]:
+        """Find every object of many photos, in their order, a few computed ahead.
+
+        Args:
+            sources: An iterable of what a call takes (lists, generators, arrays (N, H, W, C)), a folder of pictures, a
+                video file, the number of a camera, or an open `cv2.VideoCapture`. Generators are read in the caller's
+                thread.
+            batch: So many photos go through the network together where their shapes are equal. On processors one at a
+                time measures faster.
+            workers: Threads that take photos through all stages, so that decoding, the network and what the caller
+                does with the results overlap; `stream.default_workers()` by default. At most 2 * workers * batch
+                photos are under way or wait to be taken.
+            on_error: "raise" the error of an item where its result would be, with a note that says which item, and
+                end; or "yield" a `Failure` in its place and go on.
+            options: As in a call.
+
+        Yields:
+            For each photo what a call would give. The threads end with the loop, also when it is left early (`close()`
+            ends them where the generator is kept).
+
+        Raises:
+            OptionError: If an option is outside its range, at once.
+            ImageError: If there is no such folder, video or camera, at once; or of an item.
+        """
+        from fastsam_onnx.stream import stream
+
+        self._resolve(options)
+        return stream(self, sources, batch=batch, workers=workers, on_error=on_error, options=options)
 
     @property
     def contract(self) -> Contract:
@@ -223,10 +282,10 @@ class FastSAM:
         self.__dict__.update(state)
         self._network = _open(self._source, self._runtime)
 
-    def _resolve(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The options of a call: given there, else to the constructor, else the file's own, else ours; checked."""
         contract = self._network.contract
-        chosen = {name: given.get(name, value) for name, value in self._options.items()}
+        chosen = {name: value if given.get(name) is None else given[name] for name, value in self._options.items()}
         defaults = {"conf": contract.conf, "iou": contract.iou}
         for name, ours in (("conf", DEFAULT_CONF), ("iou", DEFAULT_IOU)):
             if chosen[name] is None:
@@ -236,11 +295,134 @@ class FastSAM:
         chosen["imgsz"] = _input_size(chosen["imgsz"], contract)
         return chosen
 
-    def _letterbox(self, image: npt.NDArray[np.uint8], imgsz: tuple[int, int]) -> Letterbox:
+    def _find_together(
+        self,
+        sources: Sequence[ImageSource],
+        *,
+        channel_order: Literal["rgb", "bgr"] = "rgb",
+        pixel_limit: int | None = DEFAULT_PIXEL_LIMIT,
+        border_snap: bool = True,
+        tile: int | None = None,
+        overlap: float = DEFAULT_OVERLAP,
+        **given: Any,
+    ) -> list[Segmentation]:
+        """What calls would give; photos that need network inputs of one size share a run, but for tiles."""
+        options = self._resolve(given)
+        load = partial(load_image, channel_order=channel_order, pixel_limit=pixel_limit)
+        if tile is not None:
+            find = partial(self._find, options=options, border_snap=border_snap)
+            return [
+                self._find_tiled(source, load, find, tile=tile, overlap=overlap, pixel_limit=pixel_limit)
+                for source in sources
+            ]
+        images, decoding = [], []
+        for source in sources:
+            began = time.perf_counter()
+            images.append(load(source))
+            decoding.append(1000 * (time.perf_counter() - began))
+        runs: dict[tuple[int, int], list[int]] = {}
+        for index, image in enumerate(images):
+            runs.setdefault(self._letterbox(_size(image), options["imgsz"]).input_size, []).append(index)
+        found: dict[int, Segmentation] = {}
+        for run in runs.values():
+            results = self._find([images[index] for index in run], options=options, border_snap=border_snap)
+            found.update(zip(run, results, strict=True))
+        return [_of_source(found[index], source, decoding[index]) for index, source in enumerate(sources)]
+
+    def _find_tiled(
+        self,
+        source: ImageSource,
+        load: Callable[[ImageSource], npt.NDArray[np.uint8]],
+        find: Callable[..., list[Segmentation]],
+        *,
+        tile: int,
+        overlap: float,
+        pixel_limit: int | None,
+    ) -> Segmentation:
+        """What a call with `tile=` gives."""
+        began = time.perf_counter()
+        grid((tile, tile), tile, overlap)
+        rows = open_rows(source, pixel_limit=pixel_limit) or HeldRows(load(source))
+        decoding = 1000 * (time.perf_counter() - began)
+        found = find_in_tiles(lambda view, size: find([view], image_size=size)[0], rows, tile=tile, overlap=overlap)
+        return _of_source(found, source, decoding)
+
+    def _find(
+        self,
+        images: Sequence[npt.NDArray[np.uint8]],
+        *,
+        options: Mapping[str, Any],
+        border_snap: bool,
+        image_size: tuple[int, int] | None = None,
+    ) -> list[Segmentation]:
+        """The objects of photos, (H, W, 3) uint8 RGB, that need network inputs of one size; options are resolved.
+
+        With `image_size` they are smaller copies of photos of that size.
+        """
+        began = time.perf_counter()
+        letterboxes = [self._letterbox(image_size or _size(image), options["imgsz"]) for image in images]
+        tensors = [letterbox.tensor(image) for letterbox, image in zip(letterboxes, images, strict=True)]
+        tensor = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
+        prepared = time.perf_counter()
+        outputs = self._network.run(tensor)
+        computed = time.perf_counter()
+        speed = {"preprocess": (prepared - began) / len(images), "network": (computed - prepared) / len(images)}
+        return [
+            self._objects(image, letterbox, output, options, border_snap=border_snap, speed=speed)
+            for image, letterbox, output in zip(images, letterboxes, outputs, strict=True)
+        ]
+
+    def _objects(
+        self,
+        image: npt.NDArray[np.uint8],
+        letterbox: Letterbox,
+        output: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
+        options: Mapping[str, Any],
+        *,
+        border_snap: bool,
+        speed: Mapping[str, float],
+    ) -> Segmentation:
+        """From what the network says of one photo to its objects; `speed` in seconds of the stages before."""
+        began = time.perf_counter()
+        candidates, prototypes = output
+        class_count = self._network.contract.class_count
+        detections = detect(
+            candidates,
+            letterbox,
+            class_count=class_count,
+            conf=options["conf"],
+            iou=options["iou"],
+            max_det=options["max_det"],
+            border_snap=border_snap,
+        )
+        rows = pending_masks(detections.boxes_xyxy, detections.coefficients, prototypes, letterbox)
+        kept = [index for index, row in enumerate(rows) if not row.is_empty()]
+        stages = {**speed, "postprocess": time.perf_counter() - began}
+        return Segmentation(
+            boxes=detections.boxes_xyxy[kept],
+            scores=detections.scores[kept],
+            rows=tuple(rows[index] for index in kept),
+            image_size=letterbox.image_size,
+            image=image,
+            speed=MappingProxyType({stage: 1000 * seconds for stage, seconds in stages.items()}),
+            embeddings=None if self._clip is None else CropEmbeddings(self._clip),
+            candidates=Candidates(candidates, prototypes, letterbox, class_count),
+        )
+
+    def _letterbox(self, image_size: tuple[int, int], imgsz: tuple[int, int]) -> Letterbox:
         contract = self._network.contract
         fixed = contract.height is not None or contract.width is not None
-        size = (image.shape[1], image.shape[0])
-        return Letterbox.fit(size, (imgsz[1], imgsz[0]), stride=None if fixed else contract.stride)
+        return Letterbox.fit(image_size, (imgsz[1], imgsz[0]), stride=None if fixed else contract.stride)
+
+
+def _size(image: npt.NDArray[np.uint8]) -> tuple[int, int]:
+    return image.shape[1], image.shape[0]
+
+
+def _of_source(found: Segmentation, source: ImageSource, decoding: float) -> Segmentation:
+    """The result with its photo's name, and the milliseconds that decoding took."""
+    name = Path(source).name if isinstance(source, str | os.PathLike) else None
+    return replace(found, source=name, speed=MappingProxyType({"decode": decoding, **found.speed}))
 
 
 def bundled_model() -> Path:

@@ -18,6 +18,7 @@ from fastsam_onnx.letterbox import Letterbox
 from fastsam_onnx.mask import Mask
 
 FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
 Span = tuple[int, int]
 
 ONE = np.float32(1)
@@ -81,6 +82,20 @@ class PendingMask:
             line[left] * (ONE - share_x) + line[right] * share_x for line in (self.logits[above], self.logits[below])
         )
         return bool(share_y * (second - first) > -first)
+
+    def sample(self, columns: IntArray, rows: IntArray) -> npt.NDArray[np.bool_]:
+        """(len(rows), len(columns)) bool: the pixels where these rows and columns of the photo, ascending, cross."""
+        picked = np.zeros((rows.size, columns.size), bool)
+        left, right = np.searchsorted(columns, self.columns)
+        top, bottom = np.searchsorted(rows, self.rows)
+        if left < right and top < bottom:
+            x, y = columns[left:right], rows[top:bottom]
+            lines = _interpolated(self.logits, self.x.before[x] - self.left, self.x.share[x])
+            above = self.y.before[y] - self.top
+            below = np.minimum(above + 1, len(lines) - 1)
+            rise = self.y.share[y][:, None] * (lines[below] - lines[above])
+            np.greater(rise, -lines[above], out=picked[top:bottom, left:right])
+        return picked
 
     def is_empty(self) -> bool:
         """Whether no pixel is set; nearly always told without rendering."""

@@ -122,6 +122,17 @@ def test_a_photo_gives_an_overlay_and_json_beside_it(run, tmp_path):
     assert "photos/s" in err
 
 
+def test_tiles_see_what_a_view_of_the_whole_misses(run, tmp_path):
+    # The network finds the same two boxes in whatever it sees: a photo of 2 x 2 tiles has them five times.
+    path = photo(tmp_path / "large.png", size=(112, 112))
+    assert run(path, "--format", "json", "--tile", "64")[0] == 0
+    boxes = [one["box"] for one in read_json(tmp_path / "large.json")["objects"]]
+    assert FIRST in boxes
+    assert [edge + 48 for edge in SECOND] in boxes
+    assert len(boxes) == 10
+    assert run(path, "--tile", "63", "--overwrite")[0] == 2
+
+
 def test_formats_and_a_folder_that_is_made(run, tmp_path):
     formats = [argument for name in FORMATS for argument in ("--format", name)]
     code, _, _ = run(photo(tmp_path / "cat.png"), *formats, "--output", tmp_path / "new" / "results")
@@ -368,6 +379,32 @@ class TestFolders:
         code, _, _ = run(tmp_path / "photos", "--recursive", "--output", tmp_path / "out", "--format", "json")
         assert code == 0
         assert names(tmp_path / "out") == ["a.json", "x/a.json", "x/y/a.json"]
+
+    def test_patterns_are_looked_up_where_the_shell_has_not(self, run, tmp_path):
+        for name in ("in/a1.png", "in/a2.jpg", "in/b1.png", "in/x/a3.png", "in/a1.overlay.png", "in/c[1].png"):
+            photo(tmp_path / name)
+        (tmp_path / "in" / "a4.txt").write_text("no picture")
+        out = tmp_path / "out"
+        code, _, err = run(tmp_path / "in" / "**" / "a*", tmp_path / "none*", "--output", out, "--format", "json")
+        assert code == 1
+        assert "none*: no pictures match this pattern" in err
+        assert names(out) == ["a1.json", "a2.json", "x/a3.json"]
+        assert run(tmp_path / "in" / "a*", "--output", out, "--format", "json")[0] == 0  # found, not named: skipped
+        assert run(tmp_path / "in" / "c[1].png", "--output", out / "c.json")[0] == 0  # a file's own name
+        assert names(out) == ["a1.json", "a2.json", "c.json", "x/a3.json"]
+
+    @pytest.mark.parametrize("jobs", [1, 2, 5])
+    def test_several_photos_at_a_time_give_the_same_in_the_same_order(self, run, tmp_path, jobs):
+        for index in range(7):
+            photo(tmp_path / "in" / f"{index}.png", size=(60 + index, 64))
+        (tmp_path / "in" / "3.png").write_bytes(b"broken")
+        code, out, _ = run(tmp_path / "in", "--jobs", jobs, "--json", "--output", tmp_path / "out", "--format", "json")
+        assert code == 1
+        records = [json.loads(line) for line in out.splitlines()]
+        assert [Path(record["input"]).name for record in records] == [f"{index}.png" for index in range(7)]
+        assert [record["status"] for record in records] == ["done"] * 3 + ["failed"] + ["done"] * 3
+        assert [record["width"] for record in records if "width" in record] == [60, 61, 62, 64, 65, 66]
+        assert names(tmp_path / "out") == [f"{index}.json" for index in range(7) if index != 3]
 
     def test_a_second_run_beside_the_photos_finds_only_the_photos(self, run, tmp_path):
         photo(tmp_path / "a.png")
@@ -749,6 +786,8 @@ class TestProcess:
         code, text = in_a_terminal([*program, "segment", "in", "--model", network], cwd=tmp_path, env=environment())
         assert code == 0
         assert "[############............] 1 of 2" in text
+        assert "1 of 2, " in text
+        assert "photos/s, 0:00 left" in text
         assert text.split("\r")[-2].endswith("photos/s")
         code, text = in_a_terminal(
             [*program, "segment", "in/a.png", "--output", "-", "--model", network], cwd=tmp_path, env=environment()

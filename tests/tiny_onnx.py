@@ -1,7 +1,7 @@
 """Tiny ONNX files of the YOLOv8-seg family, built on the spot: a few kilobytes each, the same bytes every time.
 
-`tiny` computes its outputs from the picture; `known` answers with numbers that the test chose; `constant` has any
-inputs and outputs, for files that are something else.
+`tiny` computes its outputs from the picture, `bright_object` finds the one thing in it that is bright; `known` answers
+with numbers that the test chose; `constant` has any inputs and outputs, for files that are something else.
 """
 
 from __future__ import annotations
@@ -296,6 +296,36 @@ def known(
             "output1": (kind, ("batch", nm, h, w)),
         },
         metadata,
+    )
+
+
+def bright_object() -> bytes:
+    """A network that finds what is brighter than half: one object, score 0.9, however many islands; sizes are dynamic.
+
+    Its box is the first and the last bright row and column of the input, its mask the mean brightness of cells of 4.
+    """
+    graph = _Graph()
+    half = graph.constant(0.5)
+    grey = graph.add("ReduceMean", "images", axes=[1], keepdims=1)
+    bright = graph.add("Cast", graph.add("Greater", grey, half), to=TensorProto.FLOAT)
+    edges = []
+    for across, along in ((2, 3), (3, 2)):
+        seen = graph.add("ReduceMax", bright, axes=[across], keepdims=1)
+        first, last = (graph.add("ArgMax", seen, axis=along, keepdims=1, select_last_index=side) for side in (0, 1))
+        low, high = (graph.add("Cast", edge, to=TensorProto.FLOAT) for edge in (first, last))
+        edges.append((low, graph.add("Add", high, graph.constant(1.0))))
+    middles = [graph.add("Mul", graph.add("Add", *pair), half) for pair in edges]
+    sides = [graph.add("Sub", high, low) for low, high in edges]
+    there = graph.add("ReduceMax", bright, axes=[2, 3], keepdims=1)
+    score = graph.add("Mul", there, graph.constant(0.9))
+    joined = graph.add("Concat", *middles, *sides, score, graph.add("Add", score, half), axis=1)
+    graph.add("Squeeze", joined, graph.constant([3], np.int64), output="output0")
+    graph.add("Sub", _cells(graph, grey, 4), half, output="output1")
+    kind = TensorProto.FLOAT
+    return graph.save(
+        {"images": (kind, ("batch", 3, "height", "width"))},
+        {"output0": (kind, ("batch", 6, 1)), "output1": (kind, ("batch", 1, "height/4", "width/4"))},
+        None,
     )
 
 

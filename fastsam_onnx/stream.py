@@ -1,0 +1,167 @@
+"""Many photos: a few are computed ahead by threads, results are handed out in order."""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import numpy as np
+
+from fastsam_onnx.errors import FastSAMError, OptionError
+from fastsam_onnx.image import ImageSource, source_name
+from fastsam_onnx.runtime import default_threads
+
+if TYPE_CHECKING:
+    from fastsam_onnx.model import CallOptions, FastSAM
+    from fastsam_onnx.segmentation import Segmentation
+    from fastsam_onnx.sources import Sources
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a stream gives in the place of an item that failed.
+
+    Attributes:
+        index: Which item, counted from 0.
+        source: Its path, or words such as "array (480, 640, 3) uint8".
+        error: What a call would have raised.
+    """
+
+    index: int
+    source: str
+    error: FastSAMError
+
+    def __str__(self) -> str:
+        return f"item {self.index}, {self.source}: {self.error}"
+
+
+def default_workers() -> int:
+    """One for two cores, where more measured no faster, because the network itself keeps both busy; two for more."""
+    return min(2, max(1, default_threads() // 2))
+
+
+def stream(
+    model: FastSAM,
+    sources: Sources,
+    *,
+    batch: int,
+    workers: int | None,
+    on_error: Literal["raise", "yield"],
+    options: CallOptions,
+) -> Generator[Segmentation | Failure, None, None]:
+    """See `FastSAM.stream`, which is this."""
+    from fastsam_onnx.sources import open_sources
+
+    if on_error not in ("raise", "yield"):
+        raise OptionError(f'on_error is "raise" or "yield"; found {on_error!r}')
+    workers = default_workers() if workers is None else workers
+    for name, value in (("batch", batch), ("workers", workers)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise OptionError(f"{name} is a whole number of at least 1; found {value!r}")
+    photos, from_video = open_sources(sources)
+    if from_video:
+        options = {**options, "channel_order": "rgb"}
+    else:
+        photos = map(_owned, photos)
+    done = ordered_map(partial(_find_each, model, options), _chunks(photos, batch), workers=workers)
+    return _in_place(done, on_error)
+
+
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int
+) -> Generator[Result, None, None]:
+    """`map` by threads that work ahead, 2 * workers items at most, with the results in order.
+
+    The items are taken in the caller's thread. What the function raises is raised in the place of its result; what the
+    items raise, after the results before it. When the iterator ends, or is closed or forgotten, the items under way are
+    finished, those that wait are dropped, and no thread is left.
+    """
+    pending: deque[Future[Result]] = deque()
+    trouble: BaseException | None = None
+    iterator: Iterator[Item] | None = iter(items)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="fastsam-onnx")
+    try:
+        while iterator is not None or pending:
+            while iterator is not None and len(pending) < 2 * workers:
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    iterator = None
+                except Exception as error:
+                    trouble, iterator = error, None
+                else:
+                    pending.append(pool.submit(function, item))
+                    del item
+            if pending:
+                yield pending.popleft().result()
+        if trouble is not None:
+            raise trouble
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _owned(source: ImageSource) -> ImageSource:
+    """The same photo as something that stays as it is when its maker goes on to the next one."""
+    if isinstance(source, np.ndarray):
+        return source.copy()
+    with suppress(Exception):  # the call that is to come says better what is wrong with it
+        if isinstance(source, io.IOBase) and not isinstance(source, io.TextIOBase):
+            return io.BytesIO(source.read())
+        if hasattr(source, "load"):
+            source.load()  # a PIL image may still be unread, and its file closed soon
+    return source
+
+
+def _chunks(photos: Iterable[ImageSource], size: int) -> Iterator[list[tuple[int, ImageSource]]]:
+    """Numbered photos, so many at a time; those before an error of their maker come before the error."""
+    chunk = []
+    try:
+        for numbered in enumerate(photos):
+            chunk.append(numbered)
+            if len(chunk) == size:
+                yield chunk
+                chunk = []
+    except Exception:
+        if chunk:
+            yield chunk
+        raise
+    if chunk:
+        yield chunk
+
+
+def _find_each(
+    model: FastSAM, options: CallOptions, chunk: list[tuple[int, ImageSource]]
+) -> list[Segmentation | Failure]:
+    if len(chunk) > 1:
+        with suppress(FastSAMError):  # then one by one, to learn which it was
+            return [*model._find_together([source for _, source in chunk], **options)]
+    results: list[Segmentation | Failure] = []
+    for index, source in chunk:
+        try:
+            results.append(model(source, **options))
+        except OptionError:
+            raise
+        except FastSAMError as error:
+            results.append(Failure(index, source_name(source), error))
+    return results
+
+
+def _in_place(
+    done: Generator[list[Segmentation | Failure], None, None], on_error: str
+) -> Generator[Segmentation | Failure, None, None]:
+    with closing(done):  # a traceback that somebody keeps would keep the threads too
+        for results in done:
+            for result in results:
+                if on_error == "raise" and isinstance(result, Failure):
+                    result.error.add_note(f"item {result.index} of the stream: {result.source}")
+                    raise result.error
+                yield result

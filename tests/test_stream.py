@@ -1,0 +1,225 @@
+"""Streams: a loop's results in a loop's order, a bounded window, failures in their place, no thread left behind."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_onnx import tiny
+
+from fastsam_onnx import Failure, FastSAM, ImageError, OptionError, Segmentation
+from fastsam_onnx.stream import ordered_map
+
+ROOT = Path(__file__).parents[1]
+
+
+def photo(height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model() -> FastSAM:
+    return FastSAM(tiny(seed=3), imgsz=96, conf=0.1, iou=0.7, max_det=20, threads=1)
+
+
+def same(a: Segmentation, b: Segmentation) -> bool:
+    return (
+        np.array_equal(a.boxes, b.boxes)
+        and np.array_equal(a.scores, b.scores)
+        and np.array_equal(a.image, b.image)
+        and all(np.array_equal(m.dense(), n.dense()) for m, n in zip(a.masks, b.masks, strict=True))
+    )
+
+
+def our_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("fastsam-onnx")]
+
+
+@pytest.mark.parametrize("workers", [None, 1, 3])
+def test_a_stream_is_the_loop_in_order(model: FastSAM, workers: int | None) -> None:
+    photos = [photo(40 + index, 90 - index, seed=index) for index in range(20)]
+    streamed = list(model.stream(iter(photos), workers=workers))
+    assert sum(map(len, streamed)) > 20
+    assert all(same(model(one), found) for one, found in zip(photos, streamed, strict=True))
+    assert not our_threads()
+
+
+def test_photos_of_equal_shape_share_a_batch_and_others_do_not(model: FastSAM, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    run = model._network.run
+    monkeypatch.setattr(model._network, "run", lambda tensor: (sizes.append(tensor.shape), run(tensor))[1])
+    photos = [photo(30, 90, seed=0), photo(90, 30, seed=1), photo(30, 90, seed=2), photo(30, 90, seed=3)]
+    streamed = list(model.stream(photos, batch=3, workers=1))
+    assert sizes == [(2, 3, 32, 96), (1, 3, 96, 32), (1, 3, 32, 96)]
+    for one, found in zip(photos, streamed, strict=True):
+        assert np.allclose(model(one).scores, found.scores, atol=1e-6)
+        assert np.allclose(model(one).boxes, found.boxes, atol=1e-3)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_failure_comes_in_its_place_and_the_rest_goes_on(model: FastSAM, tmp_path: Path, batch: int) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8 no more")
+    sources = [photo(seed=0), broken, photo(seed=2), np.zeros((2, 2, 7), np.uint8), photo(seed=4)]
+    results = list(model.stream(sources, batch=batch, on_error="yield"))
+    kinds = [type(result) for result in results]
+    assert kinds == [Segmentation, Failure, Segmentation, Failure, Segmentation]
+    assert results[1].index == 1
+    assert results[1].source == str(broken)
+    assert isinstance(results[1].error, ImageError)
+    assert str(results[3]).startswith("item 3, array (2, 2, 7) uint8: cannot read")
+    assert all(same(model(sources[index]), results[index]) for index in (0, 2, 4))
+
+
+def test_an_error_is_raised_where_the_result_would_be(model: FastSAM) -> None:
+    taken = []
+    with pytest.raises(ImageError, match="cannot read") as caught:
+        taken += model.stream([photo(), photo(), "nowhere.jpg", photo()])
+    assert caught.value.__notes__ == ["item 2 of the stream: nowhere.jpg"]
+    assert len(taken) == 2
+    assert not our_threads()
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_an_error_of_the_generator_comes_after_the_photos_before_it(model: FastSAM, batch: int) -> None:
+    def broken() -> Iterator[np.ndarray]:
+        yield from (photo(seed=index) for index in range(3))
+        raise RuntimeError("the disc is gone")
+
+    taken = []
+    with pytest.raises(RuntimeError, match="disc"):
+        taken += model.stream(broken(), batch=batch)
+    assert len(taken) == 3
+    assert not our_threads()
+
+
+def test_leaving_early_ends_the_threads_and_takes_no_more(model: FastSAM) -> None:
+    drawn = []
+
+    def endless() -> Iterator[np.ndarray]:
+        while True:
+            drawn.append(None)
+            yield photo()
+
+    for index, _ in enumerate(model.stream(endless(), workers=2)):
+        assert len(our_threads()) > 0
+        if index == 5:
+            break
+    assert not our_threads()
+    assert len(drawn) <= 6 + 2 * 2
+
+
+def test_the_window_is_bounded_however_slow_the_taker_is() -> None:
+    started, taken = [], 0
+    for _ in ordered_map(started.append, range(50), workers=2):
+        taken += 1
+        time.sleep(0.001)
+        assert len(started) <= taken + 4
+    assert taken == 50
+
+
+def test_results_keep_their_order_when_the_first_takes_longest() -> None:
+    def slow_first(number: int) -> int:
+        time.sleep(0.05 if number == 0 else 0)
+        return number
+
+    assert list(ordered_map(slow_first, range(9), workers=3)) == list(range(9))
+
+
+def test_what_changes_when_the_generator_goes_on_is_kept_as_it_was(model: FastSAM) -> None:
+    def reused() -> Iterator[np.ndarray]:
+        buffer = np.empty((48, 64, 3), np.uint8)
+        for seed in range(6):
+            buffer[:] = photo(seed=seed)
+            yield buffer
+
+    def closed() -> Iterator[Image.Image]:
+        for seed in range(3):
+            file = io.BytesIO()
+            Image.fromarray(photo(seed=seed)).save(file, "PNG")
+            with Image.open(file) as image:
+                yield image
+
+    def files() -> Iterator[io.BytesIO]:
+        for seed in range(3):
+            _, data = cv2.imencode(".png", photo(seed=seed)[..., ::-1])
+            with io.BytesIO(bytes(data)) as file:
+                yield file
+
+    for sources, count in ((reused(), 6), (closed(), 3), (files(), 3)):
+        streamed = list(model.stream(sources))
+        assert len(streamed) == count
+        assert all(same(model(photo(seed=seed)), found) for seed, found in enumerate(streamed))
+
+
+def test_a_folder_gives_its_pictures_sorted(model: FastSAM, tmp_path: Path) -> None:
+    for name in ("b.png", "a.jpg", "a.overlay.png", ".hidden.png", "notes.txt"):
+        assert cv2.imwrite(str(tmp_path / name), photo()) if name != "notes.txt" else (tmp_path / name).write_text("x")
+    (tmp_path / "folder.png").mkdir()
+    assert [found.source for found in model.stream(tmp_path)] == ["a.jpg", "b.png"]
+    assert [found.source for found in model.stream(str(tmp_path / "b.png"))] == ["b.png"]
+
+
+def make_video(path: Path, frames: int = 7) -> list[np.ndarray]:
+    """A video of plain frames, each brighter than the one before, blue higher than red; and the frames as RGB."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no video")
+    pictures = [np.full((48, 64, 3), (20 * index, 20 * index, 20 * index + 60), np.uint8) for index in range(frames)]
+    for picture in pictures:
+        writer.write(picture[..., ::-1])
+    writer.release()
+    return pictures
+
+
+def test_a_video_gives_its_frames_by_path_or_open_capture(model: FastSAM, tmp_path: Path) -> None:
+    pictures = make_video(tmp_path / "clip.avi")
+    capture = cv2.VideoCapture(str(tmp_path / "clip.avi"))
+    for source in (tmp_path / "clip.avi", capture):
+        found = list(model.stream(source, channel_order="bgr"))  # which is for arrays: frames know their order
+        assert [one.image_size for one in found] == [(64, 48)] * 7
+        for one, picture in zip(found, pictures, strict=True):
+            assert np.abs(one.image.astype(int) - picture).mean() < 4  # JPEG
+    assert capture.isOpened()
+    capture.release()
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [photo(), photo()[..., 0], b"bytes", bytearray(b"bytes"), io.BytesIO(b"file"), 1.5, Image.new("L", (9, 9))],
+)
+def test_a_single_photo_is_no_stream(model: FastSAM, sources: object) -> None:
+    with pytest.raises(OptionError, match="iterable of photos"):
+        model.stream(sources)
+
+
+def test_what_cannot_be_is_said_at_once(model: FastSAM, tmp_path: Path) -> None:
+    (tmp_path / "no.avi").write_bytes(b"RIFF\0\0\0\0AVI nothing")
+    for source in (tmp_path / "nowhere", tmp_path / "no.avi", 97):
+        with pytest.raises(ImageError, match="cannot read"):
+            model.stream(source)
+    for options in ({"batch": 0}, {"workers": 0}, {"workers": True}, {"on_error": "skip"}, {"conf": 2}, {"imgsz": 0}):
+        with pytest.raises(OptionError, match=next(iter(options))):
+            model.stream([photo()], **options)
+    for options in ({"pixel_limit": 0}, {"channel_order": "rbg"}):
+        with pytest.raises(OptionError, match=next(iter(options))):
+            list(model.stream([photo()], on_error="yield", **options))
+
+
+def test_an_array_of_frames_and_nothing_at_all(model: FastSAM) -> None:
+    assert len(list(model.stream(np.stack([photo(), photo(seed=1)])))) == 2
+    assert list(model.stream([])) == []
+
+
+def test_two_streams_at_once_share_a_model(model: FastSAM) -> None:
+    photos = [photo(seed=seed) for seed in range(6)]
+    first, second = model.stream(photos), model.stream(photos[::-1])
+    pairs = list(zip(first, second, strict=True))
+    assert all(same(pairs[index][0], pairs[5 - index][1]) for index in range(6))
