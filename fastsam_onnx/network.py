@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.checkpoint import HEAD_BYTES, is_checkpoint
 from fastsam_onnx.errors import ModelError, ModelNotFoundError
 from fastsam_onnx.runtime import Provider, create_session, model_name
 
@@ -556,6 +555,8 @@ def _parse_nms(value: Any) -> bool:
 
 def _is_checkpoint(source: str | Path | bytes) -> bool:
     """Whether it is PyTorch's, not ONNX; errors that ONNX Runtime would word worse."""
+    from fastsam_onnx.checkpoint import HEAD_BYTES, is_checkpoint
+
     name = model_name(source)
     if isinstance(source, bytes):
         head = source[:HEAD_BYTES]

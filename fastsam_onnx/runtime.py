@@ -20,6 +20,10 @@ logger = logging.getLogger("fastsam_onnx")
 Provider = str | tuple[str, dict[str, Any]]
 
 CPU = "CPUExecutionProvider"
+SPIN_MICROSECONDS = 100
+"""How long a thread looks for more work before it sleeps: about as long as the pauses within a run."""
+SPIN_BOUNDED_SINCE = (1, 26)
+"""The first ONNX Runtime that knows such a limit; with older ones threads sleep at once."""
 ERRORS, FATAL = 3, 4
 
 
@@ -37,8 +41,8 @@ def create_session(
         model: The path or the bytes of an ONNX file.
         providers: Execution providers, first choice first, each a name or (name, options); the CPU by default.
         threads: Threads that compute one run; `default_threads()` by default.
-        session_options: Used as they are, instead of ours: one run at a time per caller, threads that sleep while
-            there is nothing to do, and a silent log.
+        session_options: Used as they are, instead of ours: one run at a time per caller, threads that sleep soon
+            when there is nothing to do, memory that is kept for the next run, and a silent log.
         name: What messages call the model; by default `model_name`.
 
     Raises:
@@ -141,12 +145,20 @@ def _default_options(threads: int | None, *, only_cpu: bool) -> ort.SessionOptio
     options.intra_op_num_threads = threads or default_threads()
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    # Spinning threads burn the cores that other sessions and processes need.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    spins = _version(ort.__version__) >= SPIN_BOUNDED_SINCE
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spins)))
+    options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_MICROSECONDS))
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    # Patterns are kept for every input size that ever came, save no time, and take memory.
+    options.enable_mem_pattern = False
     # What goes wrong on the CPU arrives as an exception; why another provider did not start is only in the log.
     options.log_severity_level = FATAL if only_cpu else ERRORS
     return options
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """(1, 26) of "1.26.0" or "1.26.0.dev2"."""
+    return tuple(int(part) for part in text.split(".")[:2])
 
 
 def _checked_providers(providers: Sequence[Provider] | None, available: Sequence[str]) -> list[Provider]:
