@@ -54,7 +54,7 @@ def create_session(
 
     chosen = _checked_providers(providers, ort.get_available_providers())
     if session_options is None:
-        session_options = _default_options(threads, only_cpu=chosen == [CPU])
+        session_options = default_options(threads, only_cpu=chosen == [CPU])
     elif threads is not None:
         raise OptionError("threads and session_options were both given; set session_options.intra_op_num_threads")
     source = model if isinstance(model, bytes) else os.fspath(model)
@@ -68,6 +68,35 @@ def create_session(
         if wanted not in session.get_providers():
             logger.warning("%s could not be started; in use: %s", wanted, ", ".join(session.get_providers()))
     return session
+
+
+def default_options(threads: int | None = None, *, only_cpu: bool = True) -> ort.SessionOptions:
+    """Our session options, to change one of them and give the rest to `create_session` as they are.
+
+    Args:
+        threads: Threads that compute one run; `default_threads()` by default.
+        only_cpu: No other provider is asked for, so that what the log says is no news.
+
+    Raises:
+        OptionError: If `threads` is no whole number of at least 1.
+    """
+    import onnxruntime as ort
+
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise OptionError(f"threads is a whole number of at least 1; found {threads!r}")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or default_threads()
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    spins = _version(ort.__version__) >= SPIN_BOUNDED_SINCE
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spins)))
+    options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_MICROSECONDS))
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    # Patterns are kept for every input size that ever came, save no time, and take memory.
+    options.enable_mem_pattern = False
+    # What goes wrong on the CPU arrives as an exception; why another provider did not start is only in the log.
+    options.log_severity_level = FATAL if only_cpu else ERRORS
+    return options
 
 
 def model_name(model: bytes | str | Path) -> str:
@@ -134,26 +163,6 @@ def _affinity() -> int:
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _default_options(threads: int | None, *, only_cpu: bool) -> ort.SessionOptions:
-    import onnxruntime as ort
-
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise OptionError(f"threads is a whole number of at least 1; found {threads!r}")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or default_threads()
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    spins = _version(ort.__version__) >= SPIN_BOUNDED_SINCE
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spins)))
-    options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_MICROSECONDS))
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    # Patterns are kept for every input size that ever came, save no time, and take memory.
-    options.enable_mem_pattern = False
-    # What goes wrong on the CPU arrives as an exception; why another provider did not start is only in the log.
-    options.log_severity_level = FATAL if only_cpu else ERRORS
-    return options
 
 
 def _version(text: str) -> tuple[int, ...]:
