@@ -21,7 +21,7 @@ FloatArray = npt.NDArray[np.float32]
 Span = tuple[int, int]
 
 ONE = np.float32(1)
-BAND_PIXELS = 1 << 15
+BAND_PIXELS = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
