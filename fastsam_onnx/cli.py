@@ -239,9 +239,9 @@ def _add_prompts(group: Any) -> None:
     group.add_argument(
         "--pick",
         choices=get_args(Pick),
-        default="smallest",
-        help="which of the objects at the points: the smallest, the largest, the one of best score, all of them, "
-        "or, as in the paper, all merged into one (default: %(default)s)",
+        default="balanced",
+        help="which of the objects at the points: the best balance of score and size, the smallest, the largest, "
+        "the one of best score, all of them, or, as in the paper, all merged into one (default: %(default)s)",
     )
     group.add_argument(
         "--box",
@@ -254,8 +254,9 @@ def _add_prompts(group: Any) -> None:
     group.add_argument(
         "--match",
         choices=get_args(Match),
-        default="mask",
-        help="what is compared with the box, an object's pixels or its own box (default: %(default)s)",
+        default="candidate",
+        help="what is compared with the box: all that the network offered, its mask then cut to the box; the objects' "
+        "pixels; or the objects' own boxes (default: %(default)s)",
     )
     group.add_argument(
         "--prompts",

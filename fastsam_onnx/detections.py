@@ -56,7 +56,7 @@ def detect(
         max_det: At most so many, the best.
         border_snap: See `snap_to_border`.
     """
-    scores = candidates[4] if class_count == 1 else candidates[4 : 4 + class_count].max(axis=0)
+    scores = class_agnostic_scores(candidates, class_count)
     survivors = np.flatnonzero(scores > np.float32(conf))
     survivors = survivors[np.isfinite(candidates[:, survivors]).all(axis=0)]
     best_first = survivors[np.argsort(-scores[survivors], kind="stable")[:MAX_CANDIDATES]]
@@ -67,6 +67,12 @@ def detect(
     if border_snap:
         in_photo = snap_to_border(in_photo, letterbox.image_size)
     return Detections(in_photo, scores[best_first[kept]].copy(), np.ascontiguousarray(chosen[kept, 4 + class_count :]))
+
+
+def class_agnostic_scores(candidates: FloatArray, class_count: int) -> FloatArray:
+    """(N,) the best class's score of each of the candidates (4 + nc + nm, N)."""
+    scores: FloatArray = candidates[4 : 4 + class_count].max(axis=0)
+    return scores
 
 
 def xyxy_from_xywh(boxes_xywh: FloatArray) -> FloatArray:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx.candidates import Candidates
 from fastsam_onnx.detections import detect
 from fastsam_onnx.errors import ModelError, ModelNotFoundError, OptionError
 from fastsam_onnx.image import DEFAULT_PIXEL_LIMIT, ImageSource, load_image
@@ -132,10 +133,11 @@ class FastSAM:
         prepared = time.perf_counter()
         [(candidates, prototypes)] = self._network.run(tensor)
         computed = time.perf_counter()
+        class_count = self._network.contract.class_count
         detections = detect(
             candidates,
             letterbox,
-            class_count=self._network.contract.class_count,
+            class_count=class_count,
             conf=options["conf"],
             iou=options["iou"],
             max_det=options["max_det"],
@@ -157,6 +159,7 @@ class FastSAM:
             image=image,
             source=Path(source).name if isinstance(source, str | os.PathLike) else None,
             speed=MappingProxyType({stage: 1000 * seconds for stage, seconds in speed.items()}),
+            candidates=Candidates(candidates, prototypes, letterbox, class_count),
         )
 
     def warmup(self, image_size: tuple[int, int] | None = None) -> None:

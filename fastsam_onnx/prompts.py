@@ -7,7 +7,7 @@ the chosen rows is `segmentation.py`'s business.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,11 @@ from fastsam_onnx.mask import Mask, union
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-Pick = Literal["merge", "all", "smallest", "largest", "best"]
-Match = Literal["mask", "box"]
+Pick = Literal["balanced", "merge", "all", "smallest", "largest", "best"]
+Match = Literal["candidate", "mask", "box"]
+
+AREA_POWER = 2 / 3
+"""How fast a hit's claim to a point falls with its area; measured on tools/evaluate.py's train_validation."""
 
 
 class Row(Protocol):
@@ -130,8 +133,8 @@ def pick_rows(
         candidates: Row indices.
         held: (n, k) as in `rows_at_points`.
         foreground: (k,).
-        pick: "all" gives every candidate, smallest first. "smallest", "largest" and "best" (score) give one, chosen
-            among the candidates that hold the most foreground points.
+        pick: "all" gives every candidate, smallest first. "balanced" (score / area^(2/3)), "smallest", "largest" and
+            "best" (score) give one, chosen among the candidates that hold the most foreground points.
         areas: (len(candidates),) their areas in pixels.
         scores: (len(candidates),) their scores.
     """
@@ -140,7 +143,13 @@ def pick_rows(
     count = held[candidates][:, foreground].sum(axis=1)
     most = count == count.max()
     candidates, areas, scores = candidates[most], areas[most], scores[most]
-    place = {"smallest": int(areas.argmin()), "largest": int(areas.argmax()), "best": int(scores.argmax())}[pick]
+    claims: dict[str, npt.NDArray[Any]] = {
+        "balanced": scores / np.maximum(areas, 1) ** AREA_POWER,
+        "smallest": -areas,
+        "largest": areas,
+        "best": scores,
+    }
+    place = int(claims[pick].argmax())
     return candidates[place : place + 1]
 
 

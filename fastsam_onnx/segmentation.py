@@ -17,6 +17,7 @@ from fastsam_onnx.errors import OptionError
 from fastsam_onnx.mask import Mask, Polygon, stack_dense, union
 
 if TYPE_CHECKING:
+    from fastsam_onnx.candidates import Candidates
     from fastsam_onnx.prompts import Match, Pick, Row
 
 FloatArray = npt.NDArray[np.float32]
@@ -82,6 +83,7 @@ class Segmentation:
         image: (H, W, 3) uint8 RGB, the upright photo.
         source: The photo's file name, if it had one.
         speed: Milliseconds of "decode", "preprocess", "network" and "postprocess"; masks are made later.
+        candidates: Everything that the network offered, for `box_prompt`; selections are without.
     """
 
     boxes: FloatArray
@@ -92,6 +94,7 @@ class Segmentation:
     image: npt.NDArray[np.uint8] | None = field(default=None, repr=False)
     source: str | None = None
     speed: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    candidates: Candidates | None = field(default=None, repr=False)
 
     @classmethod
     def of_masks(
@@ -203,7 +206,7 @@ class Segmentation:
         return union(self.masks) if len(self) else Mask.empty(self.image_size)
 
     def point_prompt(
-        self, points: npt.ArrayLike, labels: npt.ArrayLike | None = None, *, pick: Pick = "smallest"
+        self, points: npt.ArrayLike, labels: npt.ArrayLike | None = None, *, pick: Pick = "balanced"
     ) -> Segmentation:
         """The objects that points mean.
 
@@ -212,8 +215,9 @@ class Segmentation:
                 A point outside the photo hits nothing.
             labels: One for every point: 1 foreground (the default), 0 background. Background alone means nothing.
             pick: What several hits mean. Masks that hold a foreground point and no background point are candidates:
-                "all" gives every one, smallest first; "smallest", "largest" or "best" (score) one of them, among those
-                that hold the most foreground points; "smallest" measures best on ground truth (weights/README.md).
+                "all" gives every one, smallest first; the others give one of them, among those that hold the most
+                foreground points: "balanced", the highest score / area^(2/3), which measures best on ground truth
+                (weights/README.md); "smallest"; "largest"; "best", the highest score.
                 "merge" is the paper's (and the official code's): masks from large to small, each that holds a
                 foreground point is added, each that holds a background point taken away; one row, with the highest
                 score of the masks that hold a foreground point.
@@ -230,16 +234,18 @@ class Segmentation:
         answers = [self._at_points(*group, pick) for group in zip(groups, signs, strict=True)]
         return concatenate([answer._answering(index) for index, answer in enumerate(answers)])
 
-    def box_prompt(self, boxes: npt.ArrayLike, *, match: Match = "mask") -> Segmentation:
+    def box_prompt(self, boxes: npt.ArrayLike, *, match: Match = "candidate") -> Segmentation:
         """For each box the object that fits it best.
 
         Args:
             boxes: (4,) or (k, 4): x1, y1, x2, y2 in image pixels.
-            match: "mask": IoU of the mask's pixels and the box (the official code's); "box": IoU of the mask's own
-                bounding box and the box (the paper's).
+            match: "candidate": of everything that the network offered, also below the threshold, what fits the box
+                best, its mask cut to the box; measures best on ground truth (weights/README.md). Where there is nothing
+                but rows, as in a selection, it is "mask". "mask": the row with the highest IoU of the mask's pixels and
+                the box (the official code's); "box": IoU of the mask's own bounding box and the box (the paper's).
 
         Returns:
-            One row per box, in the order of the boxes, `prompt_index` telling which; a box that overlaps no mask has
+            One row per box, in the order of the boxes, `prompt_index` telling which; a box that overlaps nothing has
             no row.
 
         Raises:
@@ -247,8 +253,11 @@ class Segmentation:
             OptionError: If `match` is not known.
         """
         prompts.check_choice("match", match, prompts.Match)
+        checked = prompts.check_boxes(boxes)
+        if match == "candidate" and self.candidates is not None:
+            return self._of_candidates(checked, self.candidates)
         rows, answered = [], []
-        for index, box in enumerate(prompts.check_boxes(boxes)):
+        for index, box in enumerate(checked):
             row = self._for_box(box, match)
             if row is not None:
                 rows.append(row)
@@ -337,7 +346,21 @@ class Segmentation:
         if merged is None:
             return self._take(np.zeros(0, np.int64))
         score = self.scores[held[:, foreground].any(axis=1)].max(keepdims=True)
-        return replace(self, boxes=merged.box[None], scores=score, rows=(merged,))
+        return replace(self, boxes=merged.box[None], scores=score, rows=(merged,), candidates=None)
+
+    def _of_candidates(self, boxes_xyxy: npt.NDArray[np.float64], candidates: Candidates) -> Segmentation:
+        answers = [candidates.for_box(box) for box in boxes_xyxy]
+        answered = [index for index, answer in enumerate(answers) if answer is not None]
+        width, height = self.image_size
+        cut = np.clip(boxes_xyxy[answered], 0, (width, height, width, height))
+        return replace(
+            self,
+            boxes=cut.astype(np.float32),
+            scores=np.array([answer[1] for answer in answers if answer is not None], np.float32),
+            rows=tuple(answer[0] for answer in answers if answer is not None),
+            prompt_index=np.array(answered, np.int64),
+            candidates=None,
+        )
 
     def _for_box(self, box: npt.NDArray[np.float64], match: Match) -> int | None:
         if match == "box":
@@ -360,4 +383,5 @@ def concatenate(parts: Iterable[Segmentation]) -> Segmentation:
         scores=np.concatenate([part.scores for part in parts]),
         rows=tuple(row for part in parts for row in part.rows),
         prompt_index=np.concatenate(indices) if len(indices) == len(parts) else None,
+        candidates=None,
     )

@@ -153,6 +153,22 @@ def test_prompts_are_scored_against_the_truth_they_ask_for(evaluate):
         assert answers[name] == pytest.approx([0.05, 0.05, 0.0125]), name
 
 
+def test_straight_is_the_share_of_the_outline_on_the_masks_own_box(evaluate):
+    def share(mask):
+        straightness = evaluate.Straightness()
+        straightness.add(mask)
+        return straightness.share()
+
+    assert share(rectangle(10, 10, 30, 20)) == 1
+    assert share(rectangle(0, 0, 100, 80)) is None, "the photo's frame does not count"
+    corner = np.zeros((20, 10), bool)  # the crop need not be tight
+    corner[5:10, 2:4] = True  # 5 high at 2 wide,
+    corner[8:10, 4:8] = True  # 2 high at 4 wide: an L
+    # Sides on its box (6 x 5): left 5, bottom 6, right 2, top 2 of 15 + 7 more: the inner corner's 3 + 4.
+    assert share(Mask(corner, 30, 30, (100, 80))) == pytest.approx(15 / 22)
+    assert share(Mask(np.zeros((3, 3), bool), 0, 0, (100, 80))) is None
+
+
 def test_no_answer_counts_zero(evaluate):
     truths = [rectangle(10, 10, 30, 30), rectangle(60, 10, 80, 30)]
     boxes = np.array([truth.box for truth in truths])

@@ -340,3 +340,15 @@ def test_the_two_matches_differ_where_they_should():
     whole = (0, 0, WIDTH, HEIGHT)
     assert found.box_prompt(whole, match="mask").areas.tolist() == [42]
     assert found.box_prompt(whole, match="box").areas.tolist() == [28]
+
+
+def test_balanced_is_score_per_area_to_the_power_of_two_thirds():
+    """Areas 8 and 64: 8 ** (2/3) = 4, 64 ** (2/3) = 16, so the large one needs four times the score."""
+    small, large = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
+    small[0:2, 0:4] = True
+    large[0:8, 0:8] = True
+    for score, area in ((0.79, 8), (0.81, 64)):
+        masks = [Mask.from_dense(small), Mask.from_dense(large)]
+        found = Segmentation.of_masks(masks, [0.2, score])
+        assert found.point_prompt((1, 1)).areas.tolist() == [area]
+        assert found.point_prompt((1, 1), pick="balanced").areas.tolist() == [area]

@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch", reason="tools/train needs PyTorch, which th
 onnxruntime = pytest.importorskip("onnxruntime")
 sys.path.insert(0, str(ROOT))
 
-from tools.train import data, export, graph, losses, network, train, validate  # noqa: E402
+from tools.train import data, export, graph, losses, network, sampler, train, validate  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +291,7 @@ def test_a_mosaic_puts_objects_and_backgrounds_in_their_tiles() -> None:
 def test_a_batch_is_a_function_of_seed_and_step() -> None:
     photos = [square_photo()] * 3
     one, two, other = (
-        data.Sampler(photos, seed, pixels=2 * 256 * 256, partial=0.1, largest=256).batch(7) for seed in (0, 0, 1)
+        sampler.Sampler(photos, seed, pixels=2 * 256 * 256, partial=0.1, largest=256).batch(7) for seed in (0, 0, 1)
     )
     assert torch.equal(one.photos, two.photos)
     assert all(torch.equal(a, b) for a, b in zip(one.boxes, two.boxes, strict=True))

@@ -23,6 +23,10 @@ F, R50      boundaries, bsds_test only: the edge map is the outlines of the mask
             thinning: the figures lie well above those of the benchmark's own code and compare only with one
             another.
 
+straight    of the outlines of all masks that a model finds at its own thresholds, the share that runs along the
+            mask's own bounding box, the photo's frame left out; beside it the same of the ground truths. What
+            is cut at a box has straight edges there.
+
 On bsds_test every human's partition is a ground truth of its own: the same objects are matched with each,
 and recall is over all segments of all humans. Crowd regions are ignored as COCO does. ms is the median
 time from the decoded photo to all masks.
@@ -60,8 +64,8 @@ CHOOSING_SET = "train_validation"
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 MAX_DETECTIONS = (10, 100, 1000)
 AREA_RANGES = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
-MATCH_RULES = ("mask", "box")
-PICK_RULES = ("merge", "all", "smallest", "largest", "best")
+MATCH_RULES = ("candidate", "mask", "box")
+PICK_RULES = ("balanced", "merge", "all", "smallest", "largest", "best")
 SCORE_BINS = 1000
 PROMPTS = (*(f"box, {rule}" for rule in MATCH_RULES), *(f"point, {rule}" for rule in PICK_RULES))
 
@@ -344,6 +348,31 @@ def histogram(scores: FloatArray) -> FloatArray:
     return np.bincount(bins, minlength=SCORE_BINS + 1).astype(np.float64)
 
 
+@dataclass
+class Straightness:
+    """Pixel sides of outlines: all, and those on the mask's own bounding box."""
+
+    straight: int = 0
+    sides: int = 0
+
+    def add(self, mask: Mask) -> None:
+        """Add a mask's outline; what lies on the photo's frame does not count."""
+        rows, columns = np.flatnonzero(mask.crop.any(axis=1)), np.flatnonzero(mask.crop.any(axis=0))
+        if not rows.size:
+            return
+        crop = mask.crop[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        x, y = mask.left + int(columns[0]), mask.top + int(rows[0])
+        width, height = mask.image_size
+        inside = (y > 0, y + crop.shape[0] < height, x > 0, x + crop.shape[1] < width)
+        ends = (crop[0], crop[-1], crop[:, 0], crop[:, -1])
+        straight = sum(int(end.sum()) for end, counts in zip(ends, inside, strict=True) if counts)
+        self.straight += straight
+        self.sides += straight + int(np.diff(crop, axis=0).sum()) + int(np.diff(crop, axis=1).sum())
+
+    def share(self) -> float | None:
+        return self.straight / self.sides if self.sides else None
+
+
 # --------------------------------------------------------------------------------------------- prompts
 
 
@@ -351,8 +380,8 @@ def prompt_ious(
     found: Segmentation, masks: Sequence[Mask], boxes: FloatArray, overlay: Overlay
 ) -> dict[str, FloatArray]:
     """For every rule, (m,) IoU of each ground truth with the answer to its prompt; 0 without an answer."""
-    if not len(found) or not masks:
-        return {name: np.zeros(len(masks)) for name in PROMPTS}
+    if not masks:
+        return {name: np.zeros(0) for name in PROMPTS}
     points = np.array([interior_point(mask) for mask in masks])[:, None]
     answers = {f"box, {rule}": found.box_prompt(boxes, match=rule) for rule in MATCH_RULES}
     answers |= {f"point, {rule}": found.point_prompt(points, pick=rule) for rule in PICK_RULES}
@@ -473,6 +502,8 @@ class Tally:
     by_mask: Recall = field(default_factory=Recall)
     by_box: Recall = field(default_factory=Recall)
     boundaries: Boundaries = field(default_factory=Boundaries)
+    outlines: Straightness = field(default_factory=Straightness)
+    truth_outlines: Straightness = field(default_factory=Straightness)
     best: list[float] = field(default_factory=list)
     prompts: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in PROMPTS})
     objects: list[int] = field(default_factory=list)
@@ -488,6 +519,7 @@ class Tally:
             figures[f"box AR@{limit}"] = self.by_box.average(limit=limit)
         figures["best"] = mean(self.best)
         figures |= {name: mean(values) for name, values in self.prompts.items()}
+        figures |= {"straight": self.outlines.share(), "straight, truth": self.truth_outlines.share()}
         figures |= {"masks": mean(self.objects), "ms": statistics.median(self.milliseconds)}
         return figures | (self.boundaries.summary() if self.boundaries.human else {})
 
@@ -505,6 +537,8 @@ def add_photo(photo: Photo, model: Model, tallies: dict[str, Tally]) -> None:
         tally.photos += 1
         tally.objects.append(len(found.chosen))
         tally.milliseconds.append(found.milliseconds)
+        for mask in found.chosen.masks:
+            tally.outlines.add(mask)
         add_truths(tally, truths, found, masks)
         if photo.edges:
             tally.boundaries.add(masks, found.everything.scores, photo.edges)
@@ -523,6 +557,9 @@ def add_truths(tally: Tally, truths: list[Truth], found: Found, masks: list[Mask
         begin, end = end, end + len(truth.masks)
         for recall, overlaps in ((tally.by_mask, iou), (tally.by_box, iou_of_boxes)):
             recall.add(overlaps[:, begin:end], overlay.areas[begin:end], truth.crowd)
+    for mask, left_out in zip(truth_masks, crowd.tolist(), strict=True):
+        if not left_out:
+            tally.truth_outlines.add(mask)
     tally.best += iou[:, ~crowd].max(axis=0, initial=0.0).tolist()
     answers = prompt_ious(found.chosen, truth_masks, boxes, overlay)
     for name, values in answers.items():
@@ -541,7 +578,7 @@ def markdown(tallies: dict[str, Tally], title: str) -> str:
         "large",
     ]
     recall += [*(f"box AR@{limit}" for limit in MAX_DETECTIONS), "best"]
-    rest = [*PROMPTS, "masks", "ms", "F", "R50"]
+    rest = [*PROMPTS, "masks", "straight", "straight, truth", "ms", "F", "R50"]
     return "\n".join([title, "", *table(figures, recall), "", *table(figures, rest)])
 
 

@@ -9,13 +9,12 @@ import gzip
 import json
 import math
 import tarfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from torch import Tensor
 
 GREY = 114
@@ -26,9 +25,6 @@ SHRINK = 2  # masks are kept at half of the photo's size: still finer than any p
 PREFIX_WEIGHTS = {"bsds": 3.0, "ade": 3.0, "coco": 2.0, "ccp": 1.0}
 OTHERS_WEIGHT = 2.0
 
-# Long sides of a training canvas and how often each is drawn; every batch has about PIXELS pixels.
-CANVAS_SIZES = {256: 1, 320: 3, 384: 3, 448: 2, 512: 2, 640: 1}
-MOSAIC_FROM = 448
 MIN_SIDE = 6.0  # canvas pixels; smaller objects are not asked for
 
 
@@ -115,7 +111,7 @@ def read_photos(tar: Path) -> dict[str, np.ndarray]:
 
 
 def load_training(folder: Path, limit: int | None = None) -> list[Photo]:
-    """Reads shared/data/train_labelled (or its first photos) into memory."""
+    """Reads shared/data/train_labelled, or another folder like it, or its first photos into memory."""
     photos: list[Photo] = []
     for tar in sorted(folder.glob("photos-*.tar")):
         pixels = read_photos(tar)
@@ -223,8 +219,8 @@ def place_pixels(pixels: np.ndarray, at: Placement) -> np.ndarray:
     pixels, ratio = np.ascontiguousarray(pixels), 1.0
     if at.scale_y < 0.75:  # warpAffine does not average: halve by area first
         pixels, ratio = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), 2.0
-    size = (at.width, at.height)
-    return cv2.warpAffine(pixels, at.matrix(ratio), size, flags=cv2.INTER_LINEAR, borderValue=(GREY,) * 3)
+    how = cv2.INTER_CUBIC if at.scale_y > 1 else cv2.INTER_LINEAR  # enlarged photos stay as sharp as can be
+    return cv2.warpAffine(pixels, at.matrix(ratio), (at.width, at.height), flags=how, borderValue=(GREY,) * 3)
 
 
 def place_masks(masks: tuple[MaskCrop, ...], at: Placement) -> tuple[np.ndarray, np.ndarray]:
@@ -280,7 +276,7 @@ def mosaic(tiles: list[Example], split_y: int, split_x: int) -> Example:
 
 
 def recolour(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Brightness, contrast, tint, saturation; now and then blur or no colour at all."""
+    """Brightness, contrast, tint, saturation; now and then blurred, sharpened or without colour."""
     gain = rng.uniform(0.75, 1.3) * rng.uniform(0.92, 1.08, 3)
     gamma = math.exp(rng.uniform(-0.3, 0.3))
     levels = np.linspace(0, 1, 256)[:, None] ** gamma
@@ -290,62 +286,11 @@ def recolour(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     grey = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     saturation = 0.0 if rng.random() < 0.05 else rng.uniform(0.5, 1.4)
     pixels = cv2.addWeighted(pixels, saturation, grey, 1 - saturation, 0)
-    if rng.random() < 0.1:
+    focus = rng.random()
+    if focus < 0.1:
         pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.4, 1.2))
+    elif focus < 0.4:  # the training photos are small: users' are sharper at the same size
+        soft = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.7, 1.5))
+        amount = rng.uniform(0.3, 1.2)
+        pixels = cv2.addWeighted(pixels, 1 + amount, soft, -amount, 0)
     return pixels
-
-
-class Sampler:
-    """Makes the batch of a step."""
-
-    def __init__(self, photos: list[Photo], seed: int, *, pixels: int, partial: float, largest: int) -> None:
-        """``pixels``: budget of a batch; ``partial``: background weight of partly annotated photos."""
-        self.photos = photos
-        self.seed = seed
-        self.pixels = pixels
-        self.partial = partial
-        weights = sampling_weights(photos)
-        lying = np.array([photo.pixels.shape[1] >= photo.pixels.shape[0] for photo in photos])
-        self.pools = [np.flatnonzero(lying), np.flatnonzero(~lying)]  # landscape, portrait
-        self.pool_weights = [weights[pool] / max(weights[pool].sum(), 1e-9) for pool in self.pools]
-        self.portrait_share = float(weights[~lying].sum())
-        self.sizes = [size for size in CANVAS_SIZES if size <= largest]
-
-    def batch(self, step: int) -> Batch:
-        """The batch of a step: one canvas shape for all."""
-        rng = np.random.default_rng((self.seed, step))
-        frequencies = np.array([CANVAS_SIZES[size] for size in self.sizes], float)
-        size = int(rng.choice(self.sizes, p=frequencies / frequencies.sum()))
-        short = size if rng.random() < 0.3 else size * 3 // 4 // 32 * 32
-        portrait = int(rng.random() < self.portrait_share)
-        height, width = (size, short) if portrait else (short, size)
-        count = max(2, round(self.pixels / (height * width)))
-        examples = [self.example(height, width, portrait, rng) for _ in range(count)]
-        stacked = np.stack([example.pixels for example in examples])
-        return Batch(
-            torch.from_numpy(stacked).permute(0, 3, 1, 2).float().div_(255),
-            [torch.from_numpy(example.boxes) for example in examples],
-            [torch.from_numpy(example.masks) for example in examples],
-            torch.from_numpy(np.stack([example.background for example in examples])),
-        )
-
-    def example(self, height: int, width: int, portrait: int, rng: np.random.Generator) -> Example:
-        """One picture: a photo, or a mosaic of four on the larger canvases."""
-        four = max(height, width) >= MOSAIC_FROM and rng.random() < 0.5
-        chosen = rng.choice(self.pools[portrait], 4 if four else 1, p=self.pool_weights[portrait])
-        photos = [self.photos[int(index)] for index in chosen]
-        if four:
-            split_y, split_x = (
-                32 * int(rng.integers(side // 96 + 1, side // 32 - side // 96)) for side in (height, width)
-            )
-            sides = [(y, x) for y in (split_y, height - split_y) for x in (split_x, width - split_x)]
-            tiles = [self.placed(p, h, w, 0.95, rng) for p, (h, w) in zip(photos, sides, strict=True)]
-            example = mosaic(tiles, split_y, split_x)
-        else:
-            example = self.placed(photos[0], height, width, 0.65, rng)
-        return replace(example, pixels=recolour(example.pixels, rng))
-
-    def placed(self, photo: Photo, height: int, width: int, smallest: float, rng: np.random.Generator) -> Example:
-        """One photo at a random place."""
-        at = random_placement(photo.pixels, height, width, smallest, rng)
-        return place(photo, at, 1.0 if photo.dense else self.partial)

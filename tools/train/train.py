@@ -24,9 +24,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .data import Batch, Sampler, load_training, load_validation
+from .data import Batch, load_training, load_validation
 from .losses import losses
 from .network import Raw, SegmentEverything, anchor_points, decode_boxes, load_imagenet
+from .sampler import Sampler
 from .validate import examine, figures
 
 BACKBONE_RATE = 0.3  # of the learning rate
@@ -41,6 +42,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of train_labelled and train_validation")
     parser.add_argument("--out", type=Path, required=True, help="folder for state.pt and log.jsonl")
+    parser.add_argument("--extra", type=Path, nargs="*", default=[], help="more folders like train_labelled")
+    parser.add_argument(
+        "--start", type=Path, help="a finished state.pt whose averaged weights a new training starts from"
+    )
     parser.add_argument("--minutes", type=float, default=95.0)
     parser.add_argument("--steps", type=int, default=10**9)
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
@@ -106,10 +111,13 @@ def save(path: Path, state: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
-def new_network(device: str) -> SegmentEverything:
-    """A network with ImageNet weights; its first blocks do not learn."""
+def new_network(device: str, start: Path | None = None) -> SegmentEverything:
+    """A network with ImageNet weights, or with the averaged ones of ``start``; its first blocks do not learn."""
     network = SegmentEverything()
-    load_imagenet(network.backbone)
+    if start is None:
+        load_imagenet(network.backbone)
+    else:
+        network.load_state_dict(torch.load(start, map_location="cpu", weights_only=True)["mean"])
     for module in network.backbone.frozen():
         module.requires_grad_(False)
     return network.to(device, memory_format=torch.channels_last)
@@ -210,9 +218,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     photos = load_training(options.data / "train_labelled", options.limit)
+    for folder in options.extra:
+        photos += load_training(folder)
     validation = load_validation(options.data / "train_validation")[:60]
     sampler = Sampler(photos, options.seed, pixels=options.pixels, partial=options.partial, largest=options.largest)
-    training = Training(new_network(options.device), options.rate, options.decay, options.device)
+    training = Training(new_network(options.device, options.start), options.rate, options.decay, options.device)
     state_path = options.out / "state.pt"
     if state_path.exists():
         training.resume(state_path)

@@ -1,0 +1,87 @@
+"""Batches: which photos, on which canvas, with what pasted on; a function of (seed, step) alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from .compose import cut_out, paste, textured_shape
+from .data import Batch, Example, Photo, mosaic, place, random_placement, recolour, sampling_weights
+
+# Long sides of a training canvas and how often each is drawn; every batch has about PIXELS pixels.
+CANVAS_SIZES = {256: 1, 320: 3, 384: 3, 448: 2, 512: 2, 640: 2}
+MOSAIC_FROM = 448
+PASTE = 0.5  # share of the pictures on which something is pasted
+MOST_PASTED = 8
+
+
+class Sampler:
+    """Makes the batch of a step."""
+
+    def __init__(self, photos: list[Photo], seed: int, *, pixels: int, partial: float, largest: int) -> None:
+        """``pixels``: budget of a batch; ``partial``: background weight of partly annotated photos."""
+        self.photos = photos
+        self.seed = seed
+        self.pixels = pixels
+        self.partial = partial
+        weights = sampling_weights(photos)
+        lying = np.array([photo.pixels.shape[1] >= photo.pixels.shape[0] for photo in photos])
+        self.pools = [np.flatnonzero(lying), np.flatnonzero(~lying)]  # landscape, portrait
+        self.pool_weights = [weights[pool] / max(weights[pool].sum(), 1e-9) for pool in self.pools]
+        self.portrait_share = float(weights[~lying].sum())
+        self.sizes = [size for size in CANVAS_SIZES if size <= largest]
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step: one canvas shape for all."""
+        rng = np.random.default_rng((self.seed, step))
+        frequencies = np.array([CANVAS_SIZES[size] for size in self.sizes], float)
+        size = int(rng.choice(self.sizes, p=frequencies / frequencies.sum()))
+        short = size if rng.random() < 0.3 else size * 3 // 4 // 32 * 32
+        portrait = int(rng.random() < self.portrait_share)
+        height, width = (size, short) if portrait else (short, size)
+        count = max(2, round(self.pixels / (height * width)))
+        examples = [self.example(height, width, portrait, rng) for _ in range(count)]
+        stacked = np.stack([example.pixels for example in examples])
+        return Batch(
+            torch.from_numpy(stacked).permute(0, 3, 1, 2).float().div_(255),
+            [torch.from_numpy(example.boxes) for example in examples],
+            [torch.from_numpy(example.masks) for example in examples],
+            torch.from_numpy(np.stack([example.background for example in examples])),
+        )
+
+    def example(self, height: int, width: int, portrait: int, rng: np.random.Generator) -> Example:
+        """One picture: a photo, or a mosaic of four on the larger canvases."""
+        four = max(height, width) >= MOSAIC_FROM and rng.random() < 0.5
+        chosen = rng.choice(self.pools[portrait], 4 if four else 1, p=self.pool_weights[portrait])
+        photos = [self.photos[int(index)] for index in chosen]
+        if four:
+            split_y, split_x = (
+                32 * int(rng.integers(side // 96 + 1, side // 32 - side // 96)) for side in (height, width)
+            )
+            sides = [(y, x) for y in (split_y, height - split_y) for x in (split_x, width - split_x)]
+            tiles = [self.placed(p, h, w, 0.95, rng) for p, (h, w) in zip(photos, sides, strict=True)]
+            example = mosaic(tiles, split_y, split_x)
+        else:
+            example = self.placed(photos[0], height, width, 0.65, rng)
+        if rng.random() < PASTE:
+            example = self.pasted(example, rng)
+        return replace(example, pixels=recolour(example.pixels, rng))
+
+    def pasted(self, example: Example, rng: np.random.Generator) -> Example:
+        """The example with objects of one other photo, or with textured shapes, on it."""
+        photo = self.photos[int(rng.integers(len(self.photos)))]
+        shapes = rng.random() < 0.3 or not photo.masks
+        for _ in range(int(rng.integers(1, MOST_PASTED + 1))):
+            if shapes:
+                what = textured_shape(photo, rng)
+            else:
+                what = cut_out(photo, photo.masks[int(rng.integers(len(photo.masks)))])
+            example = paste(example, what, rng)
+        return example
+
+    def placed(self, photo: Photo, height: int, width: int, smallest: float, rng: np.random.Generator) -> Example:
+        """One photo at a random place."""
+        at = random_placement(photo.pixels, height, width, smallest, rng)
+        return place(photo, at, 1.0 if photo.dense else self.partial)
