@@ -74,6 +74,9 @@ def test_a_contender_answers_from_a_process_of_its_own(tmp_path):
         answer = process.ask("whole", photo=[64, 48], imgsz=64, max_det=7)
         assert answer["objects"] == 7
         assert answer["ms"] >= answer["network"] > 0
+        assert "peak_mb" not in answer
+        watched = process.ask("whole", photo=[64, 48], imgsz=64, max_det=7, watch_memory=True)
+        assert watched["process_peak_mb"] > watched["peak_mb"] >= 0
         stages = process.ask("stages", photo=[64, 48], imgsz=64, max_det=7)
         assert {"decode image", "letterbox", "masks as crops", "point, tenth", "PNG out"} <= set(stages["times"])
         assert json.dumps(stages)

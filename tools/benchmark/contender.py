@@ -30,6 +30,7 @@ class PeakWatch:
     """What a call needs above what the process holds, and the most that the process ever held since the last watch."""
 
     def __init__(self) -> None:
+        memory.give_back()
         self._before, self._so_far = memory.resident(), memory.peak()
         memory.clear_peak()
 
@@ -52,7 +53,6 @@ class Ours:
     def whole(self, photo: list[int], imgsz: int | None, max_det: int) -> Answer:
         """Array in, every mask made at the photo's size."""
         image = self._photo(photo)
-        watch = PeakWatch()
         began = time.perf_counter()
         found = self.model(image, imgsz=imgsz, max_det=max_det)
         masks = list(found.masks)
@@ -63,7 +63,6 @@ class Ours:
             "network": found.speed["network"],
             "post": found.speed["postprocess"] + made,
             "objects": len(masks),
-            **watch.answer(),
         }
 
     def stages(self, photo: list[int], imgsz: int, max_det: int) -> Answer:
@@ -157,7 +156,6 @@ class Ultralytics:
         image = self._photos.setdefault(key, photos.photo(*key))
         self._time_nms()
         self._nms_seconds = 0
-        watch = PeakWatch()
         began = time.perf_counter()
         [result] = self.model(
             image,
@@ -176,7 +174,6 @@ class Ultralytics:
             "post": result.speed["postprocess"],
             "nms": 1000 * self._nms_seconds if self._nms_timed else None,
             "objects": len(result),
-            **watch.answer(),
         }
 
     def _time_nms(self) -> None:
@@ -221,7 +218,10 @@ def main() -> int:
     print(json.dumps({"ready": True}), file=answers)
     for line in sys.stdin:
         job = json.loads(line)
+        watch = PeakWatch() if job.pop("watch_memory", False) else None
         answer = getattr(contender, job.pop("job"))(**job)
+        if watch:
+            answer |= watch.answer()
         print(json.dumps(answer), file=answers)
     return 0
 

@@ -156,7 +156,7 @@ def post(setup: Setup) -> list[Table]:
         peaks = {}
         for name, each in contenders.items():
             each.ask("whole", photo=LARGE, imgsz=1024, max_det=1)  # then the network has its memory
-            peaks[name] = each.ask("whole", **job)["peak_mb"]
+            peaks[name] = each.ask("whole", watch_memory=True, **job)["peak_mb"]
         jobs = {name: partial(each.ask, "whole", **job) for name, each in contenders.items()}
         samples = setup.rounds.run(jobs, count=min(setup.rounds.count, 3))
     rows = []
@@ -220,7 +220,8 @@ def memory(setup: Setup) -> list[Table]:
     rows = []
     with ExitStack() as stack:
         for name, process in setup.contenders(stack).items():
-            calls = [process.ask("whole", photo=WIDE, imgsz=1024, max_det=100) for _ in range(3)]
+            job = {"photo": WIDE, "imgsz": 1024, "max_det": 100, "watch_memory": True}
+            calls = [process.ask("whole", **job) for _ in range(3)]
             whole_process = max(call["process_peak_mb"] for call in calls)
             rows.append((name, number(whole_process, 0), number(max(call["peak_mb"] for call in calls[1:]), 0)))
     tables = [
