@@ -5,18 +5,22 @@ of any kind work. What OpenCV leaves open (orientation, alpha, 16 bits) is settl
 5.x. OpenCV may write about a damaged file to stderr; silencing it would change the process for other threads.
 """
 
+from __future__ import annotations
+
 import io
 import os
 import re
 import stat
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastsam_onnx.errors import ImageError, OptionError
-from fastsam_onnx.image_header import Alpha, ImageHeader, identify, read_header
+
+if TYPE_CHECKING:
+    from fastsam_onnx.image_header import Alpha, ImageHeader
 
 DEFAULT_PIXEL_LIMIT = 178_956_970  # Pillow's: 512 MiB of RGB
 
@@ -135,6 +139,8 @@ def _read(source: object) -> bytes:
 
 
 def _read_path(text: str) -> bytes:
+    from fastsam_onnx.image_header import identify
+
     path = Path(text)
     try:
         mode = path.stat().st_mode
@@ -172,6 +178,8 @@ def _read_stream(stream: BinaryIO) -> bytes:
 
 
 def _from_file(data: bytes, pixel_limit: int | None) -> NDArray[np.uint8]:
+    from fastsam_onnx.image_header import read_header
+
     header = read_header(data)
     _check_size(header.width, header.height, pixel_limit)
     return _upright(_decode(header), header.orientation)

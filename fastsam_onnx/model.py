@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx import weights
 from fastsam_onnx.candidates import Candidates
 from fastsam_onnx.clip import Clip
 from fastsam_onnx.detections import detect
 from fastsam_onnx.errors import ModelError, ModelNotFoundError, OptionError
 from fastsam_onnx.image import DEFAULT_PIXEL_LIMIT, ImageSource, load_image
-from fastsam_onnx.letterbox import Letterbox
+from fastsam_onnx.letterbox import PADDING_GREY, Letterbox
 from fastsam_onnx.network import Contract, Network
 from fastsam_onnx.prototypes import pending_masks
 from fastsam_onnx.segmentation import Segmentation
@@ -232,6 +231,18 @@ class FastSAM:
         self._resolve(options)
         return stream(self, sources, batch=batch, workers=workers, on_error=on_error, options=options)
 
+    def warmup(self, image_size: tuple[int, int] | None = None) -> None:
+        """Take a grey picture through every stage, so that the first photo waits for no memory, thread or import.
+
+        Args:
+            image_size: (width, height) of the photos to come; by default the network's whole input, which needs the
+                most memory.
+        """
+        height, width = self.options["imgsz"]
+        if image_size is not None:
+            width, height = image_size
+        self(np.full((height, width, 3), PADDING_GREY, np.uint8))
+
     @property
     def contract(self) -> Contract:
         """What the file is: sizes, stride, channels, its own defaults."""
@@ -442,6 +453,8 @@ def _open(source: Any, runtime: dict[str, Any]) -> Network:
     if isinstance(source, bytes):
         return Network.open(source, **runtime)
     if isinstance(source, str | os.PathLike):
+        from fastsam_onnx import weights
+
         return Network.open(weights.resolve(source, task="segment"), **runtime)
     if any(value is not None for value in runtime.values()):
         raise OptionError(

@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.checkpoint import HEAD_BYTES, is_checkpoint
 from fastsam_onnx.errors import ModelError, ModelNotFoundError
-from fastsam_onnx.runtime import Provider, create_session, model_name
+from fastsam_onnx.runtime import Provider, create_session, load_onnxruntime, model_name
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -140,9 +139,7 @@ class Network:
         Raises:
             ModelError: If it is none, or its network is none of the YOLOv8-seg family.
         """
-        import onnxruntime as ort
-
-        if not isinstance(session, ort.InferenceSession):
+        if not isinstance(session, load_onnxruntime().InferenceSession):
             raise ModelError(f"a model is a path, bytes or an onnxruntime.InferenceSession; found {session!r}")
         return cls(session, "the InferenceSession")
 
@@ -556,6 +553,8 @@ def _parse_nms(value: Any) -> bool:
 
 def _is_checkpoint(source: str | Path | bytes) -> bool:
     """Whether it is PyTorch's, not ONNX; errors that ONNX Runtime would word worse."""
+    from fastsam_onnx.checkpoint import HEAD_BYTES, is_checkpoint
+
     name = model_name(source)
     if isinstance(source, bytes):
         head = source[:HEAD_BYTES]

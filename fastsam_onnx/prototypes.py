@@ -22,7 +22,7 @@ IntArray = npt.NDArray[np.int64]
 Span = tuple[int, int]
 
 ONE = np.float32(1)
-BAND_PIXELS = 1 << 15
+BAND_PIXELS = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,8 +186,8 @@ def pending_masks(
     for box, weights in zip(boxes_xyxy.tolist(), coefficients, strict=True):
         columns, rows = _pixels(box[0], box[2], width), _pixels(box[1], box[3], height)
         (left, right), (top, bottom) = x.cells(columns), y.cells(rows)
-        block = prototypes[:, top:bottom, left:right]
-        logits = (weights @ block.reshape(len(weights), -1)).reshape(block.shape[1:])
+        # Not `@`: BLAS would copy the block and split it among threads, which wait for each other on a busy machine.
+        logits = np.einsum("c,chw->hw", weights, prototypes[:, top:bottom, left:right])
         pending.append(PendingMask(logits, left, top, columns, rows, x, y, letterbox.image_size))
     return pending
 

@@ -20,6 +20,10 @@ logger = logging.getLogger("fastsam_onnx")
 Provider = str | tuple[str, dict[str, Any]]
 
 CPU = "CPUExecutionProvider"
+SPIN_MICROSECONDS = 100
+"""How long a thread looks for more work before it sleeps: about as long as the pauses within a run."""
+SPIN_BOUNDED_SINCE = (1, 26)
+"""The first ONNX Runtime that knows such a limit; with older ones threads sleep at once."""
 ERRORS, FATAL = 3, 4
 
 
@@ -40,8 +44,8 @@ def create_session(
         model: The path or the bytes of an ONNX file.
         providers: Execution providers, first choice first, each a name or (name, options); the CPU by default.
         threads: Threads that compute one run; `default_threads()` by default.
-        session_options: Used as they are, instead of ours: one run at a time per caller, threads that sleep while
-            there is nothing to do, and a silent log.
+        session_options: Used as they are, instead of ours: one run at a time per caller, threads that sleep soon
+            when there is nothing to do, memory that is kept for the next run, and a silent log.
         name: What messages call the model; by default `model_name`.
 
     Raises:
@@ -49,13 +53,10 @@ def create_session(
         OptionError: If a provider is not available here, if `threads` is no whole number of at least 1, or if both
             `threads` and `session_options` are given.
     """
-    # Newer releases (seen in 1.32) else write an identifier to the user's folder and report their use over the network.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime as ort
-
+    ort = load_onnxruntime()
     chosen = _checked_providers(providers, ort.get_available_providers())
     if session_options is None:
-        session_options = _default_options(threads, only_cpu=chosen == [CPU])
+        session_options = default_options(threads, only_cpu=chosen == [CPU])
     elif threads is not None:
         raise OptionError("threads and session_options were both given; set session_options.intra_op_num_threads")
     source = model if isinstance(model, bytes) else os.fspath(model)
@@ -77,12 +78,39 @@ def fold_constants(model: str | Path, folded: str | Path) -> None:
     Raises:
         ModelError: If ONNX Runtime does not take the file.
     """
-    import onnxruntime as ort
-
-    options = _default_options(1, only_cpu=True)
+    ort = load_onnxruntime()
+    options = default_options(1)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = os.fspath(folded)
     create_session(model, session_options=options)
+
+
+def default_options(threads: int | None = None, *, only_cpu: bool = True) -> ort.SessionOptions:
+    """Our session options, to change one of them and give the rest to `create_session` as they are.
+
+    Args:
+        threads: Threads that compute one run; `default_threads()` by default.
+        only_cpu: No other provider is asked for, so that what the log says is no news.
+
+    Raises:
+        OptionError: If `threads` is no whole number of at least 1.
+    """
+    ort = load_onnxruntime()
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise OptionError(f"threads is a whole number of at least 1; found {threads!r}")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or default_threads()
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    spins = _version(ort.__version__) >= SPIN_BOUNDED_SINCE
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spins)))
+    options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_MICROSECONDS))
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    # Patterns are kept for every input size that ever came, save no time, and take memory.
+    options.enable_mem_pattern = False
+    # What goes wrong on the CPU arrives as an exception; why another provider did not start is only in the log.
+    options.log_severity_level = FATAL if only_cpu else ERRORS
+    return options
 
 
 def model_name(model: bytes | str | Path) -> str:
@@ -143,6 +171,14 @@ def _read(path: Path) -> str:
         return ""
 
 
+def load_onnxruntime() -> Any:
+    """The module. Newer releases (seen in 1.32) else write an identifier to the user's folder and report their use."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
 def _affinity() -> int:
     if sys.version_info >= (3, 13):
         return os.process_cpu_count() or 1
@@ -151,21 +187,9 @@ def _affinity() -> int:
     return os.cpu_count() or 1
 
 
-def _default_options(threads: int | None, *, only_cpu: bool) -> ort.SessionOptions:
-    import onnxruntime as ort
-
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise OptionError(f"threads is a whole number of at least 1; found {threads!r}")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or default_threads()
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    # Spinning threads burn the cores that other sessions and processes need.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    # What goes wrong on the CPU arrives as an exception; why another provider did not start is only in the log.
-    options.log_severity_level = FATAL if only_cpu else ERRORS
-    return options
+def _version(text: str) -> tuple[int, ...]:
+    """(1, 26) of "1.26.0" or "1.26.0.dev2"."""
+    return tuple(int(part) for part in text.split(".")[:2])
 
 
 def _checked_providers(providers: Sequence[Provider] | None, available: Sequence[str]) -> list[Provider]:

@@ -14,6 +14,7 @@ from tiny_onnx import known, tiny, ultralytics_metadata
 
 from fastsam_onnx import FastSAM, ModelError, ModelNotFoundError, OptionError, Segmentation
 from fastsam_onnx.model import bundled_model
+from fastsam_onnx.network import Network
 
 # One prototype of 16x16: grid columns 0..9 are positive.
 LEFT_OF_10 = np.where(np.arange(16) < 10, 1.0, -1.0)[None, None] * np.ones((1, 16, 1))
@@ -62,6 +63,18 @@ def test_nothing_found_is_an_empty_result() -> None:
     assert found.masks.dense().shape == (0, 48, 64)
     assert found.union().area == 0
     assert len(found.point_prompt([(1, 1)])) == len(found.box_prompt([(1, 1, 9, 9)])) == 0
+
+
+@pytest.mark.parametrize(("image_size", "shape"), [(None, (1, 3, 64, 96)), ((640, 160), (1, 3, 32, 96))])
+def test_warming_up_runs_the_network_at_its_size_or_the_photos(
+    monkeypatch: pytest.MonkeyPatch, image_size: tuple[int, int] | None, shape: tuple[int, ...]
+) -> None:
+    model = FastSAM(tiny(), imgsz=(64, 96))
+    shapes = []
+    run = Network.run
+    monkeypatch.setattr(Network, "run", lambda self, tensor: shapes.append(tensor.shape) or run(self, tensor))
+    model.warmup(image_size)
+    assert shapes == [shape]
 
 
 def test_border_snap_can_be_switched_off() -> None:

@@ -21,15 +21,23 @@ def write(root, name, text):
     path.write_text(text)
 
 
-def test_the_default_is_the_cpu_with_our_threads_and_no_spinning():
+def test_the_default_is_the_cpu_with_our_threads():
     session = runtime.create_session(tiny_onnx.tiny())
     options = session.get_session_options()
     assert session.get_providers() == ["CPUExecutionProvider"]
     assert options.intra_op_num_threads == runtime.default_threads()
     assert options.inter_op_num_threads == 1
     assert options.execution_mode == ort.ExecutionMode.ORT_SEQUENTIAL
-    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
     assert options.get_session_config_entry("session.inter_op.allow_spinning") == "0"
+    assert not options.enable_mem_pattern
+
+
+@pytest.mark.parametrize(("version", "spins"), [("1.20.0", "0"), ("1.25.1", "0"), ("1.26.0", "1"), ("2.0.0rc1", "1")])
+def test_threads_spin_only_where_there_is_a_limit_to_it(monkeypatch, version, spins):
+    monkeypatch.setattr(ort, "__version__", version)
+    options = runtime.create_session(tiny_onnx.tiny()).get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == spins
+    assert 0 < int(options.get_session_config_entry("session.intra_op.spin_duration_us")) <= 1000
 
 
 def test_threads_are_the_callers():
