@@ -9,7 +9,9 @@ found.save("overlay.png")
 ```
 """
 
-from fastsam_onnx.clip import Clip
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from fastsam_onnx.crops import CropStyle
 from fastsam_onnx.errors import (
     CheckpointError,
@@ -26,7 +28,10 @@ from fastsam_onnx.errors import (
 from fastsam_onnx.mask import Mask, Polygon
 from fastsam_onnx.model import FastSAM
 from fastsam_onnx.segmentation import Instance, Masks, Segmentation, concatenate
-from fastsam_onnx.stream import Failure
+
+if TYPE_CHECKING:
+    from fastsam_onnx.clip import Clip
+    from fastsam_onnx.stream import Failure
 
 __version__ = "0.1.0"
 
@@ -53,3 +58,12 @@ __all__ = [
     "__version__",
     "concatenate",
 ]
+
+_LATER = {"Clip": "fastsam_onnx.clip", "Failure": "fastsam_onnx.stream"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what few programs need when it is asked for (PEP 562)."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.candidates import Candidates
-from fastsam_onnx.clip import Clip
 from fastsam_onnx.detections import detect
 from fastsam_onnx.errors import ModelError, ModelNotFoundError, OptionError
 from fastsam_onnx.image import DEFAULT_PIXEL_LIMIT, ImageSource, load_image
@@ -23,13 +22,12 @@ from fastsam_onnx.letterbox import PADDING_GREY, Letterbox
 from fastsam_onnx.network import Contract, Network
 from fastsam_onnx.prototypes import pending_masks
 from fastsam_onnx.segmentation import Segmentation
-from fastsam_onnx.strips import HeldRows, open_rows
 from fastsam_onnx.text_prompts import CropEmbeddings
-from fastsam_onnx.tiling import DEFAULT_OVERLAP, find_in_tiles, grid
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
+    from fastsam_onnx.clip import Clip
     from fastsam_onnx.sources import Sources
     from fastsam_onnx.stream import Failure
 
@@ -37,6 +35,7 @@ DEFAULT_CONF = 0.4
 DEFAULT_IOU = 0.9
 DEFAULT_MAX_DET = 300
 DEFAULT_IMGSZ = 1024
+DEFAULT_OVERLAP = 0.25
 BUNDLED_MODEL = "fastsam-nano.onnx"
 
 
@@ -110,9 +109,7 @@ class FastSAM:
             "providers": providers,
             "session_options": session_options,
         }
-        self._clip = (
-            clip if clip is None or isinstance(clip, Clip) else Clip(clip, threads=threads, providers=providers)
-        )
+        self._clip = None if clip is None else _clip(clip, threads=threads, providers=providers)
         self._source = bundled_model() if model is None else model
         self._network = _open(self._source, self._runtime)
         try:
@@ -351,6 +348,9 @@ class FastSAM:
         pixel_limit: int | None,
     ) -> Segmentation:
         """What a call with `tile=` gives."""
+        from fastsam_onnx.strips import HeldRows, open_rows
+        from fastsam_onnx.tiling import find_in_tiles, grid
+
         began = time.perf_counter()
         grid((tile, tile), tile, overlap)
         rows = open_rows(source, pixel_limit=pixel_limit) or HeldRows(load(source))
@@ -461,6 +461,12 @@ def _open(source: Any, runtime: dict[str, Any]) -> Network:
             "threads, providers and session_options are settled already in an InferenceSession; leave them out"
         )
     return Network.of_session(source)
+
+
+def _clip(clip: Any, *, threads: int | None, providers: Any) -> Clip:
+    from fastsam_onnx.clip import Clip
+
+    return clip if isinstance(clip, Clip) else Clip(clip, threads=threads, providers=providers)
 
 
 def _fraction(name: str, value: Any) -> float:

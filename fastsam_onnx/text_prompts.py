@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.clip import BATCH, Clip, check_texts
 from fastsam_onnx.crops import CropStyle
 from fastsam_onnx.errors import OptionError
 
 if TYPE_CHECKING:
+    from fastsam_onnx.clip import Clip
     from fastsam_onnx.prompts import Row
 
 FloatArray = npt.NDArray[np.float32]
@@ -54,6 +54,8 @@ class CropEmbeddings:
         Returns:
             (n, width) float32, each of length 1.
         """
+        from fastsam_onnx.clip import BATCH
+
         with self._lock:  # another thread that wants the same waits, instead of computing it too
             missing = [row for row in dict.fromkeys(rows) if (row, style) not in self._known]
             done = 0
@@ -90,6 +92,8 @@ def embed_texts(clip: Clip, texts: str | Sequence[str], templates: Sequence[str]
         PromptError: If there is no text, something else is there, or a text says nothing.
         OptionError: If there is no template, or one without "{}".
     """
+    from fastsam_onnx.clip import check_texts
+
     listed = check_texts(texts)
     if isinstance(templates, str) or not len(templates) or not all("{}" in template for template in templates):
         raise OptionError(

@@ -31,7 +31,6 @@ BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 Find = Callable[[npt.NDArray[np.uint8], tuple[int, int]], Segmentation]
 
-DEFAULT_OVERLAP = 0.25
 MIN_TILE = 64
 JOIN_IOU = 0.5
 """Two parts are one object if their masks agree so well in the strip that their tiles share."""
@@ -263,7 +262,7 @@ def _starts(side: int, tile: int, shared: int) -> list[int]:
     return [round(index * (side - tile) / (count - 1)) for index in range(count)]
 
 
-def find_in_tiles(find: Find, rows: Rows, *, tile: int, overlap: float = DEFAULT_OVERLAP) -> Segmentation:
+def find_in_tiles(find: Find, rows: Rows, *, tile: int, overlap: float) -> Segmentation:
     """The objects of a photo from its tiles and the view of the whole.
 
     Args:
