@@ -25,7 +25,6 @@ from fastsam_onnx.conversion import export
 from fastsam_onnx.decoding import with_fast_decoding
 from fastsam_onnx.errors import MissingPackageError, ModelError, OptionError, OutputError
 from fastsam_onnx.mask import Mask
-from fastsam_onnx.model import bundled_model
 from fastsam_onnx.segmentation import Segmentation
 from fastsam_onnx.subpixel import compose, without_transposed
 
@@ -136,9 +135,24 @@ def test_report(exported: Path, tmp_path: Path) -> None:
     assert [share for share, _ in said] == sorted(share for share, _ in said)
 
 
-def test_weights_stored_as_float16_are_float32_before_they_are_rounded() -> None:
-    network = quantize._prepared(bundled_model())
-    assert {constant.data_type for constant in network.graph.initializer} <= {TensorProto.FLOAT, TensorProto.INT64}
+def test_weights_stored_as_float16_are_float32_before_they_are_rounded(exported: Path, tmp_path: Path) -> None:
+    network = onnx.load(exported)
+    stored, casts = [], []
+    for constant in network.graph.initializer:
+        values = numpy_helper.to_array(constant)
+        if values.dtype == np.float32 and values.size > 64:
+            stored.append(numpy_helper.from_array(values.astype(np.float16), f"{constant.name}.half"))
+            casts.append(helper.make_node("Cast", [stored[-1].name], [constant.name], to=TensorProto.FLOAT))
+        else:
+            stored.append(constant)
+    assert casts
+    nodes = [*casts, *network.graph.node]
+    del network.graph.initializer[:], network.graph.node[:]
+    network.graph.initializer.extend(stored)
+    network.graph.node.extend(nodes)
+    onnx.save(network, tmp_path / "half.onnx")
+    prepared = quantize._prepared(tmp_path / "half.onnx")
+    assert {constant.data_type for constant in prepared.graph.initializer} <= {TensorProto.FLOAT, TensorProto.INT64}
 
 
 @pytest.mark.parametrize("bits", [0, 4, 16])
