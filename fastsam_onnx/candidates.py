@@ -56,17 +56,16 @@ class Candidates:
         boxes = self.letterbox.boxes_to_image(xyxy_from_xywh(self.output[:4, columns].T))
         return boxes, scores[columns], columns
 
-    def for_box(self, box_xyxy: npt.NDArray[np.float64]) -> tuple[PendingMask, float] | None:
+    def for_box(self, box_xyxy: FloatArray) -> tuple[PendingMask, float] | None:
         """The candidate whose box fits best, its mask cut to the prompt, and its score; None if none overlaps.
 
         The fit is the IoU of the two boxes times the score to the power of 0.3. Of candidates whose mask has no pixel
         in the prompt the next one is taken, twenty times at most.
 
         Args:
-            box_xyxy: (4,) in pixels of the photo.
+            box_xyxy: (4,) in pixels of the photo, inside it.
         """
-        width, height = self.letterbox.image_size
-        prompt = np.clip(box_xyxy, 0, (width, height, width, height)).astype(np.float32)[None]
+        prompt = box_xyxy[None]
         fit = np.nan_to_num(box_iou(prompt, self.boxes_xyxy)[0]) * self.scores**SCORE_POWER
         for row in np.argsort(-fit, kind="stable")[:MOST_TRIED].tolist():
             if fit[row] <= 0:

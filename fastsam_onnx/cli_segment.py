@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import sys
 import time
@@ -93,33 +92,38 @@ def _process(job: Job, *, model: FastSAM, prompts: Prompts, arguments: argparse.
 
 def select(found: Segmentation, prompts: Prompts, arguments: argparse.Namespace) -> Segmentation:
     """The rows that the prompts choose: of the points, the boxes, the texts; all rows without prompts."""
-    from fastsam_onnx.segmentation import concatenate
+    from fastsam_onnx.segmentation import join_answers
 
     answers = []
     if prompts.points:
-        answers.append(found.point_prompt(prompts.points, prompts.labels, pick=arguments.pick))
+        answers.append((found.point_prompt(prompts.points, prompts.labels, pick=arguments.pick), 1))
     if prompts.boxes:
-        boxes = found.box_prompt(prompts.boxes, match=arguments.match)
-        assert boxes.prompt_index is not None
-        answers.append(dataclasses.replace(boxes, prompt_index=boxes.prompt_index + len(answers)))
+        answers.append((found.box_prompt(prompts.boxes, match=arguments.match), len(prompts.boxes)))
     if prompts.texts:
-        first = bool(prompts.points) + len(prompts.boxes)
         top_k = 1 if arguments.similarity is None else None
         texts = found.text_prompt(prompts.texts, top_k=top_k, threshold=arguments.similarity)
-        assert texts.prompt_index is not None
-        answers.append(dataclasses.replace(texts, prompt_index=texts.prompt_index + first))
-    return concatenate(answers) if answers else found
+        answers.append((texts, len(prompts.texts)))
+    return join_answers(answers) if answers else found
 
 
 def _write(found: Segmentation, form: str, path: Path, options: dict[str, Any]) -> None:
     if path == STDOUT:
         write_stdout(formats.encode(found, form, **options))
         return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {path.parent}: {error.strerror or error}") from error
+    make_folder(path.parent)
     formats.save(found, path, format=form, **options)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where they are not there.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder}: {error.strerror or error}") from error
 
 
 def write_stdout(data: bytes) -> None:
@@ -209,8 +213,13 @@ def _format_for_stdout(chosen: list[str] | None) -> str:
     return form
 
 
-def open_model(arguments: argparse.Namespace, screen: Screen) -> FastSAM:
+def open_model(arguments: argparse.Namespace, screen: Screen, *, threads: int | None = None) -> FastSAM:
     """The model of the arguments, fetched if it is not here.
+
+    Args:
+        arguments: Of the command line.
+        screen: Shows downloads.
+        threads: Instead of the arguments' own.
 
     Raises:
         FastSAMError: It cannot be opened.
@@ -223,7 +232,8 @@ def open_model(arguments: argparse.Namespace, screen: Screen) -> FastSAM:
     model = arguments.model and weights.resolve(arguments.model, task="segment", progress=DownloadBar(screen))
     clip = arguments.clip and weights.resolve(arguments.clip, task="clip", progress=DownloadBar(screen))
 
-    given = {name: getattr(arguments, name) for name in ("imgsz", "conf", "iou", "max_det", "threads")}
+    given = {name: getattr(arguments, name) for name in ("imgsz", "conf", "iou", "max_det")}
+    given["threads"] = threads or arguments.threads
     return FastSAM(model, clip=clip, **{name: value for name, value in given.items() if value is not None})
 
 

@@ -9,16 +9,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from fastsam_onnx import weights
-from fastsam_onnx.cli_models import DownloadBar
 from fastsam_onnx.cli_screen import Screen
+from fastsam_onnx.cli_segment import open_model
 from fastsam_onnx.errors import MissingPackageError, OptionError
 from fastsam_onnx.runtime import default_threads
-
-if TYPE_CHECKING:
-    from fastsam_onnx.model import FastSAM
 
 TOKEN = "FASTSAM_ONNX_TOKEN"
 MAX_CONNECTIONS = 500
@@ -46,7 +41,6 @@ def serve(arguments: argparse.Namespace, screen: Screen) -> int:
             f"serve needs more packages ({error}); install them with: pip install 'fastsam-onnx[serve]'"
         ) from error
     token = _token(arguments.token_file)
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what cannot be decoded is told to the client
     workers, threads = plan_workers(default_threads(), arguments.workers, arguments.threads)
     limits = Limits(
         body_bytes=arguments.max_megabytes * 1_000_000,
@@ -57,7 +51,7 @@ def serve(arguments: argparse.Namespace, screen: Screen) -> int:
         body_seconds=arguments.timeout,
     )
     listener = _listen(arguments.host, arguments.port)
-    with listener, _open_model(arguments, threads, screen) as model, _stopped_by_signals():
+    with listener, open_model(arguments, screen, threads=threads) as model, _stopped_by_signals():
         service = Service(model, workers=workers, limits=limits, token=token)
         _greet(listener, arguments, token, screen)
         config = uvicorn.Config(
@@ -85,16 +79,6 @@ def plan_workers(cores: int, workers: int | None, threads: int | None) -> tuple[
     """
     workers = workers or min(cores, _MAX_WORKERS)
     return workers, threads or max(1, cores - workers + 1)
-
-
-def _open_model(arguments: argparse.Namespace, threads: int, screen: Screen) -> FastSAM:
-    from fastsam_onnx.model import FastSAM
-
-    model = arguments.model and weights.resolve(arguments.model, task="segment", progress=DownloadBar(screen))
-    given = {name: getattr(arguments, name) for name in ("imgsz", "conf", "iou", "max_det")}
-    if arguments.clip is not None:
-        given["clip"] = weights.resolve(arguments.clip, task="clip", progress=DownloadBar(screen))
-    return FastSAM(model, threads=threads, **{name: value for name, value in given.items() if value is not None})
 
 
 def _token(path: Path | None) -> str | None:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from fastsam_onnx.atomic import complete_file
 from fastsam_onnx.cli_inputs import STDIN_STEM, Prompts
 from fastsam_onnx.cli_screen import Report, Screen, rate
-from fastsam_onnx.cli_segment import STDOUT, format_options, open_model, read_prompts, select, write_stdout
+from fastsam_onnx.cli_segment import STDOUT, format_options, make_folder, open_model, read_prompts, select, write_stdout
 from fastsam_onnx.draw import overlay
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError, OutputError
 from fastsam_onnx.formats import to_dict
@@ -139,10 +139,7 @@ def _sink(form: str, path: Path, fps: float, prompts: Prompts) -> Iterator[Sink]
             overlay(found, **options).tobytes() if form == "overlay" else _line(frame, fps, found)
         )
         return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {path.parent}: {error.strerror or error}") from error
+    make_folder(path.parent)
     if form == "overlay":
         with video_writer(path, fps) as add:
             yield lambda _, found: add(overlay(found, **options))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsam_onnx.links import Links
+from fastsam_onnx.links import Links, add_constant
 
 if TYPE_CHECKING:
     import onnx
@@ -46,7 +46,7 @@ def with_fast_decoding(model: onnx.ModelProto) -> onnx.ModelProto:
 def _softmax(graph: onnx.GraphProto, node: onnx.NodeProto) -> list[onnx.NodeProto]:
     """exp(x - max) / sum, as softmax is defined; on every machine the same, however large x is."""
     [source], [result] = node.input, node.output
-    axes = _constant(graph, f"{node.name}_axes", np.array([1]))
+    axes = add_constant(graph, f"{node.name}_axes", np.array([1]))
     parts = _Parts(node.name)
     highest = parts.add("ReduceMax", source, axes=[1], keepdims=1)
     likely = parts.add("Exp", parts.add("Sub", source, highest))
@@ -56,20 +56,13 @@ def _softmax(graph: onnx.GraphProto, node: onnx.NodeProto) -> list[onnx.NodeProt
 
 def _weighted_sum(graph: onnx.GraphProto, node: onnx.NodeProto, column: Any) -> list[onnx.NodeProto]:
     """A product with a matrix of one column, or with a vector."""
-    weights = _constant(graph, f"{node.name}_row", column.reshape(-1).astype(np.float32))
-    axes = _constant(graph, f"{node.name}_axes", np.array([-1]))
+    weights = add_constant(graph, f"{node.name}_row", column.reshape(-1))
+    axes = add_constant(graph, f"{node.name}_axes", np.array([-1]))
     parts = _Parts(node.name)
     parts.add(
         "ReduceSum", parts.add("Mul", node.input[0], weights), axes, keepdims=column.ndim - 1, output=node.output[0]
     )
     return parts.nodes
-
-
-def _constant(graph: onnx.GraphProto, name: str, values: Any) -> str:
-    from onnx import numpy_helper
-
-    graph.initializer.append(numpy_helper.from_array(values, name))
-    return name
 
 
 class _Parts:

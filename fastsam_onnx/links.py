@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
@@ -49,6 +50,15 @@ class Links:
         """The node that a tensor is for, if it is for one node alone."""
         takers = self.takers.get(name, [])
         return takers[0] if len(takers) == 1 and name not in self.results else None
+
+
+def add_constant(graph: onnx.GraphProto, name: str, values: npt.NDArray[Any]) -> str:
+    """Add an initializer, whole numbers as they are and others as float32, and return its name."""
+    from onnx import numpy_helper
+
+    array = values if values.dtype.kind == "i" else values.astype(np.float32)
+    graph.initializer.append(numpy_helper.from_array(array, name))
+    return name
 
 
 def name_nodes(graph: onnx.GraphProto) -> None:

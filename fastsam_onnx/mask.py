@@ -169,14 +169,7 @@ class Mask:
     def intersection_area(self, other: Mask) -> int:
         """The number of pixels that both masks hold."""
         self._check_same_photo(other)
-        left, top = max(self.left, other.left), max(self.top, other.top)
-        right = min(self.left + self.crop.shape[1], other.left + other.crop.shape[1])
-        bottom = min(self.top + self.crop.shape[0], other.top + other.crop.shape[0])
-        if left >= right or top >= bottom:
-            return 0
-        mine = self.crop[top - self.top : bottom - self.top, left - self.left : right - self.left]
-        theirs = other.crop[top - other.top : bottom - other.top, left - other.left : right - other.left]
-        return int(np.count_nonzero(mine & theirs))
+        return shared_area(self.crop, (self.left, self.top), other.crop, (other.left, other.top))
 
     def iou(self, other: Mask) -> float:
         """Intersection over union of the pixels, 0 to 1; 0 when both are empty."""
@@ -285,6 +278,19 @@ class Mask:
     def _check_same_photo(self, other: Mask) -> None:
         if self.image_size != other.image_size:
             raise OptionError(f"masks of photos of different sizes: {self.image_size} and {other.image_size}")
+
+
+def shared_area(
+    a: npt.NDArray[np.bool_], a_corner: tuple[int, int], b: npt.NDArray[np.bool_], b_corner: tuple[int, int]
+) -> int:
+    """The number of pixels that two crops, (h, w) bool at their corners x, y, both hold."""
+    left, top = max(a_corner[0], b_corner[0]), max(a_corner[1], b_corner[1])
+    right = min(a_corner[0] + a.shape[1], b_corner[0] + b.shape[1])
+    bottom = min(a_corner[1] + a.shape[0], b_corner[1] + b.shape[0])
+    if left >= right or top >= bottom:
+        return 0
+    parts = [crop[top - y : bottom - y, left - x : right - x] for crop, (x, y) in ((a, a_corner), (b, b_corner))]
+    return int(np.count_nonzero(parts[0] & parts[1]))
 
 
 def union(masks: Iterable[Mask]) -> Mask:

@@ -96,8 +96,8 @@ def default_options(threads: int | None = None, *, only_cpu: bool = True) -> ort
         OptionError: If `threads` is no whole number of at least 1.
     """
     ort = load_onnxruntime()
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise OptionError(f"threads is a whole number of at least 1; found {threads!r}")
+    if threads is not None:
+        check_count("threads", threads)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or default_threads()
     options.inter_op_num_threads = 1
@@ -111,6 +111,12 @@ def default_options(threads: int | None = None, *, only_cpu: bool = True) -> ort
     # What goes wrong on the CPU arrives as an exception; why another provider did not start is only in the log.
     options.log_severity_level = FATAL if only_cpu else ERRORS
     return options
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raise OptionError unless it is a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise OptionError(f"{name} is a whole number of at least 1; found {value!r}")
 
 
 def model_name(model: bytes | str | Path) -> str:

@@ -458,13 +458,13 @@ class Segmentation:
         return replace(self, boxes=merged.box[None], scores=score, rows=(merged,), similarity=None, candidates=None)
 
     def _of_candidates(self, boxes_xyxy: npt.NDArray[np.float64], candidates: Candidates) -> Segmentation:
-        answers = [candidates.for_box(box) for box in boxes_xyxy]
-        answered = [index for index, answer in enumerate(answers) if answer is not None]
         width, height = self.image_size
-        cut = np.clip(boxes_xyxy[answered], 0, (width, height, width, height))
+        cut = np.clip(boxes_xyxy, 0, (width, height, width, height)).astype(np.float32)
+        answers = [candidates.for_box(box) for box in cut]
+        answered = [index for index, answer in enumerate(answers) if answer is not None]
         return replace(
             self,
-            boxes=cut.astype(np.float32),
+            boxes=cut[answered],
             scores=np.array([answer[1] for answer in answers if answer is not None], np.float32),
             rows=tuple(answer[0] for answer in answers if answer is not None),
             prompt_index=np.array(answered, np.int64),
@@ -496,3 +496,17 @@ def concatenate(parts: Iterable[Segmentation]) -> Segmentation:
         similarity=np.concatenate(similarities) if len(similarities) == len(parts) else None,
         candidates=None,
     )
+
+
+def join_answers(answers: Iterable[tuple[Segmentation, int]]) -> Segmentation:
+    """The answers of several prompts about one photo as one, `prompt_index` counting on from each to the next.
+
+    Args:
+        answers: At least one, each with the number of objects that were asked for.
+    """
+    counted, first = [], 0
+    for answer, asked in answers:
+        index = answer.prompt_index
+        counted.append(answer if index is None else replace(answer, prompt_index=index + first))
+        first += asked
+    return concatenate(counted)

@@ -6,7 +6,6 @@ Everything a client sends is checked here, and refused with the status and the r
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -132,20 +131,18 @@ class Prompts:
         Raises:
             FastSAMError: A prompt is malformed.
         """
-        from fastsam_onnx.segmentation import concatenate
+        from fastsam_onnx.segmentation import join_answers
 
-        answers, asked = [], 0
+        answers = []
         if self.points is not None:
-            answers.append(found.point_prompt(self.points, **self._options("points")))
-            asked += len(self.points) if _depth(self.points) == 3 else 1
+            asked = len(self.points) if _depth(self.points) == 3 else 1
+            answers.append((found.point_prompt(self.points, **self._options("points")), asked))
         if self.boxes is not None:
-            answers.append(_counted_from(found.box_prompt(self.boxes, **self._options("boxes")), asked))
-            asked += len(self.boxes) if _depth(self.boxes) == 2 else 1
+            asked = len(self.boxes) if _depth(self.boxes) == 2 else 1
+            answers.append((found.box_prompt(self.boxes, **self._options("boxes")), asked))
         if self.texts is not None:
-            with_clip: Any = found
-            texts = with_clip.text_prompt(self.texts, **self._options("texts"))
-            answers.append(_counted_from(texts, asked))
-        return concatenate(answers) if answers else found
+            answers.append((found.text_prompt(self.texts, **self._options("texts")), len(self.texts)))
+        return join_answers(answers) if answers else found
 
     def _options(self, kind: str) -> dict[str, Any]:
         return {name: self.options[name] for name in PROMPTS[kind] if name in self.options}
@@ -424,12 +421,6 @@ def _depth(value: Any) -> int:
     while isinstance(value, list):
         value, depth = value[0] if value else None, depth + 1
     return depth
-
-
-def _counted_from(answer: Segmentation, first: int) -> Segmentation:
-    if answer.prompt_index is None or not first:
-        return answer
-    return dataclasses.replace(answer, prompt_index=answer.prompt_index + first)
 
 
 def _media_ranges(accept: str) -> list[tuple[str, str | None, float]]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastsam_onnx.errors import FastSAMError, OptionError
 from fastsam_onnx.image import ImageSource, source_name
-from fastsam_onnx.runtime import default_threads
+from fastsam_onnx.runtime import check_count, default_threads
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import CallOptions, FastSAM
@@ -68,8 +68,7 @@ def stream(
         raise OptionError(f'on_error is "raise" or "yield"; found {on_error!r}')
     workers = default_workers() if workers is None else workers
     for name, value in (("batch", batch), ("workers", workers)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise OptionError(f"{name} is a whole number of at least 1; found {value!r}")
+        check_count(name, value)
     photos, from_video = open_sources(sources)
     if from_video:
         options = {**options, "channel_order": "rgb"}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.links import Links
+from fastsam_onnx.links import Links, add_constant
 
 if TYPE_CHECKING:
     import onnx
@@ -151,16 +151,8 @@ def _add_channels_of_one(graph: onnx.GraphProto, links: Links, node: onnx.NodePr
     assert bias is not None
     wider = np.concatenate([weights, np.zeros((ADDED, *weights.shape[1:]), weights.dtype)])
     longer = np.concatenate([bias, np.full(ADDED, SILU_IS_ONE)])
-    node.input[1] = _add_constant(graph, f"{node.name}_wider", wider)
-    node.input[2] = _add_constant(graph, f"{node.name}_longer", longer)
-
-
-def _add_constant(graph: onnx.GraphProto, name: str, values: npt.NDArray[Any]) -> str:
-    from onnx import numpy_helper
-
-    array = values if values.dtype.kind == "i" else values.astype(np.float32)
-    graph.initializer.append(numpy_helper.from_array(array, name))
-    return name
+    node.input[1] = add_constant(graph, f"{node.name}_wider", wider)
+    node.input[2] = add_constant(graph, f"{node.name}_longer", longer)
 
 
 class _Replacement:
@@ -197,4 +189,4 @@ class _Replacement:
         return output
 
     def _constant(self, name: str, values: npt.NDArray[Any]) -> str:
-        return _add_constant(self.graph, f"{self.name}_{name}", values)
+        return add_constant(self.graph, f"{self.name}_{name}", values)

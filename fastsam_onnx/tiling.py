@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from fastsam_onnx.detections import box_iou
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.mask import Mask, union
+from fastsam_onnx.mask import Mask, shared_area, union
 from fastsam_onnx.prototypes import PendingMask
 from fastsam_onnx.segmentation import Segmentation
 from fastsam_onnx.strips import Rows
@@ -198,14 +198,7 @@ class Samples:
 
     def shared(self, other: Samples) -> int:
         """How many samples both masks hold, of the same level."""
-        left, top = max(self.left, other.left), max(self.top, other.top)
-        right = min(self.left + self.pixels.shape[1], other.left + other.pixels.shape[1])
-        bottom = min(self.top + self.pixels.shape[0], other.top + other.pixels.shape[0])
-        if left >= right or top >= bottom:
-            return 0
-        mine = self.pixels[top - self.top : bottom - self.top, left - self.left : right - self.left]
-        theirs = other.pixels[top - other.top : bottom - other.top, left - other.left : right - other.left]
-        return int(np.count_nonzero(mine & theirs))
+        return shared_area(self.pixels, (self.left, self.top), other.pixels, (other.left, other.top))
 
     @property
     def count(self) -> int:

@@ -11,16 +11,16 @@ client names is read, nothing is written.
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
 import logging
 import os
 from collections.abc import Mapping
 from typing import Any
 
-from fastsam_onnx import FastSAM, ImageError, OptionError, PromptError, Segmentation, concatenate
+from fastsam_onnx import FastSAM, ImageError, OptionError, PromptError, Segmentation
 from fastsam_onnx.formats import to_dict
 from fastsam_onnx.prompts import check_boxes, check_points
+from fastsam_onnx.segmentation import join_answers
 
 Json = dict[str, Any]
 
@@ -134,12 +134,11 @@ def _select(found: Segmentation, request: Json) -> Segmentation:
     answers = []
     if request.get("points"):
         pick = request.get("pick", "balanced")
-        answers.append(found.point_prompt(request["points"], request.get("labels"), pick=pick))
+        answers.append((found.point_prompt(request["points"], request.get("labels"), pick=pick), 1))
     if request.get("boxes"):
-        boxes = found.box_prompt(request["boxes"], match=request.get("match", "candidate"))
-        assert boxes.prompt_index is not None
-        answers.append(dataclasses.replace(boxes, prompt_index=boxes.prompt_index + len(answers)))
-    return concatenate(answers) if answers else found
+        match = request.get("match", "candidate")
+        answers.append((found.box_prompt(request["boxes"], match=match), len(check_boxes(request["boxes"]))))
+    return join_answers(answers) if answers else found
 
 
 def _method(event: Mapping[str, Any]) -> str | None:
