@@ -89,9 +89,10 @@ def test_dice_and_entropy_by_hand() -> None:
     prototypes = torch.zeros(32, 8, 8)
     masks = torch.zeros(1, 8, 8)
     masks[0, :4, :4] = 1
-    entropy, dice = losses.mask_losses(torch.ones(1, 32), prototypes, masks, boxes((0, 0, 32, 32)))
+    entropy, dice, iou = losses.mask_losses(torch.ones(1, 32), prototypes, masks, boxes((0, 0, 32, 32)))
     assert entropy.item() == pytest.approx(math.log(2))
     assert dice.item() == pytest.approx(1 - (2 * 8 + 1) / (32 + 16 + 1))
+    assert iou.item() == 0  # logit 0 is not foreground
 
 
 def test_mask_losses_vanish_for_the_right_mask() -> None:
@@ -101,9 +102,10 @@ def test_mask_losses_vanish_for_the_right_mask() -> None:
     prototypes[0] = masks[0] * 40 - 20
     coefficients = torch.zeros(1, 32)
     coefficients[0, 0] = 1
-    entropy, dice = losses.mask_losses(coefficients, prototypes, masks, boxes((12, 8, 28, 20)))
+    entropy, dice, iou = losses.mask_losses(coefficients, prototypes, masks, boxes((12, 8, 28, 20)))
     assert entropy.item() < 1e-6
     assert dice.item() < 1e-6
+    assert iou.item() == 1
 
 
 def test_mask_losses_ignore_what_is_far_from_the_box() -> None:
@@ -180,6 +182,30 @@ def test_folded_norm_is_the_norm() -> None:
     torch.testing.assert_close(layer(x), wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_ellipses_follow_their_boxes_wherever_these_lie() -> None:
+    # 1 - u^2 - v^2 is an ellipse that touches the box's sides; u v and u + 2 v tell the axes apart
+    box, height, width = boxes((40, 8, 104, 40)), 64, 128
+    kinds = torch.tensor([[1.0, 0, 0, -1, 0, -1], [0, 0, 0, 0, 1, 0], [0, 1, 2, 0, 0, 0]])
+    placed = network.placed_ellipses(kinds, box.expand(3, 4), height, width)
+    fields = (placed @ network.ellipse_prototypes(height // 4, width // 4).flatten(1)).unflatten(1, (16, 32))
+    v, u = ((np.arange(16) * 4 + 2 - 24) / 16)[:, None], ((np.arange(32) * 4 + 2 - 72) / 32)[None]
+    for field, wanted in zip(fields.numpy(), (1 - u**2 - v**2, u * v, u + 2 * v), strict=True):
+        assert field == pytest.approx(wanted, abs=1e-4)
+
+
+def test_a_new_training_takes_over_what_still_fits(untrained: network.SegmentEverything) -> None:
+    source = {name: value.clone() for name, value in untrained.state_dict().items()}
+    source["prototypes.predict.weight"] = torch.ones(32, 64, 1, 1)  # more rows than today's
+    source["heads.0.mask.predict.weight"] = torch.ones(32, 48, 1, 1)  # fewer columns
+    other = network.SegmentEverything()
+    more = other.heads[0].mask.predict.weight[:, 48:].clone()
+    train.take_over(other, source)
+    assert (other.prototypes.predict.weight == 1).all()
+    assert (other.heads[0].mask.predict.weight[:, :48] == 1).all()
+    assert torch.equal(other.heads[0].mask.predict.weight[:, 48:], more)
+    assert torch.equal(other.pyramid.up5.squeeze.conv.weight, untrained.pyramid.up5.squeeze.conv.weight)
+
+
 def test_frozen_blocks_get_no_gradient_and_the_others_do(untrained: network.SegmentEverything) -> None:
     net = network.SegmentEverything().train()
     raw = net(torch.rand(2, 3, 64, 64))
@@ -253,7 +279,7 @@ def square_photo() -> data.Photo:
     pixels[8:24, 16:32] = 255
     mask = np.zeros((48, 64), np.uint8)
     mask[8:24, 16:32] = 1
-    return data.Photo("square_1.jpg", pixels, dense=True, masks=(data.crop_mask(mask),))
+    return data.Photo("square_1.jpg", pixels, background=1.0, masks=(data.crop_mask(mask),))
 
 
 @pytest.mark.parametrize("mirror", [False, True])
@@ -290,9 +316,7 @@ def test_a_mosaic_puts_objects_and_backgrounds_in_their_tiles() -> None:
 
 def test_a_batch_is_a_function_of_seed_and_step() -> None:
     photos = [square_photo()] * 3
-    one, two, other = (
-        sampler.Sampler(photos, seed, pixels=2 * 256 * 256, partial=0.1, largest=256).batch(7) for seed in (0, 0, 1)
-    )
+    one, two, other = (sampler.Sampler(photos, seed, pixels=2 * 256 * 256, largest=256).batch(7) for seed in (0, 0, 1))
     assert torch.equal(one.photos, two.photos)
     assert all(torch.equal(a, b) for a, b in zip(one.boxes, two.boxes, strict=True))
     assert one.photos.shape != other.photos.shape or not torch.equal(one.photos, other.photos)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from .data import MIN_SIDE, PROTOTYPE_STRIDE, SHRINK, Example, MaskCrop, Photo
+from .data import MIN_SIDE, SHRINK, Example, MaskCrop, Photo
+from .network import PROTOTYPE_STRIDE
 
 LEAST_LEFT = 0.3  # objects of which less stays visible are no longer asked for
 SIDES = (0.05, 0.6)  # longer side of what is pasted, as a share of the canvas's

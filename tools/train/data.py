@@ -9,6 +9,7 @@ import gzip
 import json
 import math
 import tarfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,18 @@ import cv2
 import numpy as np
 from torch import Tensor
 
+from .network import PROTOTYPE_STRIDE
+
 GREY = 114
-PROTOTYPE_STRIDE = 4
 SHRINK = 2  # masks are kept at half of the photo's size: still finer than any prototype they are compared with
 
-# Sampling weights by prefix, as the README of the data suggests; prefixes not named share OTHERS.
-PREFIX_WEIGHTS = {"bsds": 3.0, "ade": 3.0, "coco": 2.0, "ccp": 1.0}
+# Sampling weights by prefix, as the README of the data suggests; labelled prefixes not named share OTHERS.
+PREFIX_WEIGHTS = {"bsds": 3.0, "ade": 3.0, "coco": 3.0, "ccp": 1.0}
 OTHERS_WEIGHT = 2.0
+UNLABELLED_WEIGHT = 4.0  # photos that only the teacher has labelled
+
+# Weight of "no object here": where everything is annotated, where a teacher looked, where some things are.
+DENSE, TAUGHT, PARTIAL = 1.0, 0.3, 0.1
 
 MIN_SIDE = 6.0  # canvas pixels; smaller objects are not asked for
 
@@ -43,8 +49,9 @@ class Photo:
 
     name: str
     pixels: np.ndarray  # (H, W, 3) uint8 RGB
-    dense: bool  # whether what is not annotated is background
+    background: float  # weight of "no object here"
     masks: tuple[MaskCrop, ...]
+    labelled: bool = True  # by humans, in part at least
 
 
 @dataclass(frozen=True)
@@ -110,20 +117,40 @@ def read_photos(tar: Path) -> dict[str, np.ndarray]:
         }
 
 
-def load_training(folder: Path, limit: int | None = None) -> list[Photo]:
-    """Reads shared/data/train_labelled (or its first photos) into memory."""
+def load_training(folder: Path, limit: int | None = None, taught: Path | None = None) -> list[Photo]:
+    """Reads shared/data/train_labelled (or its first photos) into memory.
+
+    ``taught``: what teach.py wrote; its masks come beside the drawn ones, and so do the photos of train_unlabelled.
+    """
+    more = read_taught(taught) if taught else {}
     photos: list[Photo] = []
     for tar in sorted(folder.glob("photos-*.tar")):
         pixels = read_photos(tar)
         with gzip.open(folder / tar.name.replace("photos", "masks").replace(".tar", ".jsonl.gz"), "rt") as lines:
             for line in lines:
                 record = json.loads(line)
-                crops = (crop_mask(decode_rle(m["size"], m["counts"])) for m in record["masks"])
-                masks = tuple(crop for crop in crops if crop is not None)
-                photos.append(Photo(record["file"], pixels[record["file"]], record["dense"], masks))
+                name = record["file"]
+                background = DENSE if record["dense"] else TAUGHT if name in more else PARTIAL
+                masks = (*crop_masks(record["masks"]), *more.pop(name, ()))
+                photos.append(Photo(name, pixels[name], background, masks))
                 if limit and len(photos) == limit:
                     return photos
+    for tar in sorted((folder.parent / "train_unlabelled").glob("photos-*.tar")) if more else ():
+        pixels = read_photos(tar)
+        photos.extend(Photo(name, pixels[name], TAUGHT, more[name], False) for name in pixels if more.get(name))
     return photos
+
+
+def read_taught(path: Path) -> dict[str, tuple[MaskCrop, ...]]:
+    """The teacher's masks by photo."""
+    with gzip.open(path, "rt") as lines:
+        return {record["file"]: crop_masks(record["masks"]) for record in map(json.loads, lines)}
+
+
+def crop_masks(records: list[dict[str, Any]]) -> tuple[MaskCrop, ...]:
+    """COCO's compressed RLEs as crops."""
+    crops = (crop_mask(decode_rle(mask["size"], mask["counts"])) for mask in records)
+    return tuple(crop for crop in crops if crop is not None)
 
 
 def load_validation(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -144,11 +171,14 @@ def load_validation(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def sampling_weights(photos: list[Photo]) -> np.ndarray:
-    """(n,) probabilities that honour PREFIX_WEIGHTS."""
-    prefixes = [photo.name.split("_")[0].rstrip("0123456789") for photo in photos]
-    named = [prefix if prefix in PREFIX_WEIGHTS else "" for prefix in prefixes]
-    counts = {prefix: named.count(prefix) for prefix in set(named)}
-    weights = np.array([PREFIX_WEIGHTS.get(prefix, OTHERS_WEIGHT) / counts[prefix] for prefix in named])
+    """(n,) probabilities that honour PREFIX_WEIGHTS and its like."""
+    groups = []
+    for photo in photos:
+        prefix = photo.name.split("_")[0].rstrip("0123456789")
+        groups.append((prefix if prefix in PREFIX_WEIGHTS else "others") if photo.labelled else "unlabelled")
+    shares = PREFIX_WEIGHTS | {"others": OTHERS_WEIGHT, "unlabelled": UNLABELLED_WEIGHT}
+    counts = Counter(groups)
+    weights = np.array([shares[group] / counts[group] for group in groups])
     return weights / weights.sum()
 
 

@@ -57,7 +57,7 @@ def load_mean(state: dict[str, Any]) -> SegmentEverything:
 
 
 def differences(data: bytes, network: SegmentEverything) -> list[tuple[float, float]]:
-    """Largest difference of (boxes in pixels, all else) between the file and PyTorch at SHAPES."""
+    """Largest differences between the file and PyTorch at SHAPES: of boxes in pixels; of all else, relative above 1."""
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(0)
     found = []
@@ -67,7 +67,8 @@ def differences(data: bytes, network: SegmentEverything) -> list[tuple[float, fl
         with torch.no_grad():
             raw = network(torch.from_numpy(photos))
         wanted0, wanted1 = candidates(raw, height, width).numpy(), raw.prototypes.numpy()
-        rest = max(np.abs(output0[:, 4:] - wanted0[:, 4:]).max(), np.abs(output1 - wanted1).max())
+        pairs = ((output0[:, 4:], wanted0[:, 4:]), (output1, wanted1))
+        rest = max((np.abs(a - b) / np.maximum(1, np.abs(b))).max() for a, b in pairs)
         found.append((float(np.abs(output0[:, :4] - wanted0[:, :4]).max()), float(rest)))
     return found
 
@@ -96,7 +97,7 @@ def integer(data: bytes, folder: Path, imgsz: int) -> bytes:
 def manifest(data: bytes, state: dict[str, Any], props: dict[str, str], stored: str) -> dict[str, Any]:
     """What the file is and where it came from."""
     recipe = {"code": "tools/train", "steps": state["step"], "minutes": round(state["spent"] / 60, 1)}
-    names = ("rate", "decay", "partial", "pixels", "largest", "seed", "threads")
+    names = ("rate", "decay", "pixels", "largest", "seed", "threads")
     recipe |= {name: json.loads(state["options"][name]) for name in names}
     if state["options"].get("start", "None") != "None":
         recipe["start"] = Path(state["options"]["start"]).name

@@ -6,6 +6,7 @@ Batch norms are folded into the convolutions, weights are stored as float16 and 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +14,19 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from .network import COEFFICIENTS, REG_MAX, STRIDES, ConvNorm, Head, InvertedResidual, SegmentEverything
+from .network import (
+    COEFFICIENTS,
+    ELLIPSE,
+    FRAME,
+    LEAST_HALF,
+    PROTOTYPE_STRIDE,
+    REG_MAX,
+    STRIDES,
+    ConvNorm,
+    Head,
+    InvertedResidual,
+    SegmentEverything,
+)
 
 OPSET = 17
 IR_VERSION = 8  # the one that came with opset 17: old runtimes open it
@@ -142,26 +155,32 @@ def pyramid(graph: Graph, c3: str, c4: str, c5: str, module: nn.Module) -> list[
     return [p3, p4, p5]
 
 
-def head(graph: Graph, x: str, module: Head) -> list[str]:
+def head(graph: Graph, level: str, module: Head) -> list[str]:
     """Distances, score, coefficients, each (B, channels, places)."""
+    branches = (module.box, module.score, module.mask)
+    box, score, mask = (conv_norm(graph, conv_norm(graph, level, b.first), b.second) for b in branches)
+    inputs = (box, score, graph.add("Concat", mask, box, axis=1))
     outputs = []
-    for branch, channels in ((module.box, 4 * REG_MAX), (module.score, 1), (module.mask, COEFFICIENTS)):
-        y = conv_norm(graph, conv_norm(graph, x, branch.first), branch.second)
-        y = prediction(graph, y, branch.predict)
-        outputs.append(graph.add("Reshape", y, graph.constant([0, channels, -1], np.int64)))
+    for branch, x, channels in zip(branches, inputs, (4 * REG_MAX, 1, COEFFICIENTS), strict=True):
+        said = prediction(graph, x, branch.predict)
+        outputs.append(graph.add("Reshape", said, graph.constant([0, channels, -1], np.int64)))
     return outputs
+
+
+def centres(graph: Graph, shape: str, axis: int) -> str:
+    """0.5, 1.5, ... as far as ``shape`` (2,) says along an axis."""
+    end = graph.add("Gather", shape, graph.constant(axis, np.int64))
+    steps = graph.add("Range", graph.constant(0, np.int64), end, graph.constant(1, np.int64))
+    return graph.add("Add", graph.add("Cast", steps, to=TensorProto.FLOAT), graph.constant(0.5))
 
 
 def anchors(graph: Graph, level: str, stride: int) -> tuple[str, str, str]:
     """Centres x and y in input pixels and the stride, each (places,), of a level of any size."""
     shape = graph.add("Shape", level, start=2)  # height, width
-    ends = [graph.add("Gather", shape, graph.constant(axis, np.int64)) for axis in (0, 1)]
     lines = []
-    for end, form in zip(ends, ([-1, 1], [1, -1]), strict=True):
-        steps = graph.add("Range", graph.constant(0, np.int64), end, graph.constant(1, np.int64))
-        centres = graph.add("Add", graph.add("Cast", steps, to=TensorProto.FLOAT), graph.constant(0.5))
-        centres = graph.add("Mul", centres, graph.constant(float(stride)))
-        grid = graph.add("Expand", graph.add("Reshape", centres, graph.constant(form, np.int64)), shape)
+    for axis, form in enumerate(([-1, 1], [1, -1])):
+        line = graph.add("Mul", centres(graph, shape, axis), graph.constant(float(stride)))
+        grid = graph.add("Expand", graph.add("Reshape", line, graph.constant(form, np.int64)), shape)
         lines.append(graph.add("Reshape", grid, graph.constant([-1], np.int64)))
     y, x = lines
     strides = graph.add("Expand", graph.constant(float(stride)), graph.add("Shape", x))
@@ -185,10 +204,65 @@ def boxes(graph: Graph, logits: str, levels: Sequence[str]) -> str:
     return graph.add("Concat", graph.add("Add", points, half), graph.add("Add", near, far), axis=1)
 
 
-def prototypes(graph: Graph, c2: str, p3: str, module: nn.Module) -> str:
+def prototypes(graph: Graph, c2: str, p3: str, module: nn.Module) -> tuple[str, str]:
+    """The prototypes (B, 32, H/4, W/4), and rows and columns of one (2,)."""
     x = enlarge(graph, conv_norm(graph, p3, module.coarse))
     x = graph.add("Add", x, conv_norm(graph, c2, module.detail))
-    return prediction(graph, conv_norm(graph, x, module.refine), module.predict)
+    learned = prediction(graph, conv_norm(graph, x, module.refine), module.predict)
+    shape = graph.add("Shape", learned, start=2)
+    middle = graph.add("Mul", graph.add("Cast", shape, to=TensorProto.FLOAT), graph.constant(0.5))
+    planes = []
+    for axis, form in enumerate(([1, 1, -1, 1], [1, 1, 1, -1])):
+        line = graph.add("Sub", centres(graph, shape, axis), part(graph, middle, axis, 0))
+        line = graph.add("Mul", line, graph.constant(1 / FRAME))
+        wide = graph.add("Reshape", line, graph.constant(form, np.int64))
+        first = graph.add("Shape", learned, end=1)
+        whole = graph.add("Concat", first, graph.constant([1], np.int64), shape, axis=0)
+        planes.append(graph.add("Expand", wide, whole))
+    y, x = planes
+    one = graph.add("Expand", graph.constant(1.0), graph.add("Shape", x))
+    products = [product(graph, *pair) for pair in ((x, x), (x, y), (y, y))]
+    return graph.add("Concat", learned, one, x, y, *products, axis=1), shape
+
+
+def part(graph: Graph, x: str, index: int, axis: int) -> str:
+    """One row of an axis, which stays as an axis of length 1."""
+    return graph.add("Gather", x, graph.constant([index], np.int64), axis=axis)
+
+
+def product(graph: Graph, *factors: str) -> str:
+    return functools.reduce(functools.partial(graph.add, "Mul"), factors)
+
+
+def total(graph: Graph, *terms: str) -> str:
+    return functools.reduce(functools.partial(graph.add, "Add"), terms)
+
+
+def placed_ellipses(graph: Graph, ellipses: str, box: str, shape: str) -> str:
+    """network.placed_ellipses for (B, ELLIPSE, A), boxes (B, 4, A) as centre and size, and (2,) rows and columns."""
+    k0, k1, k2, k3, k4, k5 = (part(graph, ellipses, index, 1) for index in range(ELLIPSE))
+    sizes = graph.add("Cast", shape, to=TensorProto.FLOAT)
+    scales, offsets = [], []
+    for index in (0, 1):  # x, y
+        half = graph.add("Mul", part(graph, box, 2 + index, 1), graph.constant(0.5))
+        half = graph.add("Max", half, graph.constant(LEAST_HALF))
+        middle = graph.add("Mul", part(graph, sizes, 1 - index, 0), graph.constant(PROTOTYPE_STRIDE / 2))
+        away = graph.add("Sub", middle, part(graph, box, index, 1))
+        scales.append(graph.add("Div", graph.constant(FRAME * PROTOTYPE_STRIDE), half))
+        offsets.append(graph.add("Div", away, half))
+    (a, c), (b, d), two = scales, offsets, graph.constant(2.0)
+    k3_b, k4_b, k4_d, k5_d = (product(graph, *pair) for pair in ((k3, b), (k4, b), (k4, d), (k5, d)))
+    by_b = product(graph, total(graph, k1, k3_b, k4_d), b)
+    by_d = product(graph, total(graph, k2, k5_d), d)
+    parts = [
+        total(graph, k0, by_b, by_d),
+        product(graph, total(graph, k1, product(graph, k3_b, two), k4_d), a),
+        product(graph, total(graph, k2, product(graph, k5_d, two), k4_b), c),
+        product(graph, k3, a, a),
+        product(graph, k4, a, c),
+        product(graph, k5, c, c),
+    ]
+    return graph.add("Concat", *parts, axis=1)
 
 
 def build(network: SegmentEverything, taps: Sequence[int], metadata: dict[str, str], half: bool) -> onnx.ModelProto:
@@ -198,11 +272,15 @@ def build(network: SegmentEverything, taps: Sequence[int], metadata: dict[str, s
     levels = pyramid(graph, c3, c4, c5, network.pyramid)
     outputs = [head(graph, level, module) for level, module in zip(levels, network.heads, strict=True)]
     logits, scores, coefficients = (graph.add("Concat", *parts, axis=2) for parts in zip(*outputs, strict=True))
-    parts = [boxes(graph, logits, levels), graph.add("Sigmoid", scores), coefficients]
-    ends = {
-        "output0": graph.add("Concat", *parts, axis=1),
-        "output1": prototypes(graph, c2, levels[0], network.prototypes),
-    }
+    planes, shape = prototypes(graph, c2, levels[0], network.prototypes)
+    box = boxes(graph, logits, levels)
+    learned, ellipses = f"{coefficients}_learned", f"{coefficients}_ellipses"
+    lengths = graph.constant([COEFFICIENTS - ELLIPSE, ELLIPSE], np.int64)
+    graph.nodes.append(
+        helper.make_node("Split", [coefficients, lengths], [learned, ellipses], name=f"{coefficients}_split", axis=1)
+    )
+    parts = [box, graph.add("Sigmoid", scores), learned, placed_ellipses(graph, ellipses, box, shape)]
+    ends = {"output0": graph.add("Concat", *parts, axis=1), "output1": planes}
     for name, value in ends.items():
         graph.nodes[[node.output[0] for node in graph.nodes].index(value)].output[0] = name
     shapes = {

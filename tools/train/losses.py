@@ -1,7 +1,8 @@
 """What the network is asked for: task-aligned assignment (TOOD, Feng 2021) and the four losses.
 
 CIoU (Zheng 2020) and distribution focal loss (Li 2020) for boxes, binary cross-entropy for scores,
-binary cross-entropy and dice (Milletari 2016) for masks.
+binary cross-entropy and dice (Milletari 2016) for masks. Scores are asked for the IoU of box and mask (mask scoring,
+Huang 2019), so that what is segmented best comes first.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from .data import PROTOTYPE_STRIDE, Batch
-from .network import REG_MAX, Raw, anchor_points, decode_boxes
+from .data import Batch
+from .network import PROTOTYPE_STRIDE, REG_MAX, Raw, anchor_points, decode_boxes
 
 TOP_K = 10
 ALPHA = 0.5  # exponent of the score in the alignment
 BETA = 6.0  # exponent of the IoU
-MASKS_PER_PHOTO = 48  # positives whose masks are compared, drawn at random
-GAINS = {"box": 7.5, "distribution": 1.5, "score": 0.5, "mask": 3.0, "dice": 3.0}
+MASKS_PER_PHOTO = 96  # positives whose masks and scores are compared, drawn at random
+GAINS = {"box": 7.5, "distribution": 1.5, "score": 0.5, "mask": 3.0, "dice": 4.0}
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,10 @@ def box_weights(boxes: Tensor, height: int, width: int) -> Tensor:
     return (in_y[:, :, None] & in_x[:, None, :]).float()
 
 
-def mask_losses(coefficients: Tensor, prototypes: Tensor, masks: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy and dice, each (P,), inside the boxes.
+def mask_losses(
+    coefficients: Tensor, prototypes: Tensor, masks: Tensor, boxes: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cross-entropy, dice and the IoU, each (P,), inside the boxes.
 
     ``coefficients`` (P, 32), ``prototypes`` (32, h, w), ``masks`` (P, h, w) 0 to 1, ``boxes`` (P, 4) pixels.
     """
@@ -119,7 +122,11 @@ def mask_losses(coefficients: Tensor, prototypes: Tensor, masks: Tensor, boxes: 
     said = logits.sigmoid() * weights
     wanted = masks * weights
     dice = 1 - (2 * (said * wanted).sum((1, 2)) + 1) / (said.sum((1, 2)) + wanted.sum((1, 2)) + 1)
-    return entropy, dice
+    with torch.no_grad():
+        found, true = (logits > 0) * weights, (masks > 0.5) * weights
+        common = (found * true).sum((1, 2))
+        iou = common / (found.sum((1, 2)) + true.sum((1, 2)) - common).clamp(min=1)
+    return entropy, dice, iou
 
 
 def background_weights(background: Tensor) -> Tensor:
@@ -143,8 +150,6 @@ def losses(raw: Raw, batch: Batch, generator: torch.Generator) -> dict[str, Tens
         found = assign(scores[row], boxes[row], points, objects)
         if not len(found.positive):
             continue
-        wanted[row, found.positive] = found.targets
-        weights[row, found.positive] = 1.0
         picked_logits.append(raw.distances[row, found.positive])
         picked_points.append(points[found.positive])
         picked_strides.append(strides[found.positive])
@@ -152,7 +157,7 @@ def losses(raw: Raw, batch: Batch, generator: torch.Generator) -> dict[str, Tens
         picked_targets.append(found.targets)
         some = torch.randperm(len(found.positive), generator=generator)[:MASKS_PER_PHOTO]
         owners = found.objects[some.to(found.objects.device)]
-        entropy, dice = mask_losses(
+        entropy, dice, mask_iou = mask_losses(
             raw.coefficients[row, found.positive[some]],
             raw.prototypes[row],
             batch.masks[row][owners].float() / 255,
@@ -160,12 +165,15 @@ def losses(raw: Raw, batch: Batch, generator: torch.Generator) -> dict[str, Tens
         )
         entropies.append(entropy)
         dices.append(dice)
+        weights[row, found.positive] = 0.0  # of those that were not drawn nothing is known
+        weights[row, found.positive[some]] = 1.0
+        wanted[row, found.positive[some]] = (found.targets[some] * mask_iou).sqrt()
 
-    total = wanted.sum().clamp(min=1)
-    score = F.binary_cross_entropy_with_logits(raw.scores, wanted, weights, reduction="sum") / total
+    score = F.binary_cross_entropy_with_logits(raw.scores, wanted, weights, reduction="sum") / wanted.sum().clamp(min=1)
     result = {"score": GAINS["score"] * score}
     if picked_logits:
         logits, targets = torch.cat(picked_logits), torch.cat(picked_targets)
+        total = targets.sum().clamp(min=1)
         centres, steps = torch.cat(picked_points), torch.cat(picked_strides)
         objects = torch.cat(picked_objects)
         predicted = decode_boxes(logits, centres, steps)

@@ -3,6 +3,8 @@
 Written from the papers: EfficientNet (Tan and Le, 2019; the Lite variant has no squeeze-excite and ReLU6),
 feature pyramids (Lin 2017) with a path back down (Liu 2018), head convolutions shared over the levels with
 batch norms of their own (RTMDet, Lyu 2022), distribution focal loss (Li 2020), prototypes (YOLACT, Bolya 2019).
+Six of the 32 prototypes are not learned: they are 1, x, y, their squares and product, so that every object has a soft
+ellipse of its own beside the learned ones (a linear form of the relative coordinates of CondInst, Tian 2020).
 """
 
 from __future__ import annotations
@@ -16,6 +18,10 @@ from torch.nn import functional as F  # noqa: N812
 STRIDES = (8, 16, 32)
 REG_MAX = 32
 COEFFICIENTS = 32
+ELLIPSE = 6  # the last coefficients: those of 1, x, y, x^2, xy, y^2
+PROTOTYPE_STRIDE = 4
+FRAME = 64.0  # prototype cells that the fixed prototypes take for a unit
+LEAST_HALF = 2.0  # pixels; an ellipse's half axes are no shorter
 WIDTH = 96
 
 # expansion, kernel, stride, channels, repeats
@@ -193,16 +199,16 @@ class Pyramid(nn.Module):
 
 
 class Branch(nn.Module):
-    """Two convolutions and a prediction."""
+    """Two convolutions, and a prediction from them and what ``more`` channels of another branch add."""
 
-    def __init__(self, width: int, outputs: int) -> None:
+    def __init__(self, width: int, outputs: int, more: int = 0) -> None:
         super().__init__()
         self.first = ConvNorm(WIDTH, width, 3)
         self.second = ConvNorm(width, width, 3)
-        self.predict = nn.Conv2d(width, outputs, 1)
+        self.predict = nn.Conv2d(width + more, outputs, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.predict(self.second(self.first(x)))
+    def features(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x))
 
     def share(self, other: Branch) -> None:
         """Takes the other branch's 3 x 3 convolutions, keeps its own norms and prediction."""
@@ -217,17 +223,21 @@ class Head(nn.Module):
         super().__init__()
         self.box = Branch(64, 4 * REG_MAX)
         self.score = Branch(64, 1)
-        self.mask = Branch(48, COEFFICIENTS)
+        self.mask = Branch(48, COEFFICIENTS, more=64)
         nn.init.constant_(self.score.predict.bias, -3.0)
         with torch.no_grad():  # start with boxes of a few strides
             self.box.predict.bias.copy_((-0.3 * torch.arange(REG_MAX)).repeat(4))
+            self.mask.predict.bias[-ELLIPSE:] = torch.tensor([1.6, 0.0, 0.0, -1.6, 0.0, -1.6])  # and round masks
 
     def share(self, other: Head) -> None:
         for name in ("box", "score", "mask"):
             getattr(self, name).share(getattr(other, name))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return tuple(branch(x).flatten(2) for branch in (self.box, self.score, self.mask))
+        box, score, mask = (branch.features(x) for branch in (self.box, self.score, self.mask))
+        mask = torch.cat([mask, box], 1)  # where objects nest, the box says whose mask is asked for
+        outputs = self.box.predict(box), self.score.predict(score), self.mask.predict(mask)
+        return tuple(output.flatten(2) for output in outputs)
 
 
 class Prototypes(nn.Module):
@@ -238,10 +248,12 @@ class Prototypes(nn.Module):
         self.coarse = ConvNorm(WIDTH, 64, 3)
         self.detail = ConvNorm(TAPS[2], 64)
         self.refine = ConvNorm(64, 64, 3)
-        self.predict = nn.Conv2d(64, COEFFICIENTS, 1)
+        self.predict = nn.Conv2d(64, COEFFICIENTS - ELLIPSE, 1)
 
     def forward(self, c2: Tensor, p3: Tensor) -> Tensor:
-        return self.predict(self.refine(enlarge(self.coarse(p3)) + self.detail(c2)))
+        learned = self.predict(self.refine(enlarge(self.coarse(p3)) + self.detail(c2)))
+        fixed = ellipse_prototypes(*learned.shape[2:]).to(learned.device)
+        return torch.cat([learned.float(), fixed.expand(len(learned), -1, -1, -1)], 1)
 
 
 class SegmentEverything(nn.Module):
@@ -267,13 +279,13 @@ class SegmentEverything(nn.Module):
         levels = self.pyramid(c3, c4, c5)
         outputs = [head(level) for head, level in zip(self.heads, levels, strict=True)]
         distances, scores, coefficients = (torch.cat(parts, 2) for parts in zip(*outputs, strict=True))
-        prototypes = self.prototypes(c2, levels[0])
-        return Raw(
-            distances.transpose(1, 2).float(),
-            scores[:, 0].float(),
-            coefficients.transpose(1, 2).float(),
-            prototypes.float(),
-        )
+        distances, coefficients = (part.transpose(1, 2).float() for part in (distances, coefficients))
+        height, width = photos.shape[2:]
+        points, strides = (part.to(photos.device) for part in anchor_points(height, width))
+        boxes = decode_boxes(distances.detach(), points, strides)
+        learned, ellipses = coefficients.split([COEFFICIENTS - ELLIPSE, ELLIPSE], 2)
+        placed = placed_ellipses(ellipses, boxes, height, width)
+        return Raw(distances, scores[:, 0].float(), torch.cat([learned, placed], 2), self.prototypes(c2, levels[0]))
 
 
 def anchor_points(height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -298,6 +310,29 @@ def decode_boxes(logits: Tensor, points: Tensor, strides: Tensor) -> Tensor:
     """Boxes (..., A, 4) xyxy in input pixels."""
     near, far = (expected_distances(logits) * strides[:, None]).split(2, -1)
     return torch.cat([points - near, points + far], -1)
+
+
+def ellipse_prototypes(rows: int, columns: int) -> Tensor:
+    """The prototypes (ELLIPSE, rows, columns) 1, x, y, x^2, xy, y^2; x and y from the middle, in FRAME cells."""
+    y, x = (((torch.arange(n) + 0.5) - n / 2) / FRAME for n in (rows, columns))
+    y, x = y[:, None].expand(rows, columns), x[None].expand(rows, columns)
+    return torch.stack([torch.ones_like(x), x, y, x * x, x * y, y * y])
+
+
+def placed_ellipses(ellipses: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
+    """Coefficients (..., ELLIPSE) of 1, u, v, u^2, uv, v^2 to those of the fixed prototypes.
+
+    u and v run from -1 to 1 over ``boxes`` (..., 4), xyxy in input pixels.
+    """
+    unit = FRAME * PROTOTYPE_STRIDE
+    k0, k1, k2, k3, k4, k5 = ellipses.unbind(-1)
+    x1, y1, x2, y2 = boxes.unbind(-1)
+    half_x, half_y = ((x2 - x1) / 2).clamp(min=LEAST_HALF), ((y2 - y1) / 2).clamp(min=LEAST_HALF)
+    a, c = unit / half_x, unit / half_y  # u = a x + b, v = c y + d
+    b, d = (width - x1 - x2) / 2 / half_x, (height - y1 - y2) / 2 / half_y
+    constant = k0 + k1 * b + k2 * d + k3 * b * b + k4 * b * d + k5 * d * d
+    linear_x, linear_y = a * (k1 + 2 * k3 * b + k4 * d), c * (k2 + 2 * k5 * d + k4 * b)
+    return torch.stack([constant, linear_x, linear_y, k3 * a * a, k4 * a * c, k5 * c * c], -1)
 
 
 def load_imagenet(backbone: Backbone) -> None:

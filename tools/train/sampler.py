@@ -20,12 +20,11 @@ MOST_PASTED = 8
 class Sampler:
     """Makes the batch of a step."""
 
-    def __init__(self, photos: list[Photo], seed: int, *, pixels: int, partial: float, largest: int) -> None:
-        """``pixels``: budget of a batch; ``partial``: background weight of partly annotated photos."""
+    def __init__(self, photos: list[Photo], seed: int, *, pixels: int, largest: int) -> None:
+        """``pixels``: budget of a batch; ``largest``: long side of the largest canvas."""
         self.photos = photos
         self.seed = seed
         self.pixels = pixels
-        self.partial = partial
         weights = sampling_weights(photos)
         lying = np.array([photo.pixels.shape[1] >= photo.pixels.shape[0] for photo in photos])
         self.pools = [np.flatnonzero(lying), np.flatnonzero(~lying)]  # landscape, portrait
@@ -84,4 +83,4 @@ class Sampler:
     def placed(self, photo: Photo, height: int, width: int, smallest: float, rng: np.random.Generator) -> Example:
         """One photo at a random place."""
         at = random_placement(photo.pixels, height, width, smallest, rng)
-        return place(photo, at, 1.0 if photo.dense else self.partial)
+        return place(photo, at, photo.background)

@@ -49,7 +49,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=10**9)
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
     parser.add_argument("--decay", type=float, default=0.03, help="weight decay")
-    parser.add_argument("--partial", type=float, default=0.1, help="background weight of partial photos")
+    parser.add_argument("--taught", type=Path, help="the teacher's labels, from teach.py")
+    parser.add_argument("--freeze", action="store_true", help="the whole backbone stays as it is: twice the speed")
     parser.add_argument("--pixels", type=int, default=12 * 320 * 320, help="pixels of a batch")
     parser.add_argument("--largest", type=int, default=640, help="long side of the largest canvas")
     parser.add_argument("--limit", type=int, help="train on this many photos only")
@@ -110,16 +111,25 @@ def save(path: Path, state: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
-def new_network(device: str, start: Path | None = None) -> SegmentEverything:
+def new_network(device: str, start: Path | None = None, freeze: bool = False) -> SegmentEverything:
     """A network with ImageNet weights, or with the averaged ones of ``start``; its first blocks do not learn."""
     network = SegmentEverything()
     if start is None:
         load_imagenet(network.backbone)
     else:
-        network.load_state_dict(torch.load(start, map_location="cpu", weights_only=True)["mean"])
-    for module in network.backbone.frozen():
+        take_over(network, torch.load(start, map_location="cpu", weights_only=True)["mean"])
+    for module in [network.backbone] if freeze else network.backbone.frozen():
         module.requires_grad_(False)
     return network.to(device, memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def take_over(network: SegmentEverything, source: dict[str, Tensor]) -> None:
+    """Copies an earlier network's parameters; of one whose shape has changed, the part that both have."""
+    for name, own in network.state_dict().items():
+        other = source[name]
+        common = tuple(slice(min(pair)) for pair in zip(own.shape, other.shape, strict=True))
+        own[common] = other[common]
 
 
 class Training:
@@ -216,10 +226,12 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    photos = load_training(options.data / "train_labelled", options.limit)
+    photos = load_training(options.data / "train_labelled", options.limit, options.taught)
     validation = load_validation(options.data / "train_validation")[:60]
-    sampler = Sampler(photos, options.seed, pixels=options.pixels, partial=options.partial, largest=options.largest)
-    training = Training(new_network(options.device, options.start), options.rate, options.decay, options.device)
+    sampler = Sampler(photos, options.seed, pixels=options.pixels, largest=options.largest)
+    training = Training(
+        new_network(options.device, options.start, options.freeze), options.rate, options.decay, options.device
+    )
     state_path = options.out / "state.pt"
     if state_path.exists():
         training.resume(state_path)

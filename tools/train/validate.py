@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .data import GREY, PROTOTYPE_STRIDE
+from .data import GREY
+from .network import PROTOTYPE_STRIDE
 
 THRESHOLDS = np.arange(0.5, 1.0, 0.05)
 Run = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
