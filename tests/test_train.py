@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch", reason="tools/train needs PyTorch, which th
 onnxruntime = pytest.importorskip("onnxruntime")
 sys.path.insert(0, str(ROOT))
 
-from tools.train import compose, data, export, graph, losses, network, sampler, train, validate  # noqa: E402
+from tools.train import choose, compose, data, export, graph, losses, network, sampler, train, validate  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +222,25 @@ def test_graph_says_what_pytorch_says(untrained: network.SegmentEverything, half
     worst_box, worst_rest = (max(values) for values in zip(*found, strict=True))
     assert worst_box < (0.5 if half else 0.01)
     assert worst_rest < (0.02 if half else 1e-4)
+
+
+def test_choosing_and_exporting_lift_masks_alike(untrained: network.SegmentEverything) -> None:
+    photo = np.random.default_rng(0).random((1, 3, 64, 96), np.float32)
+    state = {"mean": untrained.state_dict()}
+
+    def logits(net: network.SegmentEverything, lift: tuple[float, float]) -> np.ndarray:
+        with torch.no_grad():
+            raw = net(torch.from_numpy(photo))
+        outputs = train.candidates(raw, 64, 96).numpy(), raw.prototypes.numpy()
+        candidates, prototypes = choose.lifted(lambda _: outputs, *lift)(photo)
+        return np.einsum("ka,khw->ahw", candidates[0, 5:], prototypes[0])
+
+    plain, chosen, exported = (
+        logits(export.load_mean(state, *baked), added)
+        for baked, added in (((0, 0), (0, 0)), ((0, 0), (0.3, 0.7)), ((0.3, 0.7), (0, 0)))
+    )
+    assert chosen == pytest.approx(exported, abs=0.01)
+    assert (chosen - plain).max() == pytest.approx(0.3 + 0.7, abs=0.1)  # in the middle of a box
 
 
 def test_graph_keeps_the_contract(untrained: network.SegmentEverything) -> None:

@@ -1,10 +1,11 @@
-"""Chooses the input size and the default thresholds of an exported network on train_validation.
+"""Chooses the input size, the lift of the masks and the default thresholds of an exported network on train_validation.
 
     python -m tools.train.choose weights/fastsam-nano.onnx --data ../shared/data
 
 Quality is the mean of AR@100, AR@1000 and box-prompt IoU. Size: the smallest that keeps KEEP of the best quality,
-for time grows with its square. Thresholds: of those that keep KEEP of the best quality with at most 300 detections
-a photo, the ones with the fewest detections, for every detection more is clutter in a picture of everything.
+for time grows with its square. Lift: the best one; logits say how likely a pixel is, and where that is unsure the
+best IoU lies below one half, most so in the middle of a box. Thresholds: of those that keep KEEP of the best quality
+with at most 300 detections a photo, the ones with the fewest, for every detection more is clutter in a picture.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnxruntime
+import torch
 
 from .data import load_validation
+from .network import ELLIPSE, lift_of, placed_ellipses
 from .validate import Run, examine, figures
 
 SIZES = (320, 384, 448, 512, 576, 640, 768)
 CONFS = (0.001, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
 IOUS = (0.7, 0.8, 0.9)
+LIFTS = tuple((everywhere, middle) for everywhere in (0.0, 0.3, 0.6) for middle in (0.0, 0.7, 1.4))
 KEEP = 0.95
 
 
@@ -36,6 +40,22 @@ def open_network(path: Path, threads: int) -> Run:
         return tuple(session.run(None, {"images": photo}))
 
     return run
+
+
+def lifted(run: Run, everywhere: float, middle: float) -> Run:
+    """The network with its mask logits raised: by a constant, and by ``middle`` in the middle of each box."""
+    ellipse = torch.tensor(lift_of(everywhere, middle))
+
+    def raised(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        output0, output1 = run(photo)
+        centres, sizes = torch.from_numpy(output0[0, :4].T).split(2, 1)
+        boxes = torch.cat([centres - sizes / 2, centres + sizes / 2], 1)
+        placed = placed_ellipses(ellipse.expand(len(boxes), ELLIPSE), boxes, *photo.shape[2:])
+        output0 = output0.copy()
+        output0[0, -ELLIPSE:] += placed.T.numpy()
+        return output0, output1
+
+    return raised
 
 
 def quality(values: dict[str, float]) -> float:
@@ -68,16 +88,22 @@ def main() -> None:
     enough = KEEP * max(quality(values) for values in by_size.values())
     imgsz = min(size for size, values in by_size.items() if quality(values) >= enough)
 
+    by_lift = {}
+    for lift in LIFTS:
+        by_lift[lift] = figures(examine(lifted(run, *lift), examples, imgsz))
+        report(by_lift[lift], imgsz=imgsz, everywhere=lift[0], middle=lift[1])
+    lift = max(LIFTS, key=lambda pair: quality(by_lift[pair]))
+
     by_thresholds = {}
     for iou in IOUS:
-        examined = examine(run, examples, imgsz, conf=min(CONFS), iou=iou, most=300)
+        examined = examine(lifted(run, *lift), examples, imgsz, conf=min(CONFS), iou=iou, most=300)
         for conf in CONFS:
             by_thresholds[conf, iou] = figures(examined, conf)
             report(by_thresholds[conf, iou], imgsz=imgsz, iou=iou, conf=conf)
     enough = KEEP * max(quality(values) for values in by_thresholds.values())
     good = {pair: values for pair, values in by_thresholds.items() if quality(values) >= enough}
     conf, iou = min(good, key=lambda pair: good[pair]["found"])
-    print(f"--imgsz {imgsz} --conf {conf} --iou {iou}")
+    print(f"--imgsz {imgsz} --conf {conf} --iou {iou} --lift {lift[0]} {lift[1]}")
 
 
 if __name__ == "__main__":

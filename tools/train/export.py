@@ -13,6 +13,7 @@ import datetime
 import hashlib
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from fastsam_onnx.quantize import quantize
 
 from .data import load_training
 from .graph import build
-from .network import TAPS, SegmentEverything
+from .network import ELLIPSE, TAPS, SegmentEverything, lift_of
 from .train import candidates
 
 LARGEST_FILE = 8_000_000  # bytes
@@ -49,10 +50,12 @@ def metadata(imgsz: int, conf: float | None, iou: float | None) -> dict[str, str
     return props | {name: str(value) for name, value in defaults.items() if value is not None}
 
 
-def load_mean(state: dict[str, Any]) -> SegmentEverything:
-    """The averaged network of a training state."""
+def load_mean(state: dict[str, Any], everywhere: float = 0.0, middle: float = 0.0) -> SegmentEverything:
+    """The averaged network of a training state, its mask logits lifted."""
     network = SegmentEverything()
     network.load_state_dict(state["mean"])
+    for head in network.heads:
+        head.mask.predict.bias.data[-ELLIPSE:] += torch.tensor(lift_of(everywhere, middle))
     return network.eval()
 
 
@@ -94,13 +97,18 @@ def integer(data: bytes, folder: Path, imgsz: int) -> bytes:
         return made.read_bytes()
 
 
-def manifest(data: bytes, state: dict[str, Any], props: dict[str, str], stored: str) -> dict[str, Any]:
+def manifest(
+    data: bytes, state: dict[str, Any], props: dict[str, str], stored: str, lift: Sequence[float]
+) -> dict[str, Any]:
     """What the file is and where it came from."""
     recipe = {"code": "tools/train", "steps": state["step"], "minutes": round(state["spent"] / 60, 1)}
     names = ("rate", "decay", "pixels", "largest", "seed", "threads")
     recipe |= {name: json.loads(state["options"][name]) for name in names}
-    if state["options"].get("start", "None") != "None":
-        recipe["start"] = Path(state["options"]["start"]).name
+    recipe["freeze"] = state["options"]["freeze"] == "True"
+    recipe["lift"] = list(lift)
+    for name in ("start", "taught"):
+        if state["options"].get(name, "None") != "None":
+            recipe[name] = Path(state["options"][name]).name
     return {
         "file": "fastsam-nano.onnx",
         "bytes": len(data),
@@ -123,11 +131,19 @@ def main() -> None:
     parser.add_argument("--imgsz", type=int, default=640)
     parser.add_argument("--conf", type=float, help="default threshold of the score, if not 0.4")
     parser.add_argument("--iou", type=float, help="default threshold of the NMS, if not 0.9")
+    parser.add_argument(
+        "--lift",
+        type=float,
+        nargs=2,
+        default=(0.0, 0.0),
+        metavar=("EVERYWHERE", "MIDDLE"),
+        help="raise mask logits, as choose.py says",
+    )
     parser.add_argument("--int8", type=Path, metavar="DATA", help="make it int8; folder of train_labelled")
     options = parser.parse_args()
     torch.set_num_threads(2)
     state = torch.load(options.state, map_location="cpu", weights_only=True)
-    network = load_mean(state)
+    network = load_mean(state, *options.lift)
     props = metadata(options.imgsz, options.conf, options.iou)
 
     exact = build(network, tuple(TAPS), props, half=False).SerializeToString()
@@ -143,7 +159,7 @@ def main() -> None:
     if len(data) > LARGEST_FILE:
         raise SystemExit(f"{len(data)} bytes: more than the {LARGEST_FILE} that the wheel may carry")
     write(options.output, data)
-    about = json.dumps(manifest(data, state, props, stored), indent=2) + "\n"
+    about = json.dumps(manifest(data, state, props, stored, options.lift), indent=2) + "\n"
     write(options.output.with_suffix(".json"), about.encode())
     print(f"{options.output}: {len(data)} bytes, step {state['step']}")
 

