@@ -413,7 +413,7 @@ def shapes_photo(seed: int) -> data.Photo:
         cv2.ellipse(mask, ((corner[0] + size / 2, corner[1] + size / 2), (size, size * 0.7), 30), 1, -1)
         pixels[mask > 0] = rng.integers(120, 255, 3)
         masks.append(data.crop_mask(mask))
-    return data.Photo(f"shapes_{seed}.jpg", pixels, True, tuple(masks))
+    return data.Photo(f"shapes_{seed}.jpg", pixels, 1.0, tuple(masks))
 
 
 def test_eight_pictures_are_learnt_and_training_can_go_on(tmp_path: Path) -> None:
@@ -424,6 +424,7 @@ def test_eight_pictures_are_learnt_and_training_can_go_on(tmp_path: Path) -> Non
         torch.from_numpy(np.stack([e.pixels for e in examples])).permute(0, 3, 1, 2).float() / 255,
         [torch.from_numpy(e.boxes) for e in examples],
         [torch.from_numpy(e.masks) for e in examples],
+        [torch.from_numpy(e.trusts) for e in examples],
         torch.from_numpy(np.stack([e.background for e in examples])),
     )
     training = train.Training(network.SegmentEverything(), 2e-3, 0.0, "cpu")
@@ -456,13 +457,16 @@ def plain(boxes, height=64, width=96):
     for mask, (x1, y1, x2, y2) in zip(masks, boxes, strict=True):
         mask[y1 // 4 : y2 // 4, x1 // 4 : x2 // 4] = 255
     pixels = np.full((height, width, 3), 114, np.uint8)
-    return data.Example(pixels, np.array(boxes, np.float32), masks, np.ones((2, 3), np.float32))
+    trusts = np.ones(len(boxes), np.float32)
+    return data.Example(pixels, np.array(boxes, np.float32), masks, trusts, np.ones((2, 3), np.float32))
 
 
 def test_what_is_pasted_hides_what_lies_beneath():
     """32 x 32 pixels on the right half of 64 x 32 leave the left half; the other object is untouched."""
     example = plain([(8, 8, 72, 40), (8, 44, 40, 60)])
-    pasted = compose.covered(example, np.full((32, 32, 3), 200, np.uint8), np.full((32, 32), 255, np.uint8), 40, 8)
+    what = compose.CutOut(np.full((32, 32, 3), 200, np.uint8), np.full((32, 32), 255, np.uint8), trust=0.5)
+    pasted = compose.covered(example, what, 40, 8)
+    assert pasted.trusts.tolist() == [1, 1, 0.5]
     assert pasted.boxes.tolist() == [[8, 8, 40, 40], [8, 44, 40, 60], [40, 8, 72, 40]]
     assert [int((mask > 127).sum()) for mask in pasted.masks] == [64, 32, 64]
     assert not (pasted.masks[0] & pasted.masks[2]).any()
@@ -474,7 +478,9 @@ def test_what_is_pasted_hides_what_lies_beneath():
 def test_objects_of_which_little_is_left_are_no_longer_asked_for():
     """24 of 32 columns are covered: a quarter is left, less than LEAST_LEFT."""
     example = plain([(8, 8, 40, 40)])
-    pasted = compose.covered(example, np.zeros((32, 24, 3), np.uint8), np.full((32, 24), 255, np.uint8), 16, 8)
+    what = compose.CutOut(np.zeros((32, 24, 3), np.uint8), np.full((32, 24), 255, np.uint8))
+    pasted = compose.covered(example, what, 16, 8)
+    assert pasted.trusts.tolist() == [1]
     assert pasted.boxes.tolist() == [[16, 8, 40, 40]]
 
 
@@ -483,7 +489,7 @@ def test_a_cut_out_is_the_object_of_the_photo():
     mask[10:30, 20:50] = 1
     pixels = np.zeros((40, 60, 3), np.uint8)
     pixels[10:30, 20:50] = 90
-    photo = data.Photo("a", pixels, True, (data.crop_mask(mask),))
+    photo = data.Photo("a", pixels, 1.0, (data.crop_mask(mask),))
     what = compose.cut_out(photo, photo.masks[0])
     assert what.alpha.shape == (20, 30)
     assert (what.alpha == 255).all()
@@ -495,7 +501,7 @@ def test_pasted_pictures_have_boxes_around_their_masks(seed):
     """A box on the canvas for each mask, at most two cells (8 px) larger: slim ends fill less than half a cell."""
     rng = np.random.default_rng(seed)
     example = plain([(8, 8, 72, 40), (8, 44, 40, 60)])
-    photo = data.Photo("a", rng.integers(0, 256, (80, 100, 3), np.uint8), True, ())
+    photo = data.Photo("a", rng.integers(0, 256, (80, 100, 3), np.uint8), 1.0, ())
     for _ in range(6):
         example = compose.paste(example, compose.textured_shape(photo, rng), rng)
     assert len(example.boxes) == len(example.masks)

@@ -24,6 +24,7 @@ class CutOut:
 
     pixels: np.ndarray  # (h, w, 3) uint8 RGB
     alpha: np.ndarray  # (h, w) uint8, 255 where it covers
+    trust: float = 1.0
 
 
 def cut_out(photo: Photo, mask: MaskCrop) -> CutOut:
@@ -32,7 +33,7 @@ def cut_out(photo: Photo, mask: MaskCrop) -> CutOut:
     rows, columns = mask.pixels.shape
     pixels = photo.pixels[top : top + rows * SHRINK, left : left + columns * SHRINK]
     alpha = cv2.resize(mask.pixels, (columns * SHRINK, rows * SHRINK), interpolation=cv2.INTER_LINEAR)
-    return CutOut(pixels, alpha[: pixels.shape[0], : pixels.shape[1]])
+    return CutOut(pixels, alpha[: pixels.shape[0], : pixels.shape[1]], mask.trust)
 
 
 def textured_shape(photo: Photo, rng: np.random.Generator) -> CutOut:
@@ -84,11 +85,12 @@ def paste(example: Example, what: CutOut, rng: np.random.Generator) -> Example:
     )
     x1, y1, x2, y2 = max(x, 0), max(y, 0), min(x + size[0], width), min(y + size[1], height)
     pixels, alpha = (part[y1 - y : y2 - y, x1 - x : x2 - x] for part in (pixels, alpha))
-    return covered(example, pixels, alpha, x1, y1)
+    return covered(example, CutOut(pixels, alpha, what.trust), x1, y1)
 
 
-def covered(example: Example, pixels: np.ndarray, alpha: np.ndarray, x: int, y: int) -> Example:
-    """The example with ``pixels`` where ``alpha`` is, at (x, y) and wholly on the canvas, as one more object."""
+def covered(example: Example, what: CutOut, x: int, y: int) -> Example:
+    """The example with a cut-out at (x, y), wholly on the canvas, as one more object."""
+    pixels, alpha = what.pixels, what.alpha
     rows, columns = np.flatnonzero((alpha > 127).any(1)), np.flatnonzero((alpha > 127).any(0))
     if not len(rows) or min(rows[-1] - rows[0], columns[-1] - columns[0]) < MIN_SIDE:
         return example
@@ -102,17 +104,18 @@ def covered(example: Example, pixels: np.ndarray, alpha: np.ndarray, x: int, y: 
     full[y : y + h, x : x + w] = alpha
     small = cv2.resize(full, example.masks.shape[:0:-1], interpolation=cv2.INTER_AREA)
     box = np.array([x + columns[0], y + rows[0], x + columns[-1] + 1, y + rows[-1] + 1], np.float32)
-    boxes, masks = without(example.boxes, example.masks, small)
+    boxes, masks, kept = without(example.boxes, example.masks, small)
     return replace(
         example,
         pixels=canvas,
         boxes=np.concatenate([boxes, box[None]]),
         masks=np.concatenate([masks, small[None]]),
+        trusts=np.append(example.trusts[kept], np.float32(what.trust)),
     )
 
 
-def without(boxes: np.ndarray, masks: np.ndarray, cover: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes and masks of the objects that still show beside ``cover`` (h, w) uint8."""
+def without(boxes: np.ndarray, masks: np.ndarray, cover: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes and masks of the objects that still show beside ``cover`` (h, w) uint8, and which they are (G,) bool."""
     touched = np.flatnonzero((masks * (cover > 127)).any((1, 2)))
     boxes, masks = boxes.copy(), masks.copy()
     kept = np.ones(len(boxes), bool)
@@ -127,7 +130,7 @@ def without(boxes: np.ndarray, masks: np.ndarray, cover: np.ndarray) -> tuple[np
             boxes[index] += (ends - extent(before)) * PROTOTYPE_STRIDE
             masks[index] = after
     kept &= (boxes[:, 2:] - boxes[:, :2]).min(1, initial=np.inf) >= MIN_SIDE
-    return boxes[kept], masks[kept]
+    return boxes[kept], masks[kept], kept
 
 
 def extent(mask: np.ndarray) -> np.ndarray | None:

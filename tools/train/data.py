@@ -30,6 +30,7 @@ UNLABELLED_WEIGHT = 4.0  # photos that only the teacher has labelled
 
 # Weight of "no object here": where everything is annotated, where a teacher looked, where some things are.
 DENSE, TAUGHT, PARTIAL = 1.0, 0.3, 0.1
+TAUGHT_TRUST = 0.5  # of a score: what people would draw comes before a teacher's countless parts
 
 MIN_SIDE = 6.0  # canvas pixels; smaller objects are not asked for
 
@@ -41,6 +42,7 @@ class MaskCrop:
     left: int  # in shrunken pixels
     top: int
     pixels: np.ndarray  # (h, w) uint8, 0 to 255, share of foreground
+    trust: float = 1.0  # what its score is multiplied by
 
 
 @dataclass(frozen=True)
@@ -61,16 +63,18 @@ class Example:
     pixels: np.ndarray  # (H, W, 3) uint8 RGB
     boxes: np.ndarray  # (G, 4) float32 xyxy canvas pixels
     masks: np.ndarray  # (G, H/4, W/4) uint8, 0 to 255
+    trusts: np.ndarray  # (G,) float32
     background: np.ndarray  # (H/32, W/32) float32, weight of "no object here"
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Tensors of B examples; boxes and masks are lists of B, for each picture has its own number."""
+    """Tensors of B examples; those of objects are lists of B, for each picture has its own number."""
 
     photos: Tensor  # (B, 3, H, W) float32 RGB / 255
     boxes: list[Tensor]  # (G, 4) float32 xyxy canvas pixels
     masks: list[Tensor]  # (G, H/4, W/4) uint8
+    trusts: list[Tensor]  # (G,) float32
     background: Tensor  # (B, H/32, W/32) float32
 
 
@@ -95,7 +99,7 @@ def decode_rle(size: list[int], counts: str) -> np.ndarray:
     return flat.reshape(width, height).T
 
 
-def crop_mask(mask: np.ndarray) -> MaskCrop | None:
+def crop_mask(mask: np.ndarray, trust: float = 1.0) -> MaskCrop | None:
     """A full (H, W) mask to a crop at half size; None when nothing is left."""
     height, width = mask.shape
     even = cv2.copyMakeBorder(mask, 0, height % SHRINK, 0, width % SHRINK, cv2.BORDER_REPLICATE)
@@ -104,7 +108,7 @@ def crop_mask(mask: np.ndarray) -> MaskCrop | None:
     if not len(rows):
         return None
     top, left = int(rows[0]), int(columns[0])
-    return MaskCrop(left, top, small[top : rows[-1] + 1, left : columns[-1] + 1].copy())
+    return MaskCrop(left, top, small[top : rows[-1] + 1, left : columns[-1] + 1].copy(), trust)
 
 
 def read_photos(tar: Path) -> dict[str, np.ndarray]:
@@ -144,12 +148,12 @@ def load_training(folder: Path, limit: int | None = None, taught: Path | None = 
 def read_taught(path: Path) -> dict[str, tuple[MaskCrop, ...]]:
     """The teacher's masks by photo."""
     with gzip.open(path, "rt") as lines:
-        return {record["file"]: crop_masks(record["masks"]) for record in map(json.loads, lines)}
+        return {record["file"]: crop_masks(record["masks"], TAUGHT_TRUST) for record in map(json.loads, lines)}
 
 
-def crop_masks(records: list[dict[str, Any]]) -> tuple[MaskCrop, ...]:
+def crop_masks(records: list[dict[str, Any]], trust: float = 1.0) -> tuple[MaskCrop, ...]:
     """COCO's compressed RLEs as crops."""
-    crops = (crop_mask(decode_rle(mask["size"], mask["counts"])) for mask in records)
+    crops = (crop_mask(decode_rle(mask["size"], mask["counts"]), trust) for mask in records)
     return tuple(crop for crop in crops if crop is not None)
 
 
@@ -253,19 +257,21 @@ def place_pixels(pixels: np.ndarray, at: Placement) -> np.ndarray:
     return cv2.warpAffine(pixels, at.matrix(ratio), (at.width, at.height), flags=how, borderValue=(GREY,) * 3)
 
 
-def place_masks(masks: tuple[MaskCrop, ...], at: Placement) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes (G, 4) and prototype-sized masks (G, H/4, W/4) of the objects that show."""
+def place_masks(masks: tuple[MaskCrop, ...], at: Placement) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes (G, 4), prototype-sized masks (G, H/4, W/4) and trusts (G,) of the objects that show."""
     small = at.shrunk(PROTOTYPE_STRIDE)
-    boxes, placed = [], []
+    boxes, placed, trusts = [], [], []
     for mask in masks:
         box = place_box(mask, at)
         if box is not None:
             matrix = small.matrix(SHRINK, mask.left * SHRINK, mask.top * SHRINK)
             boxes.append(box)
+            trusts.append(mask.trust)
             placed.append(cv2.warpAffine(mask.pixels, matrix, (small.width, small.height), flags=cv2.INTER_LINEAR))
     return (
         np.array(boxes, np.float32).reshape(-1, 4),
         np.array(placed, np.uint8).reshape(-1, small.height, small.width),
+        np.array(trusts, np.float32),
     )
 
 
@@ -302,7 +308,8 @@ def mosaic(tiles: list[Example], split_y: int, split_x: int) -> Example:
         boxes.append(tile.boxes + np.array([left, top, left, top], np.float32))
         after_y, after_x = height - top - h, width - left - w
         masks.append(np.pad(tile.masks, ((0, 0), (top // 4, after_y // 4), (left // 4, after_x // 4))))
-    return Example(pixels, np.concatenate(boxes), np.concatenate(masks), background)
+    trusts = np.concatenate([tile.trusts for tile in tiles])
+    return Example(pixels, np.concatenate(boxes), np.concatenate(masks), trusts, background)
 
 
 def recolour(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -167,7 +167,7 @@ def losses(raw: Raw, batch: Batch, generator: torch.Generator) -> dict[str, Tens
         dices.append(dice)
         weights[row, found.positive] = 0.0  # of those that were not drawn nothing is known
         weights[row, found.positive[some]] = 1.0
-        wanted[row, found.positive[some]] = (found.targets[some] * mask_iou).sqrt()
+        wanted[row, found.positive[some]] = (found.targets[some] * mask_iou).sqrt() * batch.trusts[row][owners]
 
     score = F.binary_cross_entropy_with_logits(raw.scores, wanted, weights, reduction="sum") / wanted.sum().clamp(min=1)
     result = {"score": GAINS["score"] * score}

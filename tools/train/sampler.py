@@ -47,6 +47,7 @@ class Sampler:
             torch.from_numpy(stacked).permute(0, 3, 1, 2).float().div_(255),
             [torch.from_numpy(example.boxes) for example in examples],
             [torch.from_numpy(example.masks) for example in examples],
+            [torch.from_numpy(example.trusts) for example in examples],
             torch.from_numpy(np.stack([example.background for example in examples])),
         )
 

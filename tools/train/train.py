@@ -83,6 +83,7 @@ def to_device(batch: Batch, device: str) -> Batch:
         photos=batch.photos.to(device).contiguous(memory_format=torch.channels_last),
         boxes=[boxes.to(device) for boxes in batch.boxes],
         masks=[masks.to(device) for masks in batch.masks],
+        trusts=[trusts.to(device) for trusts in batch.trusts],
         background=batch.background.to(device),
     )
 
