@@ -26,7 +26,7 @@ from .validate import Run, examine, figures
 SIZES = (320, 384, 448, 512, 576, 640, 768)
 CONFS = (0.001, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
 IOUS = (0.7, 0.8, 0.9)
-LIFTS = tuple((everywhere, middle) for everywhere in (0.0, 0.3, 0.6) for middle in (0.0, 0.7, 1.4))
+LIFTS = tuple((everywhere, middle) for everywhere in (0.0, 0.3, 0.6) for middle in (0.0, 0.7))
 KEEP = 0.95
 
 
