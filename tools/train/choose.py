@@ -5,8 +5,8 @@
 Quality is the mean of AR@100, AR@1000 and box-prompt IoU. Size: the smallest that keeps KEEP of the best quality,
 for time grows with its square. Lift: logits say how likely a pixel is, and where that is unsure the best IoU lies
 below one half, most so in the middle of a box; of the lifts that keep KEEP_LIFTED of the best quality the one that
-raises the sides of boxes least, for masks that reach these are cut straight. Thresholds: of those that keep KEEP of the best quality
-with at most 300 detections a photo, the ones with the fewest, for every detection more is clutter in a picture.
+raises the sides of boxes least, for masks that reach these are cut straight. Thresholds: of those that keep KEEP of
+the best quality with at most 300 detections a photo, the ones with the fewest, for every detection more is clutter.
 """
 
 from __future__ import annotations
