@@ -26,7 +26,7 @@ def test_points_lie_in_the_middle_of_even_cells() -> None:
 
 
 def test_the_input_is_padded_on_the_right_and_below() -> None:
-    # 100 x 200 white pixels at 640 / 200 = 3.2: 320 x 640, multiples of 16 already; 90 high: 288
+    # 100 x 200 white pixels at 640 / 200 = 3.2: 320 x 640, multiples of 16 already
     x, scale = teach.prepared(np.full((100, 200, 3), 255, np.uint8))
     assert (tuple(x.shape), scale) == ((1, 3, 320, 640), 3.2)
     x, _ = teach.prepared(np.full((91, 200, 3), 255, np.uint8))  # 291 rows, 13 of padding

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -65,6 +66,12 @@ def quality(values: dict[str, float]) -> float:
     return (values["AR@100"] + values["AR@1000"] + values["box"]) / 3
 
 
+def good_enough(results: dict[Any, dict[str, float]], keep: float) -> list[Any]:
+    """The settings that keep a share of the best quality."""
+    least = keep * max(quality(values) for values in results.values())
+    return [setting for setting, values in results.items() if quality(values) >= least]
+
+
 def report(values: dict[str, float], **given: float) -> None:
     """One line of JSON."""
     rounded = {name: round(value, 2) for name, value in values.items()}
@@ -87,16 +94,13 @@ def main() -> None:
     for size in options.sizes:
         by_size[size] = figures(examine(run, examples, size))
         report(by_size[size], imgsz=size)
-    enough = KEEP * max(quality(values) for values in by_size.values())
-    imgsz = min(size for size, values in by_size.items() if quality(values) >= enough)
+    imgsz = min(good_enough(by_size, KEEP))
 
     by_lift = {}
     for lift in LIFTS:
         by_lift[lift] = figures(examine(lifted(run, *lift), examples, imgsz))
         report(by_lift[lift], imgsz=imgsz, everywhere=lift[0], middle=lift[1])
-    enough = KEEP_LIFTED * max(quality(values) for values in by_lift.values())
-    good_lifts = [pair for pair in LIFTS if quality(by_lift[pair]) >= enough]
-    lift = min(good_lifts, key=lambda pair: pair[0] - pair[1] / 3)  # its mean along a side
+    lift = min(good_enough(by_lift, KEEP_LIFTED), key=lambda pair: pair[0] - pair[1] / 3)  # its mean along a side
 
     by_thresholds = {}
     for iou in IOUS:
@@ -104,9 +108,7 @@ def main() -> None:
         for conf in CONFS:
             by_thresholds[conf, iou] = figures(examined, conf)
             report(by_thresholds[conf, iou], imgsz=imgsz, iou=iou, conf=conf)
-    enough = KEEP * max(quality(values) for values in by_thresholds.values())
-    good = {pair: values for pair, values in by_thresholds.items() if quality(values) >= enough}
-    conf, iou = min(good, key=lambda pair: good[pair]["found"])
+    conf, iou = min(good_enough(by_thresholds, KEEP), key=lambda pair: by_thresholds[pair]["found"])
     print(f"--imgsz {imgsz} --conf {conf} --iou {iou} --lift {lift[0]} {lift[1]}")
 
 

@@ -104,20 +104,20 @@ def covered(example: Example, what: CutOut, x: int, y: int) -> Example:
     full[y : y + h, x : x + w] = alpha
     small = cv2.resize(full, example.masks.shape[:0:-1], interpolation=cv2.INTER_AREA)
     box = np.array([x + columns[0], y + rows[0], x + columns[-1] + 1, y + rows[-1] + 1], np.float32)
-    boxes, masks, kept = without(example.boxes, example.masks, small)
+    rest = without(example, small)
     return replace(
-        example,
+        rest,
         pixels=canvas,
-        boxes=np.concatenate([boxes, box[None]]),
-        masks=np.concatenate([masks, small[None]]),
-        trusts=np.append(example.trusts[kept], np.float32(what.trust)),
+        boxes=np.concatenate([rest.boxes, box[None]]),
+        masks=np.concatenate([rest.masks, small[None]]),
+        trusts=np.append(rest.trusts, np.float32(what.trust)),
     )
 
 
-def without(boxes: np.ndarray, masks: np.ndarray, cover: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes and masks of the objects that still show beside ``cover`` (h, w) uint8, and which they are (G,) bool."""
-    touched = np.flatnonzero((masks * (cover > 127)).any((1, 2)))
-    boxes, masks = boxes.copy(), masks.copy()
+def without(example: Example, cover: np.ndarray) -> Example:
+    """The example with what of its objects still shows beside ``cover`` (H/4, W/4) uint8."""
+    touched = np.flatnonzero((example.masks * (cover > 127)).any((1, 2)))
+    boxes, masks = example.boxes.copy(), example.masks.copy()
     kept = np.ones(len(boxes), bool)
     for index in touched:
         before = masks[index]
@@ -130,7 +130,7 @@ def without(boxes: np.ndarray, masks: np.ndarray, cover: np.ndarray) -> tuple[np
             boxes[index] += (ends - extent(before)) * PROTOTYPE_STRIDE
             masks[index] = after
     kept &= (boxes[:, 2:] - boxes[:, :2]).min(1, initial=np.inf) >= MIN_SIDE
-    return boxes[kept], masks[kept], kept
+    return replace(example, boxes=boxes[kept], masks=masks[kept], trusts=example.trusts[kept])
 
 
 def extent(mask: np.ndarray) -> np.ndarray | None:

@@ -10,6 +10,7 @@ import json
 import math
 import tarfile
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ UNLABELLED_WEIGHT = 4.0  # photos that only the teacher has labelled
 
 # Weight of "no object here": where everything is annotated, where a teacher looked, where some things are.
 DENSE, TAUGHT, PARTIAL = 1.0, 0.3, 0.1
+TEACHER_SHA256 = "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f"
+TEACHER = f"MobileSAM (mobile_sam.pt, sha256 {TEACHER_SHA256}), Apache-2.0"
 TAUGHT_TRUST = 0.5  # of a score: what people would draw comes before a teacher's countless parts
 
 MIN_SIDE = 6.0  # canvas pixels; smaller objects are not asked for
@@ -121,6 +124,21 @@ def read_photos(tar: Path) -> dict[str, np.ndarray]:
         }
 
 
+def labelled(folder: Path) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+    """Pixels and record (README of the data) of every photo of shared/data/train_labelled."""
+    for tar in sorted(folder.glob("photos-*.tar")):
+        pixels = read_photos(tar)
+        with gzip.open(folder / tar.name.replace("photos", "masks").replace(".tar", ".jsonl.gz"), "rt") as lines:
+            for record in map(json.loads, lines):
+                yield pixels[record["file"]], record
+
+
+def unlabelled(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and pixels of every photo of shared/data/train_unlabelled."""
+    for tar in sorted(folder.glob("photos-*.tar")):
+        yield from read_photos(tar).items()
+
+
 def load_training(folder: Path, limit: int | None = None, taught: Path | None = None) -> list[Photo]:
     """Reads shared/data/train_labelled (or its first photos) into memory.
 
@@ -128,20 +146,15 @@ def load_training(folder: Path, limit: int | None = None, taught: Path | None = 
     """
     more = read_taught(taught) if taught else {}
     photos: list[Photo] = []
-    for tar in sorted(folder.glob("photos-*.tar")):
-        pixels = read_photos(tar)
-        with gzip.open(folder / tar.name.replace("photos", "masks").replace(".tar", ".jsonl.gz"), "rt") as lines:
-            for line in lines:
-                record = json.loads(line)
-                name = record["file"]
-                background = DENSE if record["dense"] else TAUGHT if name in more else PARTIAL
-                masks = (*crop_masks(record["masks"]), *more.pop(name, ()))
-                photos.append(Photo(name, pixels[name], background, masks))
-                if limit and len(photos) == limit:
-                    return photos
-    for tar in sorted((folder.parent / "train_unlabelled").glob("photos-*.tar")) if more else ():
-        pixels = read_photos(tar)
-        photos.extend(Photo(name, pixels[name], TAUGHT, more[name], False) for name in pixels if more.get(name))
+    for pixels, record in labelled(folder):
+        name = record["file"]
+        background = DENSE if record["dense"] else TAUGHT if name in more else PARTIAL
+        photos.append(Photo(name, pixels, background, (*crop_masks(record["masks"]), *more.get(name, ()))))
+        if limit and len(photos) == limit:
+            return photos
+    if more:
+        others = unlabelled(folder.parent / "train_unlabelled")
+        photos.extend(Photo(name, pixels, TAUGHT, more[name], False) for name, pixels in others if more.get(name))
     return photos
 
 

@@ -47,6 +47,13 @@ class Graph:
         self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
 
+    def split(self, x: str, lengths: Sequence[int], axis: int) -> list[str]:
+        """A node with an output for each length."""
+        names = [f"split_{len(self.nodes)}_{index}" for index in range(len(lengths))]
+        inputs = [x, self.constant(lengths, np.int64)]
+        self.nodes.append(helper.make_node("Split", inputs, names, name=f"split_{len(self.nodes)}", axis=axis))
+        return names
+
     def constant(self, values: object, kind: type = np.float32) -> str:
         """A small initializer, named by its values; equal ones are stored once."""
         array = np.asarray(values, kind)
@@ -196,8 +203,7 @@ def boxes(graph: Graph, logits: str, levels: Sequence[str]) -> str:
     parts = [anchors(graph, level, stride) for level, stride in zip(levels, STRIDES, strict=True)]
     x, y, strides = (graph.add("Concat", *lines, axis=0) for lines in zip(*parts, strict=True))
     distances = graph.add("Mul", distances, strides)
-    near, far = f"{distances}_near", f"{distances}_far"
-    graph.nodes.append(helper.make_node("Split", [distances], [near, far], name=f"{distances}_split", axis=1))
+    near, far = graph.split(distances, [2, 2], 1)
     rows = graph.constant([0], np.int64)
     points = graph.add("Concat", graph.add("Unsqueeze", x, rows), graph.add("Unsqueeze", y, rows), axis=0)
     half = graph.add("Mul", graph.add("Sub", far, near), graph.constant(0.5))
@@ -210,19 +216,22 @@ def prototypes(graph: Graph, c2: str, p3: str, module: nn.Module) -> tuple[str, 
     x = graph.add("Add", x, conv_norm(graph, c2, module.detail))
     learned = prediction(graph, conv_norm(graph, x, module.refine), module.predict)
     shape = graph.add("Shape", learned, start=2)
+    return graph.add("Concat", learned, *ellipse_prototypes(graph, learned, shape), axis=1), shape
+
+
+def ellipse_prototypes(graph: Graph, learned: str, shape: str) -> list[str]:
+    """The ELLIPSE fixed prototypes, each (B, 1, H/4, W/4), beside the learned ones of ``shape`` (2,)."""
+    whole = graph.add("Concat", graph.add("Shape", learned, end=1), graph.constant([1], np.int64), shape, axis=0)
     middle = graph.add("Mul", graph.add("Cast", shape, to=TensorProto.FLOAT), graph.constant(0.5))
     planes = []
     for axis, form in enumerate(([1, 1, -1, 1], [1, 1, 1, -1])):
         line = graph.add("Sub", centres(graph, shape, axis), part(graph, middle, axis, 0))
         line = graph.add("Mul", line, graph.constant(1 / FRAME))
         wide = graph.add("Reshape", line, graph.constant(form, np.int64))
-        first = graph.add("Shape", learned, end=1)
-        whole = graph.add("Concat", first, graph.constant([1], np.int64), shape, axis=0)
         planes.append(graph.add("Expand", wide, whole))
     y, x = planes
-    one = graph.add("Expand", graph.constant(1.0), graph.add("Shape", x))
-    products = [product(graph, *pair) for pair in ((x, x), (x, y), (y, y))]
-    return graph.add("Concat", learned, one, x, y, *products, axis=1), shape
+    one = graph.add("Expand", graph.constant(1.0), whole)
+    return [one, x, y, *(product(graph, *pair) for pair in ((x, x), (x, y), (y, y)))]
 
 
 def part(graph: Graph, x: str, index: int, axis: int) -> str:
@@ -240,7 +249,7 @@ def total(graph: Graph, *terms: str) -> str:
 
 def placed_ellipses(graph: Graph, ellipses: str, box: str, shape: str) -> str:
     """network.placed_ellipses for (B, ELLIPSE, A), boxes (B, 4, A) as centre and size, and (2,) rows and columns."""
-    k0, k1, k2, k3, k4, k5 = (part(graph, ellipses, index, 1) for index in range(ELLIPSE))
+    k0, k1, k2, k3, k4, k5 = graph.split(ellipses, [1] * ELLIPSE, 1)
     sizes = graph.add("Cast", shape, to=TensorProto.FLOAT)
     scales, offsets = [], []
     for index in (0, 1):  # x, y
@@ -274,11 +283,7 @@ def build(network: SegmentEverything, taps: Sequence[int], metadata: dict[str, s
     logits, scores, coefficients = (graph.add("Concat", *parts, axis=2) for parts in zip(*outputs, strict=True))
     planes, shape = prototypes(graph, c2, levels[0], network.prototypes)
     box = boxes(graph, logits, levels)
-    learned, ellipses = f"{coefficients}_learned", f"{coefficients}_ellipses"
-    lengths = graph.constant([COEFFICIENTS - ELLIPSE, ELLIPSE], np.int64)
-    graph.nodes.append(
-        helper.make_node("Split", [coefficients, lengths], [learned, ellipses], name=f"{coefficients}_split", axis=1)
-    )
+    learned, ellipses = graph.split(coefficients, [COEFFICIENTS - ELLIPSE, ELLIPSE], 1)
     parts = [box, graph.add("Sigmoid", scores), learned, placed_ellipses(graph, ellipses, box, shape)]
     ends = {"output0": graph.add("Concat", *parts, axis=1), "output1": planes}
     for name, value in ends.items():

@@ -27,9 +27,8 @@ from torch import Tensor
 
 from fastsam_onnx.mask import Mask
 
-from .data import decode_rle, read_photos
+from .data import TEACHER_SHA256, decode_rle, labelled, unlabelled
 
-SHA256 = "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f"
 LONG_SIDE = 640  # the network's own 1024 finds 5 % better masks in four times the time; these photos have 416
 STRIDE = 16
 GRID = 8  # points along either side
@@ -67,8 +66,8 @@ class Teacher:
             ),
         }
         data = weights.read_bytes()
-        if hashlib.sha256(data).hexdigest() != SHA256:
-            raise SystemExit(f"{weights} is not mobile_sam.pt of MobileSAM: its sha256 differs from {SHA256}")
+        if hashlib.sha256(data).hexdigest() != TEACHER_SHA256:
+            raise SystemExit(f"{weights} is not mobile_sam.pt of MobileSAM: its sha256 differs from {TEACHER_SHA256}")
         state = torch.load(weights, map_location="cpu", weights_only=True)
         for name, part in parts.items():
             own = {key.removeprefix(f"{name}."): v for key, v in state.items() if key.startswith(f"{name}.")}
@@ -125,21 +124,22 @@ def grid_points(photo: np.ndarray, scale: float) -> Tensor:
 
 def distinct(masks: Tensor, known: Tensor) -> list[int]:
     """Rows of ``masks`` (n, h * w) float, best first, that repeat neither a better one nor one of ``known``."""
+
+    def same(others: Tensor) -> Tensor:
+        common = masks @ others.T
+        return common / (masks.sum(1)[:, None] + others.sum(1)[None] - common) > SAME
+
     kept: list[int] = []
-    areas = masks.sum(1)
-    common = masks @ masks.T
-    ious = common / (areas[:, None] + areas[None] - common)
-    shared = masks @ known.T
-    repeats = (shared / (areas[:, None] + known.sum(1)[None] - shared) > SAME).any(1)
+    drawn, alike = same(known).any(1), same(masks)
     for row in range(len(masks)):
-        if not repeats[row] and not (ious[row, kept] > SAME).any():
+        if not drawn[row] and not alike[row, kept].any():
             kept.append(row)
     return kept
 
 
 @torch.inference_mode()
-def everything(teacher: Teacher, photo: np.ndarray, known: np.ndarray) -> list[np.ndarray]:
-    """Masks (H, W) uint8 of what is found in a photo and not in ``known`` (G, H, W)."""
+def everything(teacher: Teacher, photo: np.ndarray, known: np.ndarray) -> list[Mask]:
+    """What is found in a photo and not in ``known`` (G, H, W) uint8."""
     height, width = photo.shape[:2]
     x, scale = prepared(photo)
     with torch.autocast("cpu", torch.bfloat16):
@@ -161,22 +161,17 @@ def everything(teacher: Teacher, photo: np.ndarray, known: np.ndarray) -> list[n
         smooth = Mask.from_dense(full).smooth(min_area=max(16, int(0.02 * full.sum())), radius=0)
         x1, y1, x2, y2 = smooth.box
         if min(x2 - x1, y2 - y1) >= SMALLEST_SIDE:
-            masks.append(smooth.dense().astype(np.uint8))
+            masks.append(smooth)
     return masks
 
 
 def photos_of(data: Path) -> Iterator[tuple[str, np.ndarray, list[dict[str, Any]]]]:
     """Names, pixels (H, W, 3) RGB and known masks: the unlabelled photos, then the partly annotated ones."""
-    for tar in sorted((data / "train_unlabelled").glob("photos-*.tar")):
-        for name, pixels in read_photos(tar).items():
-            yield name, pixels, []
-    folder = data / "train_labelled"
-    for tar in sorted(folder.glob("photos-*.tar")):
-        photos = read_photos(tar)
-        with gzip.open(folder / tar.name.replace("photos", "masks").replace(".tar", ".jsonl.gz"), "rt") as lines:
-            for record in map(json.loads, lines):
-                if not record["dense"]:
-                    yield record["file"], photos[record["file"]], record["masks"]
+    for name, pixels in unlabelled(data / "train_unlabelled"):
+        yield name, pixels, []
+    for pixels, record in labelled(data / "train_labelled"):
+        if not record["dense"]:
+            yield record["file"], pixels, record["masks"]
 
 
 def main() -> None:
@@ -198,8 +193,7 @@ def main() -> None:
         if name in done:
             continue
         known = np.array([decode_rle(m["size"], m["counts"]) for m in drawn], np.uint8).reshape(-1, *photo.shape[:2])
-        found = everything(teacher, photo, known)
-        masks = [Mask.from_dense(mask).rle() for mask in found]
+        masks = [mask.rle() for mask in everything(teacher, photo, known)]
         record = {"file": name, "width": photo.shape[1], "height": photo.shape[0], "masks": masks}
         with gzip.open(options.out, "at") as lines:  # a member a photo: whatever happens, whole lines lie there
             lines.write(json.dumps(record) + "\n")
