@@ -193,6 +193,14 @@ def test_ellipses_follow_their_boxes_wherever_these_lie() -> None:
         assert field == pytest.approx(wanted, abs=1e-4)
 
 
+def test_boxes_are_exact_under_autocast() -> None:
+    logits = torch.randn(50, 4 * network.REG_MAX, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = network.expected_distances(logits)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, network.expected_distances(logits), rtol=1e-6, atol=1e-5)
+
+
 def test_a_new_training_takes_over_what_still_fits(untrained: network.SegmentEverything) -> None:
     source = {name: value.clone() for name, value in untrained.state_dict().items()}
     source["prototypes.predict.weight"] = torch.ones(32, 64, 1, 1)  # more rows than today's
@@ -231,7 +239,7 @@ def test_choosing_and_exporting_lift_masks_alike(untrained: network.SegmentEvery
     def logits(net: network.SegmentEverything, lift: tuple[float, float]) -> np.ndarray:
         with torch.no_grad():
             raw = net(torch.from_numpy(photo))
-        outputs = train.candidates(raw, 64, 96).numpy(), raw.prototypes.numpy()
+        outputs = train.candidates(raw).numpy(), raw.prototypes.numpy()
         candidates, prototypes = choose.lifted(lambda _: outputs, *lift)(photo)
         return np.einsum("ka,khw->ahw", candidates[0, 5:], prototypes[0])
 

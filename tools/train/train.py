@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from .data import Batch, load_training, load_validation
 from .losses import losses
-from .network import Raw, SegmentEverything, anchor_points, decode_boxes, load_imagenet
+from .network import Raw, SegmentEverything, load_imagenet
 from .sampler import Sampler
 from .validate import examine, figures
 
@@ -88,10 +88,9 @@ def to_device(batch: Batch, device: str) -> Batch:
     )
 
 
-def candidates(raw: Raw, height: int, width: int) -> Tensor:
+def candidates(raw: Raw) -> Tensor:
     """What the exported network calls output0: (B, 37, A)."""
-    points, strides = (part.to(raw.scores.device) for part in anchor_points(height, width))
-    near, far = decode_boxes(raw.distances, points, strides).split(2, -1)
+    near, far = raw.boxes.split(2, -1)
     parts = [(near + far) / 2, far - near, raw.scores.sigmoid()[..., None], raw.coefficients]
     return torch.cat(parts, 2).transpose(1, 2)
 
@@ -102,7 +101,7 @@ def run_network(network: SegmentEverything, device: str, photo: np.ndarray) -> t
     tensor = torch.from_numpy(photo).to(device).contiguous(memory_format=torch.channels_last)
     with torch.autocast(device, torch.bfloat16):
         raw = network(tensor)
-    return candidates(raw, *photo.shape[2:]).cpu().numpy(), raw.prototypes.cpu().numpy()
+    return candidates(raw).cpu().numpy(), raw.prototypes.cpu().numpy()
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
