@@ -12,7 +12,6 @@ found.save("overlay.png")
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fastsam_onnx.crops import CropStyle
 from fastsam_onnx.errors import (
     CheckpointError,
     DownloadError,
@@ -25,12 +24,13 @@ from fastsam_onnx.errors import (
     OutputError,
     PromptError,
 )
-from fastsam_onnx.mask import Mask, Polygon
+from fastsam_onnx.masks.mask import Mask, Polygon
 from fastsam_onnx.model import FastSAM
-from fastsam_onnx.segmentation import Instance, Masks, Segmentation, concatenate
+from fastsam_onnx.results.crops import CropStyle
+from fastsam_onnx.results.segmentation import Instance, Masks, Segmentation, concatenate
 
 if TYPE_CHECKING:
-    from fastsam_onnx.clip import Clip
+    from fastsam_onnx.clip.clip import Clip
     from fastsam_onnx.stream import Failure
 
 __version__ = "0.1.0"
@@ -59,7 +59,7 @@ __all__ = [
     "concatenate",
 ]
 
-_LATER = {"Clip": "fastsam_onnx.clip", "Failure": "fastsam_onnx.stream"}
+_LATER = {"Clip": "fastsam_onnx.clip.clip", "Failure": "fastsam_onnx.stream"}
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from fastsam_onnx.errors import OptionError, PromptError
 
 if TYPE_CHECKING:
-    from fastsam_onnx.segmentation import Instance, Segmentation
+    from fastsam_onnx.results.segmentation import Instance, Segmentation
 
 Picture = npt.NDArray[np.uint8]
 LabelMap = npt.NDArray[np.uint16]

@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.candidates import Candidates
-from fastsam_onnx.detections import detect
 from fastsam_onnx.errors import ModelError, ModelNotFoundError, OptionError
-from fastsam_onnx.image import DEFAULT_PIXEL_LIMIT, ImageSource, load_image
-from fastsam_onnx.letterbox import PADDING_GREY, Letterbox
-from fastsam_onnx.network import Contract, Network
-from fastsam_onnx.prototypes import pending_masks
-from fastsam_onnx.segmentation import Segmentation
-from fastsam_onnx.text_prompts import CropEmbeddings
+from fastsam_onnx.images.load import DEFAULT_PIXEL_LIMIT, ImageSource, load_image
+from fastsam_onnx.masks.candidates import Candidates
+from fastsam_onnx.masks.detections import detect
+from fastsam_onnx.masks.pending import pending_masks
+from fastsam_onnx.network.letterbox import PADDING_GREY, Letterbox
+from fastsam_onnx.network.network import Contract, Network
+from fastsam_onnx.results.segmentation import Segmentation
+from fastsam_onnx.results.text_prompts import CropEmbeddings
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-    from fastsam_onnx.clip import Clip
-    from fastsam_onnx.sources import Sources
+    from fastsam_onnx.clip.clip import Clip
+    from fastsam_onnx.images.sources import Sources
     from fastsam_onnx.stream import Failure
 
 DEFAULT_CONF = 0.4
@@ -348,8 +348,8 @@ class FastSAM:
         pixel_limit: int | None,
     ) -> Segmentation:
         """What a call with `tile=` gives."""
-        from fastsam_onnx.strips import HeldRows, open_rows
-        from fastsam_onnx.tiling import find_in_tiles, grid
+        from fastsam_onnx.images.rows import HeldRows, open_rows
+        from fastsam_onnx.tiling.find import find_in_tiles, grid
 
         began = time.perf_counter()
         grid((tile, tile), tile, overlap)
@@ -453,7 +453,7 @@ def _open(source: Any, runtime: dict[str, Any]) -> Network:
     if isinstance(source, bytes):
         return Network.open(source, **runtime)
     if isinstance(source, str | os.PathLike):
-        from fastsam_onnx import weights
+        from fastsam_onnx.weights import lookup as weights
 
         return Network.open(weights.resolve(source, task="segment"), **runtime)
     if any(value is not None for value in runtime.values()):
@@ -464,7 +464,7 @@ def _open(source: Any, runtime: dict[str, Any]) -> Network:
 
 
 def _clip(clip: Any, *, threads: int | None, providers: Any) -> Clip:
-    from fastsam_onnx.clip import Clip
+    from fastsam_onnx.clip.clip import Clip
 
     return clip if isinstance(clip, Clip) else Clip(clip, threads=threads, providers=providers)
 

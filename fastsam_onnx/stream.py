@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import numpy as np
 
 from fastsam_onnx.errors import FastSAMError, OptionError
-from fastsam_onnx.image import ImageSource, source_name
+from fastsam_onnx.images.load import ImageSource, source_name
 from fastsam_onnx.runtime import check_count, default_threads
 
 if TYPE_CHECKING:
+    from fastsam_onnx.images.sources import Sources
     from fastsam_onnx.model import CallOptions, FastSAM
-    from fastsam_onnx.segmentation import Segmentation
-    from fastsam_onnx.sources import Sources
+    from fastsam_onnx.results.segmentation import Segmentation
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -62,7 +62,7 @@ def stream(
     options: CallOptions,
 ) -> Generator[Segmentation | Failure, None, None]:
     """See `FastSAM.stream`, which is this."""
-    from fastsam_onnx.sources import open_sources
+    from fastsam_onnx.images.sources import open_sources
 
     if on_error not in ("raise", "yield"):
         raise OptionError(f'on_error is "raise" or "yield"; found {on_error!r}')

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from fastsam_onnx.letterbox import Letterbox
-from fastsam_onnx.mask import Mask
-from fastsam_onnx.prototypes import pending_masks
-from fastsam_onnx.segmentation import Segmentation
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.pending import pending_masks
+from fastsam_onnx.network.letterbox import Letterbox
+from fastsam_onnx.results.segmentation import Segmentation
 
 # Enough to find what there is, quick enough to run often; machines differ in speed.
 settings.register_profile("tests", deadline=None, max_examples=60)

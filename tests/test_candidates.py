@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from fastsam_onnx import FastSAM
-from fastsam_onnx.candidates import Candidates
-from fastsam_onnx.letterbox import Letterbox
-from fastsam_onnx.segmentation import Segmentation
+from fastsam_onnx.masks.candidates import Candidates
+from fastsam_onnx.network.letterbox import Letterbox
+from fastsam_onnx.results.segmentation import Segmentation
 
 LETTERBOX = Letterbox.fit((64, 64), (64, 64), stride=32)  # photo, input and pixels are one
 

@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from fastsam_onnx import catalogue
-from fastsam_onnx.catalogue import ENTRIES, File, find, total_size
+from fastsam_onnx.weights import catalogue
+from fastsam_onnx.weights.catalogue import ENTRIES, File, find, total_size
 
 FILES = [file for entry in ENTRIES for file in entry.files]
 NAMES = [entry.name for entry in ENTRIES]

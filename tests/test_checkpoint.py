@@ -34,7 +34,7 @@ from pt_writer import (
 )
 
 from fastsam_onnx import CheckpointError, ModelNotFoundError
-from fastsam_onnx.checkpoint import HEAD_BYTES, Checkpoint, is_checkpoint, read_checkpoint
+from fastsam_onnx.checkpoints.checkpoint import HEAD_BYTES, Checkpoint, is_checkpoint, read_checkpoint
 
 TINY = Path(__file__).parent / "data" / "tiny.pt"
 

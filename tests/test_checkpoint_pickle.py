@@ -35,8 +35,8 @@ from pt_writer import (
 )
 
 from fastsam_onnx import CheckpointError
-from fastsam_onnx.checkpoint import read_checkpoint
-from fastsam_onnx.checkpoint_pickle import MAX_BYTES, MAX_STEPS, Global, Record, read_pickle
+from fastsam_onnx.checkpoints.checkpoint import read_checkpoint
+from fastsam_onnx.checkpoints.unpickle import MAX_BYTES, MAX_STEPS, Global, Record, read_pickle
 
 CANARY = "canary-of-test-checkpoint"
 TOUCH = f"touch {CANARY}"
@@ -397,7 +397,7 @@ def test_small_files_that_ask_for_much(name: str, tmp_path: Path) -> None:
     code = """
         import sys
         from fastsam_onnx import CheckpointError
-        from fastsam_onnx.checkpoint import read_checkpoint
+        from fastsam_onnx.checkpoints.checkpoint import read_checkpoint
 
         if sys.platform == "linux":
             import resource

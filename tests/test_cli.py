@@ -14,12 +14,12 @@ import toy_clip
 from terminal import in_a_terminal
 
 import fastsam_onnx
-from fastsam_onnx import cli_inputs
-from fastsam_onnx.cli import main
-from fastsam_onnx.cli_inputs import Photo, plan
-from fastsam_onnx.cli_screen import Screen
+from fastsam_onnx.cli import photos as cli_inputs
+from fastsam_onnx.cli.photos import Photo, plan
+from fastsam_onnx.cli.program import main
+from fastsam_onnx.cli.screen import Screen
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.formats import FORMATS
+from fastsam_onnx.formats.registry import FORMATS
 from fastsam_onnx.model import DEFAULT_CONF, DEFAULT_IMGSZ, DEFAULT_IOU, DEFAULT_MAX_DET, FastSAM
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX system")
@@ -803,7 +803,7 @@ class TestProcess:
     def test_help_loads_nothing_heavy_and_a_run_no_foreign_packages(self, network, tmp_path):
         photo(tmp_path / "a.png")
         script = (
-            "import sys, json; from fastsam_onnx.cli import main; code = main(json.loads(sys.argv[1]));"
+            "import sys, json; from fastsam_onnx.cli.program import main; code = main(json.loads(sys.argv[1]));"
             "print('|', code, *sorted({name.split('.')[0] for name in sys.modules}))"
         )
         for arguments, unwanted in (

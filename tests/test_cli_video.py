@@ -15,9 +15,9 @@ from terminal import in_a_terminal
 from tiny_onnx import bright_object
 
 import fastsam_onnx
-from fastsam_onnx.cli import main
+from fastsam_onnx.cli.program import main
 from fastsam_onnx.errors import OutputError
-from fastsam_onnx.video import is_video, open_video, video_writer
+from fastsam_onnx.images.video import is_video, open_video, video_writer
 
 SIZE = (96, 64)  # width, height
 FRAMES = 9

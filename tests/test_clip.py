@@ -9,8 +9,9 @@ import pytest
 import toy_clip
 from tiny_onnx import constant
 
-from fastsam_onnx import Clip, DownloadError, ModelError, ModelNotFoundError, OptionError, PromptError, weights
-from fastsam_onnx.clip_files import ClipFiles
+from fastsam_onnx import Clip, DownloadError, ModelError, ModelNotFoundError, OptionError, PromptError
+from fastsam_onnx.clip.files import ClipFiles
+from fastsam_onnx.weights import lookup as weights
 
 NAMES = list(toy_clip.COLOURS)
 TEXTS = [f"a photo of the {name} dog" for name in NAMES]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fastsam_onnx.clip_image import MEAN, STD, Preprocessing, resize, resized_size
+from fastsam_onnx.clip.preprocessing import MEAN, STD, Preprocessing, resize, resized_size
 
 
 def noise(height, width, seed=0):

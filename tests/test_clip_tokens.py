@@ -8,7 +8,7 @@ import toy_clip
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastsam_onnx.clip_tokens import MERGES, ClipTokenizer, clean, tokenizer_of_merges
+from fastsam_onnx.clip.tokens import MERGES, ClipTokenizer, clean, tokenizer_of_merges
 from fastsam_onnx.errors import ModelError, ModelNotFoundError, PromptError
 
 

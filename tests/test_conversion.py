@@ -18,12 +18,13 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from fastsam_onnx import FastSAM, conversion
-from fastsam_onnx.checkpoint import Checkpoint, read_checkpoint
-from fastsam_onnx.cli import main
-from fastsam_onnx.conversion import export
+from fastsam_onnx import FastSAM
+from fastsam_onnx.checkpoints import convert as conversion
+from fastsam_onnx.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from fastsam_onnx.checkpoints.convert import export
+from fastsam_onnx.cli.program import main
 from fastsam_onnx.errors import CheckpointError, ModelError, ModelNotFoundError, OptionError, OutputError
-from fastsam_onnx.network import Network
+from fastsam_onnx.network.network import Network
 
 TINY = Path(__file__).parent / "data" / "tiny.pt"
 

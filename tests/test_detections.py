@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastsam_onnx.detections import NMS_BLOCK, box_iou, detect, nms, snap_to_border, xyxy_from_xywh
-from fastsam_onnx.letterbox import Letterbox
+from fastsam_onnx.masks.detections import NMS_BLOCK, box_iou, detect, nms, snap_to_border, xyxy_from_xywh
+from fastsam_onnx.network.letterbox import Letterbox
 
 SQUARE = Letterbox.fit((64, 64), (64, 64))
 SMALL = st.integers(0, 12).map(float)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from fastsam_onnx.draw import cutout, label_map, overlay, palette
 from fastsam_onnx.errors import OptionError, PromptError
-from fastsam_onnx.mask import Mask
-from fastsam_onnx.segmentation import Segmentation
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.results.segmentation import Segmentation
 
 
 def _rectangle(x1: int, y1: int, x2: int, y2: int, size: tuple[int, int] = (40, 30)) -> Mask:

@@ -22,11 +22,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastsam_onnx import formats
 from fastsam_onnx.draw import label_map, overlay
 from fastsam_onnx.errors import MissingPackageError, OptionError, OutputError
-from fastsam_onnx.mask import Mask
-from fastsam_onnx.segmentation import Segmentation
+from fastsam_onnx.formats import registry as formats
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.results.segmentation import Segmentation
 
 GOLDEN = Path(__file__).parent / "data" / "formats"
 WIDTH, HEIGHT = 48, 36

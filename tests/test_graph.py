@@ -13,11 +13,11 @@ import onnx
 import pt_writer
 import pytest
 
-from fastsam_onnx.checkpoint import Checkpoint, read_checkpoint
+from fastsam_onnx.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from fastsam_onnx.checkpoints.onnx_writer import external_model, model_parts
+from fastsam_onnx.checkpoints.yolov8 import BATCH_NORM, _folded, assemble
 from fastsam_onnx.errors import ModelError
-from fastsam_onnx.graph import BATCH_NORM, _folded, assemble
-from fastsam_onnx.network import Network
-from fastsam_onnx.onnx_writer import external_model, model_parts
+from fastsam_onnx.network.network import Network
 
 DATA = Path(__file__).parent / "data"
 HEAD = "model.22"

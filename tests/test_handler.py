@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fastsam_onnx import FastSAM, Mask
-from fastsam_onnx.formats import to_dict
+from fastsam_onnx.formats.registry import to_dict
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PHOTO = EXAMPLES / "coffee.jpg"

@@ -12,7 +12,7 @@ import pytest
 from tiny_onnx import tiny
 
 from fastsam_onnx import FastSAM
-from fastsam_onnx.cli import main
+from fastsam_onnx.cli.program import main
 
 GIF_SINCE = (4, 12)  # older wheels of OpenCV lack the decoders of GIF and animated WebP, and say so
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
-from fastsam_onnx.image import load_image, source_name
-from fastsam_onnx.image_header import exif_orientation, read_header
+from fastsam_onnx.images.header import exif_orientation, read_header
+from fastsam_onnx.images.load import load_image, source_name
 
 HOSTILE = Path(__file__).parents[2] / "shared" / "data" / "hostile_images"
 # Until 4.12 OpenCV's wheels decode neither GIF nor animated WebP.
@@ -807,7 +807,7 @@ class TestSources:
 
     def test_heavy_packages_stay_out(self):
         program = (
-            "import sys, fastsam_onnx.image as image; assert 'cv2' not in sys.modules; "
+            "import sys, fastsam_onnx.images.load as image; assert 'cv2' not in sys.modules; "
             f"image.load_image({small_files()['png']!r}); assert 'cv2' in sys.modules; assert 'PIL' not in sys.modules"
         )
         subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[1])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastsam_onnx.letterbox import PADDING_GREY, Letterbox
+from fastsam_onnx.network.letterbox import PADDING_GREY, Letterbox
 
 SIDES = st.integers(1, 5000)
 BOX_SIDES = st.integers(1, 40).map(lambda cells: 32 * cells)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastsam_onnx.errors import FastSAMError, OptionError
-from fastsam_onnx.mask import Mask, _counts_to_string, stack_dense, union
+from fastsam_onnx.masks.mask import Mask, _counts_to_string, stack_dense, union
 
 DENSE = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14))
 

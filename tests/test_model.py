@@ -14,7 +14,7 @@ from tiny_onnx import known, tiny, ultralytics_metadata
 
 from fastsam_onnx import FastSAM, ModelError, ModelNotFoundError, OptionError, Segmentation
 from fastsam_onnx.model import bundled_model
-from fastsam_onnx.network import Network
+from fastsam_onnx.network.network import Network
 
 # One prototype of 16x16: grid columns 0..9 are positive.
 LEFT_OF_10 = np.where(np.arange(16) < 10, 1.0, -1.0)[None, None] * np.ones((1, 16, 1))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto
 
 from fastsam_onnx.errors import CheckpointError, ModelError, ModelNotFoundError, OptionError
-from fastsam_onnx.network import Network
+from fastsam_onnx.network.network import Network
 
 REAL = Path(__file__).parents[2] / "shared" / "models" / "yolov8n-seg.onnx"
 needs_real = pytest.mark.skipif(not REAL.is_file(), reason="yolov8n-seg.onnx is not beside this checkout")

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastsam_onnx.checkpoints.onnx_writer import GraphWriter, _varint, external_model, float_bytes, model_parts
 from fastsam_onnx.errors import ModelError
-from fastsam_onnx.onnx_writer import GraphWriter, _varint, external_model, float_bytes, model_parts
 
 WEIGHT = np.arange(2 * 3, dtype=np.float32).reshape(2, 3, 1, 1) - 2.5
 BIAS = np.array([0.25, -1e30], np.float32)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fastsam_onnx.mask import Mask
-from fastsam_onnx.outline import simplify, trace
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.outline import simplify, trace
 
 DENSE = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
 

@@ -25,7 +25,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 from server import Client, Reader, running
 
-from fastsam_onnx.serve import Service
+from fastsam_onnx.serve.service import Service
 
 ROOT = Path(__file__).parents[1]
 PHOTO = ROOT / "examples" / "coffee.jpg"

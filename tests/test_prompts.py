@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastsam_onnx.errors import FastSAMError, OptionError, PromptError
-from fastsam_onnx.mask import Mask
-from fastsam_onnx.prompts import best_row_by_box, best_row_by_mask, check_boxes, check_points, hits
-from fastsam_onnx.segmentation import Segmentation
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.results.rules import best_row_by_box, best_row_by_mask, check_boxes, check_points, hits
+from fastsam_onnx.results.segmentation import Segmentation
 
 SHAPE = (7, 9)
 WIDTH, HEIGHT = SHAPE[1], SHAPE[0]

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastsam_onnx.detections import detect
-from fastsam_onnx.image import load_image
-from fastsam_onnx.letterbox import Letterbox
-from fastsam_onnx.network import Network
-from fastsam_onnx.prototypes import BAND_PIXELS, pending_masks
+from fastsam_onnx.images.load import load_image
+from fastsam_onnx.masks.detections import detect
+from fastsam_onnx.masks.pending import BAND_PIXELS, pending_masks
+from fastsam_onnx.network.letterbox import Letterbox
+from fastsam_onnx.network.network import Network
 
 # Photos of every shape: square, wide, tall, odd, a pixel thin, smaller and larger than the network's input.
 IMAGE_SIZES = [

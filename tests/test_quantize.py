@@ -16,17 +16,19 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from fastsam_onnx import FastSAM, qdq, quantize
-from fastsam_onnx.agreement import agreement
-from fastsam_onnx.calibration import Activation, dead_leaves, observe
-from fastsam_onnx.checkpoint import read_checkpoint
-from fastsam_onnx.cli import main
-from fastsam_onnx.conversion import export
-from fastsam_onnx.decoding import with_fast_decoding
+from fastsam_onnx import FastSAM
+from fastsam_onnx.checkpoints.checkpoint import read_checkpoint
+from fastsam_onnx.checkpoints.convert import export
+from fastsam_onnx.cli.program import main
 from fastsam_onnx.errors import MissingPackageError, ModelError, OptionError, OutputError
-from fastsam_onnx.mask import Mask
-from fastsam_onnx.segmentation import Segmentation
-from fastsam_onnx.subpixel import compose, without_transposed
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.quantize import qdq
+from fastsam_onnx.quantize import recipe as quantize
+from fastsam_onnx.quantize.agreement import agreement
+from fastsam_onnx.quantize.box_decoding import with_fast_decoding
+from fastsam_onnx.quantize.calibration import Activation, dead_leaves, observe
+from fastsam_onnx.quantize.subpixel import compose, without_transposed
+from fastsam_onnx.results.segmentation import Segmentation
 
 TINY = Path(__file__).parent / "data" / "tiny.pt"
 PHOTOS = [dead_leaves(seed)[::4, ::4] for seed in range(6)]

@@ -23,16 +23,16 @@ import toy_clip
 from test_prototypes import full_frame_masks
 
 from fastsam_onnx import Clip, draw
-from fastsam_onnx.clip_image import Preprocessing, resize, resized_size
-from fastsam_onnx.clip_tokens import MERGES, ClipTokenizer, clean
-from fastsam_onnx.crops import cut
-from fastsam_onnx.detections import Detections, detect, nms, snap_to_border
+from fastsam_onnx.clip.preprocessing import Preprocessing, resize, resized_size
+from fastsam_onnx.clip.tokens import MERGES, ClipTokenizer, clean
 from fastsam_onnx.errors import PromptError
-from fastsam_onnx.letterbox import Letterbox
-from fastsam_onnx.mask import Mask
-from fastsam_onnx.prototypes import pending_masks
-from fastsam_onnx.segmentation import Segmentation, concatenate
-from fastsam_onnx.text_prompts import SHARPNESS, CropEmbeddings
+from fastsam_onnx.masks.detections import Detections, detect, nms, snap_to_border
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.pending import pending_masks
+from fastsam_onnx.network.letterbox import Letterbox
+from fastsam_onnx.results.crops import cut
+from fastsam_onnx.results.segmentation import Segmentation, concatenate
+from fastsam_onnx.results.text_prompts import SHARPNESS, CropEmbeddings
 
 DATA = json.loads((Path(__file__).parent / "data" / "reference-vectors.json").read_text(encoding="utf-8"))
 VECTORS: dict[str, dict[str, Any]] = {vector["id"]: vector for vector in DATA["vectors"]}
@@ -1069,7 +1069,7 @@ def test_exif_is_applied(vector):
     """Upright in every form; in the official code a file is upright for the network and not for the prompts."""
     from PIL import Image
 
-    from fastsam_onnx.image import load_image
+    from fastsam_onnx.images.load import load_image
 
     picture = Image.new("RGB", (20, 10), (200, 100, 50))
     exif = Image.Exif()
@@ -1087,7 +1087,7 @@ def test_modes_of_pil(vector):
     """Theirs is BGR, ours RGB."""
     from PIL import Image
 
-    from fastsam_onnx.image import load_image
+    from fastsam_onnx.images.load import load_image
 
     source = Image.new("RGB", (2, 2), (200, 100, 50))
     for mode, (shape, bgr) in vector["output"]["official"].items():
@@ -1099,7 +1099,7 @@ def test_modes_of_pil(vector):
 @exercises("IMG-03")
 def test_arrays_become_three_channels(vector):
     """The official code passes them on and fails later."""
-    from fastsam_onnx.image import load_image
+    from fastsam_onnx.images.load import load_image
 
     for case, shape in vector["output"]["official"].items():
         assert load_image(np.zeros(shape, np.uint8)).shape == (4, 5, 3), case
@@ -1126,7 +1126,7 @@ def test_what_an_export_says_of_itself(vector):
     """The same names, shapes and metadata, on a network of a few kilobytes."""
     from tiny_onnx import tiny
 
-    from fastsam_onnx.network import Network
+    from fastsam_onnx.network.network import Network
 
     for case, export in vector["output"]["ultralytics_8.4.190"].items():
         [[_, shape, _]] = export["inputs"]
@@ -1152,7 +1152,7 @@ def test_a_file_without_metadata_has_the_classes_of_its_shape(vector):
     """The references assume 999 classes and fail."""
     from tiny_onnx import tiny
 
-    from fastsam_onnx.network import Network
+    from fastsam_onnx.network.network import Network
 
     with Network.open(tiny(nc=1, nm=32, metadata=None)) as network:
         assert network.contract.class_count == 1
@@ -1164,7 +1164,7 @@ def test_nms_inside_the_graph_is_seen(vector):
     """In ultralytics (1, 300, 38) is taken for 38 candidates of 300 channels unless a flag says otherwise."""
     from tiny_onnx import tiny
 
-    from fastsam_onnx.network import Network
+    from fastsam_onnx.network.network import Network
 
     with Network.open(tiny(nms_inside=True, nms_rows=300, height=160, width=160)) as network:
         assert network.contract.nms_inside

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.mask import Mask
-from fastsam_onnx.segmentation import Instance, Segmentation, concatenate
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.results.segmentation import Instance, Segmentation, concatenate
 
 
 def assert_same(found: Segmentation, other: Segmentation) -> None:

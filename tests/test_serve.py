@@ -20,9 +20,9 @@ import pytest
 from tiny_onnx import tiny
 
 from fastsam_onnx import FastSAM, Segmentation
-from fastsam_onnx.cli import main
-from fastsam_onnx.cli_serve import plan_workers
-from fastsam_onnx.formats import encode
+from fastsam_onnx.cli.program import main
+from fastsam_onnx.cli.serve import plan_workers
+from fastsam_onnx.formats.registry import encode
 
 pytest.importorskip("starlette", reason="needs the packages of fastsam-onnx[serve]")
 pytest.importorskip("uvicorn", reason="needs the packages of fastsam-onnx[serve]")
@@ -31,9 +31,9 @@ pytest.importorskip("python_multipart", reason="needs the packages of fastsam-on
 from server import BOUNDARY, Client, Reader, form_body, running
 from starlette.exceptions import HTTPException
 
-from fastsam_onnx.serve import Service
-from fastsam_onnx.serve_protocol import ImpatientProtocol
-from fastsam_onnx.serve_request import Limits, negotiate, read_prompts
+from fastsam_onnx.serve.protocol import ImpatientProtocol
+from fastsam_onnx.serve.request import Limits, negotiate, read_prompts
+from fastsam_onnx.serve.service import Service
 
 ROOT = Path(__file__).parents[1]
 FORM = {"Content_Type": f"multipart/form-data; boundary={BOUNDARY}"}
@@ -176,7 +176,7 @@ def test_the_page_may_run_its_own_script_alone(client: Client) -> None:
     assert "default-src 'none'" in policy
     assert "'sha256-" in policy
     page = reply.body.decode()
-    assert page == (ROOT / "fastsam_onnx" / "page.html").read_text("utf-8")
+    assert page == (ROOT / "fastsam_onnx" / "serve" / "page.html").read_text("utf-8")
     assert not re.search(r"""(?:src|href|url|import)\s*[=(]\s*["']?(?:https?:)?//""", page)
 
 

@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 from tiny_onnx import bright_object
 
-from fastsam_onnx import FastSAM, ImageError, strips
-from fastsam_onnx.image import load_image
-from fastsam_onnx.strips import FileRows, open_rows
-from fastsam_onnx.tiff_parts import tiff_parts
+from fastsam_onnx import FastSAM, ImageError
+from fastsam_onnx.images import rows as strips
+from fastsam_onnx.images.load import load_image
+from fastsam_onnx.images.rows import FileRows, open_rows
+from fastsam_onnx.images.tiff import tiff_parts
 
 NONE, LZW, DEFLATE, PACKBITS = 1, 5, 8, 32773
 

@@ -10,7 +10,7 @@ import toy_clip
 from tiny_onnx import known
 
 from fastsam_onnx import Clip, CropStyle, FastSAM, Mask, OptionError, PromptError, Segmentation, concatenate
-from fastsam_onnx.crops import cut
+from fastsam_onnx.results.crops import cut
 
 GREY = (128, 128, 128)
 SIZE = (120, 90)
@@ -146,7 +146,7 @@ def test_templates_are_averaged(found, clip):
 @pytest.fixture
 def counted(monkeypatch):
     """How many pictures and texts the encoders are given."""
-    from fastsam_onnx.clip_encoders import ImageEncoder, TextEncoder
+    from fastsam_onnx.clip.encoders import ImageEncoder, TextEncoder
 
     counts = {"pictures": [], "texts": []}
     for kind, name in ((ImageEncoder, "pictures"), (TextEncoder, "texts")):

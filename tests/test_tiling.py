@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tiny_onnx import bright_object, tiny
 
 from fastsam_onnx import FastSAM, Mask, OptionError
-from fastsam_onnx.letterbox import Letterbox
-from fastsam_onnx.prototypes import pending_masks
-from fastsam_onnx.tiling import Found, JoinedMask, PlacedMask, Samples, Tile, grid, iou, join
+from fastsam_onnx.masks.pending import pending_masks
+from fastsam_onnx.network.letterbox import Letterbox
+from fastsam_onnx.tiling.find import Found, JoinedMask, PlacedMask, Samples, Tile, grid, iou, join
 
 
 @pytest.fixture(scope="module")

@@ -30,10 +30,12 @@ from terminal import in_a_terminal
 from tiny_onnx import tiny
 
 import fastsam_onnx
-from fastsam_onnx import DownloadError, FastSAM, ModelNotFoundError, OptionError, catalogue, weights
-from fastsam_onnx.catalogue import Entry, File
-from fastsam_onnx.cli import main
-from fastsam_onnx.weights import cache_folder, fetch, is_here, resolve, verify
+from fastsam_onnx import DownloadError, FastSAM, ModelNotFoundError, OptionError
+from fastsam_onnx.cli.program import main
+from fastsam_onnx.weights import catalogue
+from fastsam_onnx.weights import lookup as weights
+from fastsam_onnx.weights.catalogue import Entry, File
+from fastsam_onnx.weights.lookup import cache_folder, fetch, is_here, resolve, verify
 
 BODY = bytes(range(256)) * 800  # 204,800 bytes: several chunks
 ROOT = Path(fastsam_onnx.__file__).parents[1]
@@ -368,8 +370,8 @@ class TestSeveralAtOnce:
         one = known(server.serve("/a", answers(piece=20_480, pause=0.05)))
         code = textwrap.dedent(
             f"""
-            from fastsam_onnx import weights
-            from fastsam_onnx.catalogue import Entry, File
+            from fastsam_onnx.weights import lookup as weights
+            from fastsam_onnx.weights.catalogue import Entry, File
             print(weights.fetch({one!r}))
             """
         )
@@ -420,7 +422,7 @@ class TestSeveralAtOnce:
     @POSIX
     def test_a_process_that_is_killed_leaves_no_bad_file_and_no_lock(self, server, home):
         one = known(server.serve("/a", in_turn(hangs(2.0), answers())))
-        code = f"from fastsam_onnx import weights\nfrom fastsam_onnx.catalogue import *\nweights.fetch({one!r})"
+        code = f"from fastsam_onnx import weights\nfrom fastsam_onnx.weights.catalogue import *\nweights.fetch({one!r})"
         with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
             deadline = time.monotonic() + 30
             while not list(home.glob("*.part")) and time.monotonic() < deadline:
@@ -465,8 +467,9 @@ class TestDisk:
         code = textwrap.dedent(
             f"""
             import resource
-            from fastsam_onnx import DownloadError, weights
-            from fastsam_onnx.catalogue import Entry, File
+            from fastsam_onnx import DownloadError
+            from fastsam_onnx.weights import lookup as weights
+            from fastsam_onnx.weights.catalogue import Entry, File
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
             try:
                 weights.fetch({one!r})
@@ -800,9 +803,9 @@ class TestCommands:
         code = textwrap.dedent(
             f"""
             import sys
-            from fastsam_onnx import catalogue
-            from fastsam_onnx.catalogue import Entry, File
-            from fastsam_onnx.cli import main
+            from fastsam_onnx.weights import catalogue
+            from fastsam_onnx.weights.catalogue import Entry, File
+            from fastsam_onnx.cli.program import main
             catalogue.ENTRIES = ({one!r},)
             sys.exit(main(["download", "Net-s"]))
             """

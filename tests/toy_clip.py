@@ -16,8 +16,8 @@ import numpy as np
 from onnx import TensorProto
 from tiny_onnx import _Graph
 
-from fastsam_onnx.clip_image import MEAN, STD
-from fastsam_onnx.clip_tokens import tokenizer_of_merges
+from fastsam_onnx.clip.preprocessing import MEAN, STD
+from fastsam_onnx.clip.tokens import tokenizer_of_merges
 
 COLOURS = {
     "green": (20, 180, 20),  # before red, or its "re" would be merged first and the word fall apart

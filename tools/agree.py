@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from fastsam_onnx import FastSAM, Segmentation
-from fastsam_onnx.agreement import agreement
-from fastsam_onnx.image import load_image
+from fastsam_onnx.images.load import load_image
+from fastsam_onnx.quantize.agreement import agreement
 
 
 def measured(model: FastSAM, image: Any, times: list[tuple[float, float]]) -> Segmentation:

@@ -19,11 +19,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fastsam_onnx.detections import Detections, detect
-from fastsam_onnx.image import load_image
-from fastsam_onnx.letterbox import Letterbox
-from fastsam_onnx.network import Network
-from fastsam_onnx.prototypes import pending_masks
+from fastsam_onnx.images.load import load_image
+from fastsam_onnx.masks.detections import Detections, detect
+from fastsam_onnx.masks.pending import pending_masks
+from fastsam_onnx.network.letterbox import Letterbox
+from fastsam_onnx.network.network import Network
 
 SIDES = [
     (640, 480), (480, 640), (641, 479), (500, 333), (333, 500), (427, 640), (101, 57), (57, 101),

@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx import FastSAM
-from fastsam_onnx.mask import Mask
+from fastsam_onnx.masks.mask import Mask
 
 FloatArray = npt.NDArray[np.float32]
 LOW_IOU = 0.95

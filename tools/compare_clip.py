@@ -30,8 +30,8 @@ from typing import Any
 import numpy as np
 
 from fastsam_onnx import Clip, CropStyle, FastSAM
-from fastsam_onnx.clip_image import Preprocessing, resized_size
-from fastsam_onnx.clip_tokens import ClipTokenizer, clean
+from fastsam_onnx.clip.preprocessing import Preprocessing, resized_size
+from fastsam_onnx.clip.tokens import ClipTokenizer, clean
 
 MEASURES = ("pictures", "tokens", "subset", "export", "vectors", "times")
 EXAMPLE = Path(__file__).parents[1] / "examples" / "coffee.jpg"
@@ -331,7 +331,7 @@ def halves(model: Any) -> dict[str, Any]:
 def merges_of_open_clip() -> Any:
     import open_clip.tokenizer as module
 
-    from fastsam_onnx.clip_tokens import read_merges, tokenizer_of_merges
+    from fastsam_onnx.clip.tokens import read_merges, tokenizer_of_merges
 
     return tokenizer_of_merges(read_merges(Path(module.__file__).with_name("bpe_simple_vocab_16e6.txt.gz")))
 
@@ -435,7 +435,7 @@ def fresh(found: Any, clip: Clip) -> Any:
     """The same objects, of which nothing is embedded."""
     import dataclasses
 
-    from fastsam_onnx.text_prompts import CropEmbeddings
+    from fastsam_onnx.results.text_prompts import CropEmbeddings
 
     return dataclasses.replace(found, embeddings=CropEmbeddings(clip))
 

@@ -52,7 +52,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx import FastSAM, Mask, Segmentation
-from fastsam_onnx.image import load_image
+from fastsam_onnx.images.load import load_image
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.floating[Any]]

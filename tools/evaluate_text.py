@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from fastsam_onnx import CropStyle, FastSAM, Mask
-from fastsam_onnx.text_prompts import softmax
+from fastsam_onnx.results.text_prompts import softmax
 
 HIT = 0.5
 MIN_AREA = 100

@@ -19,7 +19,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from fastsam_onnx import FastSAM, Segmentation, formats
+from fastsam_onnx import FastSAM, Segmentation
+from fastsam_onnx.formats import registry as formats
 
 Digest = tuple[bytes, bytes, bytes, str | None]
 

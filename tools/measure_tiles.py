@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import evaluate
 
 from fastsam_onnx import FastSAM, Mask
-from fastsam_onnx.image import load_image
+from fastsam_onnx.images.load import load_image
 
 WAYS: dict[str, dict[str, Any]] = {
     "single pass": {},

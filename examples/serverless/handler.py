@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastsam_onnx import FastSAM, ImageError, OptionError, PromptError, Segmentation
-from fastsam_onnx.formats import to_dict
-from fastsam_onnx.prompts import check_boxes, check_points
-from fastsam_onnx.segmentation import join_answers
+from fastsam_onnx.formats.registry import to_dict
+from fastsam_onnx.results.rules import check_boxes, check_points
+from fastsam_onnx.results.segmentation import join_answers
 
 Json = dict[str, Any]
 

@@ -58,8 +58,8 @@ def main() -> int:
 
 def exported(checkpoint: Path, folder: Path) -> Path:
     """The checkpoint as ONNX, by this package."""
-    from fastsam_onnx.checkpoint import read_checkpoint
-    from fastsam_onnx.conversion import export
+    from fastsam_onnx.checkpoints.checkpoint import read_checkpoint
+    from fastsam_onnx.checkpoints.convert import export
 
     target = folder / checkpoint.with_suffix(".onnx").name
     export(read_checkpoint(checkpoint), target)

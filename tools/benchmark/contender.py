@@ -68,7 +68,7 @@ class Ours:
     def stages(self, photo: list[int], imgsz: int, max_det: int) -> Answer:
         """The milliseconds of every stage apart."""
         from fastsam_onnx.draw import overlay
-        from fastsam_onnx.image import load_image
+        from fastsam_onnx.images.load import load_image
 
         data = photos.jpeg(*photo)
         times: dict[str, float] = {}

@@ -21,7 +21,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from fastsam_onnx.quantize import quantize
+from fastsam_onnx.quantize.recipe import quantize
 
 from .data import TEACHER, load_training
 from .graph import build

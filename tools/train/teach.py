@@ -25,7 +25,7 @@ import torch
 from mobile_sam.modeling import MaskDecoder, PromptEncoder, TinyViT, TwoWayTransformer
 from torch import Tensor
 
-from fastsam_onnx.mask import Mask
+from fastsam_onnx.masks.mask import Mask
 
 from .data import TEACHER_SHA256, decode_rle, labelled, unlabelled
 

@@ -1,0 +1,272 @@
+"""Reads the parameters of a PyTorch checkpoint without PyTorch, and without running anything of it.
+
+A `.pt` file is a zip archive (`checkpoint_zip`) of a pickle (`checkpoint_pickle`) and the raw elements of each tensor.
+The pickle of an ultralytics checkpoint is a dict that holds a whole network as an object; its layers are found by
+what every layer of PyTorch has, `_parameters`, `_buffers` and `_modules`, whatever its class is called.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.checkpoints.archive import LOCAL_MAGIC, TorchArchive
+from fastsam_onnx.checkpoints.unpickle import Record, Tensor, read_pickle
+from fastsam_onnx.errors import CheckpointError, ModelNotFoundError
+
+# The bytes that `is_checkpoint` wants to see.
+HEAD_BYTES = 512
+
+# Far above every network of the family, and low enough that a network nested into itself ends soon.
+_MAX_VISITS = 50_000
+_MAX_DEPTH = 16
+_MAX_NAME = 64
+
+_MAX_LEVELS = 8
+_STRIDES = (2, 4, 8, 16, 32, 64, 128)
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint holds.
+
+    Attributes:
+        arrays: The parameters and buffers by their `state_dict` names ("model.0.conv.weight"), in its order,
+            C-contiguous and read-only. The dtype is as stored, except that bfloat16 comes as float32, which is exact.
+        names: The classes by their number; empty if the file does not say.
+        train_args: The options of the training that are plain values; empty if the file does not say.
+        version: The ultralytics version that wrote the file.
+        stride: Pixels per cell of each level, such as (8, 16, 32).
+        eps: The epsilon of the batch normalisations; None if there are none, or if the file is a plain `state_dict`.
+    """
+
+    arrays: dict[str, Array]
+    names: dict[int, str]
+    train_args: dict[str, Any]
+    version: str | None
+    stride: tuple[int, ...] | None
+    eps: float | None
+
+
+def is_checkpoint(head: bytes) -> bool:
+    """Whether a file is PyTorch's, of the zip format or an older one, by its first `HEAD_BYTES` bytes.
+
+    ONNX files and pictures are none. True does not say that `read_checkpoint` will take it.
+    """
+    return head[:4] == LOCAL_MAGIC or _is_pickle(head) or _is_tar(head)
+
+
+def read_checkpoint(source: str | Path | bytes) -> Checkpoint:
+    """Read a checkpoint of ultralytics, or a plain `state_dict`, as `torch.save` writes it since PyTorch 1.6.
+
+    If the file has a moving average of the network (`ema`), that one is read. Nothing in the file is ever run.
+
+    Args:
+        source: A path, or the file's bytes.
+
+    Raises:
+        ModelNotFoundError: If there is no such file.
+        CheckpointError: If it is no such checkpoint, is damaged, or asks for more than parameters need.
+    """
+    name = f"the checkpoint ({len(source)} bytes)" if isinstance(source, bytes) else Path(source).name
+    try:
+        with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
+            return _read(file)
+    except CheckpointError as error:
+        raise CheckpointError(f"{name}: {error}") from None
+    except FileNotFoundError:
+        raise ModelNotFoundError(f"there is no checkpoint {source!s}") from None
+    except (OSError, ValueError) as error:
+        folder = not isinstance(source, bytes) and os.path.isdir(source)  # noqa: PTH112 - Path.is_dir can raise
+        reason = "is a folder; a checkpoint is a .pt file" if folder else f"cannot be read: {error}"
+        raise CheckpointError(f"{name} {reason}") from error
+
+
+def _read(file: BinaryIO) -> Checkpoint:
+    _check_format(file.read(HEAD_BYTES))
+    archive = TorchArchive(file)
+    if "byteorder" in archive and archive.read("byteorder") != b"little":
+        raise CheckpointError("its numbers are big-endian; only little-endian files are read")
+
+    def storage_bytes(key: str) -> int | None:
+        name = f"data/{key}"
+        return archive.size(name) if name in archive else None
+
+    tree = read_pickle(archive.read("data.pkl"), storage_bytes)
+    if not isinstance(tree, dict | Record):
+        raise CheckpointError(f"it holds a {type(tree).__name__}; a checkpoint is a dict or a network")
+    root: Mapping[Any, Any] = tree if isinstance(tree, dict) else {"model": tree}
+    network = _network(root)
+    if isinstance(network, Record):
+        state = _State(network)
+        tensors, epsilons, attributes = state.tensors, state.epsilons, network.attributes or {}
+    else:
+        tensors, epsilons, attributes = _tensors_of(network), set(), {}
+    if len(epsilons) > 1:
+        raise CheckpointError(f"its batch normalisations have several epsilons: {sorted(epsilons)[:4]}")
+    arrays = _read_arrays(archive, tensors)
+    version = root.get("version")
+    train_args = _plain_dict(root.get("train_args")) or _plain_dict(attributes.get("args"))
+    return Checkpoint(
+        arrays,
+        _class_names(attributes.get("names", root.get("names"))),
+        train_args,
+        version if isinstance(version, str) else None,
+        _stride(archive, attributes.get("stride")),
+        next(iter(epsilons), None),
+    )
+
+
+def _check_format(head: bytes) -> None:
+    if head[:4] == LOCAL_MAGIC:
+        return
+    if _is_pickle(head) or _is_tar(head):
+        raise CheckpointError(
+            "it has the format that PyTorch wrote before 1.6; open it with PyTorch, save it again, and give that file"
+        )
+    raise CheckpointError("it is no PyTorch checkpoint, which begins as a zip archive")
+
+
+def _is_pickle(head: bytes) -> bool:
+    return len(head) > 2 and head[0] == 0x80 and 2 <= head[1] <= 5
+
+
+def _is_tar(head: bytes) -> bool:
+    return head[257:262] == b"ustar"
+
+
+def _network(root: Mapping[Any, Any]) -> Record | Mapping[Any, Any]:
+    """The network's object, or the dict of its tensors."""
+    for key in ("ema", "model", "state_dict"):
+        found = root.get(key)
+        if isinstance(found, Record) and isinstance(found.get("_modules"), dict):
+            return found
+        if isinstance(found, dict) and any(isinstance(value, Tensor) for value in found.values()):
+            return found
+    if any(isinstance(value, Tensor) for value in root.values()):
+        return root
+    keys = ", ".join(f"{key!r:.40}" for key in list(root)[:10]) or "nothing"
+    raise CheckpointError(f"it holds no network: neither an 'ema' nor a 'model' nor tensors, but {keys}")
+
+
+def _tensors_of(state: Mapping[Any, Any]) -> dict[str, Tensor]:
+    return {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, Tensor)}
+
+
+class _State:
+    """The tensors of a network as its `state_dict` would list them, and the epsilons of its batch normalisations."""
+
+    def __init__(self, network: Record) -> None:
+        self.tensors: dict[str, Tensor] = {}
+        self.epsilons: set[float] = set()
+        self._visits = 0
+        self._visit(network, "", 0)
+
+    def _visit(self, module: Record, prefix: str, depth: int) -> None:
+        if depth > _MAX_DEPTH:
+            raise CheckpointError(f"its network is nested deeper than {_MAX_DEPTH} levels; it is none of this family")
+        if module.kind.name == "BatchNorm2d":
+            self.epsilons.add(_epsilon(module.get("eps")))
+        left_out = module.get("_non_persistent_buffers_set")
+        for key, value in self._items(module, "_parameters"):
+            if isinstance(value, Tensor):
+                self.tensors[prefix + key] = value
+        for key, value in self._items(module, "_buffers"):
+            if isinstance(value, Tensor) and not (isinstance(left_out, set) and key in left_out):
+                self.tensors[prefix + key] = value
+        for key, value in self._items(module, "_modules"):
+            if isinstance(value, Record):
+                self._visit(value, f"{prefix}{key}.", depth + 1)
+
+    def _items(self, module: Record, attribute: str) -> Iterator[tuple[str, Any]]:
+        members = module.get(attribute)
+        self._visits += 1
+        for key, value in members.items() if isinstance(members, dict) else ():
+            self._visits += 1
+            if self._visits > _MAX_VISITS:
+                raise CheckpointError(f"its network has more than {_MAX_VISITS} parts; it is none of this family")
+            if not isinstance(key, str) or len(key) > _MAX_NAME:
+                raise CheckpointError(f"its network has a part called {key!r:.80}")
+            yield key, value
+
+
+def _epsilon(value: Any) -> float:
+    if isinstance(value, float) and 0 < value < 1:
+        return value
+    raise CheckpointError(f"a batch normalisation has the epsilon {value!r:.40}; it lies between 0 and 1")
+
+
+def _read_arrays(archive: TorchArchive, tensors: Mapping[str, Tensor]) -> dict[str, Array]:
+    storages: dict[str, bytes] = {}
+    arrays = {}
+    # Views of one storage that have to be copied could need many times the memory of the file.
+    left = 2 * sum(archive.size(name) for name in archive.names())
+    for name, tensor in tensors.items():
+        key = tensor.storage.key
+        if key not in storages:
+            storages[key] = archive.read(f"data/{key}")
+        arrays[name] = array = _array(storages[key], tensor)
+        left -= array.nbytes
+        if left < 0:
+            raise CheckpointError("its tensors together need more than twice the bytes of the file")
+    return arrays
+
+
+def _array(storage: bytes, tensor: Tensor) -> Array:
+    # Elements are read as what any bytes can be: of bfloat16 the upper half of a float32, of bool a number.
+    stored = {"bfloat16": "uint16", "bool": "uint8"}.get(tensor.storage.dtype, tensor.storage.dtype)
+    dtype = np.dtype(stored).newbyteorder("<")
+    strides = tuple(stride * dtype.itemsize for stride in tensor.strides)
+    array: Array = np.ndarray(tensor.shape, dtype, storage, tensor.offset * dtype.itemsize, strides)
+    if tensor.storage.dtype == "bfloat16":
+        array = (array.astype(np.uint32) << 16).view(np.float32)
+    elif tensor.storage.dtype == "bool":
+        array = array != 0
+    array = np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
+    array.setflags(write=False)
+    return array
+
+
+def _stride(archive: TorchArchive, value: Any) -> tuple[int, ...] | None:
+    if isinstance(value, Tensor) and value.storage.count <= _MAX_LEVELS:
+        value = _read_arrays(archive, {"stride": value})["stride"].ravel().tolist()
+    if not isinstance(value, list | tuple):
+        return None
+    if len(value) > _MAX_LEVELS or not all(isinstance(pixels, int | float) and pixels in _STRIDES for pixels in value):
+        raise CheckpointError(f"its strides are no powers of two from {_STRIDES[0]} to {_STRIDES[-1]}")
+    return tuple(int(pixels) for pixels in value)
+
+
+def _class_names(value: Any) -> dict[int, str]:
+    if value is None:
+        return {}
+    if isinstance(value, list | tuple):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict) or not all(type(k) is int and type(v) is str for k, v in value.items()):
+        raise CheckpointError("its class names are no list of strings, nor a dict from numbers to strings")
+    # A pickle can hold text that is no text, lone surrogates.
+    return {number: name.encode("utf-8", "replace").decode("utf-8") for number, name in value.items()}
+
+
+def _plain_dict(value: Any) -> dict[str, Any]:
+    """The options whose values are plain, of a dict or of a namespace object."""
+    found = value.attributes if isinstance(value, Record) else value
+    if not isinstance(found, dict):
+        return {}
+    return {key: option for key, option in found.items() if isinstance(key, str) and _is_plain(option)}
+
+
+def _is_plain(value: Any) -> bool:
+    scalars = (str, int, float, type(None))
+    return isinstance(value, scalars) or (
+        isinstance(value, list | tuple) and all(isinstance(item, scalars) for item in value)
+    )

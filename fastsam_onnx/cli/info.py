@@ -1,0 +1,83 @@
+"""`fastsam-onnx info`: what a model file is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastsam_onnx.cli.models import DownloadBar
+from fastsam_onnx.cli.screen import Screen, print_line, printable
+from fastsam_onnx.weights import lookup as weights
+
+if TYPE_CHECKING:
+    from fastsam_onnx.model import FastSAM
+
+
+def info(arguments: argparse.Namespace, screen: Screen) -> int:
+    """Run the command.
+
+    Returns:
+        0.
+
+    Raises:
+        FastSAMError: The model cannot be opened.
+    """
+    from fastsam_onnx.model import FastSAM, bundled_model
+
+    if arguments.model is None:
+        path = bundled_model()
+    else:
+        path = weights.resolve(arguments.model, task="segment", progress=DownloadBar(screen))
+    with FastSAM(path) as model:
+        facts = _facts(path, model)
+    if arguments.json:
+        print_line(json.dumps(facts))
+    else:
+        for name, value in _readable(facts):
+            print_line(f"{name + ':':12}{printable(value)}")
+    return 0
+
+
+def _facts(path: Path, model: FastSAM) -> dict[str, Any]:
+    contract, options = model.contract, model.options
+    return {
+        "model": str(path),
+        "bytes": path.stat().st_size,
+        "description": contract.description,
+        "input": {
+            "name": contract.input_name,
+            "dtype": str(contract.input_dtype),
+            "batch": contract.batch,
+            "height": contract.height,
+            "width": contract.width,
+            "stride": contract.stride,
+        },
+        "classes": contract.class_count,
+        "names": {str(index): name for index, name in contract.names.items()},
+        "coefficients": contract.coefficient_count,
+        "nms_inside": contract.nms_inside,
+        "metadata": {"imgsz": contract.imgsz, "conf": contract.conf, "iou": contract.iou},
+        "defaults": dict(options),
+        "providers": model.providers,
+    }
+
+
+def _readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Name and text of each line of `info`."""
+    yield "model", facts["model"]
+    yield "bytes", f"{facts['bytes']:,} ({facts['bytes'] / 1e6:.1f} MB)"
+    yield "network", facts["description"]
+    if names := list(facts["names"].values()):
+        yield "classes", ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    if facts["nms_inside"]:
+        yield "iou", "decided inside the network; --iou can only be stricter"
+    own = {name: value for name, value in facts["metadata"].items() if value is not None}
+    height, width = facts["defaults"]["imgsz"]
+    values = {"imgsz": f"{width}x{height}", **{name: facts["defaults"][name] for name in ("conf", "iou", "max_det")}}
+    fixed = facts["input"]["height"] is not None or facts["input"]["width"] is not None
+    origin = {name: "the file's own" if name in own or (name == "imgsz" and fixed) else "ours" for name in values}
+    yield "defaults", ", ".join(f"{name} {value} ({origin[name]})" for name, value in values.items())
+    yield "providers", ", ".join(facts["providers"])

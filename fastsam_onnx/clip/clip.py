@@ -1,0 +1,207 @@
+"""CLIP: pictures and texts become vectors that can be compared."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.clip.files import ClipFiles
+from fastsam_onnx.errors import ModelError, OptionError, PromptError
+from fastsam_onnx.images.load import ImageSource, load_image
+from fastsam_onnx.weights import lookup as weights
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+    from fastsam_onnx.clip.encoders import ImageEncoder, TextEncoder
+    from fastsam_onnx.runtime import Provider
+
+FloatArray = npt.NDArray[np.float32]
+
+BATCH = 16
+"""Pictures or texts that are embedded together: what more of them would gain in speed is little, in memory much."""
+
+
+class Clip:
+    """An image encoder and a text encoder that share a space.
+
+    The files are looked for at once and opened at the first use. One object serves many threads at once, and pickles
+    by path.
+
+    Attributes:
+        files: Where its parts lie.
+    """
+
+    files: ClipFiles
+    _runtime: dict[str, Any]
+    _lock: threading.Lock
+    _sessions: dict[Path, ort.InferenceSession]
+    _image_encoder: ImageEncoder | None
+    _text_encoder: TextEncoder | None
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        image: str | os.PathLike[str] | None = None,
+        text: str | os.PathLike[str] | None = None,
+        tokenizer: str | os.PathLike[str] | None = None,
+        threads: int | None = None,
+        providers: Sequence[Provider] | None = None,
+    ) -> None:
+        """Find the files of a CLIP.
+
+        Args:
+            model: A name such as "clip-vit-b-32-int8", which is downloaded once (see `weights.resolve`), a folder, or
+                an ONNX file that is both encoders.
+            image: The ONNX file of the image encoder, or its folder; with `text`, instead of `model`.
+            text: Of the text encoder, likewise.
+            tokenizer: The `tokenizer.json`, or OpenAI's list of merges; by default what lies beside the text encoder.
+            threads: As in `FastSAM`.
+            providers: As in `FastSAM`.
+
+        Raises:
+            ModelNotFoundError: If a file is missing.
+            ModelError: If it is not clear which files are meant, or the settings beside them cannot be understood.
+            DownloadError: If the files of a name are not here and cannot be downloaded.
+            OptionError: If neither a model nor both encoders are given.
+        """
+        if not isinstance(model, str | os.PathLike | None):
+            raise OptionError(f"a CLIP is a name, a folder or a file; found {model!r}")
+        found = None if model is None else weights.resolve(model, task="clip")
+        self.files = ClipFiles.find(found, image=image, text=text, tokenizer=tokenizer)
+        self._runtime = {"threads": threads, "providers": providers}
+        self._forget()
+
+    def embed_images(
+        self,
+        images: ImageSource | Sequence[ImageSource],
+        *,
+        pad: tuple[int, int, int] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> FloatArray:
+        """The vectors of pictures.
+
+        Args:
+            images: One, or a list or tuple of them, as `FastSAM` takes photos.
+            pad: Red, green, blue, 0 to 255: a picture is put whole on a square of this colour. By default its middle
+                square is cut out, as CLIP was trained.
+            progress: Called after every batch with the number of pictures that are done and of all.
+
+        Returns:
+            (n, width) float32, each of length 1.
+
+        Raises:
+            ImageError: If a picture cannot be read.
+            ModelError: If the image encoder is none, or has another width than the text encoder.
+        """
+        sources: Sequence[Any] = images if isinstance(images, list | tuple) else [images]
+        encoder = self.image_encoder()
+        vectors = [np.zeros((0, encoder.width), np.float32)]
+        for start in range(0, len(sources), BATCH):
+            part = sources[start : start + BATCH]
+            vectors.append(encoder.embed([encoder.preprocessing.square(load_image(source), pad) for source in part]))
+            if progress is not None:
+                progress(start + len(part), len(sources))
+        return np.concatenate(vectors)
+
+    def embed_texts(self, texts: str | Sequence[str]) -> FloatArray:
+        """The vectors of texts.
+
+        Args:
+            texts: One or several. They are cleaned as OpenAI does; what is too long for the context (77 ids, start and
+                end included) is cut off.
+
+        Returns:
+            (n, width) float32, each of length 1.
+
+        Raises:
+            PromptError: If there is no text, something else is there, or a text says nothing.
+            ModelError: If the text encoder or the tokenizer is none, or the widths differ.
+        """
+        listed = check_texts(texts)
+        encoder = self.text_encoder()
+        parts = [encoder.embed(listed[start : start + BATCH]) for start in range(0, len(listed), BATCH)]
+        return np.concatenate(parts)
+
+    def image_encoder(self) -> ImageEncoder:
+        """The image encoder, opened at the first call; raises as `embed_images` does."""
+        from fastsam_onnx.clip.encoders import ImageEncoder
+
+        with self._lock:
+            if self._image_encoder is None:
+                path = self.files.image
+                encoder = ImageEncoder(self._session(path), path.name, self.files.preprocessing)
+                _check_widths(encoder, self._text_encoder)
+                self._image_encoder = encoder
+            return self._image_encoder
+
+    def text_encoder(self) -> TextEncoder:
+        """The text encoder, opened at the first call; raises as `embed_texts` does."""
+        from fastsam_onnx.clip.encoders import TextEncoder
+        from fastsam_onnx.clip.tokens import ClipTokenizer
+
+        with self._lock:
+            if self._text_encoder is None:
+                path = self.files.text
+                tokenizer = ClipTokenizer.open(self.files.tokenizer)
+                encoder = TextEncoder(self._session(path), path.name, tokenizer, self.files.context_length)
+                _check_widths(self._image_encoder, encoder)
+                self._text_encoder = encoder
+            return self._text_encoder
+
+    def __repr__(self) -> str:
+        names = dict.fromkeys((self.files.image.name, self.files.text.name))
+        return f"Clip({', '.join(names)} in {self.files.text.parent})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"files": self.files, "_runtime": self._runtime}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Nothing is open yet."""
+        self._lock = threading.Lock()
+        self._sessions = {}
+        self._image_encoder = self._text_encoder = None
+
+    def _session(self, path: Path) -> ort.InferenceSession:
+        """One for each file: some are both encoders."""
+        from fastsam_onnx.runtime import create_session
+
+        if path not in self._sessions:
+            self._sessions[path] = create_session(path, name=path.name, **self._runtime)
+        return self._sessions[path]
+
+
+def check_texts(texts: str | Sequence[str]) -> list[str]:
+    """One text or several as a list.
+
+    Raises:
+        PromptError: If there is none, or something that is no text.
+    """
+    listed = [texts] if isinstance(texts, str) else texts
+    if not isinstance(listed, Sequence) or isinstance(listed, bytes) or not len(listed):
+        raise PromptError(f"give a text or a list of texts, at least one; found {texts!r}")
+    for index, text in enumerate(listed):
+        if not isinstance(text, str):
+            raise PromptError(f"a text prompt is a text; number {index} is {text!r}")
+        if not text.strip():
+            raise PromptError(f"a text prompt says something; number {index} is {text!r}")
+    return list(listed)
+
+
+def _check_widths(image: ImageEncoder | None, text: TextEncoder | None) -> None:
+    if image is not None and text is not None and image.width != text.width:
+        raise ModelError(
+            f"{image.name} gives vectors of {image.width} numbers and {text.name} of {text.width}: they do not belong "
+            "together; take both from one CLIP"
+        )

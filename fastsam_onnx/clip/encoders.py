@@ -1,0 +1,257 @@
+"""The two halves of a CLIP as ONNX Runtime sessions, whatever their export looks like.
+
+What an input is follows from its rank and dtype: rank 4 is the picture, rank 2 of whole numbers the ids, or the
+attention mask if it is called so. A file that is both halves has all of them; what belongs to the other half gets zeros
+and is not computed. Outputs have few names in use. Vectors have length 1 here, whether the export does that or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.clip.preprocessing import Preprocessing
+from fastsam_onnx.clip.tokens import DEFAULT_CONTEXT_LENGTH, ClipTokenizer
+from fastsam_onnx.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+ByteArray = npt.NDArray[np.uint8]
+FloatArray = npt.NDArray[np.float32]
+Feed = dict[str, npt.NDArray[Any]]
+Half = Literal["image", "text"]
+
+FLOATS: dict[str, Any] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+INTEGERS: dict[str, Any] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+PIXELS: dict[str, Any] = {**FLOATS, "tensor(uint8)": np.uint8}
+OUTPUTS: dict[Half, tuple[str, ...]] = {
+    "image": ("image_embeds", "image_features", "image_embedding", "image_embeddings"),
+    "text": ("text_embeds", "text_features", "text_embedding", "text_embeddings"),
+}
+NEVER = ("pooler_output", "last_hidden_state", "logits")
+"""Outputs that begin so are no vectors of the common space: before the projection, or after the comparison."""
+
+
+class ImageEncoder:
+    """The half that takes pictures.
+
+    Attributes:
+        name: What messages call it.
+        preprocessing: What it wants of a picture.
+        width: The length of its vectors.
+    """
+
+    def __init__(self, session: ort.InferenceSession, name: str, preprocessing: Preprocessing | None) -> None:
+        """Find the picture and the vectors among the inputs and outputs.
+
+        Args:
+            session: An open file.
+            name: What messages call it.
+            preprocessing: What the settings beside the file say; None if there are none.
+
+        Raises:
+            ModelError: If the file is no image encoder, is one without projection, or contradicts the settings.
+        """
+        self.name = name
+        self._half = _Half(session, name, "image")
+        port = self._half.port(lambda each: each.type in PIXELS and len(each.shape) in (0, 4), "a picture (rank 4)")
+        shape = list(port.shape) or [None, 3, None, None]
+        self._port, self._batch = port, _fixed(shape[0])
+        self._channels_last = shape[3] == 3 and shape[1] != 3
+        sides = {side for side in map(_fixed, shape[1:3] if self._channels_last else shape[2:]) if side is not None}
+        if preprocessing is None:
+            side = min(sides, default=Preprocessing.size)
+            preprocessing = Preprocessing(size=side, resize=side)
+        if not sides <= {preprocessing.size}:
+            raise ModelError(
+                f"{name} takes pictures of {sorted(sides)} pixels, but the settings beside it say {preprocessing.size}"
+            )
+        self.preprocessing = preprocessing
+        grey = np.full((preprocessing.size, preprocessing.size, 3), 128, np.uint8)
+        self.width = self._half.width or self.embed([grey]).shape[1]
+
+    def embed(self, squares: Sequence[ByteArray]) -> FloatArray:
+        """(n, width) float32 of length 1, of n pictures (size, size, 3) uint8; all in one run if the export can."""
+        whole = self._port.type == "tensor(uint8)"  # such an export normalises inside
+        pixels = np.stack(
+            [square.transpose(2, 0, 1) if whole else self.preprocessing.normalise(square) for square in squares]
+        )
+        if self._channels_last:
+            pixels = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+        return self._half.run({self._port.name: pixels.astype(PIXELS[self._port.type], copy=False)}, self._batch)
+
+
+class TextEncoder:
+    """The half that takes texts.
+
+    Attributes:
+        name: What messages call it.
+        context_length: The most ids of a text, start and end included.
+        width: The length of its vectors.
+    """
+
+    def __init__(
+        self, session: ort.InferenceSession, name: str, tokenizer: ClipTokenizer, context_length: int | None
+    ) -> None:
+        """Find the ids and the vectors among the inputs and outputs, and try it on the shortest text.
+
+        Args:
+            session: An open file.
+            name: What messages call it.
+            tokenizer: Of the same CLIP.
+            context_length: What the settings beside the file say; None if there are none.
+
+        Raises:
+            ModelError: If the file is no text encoder, is one without projection, or does not know the tokenizer's ids.
+        """
+        self.name = name
+        self._tokenizer = tokenizer
+        self._half = _Half(session, name, "text")
+        port = self._half.port(lambda each: _is_ids(each) and "mask" not in each.name.lower(), "ids (rank 2, integer)")
+        masks = [each for each in session.get_inputs() if _is_ids(each) and "mask" in each.name.lower()]
+        shape = list(port.shape) or [None, None]
+        self._port, self._mask = port, masks[0] if masks else None
+        self._batch, length = _fixed(shape[0]), _fixed(shape[1])
+        self.context_length = length or context_length or tokenizer.context_length or DEFAULT_CONTEXT_LENGTH
+        self._full_length = length is not None
+        self.width = self._try_out().shape[1]
+
+    def embed(self, texts: Sequence[str]) -> FloatArray:
+        """(n, width) float32 of length 1, of n texts.
+
+        Raises:
+            PromptError: If a text says nothing.
+            ModelError: If ONNX Runtime fails.
+        """
+        ids = self._tokenizer.ids(
+            texts,
+            self.context_length,
+            pad_to_length=self._full_length,
+            # As the export's own code fills up: transformers with the end token, OpenAI with 0. What follows the first
+            # end token changes nothing, as attention looks back only; an export with a mask is told so besides.
+            pad_with_end=self._mask is not None,
+        )
+        feed = {self._port.name: ids.astype(INTEGERS[self._port.type])}
+        if self._mask is not None:
+            mask = np.arange(ids.shape[1]) < self._tokenizer.lengths(ids)[:, None]
+            feed[self._mask.name] = mask.astype(INTEGERS[self._mask.type])
+        return self._half.run(feed, self._batch)
+
+    def _try_out(self) -> FloatArray:
+        """A short text costs a fraction of a long one; but some exports say any length and mean one."""
+        try:
+            return self.embed(["a"])
+        except ModelError:
+            if self._full_length:
+                raise
+            self._full_length = True
+            return self.embed(["a"])
+
+
+class _Half:
+    """A session of which one half is wanted: its output, and zeros for inputs of the other half.
+
+    Attributes:
+        width: The length of the vectors, None if the file does not say it.
+    """
+
+    def __init__(self, session: ort.InferenceSession, name: str, half: Half) -> None:
+        self._session, self._name, self._what = session, name, half
+        output = self._output(half)
+        self._wanted = output.name
+        self.width = _fixed(output.shape[1]) if len(output.shape) == 2 else None
+
+    def port(self, fits: Any, what: str) -> Any:
+        """The one input that fits.
+
+        Raises:
+            ModelError: If there is none, or several.
+        """
+        ports = [each for each in self._session.get_inputs() if fits(each)]
+        if len(ports) != 1:
+            raise self._error(f"is no {self._what} encoder of CLIP: {len(ports)} inputs are {what}, one is needed")
+        return ports[0]
+
+    def run(self, feed: Feed, batch: int | None) -> FloatArray:
+        """(n, width) float32 of length 1 for the n rows of the feed.
+
+        Args:
+            feed: The inputs of this half.
+            batch: How many rows every run takes; None if any number.
+        """
+        count = len(next(iter(feed.values())))
+        size = batch or count
+        parts = []
+        for start in range(0, count, size):
+            part = {name: _filled_up(values[start : start + size], size) for name, values in feed.items()}
+            parts.append(self._run_batch(part)[: count - start])
+        vectors = np.concatenate(parts)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        if not np.isfinite(lengths).all() or not lengths.all():
+            raise ModelError(f"{self._name} gave vectors that are infinite, not a number or zero; is the file damaged?")
+        unit: FloatArray = vectors / lengths
+        return unit
+
+    def _run_batch(self, feed: Feed) -> FloatArray:
+        import onnxruntime as ort
+
+        options = ort.RunOptions()
+        options.only_execute_path_to_fetches = True  # of a file that is both halves, only this one
+        try:
+            [values] = self._session.run([self._wanted], self._idle(feed) | feed, options)
+        except Exception as error:
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in feed.items())
+            raise ModelError(f"{self._name}: ONNX Runtime failed on {shapes}: {error}") from error
+        return np.asarray(values, np.float32).reshape(len(next(iter(feed.values()))), -1)
+
+    def _idle(self, feed: Feed) -> Feed:
+        """Something for the inputs that are not fed, because ONNX Runtime wants all."""
+        others = [each for each in self._session.get_inputs() if each.name not in feed]
+        kinds = PIXELS | INTEGERS
+        return {
+            each.name: np.zeros([_fixed(side) or 1 for side in each.shape], kinds.get(each.type, np.float32))
+            for each in others
+        }
+
+    def _output(self, half: Half) -> Any:
+        """The output that holds the vectors."""
+        other = OUTPUTS["text" if half == "image" else "image"]
+        vectors = [
+            each
+            for each in self._session.get_outputs()
+            if each.type in FLOATS
+            and len(each.shape) in (0, 2)
+            and each.name not in other
+            and not each.name.startswith(NEVER)
+        ]
+        named = [each for each in vectors if each.name in OUTPUTS[half]]
+        if len(named or vectors) != 1:
+            raise self._error(
+                f"gives no vectors of the space that pictures and texts share: needed is one output {OUTPUTS[half][0]} "
+                f"(batch, width). An export without projection is of no use here; the catalogue's clip-vit-b-32 has one"
+            )
+        return (named or vectors)[0]
+
+    def _error(self, message: str) -> ModelError:
+        inputs, outputs = (
+            "; ".join(f"{each.name} {each.type} {list(each.shape)}" for each in each_of)
+            for each_of in (self._session.get_inputs(), self._session.get_outputs())
+        )
+        return ModelError(f"{self._name} {message}\n  inputs: {inputs}\n  outputs: {outputs}")
+
+
+def _filled_up(rows: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """The last row again and again, where a run takes more than are left."""
+    return np.concatenate([rows, np.repeat(rows[-1:], size - len(rows), axis=0)]) if len(rows) < size else rows
+
+
+def _is_ids(port: Any) -> bool:
+    return port.type in INTEGERS and len(port.shape) in (0, 2)
+
+
+def _fixed(side: Any) -> int | None:
+    return side if isinstance(side, int) and side > 0 else None

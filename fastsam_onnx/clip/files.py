@@ -1,0 +1,178 @@
+"""Where the parts of a CLIP export lie: the image encoder, the text encoder, the tokenizer, the settings.
+
+Exporters name and place them differently. What is looked for is written down in `ACCEPTED`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastsam_onnx.clip.preprocessing import MEAN, STD, Preprocessing
+from fastsam_onnx.errors import ModelError, ModelNotFoundError, OptionError
+
+IMAGE_WORDS, TEXT_WORDS = ("vision", "visual", "image"), ("text",)
+SUBFOLDERS = ("", "onnx", "visual", "vision", "image", "textual", "text")
+TOKENIZERS = ("tokenizer.json", "bpe_simple_vocab_16e6.txt.gz", "bpe_simple_vocab_16e6.txt")
+SETTINGS = ("preprocessor_config.json", "preprocess_cfg.json")
+ACCEPTED = (
+    "a CLIP is a folder with an image encoder (vision_model.onnx, visual.onnx, visual/model.onnx, ...), a text encoder "
+    "(text_model.onnx, textual.onnx, textual/model.onnx, ...) or one model.onnx that is both, and tokenizer.json; the "
+    "files may also lie in a folder onnx, and image=, text= and tokenizer= name them one by one"
+)
+
+
+@dataclass(frozen=True)
+class ClipFiles:
+    """The files of a CLIP.
+
+    Attributes:
+        image: The image encoder.
+        text: The text encoder; the same file where one is both.
+        tokenizer: `tokenizer.json`, or OpenAI's list of merges.
+        preprocessing: What the file beside the image encoder says; None if there is none.
+        context_length: What `config.json` says; None if nothing.
+    """
+
+    image: Path
+    text: Path
+    tokenizer: Path
+    preprocessing: Preprocessing | None
+    context_length: int | None
+
+    @classmethod
+    def find(
+        cls,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        image: str | os.PathLike[str] | None = None,
+        text: str | os.PathLike[str] | None = None,
+        tokenizer: str | os.PathLike[str] | None = None,
+    ) -> ClipFiles:
+        """Look for the files.
+
+        Args:
+            model: A folder, or a file that is both encoders.
+            image: The image encoder, or a folder with one ONNX file; goes with `text`, instead of `model`.
+            text: The text encoder, likewise.
+            tokenizer: By default what lies beside the text encoder, or in the folder above.
+
+        Raises:
+            OptionError: If neither or both are given.
+            ModelNotFoundError: If a file is missing.
+            ModelError: If there are several that could be meant, or the settings cannot be understood.
+        """
+        if (model is None) == (image is None) or (image is None) != (text is None):
+            raise OptionError("give either the folder or file of a CLIP, or image= and text= together")
+        if model is not None:
+            image_file, text_file = _both(Path(model))
+        else:
+            assert image is not None
+            assert text is not None
+            image_file, text_file = _single(Path(image), "image encoder"), _single(Path(text), "text encoder")
+        found = Path(tokenizer) if tokenizer is not None else _beside(text_file, TOKENIZERS)
+        if found is None or not found.is_file():
+            where = found or f"beside {text_file}, nor in the folder above"
+            raise ModelNotFoundError(f"there is no tokenizer {where}; {ACCEPTED}")
+        settings, config = _beside(image_file, SETTINGS), _beside(text_file, ("config.json",))
+        preprocessing = None if settings is None else _preprocessing(settings)
+        return cls(image_file, text_file, found, preprocessing, None if config is None else _context_length(config))
+
+
+def _both(path: Path) -> tuple[Path, Path]:
+    if path.is_file():
+        return path, path
+    if not path.is_dir():
+        raise ModelNotFoundError(f"there is no CLIP at {path}; {ACCEPTED}")
+    files = sorted({file for folder in SUBFOLDERS for file in (path / folder).glob("*.onnx")})
+    image = [file for file in files if _is_called(file, path, IMAGE_WORDS)]
+    text = [file for file in files if _is_called(file, path, TEXT_WORDS)]
+    if image and text:
+        return _plain(image, "image encoder"), _plain(text, "text encoder")
+    if len(files) == 1 and not image and not text:
+        return files[0], files[0]
+    if files and not image and not text:
+        plain = _plain(files, "model")
+        return plain, plain
+    missing = " and ".join(what for what, found in (("an image encoder", image), ("a text encoder", text)) if not found)
+    names = ", ".join(str(file.relative_to(path)) for file in files) or "no .onnx file"
+    raise ModelNotFoundError(f"{path} lacks {missing}: found {names}; {ACCEPTED}")
+
+
+def _is_called(file: Path, folder: Path, words: tuple[str, ...]) -> bool:
+    return any(word in str(file.relative_to(folder)).lower() for word in words)
+
+
+def _plain(files: list[Path], what: str) -> Path:
+    """Of vision_model.onnx, vision_model_fp16.onnx, ... the one without addition."""
+    shortest = sorted(files, key=lambda file: len(file.stem))
+    if len(files) > 1 and not all(file.stem.startswith(shortest[0].stem) for file in files):
+        raise ModelError(f"which {what} is meant? Found {', '.join(map(str, files))}; name it with image= and text=")
+    return shortest[0]
+
+
+def _single(path: Path, what: str) -> Path:
+    if path.is_dir():
+        files = sorted({file for folder in ("", "onnx") for file in (path / folder).glob("*.onnx")})
+        if not files:
+            raise ModelNotFoundError(f"the folder {path} holds no .onnx file; the {what} should be there")
+        return _plain(files, what)
+    if not path.is_file():
+        raise ModelNotFoundError(f"there is no {what} {path}")
+    return path
+
+
+def _beside(file: Path, names: tuple[str, ...]) -> Path | None:
+    places = (file.parent / name for name in names), (file.parent.parent / name for name in names)
+    return next((path for folder in places for path in folder if path.is_file()), None)
+
+
+# --- Settings ---
+
+
+def _preprocessing(path: Path) -> Preprocessing:
+    """Of transformers' preprocessor_config.json, or open_clip's preprocess_cfg.json as immich has it."""
+    settings = _read_json(path)
+    try:
+        crop = _side(settings.get("crop_size", settings.get("size", 224)))
+        resize = _side(settings.get("size", crop))
+        mean = settings.get("image_mean", settings.get("mean", MEAN))
+        std = settings.get("image_std", settings.get("std", STD))
+        red, green, blue = (float(value) for value in mean)
+        deviations = [float(value) for value in std]
+        if len(deviations) != 3 or not all(value > 0 for value in deviations) or resize < crop:
+            raise ValueError("three deviations above 0 and a size not below the crop's are needed")
+    except (TypeError, ValueError, KeyError) as error:
+        raise ModelError(f"{path} has settings that are not understood: {error}") from error
+    return Preprocessing(crop, resize, (red, green, blue), (deviations[0], deviations[1], deviations[2]))
+
+
+def _side(size: Any) -> int:
+    """224, [224, 224], {"shortest_edge": 224}, {"height": 224, "width": 224}."""
+    if isinstance(size, dict):
+        sides = [size["shortest_edge"]] if "shortest_edge" in size else [size["height"], size["width"]]
+    else:
+        sides = size if isinstance(size, list) else [size]
+    if len({*sides}) != 1 or not isinstance(sides[0], int) or not 1 <= sides[0] <= 4096:
+        raise ValueError(f"the size {size!r} is no square")
+    return int(sides[0])
+
+
+def _context_length(path: Path) -> int | None:
+    config = _read_json(path)
+    text = config.get("text_config", config)
+    length = text.get("max_position_embeddings") if isinstance(text, dict) else None
+    return length if isinstance(length, int) and length > 2 else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"cannot read the settings {path}: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"the settings {path} are no JSON object")
+    return content

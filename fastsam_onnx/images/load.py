@@ -1,0 +1,336 @@
+"""Any picture becomes (H, W, 3) uint8 RGB, upright.
+
+Files and bytes are looked at by `image_header` first, then decoded by OpenCV from memory, so that file names
+of any kind work. What OpenCV leaves open (orientation, alpha, 16 bits) is settled here, the same for 4.x and
+5.x. OpenCV may write about a damaged file to stderr; silencing it would change the process for other threads.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsam_onnx.errors import ImageError, OptionError
+
+if TYPE_CHECKING:
+    from fastsam_onnx.images.header import Alpha, ImageHeader
+
+DEFAULT_PIXEL_LIMIT = 178_956_970  # Pillow's: 512 MiB of RGB
+
+_ORIENTATION_TAG = 0x0112
+_STRIP = 64
+
+
+class PILImage(Protocol):
+    """What is used of a `PIL.Image.Image`; PIL itself is never imported."""
+
+    @property
+    def mode(self) -> str: ...  # noqa: D102
+
+    @property
+    def size(self) -> tuple[int, int]: ...  # noqa: D102
+
+    @property
+    def info(self) -> dict[Any, Any]: ...  # noqa: D102
+
+    def convert(self, mode: str) -> Any: ...  # noqa: D102
+
+    def getexif(self) -> Any: ...  # noqa: D102
+
+
+ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | NDArray[Any] | PILImage
+
+
+def load_image(
+    source: ImageSource,
+    *,
+    channel_order: Literal["rgb", "bgr"] = "rgb",
+    pixel_limit: int | None = DEFAULT_PIXEL_LIMIT,
+) -> NDArray[np.uint8]:
+    """Load one picture.
+
+    Files and bytes: JPEG, PNG, WebP, GIF, BMP, TIFF, PPM/PGM/PBM and AVIF, known by content, not by name, as far
+    as the installed OpenCV decodes them (GIF, AVIF and animated WebP from 4.12 on). The first frame or page
+    counts, and a file in which a part of it is missing is refused. The EXIF orientation is applied. A binary
+    file object is read from where it stands to its end and not closed.
+
+    PIL images: the orientation is applied if the image still carries the tag, as `ImageOps.exif_transpose`
+    does.
+
+    Arrays: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); uint8, uint16, bool, or floats in 0 to 1.
+
+    Alpha is composited on white. 16-bit samples become round(x / 257), floats round(255 x). Colour profiles
+    are ignored.
+
+    Args:
+        source: Path, content of a file, binary file object, array or PIL image.
+        channel_order: Order of the channels of an array, `"bgr"` (also BGRA) for OpenCV's. Other sources know
+            their own order.
+        pixel_limit: Largest width x height that is accepted, checked before pixels are decoded; None for no
+            limit.
+
+    Returns:
+        (H, W, 3) uint8 RGB, C-contiguous; an array that is already so is returned itself, not a copy.
+
+    Raises:
+        ImageError: The picture cannot be read; the message names the source and the reason.
+        OptionError: `channel_order` or `pixel_limit` is not what is accepted.
+    """
+    if channel_order not in {"rgb", "bgr"}:
+        raise OptionError(f"channel_order is {channel_order!r}; 'rgb' and 'bgr' are accepted")
+    if pixel_limit is not None and (not isinstance(pixel_limit, int) or pixel_limit < 1):
+        raise OptionError(f"pixel_limit is {pixel_limit!r}; a whole number of at least 1, or None, is accepted")
+    try:
+        if isinstance(source, np.ndarray):
+            return _from_array(source, channel_order, pixel_limit)
+        if _is_pil(source):
+            return _from_pil(source, pixel_limit)  # type: ignore[arg-type]
+        return _from_file(_read(source), pixel_limit)
+    except ImageError as error:
+        raise ImageError(f"cannot read {source_name(source)}: {error}") from error.__cause__
+
+
+def source_name(source: object) -> str:
+    """Name a source for messages.
+
+    Args:
+        source: What was or would be given to `load_image`; anything else is named by its type.
+
+    Returns:
+        The path, or words such as `"bytes (1234 bytes)"` and `"array (480, 640, 3) uint8"`; always printable.
+    """
+    if isinstance(source, str | os.PathLike):
+        text = os.fsdecode(source)
+        return text if text.isprintable() and text else ascii(text)
+    if isinstance(source, bytes | bytearray):
+        return f"{type(source).__name__} ({len(source)} bytes)"
+    if isinstance(source, np.ndarray):
+        return f"array {source.shape} {source.dtype}"
+    if _is_pil(source):
+        width, height = source.size  # type: ignore[attr-defined]
+        path = getattr(source, "filename", "")
+        return f"PIL image {source_name(path) + ' ' if path else ''}({width} x {height})"
+    if hasattr(source, "read"):
+        path = getattr(source, "name", None)
+        return f"file object {source_name(path) if isinstance(path, str) else type(source).__name__}"
+    return type(source).__name__
+
+
+def _read(source: object) -> bytes:
+    if isinstance(source, str | os.PathLike):
+        return _read_path(os.fsdecode(source))
+    if isinstance(source, bytes):
+        return source
+    if isinstance(source, bytearray | memoryview):
+        try:
+            return bytes(source)
+        except ValueError as error:
+            raise ImageError(str(error)) from error
+    if hasattr(source, "read"):
+        return _read_stream(source)  # type: ignore[arg-type]
+    raise ImageError("give a path, bytes, a binary file object, a NumPy array or a PIL image")
+
+
+def _read_path(text: str) -> bytes:
+    from fastsam_onnx.images.header import identify
+
+    path = Path(text)
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise ImageError("it is a directory; give one file of it")
+        if not stat.S_ISREG(mode):
+            # Opening a FIFO could wait for ever.
+            raise ImageError("it is not a regular file; open it yourself and give the binary file object")
+        with path.open("rb") as stream:
+            head = stream.read(64)
+            identify(head)  # before gigabytes of a video are read
+            return head + stream.read()
+    except ImageError:
+        raise
+    except (OSError, ValueError) as error:
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://|data:", text):
+            raise ImageError("nothing is ever downloaded; fetch it and give the file or its bytes") from error
+        if isinstance(error, FileNotFoundError):
+            raise ImageError("there is no such file") from error
+        raise ImageError(getattr(error, "strerror", None) or str(error)) from error
+
+
+def _read_stream(stream: BinaryIO) -> bytes:
+    if isinstance(stream, io.TextIOBase):
+        raise ImageError("the file is open as text; open it with mode 'rb'")
+    pieces = []
+    try:
+        while piece := stream.read(1 << 20):
+            pieces.append(bytes(piece))
+    except Exception as error:  # a file object may be anything: archive, socket, HTTP response
+        raise ImageError(f"reading the file object failed: {error}") from error
+    if not pieces:
+        raise ImageError("no bytes are left to read in the file object; is a seek(0) missing?")
+    return b"".join(pieces)
+
+
+def _from_file(data: bytes, pixel_limit: int | None) -> NDArray[np.uint8]:
+    from fastsam_onnx.images.header import read_header
+
+    header = read_header(data)
+    _check_size(header.width, header.height, pixel_limit)
+    return _upright(_decode(header), header.orientation)
+
+
+def _decode(header: ImageHeader) -> NDArray[np.uint8]:
+    import cv2
+
+    data = np.frombuffer(header.data, np.uint8)
+    # Converting in the decoder is cheaper; it is possible from OpenCV 4.11 on.
+    rgb_flag = getattr(cv2, "IMREAD_COLOR_RGB", None) if header.format == "JPEG" else None
+    flags = cv2.IMREAD_UNCHANGED if rgb_flag is None else rgb_flag | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        pixels: NDArray[Any] | None = cv2.imdecode(data, flags)
+    except cv2.error as error:
+        raise ImageError(f"OpenCV {cv2.__version__} cannot decode the {header.format}: {error.err}") from error
+    if pixels is None:
+        hint = " (GIF, AVIF and animated WebP need 4.12)" if header.format in {"GIF", "AVIF", "WebP"} else ""
+        raise ImageError(
+            f"the {header.format} is damaged, or of a kind that OpenCV {cv2.__version__} cannot decode{hint}"
+        )
+    if pixels.shape[:2] != (header.height, header.width):
+        raise ImageError(
+            f"the {header.format} header declares {header.width} x {header.height} pixels "
+            f"but {pixels.shape[1]} x {pixels.shape[0]} were decoded"
+        )
+    samples = _eight_bit(pixels, header.white)
+    if header.inverted:
+        samples = ~samples
+    if header.clear is not None:
+        samples = np.where(pixels == header.clear, np.uint8(255), samples)
+    return _three_channels(samples, "rgb" if rgb_flag else "bgr", header.alpha)
+
+
+def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Undo an EXIF orientation, 1 to 8; a new array unless it is 1."""
+    if orientation == 1:
+        return pixels
+    import cv2
+
+    if orientation >= 5:
+        pixels = cv2.transpose(pixels)  # type: ignore[assignment]
+    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
+    return pixels if flip is None else cv2.flip(pixels, flip)  # type: ignore[return-value]
+
+
+def _is_pil(source: object) -> bool:
+    return isinstance(getattr(source, "mode", None), str) and callable(getattr(source, "getexif", None))
+
+
+def _from_pil(image: PILImage, pixel_limit: int | None) -> NDArray[np.uint8]:
+    _check_size(*image.size, pixel_limit)
+    try:
+        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+        if image.mode.startswith(("I", "F")):  # Pillow's conversion would clip these to 255
+            pixels = np.asarray(image)
+        else:
+            has_alpha = image.mode.endswith(("A", "a")) or "transparency" in image.info
+            pixels = np.asarray(image.convert("RGBA" if has_alpha else "RGB"))
+    except Exception as error:  # PIL decodes here: OSError, SyntaxError, struct.error and more
+        raise ImageError(f"PIL cannot give its pixels: {error}") from error
+    return _upright(_from_array(pixels, "rgb", pixel_limit), orientation if orientation in range(1, 9) else 1)
+
+
+def _from_array(array: NDArray[Any], order: Literal["rgb", "bgr"], pixel_limit: int | None) -> NDArray[np.uint8]:
+    pixels = np.asarray(array)
+    if pixels.ndim not in {2, 3} or (pixels.ndim == 3 and pixels.shape[2] not in {1, 3, 4}):
+        hint = ""
+        if pixels.ndim == 4:
+            hint = "; give one picture at a time"
+        elif pixels.ndim == 3 and pixels.shape[0] in {1, 3, 4}:
+            hint = "; channels come last: array.transpose(1, 2, 0)"
+        raise ImageError(f"its shape is {pixels.shape}; (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) is accepted{hint}")
+    if pixels.size == 0:
+        raise ImageError("it has no pixels")
+    _check_size(pixels.shape[1], pixels.shape[0], pixel_limit)
+    return _three_channels(_eight_bit(pixels, None), order, "straight")
+
+
+def _check_size(width: int, height: int, pixel_limit: int | None) -> None:
+    if pixel_limit is not None and width * height > pixel_limit:
+        raise ImageError(
+            f"it has {width} x {height} = {width * height} pixels; pixel_limit accepts {pixel_limit}. "
+            "Raise pixel_limit if you trust the picture"
+        )
+
+
+def _eight_bit(pixels: NDArray[Any], white: int | None) -> NDArray[np.uint8]:
+    """Scale samples to 0 to 255; `white` is the value of white, None for the largest of the dtype or 1.0."""
+    if pixels.dtype.kind == "f":
+        return _eight_bit_float(pixels)
+    if pixels.dtype.kind == "b":
+        return pixels.astype(np.uint8) * np.uint8(255)
+    if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
+        raise ImageError(
+            f"its samples are {pixels.dtype}; uint8, uint16, bool or floats in 0 to 1 are accepted. "
+            "Scale and convert them, for example (255 * x / x.max()).astype(numpy.uint8)"
+        )
+    largest = int(np.iinfo(pixels.dtype).max)
+    white = white or largest
+    if white == 255 and largest == 255:
+        return pixels
+    scaled = (np.arange(largest + 1, dtype=np.uint32) * 255 + white // 2) // white
+    eight_bit: NDArray[np.uint8] = scaled.clip(max=255).astype(np.uint8)[pixels]
+    return eight_bit
+
+
+def _eight_bit_float(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    with np.errstate(invalid="ignore"):
+        low, high = float(pixels.min()), float(pixels.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ImageError("its floats are not all finite; replace NaN and infinity first")
+    if low < 0 or high > 1:
+        raise ImageError(
+            f"its floats range from {low:g} to {high:g}; 0 to 1 is accepted. "
+            "Divide by the value of white, or convert 0 to 255 with .astype(numpy.uint8)"
+        )
+    return np.rint(pixels.astype(np.float32) * 255).astype(np.uint8)
+
+
+def _three_channels(samples: NDArray[np.uint8], order: Literal["rgb", "bgr"], alpha: Alpha) -> NDArray[np.uint8]:
+    """(H, W), (H, W, 1), (H, W, 3) or (H, W, 4) in the given order to contiguous (H, W, 3) RGB."""
+    channels = 1 if samples.ndim == 2 else samples.shape[2]
+    if channels == 1:
+        return np.repeat(samples.reshape(*samples.shape[:2], 1), 3, axis=2)
+    if channels == 4:
+        samples = _on_white(samples, alpha)
+    samples = np.ascontiguousarray(samples)
+    if order == "rgb":
+        return samples
+    import cv2
+
+    return cv2.cvtColor(samples, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+
+
+def _on_white(samples: NDArray[np.uint8], alpha: Alpha) -> NDArray[np.uint8]:
+    colours, opacity = samples[..., :3], samples[..., 3:]
+    if alpha == "none" or opacity.min() == 255:
+        return colours
+    result = np.empty(colours.shape, np.uint8)
+    for top in range(0, len(result), _STRIP):  # the 16-bit steps between would take six times the picture at once
+        rows = slice(top, top + _STRIP)
+        result[rows] = _strip_on_white(colours[rows], opacity[rows], premultiplied=alpha == "premultiplied")
+    return result
+
+
+def _strip_on_white(
+    colours: NDArray[np.uint8], opacity: NDArray[np.uint8], *, premultiplied: bool
+) -> NDArray[np.uint16]:
+    paper = 255 * (255 - opacity.astype(np.uint16))
+    light = colours.astype(np.uint16) * (np.uint16(255) if premultiplied else opacity)
+    if premultiplied:  # damaged files hold more colour than opacity
+        np.minimum(light, 255 * 255 - paper, out=light)
+    return (light + paper + 127) // 255

@@ -1,0 +1,184 @@
+"""Large pictures row by row: those that lie in memory, and files that are decoded in strips.
+
+TIFF and binary PNM files of any size are read so that a few rows at a time are in memory: TIFF because its strips or
+tiles decode alone, whatever their compression, PNM because it has none. Other formats are decoded as a whole.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.errors import ImageError
+from fastsam_onnx.images.header import identify
+from fastsam_onnx.images.load import ImageSource, load_image, source_name
+from fastsam_onnx.images.tiff import tiff_parts
+
+Picture = npt.NDArray[np.uint8]
+
+STRIPS_ABOVE = 1 << 26
+"""Files of more pixels are read in strips where they can be: 64 megapixels, 192 MB as RGB."""
+PART_PIXELS = 1 << 22
+"""About so many are decoded at once, unless a strip or a row of tiles has more."""
+MAX_PART_PIXELS = 1 << 25
+"""Files whose strips or rows of tiles are larger are decoded as a whole."""
+OVERVIEW_SIDE = 2048
+"""Between this and twice this many pixels has the longer side of an overview."""
+WHITE = 255
+
+_PNM_HEAD = re.compile(
+    rb"P([56])(?:\s+(?:#[^\r\n]*[\r\n]\s*)*(\d{1,9}))(?:\s+(?:#[^\r\n]*[\r\n]\s*)*(\d{1,9}))"
+    rb"\s+(?:#[^\r\n]*[\r\n]\s*)*(\d{1,9})\s"
+)
+
+
+class Rows(Protocol):
+    """A picture that gives its rows from top to bottom."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+
+    def band(self, top: int, bottom: int) -> Picture:
+        """(bottom - top, W, 3) uint8 RGB; neither top nor bottom is smaller than in the call before."""
+
+    def overview(self) -> Picture:
+        """The whole picture, (h, w, 3) uint8 RGB, smaller if it does not lie in memory; once all rows were given."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeldRows:
+    """The rows of a picture that lies in memory, (H, W, 3) uint8 RGB."""
+
+    image: Picture
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """See `Rows`."""
+        return self.image.shape[1], self.image.shape[0]
+
+    def band(self, top: int, bottom: int) -> Picture:
+        """See `Rows`."""
+        return self.image[top:bottom]
+
+    def overview(self) -> Picture:
+        """See `Rows`."""
+        return self.image
+
+
+class FileRows:
+    """The rows of a file, decoded as they are asked for; those of the last band are kept."""
+
+    def __init__(self, image_size: tuple[int, int], parts: Iterator[Picture]) -> None:
+        """Take the parts, (h, W, 3) uint8 RGB each, that make up the picture from top to bottom."""
+        self.image_size = image_size
+        self._parts = parts
+        self._top, self._rows = 0, np.zeros((0, image_size[0], 3), np.uint8)
+        # A whole number of pixels a side becomes one, so that parts can be made smaller one by one.
+        self._step = max(1, max(image_size) // OVERVIEW_SIDE)
+        self._rest = self._rows
+        self._small: list[Picture] = []
+
+    def band(self, top: int, bottom: int) -> Picture:
+        """See `Rows`."""
+        self._rows, self._top = self._rows[top - self._top :].copy(), top
+        fresh = [self._rows]
+        height = len(self._rows)
+        while height < bottom - top:
+            part = next(self._parts)
+            self._add_to_overview(part)
+            fresh.append(part)
+            height += len(part)
+        self._rows = np.concatenate(fresh)
+        return self._rows[: bottom - top]
+
+    def overview(self) -> Picture:
+        """See `Rows`."""
+        if len(self._rest):
+            self._shrink(self._rest)
+            self._rest = self._rest[:0]
+        return np.concatenate(self._small)
+
+    def _add_to_overview(self, part: Picture) -> None:
+        rows = np.concatenate([self._rest, part])
+        whole = len(rows) - len(rows) % self._step
+        if whole:
+            self._shrink(rows[:whole])
+        self._rest = rows[whole:].copy()
+
+    def _shrink(self, rows: Picture) -> None:
+        import cv2
+
+        size = max(1, round(rows.shape[1] / self._step)), max(1, len(rows) // self._step)
+        self._small.append(np.asarray(cv2.resize(rows, size, interpolation=cv2.INTER_AREA), np.uint8))
+
+
+def open_rows(source: ImageSource, *, pixel_limit: int | None) -> FileRows | None:
+    """The rows of a file that is large and can be decoded in strips; None for anything else.
+
+    Whatever is wrong with the file makes it None, too: `load_image` says what.
+    """
+    if not isinstance(source, str | os.PathLike):
+        return None
+    try:
+        with Path(source).open("rb") as file:
+            kind = identify(file.read(64))
+            if kind not in ("TIFF", "PNM"):
+                return None
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        name = source_name(source)
+        rows = _tiff_rows(data, name) if kind == "TIFF" else _pnm_rows(data, name)
+    except (OSError, ValueError):
+        return None
+    if rows is None or rows.image_size[0] * rows.image_size[1] <= STRIPS_ABOVE:
+        return None
+    width, height = rows.image_size
+    if pixel_limit is not None and width * height > pixel_limit:
+        return None
+    return rows
+
+
+def _pnm_rows(data: mmap.mmap, name: str) -> FileRows | None:
+    """Grey or RGB of 8 bits, which lie in the file as they are."""
+    head = _PNM_HEAD.match(data)
+    if head is None or int(head[4]) != WHITE:
+        return None
+    width, height, channels = int(head[2]), int(head[3]), 3 if head[1] == b"6" else 1
+    if not width * height or head.end() + width * height * channels > len(data):
+        return None
+    pixels = np.frombuffer(data, np.uint8, width * height * channels, head.end()).reshape(height, width, channels)
+    step = max(1, PART_PIXELS // width)
+    return FileRows((width, height), _decoded(data, name, (pixels[top : top + step] for top in range(0, height, step))))
+
+
+def _tiff_rows(data: mmap.mmap, name: str) -> FileRows | None:
+    parts = tiff_parts(data)
+    if parts is None or parts.part_height * parts.width > MAX_PART_PIXELS:
+        return None
+    together = max(1, PART_PIXELS // (parts.part_height * parts.width))
+    excerpts = (parts.excerpt(first, first + together) for first in range(0, parts.count, together))
+    return FileRows((parts.width, parts.height), _decoded(data, name, excerpts))
+
+
+def _decoded(data: mmap.mmap, name: str, parts: Iterator[ImageSource]) -> Iterator[Picture]:
+    """The parts as pictures; what was read for them goes out of memory again, where the system can do that."""
+    for part in parts:
+        try:
+            picture = load_image(part, pixel_limit=None)
+        except ImageError as error:
+            reason = str(error).removeprefix(f"cannot read {source_name(part)}: ")
+            raise ImageError(f"cannot read {name}: {reason}") from error
+        if isinstance(part, np.ndarray):
+            picture = picture.copy()
+        del part
+        if hasattr(mmap, "MADV_DONTNEED"):
+            data.madvise(mmap.MADV_DONTNEED)
+        yield picture

@@ -1,0 +1,96 @@
+"""Where many photos come from: iterables, folders, videos and cameras."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from fastsam_onnx.errors import ImageError, OptionError
+from fastsam_onnx.formats.registry import FORMATS
+from fastsam_onnx.images import video
+from fastsam_onnx.images.load import ImageSource, source_name
+
+Sources = Iterable[ImageSource] | str | os.PathLike[str] | int | video.Capture
+
+PICTURE_SUFFIXES = frozenset(
+    (
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".png",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".jp2",
+        ".avif",
+    )
+)
+# Of what this package writes, those that look like pictures or hold them: .overlay.png, .labels.png, .cutouts
+RESULT_SUFFIXES = tuple(
+    kind.suffixes[0] for kind in FORMATS.values() if kind.folder or kind.suffixes[0].endswith(".png")
+)
+
+
+def open_sources(sources: Sources) -> tuple[Iterator[ImageSource], bool]:
+    """The photos, one after another, and whether they are frames of a video, which are RGB.
+
+    Args:
+        sources: As in `FastSAM.stream`.
+
+    Raises:
+        ImageError: There is no such folder, video or camera.
+        OptionError: It is one photo, or nothing of the kind.
+    """
+    if isinstance(sources, str | os.PathLike):
+        path = Path(sources)
+        if path.is_dir():
+            return iter(pictures_of_folder(path)), False
+        if not path.exists():
+            raise ImageError(f"cannot read {source_name(sources)}: there is no such folder or video")
+        if video.is_video(path):
+            return video.open_video(path).frames(), True
+        return iter([path]), False
+    if isinstance(sources, int | video.Capture):
+        return video.open_video(sources).frames(), True
+    if isinstance(sources, np.ndarray) and sources.ndim == 4:
+        return iter(sources), False
+    if _is_one_photo(sources) or not isinstance(sources, Iterable):
+        raise OptionError(
+            "a stream takes an iterable of photos, a folder, a video, the number of a camera or a cv2.VideoCapture; "
+            f"found {source_name(sources)}. One photo goes in a list, or into a call"
+        )
+    return iter(sources), False
+
+
+def pictures_of_folder(folder: Path) -> list[Path]:
+    """Pictures that lie in a folder itself, by their suffix and sorted; see `is_picture_name`.
+
+    Raises:
+        ImageError: The folder cannot be read.
+    """
+    try:
+        return sorted(entry for entry in folder.iterdir() if is_picture_name(entry) and not entry.is_dir())
+    except OSError as error:
+        raise ImageError(f"cannot read the folder {source_name(folder)}: {error.strerror or error}") from error
+
+
+def is_picture_name(path: Path) -> bool:
+    """Whether a file counts as a picture of its folder: by its suffix, not hidden, and no result of this package."""
+    return (
+        path.suffix.lower() in PICTURE_SUFFIXES
+        and not path.name.startswith(".")
+        and not path.name.lower().endswith(RESULT_SUFFIXES)
+    )
+
+
+def _is_one_photo(sources: object) -> bool:
+    return isinstance(sources, bytes | bytearray | memoryview | np.ndarray) or hasattr(sources, "read")

@@ -1,0 +1,9 @@
+"""From the network's numbers to masks in the photo."""
+
+from fastsam_onnx.masks.mask import RLE, Mask, Polygon
+
+__all__ = [
+    "RLE",
+    "Mask",
+    "Polygon",
+]

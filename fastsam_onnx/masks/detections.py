@@ -1,0 +1,146 @@
+"""From the network's candidates to the photo's detections: threshold, NMS, border snap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.network.letterbox import Letterbox
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+MAX_CANDIDATES = 30_000
+SNAP_SHARE = 20 / 1024
+"""How near to the border, as a share of the photo's long side, a box edge goes to the border: FastSAM's 20 of 1024."""
+FULL_FRAME_IOU = 0.9
+NMS_BLOCK = 128
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What survives, best first.
+
+    Attributes:
+        boxes_xyxy: (n, 4) float32 in pixels of the photo.
+        scores: (n,) float32, 0 to 1.
+        coefficients: (n, nm) float32: how the prototypes make each mask.
+    """
+
+    boxes_xyxy: FloatArray
+    scores: FloatArray
+    coefficients: FloatArray
+
+
+def detect(
+    candidates: FloatArray,
+    letterbox: Letterbox,
+    *,
+    class_count: int,
+    conf: float,
+    iou: float,
+    max_det: int,
+    border_snap: bool = True,
+) -> Detections:
+    """The detections of one photo.
+
+    Args:
+        candidates: (4 + nc + nm, N): cx, cy, w, h in input pixels, scores of the classes, mask coefficients. Those
+            with a number that is not finite (half precision overflows) are left out.
+        letterbox: Where the photo lies in the input.
+        class_count: nc; the best class counts and is forgotten, NMS is class-agnostic.
+        conf: A score must be greater, strictly.
+        iou: Of two boxes with a greater IoU, strictly, the one with the lower score goes.
+        max_det: At most so many, the best.
+        border_snap: See `snap_to_border`.
+    """
+    scores = class_agnostic_scores(candidates, class_count)
+    survivors = np.flatnonzero(scores > np.float32(conf))
+    survivors = survivors[np.isfinite(candidates[:, survivors]).all(axis=0)]
+    best_first = survivors[np.argsort(-scores[survivors], kind="stable")[:MAX_CANDIDATES]]
+    chosen = candidates[:, best_first].T
+    boxes = xyxy_from_xywh(chosen[:, :4])
+    kept = nms(boxes, iou, max_det)
+    in_photo = letterbox.boxes_to_image(boxes[kept])
+    if border_snap:
+        in_photo = snap_to_border(in_photo, letterbox.image_size)
+    return Detections(in_photo, scores[best_first[kept]].copy(), np.ascontiguousarray(chosen[kept, 4 + class_count :]))
+
+
+def class_agnostic_scores(candidates: FloatArray, class_count: int) -> FloatArray:
+    """(N,) the best class's score of each of the candidates (4 + nc + nm, N)."""
+    scores: FloatArray = candidates[4 : 4 + class_count].max(axis=0)
+    return scores
+
+
+def xyxy_from_xywh(boxes_xywh: FloatArray) -> FloatArray:
+    """(n, 4) boxes cx, cy, w, h as x1, y1, x2, y2."""
+    half = boxes_xywh[:, 2:4] / 2
+    return np.concatenate([boxes_xywh[:, :2] - half, boxes_xywh[:, :2] + half], axis=1)
+
+
+def nms(boxes_xyxy: FloatArray, iou: float, max_det: int) -> IntArray:
+    """Greedy non-maximum suppression of boxes that are sorted, best first.
+
+    torchvision's rule: a box goes when its IoU with a kept one before it is greater than `iou`, strictly; where the
+    IoU is no number (two boxes without area), both stay. Boxes are looked at in blocks: first those go
+    that a box kept before suppresses, then the block is settled row by row, which hardly any row needs.
+
+    Returns:
+        The kept indices, ascending, at most `max_det`.
+    """
+    limit = np.float32(iou)
+    kept = np.zeros(0, np.int64)
+    for start in range(0, len(boxes_xyxy), NMS_BLOCK):
+        block = np.arange(start, min(start + NMS_BLOCK, len(boxes_xyxy)))
+        block = block[~(box_iou(boxes_xyxy[kept], boxes_xyxy[block]) > limit).any(axis=0)]
+        overlaps = np.triu(box_iou(boxes_xyxy[block], boxes_xyxy[block]) > limit, 1)
+        alive = np.ones(len(block), bool)
+        for row in np.flatnonzero(overlaps.any(axis=1)).tolist():
+            if alive[row]:
+                alive &= ~overlaps[row]
+        kept = np.concatenate([kept, block[alive]])[:max_det]
+        if len(kept) == max_det:
+            break
+    return kept
+
+
+def box_iou(boxes_a: FloatArray, boxes_b: FloatArray) -> FloatArray:
+    """(n, m) float32 IoU of every pair of boxes (n, 4) and (m, 4); NaN where both have no area."""
+    # One axis at a time: NumPy is quick along long rows of numbers, not along pairs.
+    ax1, ay1, ax2, ay2 = np.ascontiguousarray(boxes_a.T)[:, :, None]
+    bx1, by1, bx2, by2 = np.ascontiguousarray(boxes_b.T)[:, None, :]
+    width = np.maximum(np.minimum(ax2, bx2) - np.maximum(ax1, bx1), 0)
+    height = np.maximum(np.minimum(ay2, by2) - np.maximum(ay1, by1), 0)
+    both = width * height
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(both / (_area(boxes_a)[:, None] + _area(boxes_b)[None] - both), np.float32)
+
+
+def snap_to_border(boxes_xyxy: FloatArray, image_size: tuple[int, int], threshold: float | None = None) -> FloatArray:
+    """Move box edges that nearly touch the photo's border onto it, and boxes that nearly fill the photo to all of it.
+
+    FastSAM does so, so that masks of large regions are not cut short of the frame. Here it is done for every photo,
+    before masks are made, in the photo's own pixels; see design decision 5.
+
+    Args:
+        boxes_xyxy: (n, 4) in pixels of the photo; not changed.
+        image_size: (width, height).
+        threshold: Edges nearer than this, in pixels, strictly, move; 20 for a long side of 1024 by default.
+    """
+    width, height = image_size
+    near = SNAP_SHARE * max(image_size) if threshold is None else threshold
+    snapped = boxes_xyxy.copy()
+    x1, y1, x2, y2 = snapped.T
+    x1[x1 < near], y1[y1 < near] = 0, 0
+    x2[x2 > width - near], y2[y2 > height - near] = width, height
+    whole = np.array([[0, 0, width, height]], np.float32)
+    snapped[box_iou(snapped, whole)[:, 0] > FULL_FRAME_IOU] = whole
+    return snapped
+
+
+def _area(boxes_xyxy: FloatArray) -> FloatArray:
+    sides = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
+    return np.asarray(sides[:, 0] * sides[:, 1], np.float32)

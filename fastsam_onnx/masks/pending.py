@@ -1,0 +1,225 @@
+"""From boxes, coefficients and prototypes to masks, for the crop alone (YOLACT; design decision 6).
+
+A mask's logits are its coefficients times the prototypes, on a grid four times coarser than the network's input.
+Between grid points they are interpolated bilinearly, once, at the exact place of every pixel of the photo; a pixel
+inside the box is set where the logit is greater than 0.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.network.letterbox import Letterbox
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+Span = tuple[int, int]
+
+ONE = np.float32(1)
+BAND_PIXELS = 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class PendingMask:
+    """A mask that is made when somebody looks at it.
+
+    Attributes:
+        logits: (h, w) float32: the part of the prototype grid that the box needs.
+        left: The column of the grid where `logits` begin.
+        top: The row of the grid where they begin.
+        columns: Pixels of the photo, [first, end), that lie in the box.
+        rows: The same for rows.
+        x: Where the photo's columns lie on the grid.
+        y: Where its rows do.
+        image_size: (width, height) of the photo.
+    """
+
+    logits: FloatArray
+    left: int
+    top: int
+    columns: Span
+    rows: Span
+    x: Places
+    y: Places
+    image_size: tuple[int, int]
+
+    def render(self) -> Mask:
+        """The mask at the photo's own size."""
+        return Mask(self._crop(self.columns, self.rows), self.columns[0], self.rows[0], self.image_size)
+
+    @property
+    def area(self) -> int:
+        """The number of pixels; the first time the mask is rendered for it."""
+        return self._measures[0]
+
+    @property
+    def box(self) -> FloatArray:
+        """(4,) float32 x1, y1, x2, y2 of the pixels, as `Mask.box`; the first time the mask is rendered for it."""
+        return self._measures[1]
+
+    def area_inside(self, x1: int, y1: int, x2: int, y2: int) -> int:
+        """The number of pixels in a rectangle; nothing else is rendered."""
+        columns = max(self.columns[0], x1), min(self.columns[1], x2)
+        rows = max(self.rows[0], y1), min(self.rows[1], y2)
+        return int(np.count_nonzero(self._crop(columns, rows)))
+
+    def contains(self, x: float, y: float) -> bool:
+        """Whether the pixel that holds the point is set, without rendering the mask."""
+        column, row = math.floor(x), math.floor(y)
+        if not (self.columns[0] <= column < self.columns[1] and self.rows[0] <= row < self.rows[1]):
+            return False
+        height, width = self.logits.shape
+        left, above = self.x.before[column] - self.left, self.y.before[row] - self.top
+        right, below = min(left + 1, width - 1), min(above + 1, height - 1)
+        share_x, share_y = self.x.share[column], self.y.share[row]
+        first, second = (
+            line[left] * (ONE - share_x) + line[right] * share_x for line in (self.logits[above], self.logits[below])
+        )
+        return bool(share_y * (second - first) > -first)
+
+    def sample(self, columns: IntArray, rows: IntArray) -> npt.NDArray[np.bool_]:
+        """(len(rows), len(columns)) bool: the pixels where these rows and columns of the photo, ascending, cross."""
+        picked = np.zeros((rows.size, columns.size), bool)
+        left, right = np.searchsorted(columns, self.columns)
+        top, bottom = np.searchsorted(rows, self.rows)
+        if left < right and top < bottom:
+            x, y = columns[left:right], rows[top:bottom]
+            lines = _interpolated(self.logits, self.x.before[x] - self.left, self.x.share[x])
+            above = self.y.before[y] - self.top
+            below = np.minimum(above + 1, len(lines) - 1)
+            rise = self.y.share[y][:, None] * (lines[below] - lines[above])
+            np.greater(rise, -lines[above], out=picked[top:bottom, left:right])
+        return picked
+
+    def is_empty(self) -> bool:
+        """Whether no pixel is set; nearly always told without rendering."""
+        if not self.logits.size:
+            return True
+        row, column = divmod(int(self.logits.argmax()), self.logits.shape[1])
+        if self.logits[row, column] <= 0:
+            return True  # an interpolated value is never above its neighbours on the grid
+        if self.contains(self.x.pixel(self.left + column, self.columns), self.y.pixel(self.top + row, self.rows)):
+            return False
+        return self.area == 0
+
+    @cached_property
+    def _measures(self) -> tuple[int, FloatArray]:
+        mask = self.render()
+        box = mask.box
+        box.flags.writeable = False
+        return mask.area, box
+
+    def _crop(self, columns: Span, rows: Span) -> npt.NDArray[np.bool_]:
+        """The pixels of a rectangle that lies in the box; nothing if it is turned inside out."""
+        crop = np.empty((max(rows[1] - rows[0], 0), max(columns[1] - columns[0], 0)), bool)
+        if crop.size:
+            x, y = slice(*columns), slice(*rows)
+            lines = _interpolated(self.logits, self.x.before[x] - self.left, self.x.share[x])
+            _threshold(lines, self.y.before[y] - self.top, self.y.share[y], crop)
+        return crop
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where each pixel of the photo lies on the prototype grid, along one axis; all masks of a photo share it.
+
+    Attributes:
+        before: (side,) intp: the grid point at the pixel's place or before it.
+        share: (side,) float32, 0 to 1: how far the pixel lies on the way to the next grid point.
+    """
+
+    before: npt.NDArray[np.intp]
+    share: FloatArray
+
+    @classmethod
+    def of(cls, image_side: int, content_side: int, padding: int, input_side: int, cells: int) -> Places:
+        """The places of a photo's pixels; those beyond its own content, where padding lies, are never looked at.
+
+        Args:
+            image_side: The photo's width or height.
+            content_side: The same in the network's input.
+            padding: Input pixels before the content.
+            input_side: The input's width or height.
+            cells: Grid points along it.
+        """
+        cells_per_input = cells / input_side
+        step = content_side / image_side * cells_per_input
+        low, high = padding * cells_per_input, (padding + content_side) * cells_per_input - 1
+        if low > high:  # content thinner than one cell: its middle
+            low = high = (low + high) / 2
+        places = np.clip(padding * cells_per_input + step / 2 - 0.5 + step * np.arange(image_side), low, high)
+        before = np.clip(np.floor(places), 0, cells - 1).astype(np.intp)
+        return cls(before, np.clip(places - before, 0, 1).astype(np.float32))
+
+    def pixel(self, cell: int, within: Span) -> int:
+        """A pixel of [first, end) whose place is next to a grid point."""
+        return min(max(int(self.before.searchsorted(cell)), within[0]), within[1] - 1)
+
+    def cells(self, pixels: Span) -> Span:
+        """The grid points, [first, end), that pixels are interpolated from."""
+        if pixels[0] >= pixels[1]:
+            return 0, 0
+        return int(self.before[pixels[0]]), int(self.before[pixels[1] - 1]) + 2
+
+
+def pending_masks(
+    boxes_xyxy: FloatArray, coefficients: FloatArray, prototypes: FloatArray, letterbox: Letterbox
+) -> list[PendingMask]:
+    """One pending mask per detection.
+
+    Args:
+        boxes_xyxy: (n, 4) in pixels of the photo, inside it.
+        coefficients: (n, nm).
+        prototypes: (nm, h, w) for the whole input.
+        letterbox: Where the photo lies in the input.
+    """
+    (width, height), (grid_height, grid_width) = letterbox.image_size, prototypes.shape[1:]
+    x = Places.of(width, letterbox.content_size[0], letterbox.left, letterbox.input_size[0], grid_width)
+    y = Places.of(height, letterbox.content_size[1], letterbox.top, letterbox.input_size[1], grid_height)
+    pending = []
+    for box, weights in zip(boxes_xyxy.tolist(), coefficients, strict=True):
+        columns, rows = _pixels(box[0], box[2], width), _pixels(box[1], box[3], height)
+        (left, right), (top, bottom) = x.cells(columns), y.cells(rows)
+        # Not `@`: BLAS would copy the block and split it among threads, which wait for each other on a busy machine.
+        logits = np.einsum("c,chw->hw", weights, prototypes[:, top:bottom, left:right])
+        pending.append(PendingMask(logits, left, top, columns, rows, x, y, letterbox.image_size))
+    return pending
+
+
+def _pixels(low: float, high: float, side: int) -> Span:
+    """The pixel indices i of the photo with low <= i < high, as [first, end)."""
+    first, end = max(math.ceil(low), 0), min(math.ceil(high), side)
+    return first, max(first, end)
+
+
+def _interpolated(logits: FloatArray, left: npt.NDArray[np.intp], share: FloatArray) -> FloatArray:
+    """(h, len(left)): the rows of the grid, interpolated between the columns `left` and their next ones."""
+    lines = logits.take(left, axis=1)
+    lines *= ONE - share
+    right = logits.take(np.minimum(left + 1, logits.shape[1] - 1), axis=1)
+    right *= share
+    lines += right
+    return lines
+
+
+def _threshold(lines: FloatArray, above: npt.NDArray[np.intp], share: FloatArray, crop: npt.NDArray[np.bool_]) -> None:
+    """Set `crop` where a pixel, interpolated between the lines `above` and their next ones, is greater than 0.
+
+    That is line + share * (next - line) > 0. It is computed in bands that stay in the processor's cache, so that there
+    are few calls and no temporary of the crop's size.
+    """
+    rise = np.zeros_like(lines)
+    np.subtract(lines[1:], lines[:-1], out=rise[:-1])
+    threshold = np.negative(lines, out=lines)
+    rows = max(1, BAND_PIXELS // crop.shape[1])
+    for first in range(0, len(crop), rows):
+        band = slice(first, first + rows)
+        risen = rise.take(above[band], axis=0)
+        risen *= share[band, None]
+        np.greater(risen, threshold.take(above[band], axis=0), out=crop[band])

@@ -1,0 +1,10 @@
+"""The network file: its contract, the photo's place in its input, its runs."""
+
+from fastsam_onnx.network.letterbox import Letterbox
+from fastsam_onnx.network.network import Contract, Network
+
+__all__ = [
+    "Contract",
+    "Letterbox",
+    "Network",
+]

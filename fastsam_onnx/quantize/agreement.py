@@ -1,0 +1,74 @@
+"""How much the masks of two networks agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastsam_onnx.masks.detections import box_iou
+from fastsam_onnx.results.segmentation import Segmentation
+
+MATCHED, FOUND = 0.5, 0.8
+"""IoU from which two masks are a pair, and from which the one is found again in the other."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What a network finds again of what another one found.
+
+    Attributes:
+        photos: How many were looked at.
+        expected: Masks of the one network.
+        found: Masks of the other one.
+        mean_iou: Of the pairs; masks are paired one to one, the highest IoU first, down to 0.5. 0 without a pair.
+        recall: The share of the expected masks whose pair has an IoU of at least 0.8. 0 without a mask.
+    """
+
+    photos: int
+    expected: int
+    found: int
+    mean_iou: float
+    recall: float
+
+    def __str__(self) -> str:
+        return (
+            f"mean IoU {self.mean_iou:.3f}, {100 * self.recall:.1f} % of {self.expected} masks in {self.photos} photos "
+            f"found again (IoU at least {FOUND})"
+        )
+
+
+def agreement(pairs: Iterable[tuple[Segmentation, Segmentation]]) -> Agreement:
+    """Compare what two networks find.
+
+    Args:
+        pairs: For each photo what the one network finds, and the other one.
+    """
+    photos = expected = found = 0
+    overlaps: list[float] = []
+    for first, second in pairs:
+        photos += 1
+        expected += len(first)
+        found += len(second)
+        overlaps += _matched(first, second)
+    recall = sum(overlap >= FOUND for overlap in overlaps) / expected if expected else 0.0
+    return Agreement(photos, expected, found, float(np.mean(overlaps)) if overlaps else 0.0, recall)
+
+
+def _matched(first: Segmentation, second: Segmentation) -> list[float]:
+    """The IoU of each pair."""
+    masks, others = [mask.tight() for mask in first.masks], [mask.tight() for mask in second.masks]
+    if not masks or not others:
+        return []
+    boxes, other_boxes = (np.array([mask.box for mask in each], np.float32) for each in (masks, others))
+    # A mask's IoU is not bounded by that of its box, but masks of IoU 0.5 in boxes far apart are rare: worth the time.
+    near = np.argwhere(box_iou(boxes, other_boxes) > MATCHED / 2)
+    candidates = sorted(((masks[i].iou(others[j]), int(i), int(j)) for i, j in near), reverse=True)
+    taken: set[tuple[str, int]] = set()
+    matched = []
+    for overlap, i, j in candidates:
+        if overlap >= MATCHED and not {("first", i), ("second", j)} & taken:
+            taken |= {("first", i), ("second", j)}
+            matched.append(overlap)
+    return matched

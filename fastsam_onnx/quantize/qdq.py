@@ -1,0 +1,299 @@
+"""Networks whose convolutions are computed with integers of 8 bits: where those begin and end in the graph.
+
+The file stays an ordinary ONNX network (opset 13 and later): around every tensor that is to be kept as a byte stands a
+pair QuantizeLinear, DequantizeLinear (QDQ), and ONNX Runtime replaces DequantizeLinear, operator, QuantizeLinear by
+one integer kernel. Activations are uint8, with a zero point; weights are int8, with a scale per output channel and no
+zero point. That is what ONNX Runtime has its fast kernels for on every kind of CPU: VPDPBUSD of AVX512-VNNI and
+AVX-VNNI multiplies unsigned bytes by signed ones, VPMADDUBSW of AVX2 too, and on ARM the dot products take both; its
+direct convolutions want weights without a zero point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.quantize.calibration import Activation
+from fastsam_onnx.quantize.links import Links
+
+if TYPE_CHECKING:
+    import onnx
+
+FloatArray = npt.NDArray[np.float32]
+
+CLAMPS = ("Relu", "Clip")
+"""Done for nothing by the limits of a byte, if the convolution before them has one."""
+SAME_SCALE = ("MaxPool", "Resize", "Split", "DepthToSpace", "Slice")
+"""Only move numbers, or choose among them, so the result keeps the scale of the source."""
+BYTE_OPERATORS = ("Conv", "Concat", "Add", "Mul", "Sigmoid", *CLAMPS, *SAME_SCALE)
+STEPS = 255
+LARGEST_BIAS = 2**30
+SMALLEST_STEP = 1e-12
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What becomes integer.
+
+    Attributes:
+        nodes: Names of the nodes that are computed with bytes.
+        tensors: Names of the activations that are kept as bytes, in the order of the graph.
+        shared: For an activation that has the scale of another one, that other one.
+        clamped: For the result of a convolution that goes into a clamp alone, the result of the clamp: nothing looks
+            at the first, and the byte of the second has its limits.
+    """
+
+    nodes: frozenset[str]
+    tensors: tuple[str, ...]
+    shared: Mapping[str, str]
+    clamped: Mapping[str, str]
+
+
+def plan(model: onnx.ModelProto, in_float: Sequence[str] = ()) -> Plan:
+    """Choose what is computed with bytes: everything from the photo to the last convolutions, but for these.
+
+    What comes after the last convolution of a path decodes boxes and scores and stays in float, and so does what
+    depends on that. The last convolutions themselves are left to `in_float`.
+
+    Args:
+        model: The network, its nodes named.
+        in_float: Names of nodes that are to stay in float.
+    """
+    links = Links(model.graph)
+    candidates = _between_convolutions(links)
+    leading = _leading_to_convolution(links, candidates)
+    chosen = {name for name in leading if name not in in_float}
+    clamped = {name: links.takers[name][0].output[0] for name in links.takers if _is_clamped(links, chosen, name)}
+    tensors: dict[str, None] = {}  # as a set with an order
+    shared = {}
+    for node in links.nodes:
+        if node.name in chosen:
+            tensors.update(dict.fromkeys(name for name in links.sources(node) if name not in clamped))
+            made = [name for name in node.output if name not in clamped]
+            tensors.update(dict.fromkeys(made))
+            if node.op_type in SAME_SCALE:
+                shared.update(dict.fromkeys(made, node.input[0]))
+    return Plan(frozenset(chosen), tuple(tensors), shared, clamped)
+
+
+def before_convolution(model: onnx.ModelProto, count: int) -> list[str]:
+    """Names of the first `count` convolutions and of all nodes before the next one."""
+    names: list[str] = []
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            count -= 1
+            if count < 0:
+                break
+        names.append(node.name)
+    return names
+
+
+def last_convolutions(model: onnx.ModelProto) -> list[str]:
+    """Names of the convolutions that make boxes, scores and coefficients: no other one depends on them.
+
+    The one that makes prototypes is none of these. It is at home on the finest map, where float costs most, and
+    prototypes in steps of a byte were as good.
+    """
+    links = Links(model.graph)
+    chosen = plan(model).nodes
+    wanted: set[str] = set()
+    last = []
+    for node in reversed(links.nodes):
+        if node.name in chosen:
+            if node.op_type == "Conv" and not wanted.intersection(node.output) and not _makes_output(links, node):
+                last.append(node.name)
+            wanted.update(links.sources(node))
+    return last
+
+
+def _makes_output(links: Links, node: onnx.NodeProto) -> bool:
+    """Whether what a node makes is an output of the network, but for an activation function."""
+    if links.results.intersection(node.output):
+        return True
+    takers = [taker for name in node.output for taker in links.takers.get(name, [])]
+    return bool(takers) and all(
+        taker.op_type in ("Sigmoid", "Mul", "Relu", "Identity") and _makes_output(links, taker) for taker in takers
+    )
+
+
+def _between_convolutions(links: Links) -> set[str]:
+    """Names of convolutions and of what follows them, up to where something comes in that bytes are not good for.
+
+    What is done to the photo before the first convolution stays in float, so that the photo is rounded once.
+    """
+    photo = set(links.photos)
+    features: set[str] = set()
+    found = set()
+    for node in links.nodes:
+        sources = set(links.sources(node))
+        if node.op_type == "Conv":
+            fits = sources <= photo | features and len(sources) == 1 and len(node.output) == 1
+        else:
+            fits = node.op_type in BYTE_OPERATORS and bool(sources) and sources <= features
+        if fits:
+            found.add(node.name)
+            features.update(node.output)
+        elif sources <= photo:
+            photo.update(node.output)
+    return found
+
+
+def _leading_to_convolution(links: Links, candidates: set[str]) -> set[str]:
+    """Those of the candidates that are convolutions or that a convolution among them depends on."""
+    wanted: set[str] = set()
+    kept = set()
+    for node in reversed(links.nodes):
+        if node.name in candidates and (node.op_type == "Conv" or wanted.intersection(node.output)):
+            kept.add(node.name)
+            wanted.update(links.sources(node))
+    return kept
+
+
+def _is_clamped(links: Links, chosen: set[str], name: str) -> bool:
+    """Whether a tensor goes from a convolution to a clamp alone, both of them integer."""
+    maker, taker = links.maker.get(name), links.only_taker(name)
+    if maker is None or taker is None:
+        return False
+    return maker.op_type == "Conv" and taker.op_type in CLAMPS and {maker.name, taker.name} <= chosen
+
+
+def quantized(model: onnx.ModelProto, plan: Plan, seen: Mapping[str, Activation], *, bits: int = 8) -> onnx.ModelProto:
+    """The network with its plan carried out.
+
+    Args:
+        model: The network; it is not changed.
+        plan: Made for it.
+        seen: Of every tensor of `plan.tensors`.
+        bits: Of the weights, 7 or 8.
+    """
+    return _Quantizer(model, plan, seen, bits).run()
+
+
+class _Quantizer:
+    """The graph so far."""
+
+    def __init__(self, model: onnx.ModelProto, plan: Plan, seen: Mapping[str, Activation], bits: int) -> None:
+        self.model, self.plan, self.seen, self.bits = model, plan, seen, bits
+        self.links = Links(model.graph)
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, onnx.TensorProto] = {}
+        self.scales: dict[str, tuple[float, int]] = {}
+        for name in plan.tensors:
+            source = plan.shared.get(name)
+            self.scales[name] = self.scales[source] if source else scale_of(seen[name].low, seen[name].high)
+
+    def run(self) -> onnx.ModelProto:
+        for name in self.links.photos & self.scales.keys():
+            self._pair(name, name)
+        dropped = set(self.plan.clamped.values())
+        for node in self.links.nodes:
+            if not dropped.intersection(node.output):
+                self._node(node)
+        return self._model()
+
+    def _node(self, node: onnx.NodeProto) -> None:
+        """Let a node take bytes and make bytes, where there are to be any."""
+        import onnx
+
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        for index, name in enumerate(node.input):
+            if name in self.scales:
+                copy.input[index] = self._bytes(name)
+        if node.op_type == "Conv" and node.name in self.plan.nodes:
+            self._weights(copy, node.input[0])
+        self.nodes.append(copy)
+        for index, name in enumerate(node.output):
+            wanted = self.plan.clamped.get(name, name)
+            if wanted in self.scales:
+                copy.output[index] = f"{wanted}_float"
+                self._pair(copy.output[index], wanted)
+
+    def _bytes(self, name: str) -> str:
+        """What an activation is called behind its pair; an output of the network keeps its name."""
+        return name if name in self.links.results else f"{name}_bytes"
+
+    def _pair(self, source: str, name: str) -> None:
+        from onnx import helper
+
+        scale, zero = self.scales[name]
+        step = [self._constant(f"{name}_scale", np.float32(scale)), self._constant(f"{name}_zero", np.uint8(zero))]
+        first = helper.make_node("QuantizeLinear", [source, *step], [f"{name}_q"], name=f"{name}_quantize")
+        second = helper.make_node(
+            "DequantizeLinear", [f"{name}_q", *step], [self._bytes(name)], name=f"{name}_dequantize"
+        )
+        self.nodes += [first, second]
+
+    def _weights(self, node: onnx.NodeProto, source: str) -> None:
+        """Give a convolution weights and bias of whole numbers.
+
+        Rounded weights shift the mean of what a convolution makes; its bias takes that back (Nagel et al. 2019, section
+        4.2, https://arxiv.org/abs/1906.04721).
+        """
+        weights = self.links.values(node.input[1])
+        bias = self.links.values(node.input[2]) if len(node.input) > 2 and node.input[2] else None
+        assert weights is not None
+        source_step = np.float32(self.scales[source][0])
+        offset = np.zeros(len(weights)) if bias is None else bias.astype(np.float64)
+        limit = 2 ** (self.bits - 1) - 1
+        step = np.abs(weights).reshape(len(weights), -1).max(axis=1) / limit
+        fitting = np.abs(offset) / source_step / LARGEST_BIAS  # or the bias would not fit into 32 bits
+        step = np.maximum(np.maximum(step, fitting), SMALLEST_STEP).astype(np.float32)
+        scale = step.reshape(-1, 1, 1, 1)
+        whole = np.clip(np.rint(weights / scale), -limit, limit).astype(np.int8)
+        offset -= _shift(whole * scale - weights, self.seen[source].means)
+        whole_offset = np.rint(offset / (source_step * step).astype(np.float64)).astype(np.int32)
+        del node.input[1:]
+        node.input.append(self._dequantized(f"{node.name}_weights", whole, step))
+        node.input.append(self._dequantized(f"{node.name}_bias", whole_offset, source_step * step))
+
+    def _dequantized(self, name: str, values: npt.NDArray[Any], step: FloatArray) -> str:
+        from onnx import helper
+
+        zero = np.zeros(len(step), values.dtype)
+        parts = {"q": values, "scale": step, "zero": zero}
+        inputs = [self._constant(f"{name}_{part}", array) for part, array in parts.items()]
+        self.nodes.append(helper.make_node("DequantizeLinear", inputs, [name], name=f"{name}_dequantize", axis=0))
+        return name
+
+    def _constant(self, name: str, values: Any) -> str:
+        from onnx import numpy_helper
+
+        self.constants[name] = numpy_helper.from_array(np.asarray(values), name)
+        return name
+
+    def _model(self) -> onnx.ModelProto:
+        import onnx
+
+        made = onnx.ModelProto()
+        made.CopyFrom(self.model)
+        used = {name for node in self.nodes for name in node.input}
+        kept = [constant for constant in self.model.graph.initializer if constant.name in used]
+        del made.graph.node[:], made.graph.initializer[:], made.graph.value_info[:]
+        made.graph.node.extend(self.nodes)
+        made.graph.initializer.extend([*kept, *self.constants.values()])
+        return made
+
+
+def scale_of(low: float, high: float) -> tuple[float, int]:
+    """Scale and zero point of a byte that reaches from `low` to `high`; 0 is always a whole step."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = float(np.float32(max(high - low, 1e-6) / STEPS))
+    return scale, int(np.clip(round(-low / scale), 0, STEPS))
+
+
+def _shift(errors: npt.NDArray[Any], means: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """How far errors of a convolution's weights move the mean of what it makes, away from the border.
+
+    Args:
+        errors: (o, c / groups, kh, kw).
+        means: (c,) of the source.
+    """
+    of_channels = errors.sum(axis=(2, 3), dtype=np.float64)
+    groups = len(means) // of_channels.shape[1]
+    by_group = of_channels.reshape(groups, -1, of_channels.shape[1])
+    return np.asarray(np.einsum("goc,gc->go", by_group, means.reshape(groups, -1)).reshape(-1))

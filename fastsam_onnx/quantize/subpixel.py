@@ -1,0 +1,192 @@
+"""Transposed convolutions as sub-pixel convolutions, for which there are integer kernels.
+
+A transposed convolution of kernel 2 and stride 2 makes four pixels of each one: it is a convolution with four times
+as many channels, whose results are then put side by side (Shi et al. 2016, https://arxiv.org/abs/1609.05158).
+
+In YOLOv8-seg a 3x3 convolution follows it with nothing in between. Each of the four pixels then depends on 2x2 pixels
+of the small map, so both together are one 2x2 convolution: 16 instead of 40 products for each pair of channels, and no
+activation in between that would have to be rounded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.quantize.links import Links, add_constant
+
+if TYPE_CHECKING:
+    import onnx
+
+SILU_IS_ONE = 1.278464542761074
+"""x * sigmoid(x) = 1."""
+ADDED = 4
+"""Channels of ones: four share the bias, so that its weights are no greater than the others and cost them no precision;
+and the kernels of AVX2 want a multiple of four."""
+
+
+def without_transposed(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same network with every transposed convolution of kernel 2 and stride 2 as a convolution.
+
+    Args:
+        model: The network, its nodes named; it is not changed.
+    """
+    import onnx
+
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    links = Links(made.graph)
+    for node in links.nodes:
+        if node.op_type == "ConvTranspose" and _is_doubling(links, node):
+            _replace(made.graph, links, node)
+    return made
+
+
+def _is_doubling(links: Links, node: onnx.NodeProto) -> bool:
+    """Kernel 2, stride 2, nothing else, and constant parameters."""
+    weights = links.values(node.input[1])
+    plain = _attributes(node) == {"strides": [2, 2]}
+    biased = len(node.input) > 2 and links.values(node.input[2]) is not None
+    return weights is not None and weights.shape[2:] == (2, 2) and plain and biased
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """Those that say more than the default, or than the shape of the weights."""
+    from onnx import helper
+
+    defaults: dict[str, Any] = {"dilations": [1, 1], "group": 1, "pads": [0] * 4, "strides": [1, 1]}
+    defaults |= {"auto_pad": b"NOTSET", "output_padding": [0, 0]}
+    found = {each.name: helper.get_attribute_value(each) for each in node.attribute if each.name != "kernel_shape"}
+    return {name: value for name, value in found.items() if defaults.get(name) != value}
+
+
+def _replace(graph: onnx.GraphProto, links: Links, node: onnx.NodeProto) -> None:
+    """Put a convolution of four times the channels and a DepthToSpace in the place of the node."""
+    weights, bias = links.values(node.input[1]), links.values(node.input[2])
+    assert weights is not None
+    assert bias is not None
+    new = _Replacement(graph, node)
+    source = _silu_convolution(links, node.input[0])
+    following = links.only_taker(node.output[0])
+    if source is None or following is None or not _is_plain_3x3(links, following):
+        deep = new.convolution(node.input[0], _pixels_to_channels(weights), np.tile(bias, 4))
+        new.side_by_side(deep, node.output[0])
+        new.instead_of(node)
+        return
+    kernel, offset = links.values(following.input[1]), links.values(following.input[2])
+    assert kernel is not None
+    assert offset is not None
+    together = compose(weights, kernel)
+    of_bias = compose(bias[None, :, None, None] * np.ones((1, 1, 2, 2)), kernel)
+    _add_channels_of_one(graph, links, source)
+    spread = np.repeat(of_bias / ADDED, ADDED, axis=1)
+    deep = new.convolution(node.input[0], np.concatenate([together, spread], axis=1), np.tile(offset, 4), padding=1)
+    wide = new.side_by_side(deep, f"{node.name}_wide")
+    new.cut_frame(wide, following.output[0])
+    graph.node.remove(following)
+    new.instead_of(node)
+
+
+def compose(transposed: npt.NDArray[Any], kernel: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """A transposed convolution and the 3x3 convolution after it as one 2x2 convolution.
+
+    Padded by one pixel on every side it gives a grid that is one larger than the small map; each of its places holds
+    the four pixels around a corner of the small map's cells, so that side by side they have a frame too much, one
+    pixel wide.
+
+    Args:
+        transposed: (c, m, 2, 2), stride 2, its bias left out.
+        kernel: (o, m, 3, 3), padded by 1.
+
+    Returns:
+        (4 * o, c, 2, 2): row and column of the pixel among the four, then o.
+    """
+    taps = np.zeros((2, 2, len(kernel), len(transposed), 2, 2))
+    for a, b, u, v in np.ndindex(2, 2, 3, 3):  # pixel (2i + a, 2j + b) looks at (2i + a + u - 1, 2j + b + v - 1)
+        down, right = a + u - 1, b + v - 1
+        tap = np.einsum("om,cm->oc", kernel[:, :, u, v], transposed[:, :, down % 2, right % 2], dtype=np.float64)
+        taps[1 - a, 1 - b, :, :, down // 2 + 1 - a, right // 2 + 1 - b] += tap
+    return taps.reshape(-1, len(transposed), 2, 2)
+
+
+def _pixels_to_channels(weights: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(c, m, 2, 2) of a transposed convolution as (4 * m, c, 1, 1) of a convolution."""
+    return weights.transpose(2, 3, 1, 0).reshape(-1, len(weights), 1, 1)
+
+
+def _silu_convolution(links: Links, name: str) -> onnx.NodeProto | None:
+    """The convolution of convolution, sigmoid, product, if a tensor is made so and used once."""
+    product = links.maker.get(name)
+    if product is None or product.op_type != "Mul" or links.only_taker(name) is None:
+        return None
+    makers = [links.maker.get(each) for each in product.input]
+    convolutions = [each for each in makers if each is not None and each.op_type == "Conv"]
+    gates = [each for each in makers if each is not None and each.op_type == "Sigmoid"]
+    if len(convolutions) != 1 or len(gates) != 1 or gates[0].input[0] != convolutions[0].output[0]:
+        return None
+    [made] = convolutions
+    known = len(made.input) > 2 and all(links.values(each) is not None for each in made.input[1:])
+    alone = len(links.takers[made.output[0]]) == 2 and made.output[0] not in links.results
+    return made if known and alone and _attributes(made).get("group", 1) == 1 else None
+
+
+def _is_plain_3x3(links: Links, node: onnx.NodeProto) -> bool:
+    """A convolution of kernel 3, padded by 1, nothing else, and constant parameters."""
+    weights = links.values(node.input[1]) if node.op_type == "Conv" and len(node.input) > 2 else None
+    if weights is None or links.values(node.input[2]) is None or weights.shape[2:] != (3, 3):
+        return False
+    return _attributes(node) == {"pads": [1] * 4}
+
+
+def _add_channels_of_one(graph: onnx.GraphProto, links: Links, node: onnx.NodeProto) -> None:
+    """Let a convolution before a SiLU make some channels that are 1 everywhere.
+
+    The bias of the transposed convolution counts where its pixels are, not in the frame of zeros around them; so does
+    these channels.
+    """
+    weights, bias = links.values(node.input[1]), links.values(node.input[2])
+    assert weights is not None
+    assert bias is not None
+    wider = np.concatenate([weights, np.zeros((ADDED, *weights.shape[1:]), weights.dtype)])
+    longer = np.concatenate([bias, np.full(ADDED, SILU_IS_ONE)])
+    node.input[1] = add_constant(graph, f"{node.name}_wider", wider)
+    node.input[2] = add_constant(graph, f"{node.name}_longer", longer)
+
+
+class _Replacement:
+    """The nodes that take the place of one."""
+
+    def __init__(self, graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
+        self.graph, self.name = graph, node.name
+        self.nodes: list[onnx.NodeProto] = []
+
+    def convolution(self, source: str, weights: npt.NDArray[Any], bias: npt.NDArray[Any], *, padding: int = 0) -> str:
+        parameters = [self._constant("weights", weights), self._constant("bias", bias)]
+        kernel = list(weights.shape[2:])
+        how = {"kernel_shape": kernel, "pads": [padding] * 4}
+        return self._add("Conv", [source, *parameters], f"{self.name}_deep", **how)
+
+    def side_by_side(self, source: str, result: str) -> str:
+        return self._add("DepthToSpace", [source], result, blocksize=2, mode="DCR")
+
+    def cut_frame(self, source: str, result: str) -> str:
+        ends = {"begin": [1, 1], "end": [-1, -1], "axes": [2, 3]}
+        inputs = [self._constant(name, np.array(each)) for name, each in ends.items()]
+        return self._add("Slice", [source, *inputs], result)
+
+    def instead_of(self, node: onnx.NodeProto) -> None:
+        place = list(self.graph.node).index(node)
+        self.graph.node.remove(node)
+        for index, each in enumerate(self.nodes):
+            self.graph.node.insert(place + index, each)
+
+    def _add(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(operator, inputs, [output], name=f"{self.name}_{operator}", **attributes))
+        return output
+
+    def _constant(self, name: str, values: npt.NDArray[Any]) -> str:
+        return add_constant(self.graph, f"{self.name}_{name}", values)

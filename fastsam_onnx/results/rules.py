@@ -1,0 +1,259 @@
+"""Which objects a point, a box or a text means (design decisions 7 to 9).
+
+Works on rows, that is on anything that can say whether it contains a point and be rendered as a mask; what becomes of
+the chosen rows is `segmentation.py`'s business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.errors import OptionError, PromptError
+from fastsam_onnx.masks.detections import box_iou
+from fastsam_onnx.masks.mask import Mask, union
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+Pick = Literal["balanced", "merge", "all", "smallest", "largest", "best"]
+Match = Literal["candidate", "mask", "box"]
+
+AREA_POWER = 2 / 3
+"""How fast a hit's claim to a point falls with its area; measured on tools/evaluate.py's train_validation."""
+
+
+class Row(Protocol):
+    """A mask, or a mask still to be made."""
+
+    @property
+    def area(self) -> int:
+        """The number of pixels."""
+
+    @property
+    def box(self) -> FloatArray:
+        """(4,) float32 x1, y1, x2, y2 of the pixels."""
+
+    def area_inside(self, x1: int, y1: int, x2: int, y2: int) -> int:
+        """The number of pixels in a rectangle of whole pixels."""
+
+    def contains(self, x: float, y: float) -> bool:
+        """Whether the pixel that holds the point is set."""
+
+    def render(self) -> Mask:
+        """The mask at the photo's own size."""
+
+
+def check_points(
+    points: npt.ArrayLike, labels: npt.ArrayLike | None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Points as (g, k, 2) float64, one group for each object that is asked for, and (g, k) bool: foreground.
+
+    Raises:
+        PromptError: If the shapes or values make no points.
+    """
+    xy = _numbers(points, "points")
+    if xy.ndim not in (1, 2, 3) or xy.shape[-1] != 2 or not xy.size:
+        raise PromptError(
+            f"points have shape (2,), (k, 2) or, for several objects, (g, k, 2): x, y in image pixels; found {xy.shape}"
+        )
+    groups = xy.reshape((1,) * (3 - xy.ndim) + xy.shape)
+    if labels is None:
+        return groups, np.ones(groups.shape[:2], bool)
+    signs = _numbers(labels, "labels")
+    if signs.shape != xy.shape[:-1] and signs.size != groups.shape[0] * groups.shape[1]:
+        raise PromptError(
+            f"there is one label for every point: points {xy.shape} need {xy.shape[:-1]}; found {signs.shape}"
+        )
+    if not np.isin(signs, (0, 1)).all():
+        raise PromptError(f"a label is 1 for foreground or 0 for background; found {np.unique(signs).tolist()}")
+    return groups, signs.reshape(groups.shape[:2]) == 1
+
+
+def check_boxes(boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Boxes as (k, 4) float64 x1, y1, x2, y2.
+
+    Raises:
+        PromptError: If the shapes or values make no boxes.
+    """
+    xyxy = _numbers(boxes, "boxes")
+    if xyxy.ndim not in (1, 2) or xyxy.shape[-1] != 4 or not xyxy.size:
+        raise PromptError(f"boxes have shape (4,) or (k, 4): x1, y1, x2, y2 in image pixels; found {xyxy.shape}")
+    xyxy = xyxy.reshape(-1, 4)
+    for index in np.flatnonzero((xyxy[:, 2:] < xyxy[:, :2]).any(axis=1)):
+        raise PromptError(
+            f"box {index} is {xyxy[index].tolist()}: x1 <= x2 and y1 <= y2 are needed (corners, not width and height)"
+        )
+    return xyxy
+
+
+def check_choice(name: str, value: str, accepted: object) -> None:
+    """Raise OptionError unless the value is one of the literals."""
+    if value not in get_args(accepted):
+        raise OptionError(f"{name}={value!r} is not known; accepted are {', '.join(map(repr, get_args(accepted)))}")
+
+
+def hits(rows: Sequence[Row], boxes_xyxy: FloatArray, points: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """(n, k): whether each of n rows contains each of k points. Only rows whose box is near are asked."""
+    pixels = np.floor(points)
+    x, y = pixels[:, 0], pixels[:, 1]
+    x1, y1, x2, y2 = boxes_xyxy.T[:, :, None]
+    near = (x >= x1) & (x < x2) & (y >= y1) & (y < y2)
+    found = np.zeros(near.shape, bool)
+    for row, point in np.argwhere(near):
+        found[row, point] = rows[row].contains(*points[point])
+    return found
+
+
+def rows_at_points(held: npt.NDArray[np.bool_], foreground: npt.NDArray[np.bool_]) -> IntArray:
+    """The rows that hold a foreground point and no background point.
+
+    Args:
+        held: (n, k): row n holds point k.
+        foreground: (k,): point k is foreground.
+    """
+    return np.flatnonzero(held[:, foreground].any(axis=1) & ~held[:, ~foreground].any(axis=1))
+
+
+def pick_rows(
+    candidates: IntArray,
+    held: npt.NDArray[np.bool_],
+    foreground: npt.NDArray[np.bool_],
+    pick: Pick,
+    *,
+    areas: IntArray,
+    scores: FloatArray,
+) -> IntArray:
+    """Of the rows that a group of points may mean, those that `pick` names.
+
+    Args:
+        candidates: Row indices.
+        held: (n, k) as in `rows_at_points`.
+        foreground: (k,).
+        pick: "all" gives every candidate, smallest first. "balanced" (score / area^(2/3)), "smallest", "largest" and
+            "best" (score) give one, chosen among the candidates that hold the most foreground points.
+        areas: (len(candidates),) their areas in pixels.
+        scores: (len(candidates),) their scores.
+    """
+    if pick == "all" or not candidates.size:
+        return candidates[np.argsort(areas, kind="stable")]
+    count = held[candidates][:, foreground].sum(axis=1)
+    most = count == count.max()
+    candidates, areas, scores = candidates[most], areas[most], scores[most]
+    claims: dict[str, npt.NDArray[Any]] = {
+        "balanced": scores / np.maximum(areas, 1) ** AREA_POWER,
+        "smallest": -areas,
+        "largest": areas,
+        "best": scores,
+    }
+    place = int(claims[pick].argmax())
+    return candidates[place : place + 1]
+
+
+def merge_rows(masks: Sequence[Mask], held: npt.NDArray[np.bool_], foreground: npt.NDArray[np.bool_]) -> Mask | None:
+    """The paper's point prompt: from the largest mask to the smallest, add or take away; None if nothing is left.
+
+    A mask that holds a background point is taken away, else one that holds a foreground point is added. Masks of equal
+    area: those to be taken away come last, so that the order of detections does not matter.
+
+    Args:
+        masks: Those that hold a point.
+        held: (len(masks), k).
+        foreground: (k,).
+    """
+    minus = np.any(held[:, ~foreground], axis=1).tolist()
+    canvas: Mask | None = None
+    for index in sorted(range(len(masks)), key=lambda i: (-masks[i].area, minus[i])):
+        if canvas is None:
+            canvas = None if minus[index] else masks[index]
+        elif minus[index]:
+            canvas = canvas.difference(masks[index])
+        else:
+            canvas = union([canvas, masks[index]])
+    return canvas if canvas is not None and canvas.area else None
+
+
+def best_row_by_mask(
+    box_xyxy: npt.NDArray[np.float64],
+    boxes_xyxy: FloatArray,
+    image_size: tuple[int, int],
+    areas: IntArray,
+    rows: Sequence[Row],
+) -> int | None:
+    """The row whose mask has the highest IoU with the box, as the official code counts it; None if none overlaps.
+
+    IoU = pixels of the mask in the box / (area of the box + area of the mask - these). The box is rounded to whole
+    pixels and cut off at the photo. Pixels are counted only while a mask can still win: none has more in the prompt
+    than its own box has.
+    """
+    width, height = image_size
+    x1, y1, x2, y2 = (int(v) for v in np.clip(np.rint(box_xyxy), 0, (width, height, width, height)))
+    prompt = np.array([[x1, y1, x2, y2]], np.float64)  # areas of large photos are not exact in float32
+    prompt_area = (x2 - x1) * (y2 - y1)
+    low, high = (
+        np.maximum(boxes_xyxy[:, :2], prompt[:, :2]),
+        np.minimum(np.ceil(boxes_xyxy[:, 2:]), prompt[:, 2:]),
+    )
+    reach = np.minimum(np.maximum(high - low, 0).prod(axis=1), areas)
+    bound = reach / np.maximum(prompt_area + areas - reach, 1)
+    best, best_iou = None, 0.0
+    for row in np.argsort(-bound, kind="stable").tolist():
+        if bound[row] < best_iou or bound[row] == 0:
+            break
+        inside = rows[row].area_inside(x1, y1, x2, y2)
+        iou = inside / (prompt_area + int(areas[row]) - inside)
+        if iou > best_iou or (best is not None and iou == best_iou and row < best):
+            best, best_iou = row, iou
+    return best
+
+
+def best_row_by_box(
+    box_xyxy: npt.NDArray[np.float64], mask_boxes_xyxy: FloatArray, image_size: tuple[int, int]
+) -> int | None:
+    """The row whose mask's own bounding box has the highest IoU with the box (the paper's rule); None if none does."""
+    width, height = image_size
+    cut = np.clip(box_xyxy, 0, (width, height, width, height)).astype(np.float32)
+    overlap = np.nan_to_num(box_iou(cut[None], mask_boxes_xyxy)[0])
+    return int(overlap.argmax()) if overlap.size and overlap.max() > 0 else None
+
+
+def check_choice_of_rows(top_k: int | None, threshold: float | None) -> None:
+    """Raise OptionError unless `rows_by_similarity` can mean something by these."""
+    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int | np.integer) or top_k < 1):
+        raise OptionError(f"top_k is a whole number of at least 1, or None for all; found {top_k!r}")
+    is_number = isinstance(threshold, int | float | np.number) and not isinstance(threshold, bool)
+    if threshold is not None and not (is_number and -1 <= threshold <= 1):
+        raise OptionError(f"threshold is a cosine, a number from -1 to 1; found {threshold!r}")
+
+
+def rows_by_similarity(
+    similarity: FloatArray, top_k: int | None, threshold: float | None, rivals: FloatArray | None
+) -> IntArray:
+    """The rows that a text means, the most similar first.
+
+    Args:
+        similarity: (n,) cosines with the text; -inf for rows that are left out.
+        top_k: At most so many; None for all.
+        threshold: Only rows above it.
+        rivals: (n,) only rows that are more similar to the text than this.
+    """
+    fits = np.isfinite(similarity)
+    if threshold is not None:
+        fits &= similarity > threshold
+    if rivals is not None:
+        fits &= similarity > rivals
+    rows = np.flatnonzero(fits)
+    return rows[np.argsort(-similarity[rows], kind="stable")][:top_k]
+
+
+def _numbers(values: npt.ArrayLike, what: str) -> npt.NDArray[np.float64]:
+    try:
+        numbers = np.array(values, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise PromptError(f"{what} are numbers in a regular list or array; found {values!r} ({error})") from error
+    if not np.isfinite(numbers).all():
+        raise PromptError(f"{what} are finite numbers; found {numbers.tolist()}")
+    return numbers

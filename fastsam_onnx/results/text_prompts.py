@@ -1,0 +1,123 @@
+"""How similar objects are to texts: the vectors of a photo's crops, made once, and those of the texts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.errors import OptionError
+from fastsam_onnx.results.crops import CropStyle
+
+if TYPE_CHECKING:
+    from fastsam_onnx.clip.clip import Clip
+    from fastsam_onnx.results.rules import Row
+
+FloatArray = npt.NDArray[np.float32]
+Progress = Callable[[int, int], None]
+"""Called after every batch with the number of crops that are done and of all."""
+
+PLAIN = ("{}",)
+TINY = np.float32(1e-30)
+SHARPNESS = 100.0
+"""What cosines are multiplied by before a softmax: where CLIP's training ends, and what the official code takes."""
+
+
+class CropEmbeddings:
+    """The vectors of a photo's objects, made when a text first asks for them, and kept as long as the result is.
+
+    Shared by all selections of a result, from any thread: a row is embedded once.
+
+    Attributes:
+        clip: What embeds them.
+    """
+
+    def __init__(self, clip: Clip) -> None:
+        self.clip = clip
+        self._known: dict[tuple[Row, CropStyle], FloatArray] = {}
+        self._lock = threading.Lock()
+
+    def of(
+        self, rows: Sequence[Row], image: npt.NDArray[np.uint8], style: CropStyle, progress: Progress | None = None
+    ) -> FloatArray:
+        """The vectors of rows; those that are not known yet are computed.
+
+        Args:
+            rows: n masks of the photo, each with at least one pixel.
+            image: (H, W, 3) uint8 RGB, the photo.
+            style: What CLIP is shown of them.
+            progress: Called while they are computed.
+
+        Returns:
+            (n, width) float32, each of length 1.
+        """
+        from fastsam_onnx.clip.clip import BATCH
+
+        with self._lock:  # another thread that wants the same waits, instead of computing it too
+            missing = [row for row in dict.fromkeys(rows) if (row, style) not in self._known]
+            done = 0
+            for part in _parts(missing, max(BATCH // len(style.backgrounds), 1)):
+                for row, vector in zip(part, self._embed(part, image, style), strict=True):
+                    self._known[row, style] = vector
+                done += len(part)
+                if progress is not None:
+                    progress(done, len(missing))
+            return np.stack([self._known[row, style] for row in rows])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"clip": self.clip, "_known": self._known}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    def _embed(self, rows: Sequence[Row], image: npt.NDArray[np.uint8], style: CropStyle) -> FloatArray:
+        encoder = self.clip.image_encoder()
+        mean = encoder.preprocessing.mean_colour
+        squares = [
+            encoder.preprocessing.square(crop, pad)
+            for row in rows
+            for crop, pad in style.views(image, row.render(), mean)
+        ]
+        return _unit(encoder.embed(squares).reshape(len(rows), len(style.backgrounds), -1).mean(axis=1))
+
+
+def embed_texts(clip: Clip, texts: str | Sequence[str], templates: Sequence[str] = PLAIN) -> FloatArray:
+    """(n, width) float32 of length 1: of each text the mean over the templates, in each of which "{}" is the text.
+
+    Raises:
+        PromptError: If there is no text, something else is there, or a text says nothing.
+        OptionError: If there is no template, or one without "{}".
+    """
+    from fastsam_onnx.clip.clip import check_texts
+
+    listed = check_texts(texts)
+    if isinstance(templates, str) or not len(templates) or not all("{}" in template for template in templates):
+        raise OptionError(
+            f'templates is a list of texts such as "a photo of {{}}", each with {{}}; found {templates!r}'
+        )
+    filled = [template.replace("{}", text) for text in listed for template in templates]
+    return _unit(clip.embed_texts(filled).reshape(len(listed), len(templates), -1).mean(axis=1))
+
+
+def softmax(cosines: FloatArray) -> FloatArray:
+    """Over the last axis, of 100 times the cosines; -inf becomes 0."""
+    if not cosines.shape[-1]:
+        return cosines
+    top = cosines.max(axis=-1, keepdims=True)
+    powers = np.exp(SHARPNESS * (cosines - np.where(np.isfinite(top), top, 0)))
+    shares: FloatArray = powers / np.maximum(powers.sum(axis=-1, keepdims=True), TINY)
+    return shares
+
+
+def _unit(vectors: FloatArray) -> FloatArray:
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    unit: FloatArray = vectors / np.maximum(lengths, TINY)  # opposite vectors have no mean
+    return unit
+
+
+def _parts(rows: Sequence[Row], size: int) -> list[Sequence[Row]]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]

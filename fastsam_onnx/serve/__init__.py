@@ -1,0 +1,7 @@
+"""The model behind HTTP."""
+
+from fastsam_onnx.serve.service import Service
+
+__all__ = [
+    "Service",
+]

@@ -1,0 +1,244 @@
+"""The server: photos in, objects out, over HTTP, and a page to try it.
+
+It reads nothing but requests: no address and no path that a client names is ever opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import logging
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from fastsam_onnx import __version__
+from fastsam_onnx.serve.request import ANSWERS, Answer, Limits, Sent, answer, has_texts, negotiate
+
+if TYPE_CHECKING:
+    from fastsam_onnx.model import FastSAM
+
+logger = logging.getLogger("fastsam_onnx")
+
+_LATER = {"Retry-After": "1"}
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
+_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+
+
+class Workers:
+    """A fixed number of threads, and a bounded queue before them."""
+
+    def __init__(self, count: int, queue: int) -> None:
+        self.count = count
+        self.waiting = 0
+        self._queue = queue
+        self._free = asyncio.Semaphore(count)
+        self._threads = ThreadPoolExecutor(count, "fastsam-serve")
+
+    def check(self) -> None:
+        """Refuse a request that would have to wait behind too many others.
+
+        Raises:
+            HTTPException: 503.
+        """
+        if self.waiting >= self._queue:
+            reason = f"all workers are busy and {self.waiting} requests wait already; try again later"
+            raise HTTPException(503, reason, _LATER)
+
+    async def run(self, job: Callable[[], bytes], request: Request) -> bytes:
+        """Wait for a worker and have it do the job, unless the client has gone by then.
+
+        Raises:
+            HTTPException: 503.
+            ClientDisconnect: Nobody waits for the answer.
+        """
+        if self._free.locked():
+            self.check()
+        self.waiting += 1
+        try:
+            await self._free.acquire()
+        finally:
+            self.waiting -= 1
+        try:
+            if await request.is_disconnected():
+                raise ClientDisconnect
+            return await asyncio.get_running_loop().run_in_executor(self._threads, job)
+        finally:
+            self._free.release()
+
+    def close(self) -> None:
+        """Let the running jobs end."""
+        self._threads.shutdown()
+
+
+class Service:
+    """One model behind HTTP.
+
+    Attributes:
+        app: The ASGI application.
+    """
+
+    def __init__(self, model: FastSAM, *, workers: int, limits: Limits | None = None, token: str | None = None) -> None:
+        """Set up the application; nothing is started.
+
+        Args:
+            model: Shared by all workers.
+            workers: Photos that are computed at once.
+            limits: What is refused.
+            token: What a client must send as "Authorization: Bearer TOKEN" for /segment and /info.
+        """
+        self._model = model
+        self._limits = limits or Limits()
+        self._token = token
+        self._workers = Workers(workers, self._limits.queue)
+        self._held = 0
+        self._page, self._page_headers = _load_page()
+        self.app = Starlette(
+            routes=[
+                Route("/", self._show_page),
+                Route("/healthz", self._health),
+                Route("/info", self._info),
+                Route("/segment", self._segment, methods=["POST"]),
+            ],
+            exception_handlers={HTTPException: _refused},
+            lifespan=self._lifespan,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        yield
+        self._workers.close()
+
+    async def _show_page(self, _request: Request) -> Response:
+        return Response(self._page, media_type="text/html", headers=self._page_headers)
+
+    async def _health(self, _request: Request) -> Response:
+        return _json({"status": "ok", "waiting": self._workers.waiting})
+
+    async def _info(self, request: Request) -> Response:
+        self._check_token(request)
+        contract, options = self._model.contract, self._model.options
+        return _json(
+            {
+                "version": __version__,
+                "model": contract.description,
+                "text": has_texts(self._model),
+                "defaults": dict(options),
+                "limits": asdict(self._limits),
+                "workers": self._workers.count,
+                "answers": [{"media_type": one.media_type, "format": one.format} for one in ANSWERS],
+            }
+        )
+
+    async def _segment(self, request: Request) -> Response:
+        try:
+            with self._holding() as hold:
+                wanted, body = await self._receive(request, hold)
+                sent = Sent(body, request.headers.get("content-type", ""), request.query_params.multi_items())
+                result = await self._workers.run(lambda: answer(self._model, sent, wanted, self._limits), request)
+        except ClientDisconnect:
+            return _json({"error": "the connection was cut"}, 400)  # nobody reads it
+        except HTTPException:
+            raise
+        except Exception as error:  # a defect, or no memory left; the client learns no more than that
+            logger.error("unexpected %s: %s", type(error).__name__, error, exc_info=True)
+            return _json({"error": "the server failed; the reason is in its log"}, 500)
+        return Response(result, media_type=wanted.media_type, headers={**_HEADERS, "Vary": "Accept"})
+
+    async def _receive(self, request: Request, hold: Callable[[int], None]) -> tuple[Answer, bytes]:
+        """The form of the answer, and the body; what is refused early is refused before it is sent."""
+        upload = request.stream()
+        try:
+            self._check_token(request)
+            wanted = negotiate(request.headers.get("accept", ""), request.query_params.get("format"))
+            self._workers.check()
+            return wanted, await self._body(upload, int(request.headers.get("content-length", "0")), hold)
+        except HTTPException as refusal:
+            if refusal.status_code != 408 and "expect" not in request.headers:  # such a client waits for our word
+                await _discard(upload, self._limits.body_seconds)
+            raise
+
+    async def _body(self, upload: AsyncIterator[bytes], announced: int, hold: Callable[[int], None]) -> bytes:
+        limit, seconds = self._limits.body_bytes, self._limits.body_seconds
+        too_large = HTTPException(413, f"the request has more than {limit} bytes, which is what this server takes")
+        if announced > limit:
+            raise too_large
+        pieces, size = [], 0
+        try:
+            async with asyncio.timeout(seconds):
+                async for piece in upload:
+                    size += len(piece)
+                    if size > limit:
+                        raise too_large
+                    hold(len(piece))
+                    pieces.append(piece)
+        except TimeoutError as error:
+            reason = f"the request did not arrive within {seconds:g} seconds"
+            raise HTTPException(408, reason, {"Connection": "close"}) from error
+        return b"".join(pieces)
+
+    @contextlib.contextmanager
+    def _holding(self) -> Iterator[Callable[[int], None]]:
+        """Counts the bytes that one request holds, as long as it lasts, among those of all requests."""
+        mine = 0
+
+        def hold(count: int) -> None:
+            nonlocal mine
+            if self._held + count > self._limits.held_bytes:
+                raise HTTPException(503, "other requests fill the server's memory; try again later", _LATER)
+            mine += count
+            self._held += count
+
+        try:
+            yield hold
+        finally:
+            self._held -= mine
+
+    def _check_token(self, request: Request) -> None:
+        if self._token is None:
+            return
+        given = request.headers.get("authorization", "")
+        if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
+            raise HTTPException(401, "send the server's token: Authorization: Bearer TOKEN", _CHALLENGE)
+
+
+async def _discard(upload: AsyncIterator[bytes], seconds: float) -> None:
+    """Take the rest of a refused upload in, for a while: a client that is still sending would not read the refusal."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            async for _ in upload:
+                pass
+
+
+def _refused(_request: Request, refusal: Exception) -> Response:
+    assert isinstance(refusal, HTTPException)
+    return _json({"error": refusal.detail}, refusal.status_code, refusal.headers)
+
+
+def _json(content: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(json.dumps(content), status, {**_HEADERS, **(headers or {})}, "application/json")
+
+
+def _load_page() -> tuple[bytes, dict[str, str]]:
+    """The page, and headers that let it run its own script and talk to this server, and nothing else."""
+    page = resources.files("fastsam_onnx.serve").joinpath("page.html").read_bytes()
+    scripts = re.findall(rb"<script>(.*?)</script>", page, re.DOTALL)
+    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(one).digest()).decode()}'" for one in scripts)
+    policy = (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src 'self' blob: data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return page, {**_HEADERS, "Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"}
