@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
-from tiny_onnx import known, tiny, ultralytics_metadata
+from support.tiny_onnx import known, tiny, ultralytics_metadata
 
 from fastsam_onnx import FastSAM, ModelError, ModelNotFoundError, OptionError, Segmentation
 from fastsam_onnx.model import bundled_model

@@ -19,8 +19,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import toy_clip
-from test_prototypes import full_frame_masks
+from support import toy_clip
+from support.full_frame import full_frame_masks
 
 from fastsam_onnx import Clip, draw
 from fastsam_onnx.clip.preprocessing import Preprocessing, resize, resized_size
@@ -1107,7 +1107,7 @@ def test_arrays_become_three_channels(vector):
 
 @exercises("IMG-04")
 def test_imgsz_is_rounded_up_to_the_stride(vector):
-    from tiny_onnx import tiny
+    from support.tiny_onnx import tiny
 
     from fastsam_onnx.model import FastSAM
 
@@ -1124,7 +1124,7 @@ def test_imgsz_is_rounded_up_to_the_stride(vector):
 @exercises("NET-03")
 def test_what_an_export_says_of_itself(vector):
     """The same names, shapes and metadata, on a network of a few kilobytes."""
-    from tiny_onnx import tiny
+    from support.tiny_onnx import tiny
 
     from fastsam_onnx.network.network import Network
 
@@ -1150,7 +1150,7 @@ def test_what_an_export_says_of_itself(vector):
 @exercises("NMS-14")
 def test_a_file_without_metadata_has_the_classes_of_its_shape(vector):
     """The references assume 999 classes and fail."""
-    from tiny_onnx import tiny
+    from support.tiny_onnx import tiny
 
     from fastsam_onnx.network.network import Network
 
@@ -1162,7 +1162,7 @@ def test_a_file_without_metadata_has_the_classes_of_its_shape(vector):
 @exercises("NMS-16")
 def test_nms_inside_the_graph_is_seen(vector):
     """In ultralytics (1, 300, 38) is taken for 38 candidates of 300 channels unless a flag says otherwise."""
-    from tiny_onnx import tiny
+    from support.tiny_onnx import tiny
 
     from fastsam_onnx.network.network import Network
 

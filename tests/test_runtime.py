@@ -7,9 +7,9 @@ import sys
 
 import onnxruntime as ort
 import pytest
-import tiny_onnx
 from hypothesis import given
 from hypothesis import strategies as st
+from support import tiny_onnx
 
 from fastsam_onnx import runtime
 from fastsam_onnx.errors import ModelError, OptionError

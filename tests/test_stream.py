@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_onnx import tiny
+from support.tiny_onnx import tiny
 
 from fastsam_onnx import Failure, FastSAM, ImageError, OptionError, Segmentation
 from fastsam_onnx.stream import ordered_map

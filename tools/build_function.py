@@ -86,16 +86,16 @@ print(json.dumps([module.__file__ for module in sys.modules.values() if getattr(
 """
 
 SMOKE = (
-    "test_handler.py",
-    "test_image.py",
-    "test_letterbox.py",
-    "test_detections.py",
-    "test_prototypes.py",
-    "test_mask.py",
-    "test_outline.py",
-    "test_prompts.py",
-    "test_segmentation.py",
-    "test_formats.py",
+    "examples/test_handler.py",
+    "images/test_load.py",
+    "network/test_letterbox.py",
+    "masks/test_detections.py",
+    "masks/test_pending.py",
+    "masks/test_mask.py",
+    "masks/test_outline.py",
+    "results/test_rules.py",
+    "results/test_segmentation.py",
+    "formats/test_registry.py",
     "test_draw.py",
 )
 """Every stage that the function uses; tests that build networks need the package onnx and are not among them."""

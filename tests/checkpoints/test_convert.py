@@ -1,0 +1,230 @@
+"""Checkpoints opened as they are, and written as ONNX files: the same results, and nothing left behind."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from fastsam_onnx import FastSAM
+from fastsam_onnx.checkpoints import convert as conversion
+from fastsam_onnx.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from fastsam_onnx.checkpoints.convert import export
+from fastsam_onnx.cli.program import main
+from fastsam_onnx.errors import CheckpointError, ModelError, ModelNotFoundError, OptionError, OutputError
+from fastsam_onnx.network.network import Network
+
+TINY = Path(__file__).parents[1] / "data" / "tiny.pt"
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files, of this test alone."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def checkpoint() -> Checkpoint:
+    return read_checkpoint(TINY)
+
+
+def run(network: Network) -> list[np.ndarray]:
+    tensor = np.random.default_rng(0).random((2, 3, 64, 96), np.float32)
+    return [array for result in network.run(tensor) for array in result]
+
+
+def assert_same(got: Network, expected: Network) -> None:
+    for ours, theirs in zip(run(got), run(expected), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def no_room(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+# ---------------------------------------------------------------- opening
+
+
+def test_by_path_by_bytes_and_exported_give_the_same(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    path = tmp_path / "tiny.onnx"
+    export(checkpoint, path)
+    expected = Network.open(path, threads=1)
+    for source in (TINY, str(TINY), TINY.read_bytes()):
+        network = Network.open(source, threads=1)
+        assert_same(network, expected)
+        assert network.contract == expected.contract
+    assert Network.open(TINY).name == "tiny.pt"
+
+
+def test_content_counts_not_the_name(tmp_path: Path) -> None:
+    other = tmp_path / "weights.onnx"
+    other.write_bytes(TINY.read_bytes())
+    assert_same(Network.open(other, threads=1), Network.open(TINY, threads=1))
+
+
+def test_nothing_temporary_stays(temporary: Path) -> None:
+    network = Network.open(TINY, threads=1)
+    assert not list(temporary.iterdir())
+    assert run(network)  # what ONNX Runtime mapped is still there
+    with pytest.raises(CheckpointError):
+        Network.open(TINY.read_bytes()[:-1000])
+    with pytest.raises(OptionError):
+        Network.open(TINY, threads=0)
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize(("module", "name"), [(tempfile, "TemporaryDirectory"), (conversion, "external_model")])
+def test_without_room_for_temporary_files_it_goes_through_memory(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, module: Any, name: str
+) -> None:
+    expected = Network.open(TINY, threads=1)
+    monkeypatch.setattr(module, name, no_room)
+    with caplog.at_level(logging.INFO, "fastsam_onnx"):
+        assert_same(Network.open(TINY, threads=1), expected)
+    assert bool(caplog.messages) == (os.name != "nt")
+    assert not list(temporary.iterdir())
+
+
+def test_options_of_the_session_are_the_caller_s() -> None:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    for _ in range(2):  # and can be used again
+        assert_same(Network.open(TINY, session_options=options), Network.open(TINY, threads=1))
+    with pytest.raises(OptionError, match="both given"):
+        Network.open(TINY, threads=1, session_options=options)
+
+
+def test_fastsam_takes_a_checkpoint_and_travels() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+    options = {"imgsz": 64, "conf": 0.01, "threads": 1}
+    with FastSAM(TINY, **options) as model:
+        found, again = model(picture), pickle.loads(pickle.dumps(model))(picture)
+        assert repr(model).startswith("FastSAM(tiny.pt, imgsz 64x64")
+    assert len(found)
+    np.testing.assert_array_equal(found.boxes, again.boxes)
+    np.testing.assert_array_equal(found.masks.dense(), again.masks.dense())
+    with FastSAM(TINY.read_bytes(), **options) as model:
+        np.testing.assert_array_equal(model(picture).boxes, found.boxes)
+
+
+def test_messages_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "broken.pt"
+    with pytest.raises(ModelNotFoundError, match=r"broken\.pt"):
+        Network.open(path)
+    path.write_bytes(TINY.read_bytes()[:5000])
+    with pytest.raises(CheckpointError, match=r"^broken\.pt: "):
+        Network.open(path)
+    path.write_bytes(b"no checkpoint at all")
+    with pytest.raises(CheckpointError, match=r"^broken\.pt: "):
+        Network.open(path)
+
+    def other_network(_: Checkpoint) -> None:
+        raise ModelError("the checkpoint lacks something")
+
+    monkeypatch.setattr(conversion, "assemble", other_network)
+    with pytest.raises(ModelError, match=r"^tiny\.pt: the checkpoint lacks"):
+        Network.open(TINY)
+
+
+def test_no_forbidden_module_is_needed() -> None:
+    code = (
+        f"import sys; from fastsam_onnx import FastSAM; FastSAM({str(TINY)!r}, threads=1);"
+        "print([m for m in ('torch', 'ultralytics', 'onnx', 'pickle5', 'PIL') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
+# ---------------------------------------------------------------- exporting
+
+
+def test_an_exported_file_needs_no_other(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    export(checkpoint, tmp_path / "a.onnx")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.onnx"]
+    model = onnx.load(tmp_path / "a.onnx", load_external_data=False)
+    assert not any(tensor.data_location for tensor in model.graph.initializer)
+    onnx.checker.check_model(model, full_check=True)
+
+
+def broken(checkpoint: Checkpoint) -> None:
+    """Make the last parameter NaN, so that writing fails at its end."""
+    name = "model.22.cv4.2.2.bias"
+    checkpoint.arrays[name] = np.full_like(checkpoint.arrays[name], np.nan)
+
+
+def test_what_was_there_stays_if_writing_fails(
+    tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.onnx"
+    path.write_bytes(b"before")
+    broken(checkpoint)
+    with pytest.raises(ModelError, match=r"model\.22\.cv4\.2\.2\.bias is NaN"):
+        export(checkpoint, path)
+    monkeypatch.setattr(conversion, "model_parts", lambda *_: (no_room() for _ in range(1)))
+    with pytest.raises(OutputError, match=r"cannot write .*a\.onnx: No space left"):
+        export(checkpoint, path)
+    assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("a.onnx", b"before")]
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        (lambda folder: folder / "no" / "a.onnx", "cannot write .*No such file"),
+        (lambda folder: folder, "no regular file"),
+        (lambda folder: folder / ("x" * 300), "cannot write"),
+        (lambda folder: f"{folder}/a\0.onnx", "cannot write"),
+    ],
+)
+def test_places_that_cannot_be_written(
+    tmp_path: Path, checkpoint: Checkpoint, place: Callable[[Path], Path], message: str
+) -> None:
+    with pytest.raises(OutputError, match=message):
+        export(checkpoint, place(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_the_command_writes_the_file_and_tells_its_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "tiny.onnx"
+    assert main(["export", str(TINY), "-o", str(path)]) == 0
+    assert capsys.readouterr() == (f"{path}\n", "")
+    assert_same(Network.open(path, threads=1), Network.open(TINY, threads=1))
+
+
+def test_the_command_replaces_only_when_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "tiny.onnx"
+    path.write_bytes(b"before")
+    assert main(["export", str(TINY), "-o", str(path)]) == 2
+    assert "exists; --overwrite replaces it" in capsys.readouterr().err
+    assert path.read_bytes() == b"before"
+    assert main(["export", str(TINY), "-o", str(path), "--overwrite"]) == 0
+    assert Network.open(path).contract.class_count == 1
+
+
+@pytest.mark.parametrize("content", [b"hello", b"\x08\x08", TINY.read_bytes()[:400]])
+def test_the_command_says_what_is_no_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    source, path = tmp_path / "a.pt", tmp_path / "a.onnx"
+    source.write_bytes(content)
+    assert main(["export", str(source), "-o", str(path)]) == 2
+    assert capsys.readouterr().err.startswith("fastsam-onnx: a.pt: ")
+    assert not path.exists()
+    assert main(["export", str(source)]) == 2
+    assert "-o" in capsys.readouterr().err

@@ -1,0 +1,233 @@
+"""Videos and raw frames on the command line: what is written, and what is said when that cannot be."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from support.terminal import in_a_terminal
+from support.tiny_onnx import bright_object
+
+import fastsam_onnx
+from fastsam_onnx.cli.program import main
+from fastsam_onnx.errors import OutputError
+from fastsam_onnx.images.video import is_video, open_video, video_writer
+
+SIZE = (96, 64)  # width, height
+FRAMES = 9
+
+
+def frame(number: int) -> np.ndarray:
+    """(64, 96, 3) RGB: a disc of radius 10 that moves to the right by 8 a frame."""
+    picture = np.full((64, 96, 3), 20, np.uint8)
+    cv2.circle(picture, (14 + 8 * number, 32), 10, (255, 240, 180), -1)
+    return picture
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory) -> str:
+    file = tmp_path_factory.mktemp("network") / "bright.onnx"
+    file.write_bytes(bright_object())
+    return str(file)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, SIZE)
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no video")
+    for number in range(FRAMES):
+        writer.write(frame(number)[..., ::-1])
+    writer.release()
+    return path
+
+
+@pytest.fixture
+def run(network, capsys):
+    def run_segment(*arguments):
+        code = main(["segment", "--model", network, "--imgsz", "96", *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return run_segment
+
+
+def program(network, *arguments, stdin=b"", cwd=None):
+    command = [sys.executable, "-m", "fastsam_onnx", "segment", "--model", network, "--imgsz", "96", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path(fastsam_onnx.__file__).parents[1])}
+    return subprocess.run(command, input=stdin, capture_output=True, cwd=cwd, env=environment, timeout=120, check=False)
+
+
+def lines(text: str | bytes) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def check_lines(records: list[dict], fps: float = 10) -> None:
+    assert [record["frame"] for record in records] == list(range(FRAMES))
+    assert [record["seconds"] for record in records] == [round(number / fps, 3) for number in range(FRAMES)]
+    for number, record in enumerate(records):
+        [one] = record["objects"]
+        left, _, right, _ = one["box"]
+        assert abs((left + right) / 2 - (14 + 8 * number)) <= 2
+        assert (record["width"], record["height"]) == SIZE
+
+
+def test_a_video_gives_an_overlay_video_and_json_lines_beside_it(run, clip) -> None:
+    code, out, err = run(clip)
+    assert code == 0
+    assert out == ""
+    assert sorted(path.name for path in clip.parent.iterdir()) == ["clip.avi", "clip.jsonl", "clip.overlay.mp4"]
+    check_lines(lines((clip.parent / "clip.jsonl").read_text()))
+    video = open_video(clip.parent / "clip.overlay.mp4")
+    assert video.fps == pytest.approx(10)
+    pictures = list(video.frames())
+    assert len(pictures) == FRAMES
+    # The background is the same, the disc has the colour of its object.
+    for number, picture in enumerate(pictures):
+        change = np.abs(picture.astype(int) - frame(number)).mean(axis=2)
+        assert change[2:8, 2:90].mean() < 12
+        assert change[32, 14 + 8 * number] > 40
+    assert f"{FRAMES} frames of 96x64, {FRAMES} objects -> " in err
+    assert "1 video, 9 objects" in err
+
+
+def test_outputs_by_suffix_folder_and_standard_output(run, clip, network, tmp_path) -> None:
+    assert run(clip, "-o", tmp_path / "a.mp4")[0] == 0
+    assert is_video(tmp_path / "a.mp4")
+    assert run(clip, "-o", tmp_path / "a.jsonl")[0] == 0
+    check_lines(lines((tmp_path / "a.jsonl").read_text()))
+    assert run(clip, "-o", tmp_path / "new", "--format", "json", "--json")[0] == 0
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["clip.jsonl"]
+    check_lines(lines(program(network, str(clip), "-o", "-").stdout))
+
+
+def test_raw_frames_go_in_and_lines_or_frames_come_out(network) -> None:
+    stdin = b"".join(frame(number).tobytes() for number in range(FRAMES))
+    told = program(network, "--raw", "96x64", "--fps", "20", "-", stdin=stdin)
+    assert told.returncode == 0
+    check_lines(lines(told.stdout), fps=20)
+    drawn = program(network, "--raw", "96x64", "-", "--format", "overlay", "-o", "-", stdin=stdin)
+    assert len(drawn.stdout) == len(stdin)
+    pictures = np.frombuffer(drawn.stdout, np.uint8).reshape(FRAMES, 64, 96, 3)
+    assert np.array_equal(pictures[3][:, :20], frame(3)[:, :20])  # no object there: the frame itself
+    assert not np.array_equal(pictures[3], frame(3))
+
+
+def test_raw_frames_that_end_early_are_told_after_those_that_were_whole(network) -> None:
+    stdin = frame(0).tobytes() + frame(1).tobytes() + b"rest"
+    told = program(network, "--raw", "96x64", "-", stdin=stdin)
+    assert told.returncode == 1
+    assert len(lines(told.stdout)) == 2
+    assert b"ends within frame 2, after 4 of 18432 bytes" in told.stderr
+    none = program(network, "--raw", "96x64", "-")
+    assert none.returncode == 1
+    assert b"no frames" in none.stderr
+
+
+def test_prompts_choose_in_every_frame(run, clip, tmp_path) -> None:
+    assert run(clip, "--point", "46,32", "-o", tmp_path / "a.jsonl")[0] == 0
+    found = [len(record["objects"]) for record in lines((tmp_path / "a.jsonl").read_text())]
+    assert found == [0, 0, 0, 1, 1, 1, 0, 0, 0]  # the disc's centre is at 14 + 8 k, its radius 10
+
+
+def test_what_exists_is_kept_and_a_broken_video_stops_no_other(run, clip, tmp_path) -> None:
+    assert run(clip)[0] == 0
+    code, _, err = run(clip)
+    assert code == 1
+    assert "exists; --overwrite replaces it" in err
+    assert run(clip, "--overwrite")[0] == 0
+    broken = tmp_path / "broken.avi"
+    broken.write_bytes(clip.read_bytes()[:100])
+    code, out, err = run(broken, clip, "-o", tmp_path / "out", "--json")
+    assert code == 1
+    records = lines(out)
+    assert [record["status"] for record in records] == ["failed", "done"]
+    assert records[1]["frames"] == FRAMES
+    assert "broken.avi: " in err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clip.jsonl", "clip.overlay.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["CLIP", "photo.jpg"], "runs of their own"),
+        (["CLIP", "--format", "svg"], "overlay and json"),
+        (["CLIP", "-o", "a.png"], "of a video"),
+        (["CLIP", "-o", "a.mp4", "--format", "json"], "one file for overlay"),
+        (["CLIP", "-o", "CLIP"], "is the video itself"),
+        (["CLIP", "-o", "-", "--json"], "standard output takes one"),
+        (["CLIP", "CLIP2"], "of the same name"),
+        (["--raw", "96x64", "CLIP"], "give - as the one input"),
+        (["--raw", "96", "-"], "WIDTHxHEIGHT"),
+        (["--raw", "96x64", "--fps", "0", "-"], "frames per second"),
+    ],
+)
+def test_arguments_that_do_not_fit(run, clip, arguments, reason) -> None:
+    other = clip.parent / "other" / "clip.avi"
+    other.parent.mkdir()
+    other.write_bytes(clip.read_bytes())
+    names = {"CLIP": str(clip), "CLIP2": str(other)}
+    given = [names.get(argument, argument) for argument in arguments]
+    code, _, err = run(*given, *(["-o", clip.parent / "out"] if "CLIP2" in arguments else []))
+    assert code == 2
+    assert reason in err
+    assert sorted(path.name for path in clip.parent.iterdir()) == ["clip.avi", "other"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX system")
+def test_a_terminal_sees_frames_rate_and_time_left(clip, network) -> None:
+    long = clip.parent / "long.avi"
+    writer = cv2.VideoWriter(str(long), cv2.VideoWriter.fourcc(*"MJPG"), 10, SIZE)
+    for number in range(150):
+        writer.write(frame(number % FRAMES)[..., ::-1])
+    writer.release()
+    command = [sys.executable, "-m", "fastsam_onnx", "segment", "--model", network, str(long)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(fastsam_onnx.__file__).parents[1])}
+    code, told = in_a_terminal(command, env=environment)
+    assert code == 0
+    assert " of 150, " in told
+    assert "frames/s, 0:0" in told
+    assert " left" in told
+
+
+def test_a_video_that_cannot_be_written_leaves_nothing(tmp_path) -> None:
+    with pytest.raises(OutputError, match=r"\.mp4"), video_writer(tmp_path / "a.gif", 10):
+        pass
+    with pytest.raises(OutputError, match="no frames"), video_writer(tmp_path / "a.mp4", 10):
+        pass
+
+    def broken_off() -> None:
+        with video_writer(tmp_path / "a.mp4", 10) as add:
+            add(frame(0))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        broken_off()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"\0\0\0\x20ftypisom", True),
+        (b"\0\0\0\x20ftypavif", False),
+        (b"\0\0\0\x20ftypheic", False),
+        (b"\x1a\x45\xdf\xa3", True),
+        (b"RIFF....AVI LIST", True),
+        (b"RIFF....WEBPVP8 ", False),
+        (b"#EXTM3U\nhttp://example.org/a.ts", False),
+        (b"\xff\xd8\xff", False),
+        (b"", False),
+    ],
+)
+def test_a_video_is_known_by_its_first_bytes(tmp_path, head, expected) -> None:
+    (tmp_path / "file").write_bytes(head)
+    assert is_video(tmp_path / "file") is expected
+    assert not is_video(tmp_path / "nowhere")
+    assert not is_video(tmp_path)

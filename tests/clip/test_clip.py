@@ -1,0 +1,242 @@
+"""Clip: whatever the export looks like, pictures and texts that mean the same point the same way."""
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import toy_clip
+from support.tiny_onnx import constant
+
+from fastsam_onnx import Clip, DownloadError, ModelError, ModelNotFoundError, OptionError, PromptError
+from fastsam_onnx.clip.files import ClipFiles
+from fastsam_onnx.weights import lookup as weights
+
+NAMES = list(toy_clip.COLOURS)
+TEXTS = [f"a photo of the {name} dog" for name in NAMES]
+
+
+def plain(name, height=9, width=20):
+    return np.full((height, width, 3), toy_clip.COLOURS[name], np.uint8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return toy_clip.write(tmp_path_factory.mktemp("clip") / "toy")
+
+
+@pytest.mark.parametrize(
+    "export",
+    [
+        {},
+        {"layout": "onnx folder"},
+        {"layout": "single"},
+        {"layout": "single", "mask": True, "length": 77},
+        {"layout": "immich", "batch": 1, "ids_kind": toy_clip.INT32, "length": 77, "normalised": True},
+        {"batch": 3},
+        {"mask": True, "ids_kind": toy_clip.INT32},
+        {"length": 16},
+        {"pixels_kind": toy_clip.HALF},
+        {"pixels_kind": toy_clip.UINT8},
+        {"names": ("embedding", "embedding")},
+        {"names": ("output", "text_features")},
+    ],
+    ids=lambda export: ", ".join(f"{key} {value}" for key, value in export.items()) or "plain",
+)
+def test_every_export_puts_words_and_pictures_together(tmp_path, export):
+    clip = Clip(toy_clip.write(tmp_path / "clip", **export))
+    texts, images = clip.embed_texts(TEXTS), clip.embed_images([plain(name) for name in NAMES])
+    np.testing.assert_allclose(np.diag(texts @ images.T), 1, atol=2e-3)
+    assert (texts @ images.T).argmax(axis=1).tolist() == list(range(len(NAMES)))
+    for vectors in (texts, images):
+        assert vectors.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
+def test_many_are_as_each_alone(folder):
+    clip = Clip(folder)
+    rng = np.random.default_rng(3)
+    images = [rng.integers(0, 256, (*rng.integers(1, 60, 2), 3), dtype=np.uint8) for _ in range(37)]
+    seen = []
+    together = clip.embed_images(images, progress=lambda done, total: seen.append((done, total)))
+    np.testing.assert_allclose(together, np.concatenate([clip.embed_images(image) for image in images]), atol=1e-6)
+    assert seen == [(16, 37), (32, 37), (37, 37)]
+    many = TEXTS * 6
+    np.testing.assert_allclose(clip.embed_texts(many), np.tile(clip.embed_texts(TEXTS), (6, 1)), atol=1e-6)
+    assert clip.embed_images([]).shape == (0, 4)
+
+
+def test_order_and_words_count_and_spelling_does_not(folder):
+    clip = Clip(folder)
+    red, same, other = clip.embed_texts(["red thing", "&quot;ＲＥＤ&quot;   thing", "blue thing"])
+    np.testing.assert_allclose(red, same, atol=1e-6)
+    assert red @ other < 0.5
+
+
+def test_what_is_cut_off_does_not_count(folder):
+    clip = Clip(folder)
+    long, short = clip.embed_texts(["red " + "dog " * 200 + "blue", "red"])
+    np.testing.assert_allclose(long, short, atol=1e-6)
+
+
+def test_pictures_are_what_photos_are(folder, tmp_path):
+    from PIL import Image
+
+    clip = Clip(folder)
+    Image.fromarray(plain("red")).save(tmp_path / "red.png")
+    vectors = clip.embed_images(
+        [tmp_path / "red.png", (tmp_path / "red.png").read_bytes(), Image.open(tmp_path / "red.png")]
+    )
+    np.testing.assert_allclose(vectors, np.tile(clip.embed_images(plain("red")), (3, 1)), atol=1e-6)
+
+
+def test_a_padded_picture_shows_its_ends(folder):
+    clip = Clip(folder)
+    long = np.concatenate([plain("red", 10, 200), plain("blue", 10, 10), plain("red", 10, 200)], axis=1)
+    cut, padded = (clip.embed_images(long, pad=pad)[0] for pad in (None, (123, 117, 104)))
+    red, blue = clip.embed_images([plain("red"), plain("blue")])
+    assert cut @ blue > cut @ red
+    assert padded @ red > padded @ blue
+
+
+def test_settings_beside_the_file_count(tmp_path):
+    folder = toy_clip.write(tmp_path / "clip")
+    settings = {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 32}}
+    toy_clip.write_settings(folder, **settings, image_mean=[0.5, 0.5, 0.5], image_std=[0.25, 0.5, 1])
+    clip = Clip(folder)
+    preprocessing = clip.image_encoder().preprocessing
+    assert (preprocessing.size, preprocessing.resize) == (32, 40)
+    assert (preprocessing.mean, preprocessing.std) == ((0.5, 0.5, 0.5), (0.25, 0.5, 1))
+    toy_clip.write_settings(folder, size=224)
+    with pytest.raises(ModelError, match=r"takes pictures of \[32\] pixels, but the settings beside it say 224"):
+        Clip(folder).embed_images(plain("red"))
+    toy_clip.write_settings(folder, size=[224, 100])
+    with pytest.raises(ModelError, match="settings that are not understood"):
+        Clip(folder)
+
+
+def test_the_context_is_what_the_settings_say(tmp_path):
+    folder = toy_clip.write(tmp_path / "clip")
+    (folder / "config.json").write_text('{"text_config": {"max_position_embeddings": 4}}', encoding="utf-8")
+    clip = Clip(folder)
+    assert clip.text_encoder().context_length == 4
+    np.testing.assert_allclose(clip.embed_texts("red dog blue"), clip.embed_texts("red dog"), atol=1e-6)
+
+
+def test_one_by_one_named_files(folder, tmp_path):
+    image, text = folder / "vision_model.onnx", folder / "text_model.onnx"
+    expected = Clip(folder).embed_texts("red")
+    np.testing.assert_array_equal(Clip(image=image, text=text).embed_texts("red"), expected)
+    alone = tmp_path / "text"
+    alone.mkdir()
+    (alone / "model.onnx").write_bytes(text.read_bytes())
+    named = Clip(image=image, text=alone, tokenizer=folder / "tokenizer.json")
+    np.testing.assert_array_equal(named.embed_texts("red"), expected)
+    with pytest.raises(ModelNotFoundError, match="no tokenizer"):
+        Clip(image=image, text=alone)
+    with pytest.raises(OptionError, match="image= and text= together"):
+        Clip(image=image)
+    with pytest.raises(OptionError):
+        Clip(folder, image=image, text=text)
+    with pytest.raises(OptionError):
+        Clip()
+    with pytest.raises(OptionError, match="a name, a folder or a file"):
+        Clip(True)
+
+
+def test_of_many_precisions_the_plain_one_is_taken(tmp_path):
+    folder = toy_clip.write(tmp_path / "clip", layout="onnx folder")
+    for half in ("vision", "text"):
+        (folder / "onnx" / f"{half}_model_fp16.onnx").write_bytes(b"not this one")
+    files = ClipFiles.find(folder)
+    assert (files.image.name, files.text.name) == ("vision_model.onnx", "text_model.onnx")
+    (folder / "onnx" / "vision_model.onnx").rename(folder / "onnx" / "vision_model_int8.onnx")
+    with pytest.raises(ModelError, match="which image encoder is meant"):
+        ClipFiles.find(folder)
+
+
+@pytest.mark.parametrize("gone", ["vision_model.onnx", "text_model.onnx", "tokenizer.json"])
+def test_a_missing_file_is_named(tmp_path, gone):
+    folder = toy_clip.write(tmp_path / "clip")
+    (folder / gone).unlink()
+    what = {"vision_model.onnx": "an image encoder", "text_model.onnx": "a text encoder", "tokenizer.json": "tokenizer"}
+    with pytest.raises(ModelNotFoundError, match=what[gone]):
+        Clip(folder)
+
+
+def test_no_folder_and_no_name(tmp_path, monkeypatch):
+    with pytest.raises(ModelNotFoundError, match="there is no CLIP at"):
+        Clip(tmp_path / "nothing")
+    with pytest.raises(ModelNotFoundError, match="clip-vit-b-32-int8"):
+        Clip("clip-vit-b-23")
+    with pytest.raises(OptionError, match="no model for this"):
+        Clip("FastSAM-s")
+    monkeypatch.setenv(weights.HOME, str(tmp_path))
+    monkeypatch.setenv(weights.OFFLINE, "1")
+    with pytest.raises(DownloadError, match="clip-vit-b-32-int8"):
+        Clip("clip-vit-b-32-int8")
+
+
+def test_nothing_is_opened_before_it_is_used(tmp_path):
+    folder = toy_clip.write(tmp_path / "clip")
+    (folder / "vision_model.onnx").write_bytes(b"no network")
+    clip = Clip(folder)
+    assert clip.embed_texts("red").shape == (1, 4)
+    with pytest.raises(ModelError, match=r"vision_model\.onnx: ONNX Runtime cannot open it"):
+        clip.embed_images(plain("red"))
+
+
+@pytest.mark.parametrize(("half", "call"), [("image", "embed_images"), ("text", "embed_texts")])
+def test_an_export_without_projection_is_refused(tmp_path, half, call):
+    clip = Clip(toy_clip.write(tmp_path / "clip", projected=False))
+    argument = plain("red") if half == "image" else "red"
+    with pytest.raises(ModelError, match=rf"{half}_embeds .*\n.*without projection|without projection") as caught:
+        getattr(clip, call)(argument)
+    assert "pooler_output" in str(caught.value)
+
+
+def test_encoders_of_two_models_are_refused(tmp_path):
+    clip = Clip(toy_clip.write(tmp_path / "clip", text_width=6))
+    clip.embed_images(plain("red"))
+    with pytest.raises(ModelError, match=r"vectors of 4 numbers and text_model\.onnx of 6"):
+        clip.embed_texts("red")
+
+
+def test_a_tokenizer_of_another_vocabulary_is_refused(tmp_path):
+    folder = toy_clip.write(tmp_path / "clip")
+    more = [*toy_clip.merges(), *((letter, "x") for letter in "abcdefgh")]
+    toy_clip.tokenizer_of_merges(more).save(str(folder / "tokenizer.json"))
+    with pytest.raises(ModelError, match=r"text_model\.onnx: ONNX Runtime failed"):
+        Clip(folder).embed_texts("red")
+
+
+def test_files_that_are_something_else_are_refused(tmp_path):
+    folder = toy_clip.write(tmp_path / "clip")
+    vision = folder / "vision_model.onnx"
+    vision.write_bytes(constant({"x": ("batch", 5)}, {"image_embeds": (1, 4)}))
+    with pytest.raises(ModelError, match="no image encoder of CLIP") as caught:
+        Clip(folder).embed_images(plain("red"))
+    assert "x tensor(float)" in str(caught.value)
+    vision.write_bytes(constant({"x": ("batch", 3, 32, 32)}, {"image_embeds": (1, 4)}, value=np.nan))
+    with pytest.raises(ModelError, match="not a number or zero"):
+        Clip(folder).embed_images(plain("red"))
+
+
+@pytest.mark.parametrize("texts", ["", "  ", [], ["red", None], ["red", ""], None, 7, b"red", [b"red"]])
+def test_texts_that_are_none_are_refused(folder, texts):
+    with pytest.raises(PromptError):
+        Clip(folder).embed_texts(texts)
+
+
+def test_threads_share_one_and_processes_get_their_own(folder):
+    clip = Clip(folder)
+    expected = Clip(folder).embed_texts(TEXTS)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: (clip.embed_texts(TEXTS), clip.embed_images(plain("red"))), range(24)))
+    for texts, image in answers:
+        np.testing.assert_array_equal(texts, expected)
+        np.testing.assert_array_equal(image, answers[0][1])
+    again = pickle.loads(pickle.dumps(clip))
+    np.testing.assert_array_equal(again.embed_texts(TEXTS), expected)
+    assert Path(again.files.text) == clip.files.text

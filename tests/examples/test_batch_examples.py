@@ -1,0 +1,100 @@
+"""examples/process_pool.py and examples/ray_batch.py: every photo once, whatever happened to an earlier run."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastsam_onnx import FastSAM
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PHOTOS = 12
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Twelve photos, some in folders below, one that is broken, and a file that is no photo."""
+    if not (EXAMPLES / "batch_rows.py").exists():
+        pytest.skip("examples/ is not in the source distribution")
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    for number in range(PHOTOS - 1):
+        shutil.copy(EXAMPLES / "chelsea.jpg", folder / ("more" if number % 2 else ".") / f"{number}.JPG")
+    (folder / "broken.png").write_text("no picture")
+    (folder / "notes.txt").write_text("no photo")
+    return folder
+
+
+def command(script: str, photos: Path, output: Path, *options: str) -> list[str]:
+    return [sys.executable, str(EXAMPLES / script), str(photos), str(output), "--shard", "2", *options]
+
+
+def run(script: str, photos: Path, output: Path, *options: str) -> str:
+    done = subprocess.run(command(script, photos, output, *options), check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def rows(output: Path) -> list[dict[str, Any]]:
+    dataset = pytest.importorskip("pyarrow.dataset")
+    return list(dataset.dataset(str(output)).to_table().to_pylist())
+
+
+def check_complete(output: Path) -> None:
+    """Every photo is there once, with the objects that Python finds, and the broken one with its reason."""
+    found = rows(output)
+    expected = FastSAM(threads=1)(EXAMPLES / "chelsea.jpg").to_coco()
+    assert max(Counter((row["photo"], row["object"]) for row in found).values()) == 1
+    assert len(found) == (PHOTOS - 1) * len(expected) + 1
+    [broken] = [row for row in found if row["photo"] == "broken.png"]
+    assert broken["object"] is None
+    assert "no picture of a known format" in broken["error"]
+    of_one = sorted((row for row in found if row["photo"] == "more/3.JPG"), key=lambda row: row["object"])
+    for row, record in zip(of_one, expected, strict=True):
+        assert row["segmentation"] == record["segmentation"]
+        assert (row["area"], row["error"]) == (record["area"], None)
+
+
+def test_a_pool_that_was_killed_goes_on_where_it_was(photos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="needs pyarrow")
+    output = tmp_path / "rows"
+    first = subprocess.Popen(command("process_pool.py", photos, output, "--workers", "1"), stdout=subprocess.PIPE)
+    with first:
+        while first.poll() is None and not list(output.glob("*.parquet")):
+            time.sleep(0.02)
+        first.kill()
+    (output / ".0123.part").write_bytes(b"what a killed worker leaves")
+    before = {path: path.stat().st_mtime_ns for path in output.glob("*.parquet")}
+    assert len(before) < PHOTOS // 2
+    assert run("process_pool.py", photos, output, "--workers", "1").splitlines()[-1].startswith("done: ")
+    check_complete(output)
+    kept = [path for path, written in before.items() if path.stat().st_mtime_ns == written]
+    assert kept == list(before)
+    assert f"{PHOTOS} photos done before, 0 to do" in run("process_pool.py", photos, output)
+
+
+def test_photos_that_came_later_are_added(photos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="needs pyarrow")
+    output = tmp_path / "rows"
+    late = photos / "more" / "3.JPG"
+    late.rename(tmp_path / "3.JPG")
+    run("process_pool.py", photos, output, "--workers", "1")
+    (tmp_path / "3.JPG").rename(late)
+    assert f"{PHOTOS - 1} photos done before, 1 to do" in run("process_pool.py", photos, output, "--workers", "1")
+    check_complete(output)
+
+
+def test_ray_does_every_photo_once(photos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="needs ray[data]")
+    output = tmp_path / "rows"
+    assert f"done: {PHOTOS} photos" in run("ray_batch.py", photos, output, "--actors", "1")
+    check_complete(output)
+    sorted(output.iterdir())[0].unlink()  # as if it had been killed before this one
+    assert f"{PHOTOS - 2} photos done before, 2 to do" in run("ray_batch.py", photos, output, "--actors", "1")
+    check_complete(output)

@@ -1,0 +1,187 @@
+"""The serverless handler: events of both payload formats in, the Python API's answers out, 4xx with a reason."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastsam_onnx import FastSAM, Mask
+from fastsam_onnx.formats.registry import to_dict
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PHOTO = EXAMPLES / "coffee.jpg"
+BOX = [150, 80, 480, 320]
+
+
+@pytest.fixture(scope="module")
+def function() -> ModuleType:
+    path = EXAMPLES / "serverless" / "handler.py"
+    if not path.exists():
+        pytest.skip("examples/ is not in the source distribution")
+    spec = importlib.util.spec_from_file_location("serverless_handler", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def rest(body: str | None, method: str = "POST", content_type: str = "application/json", coded: bool = False) -> Any:
+    """The event of a REST API, payload format 1.0."""
+    headers = {"Content-Type": content_type}
+    return {"httpMethod": method, "path": "/", "headers": headers, "body": body, "isBase64Encoded": coded}
+
+
+def http(body: str | None, method: str = "POST", content_type: str = "application/json", coded: bool = False) -> Any:
+    """The event of an HTTP API or a function URL, payload format 2.0; a request without a body has no key for it."""
+    event = {
+        "version": "2.0",
+        "headers": {"content-type": content_type},
+        "requestContext": {"http": {"method": method}},
+        "isBase64Encoded": coded,
+    }
+    return event if body is None else {**event, "body": body}
+
+
+def photo() -> str:
+    return base64.b64encode(PHOTO.read_bytes()).decode()
+
+
+def call(function: ModuleType, event: Any) -> tuple[int, Any]:
+    answer = json.loads(json.dumps(function.handler(event, None)))  # the platform sends it as JSON
+    assert answer["headers"]["content-type"] == "application/json"
+    assert answer["isBase64Encoded"] is False
+    return answer["statusCode"], json.loads(answer["body"])
+
+
+def refused(function: ModuleType, status: int, reason: str, **fields: Any) -> None:
+    found, content = call(function, rest(json.dumps({"photo": photo(), **fields})))
+    assert (found, list(content)) == (status, ["error"])
+    assert reason in content["error"]
+
+
+@pytest.mark.parametrize("event", [rest, http])
+def test_without_prompts_the_answer_is_everything_as_python_finds_it(function: ModuleType, event: Any) -> None:
+    status, content = call(function, event(json.dumps({"photo": photo()})))
+    expected = to_dict(FastSAM()(PHOTO.read_bytes()))
+    assert status == 200
+    assert len(content["objects"]) > 1
+    assert content == json.loads(json.dumps(expected))
+
+
+def test_points_and_boxes_choose_as_python_does(function: ModuleType) -> None:
+    fields = {"photo": photo(), "points": [[300, 200], [20, 20]], "labels": [1, 0], "boxes": [BOX], "conf": 0.1}
+    status, content = call(function, http(json.dumps(fields)))
+    found = FastSAM(conf=0.1)(PHOTO.read_bytes())
+    expected = [*found.point_prompt([[300, 200], [20, 20]], [1, 0]), *found.box_prompt([BOX])]
+    assert status == 200
+    assert [each["prompt_index"] for each in content["objects"]] == [0, 1]
+    for each, ours in zip(content["objects"], expected, strict=True):
+        assert np.array_equal(Mask.from_rle(each["rle"]).dense(), ours.mask.dense())
+
+
+@pytest.mark.parametrize("event", [rest, http])
+def test_a_gateway_may_code_the_body_and_a_photo_may_come_as_it_is(function: ModuleType, event: Any) -> None:
+    as_json = base64.b64encode(json.dumps({"photo": "data:image/jpeg;base64," + photo()}).encode()).decode()
+    answers = [
+        call(function, event(json.dumps({"photo": photo()}))),
+        call(function, event(as_json, coded=True)),
+        call(function, event(photo(), content_type="image/jpeg", coded=True)),
+    ]
+    assert answers[0][0] == 200
+    assert answers[0] == answers[1] == answers[2]
+
+
+def test_polygons_and_fewer_objects_on_request(function: ModuleType) -> None:
+    fields = {"photo": photo(), "masks": "polygons", "tolerance": 2, "max_det": 3, "iou": 0.5}
+    status, content = call(function, rest(json.dumps(fields)))
+    assert status == 200
+    assert 0 < len(content["objects"]) <= 3
+    assert all("polygons" in each for each in content["objects"])
+
+
+@pytest.mark.parametrize("event", [rest, http])
+@pytest.mark.parametrize(
+    ("status", "reason", "parts"),
+    [
+        (400, "no body", {"body": None}),
+        (400, "no body", {"body": ""}),
+        (400, "neither JSON nor", {"body": "{"}),
+        (400, "neither JSON nor", {"body": "[" * 100_000}),
+        (400, '{"photo": "<base64>", ...}', {"body": "[]"}),
+        (400, '{"photo": "<base64>", ...}', {"body": '{"photo": 7}'}),
+        (400, "the photo is not base64", {"body": '{"photo": "é"}'}),
+        (400, "the photo is not base64", {"body": '{"photo": "abc"}'}),
+        (400, "the body is not base64", {"body": "???", "coded": True}),
+        (400, "unknown: 'path', 'url'; accepted are photo,", {"body": '{"photo": "", "url": "http://a", "path": 1}'}),
+        (405, "POST a photo; found GET", {"body": None, "method": "GET"}),
+        (422, "cannot read bytes", {"body": '{"photo": ""}'}),
+        (422, "cannot read bytes", {"body": "aGVsbG8=", "content_type": "image/png", "coded": True}),
+    ],
+)
+def test_what_is_no_request_is_refused_with_a_reason(
+    function: ModuleType, event: Any, status: int, reason: str, parts: dict[str, Any]
+) -> None:
+    found, content = call(function, event(**parts))
+    assert (found, list(content)) == (status, ["error"])
+    assert reason in content["error"]
+
+
+def test_a_405_says_what_is_allowed(function: ModuleType) -> None:
+    assert function.handler(rest(None, method="GET"), None)["headers"]["allow"] == "POST"
+
+
+def test_prompts_and_options_that_mean_nothing_are_refused(function: ModuleType) -> None:
+    refused(function, 422, "points have shape", points=[1, 2, 3])
+    refused(function, 422, "points are numbers", points=[["a", "b"]])
+    refused(function, 422, "points are finite numbers", points=[[float("nan"), 1]])
+    refused(function, 422, "points are numbers", points={"x": 1})
+    refused(function, 422, "a label is 1", points=[1, 2], labels=[3])
+    refused(function, 422, "pick='tallest'", points=[1, 2], pick="tallest")
+    refused(function, 422, "boxes have shape", boxes=[[1, 2, 3]])
+    refused(function, 422, "match=[]", boxes=BOX, match=[])
+    refused(function, 422, "conf is a number from 0 to 1", conf="high")
+    refused(function, 422, "masks is", masks="dense")
+    refused(function, 422, "tolerance is a number", tolerance="1")
+    refused(function, 422, "max_det is at most", max_det=10**6)
+
+
+def test_too_much_is_refused_before_it_is_computed(function: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(function, "model", None)  # would fail if asked
+    refused(function, 422, "at most 256 points and boxes; found 300", points=[[1, 2]] * 299, boxes=BOX)
+    refused(function, 422, "at most 256 points and boxes; found 300", points=[[[1, 2]] * 30] * 10)
+    monkeypatch.setattr(function, "BODY_LIMIT", 1000)
+    refused(function, 413, "at most 1000 bytes")
+
+
+def test_large_photos_and_large_answers_are_refused(function: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(function, "ANSWER_LIMIT", 500)
+    refused(function, 422, "bytes, 500 can be sent")
+    monkeypatch.setattr(function, "PIXEL_LIMIT", 1000)
+    refused(function, 422, "pixel_limit accepts 1000")
+
+
+def test_too_little_memory_is_a_413(function: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(function, "model", full)
+    refused(function, 413, "more memory than the function has")
+
+
+def test_a_fault_of_ours_is_a_500_that_tells_the_log_alone(
+    function: ModuleType, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(function, "model", None)
+    status, content = call(function, rest(json.dumps({"photo": photo()})))
+    assert (status, content) == (500, {"error": "the function failed; its log says why"})
+    assert "NoneType" in caplog.text

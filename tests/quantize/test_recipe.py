@@ -1,0 +1,446 @@
+"""Networks of int8: what becomes integer, what stays as it was, and that nothing is written that lost too much."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from fastsam_onnx import FastSAM
+from fastsam_onnx.checkpoints.checkpoint import read_checkpoint
+from fastsam_onnx.checkpoints.convert import export
+from fastsam_onnx.cli.program import main
+from fastsam_onnx.errors import MissingPackageError, ModelError, OptionError, OutputError
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.quantize import qdq
+from fastsam_onnx.quantize import recipe as quantize
+from fastsam_onnx.quantize.agreement import agreement
+from fastsam_onnx.quantize.box_decoding import with_fast_decoding
+from fastsam_onnx.quantize.calibration import Activation, dead_leaves, observe
+from fastsam_onnx.quantize.subpixel import compose, without_transposed
+from fastsam_onnx.results.segmentation import Segmentation
+
+TINY = Path(__file__).parents[1] / "data" / "tiny.pt"
+PHOTOS = [dead_leaves(seed)[::4, ::4] for seed in range(6)]
+
+
+def run(model: onnx.ModelProto | bytes, tensor: np.ndarray) -> list[np.ndarray]:
+    data = model if isinstance(model, bytes) else model.SerializeToString()
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: tensor})
+
+
+def network_of(
+    nodes: list[onnx.NodeProto], constants: dict[str, object], channels: int, outputs: tuple[str, ...] = ("y",)
+) -> onnx.ModelProto:
+    """A network of input x, (1, channels, h, w)."""
+    kinds = {name: np.asarray(values) for name, values in constants.items()}
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, channels, "h", "w"])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [
+            numpy_helper.from_array(each if each.dtype.kind == "i" else each.astype(np.float32), name)
+            for name, each in kinds.items()
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    return model
+
+
+def operators(model: onnx.ModelProto) -> Counter[str]:
+    return Counter(node.op_type for node in model.graph.node)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("quantize") / "tiny.onnx"
+    export(read_checkpoint(TINY), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(exported: Path) -> Path:
+    """The tiny checkpoint as int8; its weights are random, so it is forced."""
+    path = exported.with_name("tiny.int8.onnx")
+    quantize.quantize(TINY, path, PHOTOS, imgsz=96, threads=1, force=True)
+    return path
+
+
+# ---------------------------------------------------------------- the whole
+
+
+def test_int8_of_a_checkpoint_keeps_its_contract_and_its_numbers(made: Path, exported: Path) -> None:
+    with FastSAM(TINY, threads=1) as old, FastSAM(made, threads=1) as new:
+        assert new.contract == old.contract  # stride, imgsz, names, sizes
+    keys = {each.key: each.value for each in onnx.load(made).metadata_props}
+    assert keys.pop("quantization").startswith("int8 QDQ")
+    assert keys == {each.key: each.value for each in onnx.load(exported).metadata_props}
+    tensor = np.stack([picture.transpose(2, 0, 1)[:, :96, :96] for picture in PHOTOS[:2]]).astype(np.float32) / 255
+    for old_values, new_values in zip(run(exported.read_bytes(), tensor), run(made.read_bytes(), tensor), strict=True):
+        assert np.corrcoef(old_values.ravel(), new_values.ravel())[0, 1] > 0.98
+
+
+def test_onnx_runtime_finds_integer_kernels(made: Path, tmp_path: Path) -> None:
+    """Every pair is used up: a float operator in the middle would be slow without an error."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(tmp_path / "fused.onnx")
+    ort.InferenceSession(str(made), options, providers=["CPUExecutionProvider"])
+    fused = onnx.load(tmp_path / "fused.onnx")
+    found, before = operators(fused), operators(onnx.load(made))
+    assert found["ConvTranspose"] == 0
+    assert found["QLinearConv"] >= before["Conv"] - 6 - 10  # the first ones at most, and the last of each branch
+    assert found["QLinearSigmoid"] == found["QLinearMul"] > 0
+    assert found["QLinearConcat"] > 0
+    assert found["QuantizeLinear"] <= 2  # where the network begins
+
+
+def test_a_network_that_lost_too_much_is_not_written(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantize, "LEAST_RECALL", 1.1)
+    target = tmp_path / "out.onnx"
+    with pytest.raises(ModelError, match=r"not written.*found again.*force"):
+        quantize.quantize(exported, target, PHOTOS, imgsz=96, conf=0.05, threads=1)
+    with pytest.raises(ModelError, match=r"finds 0 masks in 2 pictures, at least 20"):
+        quantize.quantize(exported, target, PHOTOS, imgsz=96, conf=1.0, threads=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_report(exported: Path, tmp_path: Path) -> None:
+    said = []
+    report = quantize.quantize(
+        exported, tmp_path / "out.onnx", PHOTOS, imgsz=96, weight_bits=7, threads=1, force=True,
+        progress=lambda share, what: said.append((share, what)),
+    )  # fmt: skip
+    assert report.int8_bytes == (tmp_path / "out.onnx").stat().st_size
+    assert report.float_bytes == exported.stat().st_size
+    assert (report.weight_bits, report.calibrated_on, report.agreement.photos) == (7, 4, 2)
+    assert report.first_in_float in quantize.FIRST_IN_FLOAT
+    assert report.float_ms > 0 < report.int8_ms
+    assert [share for share, _ in said] == sorted(share for share, _ in said)
+
+
+def test_weights_stored_as_float16_are_float32_before_they_are_rounded(exported: Path, tmp_path: Path) -> None:
+    network = onnx.load(exported)
+    stored, casts = [], []
+    for constant in network.graph.initializer:
+        values = numpy_helper.to_array(constant)
+        if values.dtype == np.float32 and values.size > 64:
+            stored.append(numpy_helper.from_array(values.astype(np.float16), f"{constant.name}.half"))
+            casts.append(helper.make_node("Cast", [stored[-1].name], [constant.name], to=TensorProto.FLOAT))
+        else:
+            stored.append(constant)
+    assert casts
+    nodes = [*casts, *network.graph.node]
+    del network.graph.initializer[:], network.graph.node[:]
+    network.graph.initializer.extend(stored)
+    network.graph.node.extend(nodes)
+    onnx.save(network, tmp_path / "half.onnx")
+    prepared = quantize._prepared(tmp_path / "half.onnx")
+    assert {constant.data_type for constant in prepared.graph.initializer} <= {TensorProto.FLOAT, TensorProto.INT64}
+
+
+@pytest.mark.parametrize("bits", [0, 4, 16])
+def test_bits_outside_what_is_accepted(tmp_path: Path, bits: int) -> None:
+    with pytest.raises(OptionError, match="weight_bits is 7 or 8"):
+        quantize.quantize(TINY, tmp_path / "out.onnx", PHOTOS, weight_bits=bits)
+
+
+def test_a_network_that_is_int8_already(made: Path, tmp_path: Path) -> None:
+    again = tmp_path / "out.onnx"
+    with pytest.raises(ModelError, match=r"tiny.int8.onnx is quantized already"):
+        quantize.quantize(made, again, PHOTOS, imgsz=96, threads=1)
+
+
+def test_too_few_photos(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="2 photos: at least three"):
+        quantize.quantize(TINY, tmp_path / "out.onnx", PHOTOS[:2])
+
+
+def test_without_the_package_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingPackageError, match=r"pip install 'fastsam-onnx\[quantize\]'"):
+        quantize.quantize(TINY, tmp_path / "out.onnx", PHOTOS)
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "expected"),
+    [
+        ("aarch64", "", True),
+        ("arm64", "", True),
+        ("x86_64", "flags : avx2 avx512_vnni", True),
+        ("x86_64", "flags : avx2 avx_vnni", True),
+        ("x86_64", "flags : avx2 avx512f", False),
+        ("AMD64", None, False),
+    ],
+)
+def test_processors_that_add_in_32_bits(tmp_path: Path, machine: str, flags: str | None, expected: bool) -> None:
+    """Two products of 8 bits, at most 2 * 255 * 127, do not fit into the 16 bits of AVX2; with 7 bits they do."""
+    assert 2 * 255 * 63 < 2**15 <= 2 * 255 * 127
+    if flags is not None:
+        (tmp_path / "cpuinfo").write_text(flags)
+    assert quantize._adds_in_32_bits(machine, tmp_path / "cpuinfo") is expected
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, target = tmp_path / "photos", tmp_path / "out.onnx"
+    folder.mkdir()
+    for index, picture in enumerate(PHOTOS):
+        cv2.imwrite(str(folder / f"{index}.png"), picture)
+    command = ["quantize", str(TINY), "--photos", str(folder), "-o", str(target), "--imgsz", "96", "--threads", "1"]
+    assert main([*command, "--force"]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{target}\n"
+    assert "calibrated:  on 4 photos" in said.err
+    assert "times as fast" in said.err
+    assert main([*command, "--force"]) == 2
+    assert "exists; --overwrite replaces it" in capsys.readouterr().err
+
+
+def test_command_without_photos_in_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["quantize", str(TINY), "--photos", str(tmp_path), "-o", str(tmp_path / "out.onnx")]) == 2
+    assert "no pictures in this folder" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="there is no folder"):
+        quantize.quantize(TINY, tmp_path / "no" / "out.onnx", PHOTOS, imgsz=96, threads=1, force=True)
+
+
+# ---------------------------------------------------------------- transposed convolutions
+
+
+def test_compose_is_both_convolutions_away_from_the_border() -> None:
+    """A single 1 in the middle shows every tap: out of the two convolutions, and out of the one."""
+    rng = np.random.default_rng(0)
+    transposed, kernel = rng.standard_normal((2, 3, 2, 2)), rng.standard_normal((4, 3, 3, 3))
+    both = np.zeros((4, 10, 10))
+    doubled = np.zeros((3, 12, 12))  # 5 x 5 cells, each 2 x 2, in a frame of zeros
+    doubled[:, 5:7, 5:7] = transposed[1]  # of a 1 in channel 1 of the middle cell
+    for o, y, x in np.ndindex(both.shape):
+        both[o, y, x] = (doubled[:, y : y + 3, x : x + 3] * kernel[o]).sum()
+    one = compose(transposed, kernel).reshape(2, 2, 4, 2, 2, 2)
+    wide = np.zeros((4, 12, 12))
+    for down, right, y, x in np.ndindex(2, 2, 6, 6):
+        for k, m in np.ndindex(2, 2):
+            if (y - 1 + k, x - 1 + m) == (2, 2):
+                wide[:, 2 * y + down, 2 * x + right] += one[down, right, :, 1, k, m]
+    np.testing.assert_allclose(wide[:, 1:-1, 1:-1], both, atol=1e-12)
+
+
+def test_transposed_convolution_of_yolov8_up_to_the_border(exported: Path) -> None:
+    network = onnx.load(exported)
+    replaced = without_transposed(network)
+    assert operators(network)["ConvTranspose"] == 1
+    assert operators(replaced)["ConvTranspose"] == 0
+    tensor = np.random.default_rng(0).random((2, 3, 64, 96), np.float32)
+    for before, after in zip(run(network, tensor), run(replaced, tensor), strict=True):
+        np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("following", ["nothing", "another kernel"])
+def test_transposed_convolution_alone(following: str) -> None:
+    rng = np.random.default_rng(0)
+    nodes = [helper.make_node("ConvTranspose", ["x", "w", "b"], ["y"], name="up", strides=[2, 2])]
+    constants: dict[str, object] = {"w": rng.standard_normal((3, 5, 2, 2)), "b": rng.standard_normal(5)}
+    if following == "another kernel":
+        nodes[0].output[0] = "wide"
+        nodes.append(helper.make_node("Conv", ["wide", "w2", "b2"], ["y"], name="then"))
+        constants |= {"w2": rng.standard_normal((4, 5, 1, 1)), "b2": rng.standard_normal(4)}
+    network = network_of(nodes, constants, 3)
+    replaced = without_transposed(network)
+    assert operators(replaced)["DepthToSpace"] == 1
+    assert operators(replaced)["ConvTranspose"] == 0
+    tensor = rng.random((1, 3, 4, 6), np.float32)
+    np.testing.assert_allclose(run(replaced, tensor)[0], run(network, tensor)[0], rtol=1e-5, atol=1e-5)
+
+
+def test_other_transposed_convolutions_stay() -> None:
+    node = helper.make_node("ConvTranspose", ["x", "w", "b"], ["y"], name="up", strides=[2, 2], pads=[1, 1, 1, 1])
+    network = network_of([node], {"w": np.ones((3, 5, 2, 2)), "b": np.ones(5)}, 3)
+    assert without_transposed(network) == network
+
+
+# ---------------------------------------------------------------- decoding
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants"),
+    [
+        ([helper.make_node("Softmax", ["x"], ["y"], name="softmax", axis=1)], {}),
+        ([helper.make_node("MatMul", ["x", "w"], ["y"], name="product")], {"w": np.arange(5.0)}),
+        ([helper.make_node("MatMul", ["x", "w"], ["y"], name="product")], {"w": np.arange(5.0)[:, None]}),
+    ],
+)
+def test_decoding_in_parts_is_the_same(nodes: list[onnx.NodeProto], constants: dict[str, object]) -> None:
+    network = network_of(nodes, constants, 7)
+    replaced = with_fast_decoding(network)
+    assert not {"Softmax", "MatMul"} & operators(replaced).keys()
+    tensor = np.random.default_rng(0).uniform(-300, 300, (1, 7, 3, 5)).astype(np.float32)
+    [before], [after] = run(network, tensor), run(replaced, tensor)
+    assert before.shape == after.shape
+    np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-6)
+
+
+def test_other_products_stay() -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["p"], name="product"),
+        helper.make_node("Softmax", ["p"], ["y"], name="softmax", axis=3),
+    ]
+    network = network_of(nodes, {"w": np.ones((5, 2))}, 1)
+    assert with_fast_decoding(network) == network
+
+
+# ---------------------------------------------------------------- what becomes integer
+
+
+def test_plan_is_what_lies_between_convolutions() -> None:
+    """Normalisation before and decoding after stay in float; a clamp goes with its convolution."""
+    nodes = [
+        helper.make_node("Mul", ["x", "two"], ["x2"], name="normalise"),
+        helper.make_node("Conv", ["x2", "w", "b"], ["c1"], name="first"),
+        helper.make_node("Clip", ["c1", "zero", "six"], ["r1"], name="clamp"),
+        helper.make_node("MaxPool", ["r1"], ["p1"], name="pool", kernel_shape=[1, 1]),
+        helper.make_node("Conv", ["p1", "w", "b"], ["c2"], name="last"),
+        helper.make_node("Exp", ["c2"], ["y"], name="decode"),
+    ]
+    constants = {"two": 2.0, "zero": 0.0, "six": 6.0, "w": np.ones((1, 1, 1, 1)), "b": [0.0]}
+    network = network_of(nodes, constants, 1)
+    plan = qdq.plan(network)
+    assert plan.nodes == {"first", "clamp", "pool", "last"}
+    assert plan.tensors == ("x2", "r1", "p1", "c2")
+    assert plan.shared == {"p1": "r1"}
+    assert plan.clamped == {"c1": "r1"}
+    assert qdq.last_convolutions(network) == ["last"]
+    assert qdq.before_convolution(network, 1) == ["normalise", "first", "clamp", "pool"]
+    assert qdq.before_convolution(network, 0) == ["normalise"]
+    # x = 0, 1, ... 7 doubled and clamped at 6, exactly, for 6 is 255 steps.
+    seen = {name: Activation(0, high, np.zeros(1)) for name, high in {"x2": 25.5, "r1": 6.0, "p1": 6.0}.items()}
+    made = qdq.quantized(network, qdq.plan(network, ["last", "decode"]), seen)
+    assert operators(made)["Clip"] == 0
+    [result] = run(made, np.arange(8, dtype=np.float32).reshape(1, 1, 2, 4))
+    np.testing.assert_allclose(np.log(result.ravel()), np.minimum(2 * np.arange(8), 6), atol=0.013)  # half a step
+
+
+@pytest.mark.parametrize(("then", "expected"), [("Sigmoid", []), ("Identity", []), ("Exp", ["last"])])
+def test_prototypes_are_integer_to_the_last(then: str, expected: list[str]) -> None:
+    """What is an output but for an activation is no score, box or coefficient, which are put together first."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["middle"], name="first"),
+        helper.make_node("Conv", ["middle", "w"], ["c"], name="last"),
+        helper.make_node(then, ["c"], ["y"], name="then"),
+    ]
+    assert qdq.last_convolutions(network_of(nodes, {"w": np.ones((1, 1, 1, 1))}, 1)) == expected
+
+
+def test_an_output_in_the_middle_keeps_its_name() -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["middle"], name="first"),
+        helper.make_node("Conv", ["middle", "w", "b"], ["y"], name="last"),
+    ]
+    network = network_of(nodes, {"w": np.ones((1, 1, 1, 1)), "b": [1.0]}, 1, ("middle", "y"))
+    seen = {name: Activation(0, 2.55, np.zeros(1)) for name in ("x", "middle", "y")}
+    middle, last = run(qdq.quantized(network, qdq.plan(network), seen), np.full((1, 1, 1, 1), 0.5, np.float32))
+    assert middle.item() == pytest.approx(1.5, abs=0.011)
+    assert last.item() == pytest.approx(2.5, abs=0.021)
+
+
+def test_a_bias_without_weights_fits_into_32_bits() -> None:
+    node = helper.make_node("Conv", ["x", "w", "b"], ["y"], name="first")
+    network = network_of([node], {"w": np.zeros((1, 1, 1, 1)), "b": [1.5]}, 1)
+    seen = {name: Activation(0, 2.55, np.zeros(1)) for name in ("x", "y")}
+    [result] = run(qdq.quantized(network, qdq.plan(network), seen), np.ones((1, 1, 1, 1), np.float32))
+    assert result.item() == pytest.approx(1.5, abs=0.006)
+
+
+def test_the_bias_takes_back_what_rounded_weights_shift() -> None:
+    """Weights 1 and 0.001 in steps of 1/127: the second is lost, 0.001 * 100 = 0.1 of a source of mean 100."""
+    node = helper.make_node("Conv", ["x", "w"], ["y"], name="first")
+    network = network_of([node], {"w": np.array([1, 0.001]).reshape(1, 2, 1, 1)}, 2)
+    seen = {"x": Activation(0, 102, np.array([0.0, 100.0])), "y": Activation(0, 0.255, np.zeros(1))}
+    made = qdq.quantized(network, qdq.plan(network), seen)
+    [result] = run(made, np.array([0, 100], np.float32).reshape(1, 2, 1, 1))
+    assert result.item() == pytest.approx(0.1, abs=0.004)  # half a step of the bias, 0.4 / 127, and of the result
+    np.testing.assert_allclose(qdq._shift(np.full((4, 1, 2, 2), 0.5), np.array([1.0, 3.0])), [2, 2, 6, 6])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(0, 255, (1, 0)), (-1.02, 1.53, (0.01, 102)), (5, 255, (1, 0)), (-255, -3, (1, 255))]
+)
+def test_zero_is_a_whole_step(low: float, high: float, expected: tuple[float, int]) -> None:
+    assert qdq.scale_of(low, high) == pytest.approx(expected)
+
+
+# ---------------------------------------------------------------- calibration and agreement
+
+
+def test_observe_takes_all_runs_together() -> None:
+    network = network_of([helper.make_node("Neg", ["x"], ["y"], name="minus")], {}, 2)
+    runs = [np.array([0, 4], np.float32).reshape(1, 2, 1, 1), np.array([2, -6], np.float32).reshape(1, 2, 1, 1)]
+    seen = observe(network, ["x", "y"], runs, threads=1)
+    assert (seen["x"].low, seen["x"].high) == (-6, 4)
+    assert (seen["y"].low, seen["y"].high) == (-4, 6)
+    assert seen["y"].means.tolist() == [-1, 1]
+
+
+def test_drawn_pictures_are_the_same_every_time_and_differ() -> None:
+    first, again, second = dead_leaves(1), dead_leaves(1), dead_leaves(2)
+    assert first.shape == (480, 640, 3)
+    assert first.dtype == np.uint8
+    np.testing.assert_array_equal(first, again)
+    assert (first != second).any()
+    assert first.std() > 20
+
+
+def rectangles(*boxes: tuple[int, int, int, int]) -> Segmentation:
+    masks = [Mask(np.ones((y2 - y1, x2 - x1), bool), x1, y1, (40, 40)) for x1, y1, x2, y2 in boxes]
+    return Segmentation.of_masks(masks, np.linspace(0.9, 0.5, len(masks), dtype=np.float32), image_size=(40, 40))
+
+
+def test_agreement_pairs_one_to_one() -> None:
+    """Of two alike masks one finds the other; IoU 90/100 and 60/100 are pairs, 40/100 is none."""
+    expected = rectangles((0, 0, 10, 10), (0, 0, 10, 10), (20, 0, 30, 10), (0, 20, 10, 30))
+    found = rectangles((0, 0, 10, 9), (20, 0, 30, 6), (0, 20, 10, 24), (30, 30, 40, 40))
+    kept = agreement([(expected, found), (rectangles(), rectangles((0, 0, 5, 5)))])
+    assert (kept.photos, kept.expected, kept.found) == (2, 4, 5)
+    assert kept.mean_iou == pytest.approx((0.9 + 0.6) / 2)
+    assert kept.recall == 1 / 4
+    assert "25.0 % of 4 masks in 2 photos" in str(kept)
+
+
+def test_agreement_of_nothing() -> None:
+    kept = agreement([(rectangles(), rectangles())])
+    assert (kept.mean_iou, kept.recall) == (0, 0)
+
+
+def test_the_tool_that_compares_two_files(
+    tmp_path: Path, load_tool: Callable[[str], ModuleType], exported: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    cv2.imwrite(str(tmp_path / "0.png"), PHOTOS[0])
+    command = ["agree", str(exported), str(exported), "--photos", str(tmp_path), "--imgsz", "96", "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", command)
+    load_tool("agree").main()
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures["masks"] == figures["found"] > 0
+    assert figures["mean_iou"] == figures["recall"] == 1

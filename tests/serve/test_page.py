@@ -1,0 +1,330 @@
+"""The page in a real browser: what it chooses is what the Python API chooses. Skipped where there is no Chromium."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from fastsam_onnx import FastSAM, Mask, Segmentation
+
+for package in ("starlette", "uvicorn", "python_multipart"):
+    pytest.importorskip(package, reason="needs the packages of fastsam-onnx[serve]")
+pytest.importorskip("selenium", reason="needs Selenium")
+
+from selenium import webdriver
+from selenium.webdriver import ActionChains, Keys
+from selenium.webdriver.chrome.service import Service as Driver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+from support.server import Client, Reader, running
+
+from fastsam_onnx.serve.service import Service
+
+ROOT = Path(__file__).parents[2]
+PHOTO = ROOT / "examples" / "coffee.jpg"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+DROP = """
+const bytes = Uint8Array.from(atob(arguments[0]), one => one.charCodeAt(0));
+const transfer = new DataTransfer();
+transfer.items.add(new File([bytes], arguments[1], {type: arguments[2]}));
+for (const kind of ["dragenter", "dragover", "drop"])
+  document.getElementById("drop").dispatchEvent(
+    new DragEvent(kind, {bubbles: true, cancelable: true, dataTransfer: transfer}));
+"""
+
+
+@pytest.fixture(scope="module")
+def model():
+    with FastSAM(threads=1) as model:
+        yield model
+
+
+@pytest.fixture(scope="module")
+def found(model) -> Segmentation:
+    return model(PHOTO)
+
+
+@pytest.fixture(scope="module")
+def client(model):
+    with running(Service(model, workers=1).app) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory):
+    binary = next(filter(None, map(shutil.which, BROWSERS)), None)
+    driver = shutil.which("chromedriver")
+    if binary is None or driver is None:
+        pytest.skip("needs Chromium and its driver (Debian: chromium, chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    quiet = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
+    for argument in ("--headless=new", "--disable-gpu", "--window-size=1280,860", *quiet):
+        options.add_argument(argument)
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        options.add_argument("--no-sandbox")
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options, Driver(driver))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture
+def page(browser, client: Client, tmp_path: Path):
+    """The page with the photo dropped on it and answered."""
+    browser.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path), "eventsEnabled": False}
+    )
+    browser.get(f"http://127.0.0.1:{client.port}/")
+    drop(browser, PHOTO.read_bytes(), "coffee.jpg")
+    yield browser
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def drop(browser, content: bytes, name: str, kind: str = "image/jpeg") -> None:
+    browser.execute_script(DROP, base64.b64encode(content).decode(), name, kind)
+    wait(browser, lambda b: b.find_element(By.ID, "work").is_displayed() and not busy(b))
+
+
+def wait(browser, condition) -> None:
+    WebDriverWait(browser, 30, 0.05).until(condition)
+
+
+def busy(browser) -> bool:
+    return "busy" in (browser.find_element(By.TAG_NAME, "body").get_attribute("class") or "")
+
+
+def chosen(browser) -> list[int]:
+    items = browser.find_elements(By.CSS_SELECTOR, "#list [aria-selected=true]")
+    return [int(item.get_attribute("data-index")) for item in items]
+
+
+def status(browser) -> str:
+    return browser.find_element(By.ID, "status").text
+
+
+def pointer(browser, found: Segmentation, x: float, y: float) -> ActionChains:
+    """Moves the mouse to a pixel of the photo; Selenium counts from the middle of an element."""
+    view = browser.find_element(By.ID, "view")
+    width, height = found.image_size
+    across, down = (x / width - 0.5) * view.size["width"], (y / height - 0.5) * view.size["height"]
+    return ActionChains(browser, duration=20).move_to_element_with_offset(view, round(across), round(down))
+
+
+def pixel(browser, found: Segmentation, x: float, y: float) -> tuple[float, float]:
+    """The place in the photo at which `pointer` really lands: whole pixels of the screen."""
+    return tuple(
+        browser.execute_script(
+            """const frame = document.getElementById("view").getBoundingClientRect();
+            const x = Math.floor(frame.left + frame.width / 2) + Math.round((arguments[0] - 0.5) * frame.width);
+            const y = Math.floor(frame.top + frame.height / 2) + Math.round((arguments[1] - 0.5) * frame.height);
+            return [(x - frame.left) * arguments[2] / frame.width, (y - frame.top) * arguments[3] / frame.height];""",
+            x / found.image_size[0],
+            y / found.image_size[1],
+            *found.image_size,
+        )
+    )
+
+
+def rows_of(found: Segmentation, answer: Segmentation) -> list[int]:
+    masks = [mask.rle() for mask in found.masks]
+    return [masks.index(mask.rle()) for mask in answer.masks]
+
+
+def saved(folder: Path, name: str) -> bytes:
+    for _ in range(200):
+        if (folder / name).exists() and (content := (folder / name).read_bytes()):
+            return content
+        time.sleep(0.05)
+    raise AssertionError(f"{name} was not saved; there are {[path.name for path in folder.iterdir()]}")
+
+
+def test_every_object_is_listed(page, found: Segmentation) -> None:
+    items = page.find_elements(By.CSS_SELECTOR, "#list li")
+    assert [int(item.get_attribute("data-index")) for item in items] == list(range(len(found)))
+    assert f"{len(found)} objects in 600 × 400 pixels" in status(page)
+
+
+@pytest.mark.parametrize("point", [(300, 200), (130, 110), (560, 40), (365, 280), (20, 380)])
+def test_a_click_chooses_what_the_python_api_chooses(page, found: Segmentation, point) -> None:
+    pointer(page, found, *point).click().perform()
+    expected = rows_of(found, found.point_prompt([pixel(page, found, *point)]))
+    assert chosen(page) == expected
+
+
+def test_shift_click_excludes_and_control_click_adds(page, found: Segmentation) -> None:
+    first, second, away = (300, 200), (330, 260), (560, 40)
+    pointer(page, found, *first).click().perform()
+    pointer(page, found, *second).key_down(Keys.CONTROL).click().key_up(Keys.CONTROL).perform()
+    pointer(page, found, *away).key_down(Keys.SHIFT).click().key_up(Keys.SHIFT).perform()
+    points = [pixel(page, found, *point) for point in (first, second, away)]
+    assert chosen(page) == rows_of(found, found.point_prompt(points, [1, 1, 0]))
+
+
+def drag(page, found: Segmentation, box) -> list[int]:
+    """Draws a box with the mouse; its corners in the photo, which the page rounds."""
+    view = page.find_element(By.ID, "view").size
+    per_pixel = view["width"] / found.image_size[0], view["height"] / found.image_size[1]
+    across, down = (round((box[axis + 2] - box[axis]) * per_pixel[axis]) for axis in (0, 1))
+    x1, y1 = pixel(page, found, *box[:2])
+    pointer(page, found, *box[:2]).click_and_hold().move_by_offset(across, down).release().perform()
+    corners = (x1, y1, x1 + across / per_pixel[0], y1 + down / per_pixel[1])
+    return [math.floor(value + 0.5) for value in corners]
+
+
+@pytest.mark.parametrize("box", [(100, 80, 420, 330), (320, 230, 410, 332), (10, 5, 590, 395)])
+def test_a_dragged_box_chooses_what_the_python_api_chooses(page, found: Segmentation, tmp_path: Path, box) -> None:
+    corners = drag(page, found, box)
+    wait(page, lambda b: "in the box" in status(b) and not busy(b))
+    page.find_element(By.ID, "json").click()
+    document = json.loads(saved(tmp_path, "coffee.json"))
+    expected = found.box_prompt([corners])
+    assert [one["rle"] for one in document["objects"]] == [mask.rle() for mask in expected.masks]
+    assert len(expected) == 1
+
+
+def test_a_box_is_answered_at_once_and_without_the_server(page, found: Segmentation) -> None:
+    offline = {"latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    page.execute_cdp_cmd("Network.enable", {})
+    page.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": True, **offline})
+    try:
+        corners = drag(page, found, (100, 80, 420, 330))
+        assert chosen(page) == rows_of(found, found.box_prompt([corners], match="mask"))
+        wait(page, lambda b: "could not look closer" in status(b))
+        assert chosen(page)
+    finally:
+        page.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": False, **offline})
+        page.execute_cdp_cmd("Network.disable", {})
+        page.get_log("browser")  # Chromium writes the failed request there
+
+
+def test_hover_lights_what_a_click_would_choose(page, found: Segmentation) -> None:
+    pointer(page, found, 300, 200).perform()
+    [lit] = page.find_elements(By.CSS_SELECTOR, "#list .lit")
+    expected = rows_of(found, found.point_prompt([pixel(page, found, 300, 200)]))
+    assert [int(lit.get_attribute("data-index"))] == expected
+
+
+def test_larger_and_smaller_go_through_all_that_lie_under_the_point(page, found: Segmentation) -> None:
+    pointer(page, found, 300, 200).click().perform()
+    every = rows_of(found, found.point_prompt([pixel(page, found, 300, 200)], pick="all"))
+    assert len(every) > 1
+    [row] = chosen(page)
+    for name, expected in (("larger", every[every.index(row) :]), ("smaller", every[::-1])):
+        seen = chosen(page)
+        while page.find_element(By.ID, name).is_enabled():
+            page.find_element(By.ID, name).click()
+            seen += chosen(page)
+        assert seen == expected
+
+
+def test_the_keyboard_does_all_of_it(page, found: Segmentation) -> None:
+    view = page.find_element(By.ID, "view")
+    view.send_keys(Keys.ENTER)  # the cross starts in the middle
+    middle = (300, 200)
+    assert chosen(page) == rows_of(found, found.point_prompt([middle]))
+    view.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_DOWN)  # by a 60th of the long side
+    view.send_keys(Keys.SHIFT, Keys.ENTER)
+    view.send_keys(Keys.NULL)
+    assert chosen(page) == rows_of(found, found.point_prompt([middle, (310, 210)], [1, 0]))
+    view.send_keys(Keys.ESCAPE)
+    assert chosen(page) == []
+    view.send_keys("b", Keys.ARROW_RIGHT * 8, Keys.ARROW_DOWN * 8, "b")
+    assert chosen(page) == rows_of(found, found.box_prompt([(310, 210, 390, 290)], match="mask"))
+    wait(page, lambda b: "in the box" in status(b) and not busy(b))
+    view.send_keys("k")
+    item = page.find_element(By.CSS_SELECTOR, '#list [tabindex="0"]')
+    item.send_keys(Keys.ARROW_DOWN)
+    page.switch_to.active_element.send_keys(Keys.ENTER)
+    assert chosen(page) == [1]
+    assert "2 objects chosen" in status(page)
+
+
+def test_saved_files_are_those_of_the_python_api(page, found: Segmentation, tmp_path: Path) -> None:
+    import cv2
+    import numpy as np
+
+    pointer(page, found, 300, 200).click().perform()
+    [row] = chosen(page)
+    for name in ("json", "coco", "png", "cut"):
+        page.find_element(By.ID, name).click()
+    document = json.loads(saved(tmp_path, "coffee.json"))
+    assert [one["rle"] for one in document["objects"]] == [found[row].mask.rle()]
+    assert (document["width"], document["height"], document["source"]) == (600, 400, "coffee.jpg")
+    [coco], [expected] = json.loads(saved(tmp_path, "coffee.coco.json")), found[[row]].to_coco()
+    assert coco.pop("bbox") == pytest.approx(expected.pop("bbox"), abs=0.011)  # the page knows corners to a hundredth
+    assert coco == expected
+    overlay = cv2.imdecode(np.frombuffer(saved(tmp_path, "coffee.overlay.png"), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert overlay.shape == (400, 600, 4)
+    cut = cv2.imdecode(np.frombuffer(saved(tmp_path, "coffee.cutout.png"), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(cut[..., 3] > 0, found[row].mask.tight().crop)
+
+
+def test_all_objects_are_saved_as_the_python_api_saves_them(page, found: Segmentation, tmp_path: Path) -> None:
+    page.find_element(By.ID, "json").click()
+    document = json.loads(saved(tmp_path, "coffee.json"))
+    assert [Mask.from_rle(one["rle"]).area for one in document["objects"]] == found.areas.tolist()
+
+
+def test_the_servers_refusal_is_told_and_the_photo_stays(page) -> None:
+    page.execute_script(DROP, base64.b64encode(b"no picture").decode(), "words.txt", "text/plain")
+    wait(page, lambda b: "no picture of a known format" in status(b))
+    assert page.find_element(By.ID, "work").is_displayed()
+    page.get_log("browser")  # Chromium writes the 422 there
+
+
+def test_a_photo_that_the_browser_cannot_show_is_segmented_all_the_same(page, model) -> None:
+    import cv2
+
+    done, tiff = cv2.imencode(".tiff", cv2.imread(str(PHOTO)))
+    assert done
+    drop(page, bytes(tiff), "coffee.tiff", "image/tiff")
+    wait(page, lambda b: "cannot show" in status(b))
+    assert len(page.find_elements(By.CSS_SELECTOR, "#list li")) == len(model(bytes(tiff)))
+
+
+def test_nothing_is_loaded_from_another_host(page, client: Client) -> None:
+    loaded = page.execute_script("return performance.getEntriesByType('resource').map(one => one.name)")
+    assert loaded
+    assert all(name.startswith((f"http://127.0.0.1:{client.port}/", "blob:", "data:")) for name in loaded)
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_a_phone_shows_all_without_scrolling_sideways(page, width: int) -> None:
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    )
+    try:
+        wait(page, lambda b: b.find_element(By.ID, "view").size["width"] <= width)
+        assert page.execute_script("return document.documentElement.scrollWidth") <= width
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_texts_are_asked_for_where_the_model_has_clip(browser, model, found: Segmentation) -> None:
+    with running(Service(Reader(model), workers=1).app) as client:
+        browser.get(f"http://127.0.0.1:{client.port}/")
+        drop(browser, PHOTO.read_bytes(), "coffee.jpg")
+        browser.find_element(By.ID, "text").send_keys("4", Keys.ENTER)
+        wait(browser, lambda b: chosen(b) and not busy(b))
+        assert chosen(browser) == [4]
+
+
+def test_a_token_is_asked_for(browser, model) -> None:
+    with running(Service(model, workers=1, token="open sesame").app) as client:
+        browser.get(f"http://127.0.0.1:{client.port}/")
+        wait(browser, lambda b: b.find_element(By.ID, "token").is_displayed())
+        browser.find_element(By.ID, "token").send_keys("open sesame", Keys.ENTER)
+        wait(browser, lambda b: not b.find_element(By.ID, "token").is_displayed())
+        drop(browser, PHOTO.read_bytes(), "coffee.jpg")
+        assert browser.find_elements(By.CSS_SELECTOR, "#list li")
+        browser.execute_script("sessionStorage.clear()")
+        browser.get_log("browser")

@@ -1,0 +1,463 @@
+"""The server: answers equal the Python API's, refusals have a status and a reason, nothing else is opened."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from support.tiny_onnx import tiny
+
+from fastsam_onnx import FastSAM, Segmentation
+from fastsam_onnx.cli.program import main
+from fastsam_onnx.cli.serve import plan_workers
+from fastsam_onnx.formats.registry import encode
+
+pytest.importorskip("starlette", reason="needs the packages of fastsam-onnx[serve]")
+pytest.importorskip("uvicorn", reason="needs the packages of fastsam-onnx[serve]")
+pytest.importorskip("python_multipart", reason="needs the packages of fastsam-onnx[serve]")
+
+from starlette.exceptions import HTTPException
+from support.server import BOUNDARY, Client, Reader, form_body, running
+
+from fastsam_onnx.serve.protocol import ImpatientProtocol
+from fastsam_onnx.serve.request import Limits, negotiate, read_prompts
+from fastsam_onnx.serve.service import Service
+
+ROOT = Path(__file__).parents[2]
+FORM = {"Content_Type": f"multipart/form-data; boundary={BOUNDARY}"}
+PHOTO = (ROOT / "examples" / "coffee.jpg").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def model():
+    with FastSAM(threads=1) as model:
+        yield model
+
+
+@pytest.fixture(scope="module")
+def client(model):
+    with running(Service(model, workers=2).app) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def found(model) -> Segmentation:
+    return model(PHOTO)
+
+
+class Slow:
+    """A model whose photos wait until they are let go."""
+
+    def __init__(self, model) -> None:
+        self._model = model
+        self.contract, self.options = model.contract, model.options
+        self.go = threading.Event()
+        self.begun = threading.Semaphore(0)
+        self.calls = 0
+
+    def __call__(self, *arguments, **options):
+        self.calls += 1
+        self.begun.release()
+        assert self.go.wait(30)
+        return self._model(*arguments, **options)
+
+
+def to_the_end(line: socket.socket) -> bytes:
+    """What comes until the server closes the connection."""
+    answer = b""
+    with contextlib.suppress(ConnectionResetError):
+        while piece := line.recv(1 << 20):
+            answer += piece
+    return answer
+
+
+def test_a_raw_photo_gives_the_json_of_the_python_api(client: Client, found: Segmentation) -> None:
+    reply = client.segment(PHOTO, Content_Type="image/jpeg")
+    assert reply.status == 200
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.body == encode(found, "json")
+    assert len(found) > 10
+
+
+def test_a_form_gives_the_same(client: Client, found: Segmentation) -> None:
+    assert client.form(("photo", PHOTO)).body == encode(found, "json")
+
+
+@pytest.mark.parametrize(
+    ("accept", "form", "suffix"),
+    [
+        ("application/json", "json", ".json"),
+        ("text/html, */*;q=0.1", "json", ".json"),
+        ("application/json;format=coco", "coco", ".json"),
+        ("image/png", "overlay", ".png"),
+        ("image/png;format=labels", "labels", ".png"),
+        ("image/jpeg, application/json;q=0.5", "overlay", ".jpg"),
+        ("image/svg+xml", "svg", ".svg"),
+        ("application/geo+json", "geojson", ".geojson"),
+    ],
+)
+def test_accept_chooses_the_form_of_the_answer(client: Client, found, accept: str, form: str, suffix: str) -> None:
+    reply = client.segment(PHOTO, Accept=accept)
+    assert reply.status == 200
+    assert reply.body == encode(found, form, suffix=suffix)
+
+
+def test_the_query_chooses_the_form_of_the_answer(client: Client, found: Segmentation) -> None:
+    assert client.segment(PHOTO, "?format=labels").body == encode(found, "labels")
+
+
+def test_accept_is_read_as_http_says() -> None:
+    # RFC 9110, 12.5.1: the most specific range counts, and a quality of 0 refuses.
+    assert negotiate("*/*, application/json;q=0", None).media_type == "image/png"
+    assert negotiate("image/*;q=0.9, image/png;q=0.1", None).media_type == "image/jpeg"
+    assert negotiate("", None).format == "json"
+    with pytest.raises(HTTPException) as refusal:
+        negotiate("text/plain", None)
+    assert refusal.value.status_code == 406
+
+
+def test_prompts_and_options_mean_what_they_mean_in_python(client: Client, model: FastSAM) -> None:
+    points, labels, boxes = [[300, 200], [50, 50]], [1, 0], [[100, 80, 420, 330], [0, 0, 90, 90]]
+    prompts = json.dumps({"points": points, "labels": labels, "pick": "largest", "boxes": boxes, "match": "box"})
+    reply = client.form(("photo", PHOTO), ("prompts", prompts), ("conf", "0.02"), ("imgsz", "320"), ("max_det", "50"))
+    found = model(PHOTO, conf=0.02, imgsz=320, max_det=50)
+    at_points = found.point_prompt(points, labels, pick="largest")
+    in_boxes = found.box_prompt(boxes, match="box")
+    expected = [mask.rle() for mask in (*at_points.masks, *in_boxes.masks)]
+    assert [one["rle"] for one in reply.json["objects"]] == expected
+    assert [one["prompt_index"] for one in reply.json["objects"]] == [0] * len(at_points) + [
+        1 + index for index in in_boxes.prompt_index
+    ]
+    assert len(at_points) == 1
+    assert len(in_boxes) >= 1
+
+
+def test_a_raw_photo_takes_prompts_in_the_query(client: Client, found: Segmentation) -> None:
+    reply = client.segment(PHOTO, "?prompts=%7B%22points%22%3A%5B%5B300%2C200%5D%5D%7D")
+    assert [one["rle"] for one in reply.json["objects"]] == [
+        mask.rle() for mask in found.point_prompt([(300, 200)]).masks
+    ]
+
+
+def test_texts_are_asked_of_a_model_that_has_clip(model: FastSAM, found: Segmentation) -> None:
+    with running(Service(Reader(model), workers=1).app) as client:
+        assert client.ask("GET", "/info").json["text"] is True
+        prompts = json.dumps({"points": [300, 200], "texts": ["3", "1"], "top_k": 2})
+        reply = client.form(("photo", PHOTO), ("prompts", prompts))
+        _, *others = reply.json["objects"]
+        assert [one["rle"] for one in others] == [found[3].mask.rle(), found[1].mask.rle()]
+        assert [one["prompt_index"] for one in reply.json["objects"]] == [0, 1, 2]
+
+
+def test_info_tells_the_limits_and_health_is_quick(client: Client) -> None:
+    facts = client.ask("GET", "/info").json
+    assert facts["text"] is False
+    assert facts["workers"] == 2
+    assert facts["limits"]["body_bytes"] == Limits().body_bytes
+    assert client.ask("GET", "/healthz").json == {"status": "ok", "waiting": 0}
+
+
+def test_the_page_may_run_its_own_script_alone(client: Client) -> None:
+    reply = client.ask("GET", "/")
+    assert reply.headers["content-type"].startswith("text/html")
+    policy = reply.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "'sha256-" in policy
+    page = reply.body.decode()
+    assert page == (ROOT / "fastsam_onnx" / "serve" / "page.html").read_text("utf-8")
+    assert not re.search(r"""(?:src|href|url|import)\s*[=(]\s*["']?(?:https?:)?//""", page)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "reason"),
+    [
+        ((b"", "", {}), 422, "empty"),
+        ((b"no picture", "", {}), 422, "no picture of a known format"),
+        ((PHOTO[:5000], "", {}), 422, "cut short"),
+        ((b"/etc/hostname", "", {}), 422, "no picture"),
+        ((b"http://localhost/photo.jpg", "", {}), 422, "no picture"),
+        ((b"photo=1", "", {"Content_Type": "application/x-www-form-urlencoded"}), 415, "multipart/form-data"),
+        ((PHOTO, "", {"Accept": "text/plain"}), 406, "application/json"),
+        ((PHOTO, "?format=exe", {}), 422, "format is one of json"),
+        ((PHOTO, "?format=cutouts", {}), 422, "format is one of json"),
+        ((PHOTO, "?path=/etc/passwd", {}), 422, "not known"),
+        ((PHOTO, "?conf=2", {}), 422, "conf"),
+        ((PHOTO, "?conf=0.1&conf=0.2", {}), 422, "2 times"),
+        ((PHOTO, "?imgsz=99999", {}), 422, "at most"),
+        ((PHOTO, "?max_det=99999", {}), 422, "at most"),
+        ((PHOTO, "", {"Content_Type": "multipart/form-data"}), 400, "multipart form"),
+        ((b"--x\r\n\r\n", "", {"Content_Type": "multipart/form-data; boundary=x"}), 400, "multipart form"),
+        ((form_body(("photo", PHOTO))[:-9], "", FORM), 400, "cut short"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_with_a_reason(client: Client, request_, status: int, reason: str) -> None:
+    body, query, headers = request_
+    reply = client.segment(body, query, **headers)
+    assert reply.status == status
+    assert reason in reply.json["error"]
+    assert "Traceback" not in reply.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("prompts", "reason"),
+    [
+        ("{", "no JSON"),
+        ("[" * 100_000, "no JSON"),
+        ("[]", "object"),
+        ('{"url": "http://localhost"}', "object with some of"),
+        ('{"points": "middle"}', "points"),
+        ('{"points": [[1, 2, 3]]}', "points have shape"),
+        ('{"points": [[NaN, 1]]}', "finite"),
+        ('{"points": [[1, 1]], "labels": [7]}', "label"),
+        ('{"points": [[1, 1]], "pick": "worst"}', "pick"),
+        ('{"points": [[1, 1]], "pick": []}', "pick"),
+        ('{"labels": [1]}', "without points"),
+        ('{"boxes": [[9, 9, 1, 1]]}', "corners"),
+        ('{"texts": ["a dog"]}', "no CLIP"),
+        (json.dumps({"points": [[1, 1]] * 201}), "201"),
+        (json.dumps({"points": ["x" * 5000]}), "points are numbers"),
+    ],
+)
+def test_prompts_that_mean_nothing_are_refused(client: Client, prompts: str, reason: str) -> None:
+    reply = client.form(("photo", PHOTO), ("prompts", prompts))
+    assert reply.status == 422
+    assert reason in reply.json["error"]
+    assert len(reply.body) < 1000
+
+
+@pytest.mark.parametrize("texts", ['""', "[]", "[1]", '[" "]', '{"a": 1}'])
+def test_texts_that_say_nothing_are_refused(texts: str) -> None:
+    with pytest.raises(HTTPException, match="texts"):
+        read_prompts(f'{{"texts": {texts}}}', Limits(), has_texts=True)
+
+
+@pytest.mark.parametrize("options", ['"top_k": 0.5', '"top_k": true', '"threshold": "high"'])
+def test_options_of_texts_are_checked(options: str) -> None:
+    with pytest.raises(HTTPException, match=r"top_k|threshold"):
+        read_prompts(f'{{"texts": "a dog", {options}}}', Limits(), has_texts=True)
+
+
+def test_forms_of_many_parts_or_without_names_are_refused(client: Client) -> None:
+    many = client.form(*[("conf", "0.1")] * 40)
+    assert (many.status, "more than" in many.json["error"]) == (400, True)
+    nameless = form_body(("photo", PHOTO)).replace(b'; name="photo"', b"")
+    reply = client.segment(nameless, **FORM)
+    assert (reply.status, "name" in reply.json["error"]) == (400, True)
+    assert client.form(("photo", PHOTO), ("photo", PHOTO)).status == 422
+    assert client.form(("photo", PHOTO), ("prompts", b"\xff")).status == 422
+
+
+def test_other_addresses_and_methods(client: Client) -> None:
+    assert client.ask("GET", "/segment").status == 405
+    assert client.ask("GET", "/../../etc/passwd").status == 404
+    assert client.ask("POST", "/healthz").status == 405
+
+
+def test_large_requests_and_photos_are_refused(model: FastSAM) -> None:
+    with running(Service(model, workers=1, limits=Limits(body_bytes=100_000, pixels=100_000)).app) as client:
+        announced = client.segment(bytes(3_000_000))
+        assert (announced.status, "100000 bytes" in announced.json["error"]) == (413, True)
+        chunked = client.segment(iter([bytes(60_000)] * 40))
+        assert chunked.status == 413
+        just_over = client.segment(iter([bytes(100_001)]))
+        assert just_over.status == 413
+        pixels = client.segment(PHOTO)
+        assert (pixels.status, "600 x 400 pixels" in pixels.json["error"]) == (413, True)
+
+
+def test_a_large_request_is_refused_before_it_is_sent(model: FastSAM) -> None:
+    with running(Service(model, workers=1).app) as client, client.connect() as line:
+        line.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\nExpect: 100-continue\r\n\r\n")
+        assert line.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_slow_senders_are_let_go(model: FastSAM) -> None:
+    with running(Service(model, workers=1, limits=Limits(body_seconds=0.3)).app) as client, client.connect() as line:
+        line.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
+        answer = to_the_end(line)
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"did not arrive" in answer
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /segment HTTP/1.1\r\nHo", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET"])
+def test_connections_without_a_request_are_cut(model: FastSAM, monkeypatch, sent: bytes) -> None:
+    monkeypatch.setattr(ImpatientProtocol, "seconds", 0.2)
+    with running(Service(model, workers=1).app, http=ImpatientProtocol) as client, client.connect() as line:
+        line.sendall(sent)
+        assert to_the_end(line).startswith(b"HTTP/1.1 200" if b"GET" in sent else b"")
+
+
+def test_clients_that_do_not_read_their_answer_are_cut(model: FastSAM, monkeypatch) -> None:
+    async def much(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(60_000_000)})
+
+    monkeypatch.setattr(ImpatientProtocol, "seconds", 0.2)
+    with running(much, http=ImpatientProtocol, lifespan="off") as client, client.connect() as line:
+        line.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(1)
+        assert len(to_the_end(line)) < 60_000_000
+
+
+def test_a_slow_answer_is_waited_for(model: FastSAM, monkeypatch, found: Segmentation) -> None:
+    slow = Slow(model)
+    monkeypatch.setattr(ImpatientProtocol, "seconds", 0.1)
+    with running(Service(slow, workers=1).app, http=ImpatientProtocol) as client, ThreadPoolExecutor(1) as threads:
+        reply = threads.submit(client.segment, PHOTO)
+        assert slow.begun.acquire(timeout=10)
+        time.sleep(0.5)
+        slow.go.set()
+        assert reply.result().body == encode(found, "json")
+
+
+def test_requests_together_hold_no_more_bytes_than_allowed(model: FastSAM) -> None:
+    with running(Service(model, workers=1, limits=Limits(held_bytes=90_000)).app) as client:
+        with client.connect() as line:
+            line.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 30000\r\n\r\n" + bytes(20_000))
+            time.sleep(0.2)
+            reply = client.segment(PHOTO)
+            assert (reply.status, reply.headers["retry-after"]) == (503, "1")
+        for _ in range(100):  # what a cut connection held is free again
+            if client.segment(PHOTO).status == 200:
+                return
+            time.sleep(0.05)
+        pytest.fail("the bytes of a cut connection are still counted")
+
+
+def test_requests_over_the_queue_get_503_and_the_others_their_answer(model: FastSAM, found: Segmentation) -> None:
+    slow = Slow(model)
+    service = Service(slow, workers=1, limits=Limits(queue=2))
+    with running(service.app) as client, ThreadPoolExecutor(3) as threads:
+        replies = [threads.submit(client.segment, PHOTO)]
+        assert slow.begun.acquire(timeout=10)
+        replies += [threads.submit(client.segment, PHOTO) for _ in range(2)]
+        while client.ask("GET", "/healthz").json["waiting"] < 2:
+            time.sleep(0.01)
+        refused = client.segment(PHOTO)
+        assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        assert "wait already" in refused.json["error"]
+        slow.go.set()
+        assert [reply.result().body for reply in replies] == [encode(found, "json")] * 3
+
+
+def test_a_cut_connection_costs_no_photo(model: FastSAM) -> None:
+    slow = Slow(model)
+    with running(Service(slow, workers=1).app) as client, ThreadPoolExecutor(1) as threads:
+        first = threads.submit(client.segment, PHOTO)
+        assert slow.begun.acquire(timeout=10)
+        head = f"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: {len(PHOTO)}\r\n\r\n".encode()
+        with client.connect() as line:
+            line.sendall(head + PHOTO)
+            while not client.ask("GET", "/healthz").json["waiting"]:
+                time.sleep(0.01)
+        time.sleep(0.1)
+        slow.go.set()
+        assert first.result().status == 200
+        assert client.segment(PHOTO).status == 200
+        assert slow.calls == 2
+
+
+def test_a_defect_is_a_500_that_tells_nothing(model: FastSAM, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Slow):
+        def __call__(self, *arguments, **options):
+            raise RuntimeError("secret")
+
+    with running(Service(Broken(model), workers=1).app) as client:
+        reply = client.segment(PHOTO)
+    assert reply.status == 500
+    assert b"secret" not in reply.body
+    assert "secret" in caplog.text
+
+
+def test_a_token_is_asked_for(model: FastSAM) -> None:
+    with running(Service(model, workers=1, token="open sesame").app) as client:
+        for given in ({}, {"Authorization": "Bearer open"}, {"Authorization": "Bearer ÿ"}, {"Authorization": "open"}):
+            reply = client.segment(PHOTO, **given)
+            assert reply.status == 401
+            assert reply.headers["www-authenticate"] == "Bearer"
+        assert client.ask("GET", "/info").status == 401
+        assert client.segment(PHOTO, Authorization="Bearer open sesame").status == 200
+        assert client.ask("GET", "/healthz").status == 200
+        assert client.ask("GET", "/").status == 200
+
+
+def test_hostile_files_get_their_outcome(shared: Path, tmp_path: Path) -> None:
+    import cv2
+
+    folder = shared / "data" / "hostile_images"
+    listed = json.loads((folder / "manifest.json").read_text("utf-8"))["files"]
+    old = tuple(map(int, cv2.__version__.split(".")[:2])) < (4, 12)  # lacks decoders, and says so
+    with FastSAM(tiny(), imgsz=160) as tiny_model, running(Service(tiny_model, workers=2).app) as client:
+        for entry in listed:
+            path = folder / entry["file"]
+            if not path.is_file():  # odd names, in a zip: names are not sent
+                continue
+            reply = client.segment(path.read_bytes(), "?max_det=2")
+            assert reply.status in (200, 413, 422), entry
+            if entry["expected"] == "error":
+                assert reply.status != 200, entry
+                assert reply.json["error"]
+            elif entry["expected"] == "decodes" and not (old and b"4.12" in reply.body):
+                assert reply.status == 200, entry
+                assert [reply.json["width"], reply.json["height"]] == entry["size"], entry
+
+
+def test_workers_and_threads_fill_the_cores() -> None:
+    assert plan_workers(1, None, None) == (1, 1)
+    assert plan_workers(2, None, None) == (2, 1)
+    assert plan_workers(16, None, None) == (4, 13)  # 4 callers and 12 helpers
+    assert plan_workers(8, 8, None) == (8, 1)
+    assert plan_workers(2, 5, None) == (5, 1)
+    assert plan_workers(8, 2, 4) == (2, 4)
+
+
+def test_extra_and_dependency_group_are_one() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert project["project"]["optional-dependencies"]["serve"] == project["dependency-groups"]["serve"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to stop a process cleanly")
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_the_command_listens_on_localhost_and_stops_cleanly(tmp_path: Path, stop: signal.Signals) -> None:
+    model = tmp_path / "tiny.onnx"
+    model.write_bytes(tiny())
+    command = [sys.executable, "-m", "fastsam_onnx", "serve", "--port", "0", "--model", str(model), "--access-log"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        line = process.stderr.readline()
+        match = re.search(r"http://127\.0\.0\.1:(\d+)/", line)
+        assert match, line + process.stderr.read()
+        assert Client(int(match[1])).segment(PHOTO).status == 200
+        process.send_signal(stop)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "stopped" in err
+    assert "Traceback" not in err
+    assert '"POST /segment HTTP/1.1" 200' in out
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str], client: Client) -> None:
+    assert main(["serve", "--port", str(client.port)]) == 2
+    assert "cannot listen at 127.0.0.1" in capsys.readouterr().err
+    assert main(["serve", "--token-file", str(tmp_path / "none")]) == 2
+    assert "cannot read the token" in capsys.readouterr().err
+    (tmp_path / "empty").write_text("\n")
+    assert main(["serve", "--token-file", str(tmp_path / "empty")]) == 2
+    assert "printable ASCII" in capsys.readouterr().err
+
+
+def test_without_the_extra_the_command_says_how_to_get_it(capsys, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert main(["serve"]) == 2
+    assert "pip install 'fastsam-onnx[serve]'" in capsys.readouterr().err

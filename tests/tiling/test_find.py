@@ -1,0 +1,202 @@
+"""Tiles: where they lie, and that what their edges cut, or several of them show, comes out once and whole."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.tiny_onnx import bright_object, tiny
+
+from fastsam_onnx import FastSAM, Mask, OptionError
+from fastsam_onnx.masks.pending import pending_masks
+from fastsam_onnx.network.letterbox import Letterbox
+from fastsam_onnx.tiling.find import Found, JoinedMask, PlacedMask, Samples, Tile, grid, iou, join
+
+
+@pytest.fixture(scope="module")
+def model() -> FastSAM:
+    return FastSAM(bright_object(), imgsz=224, threads=1)
+
+
+def picture(side: int = 384) -> np.ndarray:
+    return np.full((side, side, 3), 40, np.uint8)
+
+
+@given(
+    st.tuples(st.integers(1, 3000), st.integers(1, 3000)), st.integers(64, 1500), st.sampled_from([0, 0.1, 0.25, 0.5])
+)
+def test_tiles_cover_the_photo_and_overlap(image_size: tuple[int, int], tile: int, overlap: float) -> None:
+    tiles = grid(image_size, tile, overlap)
+    for axis, side in enumerate(image_size):
+        spans = sorted({((one.left, one.top)[axis], (one.right, one.bottom)[axis]) for one in tiles})
+        assert spans[0][0] == 0
+        assert spans[-1][1] == side
+        assert {end - start for start, end in spans} == {min(tile, side)}
+        # Starts are rounded, so two of them may be a pixel nearer or farther than the share asks.
+        assert all(a[1] - b[0] >= round(tile * overlap) - 1 for a, b in pairwise(spans))
+    assert len(set(tiles)) == len(tiles)
+
+
+@pytest.mark.parametrize("shape", ["disc", "ring", "bar", "snake"])
+def test_an_object_over_four_tiles_is_one_mask_as_without_tiles(model: FastSAM, shape: str) -> None:
+    # 384 = 224 + 160: two tiles a side, which share columns and rows 160 to 224; all the shapes reach into four.
+    photo = picture()
+    if shape == "snake":
+        cv2.polylines(photo, [np.array([[60, 300], [120, 90], [200, 260], [320, 70]])], False, (250, 240, 230), 30)
+    elif shape == "bar":
+        cv2.rectangle(photo, (110, 150), (290, 235), (250, 240, 230), -1)
+    else:
+        cv2.circle(photo, (192, 196), 90, (250, 240, 230), -1 if shape == "disc" else 24)
+    assert len(grid((384, 384), 224, 0.25)) == 4
+    [untiled] = model(photo, imgsz=384)  # the same scale: one input pixel a photo pixel
+    found = model(photo, tile=224)
+    assert len(found) == 1
+    assert isinstance(found.rows[0], JoinedMask)
+    assert len(found.rows[0].parts) == 4
+    assert found[0].mask.iou(untiled.mask) >= 0.9
+    assert np.abs(found.boxes[0] - untiled.box).max() <= 2
+
+
+def test_two_objects_in_different_tiles_stay_two(model: FastSAM) -> None:
+    photo = picture()
+    cv2.circle(photo, (80, 80), 40, (255, 255, 255), -1)
+    cv2.circle(photo, (300, 300), 40, (255, 255, 255), -1)
+    found = model(photo, tile=224)
+    # The network finds one object in each view; that of the whole has both discs and resembles neither.
+    disc = np.pi * 40**2
+    assert sorted(found.areas / disc) == pytest.approx([1, 1, 2], abs=0.1)
+
+
+def test_an_object_that_several_views_show_whole_comes_once(model: FastSAM) -> None:
+    photo = picture()
+    cv2.circle(photo, (192, 192), 25, (255, 255, 255), -1)  # inside the 64 pixels that all four tiles share
+    found = model(photo, tile=224)
+    assert len(found) == 1
+    assert found[0].mask.iou(model(photo, imgsz=384)[0].mask) >= 0.9
+
+
+def test_a_small_photo_is_one_tile_and_the_same_as_without(model: FastSAM) -> None:
+    photo = picture(200)
+    cv2.circle(photo, (90, 90), 50, (255, 255, 255), -1)
+    plain, tiled = model(photo), model(photo, tile=224)
+    assert np.array_equal(plain.boxes, tiled.boxes)
+    assert np.array_equal(plain.masks.dense(), tiled.masks.dense())
+
+
+def test_nothing_is_found_in_nothing(model: FastSAM) -> None:
+    assert len(model(picture(), tile=224)) == 0
+
+
+def test_a_tiled_result_works_like_any_other(model: FastSAM) -> None:
+    photo = picture()
+    cv2.circle(photo, (192, 192), 90, (255, 255, 255), -1)
+    found = model(photo, tile=224)
+    assert len(found.point_prompt([(192, 120)])) == 1
+    assert len(found.point_prompt([(20, 20)])) == 0
+    assert len(found.box_prompt([(100, 100, 280, 280)])) == 1
+    assert found.image is not None
+    assert found.image.shape == photo.shape
+    assert set(found.speed) == {"decode", "preprocess", "network", "postprocess"}
+    assert found[0].mask.area == found.masks.dense().sum() == found.areas[0]
+    assert len(list(model.stream([photo, photo], tile=224))) == 2
+
+
+def test_results_do_not_depend_on_anything_but_the_photo() -> None:
+    model = FastSAM(tiny(seed=3), imgsz=96, conf=0.1, iou=0.7, threads=1)
+    photo = np.random.default_rng(0).integers(0, 256, (150, 230, 3), dtype=np.uint8)
+    first, second = model(photo, tile=96), model(photo, tile=96)
+    assert len(first) > 20
+    assert np.array_equal(first.boxes, second.boxes)
+    assert np.all(np.diff(first.scores) <= 0)
+    for box, mask in zip(first.boxes, first.masks, strict=True):
+        x1, y1, x2, y2 = mask.box
+        assert mask.area
+        assert box[0] <= x1 + 1
+        assert box[1] <= y1 + 1
+        assert box[2] >= x2 - 1
+        assert box[3] >= y2 - 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"tile": 63}, {"tile": 64.0}, {"tile": True}, {"tile": 64, "overlap": 0.6}, {"tile": 64, "overlap": -0.1}],
+)
+def test_options_outside_their_range(model: FastSAM, options: dict) -> None:
+    with pytest.raises(OptionError, match=list(options)[-1]):
+        model(picture(), **options)
+
+
+def pending(box: list[float], image_size: tuple[int, int] = (64, 64)) -> Found:
+    """All of a box."""
+    letterbox = Letterbox.fit(image_size, image_size)
+    [row] = pending_masks(
+        np.array([box], np.float32), np.ones((1, 1), np.float32), np.ones((1, 16, 16), np.float32), letterbox
+    )
+    return Found(PlacedMask(row, 0, 0, image_size), np.array(box, np.float32), 0.5, Tile(0, 0, *image_size))
+
+
+@given(st.lists(st.integers(0, 64), min_size=8, max_size=8))
+def test_samples_of_small_masks_are_exact(corners: list[int]) -> None:
+    boxes = []
+    for x1, x2, y1, y2 in (corners[:4], corners[4:]):
+        boxes.append([min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)])
+    a, b = (pending([float(edge) for edge in box]) for box in boxes)
+    levels = max(a.samples.level, b.samples.level)
+    exact = a.row.render().iou(b.row.render())
+    assert iou(a.samples, b.samples) == pytest.approx(exact, abs=1e-9 if levels == 0 else 0.15)
+
+
+def test_levels_are_nested() -> None:
+    one = pending([3, 5, 61, 50])
+    fine = Samples.of(one.row, one.box, 0)
+    for level in (1, 2, 3):
+        coarse, again = Samples.of(one.row, one.box, level), fine.at(level)
+        assert (coarse.left, coarse.top) == (again.left, again.top)
+        assert np.array_equal(coarse.pixels, again.pixels)
+
+
+def test_sampling_is_rendering_at_some_pixels() -> None:
+    rng = np.random.default_rng(5)
+    letterbox = Letterbox.fit((57, 33), (64, 64))
+    rows = pending_masks(
+        np.array([[3.2, 1.7, 50.1, 30.9], [0, 0, 57, 33]], np.float32),
+        rng.standard_normal((2, 4)).astype(np.float32),
+        rng.standard_normal((4, 16, 16)).astype(np.float32),
+        letterbox,
+    )
+    columns, lines = np.array([0, 3, 4, 9, 33, 56]), np.array([0, 1, 2, 17, 31, 32])
+    for row in rows:
+        dense = row.render().dense()
+        assert np.array_equal(row.sample(columns, lines), dense[np.ix_(lines, columns)])
+        moved = PlacedMask(row, 10, 20, (100, 90))
+        assert np.array_equal(moved.render().dense()[20:53, 10:67], dense)
+        assert moved.contains(10 + 25, 20 + 15) == row.contains(25, 15)
+        assert not moved.sample(np.array([0, 5]), np.array([1, 2])).any()
+        assert moved.area == moved.render().area
+        assert np.array_equal(moved.box, moved.render().box)
+        assert moved.area_inside(20, 25, 40, 45) == moved.render().dense()[25:45, 20:40].sum()
+
+
+def test_parts_that_disagree_where_both_tiles_look_are_not_joined() -> None:
+    # Two tiles share columns 40 to 64 of 104; one part fills rows 0..20 there, the other rows 15..60.
+    size, left, right = (104, 64), Tile(0, 0, 64, 64), Tile(40, 0, 104, 64)
+
+    def part(box: list[float], view: Tile, cut: tuple[bool, bool, bool, bool]) -> Found:
+        one = pending(box)
+        row = PlacedMask(one.row.row, view.left, view.top, size)
+        return Found(row, one.box + np.array([view.left, view.top] * 2, np.float32), 0.5, view, cut)
+
+    above = part([10, 0, 64, 20], left, (False, False, True, False))
+    same = part([0, 0, 30, 20], right, (True, False, False, False))
+    below = part([0, 15, 30, 60], right, (True, False, False, False))
+    whole = part([0, 0, 30, 20], right, (False, False, False, False))
+    assert len(join([above, same])) == 1
+    assert join([above, same])[0].cut == (False, False, False, False)
+    assert len(join([above, below])) == 2
+    assert len(join([above, whole])) == 2  # the second tile sees its end: another object
+    assert len(join([above, same, below])) == 2
+    assert Mask.union(*(one.row.render() for one in (above, same))).area == join([above, same])[0].row.render().area

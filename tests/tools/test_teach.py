@@ -1,0 +1,55 @@
+"""The teacher of tools/train: which points it is asked about and which of its answers are kept.
+
+Skipped where MobileSAM's code is not installed; its weights are not needed here.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+torch = pytest.importorskip("torch", reason="tools/train needs PyTorch, which the package does not")
+pytest.importorskip("mobile_sam", reason="the teacher needs the package mobilesam-mirror")
+
+from tools.train import teach  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # timm's own deprecations
+
+
+def test_points_lie_in_the_middle_of_even_cells() -> None:
+    # 8 x 8 cells of 40 x 20 photo pixels, two input pixels each
+    points = teach.grid_points(np.zeros((160, 320, 3), np.uint8), 2.0).numpy()
+    assert points.shape == (64, 2)
+    assert points[[0, 1, 8, 63]].tolist() == [[40, 20], [120, 20], [40, 60], [600, 300]]
+
+
+def test_the_input_is_padded_on_the_right_and_below() -> None:
+    # 100 x 200 white pixels at 640 / 200 = 3.2: 320 x 640, multiples of 16 already
+    x, scale = teach.prepared(np.full((100, 200, 3), 255, np.uint8))
+    assert (tuple(x.shape), scale) == ((1, 3, 320, 640), 3.2)
+    x, _ = teach.prepared(np.full((91, 200, 3), 255, np.uint8))  # 291 rows, 13 of padding
+    assert x.shape[2] == 304
+    assert (x[0, :, 290] > 1).all()
+    assert (x[0, :, 291:] == 0).all()
+
+
+def test_what_repeats_a_better_or_a_drawn_mask_is_dropped() -> None:
+    rows = torch.tensor(
+        [
+            [1, 1, 1, 1, 0, 0, 0, 0, 0, 0],
+            [1, 1, 1, 0, 0, 0, 0, 0, 0, 0],  # IoU 3/4 with the first
+            [1, 1, 0, 0, 0, 0, 0, 0, 0, 0],  # IoU 1/2: something else
+            [0, 0, 0, 0, 0, 0, 1, 1, 1, 1],  # drawn already
+        ],
+        dtype=torch.float32,
+    )
+    assert teach.distinct(rows, rows[3:]) == [0, 2]
+    assert teach.distinct(rows, torch.zeros(0, 10)) == [0, 2, 3]
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "mobile_sam.pt").write_bytes(b"not it")
+    with pytest.raises(SystemExit, match="sha256"):
+        teach.Teacher(tmp_path / "mobile_sam.pt")
