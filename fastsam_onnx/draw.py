@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx.arrays import BoolArray, ByteArray
 from fastsam_onnx.errors import OptionError, PromptError
 
 if TYPE_CHECKING:
     from fastsam_onnx.results.segmentation import Instance, Segmentation
 
-Picture = npt.NDArray[np.uint8]
 LabelMap = npt.NDArray[np.uint16]
 
 MAX_LABELS = 65535
@@ -39,7 +39,7 @@ def overlay(
     point_labels: npt.ArrayLike | None = None,
     boxes: npt.ArrayLike | None = None,
     seed: int = 0,
-) -> Picture:
+) -> ByteArray:
     """Draw the objects over the photo, each in its own colour, the smallest on top.
 
     Args:
@@ -99,7 +99,7 @@ def label_map(found: Segmentation) -> LabelMap:
     return labels
 
 
-def cutout(instance: Instance, image: npt.ArrayLike) -> Picture:
+def cutout(instance: Instance, image: npt.ArrayLike) -> ByteArray:
     """Cut one object out of the photo.
 
     Args:
@@ -121,7 +121,7 @@ def cutout(instance: Instance, image: npt.ArrayLike) -> Picture:
     return cut
 
 
-def palette(count: int, seed: int = 0) -> Picture:
+def palette(count: int, seed: int = 0) -> ByteArray:
     """Colours that are easy to tell apart: golden-ratio hues in five tones.
 
     Returns:
@@ -138,7 +138,7 @@ def palette(count: int, seed: int = 0) -> Picture:
     return colours
 
 
-def photo_of(found: Segmentation, image: npt.ArrayLike | None) -> Picture:
+def photo_of(found: Segmentation, image: npt.ArrayLike | None) -> ByteArray:
     """The given photo or the one that `found` carries, checked: (H, W, 3) uint8 RGB.
 
     Raises:
@@ -150,7 +150,7 @@ def photo_of(found: Segmentation, image: npt.ArrayLike | None) -> Picture:
     return _check_photo(photo, found.image_size)
 
 
-def _check_photo(image: npt.ArrayLike, image_size: tuple[int, int]) -> Picture:
+def _check_photo(image: npt.ArrayLike, image_size: tuple[int, int]) -> ByteArray:
     photo = np.asarray(image)
     width, height = image_size
     if photo.shape != (height, width, 3) or photo.dtype != np.uint8:
@@ -160,7 +160,7 @@ def _check_photo(image: npt.ArrayLike, image_size: tuple[int, int]) -> Picture:
     return np.ascontiguousarray(photo)
 
 
-def _blend(photo: Picture, labels: LabelMap, colours: Picture, alpha: float) -> Picture:
+def _blend(photo: ByteArray, labels: LabelMap, colours: ByteArray, alpha: float) -> ByteArray:
     """The photo, mixed with the colour of the label where there is one."""
     import cv2
 
@@ -174,7 +174,7 @@ def _blend(photo: Picture, labels: LabelMap, colours: Picture, alpha: float) -> 
     return picture
 
 
-def _outline(picture: Picture, labels: LabelMap, colours: Picture, width: int) -> None:
+def _outline(picture: ByteArray, labels: LabelMap, colours: ByteArray, width: int) -> None:
     """Line what shows of the objects, `width` pixels wide on their inner side; not along the border of the photo."""
     import cv2
 
@@ -184,12 +184,12 @@ def _outline(picture: Picture, labels: LabelMap, colours: Picture, width: int) -
     picture[edge] = tints[labels[edge]]
 
 
-def _tint(colours: Picture) -> Picture:
+def _tint(colours: ByteArray) -> ByteArray:
     """Light shades, which show on dark photos and between two touching objects."""
     return (0.4 * colours + 0.6 * 255).astype(np.uint8)
 
 
-def _draw_boxes(picture: Picture, boxes: npt.NDArray[np.float64], width: int) -> None:
+def _draw_boxes(picture: ByteArray, boxes: npt.NDArray[np.float64], width: int) -> None:
     import cv2
 
     bounds = np.array(picture.shape[1::-1] * 2)
@@ -198,9 +198,7 @@ def _draw_boxes(picture: Picture, boxes: npt.NDArray[np.float64], width: int) ->
         cv2.rectangle(picture, corners[:2], corners[2:], _WHITE, width)
 
 
-def _draw_points(
-    picture: Picture, points: npt.NDArray[np.float64], foreground: npt.NDArray[np.bool_], radius: int
-) -> None:
+def _draw_points(picture: ByteArray, points: npt.NDArray[np.float64], foreground: BoolArray, radius: int) -> None:
     import cv2
 
     bounds = np.array(picture.shape[1::-1])
@@ -219,7 +217,7 @@ def _prompt_array(values: npt.ArrayLike, columns: int, name: str) -> npt.NDArray
     return array
 
 
-def _foreground(labels: npt.ArrayLike | None, count: int) -> npt.NDArray[np.bool_]:
+def _foreground(labels: npt.ArrayLike | None, count: int) -> BoolArray:
     if labels is None:
         return np.ones(count, bool)
     array = np.asarray(labels)

@@ -12,8 +12,8 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
-import numpy.typing as npt
 
+from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.errors import ModelError, ModelNotFoundError, OptionError
 from fastsam_onnx.images.load import DEFAULT_PIXEL_LIMIT, ImageSource, load_image
 from fastsam_onnx.masks.candidates import Candidates
@@ -340,7 +340,7 @@ class FastSAM:
     def _find_tiled(
         self,
         source: ImageSource,
-        load: Callable[[ImageSource], npt.NDArray[np.uint8]],
+        load: Callable[[ImageSource], ByteArray],
         find: Callable[..., list[Segmentation]],
         *,
         tile: int,
@@ -360,7 +360,7 @@ class FastSAM:
 
     def _find(
         self,
-        images: Sequence[npt.NDArray[np.uint8]],
+        images: Sequence[ByteArray],
         *,
         options: Mapping[str, Any],
         border_snap: bool,
@@ -385,9 +385,9 @@ class FastSAM:
 
     def _objects(
         self,
-        image: npt.NDArray[np.uint8],
+        image: ByteArray,
         letterbox: Letterbox,
-        output: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
+        output: tuple[FloatArray, FloatArray],
         options: Mapping[str, Any],
         *,
         border_snap: bool,
@@ -426,7 +426,7 @@ class FastSAM:
         return Letterbox.fit(image_size, (imgsz[1], imgsz[0]), stride=None if fixed else contract.stride)
 
 
-def _size(image: npt.NDArray[np.uint8]) -> tuple[int, int]:
+def _size(image: ByteArray) -> tuple[int, int]:
     return image.shape[1], image.shape[0]
 
 

@@ -12,11 +12,10 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.errors import ModelError
 
-FloatArray = npt.NDArray[np.float32]
 Shape = Sequence[int | str]
 """Numbers are fixed, names are sides that every run may choose."""
 Attribute = int | float | str | Sequence[int]

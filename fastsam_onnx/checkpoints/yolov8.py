@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.checkpoints.onnx_writer import FloatArray, GraphWriter
+from fastsam_onnx.arrays import FloatArray
+from fastsam_onnx.checkpoints.onnx_writer import GraphWriter
 from fastsam_onnx.errors import ModelError
 
 if TYPE_CHECKING:

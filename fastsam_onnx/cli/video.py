@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.cli.photos import STDIN_STEM, Prompts
 from fastsam_onnx.cli.screen import Report, Screen, rate
 from fastsam_onnx.cli.segment import STDOUT, format_options, make_folder, open_model, read_prompts, select, write_stdout
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
     from fastsam_onnx.results.segmentation import Segmentation
 
-Picture = npt.NDArray[np.uint8]
 Sink = Callable[[int, "Segmentation"], object]
 
 SUFFIXES = {"overlay": ".overlay.mp4", "json": ".jsonl"}
@@ -55,7 +54,7 @@ class Clip:
         """What messages call it."""
         return "-" if self.path is None else str(self.path)
 
-    def open(self) -> tuple[Iterator[Picture], float, int | None]:
+    def open(self) -> tuple[Iterator[ByteArray], float, int | None]:
         """The frames, how many a second, and about how many there are, if that is known."""
         if self.path is not None:
             video = open_video(self.path)
@@ -236,7 +235,7 @@ def _check_new(outputs: dict[str, Path], *, overwrite: bool) -> None:
             raise OutputError(f"{path} exists; --overwrite replaces it")
 
 
-def _raw_frames(size: tuple[int, int]) -> Iterator[Picture]:
+def _raw_frames(size: tuple[int, int]) -> Iterator[ByteArray]:
     """Frames of RGB24 from standard input, to its end."""
     if sys.stdin.isatty():
         raise ImageError("a terminal gives no frames; redirect a program's output to standard input")

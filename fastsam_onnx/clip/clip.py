@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.clip.files import ClipFiles
 from fastsam_onnx.errors import ModelError, OptionError, PromptError
 from fastsam_onnx.images.load import ImageSource, load_image
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from fastsam_onnx.clip.encoders import ImageEncoder, TextEncoder
     from fastsam_onnx.runtime import Provider
 
-FloatArray = npt.NDArray[np.float32]
 
 BATCH = 16
 """Pictures or texts that are embedded together: what more of them would gain in speed is little, in memory much."""

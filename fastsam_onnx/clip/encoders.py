@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.clip.preprocessing import Preprocessing
 from fastsam_onnx.clip.tokens import DEFAULT_CONTEXT_LENGTH, ClipTokenizer
 from fastsam_onnx.errors import ModelError
@@ -20,8 +21,6 @@ from fastsam_onnx.errors import ModelError
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-ByteArray = npt.NDArray[np.uint8]
-FloatArray = npt.NDArray[np.float32]
 Feed = dict[str, npt.NDArray[Any]]
 Half = Literal["image", "text"]
 

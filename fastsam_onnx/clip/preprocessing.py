@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-ByteArray = npt.NDArray[np.uint8]
-FloatArray = npt.NDArray[np.float32]
+from fastsam_onnx.arrays import ByteArray, FloatArray, IntArray
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -128,7 +127,7 @@ def _pass(lines: ByteArray, count: int, first: int, end: int) -> ByteArray:
     return _apply(lines, *_weights(lines.shape[0], count, first, end))
 
 
-def _weights(length: int, count: int, first: int, end: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def _weights(length: int, count: int, first: int, end: int) -> tuple[IntArray, npt.NDArray[np.float64]]:
     """For outputs first .. end - 1 of `count`: (k,) first input, and (k, taps) weights, multiples of 2**-22."""
     scale = length / count
     stretch = max(scale, 1.0)
@@ -152,7 +151,7 @@ def _cubic(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.where(x < 1.0, near, np.where(x < SUPPORT, far, 0.0))
 
 
-def _apply(lines: ByteArray, first: npt.NDArray[np.int64], weights: npt.NDArray[np.float64]) -> ByteArray:
+def _apply(lines: ByteArray, first: IntArray, weights: npt.NDArray[np.float64]) -> ByteArray:
     """Weighted sums along axis 0 of (L, M, 3), rounded to 8 bits: (k, M, 3).
 
     Matrix products of blocks: neighbouring outputs look at neighbouring inputs. Exact: a float64 holds the sums.
@@ -172,9 +171,7 @@ def _apply(lines: ByteArray, first: npt.NDArray[np.int64], weights: npt.NDArray[
     return result
 
 
-def _band(
-    first: npt.NDArray[np.int64], weights: npt.NDArray[np.float64], length: int
-) -> tuple[int, npt.NDArray[np.float64]]:
+def _band(first: IntArray, weights: npt.NDArray[np.float64], length: int) -> tuple[int, npt.NDArray[np.float64]]:
     """The weights of a block of outputs as a matrix over the inputs low, low + 1, ...: (low, (k, inputs))."""
     low, taps = int(first[0]), weights.shape[1]
     band = np.zeros((len(first), int(first[-1]) - low + taps))

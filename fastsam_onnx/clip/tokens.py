@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from fastsam_onnx.arrays import IntArray
 from fastsam_onnx.errors import ModelError, ModelNotFoundError, PromptError
 
 if TYPE_CHECKING:
@@ -140,9 +140,7 @@ class ClipTokenizer:
             raise ModelError(f"{path.name} is no tokenizer file that can be read: {error}") from error
         return cls(tokenizer, path.name)
 
-    def ids(
-        self, texts: Sequence[str], length: int, *, pad_to_length: bool, pad_with_end: bool
-    ) -> npt.NDArray[np.int64]:
+    def ids(self, texts: Sequence[str], length: int, *, pad_to_length: bool, pad_with_end: bool) -> IntArray:
         """The ids of texts, each begun and ended by its special token; too long a text loses its last tokens.
 
         Args:
@@ -174,9 +172,9 @@ class ClipTokenizer:
         ids: list[int] = self._tokenizer.encode(cleaned, add_special_tokens=False).ids
         return ids
 
-    def lengths(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def lengths(self, ids: IntArray) -> IntArray:
         """(n,) how many ids of each row are not padding: up to the first end token."""
-        first: npt.NDArray[np.int64] = np.argmax(ids == self._end, axis=1)
+        first: IntArray = np.argmax(ids == self._end, axis=1)
         return first + 1
 
 

@@ -23,6 +23,7 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.draw import cutout, label_map, overlay, palette, photo_of
 from fastsam_onnx.errors import MissingPackageError, OptionError, OutputError
 from fastsam_onnx.files import output_error, write_file
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from fastsam_onnx.results.segmentation import Segmentation
 
 Json = dict[str, Any]
-FloatArray = npt.NDArray[np.float32]
 Affine = Sequence[float]
 
 _SCORE_DECIMALS = 5
@@ -290,7 +290,7 @@ def to_supervision(found: Segmentation) -> supervision.Detections:
         raise MissingPackageError(
             f"to_supervision() needs the package supervision ({error}); install it with: pip install supervision"
         ) from error
-    data = {} if found.prompt_index is None else {"prompt_index": np.asarray(found.prompt_index)}
+    data: dict[str, Any] = {} if found.prompt_index is None else {"prompt_index": np.asarray(found.prompt_index)}
     return supervision.Detections(
         xyxy=np.array(found.boxes, np.float32).reshape(-1, 4),
         mask=found.masks.dense(),
@@ -300,9 +300,7 @@ def to_supervision(found: Segmentation) -> supervision.Detections:
     )
 
 
-def to_cutouts(
-    found: Segmentation, *, image: npt.ArrayLike | None = None
-) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
+def to_cutouts(found: Segmentation, *, image: npt.ArrayLike | None = None) -> Iterator[tuple[str, ByteArray]]:
     """File name and (h, w, 4) uint8 RGBA of every object, see `draw.cutout`; masks without pixels are left out.
 
     Args:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import ImageError, OptionError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def load_image(
     *,
     channel_order: Literal["rgb", "bgr"] = "rgb",
     pixel_limit: int | None = DEFAULT_PIXEL_LIMIT,
-) -> NDArray[np.uint8]:
+) -> ByteArray:
     """Load one picture.
 
     Files and bytes: JPEG, PNG, WebP, GIF, BMP, TIFF, PPM/PGM/PBM and AVIF, known by content, not by name, as far
@@ -177,7 +178,7 @@ def _read_stream(stream: BinaryIO) -> bytes:
     return b"".join(pieces)
 
 
-def _from_file(data: bytes, pixel_limit: int | None) -> NDArray[np.uint8]:
+def _from_file(data: bytes, pixel_limit: int | None) -> ByteArray:
     from fastsam_onnx.images.header import read_header
 
     header = read_header(data)
@@ -185,7 +186,7 @@ def _from_file(data: bytes, pixel_limit: int | None) -> NDArray[np.uint8]:
     return _upright(_decode(header), header.orientation)
 
 
-def _decode(header: ImageHeader) -> NDArray[np.uint8]:
+def _decode(header: ImageHeader) -> ByteArray:
     import cv2
 
     data = np.frombuffer(header.data, np.uint8)
@@ -214,7 +215,7 @@ def _decode(header: ImageHeader) -> NDArray[np.uint8]:
     return _three_channels(samples, "rgb" if rgb_flag else "bgr", header.alpha)
 
 
-def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+def _upright(pixels: ByteArray, orientation: int) -> ByteArray:
     """Undo an EXIF orientation, 1 to 8; a new array unless it is 1."""
     if orientation == 1:
         return pixels
@@ -230,7 +231,7 @@ def _is_pil(source: object) -> bool:
     return isinstance(getattr(source, "mode", None), str) and callable(getattr(source, "getexif", None))
 
 
-def _from_pil(image: PILImage, pixel_limit: int | None) -> NDArray[np.uint8]:
+def _from_pil(image: PILImage, pixel_limit: int | None) -> ByteArray:
     _check_size(*image.size, pixel_limit)
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
@@ -244,7 +245,7 @@ def _from_pil(image: PILImage, pixel_limit: int | None) -> NDArray[np.uint8]:
     return _upright(_from_array(pixels, "rgb", pixel_limit), orientation if orientation in range(1, 9) else 1)
 
 
-def _from_array(array: NDArray[Any], order: Literal["rgb", "bgr"], pixel_limit: int | None) -> NDArray[np.uint8]:
+def _from_array(array: NDArray[Any], order: Literal["rgb", "bgr"], pixel_limit: int | None) -> ByteArray:
     pixels = np.asarray(array)
     if pixels.ndim not in {2, 3} or (pixels.ndim == 3 and pixels.shape[2] not in {1, 3, 4}):
         hint = ""
@@ -267,7 +268,7 @@ def _check_size(width: int, height: int, pixel_limit: int | None) -> None:
         )
 
 
-def _eight_bit(pixels: NDArray[Any], white: int | None) -> NDArray[np.uint8]:
+def _eight_bit(pixels: NDArray[Any], white: int | None) -> ByteArray:
     """Scale samples to 0 to 255; `white` is the value of white, None for the largest of the dtype or 1.0."""
     if pixels.dtype.kind == "f":
         return _eight_bit_float(pixels)
@@ -283,11 +284,11 @@ def _eight_bit(pixels: NDArray[Any], white: int | None) -> NDArray[np.uint8]:
     if white == 255 and largest == 255:
         return pixels
     scaled = (np.arange(largest + 1, dtype=np.uint32) * 255 + white // 2) // white
-    eight_bit: NDArray[np.uint8] = scaled.clip(max=255).astype(np.uint8)[pixels]
+    eight_bit: ByteArray = scaled.clip(max=255).astype(np.uint8)[pixels]
     return eight_bit
 
 
-def _eight_bit_float(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+def _eight_bit_float(pixels: NDArray[Any]) -> ByteArray:
     with np.errstate(invalid="ignore"):
         low, high = float(pixels.min()), float(pixels.max())
     if not (np.isfinite(low) and np.isfinite(high)):
@@ -300,7 +301,7 @@ def _eight_bit_float(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     return np.rint(pixels.astype(np.float32) * 255).astype(np.uint8)
 
 
-def _three_channels(samples: NDArray[np.uint8], order: Literal["rgb", "bgr"], alpha: Alpha) -> NDArray[np.uint8]:
+def _three_channels(samples: ByteArray, order: Literal["rgb", "bgr"], alpha: Alpha) -> ByteArray:
     """(H, W), (H, W, 1), (H, W, 3) or (H, W, 4) in the given order to contiguous (H, W, 3) RGB."""
     channels = 1 if samples.ndim == 2 else samples.shape[2]
     if channels == 1:
@@ -315,7 +316,7 @@ def _three_channels(samples: NDArray[np.uint8], order: Literal["rgb", "bgr"], al
     return cv2.cvtColor(samples, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
 
-def _on_white(samples: NDArray[np.uint8], alpha: Alpha) -> NDArray[np.uint8]:
+def _on_white(samples: ByteArray, alpha: Alpha) -> ByteArray:
     colours, opacity = samples[..., :3], samples[..., 3:]
     if alpha == "none" or opacity.min() == 255:
         return colours
@@ -326,9 +327,7 @@ def _on_white(samples: NDArray[np.uint8], alpha: Alpha) -> NDArray[np.uint8]:
     return result
 
 
-def _strip_on_white(
-    colours: NDArray[np.uint8], opacity: NDArray[np.uint8], *, premultiplied: bool
-) -> NDArray[np.uint16]:
+def _strip_on_white(colours: ByteArray, opacity: ByteArray, *, premultiplied: bool) -> NDArray[np.uint16]:
     paper = 255 * (255 - opacity.astype(np.uint16))
     light = colours.astype(np.uint16) * (np.uint16(255) if premultiplied else opacity)
     if premultiplied:  # damaged files hold more colour than opacity

@@ -15,14 +15,12 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import ImageError
 from fastsam_onnx.images.header import identify
 from fastsam_onnx.images.load import ImageSource, load_image, source_name
 from fastsam_onnx.images.tiff import tiff_parts
-
-Picture = npt.NDArray[np.uint8]
 
 STRIPS_ABOVE = 1 << 26
 """Files of more pixels are read in strips where they can be: 64 megapixels, 192 MB as RGB."""
@@ -47,10 +45,10 @@ class Rows(Protocol):
     def image_size(self) -> tuple[int, int]:
         """(width, height) in pixels."""
 
-    def band(self, top: int, bottom: int) -> Picture:
+    def band(self, top: int, bottom: int) -> ByteArray:
         """(bottom - top, W, 3) uint8 RGB; neither top nor bottom is smaller than in the call before."""
 
-    def overview(self) -> Picture:
+    def overview(self) -> ByteArray:
         """The whole picture, (h, w, 3) uint8 RGB, smaller if it does not lie in memory; once all rows were given."""
 
 
@@ -58,18 +56,18 @@ class Rows(Protocol):
 class HeldRows:
     """The rows of a picture that lies in memory, (H, W, 3) uint8 RGB."""
 
-    image: Picture
+    image: ByteArray
 
     @property
     def image_size(self) -> tuple[int, int]:
         """See `Rows`."""
         return self.image.shape[1], self.image.shape[0]
 
-    def band(self, top: int, bottom: int) -> Picture:
+    def band(self, top: int, bottom: int) -> ByteArray:
         """See `Rows`."""
         return self.image[top:bottom]
 
-    def overview(self) -> Picture:
+    def overview(self) -> ByteArray:
         """See `Rows`."""
         return self.image
 
@@ -77,7 +75,7 @@ class HeldRows:
 class FileRows:
     """The rows of a file, decoded as they are asked for; those of the last band are kept."""
 
-    def __init__(self, image_size: tuple[int, int], parts: Iterator[Picture]) -> None:
+    def __init__(self, image_size: tuple[int, int], parts: Iterator[ByteArray]) -> None:
         """Take the parts, (h, W, 3) uint8 RGB each, that make up the picture from top to bottom."""
         self.image_size = image_size
         self._parts = parts
@@ -85,9 +83,9 @@ class FileRows:
         # A whole number of pixels a side becomes one, so that parts can be made smaller one by one.
         self._step = max(1, max(image_size) // OVERVIEW_SIDE)
         self._rest = self._rows
-        self._small: list[Picture] = []
+        self._small: list[ByteArray] = []
 
-    def band(self, top: int, bottom: int) -> Picture:
+    def band(self, top: int, bottom: int) -> ByteArray:
         """See `Rows`."""
         self._rows, self._top = self._rows[top - self._top :].copy(), top
         fresh = [self._rows]
@@ -100,21 +98,21 @@ class FileRows:
         self._rows = np.concatenate(fresh)
         return self._rows[: bottom - top]
 
-    def overview(self) -> Picture:
+    def overview(self) -> ByteArray:
         """See `Rows`."""
         if len(self._rest):
             self._shrink(self._rest)
             self._rest = self._rest[:0]
         return np.concatenate(self._small)
 
-    def _add_to_overview(self, part: Picture) -> None:
+    def _add_to_overview(self, part: ByteArray) -> None:
         rows = np.concatenate([self._rest, part])
         whole = len(rows) - len(rows) % self._step
         if whole:
             self._shrink(rows[:whole])
         self._rest = rows[whole:].copy()
 
-    def _shrink(self, rows: Picture) -> None:
+    def _shrink(self, rows: ByteArray) -> None:
         import cv2
 
         size = max(1, round(rows.shape[1] / self._step)), max(1, len(rows) // self._step)
@@ -168,7 +166,7 @@ def _tiff_rows(data: mmap.mmap, name: str) -> FileRows | None:
     return FileRows((parts.width, parts.height), _decoded(data, name, excerpts))
 
 
-def _decoded(data: mmap.mmap, name: str, parts: Iterator[ImageSource]) -> Iterator[Picture]:
+def _decoded(data: mmap.mmap, name: str, parts: Iterator[ImageSource]) -> Iterator[ByteArray]:
     """The parts as pictures; what was read for them goes out of memory again, where the system can do that."""
     for part in parts:
         try:

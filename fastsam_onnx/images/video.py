@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
+from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import ImageError, OutputError
 from fastsam_onnx.files import complete_file
 from fastsam_onnx.images.load import source_name
-
-Picture = npt.NDArray[np.uint8]
 
 VIDEO_SUFFIXES = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 """The kinds of video that are written, and the codec: those that OpenCV's own packages always have."""
@@ -74,7 +72,7 @@ class Video:
         count = int(self.capture.get(cv2.CAP_PROP_FRAME_COUNT))
         return count if count > 0 else None
 
-    def frames(self) -> Iterator[Picture]:
+    def frames(self) -> Iterator[ByteArray]:
         """The frames to the end, each (H, W, 3) uint8 RGB, upright where the file tells how it was held."""
         import cv2
 
@@ -121,7 +119,7 @@ def open_video(source: Path | int | Capture) -> Video:
 
 
 @contextmanager
-def video_writer(path: Path, fps: float) -> Iterator[Callable[[Picture], None]]:
+def video_writer(path: Path, fps: float) -> Iterator[Callable[[ByteArray], None]]:
     """Give a function that adds (H, W, 3) uint8 RGB pictures of one size to a video without sound.
 
     Args:
@@ -139,7 +137,7 @@ def video_writer(path: Path, fps: float) -> Iterator[Callable[[Picture], None]]:
     writer = cv2.VideoWriter()
     with complete_file(path, path.suffix) as part:
 
-        def add(picture: Picture) -> None:
+        def add(picture: ByteArray) -> None:
             size = (picture.shape[1], picture.shape[0])
             if not writer.isOpened() and not writer.open(str(part), cv2.VideoWriter.fourcc(*codec), fps, size):
                 raise OutputError(f"cannot write {path}: OpenCV makes no {codec} of {size[0]}x{size[1]} here")

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from fastsam_onnx.arrays import FloatArray, IntArray
 from fastsam_onnx.masks.detections import box_iou, class_agnostic_scores, xyxy_from_xywh
 from fastsam_onnx.masks.pending import PendingMask, pending_masks
 from fastsam_onnx.network.letterbox import Letterbox
-
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 LEAST_SCORE = 0.001
 SCORE_POWER = 0.3

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from fastsam_onnx.arrays import FloatArray, IntArray
 from fastsam_onnx.network.letterbox import Letterbox
-
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 MAX_CANDIDATES = 30_000
 SNAP_SHARE = 20 / 1024

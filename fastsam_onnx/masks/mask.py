@@ -13,10 +13,8 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.errors import OptionError
-
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float32]
 
 
 class RLE(TypedDict):
@@ -243,7 +241,7 @@ class Mask:
         width, height = self.image_size
         return {"size": [height, width], "counts": _counts_to_string(self.run_lengths())}
 
-    def run_lengths(self) -> npt.NDArray[np.int64]:
+    def run_lengths(self) -> IntArray:
         """The lengths of the runs down the columns of the whole photo, background first (COCO's uncompressed RLE)."""
         import cv2
 
@@ -280,9 +278,7 @@ class Mask:
             raise OptionError(f"masks of photos of different sizes: {self.image_size} and {other.image_size}")
 
 
-def shared_area(
-    a: npt.NDArray[np.bool_], a_corner: tuple[int, int], b: npt.NDArray[np.bool_], b_corner: tuple[int, int]
-) -> int:
+def shared_area(a: BoolArray, a_corner: tuple[int, int], b: BoolArray, b_corner: tuple[int, int]) -> int:
     """The number of pixels that two crops, (h, w) bool at their corners x, y, both hold."""
     left, top = max(a_corner[0], b_corner[0]), max(a_corner[1], b_corner[1])
     right = min(a_corner[0] + a.shape[1], b_corner[0] + b.shape[1])
@@ -373,7 +369,7 @@ def _closed_and_opened(frame: BoolArray, radius: int) -> BoolArray:
     return cv2.morphologyEx(closed, cv2.MORPH_OPEN, disc).astype(bool)
 
 
-def _counts_to_string(runs: npt.NDArray[np.int64]) -> str:
+def _counts_to_string(runs: IntArray) -> str:
     """COCO's text for run lengths: differences to the run two before, 5 bits a character, low bits first.
 
     Bit 6 of a character says that more follow; the last one's bit 5 is the sign. Characters begin at "0" (code 48).
@@ -391,7 +387,7 @@ def _counts_to_string(runs: npt.NDArray[np.int64]) -> str:
     return characters[characters > 0].tobytes().decode("ascii")
 
 
-def _counts_from_string(text: str | bytes) -> npt.NDArray[np.int64]:
+def _counts_from_string(text: str | bytes) -> IntArray:
     """The inverse of `_counts_to_string`."""
     raw = text.encode("ascii", "replace") if isinstance(text, str) else text
     codes = np.frombuffer(raw, np.uint8).astype(np.int64) - 48

@@ -9,9 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
+from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
+
 Ring = FloatArray
 
 

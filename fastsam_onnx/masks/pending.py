@@ -14,11 +14,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.network.letterbox import Letterbox
 
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 Span = tuple[int, int]
 
 ONE = np.float32(1)
@@ -83,7 +82,7 @@ class PendingMask:
         )
         return bool(share_y * (second - first) > -first)
 
-    def sample(self, columns: IntArray, rows: IntArray) -> npt.NDArray[np.bool_]:
+    def sample(self, columns: IntArray, rows: IntArray) -> BoolArray:
         """(len(rows), len(columns)) bool: the pixels where these rows and columns of the photo, ascending, cross."""
         picked = np.zeros((rows.size, columns.size), bool)
         left, right = np.searchsorted(columns, self.columns)
@@ -115,7 +114,7 @@ class PendingMask:
         box.flags.writeable = False
         return mask.area, box
 
-    def _crop(self, columns: Span, rows: Span) -> npt.NDArray[np.bool_]:
+    def _crop(self, columns: Span, rows: Span) -> BoolArray:
         """The pixels of a rectangle that lies in the box; nothing if it is turned inside out."""
         crop = np.empty((max(rows[1] - rows[0], 0), max(columns[1] - columns[0], 0)), bool)
         if crop.size:
@@ -208,7 +207,7 @@ def _interpolated(logits: FloatArray, left: npt.NDArray[np.intp], share: FloatAr
     return lines
 
 
-def _threshold(lines: FloatArray, above: npt.NDArray[np.intp], share: FloatArray, crop: npt.NDArray[np.bool_]) -> None:
+def _threshold(lines: FloatArray, above: npt.NDArray[np.intp], share: FloatArray, crop: BoolArray) -> None:
     """Set `crop` where a pixel, interpolated between the lines `above` and their next ones, is greater than 0.
 
     That is line + share * (next - line) > 0. It is computed in bands that stay in the processor's cache, so that there

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from fastsam_onnx.arrays import ByteArray, FloatArray
 
 PADDING_GREY = 114
 
@@ -56,7 +56,7 @@ class Letterbox:
         """Input pixels per photo pixel, along x and y; they differ by the rounding of the content's size."""
         return self.content_size[0] / self.image_size[0], self.content_size[1] / self.image_size[1]
 
-    def apply(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def apply(self, image: ByteArray) -> ByteArray:
         """The photo in its box.
 
         Args:
@@ -70,7 +70,7 @@ class Letterbox:
         boxed[self._content] = self._scaled(image)
         return boxed
 
-    def tensor(self, image: npt.NDArray[np.uint8]) -> FloatArray:
+    def tensor(self, image: ByteArray) -> FloatArray:
         """The photo as the network takes it.
 
         Args:
@@ -111,7 +111,7 @@ class Letterbox:
         width, height = self.content_size
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
-    def _scaled(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def _scaled(self, image: ByteArray) -> ByteArray:
         import cv2
 
         if self.content_size == self.image_size:

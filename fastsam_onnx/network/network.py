@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.errors import ModelError, ModelNotFoundError
 from fastsam_onnx.runtime import Provider, create_session, load_onnxruntime, model_name
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("fastsam_onnx")
 
-FloatArray = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
 Layout = Literal["channels first", "channels last", "rows after NMS"]
 

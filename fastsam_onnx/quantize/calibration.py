@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.runtime import create_session
 
 if TYPE_CHECKING:
     import onnx
 
-FloatArray = npt.NDArray[np.float32]
-ByteArray = npt.NDArray[np.uint8]
 
 PICTURE_SIZE = (640, 480)
 LEAVES = 600

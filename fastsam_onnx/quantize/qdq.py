@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.quantize.calibration import Activation
 from fastsam_onnx.quantize.links import Links
 
 if TYPE_CHECKING:
     import onnx
 
-FloatArray = npt.NDArray[np.float32]
 
 CLAMPS = ("Relu", "Clip")
 """Done for nothing by the limits of a byte, if the convolution before them has one."""

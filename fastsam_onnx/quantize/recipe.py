@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.checkpoints.checkpoint import HEAD_BYTES, is_checkpoint, read_checkpoint
 from fastsam_onnx.checkpoints.convert import export
 from fastsam_onnx.errors import MissingPackageError, ModelError, OptionError, OutputError
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("fastsam_onnx")
 
-FloatArray = npt.NDArray[np.float32]
 Progress = Callable[[float, str], None]
 
 FIRST_IN_FLOAT = (0, 2, 6)
@@ -194,7 +193,7 @@ def _tensors(reference: FastSAM, photos: Sequence[ImageSource], tell: Progress) 
         yield _tensor(reference, load_image(photo))
 
 
-def _tensor(reference: FastSAM, image: npt.NDArray[np.uint8]) -> FloatArray:
+def _tensor(reference: FastSAM, image: ByteArray) -> FloatArray:
     """(B, 3, h, w): a photo as the network takes it, as often as one run takes photos."""
     contract, (height, width) = reference.contract, reference.options["imgsz"]
     fixed = contract.height is not None or contract.width is not None

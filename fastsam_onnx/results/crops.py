@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
+from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.mask import Mask
 
-ByteArray = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
 Background = Literal["mean", "black", "white", "blur", "photo"]
 

@@ -12,12 +12,10 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.masks.mask import Mask, union
-
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 Pick = Literal["balanced", "merge", "all", "smallest", "largest", "best"]
 Match = Literal["candidate", "mask", "box"]
@@ -47,9 +45,7 @@ class Row(Protocol):
         """The mask at the photo's own size."""
 
 
-def check_points(
-    points: npt.ArrayLike, labels: npt.ArrayLike | None
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+def check_points(points: npt.ArrayLike, labels: npt.ArrayLike | None) -> tuple[npt.NDArray[np.float64], BoolArray]:
     """Points as (g, k, 2) float64, one group for each object that is asked for, and (g, k) bool: foreground.
 
     Raises:
@@ -96,7 +92,7 @@ def check_choice(name: str, value: str, accepted: object) -> None:
         raise OptionError(f"{name}={value!r} is not known; accepted are {', '.join(map(repr, get_args(accepted)))}")
 
 
-def hits(rows: Sequence[Row], boxes_xyxy: FloatArray, points: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+def hits(rows: Sequence[Row], boxes_xyxy: FloatArray, points: npt.NDArray[np.float64]) -> BoolArray:
     """(n, k): whether each of n rows contains each of k points. Only rows whose box is near are asked."""
     pixels = np.floor(points)
     x, y = pixels[:, 0], pixels[:, 1]
@@ -108,7 +104,7 @@ def hits(rows: Sequence[Row], boxes_xyxy: FloatArray, points: npt.NDArray[np.flo
     return found
 
 
-def rows_at_points(held: npt.NDArray[np.bool_], foreground: npt.NDArray[np.bool_]) -> IntArray:
+def rows_at_points(held: BoolArray, foreground: BoolArray) -> IntArray:
     """The rows that hold a foreground point and no background point.
 
     Args:
@@ -120,8 +116,8 @@ def rows_at_points(held: npt.NDArray[np.bool_], foreground: npt.NDArray[np.bool_
 
 def pick_rows(
     candidates: IntArray,
-    held: npt.NDArray[np.bool_],
-    foreground: npt.NDArray[np.bool_],
+    held: BoolArray,
+    foreground: BoolArray,
     pick: Pick,
     *,
     areas: IntArray,
@@ -153,7 +149,7 @@ def pick_rows(
     return candidates[place : place + 1]
 
 
-def merge_rows(masks: Sequence[Mask], held: npt.NDArray[np.bool_], foreground: npt.NDArray[np.bool_]) -> Mask | None:
+def merge_rows(masks: Sequence[Mask], held: BoolArray, foreground: BoolArray) -> Mask | None:
     """The paper's point prompt: from the largest mask to the smallest, add or take away; None if nothing is left.
 
     A mask that holds a background point is taken away, else one that holds a foreground point is added. Masks of equal

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.mask import Mask, Polygon, stack_dense, union
 from fastsam_onnx.results import rules as prompts
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from fastsam_onnx.clip.clip import Clip
     from fastsam_onnx.masks.candidates import Candidates
     from fastsam_onnx.results.rules import Match, Pick, Row
-
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +70,7 @@ class Masks(Sequence[Mask]):
         width, height = self._image_size
         return f"Masks({len(self)} in {width}x{height})"
 
-    def dense(self) -> npt.NDArray[np.bool_]:
+    def dense(self) -> BoolArray:
         """(n, H, W) bool: n photos' worth of memory; `Mask.dense()` makes one at a time."""
         return stack_dense(list(self), self._image_size)
 
@@ -99,7 +97,7 @@ class Segmentation:
     rows: tuple[Row, ...] = field(repr=False)
     image_size: tuple[int, int]
     prompt_index: IntArray | None = None
-    image: npt.NDArray[np.uint8] | None = field(default=None, repr=False)
+    image: ByteArray | None = field(default=None, repr=False)
     source: str | None = None
     speed: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     embeddings: CropEmbeddings | None = field(default=None, repr=False)
@@ -114,7 +112,7 @@ class Segmentation:
         boxes: npt.ArrayLike | None = None,
         *,
         image_size: tuple[int, int] | None = None,
-        image: npt.NDArray[np.uint8] | None = None,
+        image: ByteArray | None = None,
         source: str | None = None,
         prompt_index: npt.ArrayLike | None = None,
         clip: Clip | None = None,
@@ -436,9 +434,7 @@ class Segmentation:
     def _answering(self, prompt: int) -> Segmentation:
         return replace(self, prompt_index=np.full(len(self), prompt, np.int64))
 
-    def _at_points(
-        self, points: npt.NDArray[np.float64], foreground: npt.NDArray[np.bool_], pick: Pick
-    ) -> Segmentation:
+    def _at_points(self, points: npt.NDArray[np.float64], foreground: BoolArray, pick: Pick) -> Segmentation:
         held = prompts.hits(self.rows, self.boxes, points)
         if pick == "merge":
             return self._merged(held, foreground)
@@ -450,7 +446,7 @@ class Segmentation:
             prompts.pick_rows(candidates, held, foreground, pick, areas=np.array(areas, np.int64), scores=scores)
         )
 
-    def _merged(self, held: npt.NDArray[np.bool_], foreground: npt.NDArray[np.bool_]) -> Segmentation:
+    def _merged(self, held: BoolArray, foreground: BoolArray) -> Segmentation:
         touched = np.flatnonzero(held.any(axis=1))
         merged = prompts.merge_rows([self.masks[i] for i in touched.tolist()], held[touched], foreground)
         if merged is None:

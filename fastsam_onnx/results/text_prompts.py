@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.results.crops import CropStyle
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from fastsam_onnx.clip.clip import Clip
     from fastsam_onnx.results.rules import Row
 
-FloatArray = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
 """Called after every batch with the number of crops that are done and of all."""
 
@@ -41,7 +40,7 @@ class CropEmbeddings:
         self._lock = threading.Lock()
 
     def of(
-        self, rows: Sequence[Row], image: npt.NDArray[np.uint8], style: CropStyle, progress: Progress | None = None
+        self, rows: Sequence[Row], image: ByteArray, style: CropStyle, progress: Progress | None = None
     ) -> FloatArray:
         """The vectors of rows; those that are not known yet are computed.
 
@@ -74,7 +73,7 @@ class CropEmbeddings:
         self.__dict__.update(state)
         self._lock = threading.Lock()
 
-    def _embed(self, rows: Sequence[Row], image: npt.NDArray[np.uint8], style: CropStyle) -> FloatArray:
+    def _embed(self, rows: Sequence[Row], image: ByteArray, style: CropStyle) -> FloatArray:
         encoder = self.clip.image_encoder()
         mean = encoder.preprocessing.mean_colour
         squares = [

@@ -17,8 +17,8 @@ from itertools import combinations, groupby, product
 from types import MappingProxyType
 
 import numpy as np
-import numpy.typing as npt
 
+from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.images.rows import Rows
 from fastsam_onnx.masks.detections import box_iou
@@ -26,10 +26,7 @@ from fastsam_onnx.masks.mask import Mask, shared_area, union
 from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.results.segmentation import Segmentation
 
-FloatArray = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
-Find = Callable[[npt.NDArray[np.uint8], tuple[int, int]], Segmentation]
+Find = Callable[[ByteArray, tuple[int, int]], Segmentation]
 
 MIN_TILE = 64
 JOIN_IOU = 0.5

@@ -1,0 +1,76 @@
+"""One place checks what callers give: which values are taken, and that everything else is an OptionError."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from fastsam_onnx import options
+from fastsam_onnx.errors import OptionError, PromptError
+
+NOT_NUMBERS = [True, np.True_, "1", None, [1], np.array([1, 2]), 1j]
+
+
+@pytest.mark.parametrize("value", [2, np.int64(2), np.uint8(2)])
+def test_integers_of_python_and_numpy_are_taken_as_int(value):
+    assert type(options.integer("n", value)) is int
+    assert options.integer("n", value) == 2
+
+
+@pytest.mark.parametrize("value", [*NOT_NUMBERS, 0, -1, 1.0, 2.5, math.nan, np.float32(1)])
+def test_what_is_not_an_integer_of_at_least_one_is_refused(value):
+    with pytest.raises(OptionError, match=r"^n must be an integer >= 1, got "):
+        options.integer("n", value)
+
+
+def test_the_range_of_an_integer_holds_its_ends():
+    assert [options.integer("n", value, 3, 5) for value in (3, 4, 5)] == [3, 4, 5]
+    for value in (2, 6):
+        with pytest.raises(OptionError, match="from 3 to 5"):
+            options.integer("n", value, 3, 5)
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.5, np.float32(0.5), np.float64(1), np.int8(1)])
+def test_numbers_of_python_and_numpy_are_taken_as_float(value):
+    assert type(options.fraction("x", value)) is float
+    assert options.fraction("x", value) == float(value)
+
+
+@pytest.mark.parametrize("value", [*NOT_NUMBERS, -0.1, 1.1, math.nan, math.inf])
+def test_what_is_not_a_fraction_is_refused(value):
+    with pytest.raises(OptionError, match=r"^x must be a number from 0 to 1, got "):
+        options.fraction("x", value)
+
+
+def test_numbers_without_a_range_are_finite():
+    assert options.number("x", -1e9) == -1e9
+    with pytest.raises(OptionError, match=r"^x must be a number, got inf"):
+        options.number("x", math.inf)
+
+
+def test_a_choice_is_one_of_the_names():
+    assert options.choice("pick", "best", ["best", "largest"]) == "best"
+    for value in ("bset", None, 1, ["best"]):
+        with pytest.raises(OptionError, match="'best', 'largest'"):
+            options.choice("pick", value, ["best", "largest"])
+
+
+def test_the_class_of_the_exception_can_be_chosen():
+    with pytest.raises(PromptError):
+        options.integer("label", "x", error=PromptError)
+
+
+@pytest.mark.parametrize("text", ["", "x", "1.5", "1e3", "٣", "0x10", "+1", " 1", "1_000", "9" * 19])
+def test_texts_that_are_not_integers_are_refused(text):
+    with pytest.raises(OptionError, match="must be an integer"):
+        options.integer_from_text("n", text)
+
+
+def test_texts_become_numbers():
+    assert options.integer_from_text("n", "640") == 640
+    assert options.number_from_text("x", "0.4", 0, 1) == 0.4
+    for text in ("", "nan", "inf", "1.5", "a"):
+        with pytest.raises(OptionError, match="must be a number from 0 to 1"):
+            options.number_from_text("x", text, 0, 1)
