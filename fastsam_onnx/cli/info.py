@@ -8,15 +8,40 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastsam_onnx.cli.models import DownloadBar
-from fastsam_onnx.cli.screen import Screen, print_line, printable
+from fastsam_onnx.cli.arguments import EXIT_CODES, add_command
+from fastsam_onnx.cli.screen import PROGRAM, DownloadBar, Screen, print_line, printable
 from fastsam_onnx.weights import lookup as weights
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
 
+EPILOG = f"""\
+example:
+  {PROGRAM} info my-yolov8-seg.onnx
 
-def info(arguments: argparse.Namespace, screen: Screen) -> int:
+{EXIT_CODES}"""
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "info",
+        run,
+        usage="[--json] [MODEL]",
+        what="tell what a model file is and what it takes and gives",
+        epilog=EPILOG,
+    )
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        help=f"a file, or a name that `{PROGRAM} models` lists (default: the bundled model)",
+    )
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+
+
+def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """Run the command.
 
     Returns:

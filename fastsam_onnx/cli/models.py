@@ -5,20 +5,43 @@ from __future__ import annotations
 import argparse
 import json
 import textwrap
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from fastsam_onnx.cli.arguments import EXIT_CODES, add_command
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line, printable
-from fastsam_onnx.errors import DownloadError, OptionError
+from fastsam_onnx.errors import DownloadError
 from fastsam_onnx.weights import catalogue
 from fastsam_onnx.weights import lookup as weights
 from fastsam_onnx.weights.catalogue import Entry
 
-BAR_EVERY_S = 0.1
+EPILOG = f"""\
+A name goes wherever a model's file goes: {PROGRAM} segment --model FastSAM-s
+downloads it, once. Nothing else touches the network.
+
+environment:
+  {weights.HOME}     where downloads are kept
+  {weights.OFFLINE}  1 forbids the network
+  {weights.MIRRORS}  addresses, separated by spaces, that are tried first; they
+                        serve files as the folder of the downloads has them
+
+{EXIT_CODES}"""
 
 
-def models(arguments: argparse.Namespace, _screen: Screen) -> int:
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "models",
+        run,
+        usage="[--json]",
+        what="list the models that have a name: size, licence, purpose, whether it is here",
+        epilog=EPILOG,
+    )
+    parser.add_argument("--json", action="store_true", help="a JSON object a line, with addresses and SHA-256")
+
+
+def run(arguments: argparse.Namespace, _screen: Screen) -> int:
     """Tell what models there are, and which of them are here; the network is not touched.
 
     Returns:
@@ -31,58 +54,6 @@ def models(arguments: argparse.Namespace, _screen: Screen) -> int:
     for line in map(json.dumps, records) if arguments.json else _readable(records):
         print_line(line)
     return 0
-
-
-def download(arguments: argparse.Namespace, screen: Screen) -> int:
-    """Fetch models; those that are here are read and checked. Their paths go to standard output.
-
-    Returns:
-        0, or 1 if some failed.
-
-    Raises:
-        FastSAMError: There is no such name; nothing was done.
-    """
-    entries = [_entry(name) for name in dict.fromkeys(arguments.names)]
-    failed = False
-    for entry in entries:
-        try:
-            was_here = weights.is_here(entry)
-            path = weights.fetch(entry, progress=DownloadBar(screen), unverified=arguments.unverified)
-            if was_here:
-                weights.verify(entry)
-        except DownloadError as error:
-            screen.say(f"{entry.name}: {error}")
-            failed = True
-        else:
-            screen.clear()
-            print_line(str(path))
-    return 1 if failed else 0
-
-
-class DownloadBar:
-    """The progress of a download on a terminal, for `weights.resolve` and `weights.fetch`."""
-
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
-        self._began = self._drawn = 0.0
-
-    def __call__(self, name: str, done: int, total: int | None) -> None:
-        """Draw the bar, if there is something new to see."""
-        now = time.monotonic()
-        if done == 0:
-            self._began = now
-        if total is None or (now - self._drawn < BAR_EVERY_S and 0 < done < total):
-            return
-        self._drawn = now
-        left = (now - self._began) / done * (total - done) if done else None
-        self._screen.progress(done / total, f"{done / 1e6:.1f} of {total / 1e6:.1f} MB of {name}", left)
-
-
-def _entry(name: str) -> Entry:
-    entry = catalogue.find(name)
-    if entry is None:
-        raise OptionError(f"there is no model of the name {name!r}; names: {', '.join(weights.names())}")
-    return entry
 
 
 def _readable(records: Sequence[dict[str, Any]]) -> Iterator[str]:

@@ -1,58 +1,20 @@
-"""What the command line is given: numbers, prompts, photos, and the names of the files that will be written."""
+"""The photos that the command line names, and the names of the files that will be made of them."""
 
 from __future__ import annotations
 
-import argparse
 import glob
-import json
-import math
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from fastsam_onnx.errors import OptionError, PromptError
+from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats.registry import FORMATS
 from fastsam_onnx.images.sources import RESULT_SUFFIXES, is_picture_name
-from fastsam_onnx.results.rules import check_boxes
-from fastsam_onnx.tiling.find import MIN_TILE
 
 STDIN_STEM = "stdin"
 DEFAULT_FORMATS = ("overlay", "json")
-
-
-@dataclass(frozen=True)
-class Prompts:
-    """What is asked for, in pixels of the upright photo.
-
-    Attributes:
-        points: x, y; all for one object.
-        labels: 1 foreground or 0 background, one for each point.
-        boxes: x1, y1, x2, y2; each asks for an object of its own.
-        texts: Each asks for an object of its own.
-    """
-
-    points: tuple[tuple[float, ...], ...] = ()
-    labels: tuple[int, ...] = ()
-    boxes: tuple[tuple[float, ...], ...] = ()
-    texts: tuple[str, ...] = ()
-
-    def __add__(self, other: Prompts) -> Prompts:
-        return Prompts(
-            self.points + other.points, self.labels + other.labels, self.boxes + other.boxes, self.texts + other.texts
-        )
-
-    def check(self) -> None:
-        """Raise PromptError unless these can mean something."""
-        if self.points and 1 not in self.labels:
-            raise PromptError("background points alone mean no object; give a foreground point with --point X,Y too")
-        if self.boxes:
-            check_boxes(self.boxes)
-        if not all(text.strip() for text in self.texts):
-            raise PromptError('a text prompt says something, such as --text "a photo of a dog"; found an empty one')
 
 
 @dataclass(frozen=True)
@@ -74,108 +36,6 @@ class Job:
 
     photo: Photo
     outputs: dict[str, Path]
-
-
-def coordinates(text: str, form: str) -> tuple[float, ...]:
-    """An argument type: "620,360" for the form "X,Y"."""
-    try:
-        numbers = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        numbers = ()
-    if len(numbers) != form.count(",") + 1 or not all(map(math.isfinite, numbers)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {form}, numbers in image pixels and no spaces")
-    return numbers
-
-
-def fraction(text: str) -> float:
-    """An argument type: a number from 0 to 1."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
-    return number
-
-
-def cosine(text: str) -> float:
-    """An argument type: a number from -1 to 1."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not -1 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from -1 to 1")
-    return number
-
-
-def whole(text: str) -> int:
-    """An argument type: a whole number of at least 1."""
-    if not re.fullmatch(r"[0-9]{1,9}", text) or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
-    return int(text)
-
-
-def tile_side(text: str) -> int:
-    """An argument type: a whole number of at least `MIN_TILE`."""
-    number = whole(text)
-    if number < MIN_TILE:
-        raise argparse.ArgumentTypeError(f"{text!r} is too small; tiles have sides of at least {MIN_TILE} pixels")
-    return number
-
-
-def input_size(text: str) -> int | tuple[int, int]:
-    """An argument type: "1024", or "1280x736" for width x height; the value is one number or (height, width)."""
-    match = re.fullmatch(r"([1-9][0-9]{0,5})(?:x([1-9][0-9]{0,5}))?", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of pixels (1024) nor WIDTHxHEIGHT (1280x736)")
-    width, height = match.groups()
-    return int(width) if height is None else (int(height), int(width))
-
-
-def frame_size(text: str) -> tuple[int, int]:
-    """An argument type: "1280x720", width x height."""
-    match = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT in pixels (1280x720)")
-    return int(match[1]), int(match[2])
-
-
-def frames_per_second(text: str) -> float:
-    """An argument type: a number above 0, at most 1000."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of frames per second, above 0 and at most 1000")
-    return number
-
-
-def read_prompts(path: Path) -> Prompts:
-    """The list of points and rectangles that rembg and samexporter share.
-
-    `[{"type": "point", "data": [x, y], "label": 1}, {"type": "rectangle", "data": [x1, y1, x2, y2]}]`; other keys, a
-    rectangle's label too, mean nothing here. A point without a label is foreground.
-
-    Raises:
-        PromptError: The file cannot be read, or is something else.
-    """
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise PromptError(f"cannot read the prompts file {path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise PromptError(f"the prompts file {path} is no JSON: {error}") from error
-    if not isinstance(entries, list):
-        raise PromptError(f"the prompts file {path} holds no list of points and rectangles, but {_kind(entries)}")
-    prompts = Prompts()
-    for index, entry in enumerate(entries):
-        try:
-            prompts += _prompt(entry)
-        except PromptError as error:
-            raise PromptError(f"the prompts file {path}, entry {index}: {error}") from None
-    return prompts
 
 
 def find_photos(inputs: Sequence[str], *, recursive: bool) -> tuple[list[Photo], list[tuple[str, str]]]:
@@ -378,32 +238,3 @@ def _format_of_output(output: str) -> str | None:
 
 def _last_suffix(name: str) -> str:
     return "." + name.lower().rpartition(".")[2]
-
-
-def _prompt(entry: Any) -> Prompts:
-    kind = entry.get("type") if isinstance(entry, dict) else None
-    if kind == "point":
-        label = entry.get("label", 1)
-        if isinstance(label, bool) or label not in (0, 1):
-            raise PromptError(f'"label" is 1 for foreground or 0 for background; found {label!r}')
-        return Prompts(points=(_data(entry, "x, y"),), labels=(int(label),))
-    if kind == "rectangle":
-        return Prompts(boxes=(_data(entry, "x1, y1, x2, y2"),))
-    raise PromptError(
-        f'accepted are {{"type": "point", "data": [x, y], "label": 1}} and '
-        f'{{"type": "rectangle", "data": [x1, y1, x2, y2]}}; found {json.dumps(entry)[:200]}'
-    )
-
-
-def _data(entry: dict[str, Any], form: str) -> tuple[float, ...]:
-    data = entry.get("data")
-    numbers = data if isinstance(data, list) else []
-    if len(numbers) != form.count(",") + 1 or not all(
-        type(number) in (int, float) and -1e9 < number < 1e9 for number in numbers
-    ):
-        raise PromptError(f'"data" is [{form}], numbers in image pixels; found {json.dumps(data)[:200]}')
-    return tuple(float(number) for number in numbers)
-
-
-def _kind(value: Any) -> str:
-    return {dict: "an object", str: "a string", type(None): "null"}.get(type(value), "a number or truth value")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 PROGRAM = "fastsam-onnx"
+BAR_EVERY_S = 0.1
 
 
 class Screen:
@@ -53,90 +51,23 @@ class Screen:
             self._shown = 0
 
 
-class Report:
-    """Tells what became of each input, and counts."""
+class DownloadBar:
+    """The progress of a download on a terminal, for `weights.resolve` and `weights.fetch`."""
 
-    def __init__(self, screen: Screen, total: int, *, quiet: bool, as_json: bool, noun: str = "photo") -> None:
-        self.counts: Counter[str] = Counter()
-        self._screen, self._total, self._quiet, self._as_json = screen, total, quiet, as_json
-        self._objects, self._noun = 0, noun
-        self._began: float | None = None
-        self._settled = 0
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._began = self._drawn = 0.0
 
-    def start(self) -> None:
-        """The model is open, the clock runs; what needed none is settled."""
-        self._began = time.perf_counter()
-        self._settled = self.counts.total()
-        self._progress()
-
-    def done(
-        self,
-        name: str,
-        *,
-        objects: int,
-        image_size: tuple[int, int],
-        outputs: dict[str, Path],
-        milliseconds: dict[str, float],
-        frames: int | None = None,
-    ) -> None:
-        """The results of a photo, or of the frames of a video, are written."""
-        self._objects += objects
-        width, height = image_size
-        files = {form: str(path) for form, path in outputs.items()}
-        if self._total == 1 and not self._quiet:
-            where = ", ".join("standard output" if path == "-" else path for path in files.values())
-            what = f"{width}x{height}" if frames is None else f"{count(frames, 'frame')} of {width}x{height}"
-            self._screen.write(f"{name}: {what}, {count(objects, 'object')} -> {where}")
-        self._record(
-            name,
-            "done",
-            objects=objects,
-            width=width,
-            height=height,
-            **({} if frames is None else {"frames": frames}),
-            outputs=files,
-            milliseconds={stage: round(value, 1) for stage, value in milliseconds.items()},
-        )
-
-    def skipped(self, name: str, outputs: dict[str, Path]) -> None:
-        """The results of a photo exist."""
-        self._record(name, "skipped", outputs={form: str(path) for form, path in outputs.items()})
-
-    def failed(self, name: str, reason: str) -> None:
-        """An input gave no result, or not all."""
-        self._screen.say(f"{name}: {reason}")
-        self._record(name, "failed", error=reason)
-
-    def end(self) -> None:
-        """Speed and counts."""
-        self._screen.clear()
-        if self._quiet:
+    def __call__(self, name: str, done: int, total: int | None) -> None:
+        """Draw the bar, if there is something new to see."""
+        now = time.monotonic()
+        if done == 0:
+            self._began = now
+        if total is None or (now - self._drawn < BAR_EVERY_S and 0 < done < total):
             return
-        done, failed, skipped = (self.counts[status] for status in ("done", "failed", "skipped"))
-        parts = [count(done, self._noun), count(self._objects, "object")]
-        if done and self._began is not None:
-            parts.append(rate(done, time.perf_counter() - self._began, f"{self._noun}s"))
-        others = [f"{number} {status}" for number, status in ((failed, "failed"), (skipped, "skipped")) if number]
-        self._screen.write("; ".join([", ".join(parts), *filter(None, [", ".join(others)])]))
-
-    def _record(self, name: str, status: str, **details: Any) -> None:
-        self.counts[status] += 1
-        if self._as_json:
-            self._screen.clear()
-            print_line(json.dumps({"input": name, "status": status, **details}))
-        self._progress()
-
-    def _progress(self) -> None:
-        if self._began is None or self._total == 1 or self._quiet:
-            return
-        told = self.counts.total()
-        new = told - self._settled
-        if not new:
-            self._screen.progress(told / self._total, f"{told} of {self._total}", None)
-            return
-        seconds = time.perf_counter() - self._began
-        text = f"{told} of {self._total}, {rate(new, seconds, f'{self._noun}s')}"
-        self._screen.progress(told / self._total, text, seconds / new * (self._total - told))
+        self._drawn = now
+        left = (now - self._began) / done * (total - done) if done else None
+        self._screen.progress(done / total, f"{done / 1e6:.1f} of {total / 1e6:.1f} MB of {name}", left)
 
 
 @contextmanager
@@ -167,17 +98,6 @@ def print_line(text: str) -> None:
 def printable(text: str) -> str:
     """Text that does nothing to a terminal: control characters and undecodable bytes are escaped."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
-
-
-def rate(number: int, seconds: float, noun: str) -> str:
-    """How fast it goes, in words."""
-    value = number / max(seconds, 1e-9)
-    return f"{value:.2g} {noun}/s" if value < 10 else f"{value:.0f} {noun}/s"
-
-
-def count(number: int, noun: str) -> str:
-    """A number and its noun."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _clock(seconds: float) -> str:

@@ -13,24 +13,125 @@ from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastsam_onnx.cli import photos as cli_inputs
-from fastsam_onnx.cli.models import DownloadBar
-from fastsam_onnx.cli.photos import Job, Photo, Prompts
-from fastsam_onnx.cli.screen import Report, Screen
-from fastsam_onnx.errors import FastSAMError, ImageError, OptionError, OutputError
+from fastsam_onnx.cli.arguments import (
+    EXIT_CODES,
+    add_command,
+    add_model,
+    add_output,
+    add_prompts,
+    frame_size,
+    frames_per_second,
+    tile_side,
+    whole,
+)
+from fastsam_onnx.cli.common import STDOUT, format_options, make_folder, open_model, photo_name, write_stdout
+from fastsam_onnx.cli.photos import Job, Photo, find_photos, plan
+from fastsam_onnx.cli.prompts import Prompts, read_prompts, select
+from fastsam_onnx.cli.report import Report
+from fastsam_onnx.cli.screen import PROGRAM, Screen
+from fastsam_onnx.cli.video import holds_frames, segment_frames
+from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
 from fastsam_onnx.formats import registry as formats
-from fastsam_onnx.images.load import source_name
+from fastsam_onnx.images.load import DEFAULT_PIXEL_LIMIT, source_name
+from fastsam_onnx.images.video import DEFAULT_FPS
 from fastsam_onnx.stream import default_workers, ordered_map
-from fastsam_onnx.weights import lookup as weights
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
     from fastsam_onnx.results.segmentation import Segmentation
 
-STDOUT = Path("-")
+EPILOG = f"""\
+formats:
+{{formats}}
+
+Results lie beside their photos, or in the folder --output: photo.jpg gives
+photo.overlay.png and photo.json. Photos that differ in their suffix alone, or
+lie in different folders, get longer names where they would share one.
+
+Nothing that exists is replaced without --overwrite. If it is in the way of a
+photo that you named, that photo counts as failed; a photo out of a folder is
+skipped, so a run that was broken off can be taken up again. A file appears
+when it is complete. In folders, hidden files and earlier results
+(*.overlay.png, *.labels.png, *.cutouts) are not taken for photos.
+
+A video gives a video with overlays and without sound, clip.overlay.mp4, and
+a JSON object a line for each frame, clip.jsonl. --output names a folder, one
+of these files by its suffix (.mp4, .mov, .mkv, .avi, .jsonl), or is - for the
+lines, or, with --format overlay, for frames as RGB24. With --raw WxH standard
+input holds such frames; their results go to standard output by default.
+
+Coordinates are pixels of the upright photo, counted from its upper left
+corner. All points together ask for one object, every box and every text for
+one more. In the results "prompt_index" counts these: 0 for the points, if
+there are any, then the boxes, then the texts.
+
+examples:
+  {PROGRAM} segment photo.jpg
+  {PROGRAM} segment photos/ -o results --format coco --format cutouts
+  {PROGRAM} segment photo.jpg --point 620,360 --background 9,9 -o dog.png
+  {PROGRAM} segment photo.jpg --box 57,20,123,95 --format json -o -
+  {PROGRAM} segment photo.jpg --text "a yellow dog" --clip clip-vit-b-32-int8
+  {PROGRAM} segment - --format svg < photo.jpg > photo.svg
+  {PROGRAM} segment --json photos/ | jq .objects
+  {PROGRAM} segment clip.mp4 -o clip-objects.mp4
+  ffmpeg -i clip.mp4 -f rawvideo -pix_fmt rgb24 - |
+    {PROGRAM} segment --raw 1280x720 - > clip.jsonl
+  {PROGRAM} segment -- -photo-with-a-dash.jpg
+
+{EXIT_CODES}"""
 
 
-def segment(arguments: argparse.Namespace, screen: Screen) -> int:
+def add(commands: Any) -> None:
+    """Add the command."""
+    listing = "\n".join(f"  {name:9}{kind.suffixes[0]:15}{kind.what}" for name, kind in formats.FORMATS.items())
+    parser = add_command(
+        commands,
+        "segment",
+        run,
+        usage="[OPTIONS] INPUT [INPUT ...]",
+        what="find the objects of photos and write them to files",
+        epilog=EPILOG.format(formats=listing),
+    )
+    parser.add_argument(
+        "inputs",
+        metavar="INPUT",
+        nargs="+",
+        help="a photo, a folder of photos, a pattern such as 'shots/*.jpg', videos, or - for standard input",
+    )
+    parser.add_argument("--recursive", action="store_true", help="look for photos in the folders of a folder, too")
+    parser.add_argument(
+        "--pixel-limit",
+        metavar="N",
+        type=whole,
+        default=DEFAULT_PIXEL_LIMIT,
+        help="refuse photos with more pixels (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        type=whole,
+        help=f"so many photos at a time, to decode and write beside the network (default here: {default_workers()})",
+    )
+    parser.add_argument("--raw", metavar="WxH", type=frame_size, help="- holds frames of this size, RGB24 (see below)")
+    parser.add_argument(
+        "--fps",
+        metavar="N",
+        type=frames_per_second,
+        default=DEFAULT_FPS,
+        help="frames per second of --raw (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--tile",
+        metavar="SIZE",
+        type=tile_side,
+        help="for large photos: look at tiles of this side in pixels of the photo, too, and join what they cut",
+    )
+    add_model(parser.add_argument_group("model"))
+    add_prompts(parser.add_argument_group("prompts", "Without any, every object is written."))
+    add_output(parser.add_argument_group("output"))
+
+
+def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """Run the command.
 
     Returns:
@@ -39,13 +140,25 @@ def segment(arguments: argparse.Namespace, screen: Screen) -> int:
     Raises:
         FastSAMError: The arguments do not fit each other, or the model cannot be opened; nothing was done.
     """
+    return segment_frames(arguments, screen) if holds_frames(arguments) else _segment_photos(arguments, screen)
+
+
+def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
+    """Segment the photos that the inputs name.
+
+    Returns:
+        0, or 1 if some inputs failed.
+
+    Raises:
+        FastSAMError: The arguments do not fit each other, or the model cannot be opened; nothing was done.
+    """
     prompts = read_prompts(arguments)
-    photos, troubles = cli_inputs.find_photos(arguments.inputs, recursive=arguments.recursive)
+    photos, troubles = find_photos(arguments.inputs, recursive=arguments.recursive)
     chosen = list(dict.fromkeys(arguments.formats)) if arguments.formats else None
     if arguments.output == "-" or (arguments.output is None and arguments.inputs == ["-"]):
         jobs = [Job(_one_for_stdout(photos, arguments.json), {_format_for_stdout(chosen): STDOUT})]
     else:
-        jobs = cli_inputs.plan(photos, chosen, arguments.output)
+        jobs = plan(photos, chosen, arguments.output)
     report = Report(screen, len(jobs) + len(troubles), quiet=arguments.quiet, as_json=arguments.json)
     for name, reason in troubles:
         report.failed(name, reason)
@@ -92,62 +205,12 @@ def _process(job: Job, *, model: FastSAM, prompts: Prompts, arguments: argparse.
     )
 
 
-def select(found: Segmentation, prompts: Prompts, arguments: argparse.Namespace) -> Segmentation:
-    """The rows that the prompts choose: of the points, the boxes, the texts; all rows without prompts."""
-    from fastsam_onnx.results.segmentation import join_answers
-
-    answers = []
-    if prompts.points:
-        answers.append((found.point_prompt(prompts.points, prompts.labels, pick=arguments.pick), 1))
-    if prompts.boxes:
-        answers.append((found.box_prompt(prompts.boxes, match=arguments.match), len(prompts.boxes)))
-    if prompts.texts:
-        top_k = 1 if arguments.similarity is None else None
-        texts = found.text_prompt(prompts.texts, top_k=top_k, threshold=arguments.similarity)
-        answers.append((texts, len(prompts.texts)))
-    return join_answers(answers) if answers else found
-
-
 def _write(found: Segmentation, form: str, path: Path, options: dict[str, Any]) -> None:
     if path == STDOUT:
         write_stdout(formats.encode(found, form, **options))
         return
     make_folder(path.parent)
     formats.save(found, path, format=form, **options)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, where they are not there.
-
-    Raises:
-        OutputError: It cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror or error}") from error
-
-
-def write_stdout(data: bytes) -> None:
-    """Write bytes to standard output, at once."""
-    try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise OutputError(f"cannot write standard output: {error.strerror or error}") from error
-
-
-def format_options(form: str, prompts: Prompts) -> dict[str, Any]:
-    """What a format wants to know of the prompts."""
-    if form != "overlay":
-        return {}
-    return {
-        "points": prompts.points or None,
-        "point_labels": prompts.labels or None,
-        "boxes": prompts.boxes or None,
-    }
 
 
 def _place_options(form: str, photo: Photo, path: Path) -> dict[str, Any]:
@@ -176,26 +239,6 @@ def _left_to_do(job: Job, report: Report) -> Job | None:
     return Job(job.photo, {form: path for form, path in job.outputs.items() if form not in existing})
 
 
-def read_prompts(arguments: argparse.Namespace) -> Prompts:
-    """The prompts of the arguments and of their file.
-
-    Raises:
-        PromptError: They can mean nothing.
-        OptionError: There are texts, but no CLIP.
-    """
-    points = (*arguments.point, *arguments.background)
-    labels = (1,) * len(arguments.point) + (0,) * len(arguments.background)
-    prompts = Prompts(points, labels, tuple(arguments.box), tuple(arguments.text))
-    if arguments.prompts is not None:
-        prompts += cli_inputs.read_prompts(arguments.prompts)
-    prompts.check()
-    if prompts.texts and not arguments.clip:
-        raise OptionError(
-            "--text needs CLIP: --clip clip-vit-b-32-int8 downloads one (156 MB) once, --clip FOLDER takes another"
-        )
-    return prompts
-
-
 def _one_for_stdout(photos: Sequence[Photo], as_json: bool) -> Photo:
     if len(photos) != 1 or photos[0].folder is not None:
         raise OptionError("standard output takes the result of one photo; name a folder with --output")
@@ -215,39 +258,10 @@ def _format_for_stdout(chosen: list[str] | None) -> str:
     return form
 
 
-def open_model(arguments: argparse.Namespace, screen: Screen, *, threads: int | None = None) -> FastSAM:
-    """The model of the arguments, fetched if it is not here.
-
-    Args:
-        arguments: Of the command line.
-        screen: Shows downloads.
-        threads: Instead of the arguments' own.
-
-    Raises:
-        FastSAMError: It cannot be opened.
-    """
-    # What OpenCV cannot decode is said once, by us. It reads these when it is loaded, later.
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    from fastsam_onnx.model import FastSAM
-
-    model = arguments.model and weights.resolve(arguments.model, task="segment", progress=DownloadBar(screen))
-    clip = arguments.clip and weights.resolve(arguments.clip, task="clip", progress=DownloadBar(screen))
-
-    given = {name: getattr(arguments, name) for name in ("imgsz", "conf", "iou", "max_det")}
-    given["threads"] = threads or arguments.threads
-    return FastSAM(model, clip=clip, **{name: value for name, value in given.items() if value is not None})
-
-
 def _stdin_bytes() -> bytes:
     if sys.stdin.isatty():
         raise ImageError("a terminal gives no photo; redirect a file to standard input")
     return sys.stdin.buffer.read()
-
-
-def photo_name(photo: Photo) -> str:
-    """What messages call it."""
-    return "-" if photo.path is None else str(photo.path)
 
 
 def _relative(path: Path, folder: Path) -> str:

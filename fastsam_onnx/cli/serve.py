@@ -9,9 +9,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from fastsam_onnx.cli.screen import Screen
-from fastsam_onnx.cli.segment import open_model
+from fastsam_onnx.cli.arguments import EXIT_CODES, add_command, add_model, whole
+from fastsam_onnx.cli.common import open_model
+from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.errors import MissingPackageError, OptionError
 from fastsam_onnx.runtime import default_threads
 
@@ -20,8 +22,101 @@ MAX_CONNECTIONS = 500
 SHUTDOWN_SECONDS = 30
 _MAX_WORKERS = 4
 
+EPILOG = f"""\
+Needs: pip install 'fastsam-onnx[serve]'. A page to try it is at /.
 
-def serve(arguments: argparse.Namespace, screen: Screen) -> int:
+  POST /segment  a photo as the body, or a multipart form with a field "photo";
+                 prompts, conf, iou, max_det, imgsz, format as fields or in the
+                 query. Accept, or format=, says what comes back: application/json
+                 (format json, coco, labelme, sam), image/png (overlay, labels),
+                 image/jpeg, image/webp, image/svg+xml, application/geo+json
+  GET /info      model, limits, whether texts are understood
+  GET /healthz   200 while it runs
+
+prompts is JSON: {{"points": [[x, y], ...], "labels": [1, 0, ...], "boxes": [[x1,
+y1, x2, y2], ...], "texts": ["a dog", ...]}}. What is refused has a status of 4xx,
+or 503 when too much waits, and a reason: {{"error": "..."}}.
+
+The server opens no address and no path that a client names. For the internet
+put a proxy with TLS before it.
+
+environment:
+  {TOKEN}  the token, where there is no --token-file
+
+examples:
+  {PROGRAM} serve
+  curl -T photo.jpg -X POST http://127.0.0.1:8000/segment > photo.json
+  curl -F photo=@photo.jpg -F 'prompts={{"points": [[620, 360]]}}' \\
+       -H 'Accept: image/png' http://127.0.0.1:8000/segment > overlay.png
+
+{EXIT_CODES}"""
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "serve",
+        run,
+        usage="[OPTIONS]",
+        what="answer over HTTP, with a page to try it in a browser",
+        epilog=EPILOG,
+    )
+    parser.add_argument("--host", metavar="HOST", default="127.0.0.1", help="where to listen (default: %(default)s)")
+    parser.add_argument("--port", metavar="N", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--token-file", metavar="FILE", type=Path, help="clients must send the token that is in it")
+    parser.add_argument("--access-log", action="store_true", help="write a line per request to standard output")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    model = parser.add_argument_group("model")
+    add_model(model)
+    model.add_argument(
+        "--clip", metavar="MODEL", help="what understands texts: a name, or a folder with ONNX files of CLIP"
+    )
+    load = parser.add_argument_group("load")
+    load.add_argument(
+        "--workers",
+        metavar="N",
+        type=whole,
+        help="photos at once, which share the cores (default: cores, up to 4)",
+    )
+    load.add_argument(
+        "--queue",
+        metavar="N",
+        type=whole,
+        default=32,
+        help="requests that may wait; more get 503 (default: %(default)s)",
+    )
+    load.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=whole,
+        default=30,
+        help="requests that have not arrived by then get 408 (default: %(default)s)",
+    )
+    load.add_argument(
+        "--max-megabytes",
+        metavar="N",
+        type=whole,
+        default=32,
+        help="larger requests get 413 (default: %(default)s)",
+    )
+    load.add_argument(
+        "--pixel-limit",
+        metavar="N",
+        type=whole,
+        default=50_000_000,
+        help="photos with more pixels get 413 (default: %(default)s)",
+    )
+    load.add_argument(
+        "--max-prompts",
+        metavar="N",
+        type=whole,
+        default=200,
+        help="requests with more points, boxes and texts get 422 (default: %(default)s)",
+    )
+
+
+def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """Run the server until it is told to stop, by Ctrl-C or SIGTERM; requests that run are answered first.
 
     Returns:

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsam_onnx.arrays import ByteArray
-from fastsam_onnx.cli.photos import STDIN_STEM, Prompts
-from fastsam_onnx.cli.screen import Report, Screen, rate
-from fastsam_onnx.cli.segment import STDOUT, format_options, make_folder, open_model, read_prompts, select, write_stdout
+from fastsam_onnx.cli.common import STDOUT, format_options, make_folder, open_model, write_stdout
+from fastsam_onnx.cli.photos import STDIN_STEM
+from fastsam_onnx.cli.prompts import Prompts, read_prompts, select
+from fastsam_onnx.cli.report import Report, rate
+from fastsam_onnx.cli.screen import Screen
 from fastsam_onnx.draw import overlay
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError, OutputError
 from fastsam_onnx.files import complete_file

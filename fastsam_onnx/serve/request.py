@@ -16,7 +16,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
 
-from fastsam_onnx.cli import photos as cli_inputs
+from fastsam_onnx.cli import arguments as cli_inputs
 from fastsam_onnx.errors import FastSAMError, ImageError, ModelError
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.images.header import read_header

@@ -13,7 +13,7 @@ from support import tiny_onnx, toy_clip
 from support.terminal import in_a_terminal
 
 import fastsam_onnx
-from fastsam_onnx.cli import photos as cli_inputs
+from fastsam_onnx.cli import arguments as cli_inputs
 from fastsam_onnx.cli.photos import Photo, plan
 from fastsam_onnx.cli.program import main
 from fastsam_onnx.cli.screen import Screen
