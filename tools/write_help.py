@@ -1,0 +1,47 @@
+"""Writes docs/command-line.md: what `--help` of every command says.
+
+    python tools/write_help.py
+
+The wording of argparse differs a little among versions of Python; the page is written with 3.11.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "command-line.md"
+COMMANDS = ("segment", "info", "models", "download", "export", "quantize", "serve")
+OPENING = """\
+# Command line
+
+<!-- Written by tools/write_help.py: change the help texts, not this page. -->
+
+```sh
+fastsam-onnx segment photo.jpg                           # photo.overlay.png and photo.json beside the photo
+fastsam-onnx segment photos/ --output out --format coco  # a folder; what exists is skipped
+fastsam-onnx segment photo.jpg --point 620,360 --background 700,90 --format cutouts
+cat photo.jpg | fastsam-onnx segment - --format json > photo.json
+```
+"""
+
+
+def page() -> str:
+    """The page as it should be."""
+    parts = [OPENING, _block("fastsam-onnx", [])]
+    parts += [_block(f"fastsam-onnx {command}", [command]) for command in COMMANDS]
+    return "\n".join(parts)
+
+
+def _block(title: str, arguments: list[str]) -> str:
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "fastsam_onnx", *arguments, "--help"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+    return f"## {title}\n\n```text\n{text.rstrip()}\n```\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
