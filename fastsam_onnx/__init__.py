@@ -24,10 +24,11 @@ from fastsam_onnx.errors import (
     OutputError,
     PromptError,
 )
+from fastsam_onnx.masks.instances import Instance, Masks
 from fastsam_onnx.masks.mask import Mask, Polygon
 from fastsam_onnx.model import FastSAM
 from fastsam_onnx.results.crops import CropStyle
-from fastsam_onnx.results.segmentation import Instance, Masks, Segmentation, concatenate
+from fastsam_onnx.results.segmentation import Segmentation
 
 if TYPE_CHECKING:
     from fastsam_onnx.clip.clip import Clip
@@ -56,7 +57,6 @@ __all__ = [
     "PromptError",
     "Segmentation",
     "__version__",
-    "concatenate",
 ]
 
 _LATER = {"Clip": "fastsam_onnx.clip.clip", "Failure": "fastsam_onnx.stream"}

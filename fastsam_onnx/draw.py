@@ -15,7 +15,7 @@ from fastsam_onnx.arrays import BoolArray, ByteArray
 from fastsam_onnx.errors import OptionError, PromptError
 
 if TYPE_CHECKING:
-    from fastsam_onnx.results.segmentation import Instance, Segmentation
+    from fastsam_onnx.masks.instances import Instance, Instances
 
 LabelMap = npt.NDArray[np.uint16]
 
@@ -30,7 +30,7 @@ _GREEN, _RED, _WHITE, _BLACK = (0, 190, 60), (225, 30, 40), (255, 255, 255), (0,
 
 
 def overlay(
-    found: Segmentation,
+    found: Instances,
     *,
     image: npt.ArrayLike | None = None,
     alpha: float = 0.5,
@@ -76,7 +76,7 @@ def overlay(
     return picture
 
 
-def label_map(found: Segmentation) -> LabelMap:
+def label_map(found: Instances) -> LabelMap:
     """Number the pixels by their object.
 
     Returns:
@@ -138,7 +138,7 @@ def palette(count: int, seed: int = 0) -> ByteArray:
     return colours
 
 
-def photo_of(found: Segmentation, image: npt.ArrayLike | None) -> ByteArray:
+def photo_of(found: Instances, image: npt.ArrayLike | None) -> ByteArray:
     """The given photo or the one that `found` carries, checked: (H, W, 3) uint8 RGB.
 
     Raises:

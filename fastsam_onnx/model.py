@@ -18,6 +18,7 @@ from fastsam_onnx.errors import ModelError, ModelNotFoundError, OptionError
 from fastsam_onnx.images.load import DEFAULT_PIXEL_LIMIT, ImageSource, load_image
 from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.masks.detections import detect
+from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.pending import pending_masks
 from fastsam_onnx.network.letterbox import PADDING_GREY, Letterbox
 from fastsam_onnx.network.network import Contract, Network
@@ -412,8 +413,7 @@ class FastSAM:
         return Segmentation(
             boxes=detections.boxes_xyxy[kept],
             scores=detections.scores[kept],
-            rows=tuple(rows[index] for index in kept),
-            image_size=letterbox.image_size,
+            masks=Masks((rows[index] for index in kept), letterbox.image_size),
             image=image,
             speed=MappingProxyType({stage: 1000 * seconds for stage, seconds in stages.items()}),
             embeddings=None if self._clip is None else CropEmbeddings(self._clip),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.pending import pending_masks
 from fastsam_onnx.network.letterbox import Letterbox
@@ -66,7 +67,9 @@ def random_found() -> Callable[..., Segmentation]:
             dense[y1:y2, x1:x2] = rng.random((y2 - y1, x2 - x1)) < 0.8
             dense[y1, x1] = True
             masks.append(Mask.from_dense(dense))
-        return Segmentation.of_masks(masks, np.sort(rng.random(count).astype(np.float32))[::-1], image_size=image_size)
+        return Segmentation.from_masks(
+            masks, np.sort(rng.random(count).astype(np.float32))[::-1], image_size=image_size
+        )
 
     return make
 
@@ -88,6 +91,7 @@ def pending_found() -> Callable[..., Segmentation]:
         )
         kept = [index for index, row in enumerate(rows) if not row.is_empty()]
         scores = np.sort(rng.random(len(kept)).astype(np.float32))[::-1]
-        return Segmentation(boxes[kept], scores, tuple(rows[index] for index in kept), image_size)
+        masks = Masks((rows[index] for index in kept), image_size)
+        return Segmentation(boxes=boxes[kept], scores=scores, masks=masks)
 
     return make

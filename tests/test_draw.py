@@ -30,14 +30,14 @@ def test_label_map_shows_the_smallest_and_of_equals_the_first(seed: int, count: 
     expected = np.zeros((7, 9), np.uint16)
     for index in sorted(range(count), key=lambda k: (-masks[k].area, -k)):  # painted one over the other
         expected[masks[index].dense()] = index + 1
-    labels = label_map(Segmentation.of_masks(masks, image_size=(9, 7)))
+    labels = label_map(Segmentation.from_masks(masks, image_size=(9, 7)))
     assert labels.dtype == np.uint16
     np.testing.assert_array_equal(labels, expected)
 
 
 def test_label_map_of_more_objects_than_16_bits_can_number_is_refused() -> None:
     masks = [Mask.empty((4, 4))] * 65536
-    found = Segmentation.of_masks(masks, boxes=np.zeros((65536, 4)))
+    found = Segmentation.from_masks(masks, boxes=np.zeros((65536, 4)))
     with pytest.raises(OptionError, match="65535"):
         label_map(found)
 
@@ -45,7 +45,7 @@ def test_label_map_of_more_objects_than_16_bits_can_number_is_refused() -> None:
 def test_overlay_leaves_the_ground_and_the_given_photo_as_they_were() -> None:
     photo = _photo()
     before = photo.copy()
-    picture = overlay(Segmentation.of_masks([_rectangle(5, 5, 20, 20)]), image=photo)
+    picture = overlay(Segmentation.from_masks([_rectangle(5, 5, 20, 20)]), image=photo)
     np.testing.assert_array_equal(photo, before)
     ground = ~_rectangle(5, 5, 20, 20).dense()
     np.testing.assert_array_equal(picture[ground], photo[ground])
@@ -53,7 +53,7 @@ def test_overlay_leaves_the_ground_and_the_given_photo_as_they_were() -> None:
 
 def test_overlay_mixes_photo_and_colour() -> None:
     photo = _photo()
-    found = Segmentation.of_masks([_rectangle(5, 5, 20, 20)], image=photo)
+    found = Segmentation.from_masks([_rectangle(5, 5, 20, 20)], image=photo)
     inside = _rectangle(5, 5, 20, 20).dense()
     for alpha in (0.0, 0.25, 1.0):
         expected = photo[inside] * (1 - alpha) + palette(1)[0] * alpha
@@ -63,7 +63,7 @@ def test_overlay_mixes_photo_and_colour() -> None:
 
 def test_outline_lies_on_the_inner_side_and_not_along_the_border_of_the_photo() -> None:
     photo = _photo()
-    found = Segmentation.of_masks([_rectangle(0, 0, 20, 30)], image=photo)
+    found = Segmentation.from_masks([_rectangle(0, 0, 20, 30)], image=photo)
     changed = (overlay(found, alpha=0.0) != photo).any(axis=2)  # with alpha 0 only the outline shows
     expected = np.zeros((30, 40), bool)
     expected[:, 19] = True  # one pixel wide on a small photo
@@ -72,34 +72,34 @@ def test_outline_lies_on_the_inner_side_and_not_along_the_border_of_the_photo() 
 
 def test_touching_objects_are_separated_by_an_outline_on_both_sides() -> None:
     photo = np.zeros((30, 40, 3), np.uint8)
-    found = Segmentation.of_masks([_rectangle(5, 5, 15, 20), _rectangle(15, 5, 30, 20)], image=photo)
+    found = Segmentation.from_masks([_rectangle(5, 5, 15, 20), _rectangle(15, 5, 30, 20)], image=photo)
     changed = overlay(found, alpha=0.0).any(axis=2)
     assert changed[10].nonzero()[0].tolist() == [5, 14, 15, 29]
 
 
 def test_outline_grows_with_the_photo() -> None:
     photo = np.zeros((3000, 20, 3), np.uint8)
-    found = Segmentation.of_masks([_rectangle(0, 0, 10, 3000, (20, 3000))], image=photo)
+    found = Segmentation.from_masks([_rectangle(0, 0, 10, 3000, (20, 3000))], image=photo)
     changed = overlay(found, alpha=0.0).any(axis=2)
     assert changed[1500].nonzero()[0].tolist() == [7, 8, 9]
 
 
 def test_overlay_of_nothing_is_the_photo() -> None:
     photo = _photo()
-    picture = overlay(Segmentation.of_masks([], image_size=(40, 30)), image=photo)
+    picture = overlay(Segmentation.from_masks([], image_size=(40, 30)), image=photo)
     np.testing.assert_array_equal(picture, photo)
     assert picture is not photo
 
 
 def test_overlay_in_bands_has_no_seams() -> None:
     photo = np.full((700, 30, 3), 100, np.uint8)
-    found = Segmentation.of_masks([_rectangle(0, 0, 30, 700, (30, 700))], image=photo)
+    found = Segmentation.from_masks([_rectangle(0, 0, 30, 700, (30, 700))], image=photo)
     assert len(np.unique(overlay(found).reshape(-1, 3), axis=0)) == 1
 
 
 def test_prompts_are_drawn_in_their_colours() -> None:
     photo = np.full((300, 400, 3), 128, np.uint8)
-    found = Segmentation.of_masks([], image_size=(400, 300), image=photo)
+    found = Segmentation.from_masks([], image_size=(400, 300), image=photo)
     picture = overlay(found, points=[(50, 60), (300, 200)], point_labels=[1, 0], boxes=[(100, 110, 200, 210)])
     red, green, _ = picture[60, 50].tolist()
     assert green > 150 > red
@@ -111,7 +111,7 @@ def test_prompts_are_drawn_in_their_colours() -> None:
 
 def test_a_single_point_without_labels_is_foreground() -> None:
     photo = np.full((300, 400, 3), 128, np.uint8)
-    found = Segmentation.of_masks([], image_size=(400, 300), image=photo)
+    found = Segmentation.from_masks([], image_size=(400, 300), image=photo)
     np.testing.assert_array_equal(
         overlay(found, points=[(50, 60)]), overlay(found, points=[(50, 60)], point_labels=[1])
     )
@@ -119,14 +119,14 @@ def test_a_single_point_without_labels_is_foreground() -> None:
 
 def test_prompts_far_outside_the_photo_change_nothing() -> None:
     photo = _photo(400, 300)
-    found = Segmentation.of_masks([], image_size=(400, 300), image=photo)
+    found = Segmentation.from_masks([], image_size=(400, 300), image=photo)
     picture = overlay(found, points=[(-1e12, 5), (5, 1e12)], boxes=[(-1e12, -1e12, 1e12, 1e12)])
     np.testing.assert_array_equal(picture, photo)
 
 
 def test_no_prompts_may_be_empty_lists() -> None:
     photo = _photo()
-    found = Segmentation.of_masks([], image_size=(40, 30), image=photo)
+    found = Segmentation.from_masks([], image_size=(40, 30), image=photo)
     np.testing.assert_array_equal(overlay(found, points=[], point_labels=[], boxes=[]), photo)
 
 
@@ -142,13 +142,13 @@ def test_no_prompts_may_be_empty_lists() -> None:
     ],
 )
 def test_malformed_prompts_are_refused(prompts: dict[str, object]) -> None:
-    found = Segmentation.of_masks([], image_size=(40, 30), image=_photo())
+    found = Segmentation.from_masks([], image_size=(40, 30), image=_photo())
     with pytest.raises(PromptError):
         overlay(found, **prompts)
 
 
 def test_alpha_outside_0_to_1_is_refused() -> None:
-    found = Segmentation.of_masks([], image_size=(40, 30), image=_photo())
+    found = Segmentation.from_masks([], image_size=(40, 30), image=_photo())
     for alpha in (-0.1, 1.1, float("nan")):
         with pytest.raises(OptionError, match="alpha"):
             overlay(found, alpha=alpha)
@@ -156,12 +156,12 @@ def test_alpha_outside_0_to_1_is_refused() -> None:
 
 def test_without_a_photo_the_error_says_how_to_give_one() -> None:
     with pytest.raises(OptionError, match="image="):
-        overlay(Segmentation.of_masks([_rectangle(1, 1, 5, 5)]))
+        overlay(Segmentation.from_masks([_rectangle(1, 1, 5, 5)]))
 
 
 @pytest.mark.parametrize("photo", [np.zeros((30, 41, 3), np.uint8), np.zeros((30, 40)), np.zeros((30, 40, 3))])
 def test_a_photo_that_does_not_fit_is_refused(photo: np.ndarray) -> None:
-    found = Segmentation.of_masks([_rectangle(1, 1, 5, 5)])
+    found = Segmentation.from_masks([_rectangle(1, 1, 5, 5)])
     with pytest.raises(OptionError, match=r"\(30, 40, 3\) uint8"):
         overlay(found, image=photo)
     with pytest.raises(OptionError, match=r"\(30, 40, 3\) uint8"):
@@ -173,7 +173,7 @@ def test_cutout_is_the_objects_own_size_and_holds_nothing_else() -> None:
     dense = np.zeros((30, 40), bool)
     dense[4:9, 10:16] = True
     dense[5, 11] = False
-    found = Segmentation.of_masks([Mask(dense, 0, 0, (40, 30))])
+    found = Segmentation.from_masks([Mask(dense, 0, 0, (40, 30))])
     cut = cutout(found[0], photo)
     assert cut.shape == (5, 6, 4)
     np.testing.assert_array_equal(cut[..., 3] == 255, dense[4:9, 10:16])
@@ -182,7 +182,7 @@ def test_cutout_is_the_objects_own_size_and_holds_nothing_else() -> None:
 
 
 def test_cutout_of_a_mask_without_pixels_is_empty() -> None:
-    found = Segmentation.of_masks([Mask.empty((40, 30))])
+    found = Segmentation.from_masks([Mask.empty((40, 30))])
     assert cutout(found[0], _photo()).shape == (0, 0, 4)
 
 

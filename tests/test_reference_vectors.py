@@ -27,11 +27,12 @@ from fastsam_onnx.clip.preprocessing import Preprocessing, resize, resized_size
 from fastsam_onnx.clip.tokens import MERGES, ClipTokenizer, clean
 from fastsam_onnx.errors import PromptError
 from fastsam_onnx.masks.detections import Detections, detect, nms, snap_to_border
+from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.pending import pending_masks
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.results.crops import cut
-from fastsam_onnx.results.segmentation import Segmentation, concatenate
+from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.results.text_prompts import SHARPNESS, CropEmbeddings
 
 DATA = json.loads((Path(__file__).parent / "data" / "reference-vectors.json").read_text(encoding="utf-8"))
@@ -409,9 +410,8 @@ def found_of_boxes(boxes_xyxy_score_coef: list[list[float]], letterbox: Letterbo
 def assembled(found: Detections, prototypes: np.ndarray, letterbox: Letterbox) -> Segmentation:
     rows = pending_masks(found.boxes_xyxy, found.coefficients, prototypes, letterbox)
     kept = [index for index, row in enumerate(rows) if not row.is_empty()]
-    return Segmentation(
-        found.boxes_xyxy[kept], found.scores[kept], tuple(rows[index] for index in kept), letterbox.image_size
-    )
+    masks = Masks((rows[index] for index in kept), letterbox.image_size)
+    return Segmentation(boxes=found.boxes_xyxy[kept], scores=found.scores[kept], masks=masks)
 
 
 def fb_letterbox(vector: dict[str, Any]) -> Letterbox:
@@ -539,7 +539,7 @@ SMALL_BLOCK[2:4, 2:6] = True
 
 def photo_of(masks: list[np.ndarray]) -> Segmentation:
     """Its scores tell the rows: 0.9 for row 0, 0.8 for row 1, ..."""
-    return Segmentation.of_masks([Mask.from_dense(dense) for dense in masks], 0.9 - 0.1 * np.arange(len(masks)))
+    return Segmentation.from_masks([Mask.from_dense(dense) for dense in masks], 0.9 - 0.1 * np.arange(len(masks)))
 
 
 def rows_of(found: Segmentation) -> list[int]:
@@ -646,7 +646,7 @@ def test_a_point_on_no_mask(vector):
 
 @exercises("PT-16")
 def test_points_where_nothing_was_found(vector):
-    nothing = Segmentation.of_masks([], image_size=(8, 8))
+    nothing = Segmentation.from_masks([], image_size=(8, 8))
     assert len(nothing.point_prompt((3, 3), pick="merge")) == vector["output"]["ultralytics_empty_Results_len"] == 0
 
 
@@ -723,7 +723,7 @@ def test_boxes_answer_in_their_own_order(vector):
 @exercises("BX-16")
 def test_a_box_and_a_point_together(vector):
     found = photo_of(NESTED)
-    both = concatenate(
+    both = Segmentation.concatenate(
         [found.box_prompt(vector["input"]["box"]), found.point_prompt(vector["input"]["point"], pick="all")]
     )
     assert sorted(rows_of(both)) == vector["output"]["ultralytics_union"]["indices"]
@@ -767,7 +767,7 @@ def test_a_text_chooses_among_masks_that_are_large_enough(vector):
     case = vector["input"]
     masks = [Mask(np.ones((1, area), bool), 0, 0, (500, 1)) for area in case["mask_areas"]]
     photo = np.zeros((1, 500, 3), np.uint8)
-    found = Segmentation.of_masks(masks, 0.9 - 0.1 * np.arange(len(masks)), image=photo)  # as rows_of wants them
+    found = Segmentation.from_masks(masks, 0.9 - 0.1 * np.arange(len(masks)), image=photo)  # as rows_of wants them
     found = dataclasses.replace(found, embeddings=InjectedScores(case["scores_of_unfiltered_crops"]))
     expected = [] if case["correct_index"] is None else [case["correct_index"]]
     assert rows_of(found.text_prompt("anything")) == expected
@@ -778,7 +778,7 @@ def test_a_text_chooses_among_masks_that_are_large_enough(vector):
 @exercises("TX-09")
 def test_text_prompts_work_as_shipped(vector, tmp_path):
     photo = np.full((20, 20, 3), toy_clip.COLOURS["red"], np.uint8)
-    found = Segmentation.of_masks(
+    found = Segmentation.from_masks(
         [Mask.from_dense(np.ones((20, 20)))], image=photo, clip=Clip(toy_clip.write(tmp_path / "clip"))
     )
     assert len(found.text_prompt("red")) == 1

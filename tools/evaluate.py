@@ -470,7 +470,7 @@ def open_felzenszwalb(options: argparse.Namespace) -> Model:
         found = list(masks.values())
         scores = np.array([contrast(lab, mask) * (mask.area / labels.size) ** 0.5 for mask in found])
         best = np.argsort(-scores, kind="stable")[: options.max_det]
-        everything = Segmentation.of_masks([found[i] for i in best], scores[best], image_size=size)
+        everything = Segmentation.from_masks([found[i] for i in best], scores[best], image_size=size)
         return Found(everything, everything[:300], 1000 * (time.perf_counter() - began))
 
     return Model(find, "felzenszwalb", {"scales": "50 to 3200", "sigma": 0.8, "min_size": 100})

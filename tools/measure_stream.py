@@ -57,7 +57,7 @@ def take(found: Iterable[Segmentation], *, draw: bool) -> list[Digest]:
     digests = []
     for one in found:
         masks = hashlib.sha256()
-        for row in one.rows:  # masks still to be made: all that they depend on beside the boxes
+        for row in one.masks.lazy:  # masks still to be made: all that they depend on beside the boxes
             masks.update(row.logits.tobytes())
         digests.append((one.boxes.tobytes(), one.scores.tobytes(), masks.digest(), one.source))
         if draw:

@@ -32,7 +32,7 @@ from fastsam_onnx.masks.mask import Mask, Polygon
 if TYPE_CHECKING:
     import supervision
 
-    from fastsam_onnx.results.segmentation import Segmentation
+    from fastsam_onnx.masks.instances import Instances
 
 Json = dict[str, Any]
 Affine = Sequence[float]
@@ -43,7 +43,7 @@ _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _CUTOUT_NAME = re.compile(r"object-\d{4,}\.png")
 
 
-def to_dict(found: Segmentation, *, masks: Literal["rle", "polygons"] = "rle", tolerance: float = 0.0) -> Json:
+def to_dict(found: Instances, *, masks: Literal["rle", "polygons"] = "rle", tolerance: float = 0.0) -> Json:
     """Everything the result holds, as plain Python.
 
     Args:
@@ -95,12 +95,12 @@ def to_dict(found: Segmentation, *, masks: Literal["rle", "polygons"] = "rle", t
     }
 
 
-def to_json(found: Segmentation, *, masks: Literal["rle", "polygons"] = "rle", tolerance: float = 0.0) -> str:
+def to_json(found: Instances, *, masks: Literal["rle", "polygons"] = "rle", tolerance: float = 0.0) -> str:
     """`to_dict` as JSON text, one object a line."""
     return _json_text(to_dict(found, masks=masks, tolerance=tolerance))
 
 
-def to_coco(found: Segmentation, *, image_id: int | str = 0, category_id: int = 1) -> list[Json]:
+def to_coco(found: Instances, *, image_id: int | str = 0, category_id: int = 1) -> list[Json]:
     """COCO's results format, as pycocotools' `loadRes` reads it.
 
     Args:
@@ -126,7 +126,7 @@ def to_coco(found: Segmentation, *, image_id: int | str = 0, category_id: int = 
 
 
 def to_labelme(
-    found: Segmentation, *, label: str = "object", image_path: str | None = None, tolerance: float = 1.0
+    found: Instances, *, label: str = "object", image_path: str | None = None, tolerance: float = 1.0
 ) -> Json:
     """Labelme's annotation file.
 
@@ -161,7 +161,7 @@ def to_labelme(
     }
 
 
-def to_svg(found: Segmentation, *, tolerance: float = 0.0, link: str | None = None, seed: int = 0) -> str:
+def to_svg(found: Instances, *, tolerance: float = 0.0, link: str | None = None, seed: int = 0) -> str:
     """An SVG drawing in image pixels, one even-odd path per object, the smallest on top.
 
     Args:
@@ -193,7 +193,7 @@ def to_svg(found: Segmentation, *, tolerance: float = 0.0, link: str | None = No
     return "\n".join([*lines, "</g>", "</svg>", ""])
 
 
-def to_geojson(found: Segmentation, *, affine: Affine | None = None, tolerance: float = 0.0) -> Json:
+def to_geojson(found: Instances, *, affine: Affine | None = None, tolerance: float = 0.0) -> Json:
     """A GeoJSON FeatureCollection of Polygons and MultiPolygons.
 
     Rings are closed and wound as RFC 7946 asks: outlines counter-clockwise in the coordinates' own axes, holes the
@@ -227,7 +227,7 @@ def to_geojson(found: Segmentation, *, affine: Affine | None = None, tolerance: 
 
 
 def to_sam(
-    found: Segmentation, *, output_mode: Literal["binary_mask", "uncompressed_rle", "coco_rle"] = "binary_mask"
+    found: Instances, *, output_mode: Literal["binary_mask", "uncompressed_rle", "coco_rle"] = "binary_mask"
 ) -> list[Json]:
     """The record list of Segment Anything's automatic mask generator.
 
@@ -271,14 +271,14 @@ def to_sam(
     return records
 
 
-def _sam_file(found: Segmentation, *, output_mode: Literal["uncompressed_rle", "coco_rle"] = "coco_rle") -> list[Json]:
+def _sam_file(found: Instances, *, output_mode: Literal["uncompressed_rle", "coco_rle"] = "coco_rle") -> list[Json]:
     """`to_sam` for a file, which holds no dense masks."""
     if output_mode not in ("uncompressed_rle", "coco_rle"):
         raise OptionError(f'in a file output_mode is "uncompressed_rle" or "coco_rle"; found {output_mode!r}')
     return to_sam(found, output_mode=output_mode)
 
 
-def to_supervision(found: Segmentation) -> supervision.Detections:
+def to_supervision(found: Instances) -> supervision.Detections:
     """A `supervision.Detections` with boxes, dense masks, scores and class 0.
 
     Raises:
@@ -300,7 +300,7 @@ def to_supervision(found: Segmentation) -> supervision.Detections:
     )
 
 
-def to_cutouts(found: Segmentation, *, image: npt.ArrayLike | None = None) -> Iterator[tuple[str, ByteArray]]:
+def to_cutouts(found: Instances, *, image: npt.ArrayLike | None = None) -> Iterator[tuple[str, ByteArray]]:
     """File name and (h, w, 4) uint8 RGBA of every object, see `draw.cutout`; masks without pixels are left out.
 
     Args:
@@ -342,7 +342,7 @@ class Format:
         return tuple(one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY)
 
 
-def encode(found: Segmentation, format: str, *, suffix: str | None = None, **options: Any) -> bytes:  # noqa: A002
+def encode(found: Instances, format: str, *, suffix: str | None = None, **options: Any) -> bytes:  # noqa: A002
     """The bytes of a file, for a stream or a response.
 
     Args:
@@ -363,7 +363,7 @@ def encode(found: Segmentation, format: str, *, suffix: str | None = None, **opt
 
 
 def save(
-    found: Segmentation,
+    found: Instances,
     path: str | os.PathLike[str],
     *,
     format: str | None = None,  # noqa: A002
@@ -395,7 +395,7 @@ def save(
         write_file(target, [kind.encode(_made(found, name, options), suffix)])
 
 
-def _made(found: Segmentation, name: str, options: dict[str, Any]) -> Any:
+def _made(found: Instances, name: str, options: dict[str, Any]) -> Any:
     kind = FORMATS[name]
     unknown = sorted(set(options) - set(kind.options))
     if unknown:

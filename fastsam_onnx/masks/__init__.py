@@ -1,9 +1,14 @@
 """From the network's numbers to masks in the photo."""
 
+from fastsam_onnx.masks.instances import Instance, Instances, MaskLike, Masks
 from fastsam_onnx.masks.mask import RLE, Mask, Polygon
 
 __all__ = [
     "RLE",
+    "Instance",
+    "Instances",
     "Mask",
+    "MaskLike",
+    "Masks",
     "Polygon",
 ]

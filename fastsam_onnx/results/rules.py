@@ -7,7 +7,7 @@ the chosen rows is `segmentation.py`'s business.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.masks.detections import box_iou
+from fastsam_onnx.masks.instances import MaskLike
 from fastsam_onnx.masks.mask import Mask, union
 
 Pick = Literal["balanced", "merge", "all", "smallest", "largest", "best"]
@@ -22,27 +23,6 @@ Match = Literal["candidate", "mask", "box"]
 
 AREA_POWER = 2 / 3
 """How fast a hit's claim to a point falls with its area; measured on tools/evaluate.py's train_validation."""
-
-
-class Row(Protocol):
-    """A mask, or a mask still to be made."""
-
-    @property
-    def area(self) -> int:
-        """The number of pixels."""
-
-    @property
-    def box(self) -> FloatArray:
-        """(4,) float32 x1, y1, x2, y2 of the pixels."""
-
-    def area_inside(self, x1: int, y1: int, x2: int, y2: int) -> int:
-        """The number of pixels in a rectangle of whole pixels."""
-
-    def contains(self, x: float, y: float) -> bool:
-        """Whether the pixel that holds the point is set."""
-
-    def render(self) -> Mask:
-        """The mask at the photo's own size."""
 
 
 def check_points(points: npt.ArrayLike, labels: npt.ArrayLike | None) -> tuple[npt.NDArray[np.float64], BoolArray]:
@@ -92,7 +72,7 @@ def check_choice(name: str, value: str, accepted: object) -> None:
         raise OptionError(f"{name}={value!r} is not known; accepted are {', '.join(map(repr, get_args(accepted)))}")
 
 
-def hits(rows: Sequence[Row], boxes_xyxy: FloatArray, points: npt.NDArray[np.float64]) -> BoolArray:
+def hits(rows: Sequence[MaskLike], boxes_xyxy: FloatArray, points: npt.NDArray[np.float64]) -> BoolArray:
     """(n, k): whether each of n rows contains each of k points. Only rows whose box is near are asked."""
     pixels = np.floor(points)
     x, y = pixels[:, 0], pixels[:, 1]
@@ -177,7 +157,7 @@ def best_row_by_mask(
     boxes_xyxy: FloatArray,
     image_size: tuple[int, int],
     areas: IntArray,
-    rows: Sequence[Row],
+    rows: Sequence[MaskLike],
 ) -> int | None:
     """The row whose mask has the highest IoU with the box, as the official code counts it; None if none overlaps.
 

@@ -14,7 +14,7 @@ from fastsam_onnx.results.crops import CropStyle
 
 if TYPE_CHECKING:
     from fastsam_onnx.clip.clip import Clip
-    from fastsam_onnx.results.rules import Row
+    from fastsam_onnx.masks.instances import MaskLike
 
 Progress = Callable[[int, int], None]
 """Called after every batch with the number of crops that are done and of all."""
@@ -36,11 +36,11 @@ class CropEmbeddings:
 
     def __init__(self, clip: Clip) -> None:
         self.clip = clip
-        self._known: dict[tuple[Row, CropStyle], FloatArray] = {}
+        self._known: dict[tuple[MaskLike, CropStyle], FloatArray] = {}
         self._lock = threading.Lock()
 
     def of(
-        self, rows: Sequence[Row], image: ByteArray, style: CropStyle, progress: Progress | None = None
+        self, rows: Sequence[MaskLike], image: ByteArray, style: CropStyle, progress: Progress | None = None
     ) -> FloatArray:
         """The vectors of rows; those that are not known yet are computed.
 
@@ -73,7 +73,7 @@ class CropEmbeddings:
         self.__dict__.update(state)
         self._lock = threading.Lock()
 
-    def _embed(self, rows: Sequence[Row], image: ByteArray, style: CropStyle) -> FloatArray:
+    def _embed(self, rows: Sequence[MaskLike], image: ByteArray, style: CropStyle) -> FloatArray:
         encoder = self.clip.image_encoder()
         mean = encoder.preprocessing.mean_colour
         squares = [
@@ -118,5 +118,5 @@ def _unit(vectors: FloatArray) -> FloatArray:
     return unit
 
 
-def _parts(rows: Sequence[Row], size: int) -> list[Sequence[Row]]:
+def _parts(rows: Sequence[MaskLike], size: int) -> list[Sequence[MaskLike]]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]

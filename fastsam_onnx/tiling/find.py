@@ -22,6 +22,7 @@ from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.images.rows import Rows
 from fastsam_onnx.masks.detections import box_iou
+from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask, shared_area, union
 from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.results.segmentation import Segmentation
@@ -286,7 +287,7 @@ def find_in_tiles(find: Find, rows: Rows, *, tile: int, overlap: float) -> Segme
         everything,
         boxes=np.array([one.box for one in objects], np.float32).reshape(-1, 4),
         scores=np.array([one.score for one in objects], np.float32),
-        rows=tuple(one.row for one in objects),
+        masks=Masks((one.row for one in objects), image_size),
         candidates=None,
         image=overview if overview.shape[1::-1] == image_size else None,
         speed=MappingProxyType(speed),
@@ -302,7 +303,7 @@ def _in_photo(seen: Segmentation, view: Tile, image_size: tuple[int, int]) -> It
     inner = np.array(view.inner_sides(image_size))
     offset = np.array([view.left, view.top] * 2, np.float32)
     edges = np.array([view.left, view.top, view.right, view.bottom], np.float32)
-    for row, box, score in zip(seen.rows, seen.boxes + offset, seen.scores.tolist(), strict=True):
+    for row, box, score in zip(seen.masks.lazy, seen.boxes + offset, seen.scores.tolist(), strict=True):
         assert isinstance(row, PendingMask)
         left, top, right, bottom = (inner & (np.abs(box - edges) <= EDGE_PIXELS)).tolist()
         yield Found(PlacedMask(row, view.left, view.top, image_size), box, score, view, (left, top, right, bottom))

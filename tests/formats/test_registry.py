@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from fastsam_onnx.draw import label_map, overlay
 from fastsam_onnx.errors import MissingPackageError, OptionError, OutputError
 from fastsam_onnx.formats import registry as formats
+from fastsam_onnx.masks.instances import Instances, Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.results.segmentation import Segmentation
 
@@ -51,7 +52,7 @@ def _sample() -> Segmentation:
     low, right, corner = np.zeros((3, HEIGHT, WIDTH), bool)
     low[20:36, 0:24], right[20:30, 24:40] = True, True
     corner[32, 42] = corner[33, 43] = True
-    return Segmentation.of_masks(
+    return Segmentation.from_masks(
         [Mask.from_dense(dense) for dense in (ring, disc, low, right, corner)],
         [0.98765432, 0.9, 0.75, 0.5, 0.123456],
         [(4, 3, 20, 17), (22.254, 3.996, 40, 21), (0, 20, 24, 36), (24, 20, 40, 30), (42, 32, 44, 34)],
@@ -69,7 +70,7 @@ def _random(seed: int, size: tuple[int, int] = (13, 11), count: int = 3) -> Segm
     rng = np.random.default_rng(seed)
     width, height = size
     masks = [Mask.from_dense(rng.random((height, width)) < rng.random()) for _ in range(count)]
-    return Segmentation.of_masks(masks, rng.random(count), image_size=size)
+    return Segmentation.from_masks(masks, rng.random(count), image_size=size)
 
 
 def _fill(rings: list[Any], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
@@ -248,7 +249,7 @@ def _geojson_polygons(geometry: dict[str, Any] | None) -> list[Any]:
 def test_geojson_keeps_a_hundredth_of_a_pixel_in_degrees() -> None:
     dense = np.zeros((10, 10), bool)
     dense[2, 3] = True
-    found = Segmentation.of_masks([Mask.from_dense(dense)])
+    found = Segmentation.from_masks([Mask.from_dense(dense)])
     step = 1e-5 / 3  # degrees a pixel: a third of a metre
     ring = formats.to_geojson(found, affine=(step, 0, 11.5, 0, -step, 48.1))["features"][0]["geometry"]["coordinates"][
         0
@@ -320,7 +321,7 @@ def test_sam_records_have_sams_keys_and_all_three_kinds_of_masks(sample: Segment
 def test_sams_point_lies_deepest_in_the_object() -> None:
     dense = np.zeros((20, 20), bool)
     dense[4:15, 3:14] = True  # 11 x 11: its middle pixel is (8, 9)
-    found = Segmentation.of_masks([Mask.from_dense(dense)])
+    found = Segmentation.from_masks([Mask.from_dense(dense)])
     assert formats.to_sam(found)[0]["point_coords"] == [[8.5, 9.5]]
 
 
@@ -362,7 +363,7 @@ def test_without_supervision_the_error_says_what_to_install(
 def test_no_objects_and_masks_without_pixels_can_be_written(name: str) -> None:
     photo = np.zeros((6, 8, 3), np.uint8)
     for masks in ([], [Mask.empty((8, 6))]):
-        found = Segmentation.of_masks(masks, image_size=(8, 6), image=photo)
+        found = Segmentation.from_masks(masks, image_size=(8, 6), image=photo)
         assert formats.encode(found, name)
     assert not list(formats.to_cutouts(found))
 
@@ -378,7 +379,8 @@ def test_each_mask_is_rendered_once(name: str, sample: Segmentation) -> None:
             return self.mask
 
     rows = tuple(Row(mask) for mask in sample.masks)
-    found = Segmentation(sample.boxes, sample.scores, rows, sample.image_size, image=sample.image)  # type: ignore[arg-type]
+    masks = Masks(rows, sample.image_size)
+    found = Instances(boxes=sample.boxes, scores=sample.scores, masks=masks, image=sample.image)
     content = formats.FORMATS[name].make(found)
     if formats.FORMATS[name].folder:
         list(content)
@@ -485,7 +487,7 @@ def test_nothing_half_written_is_left_when_writing_fails(
 
 
 def test_a_picture_that_the_format_cannot_hold_is_an_output_error(tmp_path: Path) -> None:
-    found = Segmentation.of_masks([], image_size=(20000, 2), image=np.zeros((2, 20000, 3), np.uint8))
+    found = Segmentation.from_masks([], image_size=(20000, 2), image=np.zeros((2, 20000, 3), np.uint8))
     with pytest.raises(OutputError, match=r"20000x2 .*\.webp"):
         formats.save(found, tmp_path / "a.webp")
     assert not _names(tmp_path)

@@ -25,7 +25,7 @@ def offered(*columns):
 
 
 def found_of(candidates):
-    empty = Segmentation.of_masks([], image_size=(64, 64))
+    empty = Segmentation.from_masks([], image_size=(64, 64))
     return replace(empty, candidates=candidates)
 
 

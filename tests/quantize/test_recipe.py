@@ -414,7 +414,7 @@ def test_drawn_pictures_are_the_same_every_time_and_differ() -> None:
 
 def rectangles(*boxes: tuple[int, int, int, int]) -> Segmentation:
     masks = [Mask(np.ones((y2 - y1, x2 - x1), bool), x1, y1, (40, 40)) for x1, y1, x2, y2 in boxes]
-    return Segmentation.of_masks(masks, np.linspace(0.9, 0.5, len(masks), dtype=np.float32), image_size=(40, 40))
+    return Segmentation.from_masks(masks, np.linspace(0.9, 0.5, len(masks), dtype=np.float32), image_size=(40, 40))
 
 
 def test_agreement_pairs_one_to_one() -> None:

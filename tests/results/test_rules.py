@@ -38,7 +38,7 @@ def prompt_boxes(draw: st.DrawFn) -> np.ndarray:
 
 def segmentation(denses, scores=None):
     masks = [Mask.from_dense(dense) for dense in denses]
-    return Segmentation.of_masks(masks, scores, image_size=(WIDTH, HEIGHT))
+    return Segmentation.from_masks(masks, scores, image_size=(WIDTH, HEIGHT))
 
 
 # ---------------------------------------------------------------- what is a prompt
@@ -140,7 +140,7 @@ def test_an_unknown_choice_names_the_known(pick):
 @given(PHOTO_MASKS, st.lists(st.tuples(COORDINATE, COORDINATE), min_size=1, max_size=4))
 def test_a_point_hits_the_pixel_that_holds_it_and_nothing_outside_the_photo(denses, points):
     found = segmentation(denses)
-    held = hits(found.rows, found.boxes, np.array(points))
+    held = hits(found.masks.lazy, found.boxes, np.array(points))
     for row, dense in enumerate(denses):
         for place, (x, y) in enumerate(points):
             inside = 0 <= x < WIDTH and 0 <= y < HEIGHT
@@ -246,7 +246,7 @@ def plain_mask_iou(dense, box):
 def test_the_pruned_search_is_the_brute_force_one(denses, box):
     found = segmentation(denses)
     table = [plain_mask_iou(dense, box) for dense in denses]
-    row = best_row_by_mask(box, found.boxes, (WIDTH, HEIGHT), found.areas, found.rows)
+    row = best_row_by_mask(box, found.boxes, (WIDTH, HEIGHT), found.areas, found.masks.lazy)
     assert row == (int(np.argmax(table)) if max(table) > 0 else None)
 
 
@@ -267,7 +267,7 @@ def test_the_pruned_search_is_the_brute_force_one_on_masks_still_to_be_made(pend
         found = pending_found(seed)
         width, height = found.image_size
         counted = []
-        rows = [Counting(row, counted) for row in found.rows]
+        rows = [Counting(row, counted) for row in found.masks.lazy]
 
         for corners in rng.random((20, 2, 2)) * found.image_size:
             box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
@@ -288,7 +288,7 @@ def test_the_count_is_exact_where_float32_is_not():
     whole = np.ones((size[1], size[0]), bool)
     less = whole.copy()
     less[0, 0] = False
-    found = Segmentation.of_masks([Mask(less, 0, 0, size), Mask(whole, 0, 0, size)])
+    found = Segmentation.from_masks([Mask(less, 0, 0, size), Mask(whole, 0, 0, size)])
     assert found.box_prompt((0, 0, *size)).areas.tolist() == [20_009_001]
 
 
@@ -349,6 +349,6 @@ def test_balanced_is_score_per_area_to_the_power_of_two_thirds():
     large[0:8, 0:8] = True
     for score, area in ((0.79, 8), (0.81, 64)):
         masks = [Mask.from_dense(small), Mask.from_dense(large)]
-        found = Segmentation.of_masks(masks, [0.2, score])
+        found = Segmentation.from_masks(masks, [0.2, score])
         assert found.point_prompt((1, 1)).areas.tolist() == [area]
         assert found.point_prompt((1, 1), pick="balanced").areas.tolist() == [area]

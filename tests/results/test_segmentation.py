@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 import pytest
 
 from fastsam_onnx.errors import OptionError
+from fastsam_onnx.masks.instances import Instance
 from fastsam_onnx.masks.mask import Mask
-from fastsam_onnx.results.segmentation import Instance, Segmentation, concatenate
+from fastsam_onnx.results.segmentation import Segmentation
 
 
 def assert_same(found: Segmentation, other: Segmentation) -> None:
@@ -125,7 +127,7 @@ def test_masks_are_a_sequence(random_found):
 
 
 def test_repr_tells(random_found):
-    found = Segmentation.of_masks([Mask.from_dense(np.ones((3, 4)))], [0.5], source="cat.jpg")
+    found = Segmentation.from_masks([Mask.from_dense(np.ones((3, 4)))], [0.5], source="cat.jpg")
     assert repr(found) == "Segmentation(1 object in 4x3 of cat.jpg, scores 0.50 to 0.50)"
     assert repr(found[[]]) == "Segmentation(0 objects in 4x3 of cat.jpg)"
     assert repr(random_found()).startswith("Segmentation(6 objects in 23x17, scores ")
@@ -133,7 +135,7 @@ def test_repr_tells(random_found):
 
 
 def test_nothing_found_answers_everything():
-    found = Segmentation.of_masks([], image_size=(7, 5))
+    found = Segmentation.from_masks([], image_size=(7, 5))
     assert len(found) == 0
     assert found.boxes.shape == (0, 4)
     assert found.scores.shape == found.areas.shape == (0,)
@@ -162,15 +164,15 @@ def test_nothing_found_answers_everything():
         ({"image_size": (9, 9)}, r"different sizes: \[\(4, 3\), \(9, 9\)\]"),
     ],
 )
-def test_of_masks_checks_that_its_parts_fit(arguments, message):
+def test_from_masks_checks_that_its_parts_fit(arguments, message):
     masks = [Mask.from_dense(np.ones((3, 4)))] * 2
     with pytest.raises(OptionError, match=message):
-        Segmentation.of_masks(masks, **arguments)
+        Segmentation.from_masks(masks, **arguments)
 
 
 def test_of_no_masks_needs_a_size():
     with pytest.raises(OptionError, match="image_size"):
-        Segmentation.of_masks([])
+        Segmentation.from_masks([])
 
 
 # ---------------------------------------------------------------- prompts
@@ -186,7 +188,7 @@ def quadrants() -> Segmentation:
             part[y : y + 4, x : x + 4] = True
             parts.append(part)
     masks = [Mask.from_dense(dense) for dense in (whole, *parts)]
-    return Segmentation.of_masks(masks, [0.5, 0.9, 0.8, 0.7, 0.6])
+    return Segmentation.from_masks(masks, [0.5, 0.9, 0.8, 0.7, 0.6])
 
 
 def test_groups_of_points_ask_for_several_objects():
@@ -268,7 +270,7 @@ def test_smooth_drops_what_vanishes_and_keeps_the_rest_in_order():
     dense[5:20, 5:20] = True
     speck = np.zeros((30, 30), bool)
     speck[1:3, 1:3] = True
-    found = Segmentation.of_masks([Mask.from_dense(speck), Mask.from_dense(dense)], [0.9, 0.8])
+    found = Segmentation.from_masks([Mask.from_dense(speck), Mask.from_dense(dense)], [0.9, 0.8])
     smoothed = found.smooth(min_area=10, radius=0)
     assert smoothed.scores.tolist() == [np.float32(0.8)]
     np.testing.assert_array_equal(smoothed.masks[0].dense(), dense)
@@ -280,21 +282,21 @@ def test_smooth_drops_what_vanishes_and_keeps_the_rest_in_order():
 
 def test_concatenate_joins_rows(random_found):
     found = random_found()
-    joined = concatenate([found[:2], found[[5]], found[[]]])
+    joined = Segmentation.concatenate([found[:2], found[[5]], found[[]]])
     assert_same(joined, found[[0, 1, 5]])
     assert joined.prompt_index is None
-    answers = concatenate([found.point_prompt((3, 3), pick="all"), found.box_prompt((0, 0, 9, 9))])
+    answers = Segmentation.concatenate([found.point_prompt((3, 3), pick="all"), found.box_prompt((0, 0, 9, 9))])
     assert answers.prompt_index is not None
     assert len(answers.prompt_index) == len(answers)
-    mixed = concatenate([found.box_prompt((0, 0, 9, 9)), found])
+    mixed = Segmentation.concatenate([found.box_prompt((0, 0, 9, 9)), found])
     assert mixed.prompt_index is None, "not every row answers a prompt"
 
 
 def test_concatenate_needs_something_of_one_photo(random_found):
     with pytest.raises(OptionError, match="at least one"):
-        concatenate([])
+        Segmentation.concatenate([])
     with pytest.raises(OptionError, match="different sizes"):
-        concatenate([random_found(), random_found(image_size=(9, 9))])
+        Segmentation.concatenate([random_found(), random_found(image_size=(9, 9))])
 
 
 # ---------------------------------------------------------------- values
@@ -344,12 +346,8 @@ def test_a_segmentation_is_frozen(random_found):
 @pytest.mark.parametrize("copied", [lambda found: pickle.loads(pickle.dumps(found)), copy.deepcopy, copy.copy])
 def test_a_segmentation_is_pickled_and_copied_whole(request, kind, measured, copied):
     found = request.getfixturevalue(kind)(seed=1).point_prompt([[(3, 3)], [(20, 10)], [(11, 12)]], pick="all")
-    found = Segmentation(
-        found.boxes,
-        found.scores,
-        found.rows,
-        found.image_size,
-        found.prompt_index,
+    found = replace(
+        found,
         image=np.full((*found.image_size[::-1], 3), 7, np.uint8),
         source="cat.jpg",
         speed=MappingProxyType({"network": 12.5}),

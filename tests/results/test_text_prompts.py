@@ -9,7 +9,7 @@ import pytest
 from support import toy_clip
 from support.tiny_onnx import known
 
-from fastsam_onnx import Clip, CropStyle, FastSAM, Mask, OptionError, PromptError, Segmentation, concatenate
+from fastsam_onnx import Clip, CropStyle, FastSAM, Mask, OptionError, PromptError, Segmentation
 from fastsam_onnx.results.crops import cut
 
 GREY = (128, 128, 128)
@@ -58,11 +58,11 @@ THINGS = [
 @pytest.fixture
 def found(clip):
     photo, masks = painted(THINGS)
-    return Segmentation.of_masks(masks, image=photo, clip=clip)
+    return Segmentation.from_masks(masks, image=photo, clip=clip)
 
 
 def rows_of(found, answer):
-    return [found.rows.index(row) for row in answer.rows]
+    return [found.masks.lazy.index(row) for row in answer.masks.lazy]
 
 
 # ---------------------------------------------------------------- which objects
@@ -166,7 +166,7 @@ def test_objects_are_embedded_once_and_selections_share_them(found, counted):
     found.text_prompt(["blue", "green"])
     found[4:].text_prompt("red")
     found.point_prompt((25, 15)).text_prompt("blue")
-    concatenate([found[:3], found[5:]]).text_prompt("green")
+    Segmentation.concatenate([found[:3], found[5:]]).text_prompt("green")
     assert sum(counted["pictures"]) == 4
     assert counted["texts"][-1] == 1
     found.text_prompt("red", crops=CropStyle("black"))
@@ -190,11 +190,11 @@ def test_many_objects_go_in_batches_and_report_progress(clip, counted):
     rng = np.random.default_rng(0)
     masks = [rectangle(x, y, x + 12, y + 12) for x, y in rng.integers(0, 70, (37, 2))]
     photo = rng.integers(0, 256, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
-    found, seen = Segmentation.of_masks(masks, image=photo, clip=clip), []
+    found, seen = Segmentation.from_masks(masks, image=photo, clip=clip), []
     together = found.text_scores("red", progress=lambda done, total: seen.append((done, total)))
     assert counted["pictures"] == [1, 16, 16, 5] or counted["pictures"] == [16, 16, 5]
     assert seen == [(16, 37), (32, 37), (37, 37)]
-    alone = [Segmentation.of_masks([mask], image=photo, clip=clip).text_scores("red")[0, 0] for mask in masks]
+    alone = [Segmentation.from_masks([mask], image=photo, clip=clip).text_scores("red")[0, 0] for mask in masks]
     np.testing.assert_allclose(together[0], alone, atol=1e-5)
 
 
@@ -263,13 +263,13 @@ def test_what_is_around_a_mask_does_not_count_by_default(clip):
     frame[20:60, 20:60] = True
     frame[24:56, 24:56] = False
     photo[frame] = toy_clip.COLOURS["green"]
-    found = Segmentation.of_masks([Mask.from_dense(frame)], image=photo, clip=clip)
+    found = Segmentation.from_masks([Mask.from_dense(frame)], image=photo, clip=clip)
     assert found.text_scores("green")[0, 0] > found.text_scores("red")[0, 0]
     style = CropStyle("photo")
     assert found.text_scores("green", crops=style)[0, 0] < found.text_scores("red", crops=style)[0, 0]
     both = CropStyle(("mean", "photo"))
-    views = found.embeddings.of(found.rows, photo, both)[0]
-    single = [found.embeddings.of(found.rows, photo, CropStyle(each))[0] for each in both.backgrounds]
+    views = found.embeddings.of(found.masks.lazy, photo, both)[0]
+    single = [found.embeddings.of(found.masks.lazy, photo, CropStyle(each))[0] for each in both.backgrounds]
     np.testing.assert_allclose(views, np.mean(single, axis=0) / np.linalg.norm(np.mean(single, axis=0)), atol=1e-6)
 
 
@@ -319,13 +319,13 @@ def test_options_outside_their_range_are_refused(found, options):
 def test_without_clip_the_error_says_how_to_get_it():
     photo, masks = painted(THINGS)
     with pytest.raises(OptionError, match=r'lacks CLIP.*clip="clip-vit-b-32-int8".*downloads'):
-        Segmentation.of_masks(masks, image=photo).text_prompt("red")
+        Segmentation.from_masks(masks, image=photo).text_prompt("red")
 
 
 def test_without_the_photo_there_is_nothing_to_see(clip):
     _, masks = painted(THINGS)
     with pytest.raises(OptionError, match="lacks the photo"):
-        Segmentation.of_masks(masks, clip=clip).text_prompt("red")
+        Segmentation.from_masks(masks, clip=clip).text_prompt("red")
 
 
 # ---------------------------------------------------------------- from the photo on

@@ -55,8 +55,8 @@ def test_an_object_over_four_tiles_is_one_mask_as_without_tiles(model: FastSAM, 
     [untiled] = model(photo, imgsz=384)  # the same scale: one input pixel a photo pixel
     found = model(photo, tile=224)
     assert len(found) == 1
-    assert isinstance(found.rows[0], JoinedMask)
-    assert len(found.rows[0].parts) == 4
+    assert isinstance(found.masks.lazy[0], JoinedMask)
+    assert len(found.masks.lazy[0].parts) == 4
     assert found[0].mask.iou(untiled.mask) >= 0.9
     assert np.abs(found.boxes[0] - untiled.box).max() <= 2
 

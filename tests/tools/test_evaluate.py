@@ -143,7 +143,7 @@ def test_interior_point_lies_deepest_and_in_the_pixels_middle(evaluate):
 def test_prompts_are_scored_against_the_truth_they_ask_for(evaluate):
     truths = [rectangle(10, 10, 30, 30), rectangle(60, 10, 80, 30), rectangle(10, 60, 20, 70)]
     whole = rectangle(0, 0, 100, 80)
-    found = Segmentation.of_masks([whole, truths[0]], [0.9, 0.8])
+    found = Segmentation.from_masks([whole, truths[0]], [0.9, 0.8])
     boxes = np.array([truth.box for truth in truths])
     answers = evaluate.prompt_ious(found, truths, boxes, evaluate.Overlay(truths, (100, 80)))
     # The first truth is there as it is; the others get the whole photo, 400 and 100 of 8000 pixels.
@@ -173,8 +173,8 @@ def test_no_answer_counts_zero(evaluate):
     truths = [rectangle(10, 10, 30, 30), rectangle(60, 10, 80, 30)]
     boxes = np.array([truth.box for truth in truths])
     overlay = evaluate.Overlay(truths, (100, 80))
-    nothing = evaluate.prompt_ious(Segmentation.of_masks([], image_size=(100, 80)), truths, boxes, overlay)
-    one = evaluate.prompt_ious(Segmentation.of_masks(truths[1:]), truths, boxes, overlay)
+    nothing = evaluate.prompt_ious(Segmentation.from_masks([], image_size=(100, 80)), truths, boxes, overlay)
+    one = evaluate.prompt_ious(Segmentation.from_masks(truths[1:]), truths, boxes, overlay)
     assert all(values.tolist() == [0, 0] for values in nothing.values())
     assert all(values.tolist() == [0, 1] for values in one.values())
 

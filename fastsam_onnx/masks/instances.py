@@ -1,0 +1,266 @@
+"""The objects of one photo as data: a box, a score and a mask each.
+
+What draws and writes objects asks for no more than this, so masks of any origin will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Protocol, Self, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray
+from fastsam_onnx.errors import OptionError
+from fastsam_onnx.masks.mask import Mask, stack_dense, union
+
+Index = slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]
+"""A choice of several objects."""
+
+
+class MaskLike(Protocol):
+    """A mask, or one that is rendered when it is asked for its pixels."""
+
+    @property
+    def area(self) -> int:
+        """The number of pixels."""
+
+    @property
+    def box(self) -> FloatArray:
+        """(4,) float32 x1, y1, x2, y2 of the pixels."""
+
+    def area_inside(self, x1: int, y1: int, x2: int, y2: int) -> int:
+        """The number of pixels in a rectangle of whole pixels."""
+
+    def contains(self, x: float, y: float) -> bool:
+        """True if the pixel that holds the point is set."""
+
+    def render(self) -> Mask:
+        """The mask at the photo's own size."""
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """One object.
+
+    Attributes:
+        mask: Its pixels.
+        box: (4,) float32 x1, y1, x2, y2 in image pixels.
+        score: 0 to 1.
+        prompt_index: Index of the prompt that it answers; None where there was no prompt.
+        similarity: Cosine of its vector and that of the text that it answers, -1 to 1; None where there was no text.
+    """
+
+    mask: Mask
+    box: FloatArray
+    score: float
+    prompt_index: int | None = None
+    similarity: float | None = None
+
+
+class Masks(Sequence[Mask]):
+    """The masks of a photo's objects. Each is rendered when asked for, and again when asked again: nothing is kept.
+
+    Attributes:
+        lazy: The masks as they are held, most of them not rendered yet.
+        image_size: (width, height) of the photo in pixels.
+    """
+
+    def __init__(self, lazy: Iterable[MaskLike], image_size: tuple[int, int]) -> None:
+        self.lazy: tuple[MaskLike, ...] = tuple(lazy)
+        self.image_size = image_size
+
+    def __len__(self) -> int:
+        return len(self.lazy)
+
+    @overload
+    def __getitem__(self, index: int) -> Mask: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Masks: ...
+
+    def __getitem__(self, index: int | slice) -> Mask | Masks:
+        if isinstance(index, slice):
+            return Masks(self.lazy[index], self.image_size)
+        return self.lazy[index].render()
+
+    def __repr__(self) -> str:
+        width, height = self.image_size
+        return f"Masks({len(self)} in {width}x{height})"
+
+    def take(self, index: Iterable[int]) -> Masks:
+        """The masks with these indices, in this order."""
+        return Masks((self.lazy[each] for each in index), self.image_size)
+
+    def dense(self) -> BoolArray:
+        """(n, H, W) bool: n photos' worth of memory; `Mask.dense()` makes one at a time."""
+        return stack_dense(list(self), self.image_size)
+
+    def union(self) -> Mask:
+        """The pixels of any mask; empty if there is none."""
+        return union(self) if len(self) else Mask.empty(self.image_size)
+
+    @cached_property
+    def areas(self) -> IntArray:
+        """(n,) int64 pixels of each mask. The first time all masks are rendered, one after another."""
+        areas = np.array([mask.area for mask in self.lazy], np.int64)
+        areas.flags.writeable = False
+        return areas
+
+    @cached_property
+    def boxes(self) -> FloatArray:
+        """(n, 4) float32 x1, y1, x2, y2: the masks' own bounding boxes, from their pixels."""
+        boxes = np.array([mask.box for mask in self.lazy], np.float32).reshape(-1, 4)
+        boxes.flags.writeable = False
+        return boxes
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Instances:
+    """The objects of one photo, best first.
+
+    Attributes:
+        boxes: (n, 4) float32 x1, y1, x2, y2 in image pixels, from the network; every mask lies inside its box.
+        scores: (n,) float32, 0 to 1.
+        masks: A sequence of n `Mask`, rendered when asked for; `masks.dense()` is (n, H, W) bool.
+        prompt_index: (n,) int64 index of the prompt that each object answers; None where there was no prompt.
+        similarity: (n,) float32 cosine with the text that each object answers; None where there was no text.
+        image: (H, W, 3) uint8 RGB, the upright photo.
+        source: File name of the photo, if it had one.
+    """
+
+    boxes: FloatArray
+    scores: FloatArray
+    masks: Masks = field(repr=False)
+    prompt_index: IntArray | None = None
+    similarity: FloatArray | None = None
+    image: ByteArray | None = field(default=None, repr=False)
+    source: str | None = None
+
+    @classmethod
+    def from_masks(
+        cls,
+        masks: Sequence[Mask],
+        scores: npt.ArrayLike | None = None,
+        boxes: npt.ArrayLike | None = None,
+        *,
+        image_size: tuple[int, int] | None = None,
+        image: ByteArray | None = None,
+        source: str | None = None,
+        prompt_index: npt.ArrayLike | None = None,
+    ) -> Self:
+        """Objects from masks that exist already.
+
+        Args:
+            masks: At least one, or `image_size` is needed.
+            scores: (n,), 1 by default.
+            boxes: (n, 4), the masks' own by default.
+            image_size: (width, height).
+            image: (H, W, 3) uint8 RGB.
+            source: File name of the photo.
+            prompt_index: (n,).
+
+        Raises:
+            OptionError: If the masks are of different photos, or there are not as many scores, boxes or indices.
+        """
+        if image_size is None:
+            if not masks:
+                raise OptionError(f"a {cls.__name__} of no masks needs image_size=(width, height)")
+            image_size = masks[0].image_size
+        own = [mask.box for mask in masks] if boxes is None else boxes
+        found = cls(
+            boxes=np.asarray(own, np.float32).reshape(-1, 4),
+            scores=np.ones(len(masks), np.float32) if scores is None else np.asarray(scores, np.float32),
+            masks=Masks(masks, image_size),
+            prompt_index=None if prompt_index is None else np.asarray(prompt_index, np.int64),
+            image=image,
+            source=source,
+        )
+        _check_lengths(found)
+        return found
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def __iter__(self) -> Iterator[Instance]:
+        return (self[index] for index in range(len(self)))
+
+    def __repr__(self) -> str:
+        width, height = self.image_size
+        objects = "1 object" if len(self) == 1 else f"{len(self)} objects"
+        best = f", scores {self.scores.max():.2f} to {self.scores.min():.2f}" if len(self) else ""
+        answers = "" if self.prompt_index is None else ", answers of prompts"
+        name = f" of {self.source}" if self.source else ""
+        return f"{type(self).__name__}({objects} in {width}x{height}{name}{best}{answers})"
+
+    @overload
+    def __getitem__(self, index: int) -> Instance: ...
+
+    @overload
+    def __getitem__(self, index: Index) -> Self: ...
+
+    def __getitem__(self, index: int | Index) -> Instance | Self:
+        """`found[3]` is an Instance; a slice, index list or bool mask of length n gives those objects.
+
+        Raises:
+            IndexError: If an index is outside -n .. n - 1, or a bool mask has another length.
+        """
+        if isinstance(index, int | np.integer) and not isinstance(index, bool):
+            return Instance(
+                mask=self.masks[int(index)],
+                box=self.boxes[index],
+                score=float(self.scores[index]),
+                prompt_index=None if self.prompt_index is None else int(self.prompt_index[index]),
+                similarity=None if self.similarity is None else float(self.similarity[index]),
+            )
+        chosen = np.asarray(index) if not isinstance(index, slice) else index
+        if isinstance(chosen, np.ndarray):
+            chosen = chosen.astype(np.int64) if not chosen.size and chosen.dtype != np.bool_ else chosen
+            if chosen.ndim != 1 or chosen.dtype.kind not in "iub":
+                raise IndexError(f"objects are chosen by int, slice, bool mask or index array; found {index!r}")
+            if chosen.dtype == np.bool_ and chosen.size != len(self):
+                raise IndexError(f"a bool mask needs one entry for every object, {len(self)}; found {chosen.size}")
+        return self.take(np.arange(len(self))[chosen])
+
+    def take(self, index: IntArray) -> Self:
+        """The objects with these indices, in this order."""
+        return replace(
+            self,
+            boxes=self.boxes[index],
+            scores=self.scores[index],
+            masks=self.masks.take(index.tolist()),
+            prompt_index=None if self.prompt_index is None else self.prompt_index[index],
+            similarity=None if self.similarity is None else self.similarity[index],
+        )
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(width, height) of the photo in pixels."""
+        return self.masks.image_size
+
+    @property
+    def areas(self) -> IntArray:
+        """(n,) int64 pixels of each mask. The first time all masks are rendered, one after another."""
+        return self.masks.areas
+
+    @property
+    def mask_boxes(self) -> FloatArray:
+        """(n, 4) float32 x1, y1, x2, y2: the masks' own bounding boxes, from their pixels."""
+        return self.masks.boxes
+
+    def union(self) -> Mask:
+        """The pixels of any object; empty if there is none."""
+        return self.masks.union()
+
+
+def _check_lengths(found: Instances) -> None:
+    n = len(found)
+    for name, values in (("boxes", found.boxes), ("scores", found.scores), ("prompt_index", found.prompt_index)):
+        if values is not None and values.shape != ((n, 4) if name == "boxes" else (n,)):
+            raise OptionError(f"{n} masks need as many {name}; found an array of shape {values.shape}")
+    sizes = {mask.image_size for mask in found.masks} | {found.image_size}
+    if len(sizes) > 1:
+        raise OptionError(f"masks and photo of different sizes: {sorted(sizes)}")
