@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from fastsam_onnx.errors import ImageError, OptionError
-from fastsam_onnx.formats.registry import FORMATS
 from fastsam_onnx.images import video
 from fastsam_onnx.images.load import ImageSource, source_name
 
@@ -34,10 +33,8 @@ PICTURE_SUFFIXES = frozenset(
         ".avif",
     )
 )
-# Of what this package writes, those that look like pictures or hold them: .overlay.png, .labels.png, .cutouts
-RESULT_SUFFIXES = tuple(
-    kind.suffixes[0] for kind in FORMATS.values() if kind.folder or kind.suffixes[0].endswith(".png")
-)
+RESULT_SUFFIXES = (".overlay.png", ".labels.png", ".cutouts")
+"""Of what this package writes, the names that look like pictures or hold them; a test compares them with FORMATS."""
 
 
 def open_sources(sources: Sources) -> tuple[Iterator[ImageSource], bool]:

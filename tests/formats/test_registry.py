@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from fastsam_onnx.draw import label_map, overlay
 from fastsam_onnx.errors import MissingPackageError, OptionError, OutputError
 from fastsam_onnx.formats import registry as formats
+from fastsam_onnx.images.sources import PICTURE_SUFFIXES, RESULT_SUFFIXES
 from fastsam_onnx.masks.instances import Instances, Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.results.segmentation import Segmentation
@@ -397,6 +398,12 @@ def test_options_that_mean_nothing_are_refused(name: str, options: dict[str, Any
 
 
 # --- files
+
+
+def test_results_are_not_taken_for_photos_of_their_folder() -> None:
+    kinds = formats.FORMATS.values()
+    pictures = [kind.suffixes[0] for kind in kinds if kind.folder or Path(kind.suffixes[0]).suffix in PICTURE_SUFFIXES]
+    assert sorted(RESULT_SUFFIXES) == sorted(pictures)
 
 
 def _names(folder: Path) -> list[str]:
