@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 
-from fastsam_onnx.arrays import ByteArray, FloatArray
+from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import ModelError, ModelNotFoundError, OptionError
 from fastsam_onnx.images.load import DEFAULT_PIXEL_LIMIT, ImageSource, load_image
 from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.masks.detections import detect
 from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.pending import pending_masks
+from fastsam_onnx.network.contract import Contract
 from fastsam_onnx.network.letterbox import PADDING_GREY, Letterbox
-from fastsam_onnx.network.network import Contract, Network
+from fastsam_onnx.network.network import Network, Output
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.results.text_prompts import CropEmbeddings
 
@@ -331,7 +332,7 @@ class FastSAM:
             decoding.append(1000 * (time.perf_counter() - began))
         runs: dict[tuple[int, int], list[int]] = {}
         for index, image in enumerate(images):
-            runs.setdefault(self._letterbox(_size(image), options["imgsz"]).input_size, []).append(index)
+            runs.setdefault(self.contract.letterbox(_size(image), options["imgsz"]).input_size, []).append(index)
         found: dict[int, Segmentation] = {}
         for run in runs.values():
             results = self._find([images[index] for index in run], options=options, border_snap=border_snap)
@@ -372,7 +373,7 @@ class FastSAM:
         With `image_size` they are smaller copies of photos of that size.
         """
         began = time.perf_counter()
-        letterboxes = [self._letterbox(image_size or _size(image), options["imgsz"]) for image in images]
+        letterboxes = [self.contract.letterbox(image_size or _size(image), options["imgsz"]) for image in images]
         tensors = [letterbox.tensor(image) for letterbox, image in zip(letterboxes, images, strict=True)]
         tensor = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
         prepared = time.perf_counter()
@@ -388,7 +389,7 @@ class FastSAM:
         self,
         image: ByteArray,
         letterbox: Letterbox,
-        output: tuple[FloatArray, FloatArray],
+        output: Output,
         options: Mapping[str, Any],
         *,
         border_snap: bool,
@@ -419,11 +420,6 @@ class FastSAM:
             embeddings=None if self._clip is None else CropEmbeddings(self._clip),
             candidates=Candidates(candidates, prototypes, letterbox, class_count),
         )
-
-    def _letterbox(self, image_size: tuple[int, int], imgsz: tuple[int, int]) -> Letterbox:
-        contract = self._network.contract
-        fixed = contract.height is not None or contract.width is not None
-        return Letterbox.fit(image_size, (imgsz[1], imgsz[0]), stride=None if fixed else contract.stride)
 
 
 def _size(image: ByteArray) -> tuple[int, int]:
@@ -460,7 +456,7 @@ def _open(source: Any, runtime: dict[str, Any]) -> Network:
         raise OptionError(
             "threads, providers and session_options are settled already in an InferenceSession; leave them out"
         )
-    return Network.of_session(source)
+    return Network.from_session(source)
 
 
 def _clip(clip: Any, *, threads: int | None, providers: Any) -> Clip:

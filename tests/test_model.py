@@ -99,7 +99,7 @@ def test_imgsz_is_rounded_up_and_the_smallest_rectangle_is_taken() -> None:
     model = FastSAM(tiny(metadata=ultralytics_metadata(imgsz=(96, 96))))
     assert model.options["imgsz"] == (96, 96)
     assert FastSAM(tiny()).options["imgsz"] == (1024, 1024)
-    letterbox = model._letterbox((90, 30), (96, 96))
+    letterbox = model.contract.letterbox((90, 30), (96, 96))
     assert letterbox.input_size == (96, 32)
     assert FastSAM(tiny(), imgsz=100).options["imgsz"] == (128, 128)
     assert FastSAM(tiny(), imgsz=(64, 100)).options["imgsz"] == (64, 128)
@@ -108,7 +108,7 @@ def test_imgsz_is_rounded_up_and_the_smallest_rectangle_is_taken() -> None:
 def test_a_fixed_network_takes_its_own_size_and_refuses_another() -> None:
     model = FastSAM(tiny(height=64, width=96))
     assert model.options["imgsz"] == (64, 96)
-    assert model._letterbox((200, 10), (64, 96)).input_size == (96, 64)
+    assert model.contract.letterbox((200, 10), (64, 96)).input_size == (96, 64)
     assert FastSAM(tiny(height=64, width=96), imgsz=(64, 96))(photo()).image_size == (64, 48)
     with pytest.raises(OptionError, match="fixed at 96x64"):
         model(photo(), imgsz=128)

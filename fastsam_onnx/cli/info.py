@@ -80,6 +80,7 @@ def _facts(path: Path, model: FastSAM) -> dict[str, Any]:
             "width": contract.width,
             "stride": contract.stride,
         },
+        "fixed": contract.fixed,
         "classes": contract.class_count,
         "names": {str(index): name for index, name in contract.names.items()},
         "coefficients": contract.coefficient_count,
@@ -102,7 +103,8 @@ def _readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     own = {name: value for name, value in facts["metadata"].items() if value is not None}
     height, width = facts["defaults"]["imgsz"]
     values = {"imgsz": f"{width}x{height}", **{name: facts["defaults"][name] for name in ("conf", "iou", "max_det")}}
-    fixed = facts["input"]["height"] is not None or facts["input"]["width"] is not None
-    origin = {name: "the file's own" if name in own or (name == "imgsz" and fixed) else "ours" for name in values}
+    if facts["fixed"]:
+        own["imgsz"] = values["imgsz"]
+    origin = {name: "the file's own" if name in own else "ours" for name in values}
     yield "defaults", ", ".join(f"{name} {value} ({origin[name]})" for name, value in values.items())
     yield "providers", ", ".join(facts["providers"])

@@ -1,10 +1,12 @@
 """The network file: its contract, the photo's place in its input, its runs."""
 
+from fastsam_onnx.network.contract import Contract
 from fastsam_onnx.network.letterbox import Letterbox
-from fastsam_onnx.network.network import Contract, Network
+from fastsam_onnx.network.network import Network, Output
 
 __all__ = [
     "Contract",
     "Letterbox",
     "Network",
+    "Output",
 ]

@@ -26,13 +26,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastsam_onnx.arrays import ByteArray, FloatArray
-from fastsam_onnx.checkpoints.checkpoint import HEAD_BYTES, is_checkpoint, read_checkpoint
+from fastsam_onnx.checkpoints.checkpoint import read_checkpoint
 from fastsam_onnx.checkpoints.convert import export
 from fastsam_onnx.errors import MissingPackageError, ModelError, OptionError, OutputError
 from fastsam_onnx.files import write_file
 from fastsam_onnx.images.load import ImageSource, load_image
 from fastsam_onnx.model import FastSAM
-from fastsam_onnx.network.letterbox import Letterbox
+from fastsam_onnx.network.file import is_checkpoint_file
 from fastsam_onnx.quantize import calibration, qdq
 from fastsam_onnx.quantize.agreement import Agreement, agreement
 from fastsam_onnx.quantize.box_decoding import with_fast_decoding
@@ -195,10 +195,8 @@ def _tensors(reference: FastSAM, photos: Sequence[ImageSource], tell: Progress) 
 
 def _tensor(reference: FastSAM, image: ByteArray) -> FloatArray:
     """(B, 3, h, w): a photo as the network takes it, as often as one run takes photos."""
-    contract, (height, width) = reference.contract, reference.options["imgsz"]
-    fixed = contract.height is not None or contract.width is not None
-    size = (image.shape[1], image.shape[0])
-    tensor = Letterbox.fit(size, (width, height), stride=None if fixed else contract.stride).tensor(image)
+    contract, image_size = reference.contract, (image.shape[1], image.shape[0])
+    tensor = contract.letterbox(image_size, reference.options["imgsz"]).tensor(image)
     return np.repeat(tensor, contract.batch or 1, axis=0)
 
 
@@ -211,7 +209,7 @@ def _prepared(source: Path) -> onnx.ModelProto:
 
     with tempfile.TemporaryDirectory(prefix="fastsam-onnx-", ignore_cleanup_errors=True) as folder:
         path, folded = source, Path(folder) / "folded.onnx"
-        if is_checkpoint(_head(source)):
+        if is_checkpoint_file(source):
             path = Path(folder) / "network.onnx"
             export(read_checkpoint(source), path)
         fold_constants(path, folded)
@@ -225,11 +223,6 @@ def _prepared(source: Path) -> onnx.ModelProto:
     network.opset_import.extend(kept)
     name_nodes(network.graph)
     return with_fast_decoding(without_transposed(network))
-
-
-def _head(source: Path) -> bytes:
-    with source.open("rb") as file:
-        return file.read(HEAD_BYTES)
 
 
 def _made(network: onnx.ModelProto, seen: Mapping[str, calibration.Activation], first: int, bits: int) -> bytes:

@@ -392,7 +392,7 @@ class TestMismatch:
             (lambda: tiny_onnx.constant({"x": (1, 64, 64, 3)}, {"y": (1, 1000)}), "NHWC"),
             (lambda: tiny_onnx.constant({"x": ("n", "h", "w", 3)}, {"y": (1, 1000)}), "NHWC"),
             (lambda: tiny_onnx.constant({"x": (1, 1, 64, 64)}, {"y": (1, 1000)}), "1 channels"),
-            (lambda: tiny_onnx.constant({"x": (1, 77)}, {"y": (1, 512)}), "no batch of pictures"),
+            (lambda: tiny_onnx.constant({"x": (1, 77)}, {"y": (1, 512)}), "not a batch of pictures"),
             (lambda: tiny_onnx.constant({"x": (1, 3, 64, 64), "z": (2,)}, {"y": (1, 512)}), "2 inputs"),
             (
                 lambda: tiny_onnx.constant(
@@ -511,15 +511,15 @@ class TestFiles:
 class TestSessions:
     def test_a_ready_session_is_used(self):
         session = ort.InferenceSession(tiny_onnx.tiny(), providers=["CPUExecutionProvider"])
-        network = Network.of_session(session)
+        network = Network.from_session(session)
         assert network.providers == ["CPUExecutionProvider"]
         assert_same(network.run(photos()), Network.open(tiny_onnx.tiny()).run(photos()), tolerance=1e-6)
         network.close()
         session.run(None, {"images": photos()})  # it stays the caller's
 
     def test_something_else_is_no_session(self):
-        with pytest.raises(ModelError, match=r"InferenceSession; found 42"):
-            Network.of_session(42)
+        with pytest.raises(ModelError, match=r"InferenceSession.* 42"):
+            Network.from_session(42)
 
     def test_closed_means_closed(self):
         with Network.open(tiny_onnx.tiny()) as network:
@@ -554,11 +554,11 @@ class TestRuns:
         "shape", [(1, 3, 64, 65), (1, 3, 48, 64), (1, 1, 64, 64), (3, 64, 64), (1, 64, 64, 3), (1, 3, 0, 64)]
     )
     def test_a_tensor_that_does_not_fit(self, shape):
-        with pytest.raises(ModelError, match=r"takes float32 \(batch, 3, n\*32, n\*32\); found float32 "):
+        with pytest.raises(ModelError, match=r"takes float32 \(batch, 3, n\*32, n\*32\).*float32 "):
             Network.open(tiny_onnx.tiny()).run(np.zeros(shape, np.float32))
 
     def test_another_type_is_not_taken_for_0_to_1(self):
-        with pytest.raises(ModelError, match="found uint8"):
+        with pytest.raises(ModelError, match="uint8"):
             Network.open(tiny_onnx.tiny()).run(np.zeros((1, 3, 64, 64), np.uint8))
 
     def test_a_fixed_size_takes_no_other(self):
@@ -599,7 +599,7 @@ class TestRuns:
             {"images": ("n", 3, "h", "w")}, {"candidates": (1, 37, 84), "prototypes": (1, 32, 16, 16)}
         )
         network = Network.open(model)
-        with pytest.raises(ModelError, match=r"\(1, 32, 16, 16\); expected .* \(1, 32, 24, 32\)"):
+        with pytest.raises(ModelError, match=r"\(1, 32, 16, 16\).* \(1, 32, 24, 32\)"):
             network.run(photos(1, 96, 128))
 
     @pytest.mark.parametrize("score", [1.5, -0.5, 7.0])

@@ -1,0 +1,346 @@
+"""What a network takes and gives, found out when it is opened.
+
+Exports differ in names, order and layout. What each output is follows from its shape.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.errors import ModelError
+from fastsam_onnx.network.letterbox import Letterbox
+from fastsam_onnx.network.metadata import STRIDES, Metadata, read_metadata
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+logger = logging.getLogger("fastsam_onnx")
+
+Shape = tuple[int, ...]
+Layout = Literal["channels first", "channels last", "detections after NMS"]
+
+DTYPES: dict[str, np.dtype[Any]] = {"tensor(float)": np.dtype(np.float32), "tensor(float16)": np.dtype(np.float16)}
+ACCEPTED = (
+    "a YOLOv8-seg export, that is one float32 or float16 input (batch, 3, height, width), and in any order candidates "
+    "(batch, 4 + classes + n, anchors), also transposed or with their n coefficients as an output of their "
+    "own, or (batch, k, 6 + n) with NMS inside, and prototypes (batch, n, height/4, width/4)"
+)
+EXPORT_HINT = "a YOLOv8-seg checkpoint opens as it is; `yolo export model=FILE.pt format=onnx` writes others as ONNX"
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a network takes and gives.
+
+    Attributes:
+        input_name: Name of the single input.
+        input_dtype: float32 or float16.
+        height: Height of the input in pixels, None if dynamic.
+        width: Width of the input in pixels, None if dynamic.
+        batch: Number of photos that every run takes, None if any number.
+        stride: Sides of a dynamic input are multiples of it.
+        class_count: nc, the number of scores of each candidate; 1 with NMS inside.
+        coefficient_count: nm, also the number of prototypes.
+        nms_inside: True if the file suppresses overlapping boxes itself, with thresholds of its own.
+        imgsz: (height, width) that the metadata recommend.
+        conf: Score threshold that the metadata recommend (our own key).
+        iou: NMS threshold that the metadata recommend (our own key).
+        names: Class names by index; empty if unknown.
+    """
+
+    input_name: str
+    input_dtype: np.dtype[Any]
+    height: int | None
+    width: int | None
+    batch: int | None
+    stride: int
+    class_count: int
+    coefficient_count: int
+    nms_inside: bool
+    imgsz: tuple[int, int] | None
+    conf: float | None
+    iou: float | None
+    names: dict[int, str]
+
+    @property
+    def fixed(self) -> bool:
+        """True if the network has a size of its own, in one direction at least."""
+        return self.height is not None or self.width is not None
+
+    @property
+    def description(self) -> str:
+        """One line that says all this."""
+        classes = "1 class" if self.class_count == 1 else f"{self.class_count} classes"
+        width, height = (side or f"n*{self.stride}" for side in (self.width, self.height))
+        batch = "any number" if self.batch is None else self.batch
+        nms = ", NMS inside" if self.nms_inside else ""
+        return (
+            f"YOLOv8-seg network: {classes}, {self.coefficient_count} prototypes, input {self.input_dtype} "
+            f"{width} x {height} px, {batch} per run{nms}"
+        )
+
+    def letterbox(self, image_size: tuple[int, int], imgsz: tuple[int, int]) -> Letterbox:
+        """The place of a photo in the input.
+
+        Args:
+            image_size: (width, height) of the photo.
+            imgsz: (height, width) that the input may fill; a fixed network fills it, others take the smallest
+                rectangle in it.
+        """
+        height, width = imgsz
+        return Letterbox.fit(image_size, (width, height), stride=None if self.fixed else self.stride)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Which output is what.
+
+    Attributes:
+        prototypes: Name of the prototypes.
+        candidates: Names of the candidates; with a second one, that holds the coefficients, which the first lacks.
+        layout: Layout of the candidates, and of the coefficients alike.
+        class_count: nc; 1 with NMS inside.
+        coefficient_count: nm.
+    """
+
+    prototypes: str
+    candidates: tuple[str, ...]
+    layout: Layout
+    class_count: int
+    coefficient_count: int
+
+    @property
+    def wanted(self) -> list[str]:
+        """What to ask of ONNX Runtime, and the order of its answer."""
+        return [self.prototypes, *self.candidates]
+
+    @property
+    def after_nms(self) -> bool:
+        """True if the file suppresses overlapping boxes itself."""
+        return self.layout == "detections after NMS"
+
+
+@dataclass(frozen=True)
+class _Input:
+    """The input as the file declares it; None where it leaves a number open."""
+
+    name: str
+    kind: str
+    batch: int | None
+    height: int | None
+    width: int | None
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """One way to read the candidates' shape."""
+
+    layout: Layout
+    class_count: int
+
+
+def inspect_network(session: ort.InferenceSession, name: str) -> tuple[Contract, Outputs]:
+    """Find out what a network is.
+
+    Raises:
+        ModelError: If it is another kind of network; the message says what was found and what is accepted.
+    """
+    metadata = read_metadata(session.get_modelmeta().custom_metadata_map, name)
+    try:
+        source, outputs = _ports(session, metadata)
+    except ModelError as error:
+        message = f"{name}: {error}\n  found: {_found(session)}\n  accepted: {ACCEPTED}\n  {EXPORT_HINT}"
+        raise ModelError(message) from error
+    names = metadata.names
+    if names and not outputs.after_nms and len(names) != outputs.class_count:
+        logger.warning("%s: %d classes, but %d names in the metadata: ignored", name, outputs.class_count, len(names))
+        names = {}
+    contract = Contract(
+        input_name=source.name,
+        input_dtype=DTYPES[source.kind],
+        height=source.height,
+        width=source.width,
+        batch=source.batch,
+        stride=metadata.stride,
+        class_count=outputs.class_count,
+        coefficient_count=outputs.coefficient_count,
+        nms_inside=outputs.after_nms,
+        imgsz=metadata.imgsz,
+        conf=metadata.conf,
+        iou=metadata.iou,
+        names=names,
+    )
+    return contract, outputs
+
+
+def _ports(session: ort.InferenceSession, metadata: Metadata) -> tuple[_Input, Outputs]:
+    """The input, corrected where the file declares more freedom than its graph has, and the outputs."""
+    source = _single_input(session)
+    batch, height, width = source.batch, source.height, source.width
+    if any(side is not None and side % metadata.stride for side in (height, width)):
+        raise ModelError(f"the sides of the input are not multiples of the stride {metadata.stride}")
+    declared = {output.name: output for output in session.get_outputs() if output.type in DTYPES}
+    shapes = {key: tuple(output.shape or ()) for key, output in declared.items()}
+    if height is None or width is None or _needs_a_run(shapes):
+        sides = (2 * metadata.stride, 2 * metadata.stride), metadata.imgsz
+        sizes = [(height or small[0], width or small[1]) for small in sides if small is not None]
+        size, values = _probe(session, source, sizes, list(declared))
+        outputs = _find_outputs({key: value.shape for key, value in values.items()}, values, size, metadata)
+        if size != sizes[0]:
+            height, width = size  # the input says any size, the graph means one
+    else:
+        outputs = _find_outputs(shapes, {}, (height, width), metadata)
+    declared_batch = shapes[outputs.prototypes][0]
+    if batch is None and isinstance(declared_batch, int):
+        batch = declared_batch  # the input says any number, the graph means one
+    return _Input(source.name, source.kind, batch, height, width), outputs
+
+
+def _single_input(session: ort.InferenceSession) -> _Input:
+    sources = session.get_inputs()
+    if len(sources) != 1:
+        raise ModelError(f"it has {len(sources)} inputs")
+    [source] = sources
+    shape = source.shape or []
+    if len(shape) != 4:
+        raise ModelError("its input is not a batch of pictures")
+    if source.type not in DTYPES:
+        raise ModelError(f"its input is {source.type}")
+    if shape[1] != 3 and shape[3] == 3:
+        raise ModelError("the channels of its input come last (NHWC)")
+    if isinstance(shape[1], int) and shape[1] != 3:
+        raise ModelError(f"its input has {shape[1]} channels")
+    batch, _, height, width = (side if isinstance(side, int) else None for side in shape)
+    return _Input(source.name, source.type, batch, height, width)
+
+
+def _needs_a_run(shapes: Mapping[str, tuple[int | str | None, ...]]) -> bool:
+    """True if the declared shapes leave open what the outputs are."""
+    unknown = any(not shape or not all(isinstance(side, int) for side in shape[1:]) for shape in shapes.values())
+    return unknown or sum(len(shape) == 3 for shape in shapes.values()) > 1
+
+
+def _probe(
+    session: ort.InferenceSession, source: _Input, sizes: Sequence[tuple[int, int]], wanted: list[str]
+) -> tuple[tuple[int, int], dict[str, npt.NDArray[Any]]]:
+    """Run a grey picture of the first (height, width) that does not fail: that size and the outputs."""
+    reason = ""
+    for size in sizes:
+        grey = np.full((source.batch or 1, 3, *size), 0.5, DTYPES[source.kind])
+        try:
+            return size, dict(zip(wanted, session.run(wanted, {source.name: grey}), strict=True))
+        except Exception as error:
+            reason = f"it fails on an input {grey.shape}: {error}"
+    raise ModelError(reason)
+
+
+# --- The outputs ---
+
+
+def _find_outputs(
+    shapes: Mapping[str, Shape], values: Mapping[str, npt.NDArray[Any]], size: tuple[int, int], metadata: Metadata
+) -> Outputs:
+    """Tell by shape which output is what; `values` are those of a run, where there was one."""
+    planes = [name for name, shape in shapes.items() if len(shape) == 4]
+    lists = [name for name, shape in shapes.items() if len(shape) == 3]
+    grids = [name for name in planes if shapes[name][2:] == (size[0] // 4, size[1] // 4)]
+    if len(grids) != 1 or len(lists) not in (1, 2):
+        raise ModelError(_diagnosis(len(planes), len(lists), len(grids)))
+    [prototypes] = grids
+    nm = shapes[prototypes][1]
+    if len(lists) == 1:
+        name = lists[0]
+        reading = _read_shape(shapes[name], nm, anchor_count(size, metadata.stride), metadata)
+        return Outputs(prototypes, (name,), reading.layout, reading.class_count, nm)
+    name, coefficients, layout = _pair(lists[0], lists[1], shapes, nm)
+    channel_axis = 1 if layout == "channels first" else 2
+    nc = shapes[name][channel_axis] - 4
+    own = np.moveaxis(values[name], channel_axis, 1)[:, -nm:]
+    if nc > nm and np.array_equal(own, np.moveaxis(values[coefficients], channel_axis, 1)):
+        return Outputs(prototypes, (name,), layout, nc - nm, nm)
+    return Outputs(prototypes, (name, coefficients), layout, nc, nm)
+
+
+def _read_shape(shape: Shape, nm: int, anchors: int, metadata: Metadata) -> _Reading:
+    """How one output holds boxes, scores and coefficients: the likeliest reading that its shape allows.
+
+    The number of names says most, then the number of anchors, then that channels are fewer than candidates.
+    """
+    _, rows, columns = shape
+    readings = list(_possible_readings(rows, columns, nm, anchors, metadata))
+    if not readings:
+        raise ModelError(f"with {nm} prototypes candidates have {5 + nm} channels at least")
+    along: dict[Layout, int] = {"channels first": columns, "channels last": rows}
+
+    def likelihood(reading: _Reading) -> tuple[bool, bool, int]:
+        layout, has_name_count = reading.layout, reading.class_count == len(metadata.names)
+        fits_names = layout == "detections after NMS" or has_name_count
+        wide = rows <= columns or has_name_count
+        habit: dict[Layout, int] = {"channels first": 3 if wide else 0, "detections after NMS": 2, "channels last": 1}
+        return fits_names or not metadata.names, along.get(layout) == anchors, habit[layout]
+
+    return max(readings, key=likelihood)
+
+
+def _possible_readings(rows: int, columns: int, nm: int, anchors: int, metadata: Metadata) -> list[_Reading]:
+    after_nms = [_Reading("detections after NMS", 1)] if columns == 6 + nm else []
+    if after_nms and metadata.nms:
+        return after_nms
+    readings = after_nms if rows != anchors else []
+    if rows >= 5 + nm:
+        readings.append(_Reading("channels first", rows - 4 - nm))
+    if columns >= 5 + nm:
+        readings.append(_Reading("channels last", columns - 4 - nm))
+    return readings
+
+
+def _pair(first: str, second: str, shapes: Mapping[str, Shape], nm: int) -> tuple[str, str, Layout]:
+    """Which of two outputs holds boxes and scores, which the coefficients, and their layout."""
+    readings: list[tuple[str, str, Layout]] = []
+    for name, coefficients in ((first, second), (second, first)):
+        (_, rows, columns), (_, weight_rows, weight_columns) = shapes[name], shapes[coefficients]
+        if columns == weight_columns and weight_rows == nm and rows >= 5:
+            readings.append((name, coefficients, "channels first"))
+        if rows == weight_rows and weight_columns == nm and columns >= 5:
+            readings.append((name, coefficients, "channels last"))
+    if len(readings) != 1:
+        raise ModelError(f"which of {first} and {second} are candidates and which their {nm} coefficients is not clear")
+    return readings[0]
+
+
+def anchor_count(size: tuple[int, int], stride: int) -> int:
+    """Number of candidates without NMS for an input (height, width): one per cell of 8, 16, ... pixels."""
+    return sum((size[0] // step) * (size[1] // step) for step in STRIDES if step <= stride)
+
+
+# --- What errors say ---
+
+
+def _diagnosis(planes: int, lists: int, grids: int) -> str:
+    if not lists and planes > 1:
+        return "the outputs are raw heads before decoding; export the whole network, with the decoding of its boxes"
+    if lists and not planes:
+        return "it has no prototypes: a detection or pose network, not a segmentation network"
+    if not lists and not planes:
+        return "it has neither candidates nor prototypes: a classification network?"
+    if not lists:
+        return "it has one feature map and no candidates, as an image encoder (SAM's, for instance) has"
+    if not grids:
+        return "no output has the prototypes' shape (batch, n, height/4, width/4)"
+    return f"{lists} outputs may be candidates and {grids} prototypes"
+
+
+def _found(session: ort.InferenceSession) -> str:
+    """The inputs and outputs as the file declares them."""
+    listed = []
+    for kind, ports in (("input", session.get_inputs()), ("output", session.get_outputs())):
+        for port in ports:
+            sides = ", ".join(str(side) for side in port.shape or ["?"])
+            listed.append(f"{kind} {port.name} ({sides}) {port.type}")
+    return ", ".join(listed)

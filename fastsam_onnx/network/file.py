@@ -1,0 +1,42 @@
+"""The file of a network: PyTorch's checkpoint, or ONNX."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fastsam_onnx.errors import ModelError, ModelNotFoundError
+from fastsam_onnx.runtime import model_name
+
+CHECKPOINT_SUFFIXES = (".pt", ".pth")
+
+
+def is_checkpoint_file(source: str | Path | bytes) -> bool:
+    """True for a checkpoint of PyTorch, told by content or suffix; everything else is left to ONNX Runtime.
+
+    Args:
+        source: The path or the bytes of a file.
+
+    Raises:
+        ModelNotFoundError: If there is no such file.
+        ModelError: If it is a folder, empty, or cannot be read.
+    """
+    from fastsam_onnx.checkpoints.checkpoint import HEAD_BYTES, is_checkpoint
+
+    head = source[:HEAD_BYTES] if isinstance(source, bytes) else _head(Path(source), HEAD_BYTES)
+    name = model_name(source)
+    if not head:
+        raise ModelError(f"{name} is empty; a model is an ONNX file or a checkpoint")
+    return is_checkpoint(head) or name.lower().endswith(CHECKPOINT_SUFFIXES)
+
+
+def _head(path: Path, count: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(count)
+    except FileNotFoundError:
+        raise ModelNotFoundError(f"there is no model file {path}") from None
+    except (OSError, ValueError) as error:
+        folder = os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises on some paths before Python 3.12
+        reason = "is a folder; a model is an ONNX file or a checkpoint" if folder else f"cannot be read: {error}"
+        raise ModelError(f"{path} {reason}") from error

@@ -1,0 +1,91 @@
+"""The metadata of an ONNX file, as ultralytics writes them: Python literals as text, which are read, never run."""
+
+from __future__ import annotations
+
+import ast
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+logger = logging.getLogger("fastsam_onnx")
+
+STRIDES = (8, 16, 32, 64, 128)
+DEFAULT_STRIDE = 32
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file says about itself, as far as it was understood.
+
+    Attributes:
+        stride: Largest stride of the network.
+        imgsz: (height, width) that the file recommends.
+        names: Class names by index; empty if unknown.
+        conf: Score threshold that the file recommends (our own key).
+        iou: NMS threshold that the file recommends (our own key).
+        nms: True if the file says that it suppresses overlapping boxes itself.
+    """
+
+    stride: int = DEFAULT_STRIDE
+    imgsz: tuple[int, int] | None = None
+    names: dict[int, str] = field(default_factory=dict)
+    conf: float | None = None
+    iou: float | None = None
+    nms: bool = False
+
+
+def read_metadata(raw: Mapping[str, str], name: str) -> Metadata:
+    """Take what is understood; what is wrong is left out with a warning that calls the model by `name`."""
+
+    def take(key: str, parse: Callable[[Any], Any], default: Any = None) -> Any:
+        if key not in raw:
+            return default
+        try:
+            return parse(ast.literal_eval(raw[key].strip()))
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            logger.warning("%s: metadata %s=%.80r is not understood and ignored", name, key, raw[key])
+            return default
+
+    return Metadata(
+        stride=take("stride", _parse_stride, DEFAULT_STRIDE),
+        imgsz=take("imgsz", _parse_size),
+        names=take("names", _parse_names, {}),
+        conf=take("conf", _parse_fraction),
+        iou=take("iou", _parse_fraction),
+        nms=take("end2end", bool, False) or take("args", _parse_nms, False),
+    )
+
+
+def _parse_stride(value: Any) -> int:
+    largest = max(value) if isinstance(value, list | tuple) else value
+    if largest not in STRIDES:
+        raise ValueError
+    return int(largest)
+
+
+def _parse_size(value: Any) -> tuple[int, int]:
+    sides = value if isinstance(value, list | tuple) else [value]
+    height, width = sides if len(sides) == 2 else (*sides, *sides)
+    if not all(type(side) is int and 0 < side <= 2**16 for side in (height, width)):
+        raise ValueError
+    return height, width
+
+
+def _parse_names(value: Any) -> dict[int, str]:
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else None
+    if pairs is None:
+        raise ValueError
+    return {int(index): str(label) for index, label in pairs}
+
+
+def _parse_fraction(value: Any) -> float:
+    if isinstance(value, bool) or not 0 <= value <= 1:
+        raise ValueError
+    return float(value)
+
+
+def _parse_nms(value: Any) -> bool:
+    if not isinstance(value, dict):
+        raise ValueError
+    return bool(value.get("nms"))
