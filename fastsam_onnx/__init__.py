@@ -28,6 +28,7 @@ from fastsam_onnx.masks.instances import Instance, Masks
 from fastsam_onnx.masks.mask import Mask, Polygon
 from fastsam_onnx.model import FastSAM
 from fastsam_onnx.results.crops import CropStyle
+from fastsam_onnx.results.prompts import Prompts
 from fastsam_onnx.results.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ __all__ = [
     "OutputError",
     "Polygon",
     "PromptError",
+    "Prompts",
     "Segmentation",
     "__version__",
 ]

@@ -100,6 +100,19 @@ def number_from_text(name: str, text: str, minimum: float = -math.inf, maximum: 
     return number(name, value, minimum, maximum)
 
 
+def input_size_from_text(name: str, text: str) -> int | tuple[int, int]:
+    """An `imgsz` from text: "640" is 640, "1280x736" (width x height) is (736, 1280), (height, width).
+
+    Raises:
+        OptionError: If it is neither.
+    """
+    match = re.fullmatch(r"([1-9][0-9]{0,5})(?:x([1-9][0-9]{0,5}))?", text)
+    if match is None:
+        raise OptionError(f"{name} must be a number of pixels (640) or WIDTHxHEIGHT (1280x736), got {text!r}")
+    width, height = match.groups()
+    return int(width) if height is None else (int(height), int(width))
+
+
 def _span(minimum: float, maximum: float | None) -> str:
     has_minimum, has_maximum = minimum != -math.inf, maximum not in (None, math.inf)
     if has_minimum and has_maximum:

@@ -74,3 +74,11 @@ def test_texts_become_numbers():
     for text in ("", "nan", "inf", "1.5", "a"):
         with pytest.raises(OptionError, match="must be a number from 0 to 1"):
             options.number_from_text("x", text, 0, 1)
+
+
+def test_an_input_size_is_one_number_or_width_by_height():
+    assert options.input_size_from_text("imgsz", "1024") == 1024
+    assert options.input_size_from_text("imgsz", "1280x736") == (736, 1280)  # (height, width)
+    for text in ("", "0", "1280x", "1280X736", "1280x0", "-5", "1e3", "1234567"):
+        with pytest.raises(OptionError, match=r"imgsz must be .*WIDTHxHEIGHT"):
+            options.input_size_from_text("imgsz", text)

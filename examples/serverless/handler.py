@@ -17,10 +17,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from fastsam_onnx import FastSAM, ImageError, OptionError, PromptError, Segmentation
-from fastsam_onnx.formats.registry import to_dict
-from fastsam_onnx.results.rules import check_boxes, check_points
-from fastsam_onnx.results.segmentation import join_answers
+from fastsam_onnx import FastSAM, ImageError, OptionError, PromptError, Prompts
+from fastsam_onnx.formats import to_dict
 
 Json = dict[str, Any]
 
@@ -33,10 +31,9 @@ ANSWER_LIMIT = 6_000_000
 PROMPT_LIMIT = 256
 OBJECT_LIMIT = 1000
 
-SELECTION = ("points", "labels", "pick", "boxes", "match")
 DETECTION = ("conf", "iou", "max_det")
 RENDERING = ("masks", "tolerance")
-FIELDS = ("photo", *SELECTION, *DETECTION, *RENDERING)
+FIELDS = ("photo", "prompts", *DETECTION, *RENDERING)
 
 logger = logging.getLogger("fastsam_onnx.handler")
 
@@ -84,7 +81,7 @@ def _request(event: Mapping[str, Any]) -> Json:
     """The fields of the request, their names checked; "photo" is bytes."""
     method = _method(event)
     if method not in (None, "POST"):
-        raise RequestError(405, f"POST a photo; found {method}")
+        raise RequestError(405, f"the method must be POST, got {method}")
     body = _body(event)
     kind = _header(event, "content-type").partition(";")[0].strip().lower()
     if kind.startswith("image/"):
@@ -94,10 +91,10 @@ def _request(event: Mapping[str, Any]) -> Json:
     except (ValueError, RecursionError) as error:
         raise RequestError(400, f"the body is neither JSON nor, by its content type, a photo: {error}") from error
     if not isinstance(fields, dict) or not isinstance(fields.get("photo"), str):
-        raise RequestError(400, 'the body is {"photo": "<base64>", ...}')
+        raise RequestError(400, 'the body must be {"photo": "<base64>", ...}')
     unknown = sorted(set(fields) - set(FIELDS))
     if unknown:
-        raise RequestError(400, f"unknown: {', '.join(map(repr, unknown))}; accepted are {', '.join(FIELDS)}")
+        raise RequestError(400, f"fields must be among {', '.join(FIELDS)}, got {', '.join(map(repr, unknown))}")
     data = fields["photo"]
     if data.startswith("data:"):
         data = data.partition(",")[2]
@@ -108,37 +105,26 @@ def _segment(request: Json) -> Json:
     detection = {name: request[name] for name in DETECTION if request.get(name) is not None}
     max_det = detection.get("max_det")
     if isinstance(max_det, int) and max_det > OBJECT_LIMIT:
-        raise RequestError(422, f"max_det is at most {OBJECT_LIMIT}; found {max_det}")
+        raise RequestError(422, f"max_det must be at most {OBJECT_LIMIT}, got {max_det}")
     tolerance = request.get("tolerance", 0)
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance <= 1000:
-        raise RequestError(422, f"tolerance is a number from 0 to 1000, in pixels; found {tolerance!r}")
-    _check_prompts(request)
+        raise RequestError(422, f"tolerance must be a number from 0 to 1000, in pixels, got {tolerance!r}")
+    prompts = _prompts(request.get("prompts"))
     found = model(request["photo"], pixel_limit=PIXEL_LIMIT, **detection)
-    return to_dict(_select(found, request), masks=request.get("masks", "rle"), tolerance=tolerance)
+    return to_dict(found.prompt(prompts), masks=request.get("masks", "rle"), tolerance=tolerance)
 
 
-def _check_prompts(request: Json) -> None:
-    """Before the network runs: they mean something and are not too many."""
-    count = 0
-    if request.get("points"):
-        groups, _ = check_points(request["points"], request.get("labels"))
-        count += groups.shape[0] * groups.shape[1]
-    if request.get("boxes"):
-        count += len(check_boxes(request["boxes"]))
-    if count > PROMPT_LIMIT:
-        raise RequestError(422, f"at most {PROMPT_LIMIT} points and boxes; found {count}")
-
-
-def _select(found: Segmentation, request: Json) -> Segmentation:
-    """As on the command line: the points' one object first, then one for each box; without prompts everything."""
-    answers = []
-    if request.get("points"):
-        pick = request.get("pick", "balanced")
-        answers.append((found.point_prompt(request["points"], request.get("labels"), pick=pick), 1))
-    if request.get("boxes"):
-        match = request.get("match", "candidate")
-        answers.append((found.box_prompt(request["boxes"], match=match), len(check_boxes(request["boxes"]))))
-    return join_answers(answers) if answers else found
+def _prompts(given: Any) -> Prompts:
+    """The prompts of a request, checked before the network runs: they can mean something and are not too many."""
+    if given is None:
+        return Prompts()
+    prompts = Prompts.from_value(given)
+    prompts.check()
+    if prompts.count > PROMPT_LIMIT:
+        raise RequestError(422, f"prompts must be at most {PROMPT_LIMIT} points, boxes and texts, got {prompts.count}")
+    if prompts.texts is not None and model.clip is None:
+        raise RequestError(422, "this function has no CLIP model, so it takes no texts")
+    return prompts
 
 
 def _method(event: Mapping[str, Any]) -> str | None:
@@ -159,7 +145,7 @@ def _body(event: Mapping[str, Any]) -> bytes:
         raise RequestError(400, "the request has no body")
     data = _from_base64(body, "body") if event.get("isBase64Encoded") else body.encode("utf-8", "replace")
     if len(data) > BODY_LIMIT:
-        raise RequestError(413, f"a body has at most {BODY_LIMIT} bytes; found {len(data)}")
+        raise RequestError(413, f"a body must have at most {BODY_LIMIT} bytes, got {len(data)}")
     return data
 
 

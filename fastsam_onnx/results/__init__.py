@@ -1,5 +1,6 @@
 """What is found in a photo, and which of it a prompt means."""
 
+from fastsam_onnx.results.prompts import Prompts
 from fastsam_onnx.results.segmentation import Segmentation
 
-__all__ = ["Segmentation"]
+__all__ = ["Prompts", "Segmentation"]

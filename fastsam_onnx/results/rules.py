@@ -6,14 +6,16 @@ the chosen rows is `segmentation.py`'s business.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx import options
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
-from fastsam_onnx.errors import OptionError, PromptError
+from fastsam_onnx.errors import PromptError
 from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.masks.instances import MaskLike
 from fastsam_onnx.masks.mask import Mask, union
@@ -34,18 +36,20 @@ def check_points(points: npt.ArrayLike, labels: npt.ArrayLike | None) -> tuple[n
     xy = _numbers(points, "points")
     if xy.ndim not in (1, 2, 3) or xy.shape[-1] != 2 or not xy.size:
         raise PromptError(
-            f"points have shape (2,), (k, 2) or, for several objects, (g, k, 2): x, y in image pixels; found {xy.shape}"
+            "points must have shape (2,), (k, 2) or, for several objects, (g, k, 2): x, y in image pixels, "
+            f"got {xy.shape}"
         )
     groups = xy.reshape((1,) * (3 - xy.ndim) + xy.shape)
     if labels is None:
         return groups, np.ones(groups.shape[:2], bool)
     signs = _numbers(labels, "labels")
-    if signs.shape != xy.shape[:-1] and signs.size != groups.shape[0] * groups.shape[1]:
+    paired = signs.shape == xy.shape[:-1] or (xy.ndim == 1 and signs.shape == (1,))
+    if not paired:
         raise PromptError(
-            f"there is one label for every point: points {xy.shape} need {xy.shape[:-1]}; found {signs.shape}"
+            f"there must be one label for every point: points {xy.shape} need labels {xy.shape[:-1]}, got {signs.shape}"
         )
     if not np.isin(signs, (0, 1)).all():
-        raise PromptError(f"a label is 1 for foreground or 0 for background; found {np.unique(signs).tolist()}")
+        raise PromptError(f"labels must be 1 (foreground) or 0 (background), got {np.unique(signs).tolist()[:5]}")
     return groups, signs.reshape(groups.shape[:2]) == 1
 
 
@@ -57,19 +61,19 @@ def check_boxes(boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """
     xyxy = _numbers(boxes, "boxes")
     if xyxy.ndim not in (1, 2) or xyxy.shape[-1] != 4 or not xyxy.size:
-        raise PromptError(f"boxes have shape (4,) or (k, 4): x1, y1, x2, y2 in image pixels; found {xyxy.shape}")
+        raise PromptError(f"boxes must have shape (4,) or (k, 4): x1, y1, x2, y2 in image pixels, got {xyxy.shape}")
     xyxy = xyxy.reshape(-1, 4)
     for index in np.flatnonzero((xyxy[:, 2:] < xyxy[:, :2]).any(axis=1)):
         raise PromptError(
-            f"box {index} is {xyxy[index].tolist()}: x1 <= x2 and y1 <= y2 are needed (corners, not width and height)"
+            f"a box must have x1 <= x2 and y1 <= y2 (corners, not width and height); box {index} is "
+            f"{xyxy[index].tolist()}"
         )
     return xyxy
 
 
 def check_choice(name: str, value: str, accepted: object) -> None:
     """Raise OptionError unless the value is one of the literals."""
-    if value not in get_args(accepted):
-        raise OptionError(f"{name}={value!r} is not known; accepted are {', '.join(map(repr, get_args(accepted)))}")
+    options.choice(name, value, get_args(accepted))
 
 
 def hits(rows: Sequence[MaskLike], boxes_xyxy: FloatArray, points: npt.NDArray[np.float64]) -> BoolArray:
@@ -198,11 +202,10 @@ def best_row_by_box(
 
 def check_choice_of_rows(top_k: int | None, threshold: float | None) -> None:
     """Raise OptionError unless `rows_by_similarity` can mean something by these."""
-    if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int | np.integer) or top_k < 1):
-        raise OptionError(f"top_k is a whole number of at least 1, or None for all; found {top_k!r}")
-    is_number = isinstance(threshold, int | float | np.number) and not isinstance(threshold, bool)
-    if threshold is not None and not (is_number and -1 <= threshold <= 1):
-        raise OptionError(f"threshold is a cosine, a number from -1 to 1; found {threshold!r}")
+    if top_k is not None:
+        options.integer("top_k", top_k)
+    if threshold is not None:
+        options.cosine("threshold", threshold)
 
 
 def rows_by_similarity(
@@ -226,10 +229,14 @@ def rows_by_similarity(
 
 
 def _numbers(values: npt.ArrayLike, what: str) -> npt.NDArray[np.float64]:
+    """Finite numbers as float64. Texts are refused, although NumPy would read "1" as 1."""
     try:
-        numbers = np.array(values, np.float64)
+        given = np.asarray(values)
+        numbers = given.astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise PromptError(f"{what} are numbers in a regular list or array; found {values!r} ({error})") from error
+        raise PromptError(f"{what} must be numbers in a regular list or array, got {reprlib.repr(values)}") from error
+    if given.dtype.kind not in "biufO":
+        raise PromptError(f"{what} must be numbers, got {reprlib.repr(values)}")
     if not np.isfinite(numbers).all():
-        raise PromptError(f"{what} are finite numbers; found {numbers.tolist()}")
+        raise PromptError(f"{what} must be finite numbers, got {reprlib.repr(values)}")
     return numbers

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from fastsam_onnx.clip.clip import Clip
     from fastsam_onnx.masks.candidates import Candidates
     from fastsam_onnx.results.rules import Match, Pick
+
+
+class Chooser(Protocol):
+    """A value that chooses among the objects of a result: `Prompts`."""
+
+    def choose(self, found: Segmentation) -> Segmentation:
+        """The objects that are meant."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -265,6 +272,10 @@ class Segmentation(Instances):
             )
             cosines[:, kept] = of_texts @ of_crops.T
         return text_prompts.softmax(cosines) if softmax else cosines
+
+    def prompt(self, prompts: Chooser) -> Segmentation:
+        """The objects that a `Prompts` means: its points, boxes and texts, put together."""
+        return prompts.choose(self)
 
     def smooth(self, min_area: int = 64, radius: int = 1) -> Segmentation:
         """The same objects with islands and holes below an area gone and outlines smoothed; see `Mask.smooth`.

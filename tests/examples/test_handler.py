@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fastsam_onnx import FastSAM, Mask
-from fastsam_onnx.formats.registry import to_dict
+from fastsam_onnx.formats import to_dict
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PHOTO = EXAMPLES / "coffee.jpg"
@@ -79,7 +79,8 @@ def test_without_prompts_the_answer_is_everything_as_python_finds_it(function: M
 
 
 def test_points_and_boxes_choose_as_python_does(function: ModuleType) -> None:
-    fields = {"photo": photo(), "points": [[300, 200], [20, 20]], "labels": [1, 0], "boxes": [BOX], "conf": 0.1}
+    prompts = {"points": [[300, 200], [20, 20]], "labels": [1, 0], "boxes": [BOX]}
+    fields = {"photo": photo(), "prompts": prompts, "conf": 0.1}
     status, content = call(function, http(json.dumps(fields)))
     found = FastSAM(conf=0.1)(PHOTO.read_bytes())
     expected = [*found.point_prompt([[300, 200], [20, 20]], [1, 0]), *found.box_prompt([BOX])]
@@ -87,6 +88,15 @@ def test_points_and_boxes_choose_as_python_does(function: ModuleType) -> None:
     assert [each["prompt_index"] for each in content["objects"]] == [0, 1]
     for each, ours in zip(content["objects"], expected, strict=True):
         assert np.array_equal(Mask.from_rle(each["rle"]).dense(), ours.mask.dense())
+
+
+def test_prompts_may_be_the_list_of_rembg_and_samexporter(function: ModuleType) -> None:
+    entries = [{"type": "point", "data": [300, 200], "label": 1}, {"type": "rectangle", "data": BOX}]
+    status, content = call(function, rest(json.dumps({"photo": photo(), "prompts": entries})))
+    found = FastSAM()(PHOTO.read_bytes())
+    expected = [*found.point_prompt([300, 200]).masks, *found.box_prompt(BOX).masks]
+    assert status == 200
+    assert [each["rle"] for each in content["objects"]] == [mask.rle() for mask in expected]
 
 
 @pytest.mark.parametrize("event", [rest, http])
@@ -122,8 +132,12 @@ def test_polygons_and_fewer_objects_on_request(function: ModuleType) -> None:
         (400, "the photo is not base64", {"body": '{"photo": "é"}'}),
         (400, "the photo is not base64", {"body": '{"photo": "abc"}'}),
         (400, "the body is not base64", {"body": "???", "coded": True}),
-        (400, "unknown: 'path', 'url'; accepted are photo,", {"body": '{"photo": "", "url": "http://a", "path": 1}'}),
-        (405, "POST a photo; found GET", {"body": None, "method": "GET"}),
+        (
+            400,
+            "among photo, prompts, conf, iou, max_det, masks, tolerance, got 'path', 'url'",
+            {"body": '{"photo": "", "url": "http://a", "path": 1}'},
+        ),
+        (405, "must be POST, got GET", {"body": None, "method": "GET"}),
         (422, "cannot read bytes", {"body": '{"photo": ""}'}),
         (422, "cannot read bytes", {"body": "aGVsbG8=", "content_type": "image/png", "coded": True}),
     ],
@@ -141,24 +155,36 @@ def test_a_405_says_what_is_allowed(function: ModuleType) -> None:
 
 
 def test_prompts_and_options_that_mean_nothing_are_refused(function: ModuleType) -> None:
-    refused(function, 422, "points have shape", points=[1, 2, 3])
-    refused(function, 422, "points are numbers", points=[["a", "b"]])
-    refused(function, 422, "points are finite numbers", points=[[float("nan"), 1]])
-    refused(function, 422, "points are numbers", points={"x": 1})
-    refused(function, 422, "a label is 1", points=[1, 2], labels=[3])
-    refused(function, 422, "pick='tallest'", points=[1, 2], pick="tallest")
-    refused(function, 422, "boxes have shape", boxes=[[1, 2, 3]])
-    refused(function, 422, "match=[]", boxes=BOX, match=[])
+    for reason, prompts in (
+        ("points must have shape", {"points": [1, 2, 3]}),
+        ("points must be numbers", {"points": [["a", "b"]]}),
+        ("points must be finite numbers", {"points": [[float("nan"), 1]]}),
+        ("points must be numbers", {"points": {"x": 1}}),
+        ("labels must be 1", {"points": [1, 2], "labels": [3]}),
+        ("one label for every point", {"points": [[1, 2], [3, 4]], "labels": [1]}),
+        ("labels is given without points", {"labels": [1]}),
+        ("pick must be", {"points": [1, 2], "pick": "tallest"}),
+        ("boxes must have shape", {"boxes": [[1, 2, 3]]}),
+        ("match must be", {"boxes": BOX, "match": []}),
+        ("among points, labels", {"point": [1, 2]}),
+        ("an object or a list", "middle"),
+        ("entry 0", [{"type": "circle"}]),
+        ("no CLIP model", {"texts": "a cup"}),
+    ):
+        refused(function, 422, reason, prompts=prompts)
+    refused(function, 400, "fields must be among photo, prompts", points=[1, 2])
     refused(function, 422, "conf is a number from 0 to 1", conf="high")
     refused(function, 422, "masks is", masks="dense")
-    refused(function, 422, "tolerance is a number", tolerance="1")
-    refused(function, 422, "max_det is at most", max_det=10**6)
+    refused(function, 422, "tolerance must be a number", tolerance="1")
+    refused(function, 422, "max_det must be at most 1000", max_det=10**6)
 
 
 def test_too_much_is_refused_before_it_is_computed(function: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(function, "model", None)  # would fail if asked
-    refused(function, 422, "at most 256 points and boxes; found 300", points=[[1, 2]] * 299, boxes=BOX)
-    refused(function, 422, "at most 256 points and boxes; found 300", points=[[[1, 2]] * 30] * 10)
+    refused(
+        function, 422, "at most 256 points, boxes and texts, got 300", prompts={"points": [[1, 2]] * 299, "boxes": BOX}
+    )
+    refused(function, 422, "at most 256 points, boxes and texts, got 300", prompts={"points": [[[1, 2]] * 30] * 10})
     monkeypatch.setattr(function, "BODY_LIMIT", 1000)
     refused(function, 413, "at most 1000 bytes")
 

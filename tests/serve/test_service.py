@@ -218,7 +218,7 @@ def test_what_cannot_be_answered_is_refused_with_a_reason(client: Client, reques
         ("[]", "object"),
         ('{"url": "http://localhost"}', "object with some of"),
         ('{"points": "middle"}', "points"),
-        ('{"points": [[1, 2, 3]]}', "points have shape"),
+        ('{"points": [[1, 2, 3]]}', "points must have shape"),
         ('{"points": [[NaN, 1]]}', "finite"),
         ('{"points": [[1, 1]], "labels": [7]}', "label"),
         ('{"points": [[1, 1]], "pick": "worst"}', "pick"),
@@ -227,7 +227,7 @@ def test_what_cannot_be_answered_is_refused_with_a_reason(client: Client, reques
         ('{"boxes": [[9, 9, 1, 1]]}', "corners"),
         ('{"texts": ["a dog"]}', "no CLIP"),
         (json.dumps({"points": [[1, 1]] * 201}), "201"),
-        (json.dumps({"points": ["x" * 5000]}), "points are numbers"),
+        (json.dumps({"points": ["x" * 5000]}), "points must be numbers"),
     ],
 )
 def test_prompts_that_mean_nothing_are_refused(client: Client, prompts: str, reason: str) -> None:

@@ -1,0 +1,233 @@
+"""What is asked of a photo, as one value: points, boxes and texts, and which of several answers is meant.
+
+The command line, the server and the function in examples/ read their prompts into it and choose by it, so that the
+same words mean the same objects everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import reprlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx import options
+from fastsam_onnx.errors import OptionError, PromptError
+from fastsam_onnx.results.rules import Match, Pick, check_boxes, check_choice_of_rows, check_points
+from fastsam_onnx.results.segmentation import Segmentation, join_answers
+
+OPTIONS: Mapping[str, Sequence[str]] = {
+    "points": ("labels", "pick"),
+    "boxes": ("match",),
+    "texts": ("top_k", "threshold"),
+}
+"""The kinds of prompts, and the options of each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """Points, boxes and texts that are put to one photo together; without any, every object is meant.
+
+    Attributes:
+        points: (2,), (k, 2) or (g, k, 2) x, y in image pixels, as `Segmentation.point_prompt` takes them.
+        labels: 1 (foreground) or 0 (background) for each point; foreground by default.
+        boxes: (4,) or (k, 4) x1, y1, x2, y2 in image pixels; each asks for one object.
+        texts: One text or several; each asks for objects of its own.
+        pick: Answer to points that lie on several objects, as in `Segmentation.point_prompt`.
+        match: Measure of the fit to a box, as in `Segmentation.box_prompt`.
+        top_k: Maximum number of objects for each text; None for no limit.
+        threshold: Cosine that an object's similarity to a text must exceed, -1 to 1; None for no limit.
+    """
+
+    points: npt.ArrayLike | None = None
+    labels: npt.ArrayLike | None = None
+    boxes: npt.ArrayLike | None = None
+    texts: str | Sequence[str] | None = None
+    pick: Pick = "balanced"
+    match: Match = "candidate"
+    top_k: int | None = 1
+    threshold: float | None = None
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Prompts:
+        """Prompts from JSON text; see `from_value`.
+
+        Raises:
+            PromptError: If it is not JSON, or as in `from_value`.
+        """
+        try:
+            given = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise PromptError(f"prompts must be JSON: {error}") from error
+        return cls.from_value(given)
+
+    @classmethod
+    def from_value(cls, given: Any) -> Prompts:
+        """Prompts from the values of a JSON text.
+
+        Args:
+            given: An object with names of the fields, `{"points": [[620, 360]], "pick": "largest"}`, where null asks
+                for nothing; or the list that rembg and samexporter share, `[{"type": "point", "data": [x, y],
+                "label": 1}, {"type": "rectangle", "data": [x1, y1, x2, y2]}]`, whose points all mean one object. Of a
+                list's entries, other keys and a rectangle's label are ignored; a point without a label is foreground.
+
+        Raises:
+            PromptError: If it is something else, a name is not known, or an option is given without the prompts that
+                it belongs to.
+        """
+        if isinstance(given, list):
+            return _from_entries(given)
+        if not isinstance(given, dict):
+            raise PromptError(f"prompts must be an object or a list, got {reprlib.repr(given)}")
+        names = [field.name for field in fields(cls)]
+        unknown = [str(name)[:80] for name in given if name not in names]
+        if unknown:
+            raise PromptError(f"prompts must be among {', '.join(names)}, got {', '.join(map(repr, unknown[:5]))}")
+        for kind, own in OPTIONS.items():
+            for name in own:
+                if name in given and given.get(kind) is None:
+                    raise PromptError(f"{name} is given without {kind}")
+        return cls(**given)
+
+    @property
+    def count(self) -> int:
+        """Number of points, boxes and texts, together.
+
+        Raises:
+            PromptError: If points or boxes are malformed.
+        """
+        points = 0 if self.points is None else check_points(self.points, self.labels)[1].size
+        boxes = 0 if self.boxes is None else len(check_boxes(self.boxes))
+        return points + boxes + len(self._listed_texts())
+
+    def check(self) -> None:
+        """Raise unless every prompt and option can mean something.
+
+        Raises:
+            PromptError: If a prompt is malformed, if there are labels without points, or if all points that ask for an
+                object are background.
+            OptionError: If an option is not accepted.
+        """
+        options.choice("pick", self.pick, get_args(Pick))
+        options.choice("match", self.match, get_args(Match))
+        check_choice_of_rows(self.top_k, self.threshold)
+        if self.points is None and self.labels is not None:
+            raise PromptError("labels is given without points")
+        if self.points is not None and not check_points(self.points, self.labels)[1].any(axis=1).all():
+            raise PromptError("background points alone mean no object; give a foreground point (label 1) too")
+        if self.boxes is not None:
+            check_boxes(self.boxes)
+        if self.texts is not None:
+            from fastsam_onnx.clip.clip import check_texts
+
+            check_texts(self.texts)
+
+    def choose(self, found: Segmentation) -> Segmentation:
+        """The objects that are meant: those of the points first, then of the boxes, then of the texts.
+
+        Returns:
+            The chosen objects, `prompt_index` counting on from each kind to the next; `found` itself without prompts.
+
+        Raises:
+            PromptError: As in `check`.
+            OptionError: As in `check`, or if there are texts and the result has neither CLIP nor the photo.
+            ModelError: If the files of CLIP cannot be used.
+        """
+        self.check()
+        answers = []
+        if self.points is not None:
+            groups, foreground = check_points(self.points, self.labels)
+            answers.append((found.point_prompt(groups, foreground, pick=self.pick), len(groups)))
+        if self.boxes is not None:
+            boxes = check_boxes(self.boxes)
+            answers.append((found.box_prompt(boxes, match=self.match), len(boxes)))
+        if self.texts is not None:
+            texts = self._listed_texts()
+            answers.append((found.text_prompt(texts, top_k=self.top_k, threshold=self.threshold), len(texts)))
+        return join_answers(answers) if answers else found
+
+    def joined(self, other: Prompts) -> Prompts:
+        """These prompts and another's; the points of both ask for one object together.
+
+        Raises:
+            PromptError: If both have points, and these ask for several objects, or are malformed.
+            OptionError: If both set an option, differently.
+        """
+        points, labels = self.points, self.labels
+        if points is None:
+            points, labels = other.points, other.labels
+        elif other.points is not None:
+            pairs = [check_points(each.points, each.labels) for each in (self, other) if each.points is not None]
+            if any(len(groups) > 1 for groups, _ in pairs):
+                raise PromptError("points that ask for several objects, (g, k, 2), cannot be joined with others")
+            points, labels = (np.concatenate(arrays, axis=1)[0] for arrays in zip(*pairs, strict=True))
+        both = [check_boxes(each.boxes) for each in (self, other) if each.boxes is not None]
+        texts = [*self._listed_texts(), *other._listed_texts()]
+        return replace(
+            self,
+            points=points,
+            labels=labels,
+            boxes=np.concatenate(both) if both else None,
+            texts=texts or None,
+            **{name: self._agreed(other, name) for name in ("pick", "match", "top_k", "threshold")},
+        )
+
+    def _listed_texts(self) -> list[str]:
+        return [] if self.texts is None else [self.texts] if isinstance(self.texts, str) else list(self.texts)
+
+    def _agreed(self, other: Prompts, name: str) -> Any:
+        ours, theirs, default = getattr(self, name), getattr(other, name), getattr(Prompts, name)
+        if ours != default and theirs not in (default, ours):
+            raise OptionError(f"{name} is given twice, as {ours!r} and {theirs!r}")
+        return theirs if ours == default else ours
+
+
+def coordinates(text: str, form: str) -> tuple[float, ...]:
+    """Coordinates from text.
+
+    Args:
+        text: Numbers with commas between them, such as "620,360".
+        form: Their names, such as "X,Y".
+
+    Raises:
+        PromptError: If there are not as many finite numbers.
+    """
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != form.count(",") + 1 or not all(map(math.isfinite, numbers)):
+        raise PromptError(f"coordinates must be {form}, numbers in image pixels without spaces, got {text!r}")
+    return numbers
+
+
+def _from_entries(entries: Sequence[Any]) -> Prompts:
+    points, labels, boxes = [], [], []
+    for index, entry in enumerate(entries):
+        kind = entry.get("type") if isinstance(entry, dict) else None
+        try:
+            if kind == "point":
+                points.append(_data(entry, "x, y"))
+                labels.append(options.integer("label", entry.get("label", 1), 0, 1, error=PromptError))
+            elif kind == "rectangle":
+                boxes.append(_data(entry, "x1, y1, x2, y2"))
+            else:
+                raise PromptError(
+                    'an entry must be {"type": "point", "data": [x, y], "label": 1} or '
+                    f'{{"type": "rectangle", "data": [x1, y1, x2, y2]}}, got {json.dumps(entry)[:200]}'
+                )
+        except PromptError as error:
+            raise PromptError(f"entry {index}: {error}") from None
+    return Prompts(points or None, labels or None, boxes or None)
+
+
+def _data(entry: Mapping[str, Any], form: str) -> tuple[float, ...]:
+    data = entry.get("data")
+    if not isinstance(data, list) or len(data) != form.count(",") + 1:
+        raise PromptError(f"data must be [{form}] in image pixels, got {json.dumps(data)[:200]}")
+    return tuple(options.number("data", value, -1e9, 1e9, error=PromptError) for value in data)

@@ -1,0 +1,175 @@
+"""One value for all that is asked of a photo: read, checked and answered as the methods of a result answer."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import fastsam_onnx
+from fastsam_onnx import Mask, OptionError, PromptError, Prompts, Segmentation
+from fastsam_onnx.results.prompts import coordinates
+
+WIDTH, HEIGHT = 20, 10
+
+
+def rectangle(x1, y1, x2, y2) -> Mask:
+    dense = np.zeros((HEIGHT, WIDTH), bool)
+    dense[y1:y2, x1:x2] = True
+    return Mask.from_dense(dense)
+
+
+@pytest.fixture
+def found() -> Segmentation:
+    """A large object, a small one inside it, and one beside them."""
+    masks = [rectangle(0, 0, 10, 10), rectangle(2, 2, 4, 4), rectangle(12, 0, 18, 6)]
+    return Segmentation.from_masks(masks, [0.9, 0.8, 0.7])
+
+
+def rles(found: Segmentation) -> list:
+    return [mask.rle() for mask in found.masks]
+
+
+def test_without_prompts_every_object_is_meant(found):
+    assert Prompts().choose(found) is found
+    assert found.prompt(Prompts.from_json("[]")) is found
+    assert Prompts().count == 0
+
+
+def test_points_come_first_then_boxes(found):
+    prompts = Prompts(points=[[3, 3]], boxes=[[12, 0, 18, 6], [0, 0, 10, 10]], pick="largest", match="box")
+    answer = found.prompt(prompts)
+    expected = [found[0].mask.rle(), found[2].mask.rle(), found[0].mask.rle()]
+    assert rles(answer) == expected
+    assert answer.prompt_index.tolist() == [0, 1, 2]
+    assert prompts.count == 3
+
+
+def test_every_group_of_points_counts_as_one_prompt(found):
+    prompts = Prompts([[[3, 3], [5, 5]], [[13, 1], [13, 2]]], boxes=[12, 0, 18, 6])
+    answer = prompts.choose(found)
+    assert answer.prompt_index.tolist() == [0, 1, 2]
+    assert rles(answer) == rles(found.point_prompt([[5, 5]])) + rles(found[[2, 2]])
+    assert prompts.count == 5
+
+
+def test_a_prompt_without_an_answer_keeps_the_numbers_of_the_others(found):
+    answer = Prompts([[11, 9]], boxes=[12, 0, 18, 6]).choose(found)  # the point lies on nothing
+    assert answer.prompt_index.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"points": [1, 2, 3]}, "points"),
+        ({"points": []}, "points"),
+        ({"boxes": []}, "boxes"),
+        ({"boxes": [5, 5, 1, 1]}, "corners"),
+        ({"labels": [1]}, "labels is given without points"),
+        ({"points": [1, 2], "labels": [0]}, "background points alone"),
+        ({"points": [[[1, 2]], [[3, 4]]], "labels": [[1], [0]]}, "background points alone"),
+        ({"points": [[1, 2]] * 6, "labels": [[1, 1]] * 3}, "one label for every point"),
+        ({"texts": []}, "at least one"),
+        ({"texts": ["a dog", " "]}, "number 1"),
+        ({"texts": 7}, "text"),
+    ],
+)
+def test_prompts_that_mean_nothing_are_an_error(found, fields, message):
+    with pytest.raises(PromptError, match=message):
+        Prompts(**fields).check()
+    with pytest.raises(PromptError, match=message):
+        found.prompt(Prompts(**fields))
+
+
+@pytest.mark.parametrize(
+    "fields", [{"pick": "tallest"}, {"pick": []}, {"match": 1}, {"top_k": 0}, {"top_k": True}, {"threshold": 2}]
+)
+def test_options_that_are_not_accepted_are_an_error(fields):
+    [name] = fields
+    with pytest.raises(OptionError, match=f"^{name} must be"):
+        Prompts(**fields).check()
+
+
+def test_an_object_of_json_has_the_names_of_the_fields(found):
+    text = '{"points": [[3, 3], [9, 9]], "labels": [1, 0], "pick": "all", "boxes": null, "texts": null}'
+    answer = Prompts.from_json(text).choose(found)
+    assert rles(answer) == [found[1].mask.rle()]
+    fields = Prompts.from_json('{"texts": "a cup", "top_k": null, "threshold": 0.2}')
+    assert (fields.texts, fields.top_k, fields.threshold, fields.count) == ("a cup", None, 0.2, 1)
+
+
+def test_the_list_of_rembg_and_samexporter():
+    entries = [
+        {"type": "point", "data": [10, 10.5], "label": 1},
+        {"type": "point", "data": [52, 52], "label": 0, "comment": "ignored"},
+        {"type": "rectangle", "data": [36, 40, 60, 60], "label": 3},
+        {"type": "point", "data": [11, 12]},
+    ]
+    prompts = Prompts.from_json(json.dumps(entries))
+    assert np.array_equal(prompts.points, [[10, 10.5], [52, 52], [11, 12]])
+    assert np.array_equal(prompts.labels, [1, 0, 1])
+    assert np.array_equal(prompts.boxes, [[36, 40, 60, 60]])
+    assert prompts.count == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "JSON"),
+        ("", "JSON"),
+        (b"\xff", "JSON"),
+        ("[" * 100_000, "JSON"),
+        ("7", "an object or a list"),
+        ('"points"', "an object or a list"),
+        ('{"url": "x"}', "points, labels, boxes, .*'url'"),
+        ('{"labels": [1]}', "labels is given without points"),
+        ('{"pick": "all", "points": null}', "pick is given without points"),
+        ('{"match": "box"}', "match is given without boxes"),
+        ('{"top_k": 1}', "top_k is given without texts"),
+        ("[7]", "entry 0.*rectangle"),
+        ('[{"type": "circle", "data": [1, 2]}]', "entry 0.*rectangle"),
+        ('[{"type": "point", "data": [1, 2]}, {"type": "point", "data": [1, 2, 3]}]', r"entry 1.*\[x, y\]"),
+        ('[{"type": "point", "data": ["1", 2]}]', "entry 0.*number"),
+        ('[{"type": "point", "data": [NaN, 2]}]', "entry 0.*number"),
+        ('[{"type": "point", "data": [true, 2]}]', "entry 0.*number"),
+        ('[{"type": "point", "data": [1, 2], "label": 2}]', "entry 0.*label.* 0 to 1"),
+        ('[{"type": "point", "data": [1, 2], "label": true}]', "entry 0.*label"),
+        ('[{"type": "rectangle", "data": [1, 2]}]', r"entry 0.*\[x1, y1, x2, y2\]"),
+    ],
+)
+def test_what_is_not_a_description_of_prompts_is_an_error(text, message):
+    with pytest.raises(PromptError, match=message):
+        Prompts.from_json(text)
+
+
+def test_joined_prompts_ask_for_all(found):
+    first = Prompts([3, 3], boxes=[0, 0, 10, 10])
+    second = Prompts([[9, 9]], [0], boxes=[[12, 0, 18, 6]], texts="a dog", pick="all")
+    both = first.joined(second)
+    assert np.array_equal(both.points, [[3, 3], [9, 9]])
+    assert np.array_equal(both.labels, [1, 0])
+    assert np.array_equal(both.boxes, [[0, 0, 10, 10], [12, 0, 18, 6]])
+    assert (both.texts, both.pick, both.count) == (["a dog"], "all", 5)
+    background = Prompts([9, 9], [0])
+    assert np.array_equal(Prompts().joined(background).labels, [0])
+    assert rles(Prompts([3, 3], pick="all").joined(background).choose(found)) == [found[1].mask.rle()]
+
+
+def test_what_cannot_be_joined_is_an_error():
+    with pytest.raises(PromptError, match="several objects"):
+        Prompts([[[1, 1]], [[2, 2]]]).joined(Prompts([3, 3]))
+    with pytest.raises(OptionError, match="pick is given twice"):
+        Prompts(pick="all").joined(Prompts(pick="best"))
+
+
+def test_coordinates_are_read_from_text():
+    assert coordinates("620,360.5", "X,Y") == (620, 360.5)
+    assert coordinates("-5,0,90,80", "X1,Y1,X2,Y2") == (-5, 0, 90, 80)
+    for text in ("", "1", "1,2,3", "a,b", "nan,1", "1,inf", "1;2"):
+        with pytest.raises(PromptError, match="X,Y"):
+            coordinates(text, "X,Y")
+
+
+def test_the_name_is_public():
+    assert fastsam_onnx.Prompts is Prompts
