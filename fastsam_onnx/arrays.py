@@ -1,4 +1,4 @@
-"""The array types that signatures speak of."""
+"""The array types that signatures speak of, and a division that sizes need."""
 
 from __future__ import annotations
 
@@ -13,3 +13,8 @@ BoolArray = npt.NDArray[np.bool_]
 """Masks, one value a pixel."""
 ByteArray = npt.NDArray[np.uint8]
 """Pictures, (H, W, 3) RGB unless said otherwise."""
+
+
+def ceil_div(dividend: int, divisor: int) -> int:
+    """The quotient of two integers, rounded up."""
+    return -(-dividend // divisor)

@@ -9,11 +9,109 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
 from fastsam_onnx.errors import FastSAMError, OptionError
+
+DEFAULT_CONF = 0.4
+DEFAULT_IOU = 0.9
+DEFAULT_MAX_DET = 300
+DEFAULT_IMGSZ = 1024
+DEFAULT_OVERLAP = 0.25
+DEFAULT_PIXEL_LIMIT = 178_956_970
+"""Pillow's: 512 MiB of RGB."""
+MIN_TILE = 64
+MAX_OVERLAP = 0.5
+
+ChannelOrder = Literal["rgb", "bgr"]
+
+
+class CallKeywords(TypedDict, total=False):
+    """The fields of `CallOptions` as keyword arguments."""
+
+    imgsz: int | tuple[int, int] | None
+    conf: float | None
+    iou: float | None
+    max_det: int | None
+    channel_order: ChannelOrder
+    pixel_limit: int | None
+    border_snap: bool
+    tile: int | None
+    overlap: float
+
+
+@dataclass(frozen=True)
+class CallOptions:
+    """What a call of `FastSAM` takes beside the photo, checked; see there.
+
+    Where one of the first four is None, the constructor's counts, then the file's own, then our default.
+    """
+
+    imgsz: int | tuple[int, int] | None = None
+    conf: float | None = None
+    iou: float | None = None
+    max_det: int | None = None
+    channel_order: ChannelOrder = "rgb"
+    pixel_limit: int | None = DEFAULT_PIXEL_LIMIT
+    border_snap: bool = True
+    tile: int | None = None
+    overlap: float = DEFAULT_OVERLAP
+
+    def __post_init__(self) -> None:
+        """Raise an OptionError if one is outside its range."""
+        if self.imgsz is not None:
+            input_size("imgsz", self.imgsz)
+        for name in ("conf", "iou"):
+            if getattr(self, name) is not None:
+                fraction(name, getattr(self, name))
+        for name in ("max_det", "pixel_limit"):
+            if getattr(self, name) is not None:
+                integer(name, getattr(self, name))
+        choice("channel_order", self.channel_order, ("rgb", "bgr"))
+        if self.tile is not None:
+            check_tiles(self.tile, self.overlap)
+
+
+@dataclass(frozen=True)
+class DetectionOptions:
+    """What the answer of a network is read with: `CallOptions` where nothing is left open.
+
+    Attributes:
+        imgsz: (height, width) of the network's input.
+        conf: Score that a detection must exceed.
+        iou: IoU above which the lower-scoring one of two boxes is dropped.
+        max_det: Maximum number of detections.
+        border_snap: True if boxes that nearly touch the border are moved onto it.
+    """
+
+    imgsz: tuple[int, int]
+    conf: float
+    iou: float
+    max_det: int
+    border_snap: bool
+
+
+def check_tiles(tile: int, overlap: float) -> None:
+    """Check the side of tiles in pixels of the photo, and the share of it that neighbours have in common.
+
+    Raises:
+        OptionError: If one of them is outside its range.
+    """
+    integer("tile", tile, MIN_TILE)
+    number("overlap", overlap, 0, MAX_OVERLAP)
+
+
+def input_size(name: str, value: Any) -> tuple[int, int]:
+    """(height, width) of one integer for both sides or of a pair; OptionError otherwise."""
+    if isinstance(value, int | np.integer):
+        side = integer(name, value)
+        return side, side
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise OptionError(f"{name} must be an integer or (height, width), got {value!r}")
+    return integer(f"{name}[0]", value[0]), integer(f"{name}[1]", value[1])
 
 
 def integer(

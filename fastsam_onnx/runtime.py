@@ -7,10 +7,12 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastsam_onnx.errors import ModelError, OptionError
+from fastsam_onnx.options import integer
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -25,6 +27,15 @@ SPIN_MICROSECONDS = 100
 SPIN_BOUNDED_SINCE = (1, 26)
 """The first ONNX Runtime that knows such a limit; with older ones threads sleep at once."""
 ERRORS, FATAL = 3, 4
+
+
+@dataclass(frozen=True)
+class RuntimeOptions:
+    """How the session of a network is opened; the fields are those of `create_session`."""
+
+    threads: int | None = None
+    providers: Sequence[Provider] | None = None
+    session_options: ort.SessionOptions | None = None
 
 
 def create_session(
@@ -96,10 +107,8 @@ def default_options(threads: int | None = None, *, only_cpu: bool = True) -> ort
         OptionError: If `threads` is no whole number of at least 1.
     """
     ort = load_onnxruntime()
-    if threads is not None:
-        check_count("threads", threads)
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or default_threads()
+    options.intra_op_num_threads = default_threads() if threads is None else integer("threads", threads)
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     spins = _version(ort.__version__) >= SPIN_BOUNDED_SINCE
@@ -111,12 +120,6 @@ def default_options(threads: int | None = None, *, only_cpu: bool = True) -> ort
     # What goes wrong on the CPU arrives as an exception; why another provider did not start is only in the log.
     options.log_severity_level = FATAL if only_cpu else ERRORS
     return options
-
-
-def check_count(name: str, value: Any) -> None:
-    """Raise OptionError unless it is a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise OptionError(f"{name} is a whole number of at least 1; found {value!r}")
 
 
 def model_name(model: bytes | str | Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -15,25 +15,25 @@ import numpy as np
 
 from fastsam_onnx.errors import FastSAMError, OptionError
 from fastsam_onnx.images.load import ImageSource, source_name
-from fastsam_onnx.runtime import check_count, default_threads
+from fastsam_onnx.options import choice, integer
+from fastsam_onnx.runtime import default_threads
 
 if TYPE_CHECKING:
-    from fastsam_onnx.images.sources import Sources
-    from fastsam_onnx.model import CallOptions, FastSAM
     from fastsam_onnx.results.segmentation import Segmentation
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Find = Callable[[Sequence[ImageSource]], list["Segmentation"]]
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What a stream gives in the place of an item that failed.
+    """Stands in a stream in the place of an item that failed.
 
     Attributes:
-        index: Which item, counted from 0.
-        source: Its path, or words such as "array (480, 640, 3) uint8".
-        error: What a call would have raised.
+        index: Number of the item, counted from 0.
+        source: Path of the item, or words such as "array (480, 640, 3) uint8".
+        error: Exception that a call would have raised.
     """
 
     index: int
@@ -45,7 +45,7 @@ class Failure:
 
 
 def default_workers() -> int:
-    """Two where there are two cores: one photo is decoded or drawn while another is in the network.
+    """Two, if there are at least two cores: one photo is decoded or drawn while another is in the network.
 
     On two idle cores two measured 1.10 times as fast as a plain loop, one 1.01; on busy ones neither gains anything.
     """
@@ -53,28 +53,24 @@ def default_workers() -> int:
 
 
 def stream(
-    model: FastSAM,
-    sources: Sources,
-    *,
-    batch: int,
-    workers: int | None,
-    on_error: Literal["raise", "yield"],
-    options: CallOptions,
+    find: Find, photos: Iterable[ImageSource], *, batch: int, workers: int | None, on_error: Literal["raise", "yield"]
 ) -> Generator[Segmentation | Failure, None, None]:
-    """See `FastSAM.stream`, which is this."""
-    from fastsam_onnx.images.sources import open_sources
+    """The results of many photos, in their order.
 
-    if on_error not in ("raise", "yield"):
-        raise OptionError(f'on_error is "raise" or "yield"; found {on_error!r}')
-    workers = default_workers() if workers is None else workers
-    for name, value in (("batch", batch), ("workers", workers)):
-        check_count(name, value)
-    photos, from_video = open_sources(sources)
-    if from_video:
-        options = {**options, "channel_order": "rgb"}
-    else:
-        photos = map(_owned, photos)
-    done = ordered_map(partial(_find_each, model, options), _chunks(photos, batch), workers=workers)
+    Args:
+        find: The results of some photos.
+        photos: All of them.
+        batch: As in `FastSAM.stream`.
+        workers: As in `FastSAM.stream`.
+        on_error: As in `FastSAM.stream`.
+
+    Raises:
+        OptionError: If an option is outside its range, at once.
+    """
+    choice("on_error", on_error, ("raise", "yield"))
+    size = integer("batch", batch)
+    threads = default_workers() if workers is None else integer("workers", workers)
+    done = ordered_map(partial(_find_each, find), _chunks(photos, size), workers=threads)
     return _in_place(done, on_error)
 
 
@@ -111,8 +107,12 @@ def ordered_map(
         pool.shutdown(cancel_futures=True)
 
 
-def _owned(source: ImageSource) -> ImageSource:
-    """The same photo as something that stays as it is when its maker goes on to the next one."""
+def own_copies(photos: Iterable[ImageSource]) -> Iterator[ImageSource]:
+    """The same photos, each as something that stays as it is when its maker goes on to the next one."""
+    return map(_own_copy, photos)
+
+
+def _own_copy(source: ImageSource) -> ImageSource:
     if isinstance(source, np.ndarray):
         return source.copy()
     with suppress(Exception):  # the call that is to come says better what is wrong with it
@@ -124,7 +124,7 @@ def _owned(source: ImageSource) -> ImageSource:
 
 
 def _chunks(photos: Iterable[ImageSource], size: int) -> Iterator[list[tuple[int, ImageSource]]]:
-    """Numbered photos, so many at a time; those before an error of their maker come before the error."""
+    """Numbered photos, `size` at a time; those before an error of their maker come before the error."""
     chunk = []
     try:
         for numbered in enumerate(photos):
@@ -140,16 +140,14 @@ def _chunks(photos: Iterable[ImageSource], size: int) -> Iterator[list[tuple[int
         yield chunk
 
 
-def _find_each(
-    model: FastSAM, options: CallOptions, chunk: list[tuple[int, ImageSource]]
-) -> list[Segmentation | Failure]:
+def _find_each(find: Find, chunk: list[tuple[int, ImageSource]]) -> list[Segmentation | Failure]:
     if len(chunk) > 1:
         with suppress(FastSAMError):  # then one by one, to learn which it was
-            return [*model._find_together([source for _, source in chunk], **options)]
+            return [*find([source for _, source in chunk])]
     results: list[Segmentation | Failure] = []
     for index, source in chunk:
         try:
-            results.append(model(source, **options))
+            results += find([source])
         except OptionError:
             raise
         except FastSAMError as error:

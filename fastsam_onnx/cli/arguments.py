@@ -12,8 +12,8 @@ from typing import Any, get_args
 
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.formats import registry as formats
+from fastsam_onnx.options import MIN_TILE
 from fastsam_onnx.results.rules import Match, Pick
-from fastsam_onnx.tiling.find import MIN_TILE
 
 EXIT_CODES = """\
 exit codes:

@@ -50,7 +50,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     Raises:
         FastSAMError: The model cannot be opened.
     """
-    from fastsam_onnx.model import FastSAM, bundled_model
+    from fastsam_onnx.model import FastSAM
+    from fastsam_onnx.weights.bundled import bundled_model
 
     if arguments.model is None:
         path = bundled_model()

@@ -32,8 +32,9 @@ from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.cli.video import holds_frames, segment_frames
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
 from fastsam_onnx.formats import registry as formats
-from fastsam_onnx.images.load import DEFAULT_PIXEL_LIMIT, source_name
+from fastsam_onnx.images.load import source_name
 from fastsam_onnx.images.video import DEFAULT_FPS
+from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT
 from fastsam_onnx.stream import default_workers, ordered_map
 
 if TYPE_CHECKING:

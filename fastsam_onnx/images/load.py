@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsam_onnx.arrays import ByteArray
-from fastsam_onnx.errors import ImageError, OptionError
+from fastsam_onnx.errors import ImageError
+from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, choice, integer
 
 if TYPE_CHECKING:
     from fastsam_onnx.images.header import Alpha, ImageHeader
 
-DEFAULT_PIXEL_LIMIT = 178_956_970  # Pillow's: 512 MiB of RGB
 
 _ORIENTATION_TAG = 0x0112
 _STRIP = 64
@@ -82,12 +82,11 @@ def load_image(
 
     Raises:
         ImageError: The picture cannot be read; the message names the source and the reason.
-        OptionError: `channel_order` or `pixel_limit` is not what is accepted.
+        OptionError: If `channel_order` or `pixel_limit` is not one of the accepted values.
     """
-    if channel_order not in {"rgb", "bgr"}:
-        raise OptionError(f"channel_order is {channel_order!r}; 'rgb' and 'bgr' are accepted")
-    if pixel_limit is not None and (not isinstance(pixel_limit, int) or pixel_limit < 1):
-        raise OptionError(f"pixel_limit is {pixel_limit!r}; a whole number of at least 1, or None, is accepted")
+    choice("channel_order", channel_order, ("rgb", "bgr"))
+    if pixel_limit is not None:
+        pixel_limit = integer("pixel_limit", pixel_limit)
     try:
         if isinstance(source, np.ndarray):
             return _from_array(source, channel_order, pixel_limit)

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.errors import ModelError
+from fastsam_onnx.arrays import ceil_div
+from fastsam_onnx.errors import ModelError, OptionError
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.network.metadata import STRIDES, Metadata, read_metadata
+from fastsam_onnx.options import DEFAULT_IMGSZ, input_size
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -84,6 +86,22 @@ class Contract:
             f"YOLOv8-seg network: {classes}, {self.coefficient_count} prototypes, input {self.input_dtype} "
             f"{width} x {height} px, {batch} per run{nms}"
         )
+
+    def input_size(self, imgsz: int | tuple[int, int] | None) -> tuple[int, int]:
+        """(height, width) of the input, or of the rectangle that it may fill, for an `imgsz` as in `FastSAM`.
+
+        Raises:
+            OptionError: If it is outside its range, or not the size of a fixed network.
+        """
+        asked = input_size("imgsz", self.imgsz or DEFAULT_IMGSZ if imgsz is None else imgsz)
+        height, width = (ceil_div(side, self.stride) * self.stride for side in asked)
+        own = self.height or height, self.width or width
+        if imgsz is not None and own != (height, width):
+            raise OptionError(
+                f"imgsz must be {own[1]}x{own[0]} (width x height), at which this network's input is fixed, "
+                f"got {imgsz!r}"
+            )
+        return own
 
     def letterbox(self, image_size: tuple[int, int], imgsz: tuple[int, int]) -> Letterbox:
         """The place of a photo in the input.

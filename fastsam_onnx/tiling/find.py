@@ -19,17 +19,16 @@ from types import MappingProxyType
 import numpy as np
 
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray
-from fastsam_onnx.errors import OptionError
 from fastsam_onnx.images.rows import Rows
 from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask, shared_area, union
 from fastsam_onnx.masks.pending import PendingMask
+from fastsam_onnx.options import check_tiles
 from fastsam_onnx.results.segmentation import Segmentation
 
 Find = Callable[[ByteArray, tuple[int, int]], Segmentation]
 
-MIN_TILE = 64
 JOIN_IOU = 0.5
 """Two parts are one object if their masks agree so well in the strip that their tiles share."""
 DUPLICATE_IOU = 0.6
@@ -232,12 +231,9 @@ def grid(image_size: tuple[int, int], tile: int, overlap: float) -> list[Tile]:
     """Tiles row by row, all of one size, at equal distances, overlapping by at least the share `overlap`.
 
     Raises:
-        OptionError: The tile or the overlap is outside its range.
+        OptionError: If the tile or the overlap is outside its range.
     """
-    if isinstance(tile, bool) or not isinstance(tile, int | np.integer) or tile < MIN_TILE:
-        raise OptionError(f"tile is a side in pixels of the photo, at least {MIN_TILE}; found {tile!r}")
-    if isinstance(overlap, bool) or not isinstance(overlap, int | float | np.number) or not 0 <= overlap <= 0.5:
-        raise OptionError(f"overlap is a share of the tile's side from 0 to 0.5; found {overlap!r}")
+    check_tiles(tile, overlap)
     (width, height), shared = image_size, round(tile * overlap)
     return [
         Tile(left, top, min(left + tile, width), min(top + tile, height))

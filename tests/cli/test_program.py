@@ -19,7 +19,8 @@ from fastsam_onnx.cli.program import main
 from fastsam_onnx.cli.screen import Screen
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats.registry import FORMATS
-from fastsam_onnx.model import DEFAULT_CONF, DEFAULT_IMGSZ, DEFAULT_IOU, DEFAULT_MAX_DET, FastSAM
+from fastsam_onnx.model import FastSAM
+from fastsam_onnx.options import DEFAULT_CONF, DEFAULT_IMGSZ, DEFAULT_IOU, DEFAULT_MAX_DET
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX system")
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"

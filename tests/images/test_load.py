@@ -647,7 +647,7 @@ class TestArrays:
         assert f"array {array.shape}" in str(caught.value)
 
     def test_channel_order_must_be_known(self):
-        with pytest.raises(OptionError, match="'rgb' and 'bgr'"):
+        with pytest.raises(OptionError, match="channel_order must be one of 'rgb', 'bgr', got 'gbr'"):
             load_image(RGB, channel_order="gbr")
 
 
