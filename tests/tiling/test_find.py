@@ -14,7 +14,9 @@ from support.tiny_onnx import bright_object, tiny
 from fastsam_onnx import FastSAM, Mask, OptionError
 from fastsam_onnx.masks.pending import pending_masks
 from fastsam_onnx.network.letterbox import Letterbox
-from fastsam_onnx.tiling.find import Found, JoinedMask, PlacedMask, Samples, Tile, grid, iou, join
+from fastsam_onnx.tiling.joining import Part, iou, join_parts
+from fastsam_onnx.tiling.masks import JoinedMask, PlacedMask, Samples
+from fastsam_onnx.tiling.tiles import Tile, grid
 
 
 @pytest.fixture(scope="module")
@@ -130,13 +132,13 @@ def test_options_outside_their_range(model: FastSAM, options: dict) -> None:
         model(picture(), **options)
 
 
-def pending(box: list[float], image_size: tuple[int, int] = (64, 64)) -> Found:
+def pending(box: list[float], image_size: tuple[int, int] = (64, 64)) -> Part:
     """All of a box."""
     letterbox = Letterbox.fit(image_size, image_size)
     [row] = pending_masks(
         np.array([box], np.float32), np.ones((1, 1), np.float32), np.ones((1, 16, 16), np.float32), letterbox
     )
-    return Found(PlacedMask(row, 0, 0, image_size), np.array(box, np.float32), 0.5, Tile(0, 0, *image_size))
+    return Part(PlacedMask(row, 0, 0, image_size), np.array(box, np.float32), 0.5, Tile(0, 0, *image_size))
 
 
 @given(st.lists(st.integers(0, 64), min_size=8, max_size=8))
@@ -146,15 +148,15 @@ def test_samples_of_small_masks_are_exact(corners: list[int]) -> None:
         boxes.append([min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)])
     a, b = (pending([float(edge) for edge in box]) for box in boxes)
     levels = max(a.samples.level, b.samples.level)
-    exact = a.row.render().iou(b.row.render())
+    exact = a.mask.render().iou(b.mask.render())
     assert iou(a.samples, b.samples) == pytest.approx(exact, abs=1e-9 if levels == 0 else 0.15)
 
 
 def test_levels_are_nested() -> None:
     one = pending([3, 5, 61, 50])
-    fine = Samples.of(one.row, one.box, 0)
+    fine = Samples.from_mask(one.mask, one.box, 0)
     for level in (1, 2, 3):
-        coarse, again = Samples.of(one.row, one.box, level), fine.at(level)
+        coarse, again = Samples.from_mask(one.mask, one.box, level), fine.at(level)
         assert (coarse.left, coarse.top) == (again.left, again.top)
         assert np.array_equal(coarse.pixels, again.pixels)
 
@@ -185,18 +187,21 @@ def test_parts_that_disagree_where_both_tiles_look_are_not_joined() -> None:
     # Two tiles share columns 40 to 64 of 104; one part fills rows 0..20 there, the other rows 15..60.
     size, left, right = (104, 64), Tile(0, 0, 64, 64), Tile(40, 0, 104, 64)
 
-    def part(box: list[float], view: Tile, cut: tuple[bool, bool, bool, bool]) -> Found:
+    def part(box: list[float], view: Tile, cut: tuple[bool, bool, bool, bool]) -> Part:
         one = pending(box)
-        row = PlacedMask(one.row.row, view.left, view.top, size)
-        return Found(row, one.box + np.array([view.left, view.top] * 2, np.float32), 0.5, view, cut)
+        row = PlacedMask(one.mask.in_tile, view.left, view.top, size)
+        return Part(row, one.box + np.array([view.left, view.top] * 2, np.float32), 0.5, view, cut)
 
     above = part([10, 0, 64, 20], left, (False, False, True, False))
     same = part([0, 0, 30, 20], right, (True, False, False, False))
     below = part([0, 15, 30, 60], right, (True, False, False, False))
     whole = part([0, 0, 30, 20], right, (False, False, False, False))
-    assert len(join([above, same])) == 1
-    assert join([above, same])[0].cut == (False, False, False, False)
-    assert len(join([above, below])) == 2
-    assert len(join([above, whole])) == 2  # the second tile sees its end: another object
-    assert len(join([above, same, below])) == 2
-    assert Mask.union(*(one.row.render() for one in (above, same))).area == join([above, same])[0].row.render().area
+    assert len(join_parts([above, same])) == 1
+    assert join_parts([above, same])[0].cut == (False, False, False, False)
+    assert len(join_parts([above, below])) == 2
+    assert len(join_parts([above, whole])) == 2  # the second tile sees its end: another object
+    assert len(join_parts([above, same, below])) == 2
+    assert (
+        Mask.union(*(one.mask.render() for one in (above, same))).area
+        == join_parts([above, same])[0].mask.render().area
+    )
