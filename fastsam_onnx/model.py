@@ -1,4 +1,4 @@
-"""FastSAM: opens weights and takes a photo through every stage."""
+"""FastSAM opens weights and takes a photo through every stage."""
 
 from __future__ import annotations
 
@@ -198,16 +198,16 @@ class FastSAM:
         """Find every object of many photos, in their order, a few computed ahead.
 
         Args:
-            sources: An iterable of what a call takes (lists, generators, arrays (N, H, W, C)), a folder of pictures, a
-                video file, the number of a camera, or an open `cv2.VideoCapture`. Generators are read in the caller's
-                thread.
+            sources: Iterable of photos as a call takes them (lists, generators, arrays (N, H, W, C)), folder of
+                pictures, video file, number of a camera, or open `cv2.VideoCapture`. Generators are read in the
+                caller's thread.
             batch: Number of photos that go through the network together where their shapes are equal. On processors one
                 at a time measures faster.
             workers: Number of threads that take photos through all stages, so that decoding, the network and the
                 caller's own work overlap; `stream.default_workers()` by default. No more than 2 * workers * batch
                 photos are under way or wait to be taken.
-            on_error: "raise" the error of an item where its result would be, with a note that says which item, and
-                end; or "yield" a `Failure` in its place and go on.
+            on_error: "raise" to raise the error of an item in the place of its result, with a note that names the item,
+                and end; "yield" to give a `Failure` in its place and go on.
             options: As in a call.
 
         Yields:
@@ -308,7 +308,7 @@ class FastSAM:
         )
 
     def _find_all(self, sources: Sequence[ImageSource], *, options: CallOptions) -> list[Segmentation]:
-        """What calls would give; photos that need network inputs of one size share a run, but for tiles."""
+        """The results of calls; photos that need network inputs of one size share a run, except in tiles."""
         detection = self._resolve(options)
         if options.tile is not None:
             return [self._find_tiled(source, options.tile, options, detection) for source in sources]
@@ -328,7 +328,7 @@ class FastSAM:
     def _find_tiled(
         self, source: ImageSource, tile: int, options: CallOptions, detection: DetectionOptions
     ) -> Segmentation:
-        """What a call with `tile=` gives."""
+        """The result of a call with `tile=`."""
         from fastsam_onnx.images.rows import HeldRows, open_rows
         from fastsam_onnx.tiling.find import find_in_tiles
 
@@ -369,7 +369,7 @@ class FastSAM:
         options: DetectionOptions,
         speed: Mapping[str, float],
     ) -> Segmentation:
-        """From what the network says of one photo to its objects; `speed` in seconds of the stages before."""
+        """From the network's answer for one photo to its objects; `speed` in seconds of the stages before."""
         began = time.perf_counter()
         candidates, prototypes = output
         class_count = self._network.contract.class_count

@@ -1,4 +1,4 @@
-"""What callers give, checked in one place: numbers and names, as values from Python or as text from elsewhere.
+"""The one place that checks what callers give: numbers and names, as values from Python or as text from elsewhere.
 
 Every function returns the value as a plain `int`, `float` or `str` and takes NumPy's numbers like Python's own. A bool
 is not a number here, whatever Python says: `conf=True` is a slip.
@@ -45,7 +45,7 @@ class CallKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class CallOptions:
-    """What a call of `FastSAM` takes beside the photo, checked; see there.
+    """The options of a call of `FastSAM`, checked; see there.
 
     Where one of the first four is None, the constructor's counts, then the file's own, then our default.
     """
@@ -77,7 +77,7 @@ class CallOptions:
 
 @dataclass(frozen=True)
 class DetectionOptions:
-    """What the answer of a network is read with: `CallOptions` where nothing is left open.
+    """The options of a call where nothing is left open.
 
     Attributes:
         imgsz: (height, width) of the network's input.
@@ -120,7 +120,7 @@ def integer(
     """The value as an int.
 
     Args:
-        name: What messages call it.
+        name: Name in messages.
         value: An int or a NumPy integer.
         minimum: Lowest value accepted.
         maximum: Highest value accepted; None for no limit.
@@ -146,7 +146,7 @@ def number(
     """The value as a finite float.
 
     Args:
-        name: What messages call it.
+        name: Name in messages.
         value: A number, or a NumPy number.
         minimum: Lowest value accepted.
         maximum: Highest value accepted.

@@ -79,8 +79,8 @@ def ordered_map(
 ) -> Generator[Result, None, None]:
     """`map` by threads that work ahead, 2 * workers items at most, with the results in order.
 
-    The items are taken in the caller's thread. What the function raises is raised in the place of its result; what the
-    items raise, after the results before it. When the iterator ends, or is closed or forgotten, the items under way are
+    The items are taken in the caller's thread. An exception of the function is raised in the place of its result, one
+    of the items after the results before it. When the iterator ends, or is closed or forgotten, the items under way are
     finished, those that wait are dropped, and no thread is left.
     """
     pending: deque[Future[Result]] = deque()

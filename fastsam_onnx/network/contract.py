@@ -1,6 +1,6 @@
-"""What a network takes and gives, found out when it is opened.
+"""The form of a network's input and outputs, found out when it is opened.
 
-Exports differ in names, order and layout. What each output is follows from its shape.
+Exports differ in names, order and layout; the shapes tell which output is which.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ EXPORT_HINT = "a YOLOv8-seg checkpoint opens as it is; `yolo export model=FILE.p
 
 @dataclass(frozen=True)
 class Contract:
-    """What a network takes and gives.
+    """The form of a network's input and outputs, and its own defaults.
 
     Attributes:
         input_name: Name of the single input.
@@ -47,7 +47,7 @@ class Contract:
         width: Width of the input in pixels, None if dynamic.
         batch: Number of photos that every run takes, None if any number.
         stride: Sides of a dynamic input are multiples of it.
-        class_count: nc, the number of scores of each candidate; 1 with NMS inside.
+        class_count: nc, number of scores of each candidate; 1 with NMS inside.
         coefficient_count: nm, also the number of prototypes.
         nms_inside: True if the file suppresses overlapping boxes itself, with thresholds of its own.
         imgsz: (height, width) that the metadata recommend.
@@ -135,7 +135,7 @@ class Outputs:
 
     @property
     def wanted(self) -> list[str]:
-        """What to ask of ONNX Runtime, and the order of its answer."""
+        """The outputs to ask of ONNX Runtime, in the order of its answer."""
         return [self.prototypes, *self.candidates]
 
     @property
@@ -286,7 +286,7 @@ def _find_outputs(
 
 
 def _read_shape(shape: Shape, nm: int, anchors: int, metadata: Metadata) -> _Reading:
-    """How one output holds boxes, scores and coefficients: the likeliest reading that its shape allows.
+    """The likeliest way in which an output of this shape holds boxes, scores and coefficients.
 
     The number of names says most, then the number of anchors, then that channels are fewer than candidates.
     """
@@ -337,7 +337,7 @@ def anchor_count(size: tuple[int, int], stride: int) -> int:
     return sum((size[0] // step) * (size[1] // step) for step in STRIDES if step <= stride)
 
 
-# --- What errors say ---
+# --- Errors ---
 
 
 def _diagnosis(planes: int, lists: int, grids: int) -> str:

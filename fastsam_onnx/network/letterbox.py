@@ -1,4 +1,4 @@
-"""How a photo lies in the network's input: scaled, centred, the rest grey.
+"""A photo's place in the network's input: scaled, centred, the rest grey.
 
 Sizes are (width, height), as boxes and points are x, y.
 """

@@ -16,7 +16,7 @@ DEFAULT_STRIDE = 32
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says about itself, as far as it was understood.
+    """The statements of a file about itself, as far as they were understood.
 
     Attributes:
         stride: Largest stride of the network.
@@ -36,7 +36,7 @@ class Metadata:
 
 
 def read_metadata(raw: Mapping[str, str], name: str) -> Metadata:
-    """Take what is understood; what is wrong is left out with a warning that calls the model by `name`."""
+    """Read what is understood, and leave out the rest with a warning that names the model."""
 
     def take(key: str, parse: Callable[[Any], Any], default: Any = None) -> Any:
         if key not in raw:

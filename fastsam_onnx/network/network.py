@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 SCORE_TOLERANCE = 0.01
-"""How far rounding (float16, int8) may take a score out of 0 to 1."""
+"""Distance that rounding (float16, int8) may take a score out of 0 to 1."""
 
 
 class Output(NamedTuple):
-    """What a network says of one photo.
+    """The answer of a network for one photo.
 
     Attributes:
         candidates: (4 + nc + nm, N) float32: cx, cy, w, h in input pixels, scores 0 to 1, coefficients.

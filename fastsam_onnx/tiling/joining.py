@@ -1,8 +1,8 @@
 """One object of what several views show of it.
 
 An object that a tile's edge cuts is joined with its other parts where two tiles agree about it in the strip that they
-share. What two views found both is kept once, the tiles' finer masks before those of the whole view. Masks are compared
-on samples, so that memory and time depend on the number of objects and not on their size.
+share. Objects that two views found are kept once, the tiles' finer masks before those of the whole view. Masks are
+compared on samples, so that memory and time depend on the number of objects and not on their size.
 """
 
 from __future__ import annotations

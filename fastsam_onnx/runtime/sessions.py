@@ -1,11 +1,9 @@
-"""ONNX Runtime sessions: how many threads, which providers, and errors that name the file."""
+"""Sessions of ONNX Runtime, with threads and memory as this package wants them, and errors that name the file."""
 
 from __future__ import annotations
 
 import logging
-import math
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastsam_onnx.errors import ModelError, OptionError
 from fastsam_onnx.options import integer
+from fastsam_onnx.runtime.cores import default_threads
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -23,15 +22,16 @@ Provider = str | tuple[str, dict[str, Any]]
 
 CPU = "CPUExecutionProvider"
 SPIN_MICROSECONDS = 100
-"""How long a thread looks for more work before it sleeps: about as long as the pauses within a run."""
+"""Time that a thread looks for more work before it sleeps: about as long as the pauses within a run."""
 SPIN_BOUNDED_SINCE = (1, 26)
 """The first ONNX Runtime that knows such a limit; with older ones threads sleep at once."""
 ERRORS, FATAL = 3, 4
+"""Levels of ONNX Runtime's log."""
 
 
 @dataclass(frozen=True)
 class RuntimeOptions:
-    """How the session of a network is opened; the fields are those of `create_session`."""
+    """The options of `create_session` as one value."""
 
     threads: int | None = None
     providers: Sequence[Provider] | None = None
@@ -55,14 +55,14 @@ def create_session(
         model: The path or the bytes of an ONNX file.
         providers: Execution providers, first choice first, each a name or (name, options); the CPU by default.
         threads: Threads that compute one run; `default_threads()` by default.
-        session_options: Used as they are, instead of ours: one run at a time per caller, threads that sleep soon
-            when there is nothing to do, memory that is kept for the next run, and a silent log.
-        name: What messages call the model; by default `model_name`.
+        session_options: Session options to use as they are, instead of ours: one run at a time per caller, threads
+            that sleep soon when there is nothing to do, memory that is kept for the next run, and a silent log.
+        name: Name of the model in messages; `model_name` by default.
 
     Raises:
         ModelError: If ONNX Runtime does not take the file; the message has its reason.
-        OptionError: If a provider is not available here, if `threads` is no whole number of at least 1, or if both
-            `threads` and `session_options` are given.
+        OptionError: If a provider is not available here, if `threads` is not an integer >= 1, or if both `threads` and
+            `session_options` are given.
     """
     ort = load_onnxruntime()
     chosen = _checked_providers(providers, ort.get_available_providers())
@@ -101,10 +101,10 @@ def default_options(threads: int | None = None, *, only_cpu: bool = True) -> ort
 
     Args:
         threads: Threads that compute one run; `default_threads()` by default.
-        only_cpu: No other provider is asked for, so that what the log says is no news.
+        only_cpu: True if no other provider is asked for, so that the log has nothing to add.
 
     Raises:
-        OptionError: If `threads` is no whole number of at least 1.
+        OptionError: If `threads` is not an integer >= 1.
     """
     ort = load_onnxruntime()
     options = ort.SessionOptions()
@@ -117,67 +117,14 @@ def default_options(threads: int | None = None, *, only_cpu: bool = True) -> ort
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     # Patterns are kept for every input size that ever came, save no time, and take memory.
     options.enable_mem_pattern = False
-    # What goes wrong on the CPU arrives as an exception; why another provider did not start is only in the log.
+    # A failure on the CPU arrives as an exception; why another provider did not start is only in the log.
     options.log_severity_level = FATAL if only_cpu else ERRORS
     return options
 
 
 def model_name(model: bytes | str | Path) -> str:
-    """What messages call a model: its file name."""
+    """The name of a model in messages: its file name."""
     return f"the model ({len(model)} bytes)" if isinstance(model, bytes) else Path(model).name
-
-
-def default_threads() -> int:
-    """Cores that this process may use: by affinity and by the quota of its cgroup (rounded up), at least one."""
-    return usable_cores(_affinity(), cgroup_quota(Path("/")))
-
-
-def usable_cores(cores: int, quota: float | None) -> int:
-    """The smaller of `cores` and `quota` (in cores, None for no limit) rounded up, at least one."""
-    return max(1, cores if quota is None else min(cores, math.ceil(quota)))
-
-
-def cgroup_quota(root: Path) -> float | None:
-    """The CPU time that this process's control groups allow, in cores; None without a limit or outside Linux.
-
-    Version 2 says it in `cpu.max`, version 1 in `cpu.cfs_quota_us` and `cpu.cfs_period_us`. A parent's limit counts
-    too, so the smallest on the way up does.
-
-    Args:
-        root: The root of the file system.
-    """
-    groups = root / "sys" / "fs" / "cgroup"
-    quotas = []
-    for line in _read(root / "proc" / "self" / "cgroup").splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        mounts = [groups] if not controllers else [groups / controllers, groups / "cpu"]
-        steps = [part for part in path.split("/") if part not in ("", "..")]
-        for mount in mounts:
-            for depth in range(len(steps) + 1):
-                quotas.append(_quota_of(mount.joinpath(*steps[:depth])))
-    return min((quota for quota in quotas if quota is not None), default=None)
-
-
-def _quota_of(group: Path) -> float | None:
-    """The limit that one group's own files state, in cores."""
-    words = _read(group / "cpu.max").split()
-    if not words:
-        words = [*_read(group / "cpu.cfs_quota_us").split(), *_read(group / "cpu.cfs_period_us").split()]
-    try:
-        quota, period = (float(word) for word in words)
-    except ValueError:
-        return None
-    return quota / period if quota > 0 and period > 0 else None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
 
 
 def load_onnxruntime() -> Any:
@@ -186,14 +133,6 @@ def load_onnxruntime() -> Any:
     import onnxruntime
 
     return onnxruntime
-
-
-def _affinity() -> int:
-    if sys.version_info >= (3, 13):
-        return os.process_cpu_count() or 1
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _version(text: str) -> tuple[int, ...]:
@@ -205,7 +144,7 @@ def _checked_providers(providers: Sequence[Provider] | None, available: Sequence
     if providers is None:
         return [CPU]
     if isinstance(providers, str) or not providers:
-        raise OptionError(f"providers is a list of one provider or more; found {providers!r}")
+        raise OptionError(f"providers must be a list of one provider or more, got {providers!r}")
     for provider in providers:
         name = provider[0] if isinstance(provider, tuple) else provider
         if name not in available:

@@ -1,0 +1,25 @@
+"""ONNX Runtime: the sessions of networks, and the cores that they may use."""
+
+from fastsam_onnx.runtime.cores import cgroup_quota, default_threads, usable_cores
+from fastsam_onnx.runtime.sessions import (
+    Provider,
+    RuntimeOptions,
+    create_session,
+    default_options,
+    fold_constants,
+    load_onnxruntime,
+    model_name,
+)
+
+__all__ = [
+    "Provider",
+    "RuntimeOptions",
+    "cgroup_quota",
+    "create_session",
+    "default_options",
+    "default_threads",
+    "fold_constants",
+    "load_onnxruntime",
+    "model_name",
+    "usable_cores",
+]
