@@ -213,6 +213,32 @@ def test_what_cannot_be_is_said_at_once(model: FastSAM, tmp_path: Path) -> None:
             list(model.stream([photo()], on_error="yield", **options))
 
 
+@pytest.mark.parametrize(
+    ("source", "way"),
+    [
+        ("photos/*.jpg", r"sorted\(glob\.glob\('photos/\*\.jpg'\)\)"),
+        ("photos/[ab].jpg", "glob"),
+        ("rtsp://camera/1", r"cv2\.VideoCapture\('rtsp://camera/1'\)"),
+        ("https://example.org/a.mp4", "VideoCapture"),
+        ("nowhere", "no such folder, picture or video"),
+    ],
+)
+def test_what_is_not_there_names_the_way_that_works(model: FastSAM, source: str, way: str) -> None:
+    with pytest.raises(ImageError, match=way):
+        model.stream(source)
+
+
+def test_a_folder_of_folders_is_not_passed_over_in_silence(model: FastSAM, tmp_path: Path) -> None:
+    assert list(model.stream(tmp_path)) == []
+    (tmp_path / "monday").mkdir()
+    assert cv2.imwrite(str(tmp_path / "monday" / "a.png"), photo())
+    with pytest.raises(ImageError, match=r"folders, but no pictures.*rglob"):
+        model.stream(tmp_path)
+    assert len(list(model.stream(sorted(tmp_path.rglob("*.png"))))) == 1
+    assert cv2.imwrite(str(tmp_path / "b.png"), photo())
+    assert [found.source for found in model.stream(tmp_path)] == ["b.png"]
+
+
 def test_an_array_of_frames_and_nothing_at_all(model: FastSAM) -> None:
     assert len(list(model.stream(np.stack([photo(), photo(seed=1)])))) == 2
     assert list(model.stream([])) == []

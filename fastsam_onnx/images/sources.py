@@ -50,9 +50,9 @@ def open_sources(sources: Sources) -> tuple[Iterator[ImageSource], bool]:
     if isinstance(sources, str | os.PathLike):
         path = Path(sources)
         if path.is_dir():
-            return iter(pictures_of_folder(path)), False
+            return iter(_pictures_or_refusal(path)), False
         if not path.exists():
-            raise ImageError(f"cannot read {source_name(sources)}: there is no such folder or video")
+            raise ImageError(f"cannot read {source_name(sources)}: {_what_is_missing(os.fspath(sources))}")
         if video.is_video(path):
             return video.open_video(path).frames(), True
         return iter([path]), False
@@ -66,6 +66,25 @@ def open_sources(sources: Sources) -> tuple[Iterator[ImageSource], bool]:
             f"found {source_name(sources)}. One photo goes in a list, or into a call"
         )
     return iter(sources), False
+
+
+def _pictures_or_refusal(folder: Path) -> list[Path]:
+    """The pictures of a folder; an ImageError if all that it has is folders, which would be passed over in silence."""
+    pictures = pictures_of_folder(folder)
+    if not pictures and any(entry.is_dir() for entry in folder.iterdir()):
+        raise ImageError(
+            f"cannot read {source_name(folder)}: it has folders, but no pictures of its own; give the pictures below "
+            f"it, such as sorted(pathlib.Path({str(folder)!r}).rglob('*.jpg'))"
+        )
+    return pictures
+
+
+def _what_is_missing(source: str) -> str:
+    if "://" in source:
+        return f"a stream from the network must be opened by OpenCV; give cv2.VideoCapture({source!r})"
+    if any(sign in source for sign in "*?["):
+        return f"patterns are not expanded; give the files, such as sorted(glob.glob({source!r}))"
+    return "there is no such folder, picture or video"
 
 
 def pictures_of_folder(folder: Path) -> list[Path]:
