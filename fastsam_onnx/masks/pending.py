@@ -8,7 +8,7 @@ inside the box is set where the logit is greater than 0.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -96,6 +96,25 @@ class PendingMask:
             np.greater(rise, -lines[above], out=picked[top:bottom, left:right])
         return picked
 
+    def cells(self) -> tuple[BoolArray, tuple[int, int]]:
+        """The cells of the grid that are set, (h, w) bool, and the column and row where they begin."""
+        (left, right), (top, bottom) = self.x.inner(self.columns), self.y.inner(self.rows)
+        inside = self.logits[top - self.top : bottom - self.top, left - self.left : right - self.left] > 0
+        return inside, (left, top)
+
+    def tight(self) -> PendingMask:
+        """The same mask between the first and last columns and rows of pixels that may be set.
+
+        A line of pixels is looked at where it crosses the lines of the grid; between these no pixel is above them.
+        """
+        x, y = slice(*self.columns), slice(*self.rows)
+        across = _interpolated(self.logits, self.x.before[x] - self.left, self.x.share[x])
+        down = _interpolated(self.logits.T, self.y.before[y] - self.top, self.y.share[y])
+        columns, rows = _bounds(across, self.columns[0]), _bounds(down, self.rows[0])
+        (left, right), (top, bottom) = self.x.cells(columns), self.y.cells(rows)
+        logits = self.logits[top - self.top : bottom - self.top, left - self.left : right - self.left].copy()
+        return replace(self, logits=logits, left=left, top=top, columns=columns, rows=rows)
+
     def is_empty(self) -> bool:
         """Whether no pixel is set; nearly always told without rendering."""
         if not self.logits.size:
@@ -160,6 +179,22 @@ class Places:
         """A pixel of [first, end) whose place is next to a grid point."""
         return min(max(int(self.before.searchsorted(cell)), within[0]), within[1] - 1)
 
+    def pixels(self, cells: Span) -> Span:
+        """The pixels, [first, end), that are interpolated from grid points of [first, end) alone."""
+        first, end = self.before.searchsorted((cells[0], cells[1] - 1))
+        whole = cells[1] > self.before[-1]  # the last pixels may stand on the last grid point
+        return int(first), len(self.before) if whole else int(end)
+
+    def inner(self, pixels: Span) -> Span:
+        """The grid points, [first, end), that are nearest to one of the pixels."""
+        if pixels[0] >= pixels[1]:
+            return 0, 0
+        return self.nearest(pixels[0]), self.nearest(pixels[1] - 1) + 1
+
+    def nearest(self, pixel: int) -> int:
+        """The grid point that is nearest to a pixel."""
+        return int(self.before[pixel] + (self.share[pixel] > 0.5))
+
     def cells(self, pixels: Span) -> Span:
         """The grid points, [first, end), that pixels are interpolated from."""
         if pixels[0] >= pixels[1]:
@@ -178,9 +213,8 @@ def pending_masks(
         prototypes: (nm, h, w) for the whole input.
         letterbox: Where the photo lies in the input.
     """
-    (width, height), (grid_height, grid_width) = letterbox.image_size, prototypes.shape[1:]
-    x = Places.of(width, letterbox.content_size[0], letterbox.left, letterbox.input_size[0], grid_width)
-    y = Places.of(height, letterbox.content_size[1], letterbox.top, letterbox.input_size[1], grid_height)
+    width, height = letterbox.image_size
+    x, y = _places(letterbox, prototypes)
     pending = []
     for box, weights in zip(boxes_xyxy.tolist(), coefficients, strict=True):
         columns, rows = _pixels(box[0], box[2], width), _pixels(box[1], box[3], height)
@@ -191,10 +225,40 @@ def pending_masks(
     return pending
 
 
+def prototypes_at(points: npt.NDArray[np.float64], prototypes: FloatArray, letterbox: Letterbox) -> FloatArray:
+    """(nm, k): the prototypes at the pixels that hold the points (k, 2) x, y, or that are nearest to them."""
+    (width, height), (grid_height, grid_width) = letterbox.image_size, prototypes.shape[1:]
+    x, y = _places(letterbox, prototypes)
+    columns, rows = (
+        np.clip(np.floor(values), 0, side - 1).astype(np.intp)
+        for values, side in zip(points.T, (width, height), strict=True)
+    )
+    left, above, share_x, share_y = x.before[columns], y.before[rows], x.share[columns], y.share[rows]
+    right, below = np.minimum(left + 1, grid_width - 1), np.minimum(above + 1, grid_height - 1)
+    first, second = (
+        prototypes[:, line, left] * (ONE - share_x) + prototypes[:, line, right] * share_x for line in (above, below)
+    )
+    return np.asarray(first + share_y * (second - first), np.float32)
+
+
+def _places(letterbox: Letterbox, prototypes: FloatArray) -> tuple[Places, Places]:
+    """Where the photo's columns and rows lie on the prototypes' grid."""
+    (width, height), (grid_height, grid_width) = letterbox.image_size, prototypes.shape[1:]
+    x = Places.of(width, letterbox.content_size[0], letterbox.left, letterbox.input_size[0], grid_width)
+    y = Places.of(height, letterbox.content_size[1], letterbox.top, letterbox.input_size[1], grid_height)
+    return x, y
+
+
 def _pixels(low: float, high: float, side: int) -> Span:
     """The pixel indices i of the photo with low <= i < high, as [first, end)."""
     first, end = max(math.ceil(low), 0), min(math.ceil(high), side)
     return first, max(first, end)
+
+
+def _bounds(lines: FloatArray, first: int) -> Span:
+    """[first, end) of the columns with a number above 0, the first column counting as `first`; nothing if none has."""
+    places = np.flatnonzero((lines > 0).any(axis=0))
+    return (first + int(places[0]), first + int(places[-1]) + 1) if places.size else (first, first)
 
 
 def _interpolated(logits: FloatArray, left: npt.NDArray[np.intp], share: FloatArray) -> FloatArray:

@@ -13,7 +13,7 @@ from support.full_frame import full_frame_logits, full_frame_masks
 
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.masks.detections import detect
-from fastsam_onnx.masks.pending import BAND_PIXELS, pending_masks
+from fastsam_onnx.masks.pending import BAND_PIXELS, pending_masks, prototypes_at
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.network.network import Network
 
@@ -196,3 +196,48 @@ def test_a_pending_mask_travels_between_processes():
     rows = pending_masks(*random_case(5, (57, 33)))
     for row, again in zip(rows, pickle.loads(pickle.dumps(rows)), strict=True):
         np.testing.assert_array_equal(again.render().dense(), row.render().dense())
+
+
+def test_tight_bounds_hold_every_pixel_and_lose_none():
+    rng = np.random.default_rng(2)
+    letterbox = Letterbox.fit((90, 47), (128, 128))
+    prototypes = rng.normal(size=(3, 32, 32)).astype(np.float32)
+    boxes = np.array([(3, 2, 80, 44), (0, 0, 90, 47), (20.5, 10.2, 31.7, 30.1)], np.float32)
+    weights = rng.normal(size=(3, 3)).astype(np.float32) - 0.5
+    for mask in pending_masks(boxes, weights, prototypes, letterbox):
+        tight = mask.tight()
+        assert tight.render().rle() == mask.render().rle()
+        x1, y1, x2, y2 = mask.box
+        assert tight.columns[0] <= x1 <= x2 <= tight.columns[1] <= mask.columns[1]
+        assert tight.rows[0] <= y1 <= y2 <= tight.rows[1] <= mask.rows[1]
+
+
+def test_a_mask_without_a_pixel_is_tight_around_nothing():
+    letterbox = Letterbox.fit((64, 64), (64, 64), stride=32)
+    boxes, weights = np.array([(8, 8, 40, 40)], np.float32), np.full((1, 1), -1, np.float32)
+    [mask] = pending_masks(boxes, weights, np.ones((1, 16, 16), np.float32), letterbox)
+    tight = mask.tight()
+    assert tight.render().area == 0
+    assert tight.columns[0] == tight.columns[1]
+
+
+def test_cells_are_those_nearest_to_pixels_of_the_box():
+    """A photo of 64 x 64 on a grid of 16 x 16: pixels 8 to 23 stand at cells 1.625 to 5.375."""
+    letterbox = Letterbox.fit((64, 64), (64, 64), stride=32)
+    boxes, weights = np.array([(8, 12, 24, 24)], np.float32), np.ones((1, 1), np.float32)
+    [mask] = pending_masks(boxes, weights, np.ones((1, 16, 16), np.float32), letterbox)
+    cells, corner = mask.cells()
+    assert corner == (2, 3)
+    assert cells.shape == (3, 4)
+    assert cells.all()
+
+
+def test_prototypes_at_points_are_those_of_their_pixels():
+    rng = np.random.default_rng(4)
+    letterbox = Letterbox.fit((90, 47), (128, 128))
+    prototypes = rng.normal(size=(3, 32, 32)).astype(np.float32)
+    weights = rng.normal(size=(1, 3)).astype(np.float32)
+    [mask] = pending_masks(np.array([(0, 0, 90, 47)], np.float32), weights, prototypes, letterbox)
+    points = rng.uniform((0, 0), (90, 47), (200, 2))
+    at_points = weights @ prototypes_at(points, prototypes, letterbox)
+    assert [mask.contains(x, y) for x, y in points] == (at_points[0] > 0).tolist()

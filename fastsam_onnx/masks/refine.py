@@ -1,0 +1,161 @@
+"""Masks as one would show them: not cut where a box ends, without specks and holes, none twice.
+
+Large plain regions have uncertain boxes, and a mask that fills its box ends in a straight cut. The mask alone knows
+better where the region ends, so where it presses against its box it takes what is connected with it beyond. All of
+this happens on the prototype grid, before any pixel of the photo is made.
+
+The constants were chosen on tools/evaluate.py's train_validation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
+from fastsam_onnx.masks.mask import shared_area
+from fastsam_onnx.masks.pending import PendingMask
+
+Cells = tuple[BoolArray, tuple[int, int]]
+"""A mask on the grid, (h, w), and the column and row where it begins."""
+
+PRESS_SHARE = 0.1
+"""A mask that goes on outside along more than this share of a side of its box is not cut there."""
+KEPT_SHARE = 0.7
+"""Share of the cut mask that must be one piece with what it grows into."""
+REACH = 1.0
+"""How far a mask may grow on every side, in sides of its box."""
+SPECK_SHARE = 0.05
+"""Islands and holes below this share of the mask's area go."""
+MIN_CELLS = 2
+"""Masks of fewer cells along either axis have no cell inside a side and one outside."""
+
+
+def refined(
+    boxes_xyxy: FloatArray, coefficients: FloatArray, prototypes: FloatArray, masks: Sequence[PendingMask]
+) -> tuple[FloatArray, list[PendingMask]]:
+    """Boxes and masks of detections, grown beyond their boxes where they press against them, and calm.
+
+    Args:
+        boxes_xyxy: (n, 4) float32 in pixels of the photo.
+        coefficients: (n, nm).
+        prototypes: (nm, h, w) for the whole input.
+        masks: What `pending_masks` makes of these.
+
+    Returns:
+        (n, 4) float32 boxes, those of masks that grew following them; and n masks.
+    """
+    boxes = boxes_xyxy.copy()
+    result = []
+    for box, weights, mask in zip(boxes, coefficients, masks, strict=True):
+        whole = grown(mask, weights, prototypes)
+        if whole is not mask:
+            box[:] = whole.columns[0], whole.rows[0], whole.columns[1], whole.rows[1]
+        result.append(calm(whole))
+    return boxes, result
+
+
+def grown(mask: PendingMask, weights: FloatArray, prototypes: FloatArray) -> PendingMask:
+    """The mask with what is connected with it outside its box, if it presses against the box; else the mask itself.
+
+    Args:
+        mask: The mask as its box cuts it.
+        weights: (nm,) its coefficients.
+        prototypes: (nm, h, w) for the whole input.
+    """
+    import cv2
+
+    if not _presses(mask):
+        return mask
+    (height, width), (photo_width, photo_height) = mask.logits.shape, mask.image_size
+    left, right = _widened(mask.left, width, mask.x.cells((0, photo_width)), prototypes.shape[2])
+    top, bottom = _widened(mask.top, height, mask.y.cells((0, photo_height)), prototypes.shape[1])
+    logits = np.einsum("c,chw->hw", weights, prototypes[:, top:bottom, left:right])
+    _, labels = cv2.connectedComponents((logits > 0).view(np.uint8), connectivity=4)
+    block = labels[mask.top - top : mask.top - top + height, mask.left - left : mask.left - left + width]
+    held = np.bincount(block[block > 0], minlength=1)
+    if held.max() < KEPT_SHARE * held.sum() or not held.max():
+        return mask
+    part = np.where(labels == held.argmax(), logits, -np.abs(logits))
+    columns, rows = mask.x.pixels((left, right)), mask.y.pixels((top, bottom))
+    return replace(mask, logits=part, left=left, top=top, columns=columns, rows=rows).tight()
+
+
+def calm(mask: PendingMask) -> PendingMask:
+    """The mask without islands and holes that are small beside it."""
+    import cv2
+
+    inside = mask.logits > 0
+    if not inside.any():  # cv2 crashes on pictures without rows
+        return mask
+    limit = SPECK_SHARE * np.count_nonzero(inside)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(inside.view(np.uint8), connectivity=4)
+    islands = stats[:, cv2.CC_STAT_AREA] < limit
+    islands[0] = False
+    specks = islands[labels]
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((~inside | specks).view(np.uint8), connectivity=8)
+    holes = (stats[:, cv2.CC_STAT_AREA] < limit) & _is_surrounded(stats, inside.shape)
+    holes[0] = False
+    filled = holes[labels]
+    if not specks.any() and not filled.any():
+        return mask
+    strength = np.abs(mask.logits)
+    logits = np.where(specks & ~filled, -strength, mask.logits)
+    return replace(mask, logits=np.where(filled, strength, logits))
+
+
+def without_doubles(masks: Sequence[PendingMask], iou: float) -> list[int]:
+    """Indices of masks, best first, that have no IoU above `iou` with a better one that stays; told on the grid."""
+    cells = [mask.cells() for mask in masks]
+    areas = np.array([np.count_nonzero(crop) for crop, _ in cells], np.int64)
+    corners = np.array([corner for _, corner in cells], np.int64).reshape(-1, 2)
+    ends = corners + np.array([crop.shape[::-1] for crop, _ in cells], np.int64).reshape(-1, 2)
+    kept: list[int] = []
+    for index, (crop, corner) in enumerate(cells):
+        better = np.array(kept, np.int64)
+        sides = np.minimum(ends[better], ends[index]) - np.maximum(corners[better], corners[index])
+        # Neither can the IoU be above the limit where the areas differ by more, or their boxes overlap by less.
+        smaller, larger = np.minimum(areas[better], areas[index]), np.maximum(areas[better], areas[index])
+        likely = np.minimum(smaller, np.maximum(sides, 0).prod(axis=1)) > iou * larger
+        if not any(_shared_share(cells[other], (crop, corner)) > iou for other in better[likely].tolist()):
+            kept.append(index)
+    return kept
+
+
+def _presses(mask: PendingMask) -> bool:
+    """True if the mask goes on outside along enough of a side of its box; the photo's frame is no side.
+
+    The outermost cells of the logits are the ones that the box's outermost pixels are interpolated from: the first
+    lies outside the box, the second inside.
+    """
+    inside = mask.logits > 0
+    if min(inside.shape) < MIN_CELLS:
+        return False
+    width, height = mask.image_size
+    sides = (
+        (mask.columns[0] > 0, inside[:, :2].all(axis=1)),
+        (mask.columns[1] < width, inside[:, -2:].all(axis=1)),
+        (mask.rows[0] > 0, inside[:2].all(axis=0)),
+        (mask.rows[1] < height, inside[-2:].all(axis=0)),
+    )
+    return any(is_inner and goes_on.mean() > PRESS_SHARE for is_inner, goes_on in sides)
+
+
+def _widened(first: int, count: int, photo: tuple[int, int], cells: int) -> tuple[int, int]:
+    """The cells [first, end) that a mask may grow into along an axis, inside those that show the photo."""
+    reach = round(REACH * count)
+    return max(first - reach, photo[0]), min(first + count + reach, photo[1], cells)
+
+
+def _is_surrounded(stats: IntArray, shape: tuple[int, ...]) -> BoolArray:
+    """(n,): components, by cv2's statistics, that do not touch the frame of the picture (h, w)."""
+    left, top, width, height, _ = stats.T
+    return np.asarray((left > 0) & (top > 0) & (left + width < shape[1]) & (top + height < shape[0]), bool)
+
+
+def _shared_share(first: Cells, second: Cells) -> float:
+    """IoU of two masks of cells."""
+    both = shared_area(*first, *second)
+    return both / (np.count_nonzero(first[0]) + np.count_nonzero(second[0]) - both)
