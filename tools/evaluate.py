@@ -13,10 +13,12 @@ AR@k        COCO's average recall: of the k best-scored objects a photo, the sha
             32^2, to 96^2 and above. The candidates are as in COCO's evaluation, nearly all (--conf 0.001,
             --max-det 1000), with the model's own NMS unless --iou is given.
 best        mean over the ground truths of the best IoU that any of these objects has with it.
-box prompt  mean IoU of the answer to each ground truth's box, by `match` rule; no answer counts 0.
+box prompt  mean IoU of the answer to each ground truth's box, by `match` rule; no answer counts 0. "moved" is
+            "candidate" with every edge moved at random, by a standard deviation of 5 % of the box's side.
 point       mean IoU of the answer to each ground truth's most interior point (the farthest from its
             edge), by `pick` rule; for "all" the best of its rows counts, which is what a perfect choice
-            would reach. Prompts, masks per photo and time use the model's own thresholds.
+            would reach. "anywhere" is "candidate" with a point drawn from all pixels of the ground truth. Prompts,
+            masks per photo and time use the model's own thresholds.
 F, R50      boundaries, bsds_test only: the edge map is the outlines of the masks, as strong as the best
             score there. F is the best over one threshold for the set (ODS), R50 the recall at a precision
             of at least 0.5. Edges match within 0.75 % of the diagonal, not one to one and without
@@ -26,6 +28,11 @@ F, R50      boundaries, bsds_test only: the edge map is the outlines of the mask
 straight    of the outlines of all masks that a model finds at its own thresholds, the share that runs along the
             mask's own bounding box, the photo's frame left out; beside it the same of the ground truths. What
             is cut at a box has straight edges there.
+
+F1          of the masks found at the model's own thresholds: right are those that match a ground truth, one to one,
+            with an IoU of at least 0.5; wrong are the others, but what lies mostly where nothing is annotated is
+            neither, for nobody knows. Parts of an annotated object and doubles are wrong.
+doubles     masks a photo, at the model's own thresholds, that have an IoU above 0.7 with a better one.
 
 On bsds_test every human's partition is a ground truth of its own: the same objects are matched with each,
 and recall is over all segments of all humans. Crowd regions are ignored as COCO does. ms is the median
@@ -65,9 +72,17 @@ IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 MAX_DETECTIONS = (10, 100, 1000)
 AREA_RANGES = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
 MATCH_RULES = ("candidate", "mask", "box")
-PICK_RULES = ("balanced", "merge", "all", "smallest", "largest", "best")
+PICK_RULES = ("candidate", "balanced", "merge", "all", "smallest", "largest", "best")
 SCORE_BINS = 1000
-PROMPTS = (*(f"box, {rule}" for rule in MATCH_RULES), *(f"point, {rule}" for rule in PICK_RULES))
+PROMPTS = (
+    *(f"box, {rule}" for rule in MATCH_RULES),
+    "box, moved",
+    *(f"point, {rule}" for rule in PICK_RULES),
+    "point, anywhere",
+)
+MOVED_SHARE = 0.05
+RIGHT_IOU = 0.5
+DOUBLE_IOU = 0.7
 
 
 # ---------------------------------------------------------------------------------------- ground truth
@@ -200,6 +215,12 @@ class Overlay:
         for row, mask in enumerate(masks):
             counts[row] = np.bincount(self.atoms[mask.slices][mask.crop], minlength=len(self.members))
         return np.asarray(counts @ self.members.astype(np.float64))
+
+    def annotated_share(self, masks: Sequence[Mask], crowd: BoolArray) -> FloatArray:
+        """(n,) share of each mask's pixels that lie in a ground truth, crowds left out."""
+        annotated = self.members[:, ~crowd].any(axis=1)
+        pixels = [self.atoms[mask.slices][mask.crop] for mask in masks]
+        return np.array([float(annotated[inside].mean()) if inside.size else 0.0 for inside in pixels])
 
     def iou(self, masks: Sequence[Mask], crowd: BoolArray) -> FloatArray:
         """(n, m) IoU; with a crowd the share of the mask that lies in it, as COCO defines."""
@@ -373,6 +394,41 @@ class Straightness:
         return self.straight / self.sides if self.sides else None
 
 
+# ------------------------------------------------------------------------------------ what people see
+
+
+@dataclass
+class Verdicts:
+    """Masks that are right or wrong, ground truths that are missed, over many photos."""
+
+    right: int = 0
+    wrong: int = 0
+    missed: int = 0
+
+    def add(self, iou: FloatArray, annotated_share: FloatArray) -> None:
+        """Add one photo: (n, m) IoU of its objects by falling score and its ground truths."""
+        objects, truths = iou.shape
+        none = np.zeros(truths, bool)
+        ranks = match_ranks(iou, none, none)[IOU_THRESHOLDS.tolist().index(RIGHT_IOU)]
+        matched = np.zeros(objects, bool)
+        matched[ranks[ranks < objects]] = True
+        self.right += int(matched.sum())
+        self.missed += truths - int(matched.sum())
+        self.wrong += int((~matched & (annotated_share >= 0.5)).sum())
+
+    def f1(self) -> float | None:
+        total = 2 * self.right + self.wrong + self.missed
+        return 2 * self.right / total if total else None
+
+
+def count_doubles(masks: Sequence[Mask]) -> int:
+    """The number of masks that have an IoU above DOUBLE_IOU with one before them."""
+    areas = np.array([mask.area for mask in masks], np.float64)
+    alike = np.minimum(areas[:, None], areas) > DOUBLE_IOU * np.maximum(areas[:, None], areas)
+    pairs = np.argwhere(np.tril(alike, -1)).tolist()
+    return len({row for row, other in pairs if masks[row].iou(masks[other]) > DOUBLE_IOU})
+
+
 # --------------------------------------------------------------------------------------------- prompts
 
 
@@ -385,6 +441,9 @@ def prompt_ious(
     points = np.array([interior_point(mask) for mask in masks])[:, None]
     answers = {f"box, {rule}": found.box_prompt(boxes, match=rule) for rule in MATCH_RULES}
     answers |= {f"point, {rule}": found.point_prompt(points, pick=rule) for rule in PICK_RULES}
+    rng = np.random.default_rng(len(masks))  # the same prompts for every model
+    answers["box, moved"] = found.box_prompt(moved(boxes, rng))
+    answers["point, anywhere"] = found.point_prompt(np.array([any_point(mask, rng) for mask in masks])[:, None])
     return {name: best_by_prompt(answer, len(masks), overlay) for name, answer in answers.items()}
 
 
@@ -404,6 +463,20 @@ def interior_point(mask: Mask) -> tuple[float, float]:
     depth = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     row, column = np.unravel_index(int(depth.argmax()), depth.shape)
     return mask.left + int(column) - 0.5, mask.top + int(row) - 0.5
+
+
+def any_point(mask: Mask, rng: np.random.Generator) -> tuple[float, float]:
+    """The middle of one of the mask's pixels, drawn at random."""
+    rows, columns = np.nonzero(mask.crop)
+    drawn = int(rng.integers(rows.size))
+    return mask.left + int(columns[drawn]) + 0.5, mask.top + int(rows[drawn]) + 0.5
+
+
+def moved(boxes: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """(m, 4) boxes x1, y1, x2, y2 whose edges are moved at random, by MOVED_SHARE of their side."""
+    sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+    corners = (boxes + rng.normal(0, MOVED_SHARE, boxes.shape) * sides).reshape(-1, 2, 2)
+    return np.sort(corners, axis=1).reshape(-1, 4)
 
 
 # ---------------------------------------------------------------------------------------------- models
@@ -506,7 +579,9 @@ class Tally:
     truth_outlines: Straightness = field(default_factory=Straightness)
     best: list[float] = field(default_factory=list)
     prompts: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in PROMPTS})
+    verdicts: Verdicts = field(default_factory=Verdicts)
     objects: list[int] = field(default_factory=list)
+    doubles: list[int] = field(default_factory=list)
     milliseconds: list[float] = field(default_factory=list)
 
     def figures(self) -> dict[str, float | None]:
@@ -520,7 +595,8 @@ class Tally:
         figures["best"] = mean(self.best)
         figures |= {name: mean(values) for name, values in self.prompts.items()}
         figures |= {"straight": self.outlines.share(), "straight, truth": self.truth_outlines.share()}
-        figures |= {"masks": mean(self.objects), "ms": statistics.median(self.milliseconds)}
+        figures |= {"F1": self.verdicts.f1(), "masks": mean(self.objects), "doubles": mean(self.doubles)}
+        figures |= {"ms": statistics.median(self.milliseconds)}
         return figures | (self.boundaries.summary() if self.boundaries.human else {})
 
 
@@ -531,32 +607,36 @@ def mean(values: Sequence[float]) -> float | None:
 def add_photo(photo: Photo, model: Model, tallies: dict[str, Tally]) -> None:
     """Run a model on a photo and add what it found to the rows that the photo belongs to."""
     found = model.find(load_image(photo.source))
-    masks = list(found.everything.masks)
+    masks, chosen = list(found.everything.masks), list(found.chosen.masks)
+    doubles = count_doubles(chosen)
     for row, truths in photo.truths.items():
         tally = tallies[row]
         tally.photos += 1
         tally.objects.append(len(found.chosen))
         tally.milliseconds.append(found.milliseconds)
-        for mask in found.chosen.masks:
+        tally.doubles.append(doubles)
+        for mask in chosen:
             tally.outlines.add(mask)
-        add_truths(tally, truths, found, masks)
+        add_truths(tally, truths, found, masks, chosen)
         if photo.edges:
             tally.boundaries.add(masks, found.everything.scores, photo.edges)
 
 
-def add_truths(tally: Tally, truths: list[Truth], found: Found, masks: list[Mask]) -> None:
-    """Recall and prompts of one photo against all its partitions."""
+def add_truths(tally: Tally, truths: list[Truth], found: Found, masks: list[Mask], chosen: list[Mask]) -> None:
+    """Recall, verdicts and prompts of one photo against all its partitions."""
     crowd = np.concatenate([truth.crowd for truth in truths])
     boxes = np.concatenate([truth.boxes for truth in truths])
     truth_masks = [mask for truth in truths for mask in truth.masks]
     overlay = Overlay(truth_masks, found.everything.image_size)
     iou = overlay.iou(masks, crowd)
+    iou_of_chosen, annotated_share = overlay.iou(chosen, crowd), overlay.annotated_share(chosen, crowd)
     iou_of_boxes = box_iou(found.everything.boxes, boxes, crowd)
     end = 0
     for truth in truths:
         begin, end = end, end + len(truth.masks)
         for recall, overlaps in ((tally.by_mask, iou), (tally.by_box, iou_of_boxes)):
             recall.add(overlaps[:, begin:end], overlay.areas[begin:end], truth.crowd)
+        tally.verdicts.add(iou_of_chosen[:, begin:end][:, ~truth.crowd], annotated_share)
     for mask, left_out in zip(truth_masks, crowd.tolist(), strict=True):
         if not left_out:
             tally.truth_outlines.add(mask)
@@ -578,7 +658,7 @@ def markdown(tallies: dict[str, Tally], title: str) -> str:
         "large",
     ]
     recall += [*(f"box AR@{limit}" for limit in MAX_DETECTIONS), "best"]
-    rest = [*PROMPTS, "masks", "straight", "straight, truth", "ms", "F", "R50"]
+    rest = [*PROMPTS, "F1", "masks", "doubles", "straight", "straight, truth", "ms", "F", "R50"]
     return "\n".join([title, "", *table(figures, recall), "", *table(figures, rest)])
 
 

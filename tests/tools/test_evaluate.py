@@ -207,3 +207,47 @@ def test_contrast_is_the_distance_from_the_surroundings(evaluate):
     lab[20:40, 20:40, 0] = 60
     assert evaluate.contrast(lab, rectangle(20, 20, 40, 40)) == pytest.approx(0.6)
     assert evaluate.contrast(lab, rectangle(0, 0, 100, 80)) == 0.0
+
+
+def test_verdicts_ignore_what_lies_where_nothing_is_annotated(evaluate):
+    truths = [rectangle(10, 10, 30, 30), rectangle(60, 10, 80, 30)]
+    found = [
+        rectangle(10, 10, 30, 29),  # right
+        rectangle(10, 10, 30, 28),  # its double: wrong
+        rectangle(12, 12, 18, 18),  # a part: wrong
+        rectangle(60, 50, 80, 70),  # nobody knows
+    ]
+    no_crowd = np.zeros(2, bool)
+    overlay = evaluate.Overlay(truths, (100, 80))
+    verdicts = evaluate.Verdicts()
+    verdicts.add(overlay.iou(found, no_crowd), overlay.annotated_share(found, no_crowd))
+    assert (verdicts.right, verdicts.wrong, verdicts.missed) == (1, 2, 1)
+    assert verdicts.f1() == pytest.approx(2 / (2 + 2 + 1))
+    assert evaluate.Verdicts().f1() is None
+
+
+def test_a_crowd_is_not_annotated(evaluate):
+    overlay = evaluate.Overlay([rectangle(0, 0, 40, 40), rectangle(0, 0, 20, 40)], (100, 80))
+    share = overlay.annotated_share([rectangle(0, 0, 40, 10), Mask.empty((100, 80))], np.array([True, False]))
+    assert share.tolist() == [0.5, 0]
+
+
+def test_doubles_are_masks_like_a_better_one(evaluate):
+    masks = [rectangle(0, 0, 40, 40), rectangle(0, 0, 40, 30), rectangle(0, 0, 40, 27), rectangle(50, 0, 90, 40)]
+    assert evaluate.count_doubles(masks) == 2, "0.75 of the first; 27 of 30 of the second"
+    assert evaluate.count_doubles([masks[0], masks[2]]) == 0, "27 of 40"
+    assert evaluate.count_doubles([]) == 0
+
+
+def test_moved_boxes_keep_their_corners_in_order(evaluate):
+    boxes = np.array([(10, 20, 110, 60), (5, 5, 5.001, 90)] * 200, np.float64)
+    moved = evaluate.moved(boxes, np.random.default_rng(0))
+    assert (moved[:, 2:] >= moved[:, :2]).all()
+    assert (moved[::2] - boxes[::2]).std(axis=0) == pytest.approx([5, 2, 5, 2], rel=0.2)
+
+
+def test_any_point_lies_in_the_mask(evaluate):
+    mask = rectangle(10, 20, 12, 22)
+    rng = np.random.default_rng(0)
+    drawn = {evaluate.any_point(mask, rng) for _ in range(60)}
+    assert drawn == {(x + 0.5, y + 0.5) for x in (10, 11) for y in (20, 21)}
