@@ -1,6 +1,6 @@
-"""The parameters of a PyTorch checkpoint, read without PyTorch and without running any of it.
+"""Reads the parameters of a PyTorch checkpoint without PyTorch, and without running anything of it.
 
-A `.pt` file is a zip archive (`archive`) of a pickle (`unpickle`) and the raw elements of each tensor.
+A `.pt` file is a zip archive (`checkpoint_zip`) of a pickle (`checkpoint_pickle`) and the raw elements of each tensor.
 The pickle of an ultralytics checkpoint is a dict that holds a whole network as an object; its layers are found by
 what every layer of PyTorch has, `_parameters`, `_buffers` and `_modules`, whatever its class is called.
 """
@@ -21,8 +21,8 @@ from fastsam_onnx.checkpoints.archive import LOCAL_MAGIC, TorchArchive
 from fastsam_onnx.checkpoints.unpickle import Record, Tensor, read_pickle
 from fastsam_onnx.errors import CheckpointError, ModelNotFoundError
 
+# The bytes that `is_checkpoint` wants to see.
 HEAD_BYTES = 512
-"""Number of bytes from the start of a file that `is_checkpoint` looks at."""
 
 # Far above every network of the family, and low enough that a network nested into itself ends soon.
 _MAX_VISITS = 50_000
@@ -37,16 +37,16 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The contents of a checkpoint.
+    """What a checkpoint holds.
 
     Attributes:
-        arrays: Parameters and buffers by their `state_dict` names ("model.0.conv.weight"), in its order,
+        arrays: The parameters and buffers by their `state_dict` names ("model.0.conv.weight"), in its order,
             C-contiguous and read-only. The dtype is as stored, except that bfloat16 comes as float32, which is exact.
-        names: Class names by index; empty if the file does not say.
-        train_args: Training options that are plain values; empty if the file does not say.
-        version: Version of ultralytics that wrote the file; None if the file does not say.
+        names: The classes by their number; empty if the file does not say.
+        train_args: The options of the training that are plain values; empty if the file does not say.
+        version: The ultralytics version that wrote the file.
         stride: Pixels per cell of each level, such as (8, 16, 32).
-        eps: Epsilon of the batch normalisations; None without them, and for a plain `state_dict`.
+        eps: The epsilon of the batch normalisations; None if there are none, or if the file is a plain `state_dict`.
     """
 
     arrays: dict[str, Array]
@@ -58,9 +58,9 @@ class Checkpoint:
 
 
 def is_checkpoint(head: bytes) -> bool:
-    """True for files of PyTorch, of the zip format or an older one, by their first `HEAD_BYTES` bytes.
+    """Whether a file is PyTorch's, of the zip format or an older one, by its first `HEAD_BYTES` bytes.
 
-    False for ONNX files and pictures. True does not promise that `read_checkpoint` accepts the file.
+    ONNX files and pictures are none. True does not say that `read_checkpoint` will take it.
     """
     return head[:4] == LOCAL_MAGIC or _is_pickle(head) or _is_tar(head)
 
@@ -68,14 +68,14 @@ def is_checkpoint(head: bytes) -> bool:
 def read_checkpoint(source: str | Path | bytes) -> Checkpoint:
     """Read a checkpoint of ultralytics, or a plain `state_dict`, as `torch.save` writes it since PyTorch 1.6.
 
-    A moving average of the network (`ema`) is preferred if the file has one. Nothing in the file is ever run.
+    If the file has a moving average of the network (`ema`), that one is read. Nothing in the file is ever run.
 
     Args:
-        source: Path or bytes of the file.
+        source: A path, or the file's bytes.
 
     Raises:
-        ModelNotFoundError: If the file does not exist.
-        CheckpointError: If it is not such a checkpoint, is damaged, or asks for more than parameters need.
+        ModelNotFoundError: If there is no such file.
+        CheckpointError: If it is no such checkpoint, is damaged, or asks for more than parameters need.
     """
     name = f"the checkpoint ({len(source)} bytes)" if isinstance(source, bytes) else Path(source).name
     try:
@@ -84,10 +84,10 @@ def read_checkpoint(source: str | Path | bytes) -> Checkpoint:
     except CheckpointError as error:
         raise CheckpointError(f"{name}: {error}") from None
     except FileNotFoundError:
-        raise ModelNotFoundError(f"checkpoint not found: {source!s}") from None
+        raise ModelNotFoundError(f"there is no checkpoint {source!s}") from None
     except (OSError, ValueError) as error:
         folder = not isinstance(source, bytes) and os.path.isdir(source)  # noqa: PTH112 - Path.is_dir can raise
-        reason = "is a folder; a checkpoint must be a .pt file" if folder else f"cannot be read: {error}"
+        reason = "is a folder; a checkpoint is a .pt file" if folder else f"cannot be read: {error}"
         raise CheckpointError(f"{name} {reason}") from error
 
 
@@ -95,7 +95,7 @@ def _read(file: BinaryIO) -> Checkpoint:
     _check_format(file.read(HEAD_BYTES))
     archive = TorchArchive(file)
     if "byteorder" in archive and archive.read("byteorder") != b"little":
-        raise CheckpointError("its numbers are big-endian; only little-endian files can be read")
+        raise CheckpointError("its numbers are big-endian; only little-endian files are read")
 
     def storage_bytes(key: str) -> int | None:
         name = f"data/{key}"
@@ -103,7 +103,7 @@ def _read(file: BinaryIO) -> Checkpoint:
 
     tree = read_pickle(archive.read("data.pkl"), storage_bytes)
     if not isinstance(tree, dict | Record):
-        raise CheckpointError(f"it holds a {type(tree).__name__}; a checkpoint must hold a dict or a network")
+        raise CheckpointError(f"it holds a {type(tree).__name__}; a checkpoint is a dict or a network")
     root: Mapping[Any, Any] = tree if isinstance(tree, dict) else {"model": tree}
     network = _network(root)
     if isinstance(network, Record):
@@ -112,7 +112,7 @@ def _read(file: BinaryIO) -> Checkpoint:
     else:
         tensors, epsilons, attributes = _tensors_of(network), set(), {}
     if len(epsilons) > 1:
-        raise CheckpointError(f"its batch normalisations must share one epsilon, got {sorted(epsilons)[:4]}")
+        raise CheckpointError(f"its batch normalisations have several epsilons: {sorted(epsilons)[:4]}")
     arrays = _read_arrays(archive, tensors)
     version = root.get("version")
     train_args = _plain_dict(root.get("train_args")) or _plain_dict(attributes.get("args"))
@@ -131,9 +131,9 @@ def _check_format(head: bytes) -> None:
         return
     if _is_pickle(head) or _is_tar(head):
         raise CheckpointError(
-            "it has the format that PyTorch wrote before 1.6; load it with PyTorch, save it again, and give that file"
+            "it has the format that PyTorch wrote before 1.6; open it with PyTorch, save it again, and give that file"
         )
-    raise CheckpointError("not a PyTorch checkpoint (those are zip archives)")
+    raise CheckpointError("it is no PyTorch checkpoint, which begins as a zip archive")
 
 
 def _is_pickle(head: bytes) -> bool:
@@ -145,7 +145,7 @@ def _is_tar(head: bytes) -> bool:
 
 
 def _network(root: Mapping[Any, Any]) -> Record | Mapping[Any, Any]:
-    """The network as an object, or the dict of its tensors."""
+    """The network's object, or the dict of its tensors."""
     for key in ("ema", "model", "state_dict"):
         found = root.get(key)
         if isinstance(found, Record) and isinstance(found.get("_modules"), dict):
@@ -155,7 +155,7 @@ def _network(root: Mapping[Any, Any]) -> Record | Mapping[Any, Any]:
     if any(isinstance(value, Tensor) for value in root.values()):
         return root
     keys = ", ".join(f"{key!r:.40}" for key in list(root)[:10]) or "nothing"
-    raise CheckpointError(f"no network found in it: it must have 'ema', 'model', 'state_dict' or tensors, got {keys}")
+    raise CheckpointError(f"it holds no network: neither an 'ema' nor a 'model' nor tensors, but {keys}")
 
 
 def _tensors_of(state: Mapping[Any, Any]) -> dict[str, Tensor]:
@@ -173,9 +173,7 @@ class _State:
 
     def _visit(self, module: Record, prefix: str, depth: int) -> None:
         if depth > _MAX_DEPTH:
-            raise CheckpointError(
-                f"its network is nested deeper than {_MAX_DEPTH} levels, which none of this family is"
-            )
+            raise CheckpointError(f"its network is nested deeper than {_MAX_DEPTH} levels; it is none of this family")
         if module.kind.name == "BatchNorm2d":
             self.epsilons.add(_epsilon(module.get("eps")))
         left_out = module.get("_non_persistent_buffers_set")
@@ -195,16 +193,16 @@ class _State:
         for key, value in members.items() if isinstance(members, dict) else ():
             self._visits += 1
             if self._visits > _MAX_VISITS:
-                raise CheckpointError(f"its network has more than {_MAX_VISITS} parts, which none of this family has")
+                raise CheckpointError(f"its network has more than {_MAX_VISITS} parts; it is none of this family")
             if not isinstance(key, str) or len(key) > _MAX_NAME:
-                raise CheckpointError(f"the names of its network's parts must be short strings, got {key!r:.80}")
+                raise CheckpointError(f"its network has a part called {key!r:.80}")
             yield key, value
 
 
 def _epsilon(value: Any) -> float:
     if isinstance(value, float) and 0 < value < 1:
         return value
-    raise CheckpointError(f"the epsilon of a batch normalisation must be between 0 and 1, got {value!r:.40}")
+    raise CheckpointError(f"a batch normalisation has the epsilon {value!r:.40}; it lies between 0 and 1")
 
 
 def _read_arrays(archive: TorchArchive, tensors: Mapping[str, Tensor]) -> dict[str, Array]:
@@ -244,9 +242,7 @@ def _stride(archive: TorchArchive, value: Any) -> tuple[int, ...] | None:
     if not isinstance(value, list | tuple):
         return None
     if len(value) > _MAX_LEVELS or not all(isinstance(pixels, int | float) and pixels in _STRIDES for pixels in value):
-        raise CheckpointError(
-            f"its strides must be powers of two from {_STRIDES[0]} to {_STRIDES[-1]}, got {value!r:.80}"
-        )
+        raise CheckpointError(f"its strides are no powers of two from {_STRIDES[0]} to {_STRIDES[-1]}")
     return tuple(int(pixels) for pixels in value)
 
 
@@ -256,15 +252,13 @@ def _class_names(value: Any) -> dict[int, str]:
     if isinstance(value, list | tuple):
         value = dict(enumerate(value))
     if not isinstance(value, dict) or not all(type(k) is int and type(v) is str for k, v in value.items()):
-        raise CheckpointError(
-            f"its class names must be a list of strings, or a dict from integers to strings, got {value!r:.80}"
-        )
-    # A pickle can hold lone surrogates, which are not valid text.
+        raise CheckpointError("its class names are no list of strings, nor a dict from numbers to strings")
+    # A pickle can hold text that is no text, lone surrogates.
     return {number: name.encode("utf-8", "replace").decode("utf-8") for number, name in value.items()}
 
 
 def _plain_dict(value: Any) -> dict[str, Any]:
-    """Options with plain values, from a dict or a namespace object."""
+    """The options whose values are plain, of a dict or of a namespace object."""
     found = value.attributes if isinstance(value, Record) else value
     if not isinstance(found, dict):
         return {}

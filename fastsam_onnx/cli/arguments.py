@@ -90,9 +90,10 @@ def add_prompts(group: Any) -> None:
     group.add_argument(
         "--pick",
         choices=get_args(Pick),
-        default="balanced",
-        help="which of the objects at the points: the best balance of score and size, the smallest, the largest, "
-        "the one of best score, all of them, or, as in the paper, all merged into one (default: %(default)s)",
+        default="candidate",
+        help="which object at the points: the likeliest of all that the network offered; or of the objects found the "
+        "best balance of score and size, the smallest, the largest, the one of best score, all of them, or, as in the "
+        "paper, all merged into one (default: %(default)s)",
     )
     group.add_argument(
         "--box",

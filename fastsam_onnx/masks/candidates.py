@@ -1,21 +1,52 @@
-"""What the network offered for a photo before any threshold: box prompts look here for what was not kept."""
+"""Everything that the network offered for a photo, before any threshold: prompts look here.
+
+A box or a point says more about the object than the score does, so candidates with low scores, and those that NMS
+dropped, may be what a prompt means. The constants were chosen on tools/evaluate.py's train_validation.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
-from fastsam_onnx.arrays import FloatArray, IntArray
+from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.masks.detections import box_iou, class_agnostic_scores, xyxy_from_xywh
-from fastsam_onnx.masks.pending import PendingMask, pending_masks
+from fastsam_onnx.masks.pending import PendingMask, pending_masks, prototypes_at
+from fastsam_onnx.masks.refine import calm, refined
 from fastsam_onnx.network.letterbox import Letterbox
 
 LEAST_SCORE = 0.001
 SCORE_POWER = 0.3
-"""How much a candidate's score counts beside its fit; measured on tools/evaluate.py's train_validation."""
+"""How much a candidate's score counts beside the fit of its box."""
 MOST_TRIED = 20
+FILLED_SHARE = 0.85
+"""A box touches what it means: a mask whose own box fills less of the prompt is too small."""
+RAISES = (0.5, 1.0, 1.5, 2.0, 3.0)
+"""By how much the logits of a mask that is too small are raised, one after another."""
+AREA_POWER = 2 / 3
+"""How fast a candidate's claim to a point falls with its area."""
+LEAST_DEPTH = 0.05
+"""Depth of a point at the mask's edge, where that in the mask's middle is 1, so that a click there still counts."""
+MOST_MEASURED = 50
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a prompt means.
+
+    Attributes:
+        mask: Its pixels.
+        box_xyxy: (4,) float32 in pixels of the photo.
+        score: 0 to 1.
+    """
+
+    mask: PendingMask
+    box_xyxy: FloatArray
+    score: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +58,14 @@ class Candidates:
         prototypes: (nm, h, w) float32.
         letterbox: Where the photo lies in the network's input.
         class_count: nc.
+        refine: True if answers to points are refined, as the objects are; see `refine.refined`.
     """
 
     output: FloatArray
     prototypes: FloatArray
     letterbox: Letterbox
     class_count: int
+    refine: bool = False
 
     @property
     def boxes_xyxy(self) -> FloatArray:
@@ -44,6 +77,10 @@ class Candidates:
         """(n,) float32."""
         return self._decoded[1]
 
+    def coefficients(self, index: IntArray) -> FloatArray:
+        """(len(index), nm) of the candidates with these indices."""
+        return self.output[4 + self.class_count :, self._decoded[2][index]].T
+
     @cached_property
     def _decoded(self) -> tuple[FloatArray, FloatArray, IntArray]:
         """Boxes, scores, and the columns of `output` they stand in."""
@@ -53,23 +90,108 @@ class Candidates:
         boxes = self.letterbox.boxes_to_image(xyxy_from_xywh(self.output[:4, columns].T))
         return boxes, scores[columns], columns
 
-    def for_box(self, box_xyxy: FloatArray) -> tuple[PendingMask, float] | None:
-        """The candidate whose box fits best, its mask cut to the prompt, and its score; None if none overlaps.
+    def for_box(self, box_xyxy: FloatArray) -> Answer | None:
+        """The candidate whose box fits best, its mask cut to the prompt; None if none overlaps.
 
         The fit is the IoU of the two boxes times the score to the power of 0.3. Of candidates whose mask has no pixel
-        in the prompt the next one is taken, twenty times at most.
+        in the prompt the next one is taken, twenty times at most. A mask that leaves a side of the prompt empty is
+        enlarged until it fills the prompt.
 
         Args:
             box_xyxy: (4,) in pixels of the photo, inside it.
         """
         prompt = box_xyxy[None]
         fit = np.nan_to_num(box_iou(prompt, self.boxes_xyxy)[0]) * self.scores**SCORE_POWER
-        for row in np.argsort(-fit, kind="stable")[:MOST_TRIED].tolist():
-            if fit[row] <= 0:
+        for index in np.argsort(-fit, kind="stable")[:MOST_TRIED].tolist():
+            if fit[index] <= 0:
                 break
-            column = self._decoded[2][row]
-            coefficients = self.output[None, 4 + self.class_count :, column]
-            [mask] = pending_masks(prompt, coefficients, self.prototypes, self.letterbox)
+            [mask] = pending_masks(prompt, self.coefficients(np.array([index])), self.prototypes, self.letterbox)
             if not mask.is_empty():
-                return mask, float(self.scores[row])
+                return Answer(calm(_filling(mask)), box_xyxy, float(self.scores[index]))
         return None
+
+    def for_points(self, points: npt.NDArray[np.float64], foreground: BoolArray) -> Answer | None:
+        """The candidate that points mean; None if no mask holds a foreground point and no background point.
+
+        Of those that hold the most foreground points the one with the highest score / area^(2/3) times the depth of
+        the points: people click into an object, rarely at its edge.
+
+        Args:
+            points: (k, 2) x, y in pixels of the photo.
+            foreground: (k,): point k is foreground.
+        """
+        held = self._held(points)
+        count = held[:, foreground].sum(axis=1) * ~held[:, ~foreground].any(axis=1)
+        if not count.any():
+            return None
+        hits = np.flatnonzero(count == count.max())
+        sides = self.boxes_xyxy[hits, 2:] - self.boxes_xyxy[hits, :2]
+        promise = self.scores[hits] / np.maximum(sides.prod(axis=1), 1) ** AREA_POWER
+        likely = hits[np.argsort(-promise, kind="stable")[:MOST_MEASURED]]
+        claims = self._claims(likely, points[foreground])
+        return self._answer(int(likely[int(np.argmax(claims))]), points[foreground])
+
+    def _held(self, points: npt.NDArray[np.float64]) -> BoolArray:
+        """(n, k): candidate n holds point k."""
+        x, y = np.floor(points.T)
+        x1, y1, x2, y2 = self.boxes_xyxy.T[:, :, None]
+        near = (x >= x1) & (x < x2) & (y >= y1) & (y < y2)
+        index = np.flatnonzero(near.any(axis=1))
+        held = np.zeros(near.shape, bool)
+        if index.size:
+            at_points = prototypes_at(points, self.prototypes, self.letterbox)
+            held[index] = near[index] & (self.coefficients(index) @ at_points > 0)
+        return held
+
+    def _claims(self, index: IntArray, points: npt.NDArray[np.float64]) -> list[float]:
+        """What each of these candidates has for being what the points mean."""
+        masks = self._masks(index)
+        return [
+            score / max(area, 1) ** AREA_POWER * (depth + LEAST_DEPTH)
+            for score, (area, depth) in zip(
+                self.scores[index].tolist(), (area_and_depth(mask, points) for mask in masks), strict=True
+            )
+        ]
+
+    def _answer(self, index: int, points: npt.NDArray[np.float64]) -> Answer:
+        boxes, [mask] = self.boxes_xyxy[[index]], self._masks(np.array([index]))
+        if self.refine:
+            new_boxes, [new] = refined(boxes, self.coefficients(np.array([index])), self.prototypes, [mask])
+            if all(new.contains(*point) for point in points if mask.contains(*point)):
+                boxes, mask = new_boxes, new
+        return Answer(mask, boxes[0], float(self.scores[index]))
+
+    def _masks(self, index: IntArray) -> list[PendingMask]:
+        return pending_masks(self.boxes_xyxy[index], self.coefficients(index), self.prototypes, self.letterbox)
+
+
+def area_and_depth(mask: PendingMask, points: npt.NDArray[np.float64]) -> tuple[int, float]:
+    """The number of a mask's cells, and how deep the shallowest of the points that it holds lies in it, 0 to 1."""
+    import cv2
+
+    cells, (left, top) = mask.cells()
+    depth = cv2.distanceTransform(np.pad(cells, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)[1:-1, 1:-1]
+    area = int(np.count_nonzero(cells))
+    if not area:
+        return 0, 1.0
+    depths = []
+    for x, y in points:
+        if mask.contains(x, y):
+            column, row = mask.x.nearest(math.floor(x)) - left, mask.y.nearest(math.floor(y)) - top
+            depths.append(float(depth[row, column]))
+    return area, min(depths) / float(depth.max())
+
+
+def _filling(mask: PendingMask) -> PendingMask:
+    """The mask, its logits raised until its own box fills enough of the rectangle that it is cut to."""
+    whole = (mask.columns[1] - mask.columns[0]) * (mask.rows[1] - mask.rows[0])
+    best, most = mask, 0.0
+    for raised in (0.0, *RAISES):
+        larger = replace(mask, logits=mask.logits + np.float32(raised)) if raised else mask
+        tight = larger.tight()
+        share = (tight.columns[1] - tight.columns[0]) * (tight.rows[1] - tight.rows[0]) / whole
+        if share > most:
+            best, most = larger, share
+        if share >= FILLED_SHARE:
+            break
+    return best

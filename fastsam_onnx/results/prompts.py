@@ -48,7 +48,7 @@ class Prompts:
     labels: npt.ArrayLike | None = None
     boxes: npt.ArrayLike | None = None
     texts: str | Sequence[str] | None = None
-    pick: Pick = "balanced"
+    pick: Pick = "candidate"
     match: Match = "candidate"
     top_k: int | None = 1
     threshold: float | None = None

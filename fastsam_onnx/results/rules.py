@@ -20,7 +20,7 @@ from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.masks.instances import MaskLike
 from fastsam_onnx.masks.mask import Mask, union
 
-Pick = Literal["balanced", "merge", "all", "smallest", "largest", "best"]
+Pick = Literal["candidate", "balanced", "merge", "all", "smallest", "largest", "best"]
 Match = Literal["candidate", "mask", "box"]
 
 AREA_POWER = 2 / 3

@@ -15,7 +15,6 @@ from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.instances import Instances, Masks
 from fastsam_onnx.masks.mask import Mask, Polygon
-from fastsam_onnx.masks.preview import png_preview
 from fastsam_onnx.results import rules as prompts
 from fastsam_onnx.results import text_prompts
 from fastsam_onnx.results.crops import CropStyle
@@ -23,7 +22,7 @@ from fastsam_onnx.results.text_prompts import CropEmbeddings
 
 if TYPE_CHECKING:
     from fastsam_onnx.clip.clip import Clip
-    from fastsam_onnx.masks.candidates import Candidates
+    from fastsam_onnx.masks.candidates import Answer, Candidates
     from fastsam_onnx.results.rules import Match, Pick
 
 
@@ -120,35 +119,8 @@ class Segmentation(Instances):
         """The objects with these indices, in this order."""
         return replace(super().take(index), candidates=None)
 
-    def overlay(self, **options: Any) -> ByteArray:
-        """The objects drawn over the photo, (H, W, 3) uint8 RGB; the options are those of `draw.overlay`.
-
-        Raises:
-            OptionError: If no photo is known, it does not fit, or an option is not accepted.
-            PromptError: If points or boxes to draw are malformed.
-        """
-        from fastsam_onnx import draw
-
-        return draw.overlay(self, **options)
-
-    def show(self) -> None:
-        """Display the overlay: in a notebook's output, elsewhere in the program that opens pictures.
-
-        Raises:
-            OutputError: If nothing here shows pictures.
-        """
-        from fastsam_onnx.results.display import show_png
-
-        show_png(self._repr_png_(), self)
-
-    def _repr_png_(self) -> bytes:
-        """The overlay, for notebooks, at most `preview.LONGEST_SIDE` pixels long; on black where no photo is known."""
-        width, height = self.image_size
-        image = np.zeros((height, width, 3), np.uint8) if self.image is None else self.image
-        return png_preview(self.overlay(image=image))
-
     def point_prompt(
-        self, points: npt.ArrayLike, labels: npt.ArrayLike | None = None, *, pick: Pick = "balanced"
+        self, points: npt.ArrayLike, labels: npt.ArrayLike | None = None, *, pick: Pick = "candidate"
     ) -> Segmentation:
         """The objects that points mean.
 
@@ -156,10 +128,12 @@ class Segmentation(Instances):
             points: (2,) or (k, 2): x, y in image pixels, all for one object; (g, k, 2) asks for g objects at once.
                 A point outside the photo hits nothing.
             labels: One for every point: 1 foreground (the default), 0 background. Background alone means nothing.
-            pick: What several hits mean. Masks that hold a foreground point and no background point are candidates:
-                "all" gives every one, smallest first; the others give one of them, among those that hold the most
-                foreground points: "balanced", the highest score / area^(2/3), which measures best on ground truth
-                (weights/README.md); "smallest"; "largest"; "best", the highest score.
+            pick: Which object the points mean. "candidate": of everything that the network offered, also below the
+                threshold, the mask with the highest score / area^(2/3) in which the points lie deep; measures best on
+                ground truth (weights/README.md). Where there are only objects, as in a selection, it is "balanced".
+                The others look at the objects alone. Those that hold a foreground point and no background point are
+                hits: "all" gives every one, smallest first; "balanced" (the highest score / area^(2/3)), "smallest",
+                "largest" and "best" (the highest score) give one, among those that hold the most foreground points.
                 "merge" is the paper's (and the official code's): masks from large to small, each that holds a
                 foreground point is added, each that holds a background point taken away; one row, with the highest
                 score of the masks that hold a foreground point.
@@ -173,6 +147,10 @@ class Segmentation(Instances):
         """
         prompts.check_choice("pick", pick, prompts.Pick)
         groups, signs = prompts.check_points(points, labels)
+        if pick == "candidate":
+            if self.candidates is not None:
+                return self._answers(map(self.candidates.for_points, groups, signs))
+            pick = "balanced"
         answers = [self._at_points(*group, pick) for group in zip(groups, signs, strict=True)]
         return self.concatenate([answer._answering(index) for index, answer in enumerate(answers)])
 
@@ -182,9 +160,10 @@ class Segmentation(Instances):
         Args:
             boxes: (4,) or (k, 4): x1, y1, x2, y2 in image pixels.
             match: "candidate": of everything that the network offered, also below the threshold, what fits the box
-                best, its mask cut to the box; measures best on ground truth (weights/README.md). Where there is nothing
-                but rows, as in a selection, it is "mask". "mask": the row with the highest IoU of the mask's pixels and
-                the box (the official code's); "box": IoU of the mask's own bounding box and the box (the paper's).
+                best, its mask cut to the box, and enlarged where it leaves a side of the box empty; measures best on
+                ground truth (weights/README.md). Where there are only objects, as in a selection, it is "mask".
+                "mask": the object with the highest IoU of the mask's pixels and the box (the official code's); "box":
+                IoU of the mask's own bounding box and the box (the paper's).
 
         Returns:
             One row per box, in the order of the boxes, `prompt_index` telling which; a box that overlaps nothing has
@@ -197,7 +176,9 @@ class Segmentation(Instances):
         prompts.check_choice("match", match, prompts.Match)
         checked = prompts.check_boxes(boxes)
         if match == "candidate" and self.candidates is not None:
-            return self._of_candidates(checked, self.candidates)
+            width, height = self.image_size
+            inside = np.clip(checked, 0, (width, height, width, height)).astype(np.float32)
+            return self._answers(map(self.candidates.for_box, inside))
         rows, answered = [], []
         for index, box in enumerate(checked):
             row = self._for_box(box, match)
@@ -367,17 +348,16 @@ class Segmentation(Instances):
         masks = Masks([merged], self.image_size)
         return replace(self, boxes=merged.box[None], scores=score, masks=masks, similarity=None, candidates=None)
 
-    def _of_candidates(self, boxes_xyxy: npt.NDArray[np.float64], candidates: Candidates) -> Segmentation:
-        width, height = self.image_size
-        cut = np.clip(boxes_xyxy, 0, (width, height, width, height)).astype(np.float32)
-        answers = [candidates.for_box(box) for box in cut]
-        answered = [index for index, answer in enumerate(answers) if answer is not None]
+    def _answers(self, answers: Iterable[Answer | None]) -> Segmentation:
+        """What candidates answer to prompts, in their order."""
+        answered = [(index, answer) for index, answer in enumerate(answers) if answer is not None]
         return replace(
             self,
-            boxes=cut[answered],
-            scores=np.array([answer[1] for answer in answers if answer is not None], np.float32),
-            masks=Masks((answer[0] for answer in answers if answer is not None), self.image_size),
-            prompt_index=np.array(answered, np.int64),
+            boxes=np.array([answer.box_xyxy for _, answer in answered], np.float32).reshape(-1, 4),
+            scores=np.array([answer.score for _, answer in answered], np.float32),
+            masks=Masks((answer.mask for _, answer in answered), self.image_size),
+            prompt_index=np.array([index for index, _ in answered], np.int64),
+            similarity=None,
             candidates=None,
         )
 

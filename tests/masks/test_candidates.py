@@ -72,6 +72,111 @@ def test_the_best_class_counts():
     assert found_of(kept).box_prompt((6, 6, 26, 26)).areas.tolist() == [400]
 
 
+def regions(*boxes):
+    """(1, 16, 16): a prototype that is 1 in boxes of cells, right and bottom exclusive, and -1 elsewhere."""
+    prototype = np.full((1, 16, 16), -1, np.float32)
+    for x1, y1, x2, y2 in boxes:
+        prototype[:, y1:y2, x1:x2] = 1
+    return prototype
+
+
+def test_a_mask_that_leaves_a_side_of_the_box_empty_is_enlarged():
+    """The logits are above zero left of cell 4.5, x = 20: 12 of the prompt's 32 pixels. Every 0.5 adds a cell.
+
+    Raised by 1.5 the mask fills 24 of 32 pixels, too little; by 2 it fills 28, which is more than 0.85.
+    """
+    prototypes = np.broadcast_to(np.float32(2.25) - np.arange(16, dtype=np.float32) / 2, (1, 16, 16)).copy()
+    candidates = replace(offered((24, 24, 32, 32, 0.9, 1)), prototypes=prototypes)
+    mask = found_of(candidates).box_prompt((8, 8, 40, 40)).masks[0]
+    assert mask.box.tolist() == [8, 8, 36, 40]
+
+
+def test_a_mask_that_never_fills_the_box_is_the_one_that_fills_it_most():
+    candidates = replace(offered((24, 24, 32, 32, 0.9, 4)), prototypes=regions((2, 2, 6, 6)))
+    mask = found_of(candidates).box_prompt((8, 8, 40, 40)).masks[0]
+    assert 16 * 16 <= mask.area < 24 * 24
+
+
+def test_a_box_answer_has_no_specks():
+    candidates = replace(offered((32, 32, 64, 64, 0.9, 4)), prototypes=regions((0, 0, 16, 10), (0, 14, 1, 15)))
+    assert found_of(candidates).box_prompt((0, 0, 64, 64)).masks[0].box.tolist() == [0, 0, 64, 40]
+
+
+def test_points_look_below_the_threshold_too():
+    found = found_of(offered((16, 16, 20, 20, 0.01, 1), (48, 48, 20, 20, 0.9, -1)))
+    answer = found.point_prompt([[(16, 16)], [(2, 2)], [(48, 48)], [(70, 16)], [(-1, 16)]])
+    assert answer.prompt_index.tolist() == [0, 2]
+    np.testing.assert_allclose(answer.scores, [0.01, 0.9])
+    assert answer.boxes.tolist() == [[6, 6, 26, 26], [38, 38, 58, 58]]
+    assert answer.candidates is None
+
+
+def test_a_point_prefers_the_mask_in_whose_middle_it_lies():
+    """Two squares of one score and size: 5 x 5 cells from column 1 and from column 4, both hold columns 4 and 5.
+
+    In column 4 the click lies at the edge of the second, in column 5 of the first.
+    """
+    found = found_of(offered((14, 14, 20, 20, 0.5, 1), (26, 14, 20, 20, 0.5, 1)))
+    for x, left in ((18.5, 4), (21.5, 16)):
+        assert found.point_prompt((x, 14)).boxes[0, 0] == left
+
+
+def test_the_claim_is_score_by_area_and_depth():
+    """Both hold the click in their middle: score / area^(2/3) of the smaller is 4^(2/3) = 2.5 times as large."""
+    large = (16, 16, 32, 32, 0.9, 1)
+    for score, side in ((0.4, 16), (0.3, 32)):
+        found = found_of(offered(large, (16, 16, 16, 16, score, 1)))
+        x1, _, x2, _ = found.point_prompt((16, 16)).boxes[0]
+        assert x2 - x1 == side
+
+
+def test_a_mask_with_a_background_point_is_out_and_most_foreground_points_count():
+    found = found_of(offered((16, 16, 32, 32, 0.1, 1), (8, 8, 16, 16, 0.9, 1)))
+    points = [(8, 8), (24, 24)]
+    assert found.point_prompt(points[0]).boxes[0].tolist() == [0, 0, 16, 16]
+    assert found.point_prompt(points).boxes[0].tolist() == [0, 0, 32, 32]
+    assert found.point_prompt(points, [1, 0]).boxes[0].tolist() == [0, 0, 16, 16]
+    assert len(found.point_prompt([(8, 8), (4, 4)], [1, 0])) == 0
+    assert len(found.point_prompt([(8, 8), (4, 4)], [0, 0])) == 0
+
+
+def test_answers_to_points_are_refined_where_the_objects_are():
+    """The region goes on beyond the box; so does the answer, if it is to be refined."""
+    prototypes = regions((2, 4, 12, 8))
+    plain = replace(offered((14, 24, 20, 24, 0.5, 1)), prototypes=prototypes)
+    for refine, box in ((False, [4, 12, 24, 36]), (True, [8, 16, 48, 32])):
+        answer = found_of(replace(plain, refine=refine)).point_prompt((14, 24))
+        assert answer.boxes[0].tolist() == box
+
+
+def test_a_refined_answer_still_holds_the_click():
+    """An island of 2 cells beside 40 would go; but it is what was clicked."""
+    prototypes = regions((2, 2, 12, 6), (4, 9, 6, 10))
+    candidates = replace(offered((32, 24, 64, 48, 0.5, 1)), prototypes=prototypes, refine=True)
+    answer = found_of(candidates).point_prompt((20, 38))
+    assert answer.masks[0].contains(20, 38)
+    assert answer.boxes[0].tolist() == [0, 0, 64, 48]
+
+
+def test_without_candidates_points_are_balanced(photo):
+    found = FastSAM(threads=1)(photo)
+    selected = found[:]
+    assert selected.candidates is None
+    point = found.boxes[0].reshape(2, 2).mean(axis=0)
+    assert (
+        selected.point_prompt(point).masks.areas.tolist() == found.point_prompt(point, pick="balanced").areas.tolist()
+    )
+
+
+def test_candidates_hold_what_their_masks_hold(photo):
+    """The prototypes at a point tell as much as the mask made for it."""
+    candidates = FastSAM(threads=1)(photo).candidates
+    rng = np.random.default_rng(7)
+    for point in rng.uniform((0, 0), (320, 240), (20, 2)):
+        answer = candidates.for_points(point[None], np.array([True]))
+        assert answer is None or answer.mask.contains(*point)
+
+
 @pytest.fixture(scope="module")
 def photo():
     rng = np.random.default_rng(3)

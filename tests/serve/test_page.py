@@ -156,7 +156,7 @@ def test_every_object_is_listed(page, found: Segmentation) -> None:
 @pytest.mark.parametrize("point", [(300, 200), (130, 110), (560, 40), (365, 280), (20, 380)])
 def test_a_click_chooses_what_the_python_api_chooses(page, found: Segmentation, point) -> None:
     pointer(page, found, *point).click().perform()
-    expected = rows_of(found, found.point_prompt([pixel(page, found, *point)]))
+    expected = rows_of(found, found.point_prompt([pixel(page, found, *point)], pick="balanced"))
     assert chosen(page) == expected
 
 
@@ -166,7 +166,7 @@ def test_shift_click_excludes_and_control_click_adds(page, found: Segmentation) 
     pointer(page, found, *second).key_down(Keys.CONTROL).click().key_up(Keys.CONTROL).perform()
     pointer(page, found, *away).key_down(Keys.SHIFT).click().key_up(Keys.SHIFT).perform()
     points = [pixel(page, found, *point) for point in (first, second, away)]
-    assert chosen(page) == rows_of(found, found.point_prompt(points, [1, 1, 0]))
+    assert chosen(page) == rows_of(found, found.point_prompt(points, [1, 1, 0], pick="balanced"))
 
 
 def drag(page, found: Segmentation, box) -> list[int]:
@@ -209,7 +209,7 @@ def test_a_box_is_answered_at_once_and_without_the_server(page, found: Segmentat
 def test_hover_lights_what_a_click_would_choose(page, found: Segmentation) -> None:
     pointer(page, found, 300, 200).perform()
     [lit] = page.find_elements(By.CSS_SELECTOR, "#list .lit")
-    expected = rows_of(found, found.point_prompt([pixel(page, found, 300, 200)]))
+    expected = rows_of(found, found.point_prompt([pixel(page, found, 300, 200)], pick="balanced"))
     assert [int(lit.get_attribute("data-index"))] == expected
 
 
@@ -230,11 +230,11 @@ def test_the_keyboard_does_all_of_it(page, found: Segmentation) -> None:
     view = page.find_element(By.ID, "view")
     view.send_keys(Keys.ENTER)  # the cross starts in the middle
     middle = (300, 200)
-    assert chosen(page) == rows_of(found, found.point_prompt([middle]))
+    assert chosen(page) == rows_of(found, found.point_prompt([middle], pick="balanced"))
     view.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_DOWN)  # by a 60th of the long side
     view.send_keys(Keys.SHIFT, Keys.ENTER)
     view.send_keys(Keys.NULL)
-    assert chosen(page) == rows_of(found, found.point_prompt([middle, (310, 210)], [1, 0]))
+    assert chosen(page) == rows_of(found, found.point_prompt([middle, (310, 210)], [1, 0], pick="balanced"))
     view.send_keys(Keys.ESCAPE)
     assert chosen(page) == []
     view.send_keys("b", Keys.ARROW_RIGHT * 8, Keys.ARROW_DOWN * 8, "b")
