@@ -20,6 +20,7 @@ from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.masks.detections import detect
 from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.pending import pending_masks
+from fastsam_onnx.masks.refine import refined, without_doubles
 from fastsam_onnx.network.contract import Contract
 from fastsam_onnx.network.letterbox import PADDING_GREY, Letterbox
 from fastsam_onnx.network.network import Network, Output
@@ -33,6 +34,7 @@ from fastsam_onnx.options import (
     CallOptions,
     ChannelOrder,
     DetectionOptions,
+    boolean,
     fraction,
     input_size,
     integer,
@@ -70,6 +72,7 @@ class FastSAM:
         conf: float | None = None,
         iou: float | None = None,
         max_det: int = DEFAULT_MAX_DET,
+        refine: bool | None = None,
         threads: int | None = None,
         providers: Sequence[Provider] | None = None,
         session_options: ort.SessionOptions | None = None,
@@ -86,9 +89,13 @@ class FastSAM:
                 the stride. A photo takes the smallest rectangle in it. By default the file's own, else 1024. A network
                 of fixed size takes its own size and no other.
             conf: Score threshold, 0 to 1: detections need a higher score. By default the file's own, else 0.4.
-            iou: NMS threshold, 0 to 1: of two boxes that overlap more than this, the lower-scoring one is dropped. By
-                default the file's own, else 0.9.
+            iou: NMS threshold, 0 to 1: of two boxes (of two refined masks, too) that overlap more than this, the
+                lower-scoring one is dropped. By default the file's own, else 0.9.
             max_det: Maximum number of objects.
+            refine: True to let masks that press against their box go on to the end of their region, to drop specks and
+                fill small holes, and to drop masks that a better one has nearly all of. False for the masks as the
+                boxes cut them, as the official code has them. By default the file's own, else False; the bundled model
+                says True.
             threads: Threads used for inference. By default the cores that this process may use, by affinity and cgroup
                 quota.
             providers: ONNX Runtime's execution providers; the CPU by default.
@@ -102,7 +109,7 @@ class FastSAM:
             ModelError: If the file is not a network of the YOLOv8-seg family.
             OptionError: If an option is outside its range.
         """
-        self._defaults = CallOptions(imgsz=imgsz, conf=conf, iou=iou, max_det=max_det)
+        self._defaults = CallOptions(imgsz=imgsz, conf=conf, iou=iou, max_det=max_det, refine=refine)
         self._runtime = RuntimeOptions(threads, providers, session_options)
         self._clip = None if clip is None else _clip(clip, threads=threads, providers=providers)
         self._source = bundled_model() if model is None else model
@@ -124,6 +131,7 @@ class FastSAM:
         channel_order: ChannelOrder = "rgb",
         pixel_limit: int | None = DEFAULT_PIXEL_LIMIT,
         border_snap: bool = True,
+        refine: bool | None = None,
         tile: int | None = None,
         overlap: float = DEFAULT_OVERLAP,
     ) -> Segmentation:
@@ -139,6 +147,7 @@ class FastSAM:
             channel_order: "rgb", or "bgr" for arrays from OpenCV.
             pixel_limit: Maximum number of pixels of the photo; None for no limit.
             border_snap: True to move boxes that nearly touch the border onto it, so that masks reach the frame.
+            refine: As in `FastSAM`, for this photo.
             tile: Side of tiles in pixels of the photo, at least 64. Large photos are looked at tile by tile and once as
                 a whole, and objects that tiles cut are joined (see `tiling`). `max_det` counts for each view.
             overlap: Minimum share of a tile's side that it has in common with its neighbours, 0 to 0.5.
@@ -158,6 +167,7 @@ class FastSAM:
             channel_order=channel_order,
             pixel_limit=pixel_limit,
             border_snap=border_snap,
+            refine=refine,
             tile=tile,
             overlap=overlap,
         )
@@ -262,9 +272,9 @@ class FastSAM:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """The options that a call without any takes: imgsz as (height, width), conf, iou, max_det."""
+        """The options that a call without any takes: imgsz as (height, width), conf, iou, max_det, refine."""
         options = asdict(self._resolve(CallOptions()))
-        return MappingProxyType({name: options[name] for name in ("imgsz", "conf", "iou", "max_det")})
+        return MappingProxyType({name: options[name] for name in ("imgsz", "conf", "iou", "max_det", "refine")})
 
     def __repr__(self) -> str:
         options = self.options
@@ -305,6 +315,7 @@ class FastSAM:
             iou=fraction("iou", _first(given.iou, defaults.iou, contract.iou, DEFAULT_IOU)),
             max_det=integer("max_det", _first(given.max_det, defaults.max_det, DEFAULT_MAX_DET)),
             border_snap=given.border_snap,
+            refine=boolean("refine", _first(given.refine, defaults.refine, contract.refine, False)),
         )
 
     def _find_all(self, sources: Sequence[ImageSource], *, options: CallOptions) -> list[Segmentation]:
@@ -382,17 +393,22 @@ class FastSAM:
             max_det=options.max_det,
             border_snap=options.border_snap,
         )
-        rows = pending_masks(detections.boxes_xyxy, detections.coefficients, prototypes, letterbox)
-        kept = [index for index, row in enumerate(rows) if not row.is_empty()]
+        boxes, coefficients = detections.boxes_xyxy, detections.coefficients
+        masks = pending_masks(boxes, coefficients, prototypes, letterbox)
+        if options.refine:
+            boxes, masks = refined(boxes, coefficients, prototypes, masks)
+        kept = [index for index, mask in enumerate(masks) if not mask.is_empty()]
+        if options.refine:
+            kept = [kept[place] for place in without_doubles([masks[index] for index in kept], options.iou)]
         stages = {**speed, "postprocess": time.perf_counter() - began}
         return Segmentation(
-            boxes=detections.boxes_xyxy[kept],
+            boxes=boxes[kept],
             scores=detections.scores[kept],
-            masks=Masks((rows[index] for index in kept), letterbox.image_size),
+            masks=Masks((masks[index] for index in kept), letterbox.image_size),
             image=image,
             speed=MappingProxyType({stage: 1000 * seconds for stage, seconds in stages.items()}),
             embeddings=None if self._clip is None else CropEmbeddings(self._clip),
-            candidates=Candidates(candidates, prototypes, letterbox, class_count),
+            candidates=Candidates(candidates, prototypes, letterbox, class_count, options.refine),
         )
 
 

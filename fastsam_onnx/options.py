@@ -39,6 +39,7 @@ class CallKeywords(TypedDict, total=False):
     channel_order: ChannelOrder
     pixel_limit: int | None
     border_snap: bool
+    refine: bool | None
     tile: int | None
     overlap: float
 
@@ -47,7 +48,7 @@ class CallKeywords(TypedDict, total=False):
 class CallOptions:
     """The options of a call of `FastSAM`, checked; see there.
 
-    Where one of the first four is None, the constructor's counts, then the file's own, then our default.
+    Where one of the first four or `refine` is None, the constructor's counts, then the file's own, then our default.
     """
 
     imgsz: int | tuple[int, int] | None = None
@@ -57,6 +58,7 @@ class CallOptions:
     channel_order: ChannelOrder = "rgb"
     pixel_limit: int | None = DEFAULT_PIXEL_LIMIT
     border_snap: bool = True
+    refine: bool | None = None
     tile: int | None = None
     overlap: float = DEFAULT_OVERLAP
 
@@ -71,6 +73,8 @@ class CallOptions:
             if getattr(self, name) is not None:
                 integer(name, getattr(self, name))
         choice("channel_order", self.channel_order, ("rgb", "bgr"))
+        if self.refine is not None:
+            boolean("refine", self.refine)
         if self.tile is not None:
             check_tiles(self.tile, self.overlap)
 
@@ -82,9 +86,10 @@ class DetectionOptions:
     Attributes:
         imgsz: (height, width) of the network's input.
         conf: Score that a detection must exceed.
-        iou: IoU above which the lower-scoring one of two boxes is dropped.
+        iou: IoU above which the lower-scoring one of two boxes is dropped; of two refined masks, too.
         max_det: Maximum number of detections.
         border_snap: True if boxes that nearly touch the border are moved onto it.
+        refine: True if masks are refined, see `masks.refine`.
     """
 
     imgsz: tuple[int, int]
@@ -92,6 +97,7 @@ class DetectionOptions:
     iou: float
     max_det: int
     border_snap: bool
+    refine: bool
 
 
 def check_tiles(tile: int, overlap: float) -> None:
@@ -169,6 +175,13 @@ def fraction(name: str, value: Any) -> float:
 def cosine(name: str, value: Any) -> float:
     """The value as a float from -1 to 1; OptionError otherwise."""
     return number(name, value, -1, 1)
+
+
+def boolean(name: str, value: Any) -> bool:
+    """The value as a bool; OptionError if it is neither True nor False."""
+    if not isinstance(value, bool | np.bool_):
+        raise OptionError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def choice(name: str, value: Any, accepted: Iterable[str], *, error: type[FastSAMError] = OptionError) -> str:

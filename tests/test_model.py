@@ -84,6 +84,35 @@ def test_border_snap_can_be_switched_off() -> None:
     assert model(photo(64, 64), border_snap=False).boxes.tolist() == [[1, 2, 32, 32]]
 
 
+def test_refined_masks_are_not_cut_where_the_box_ends() -> None:
+    """The region goes on to the left, above and below; the box follows, to x 40 where the mask ends."""
+    model = FastSAM(one_object(refine="True"))
+    found = model(photo())
+    assert found.boxes.tolist() == found.mask_boxes.tolist() == [[0, 0, 40, 48]]
+    assert found.candidates.refine
+    assert same(model(photo(), refine=False), FastSAM(one_object())(photo()))
+
+
+def test_a_refined_mask_that_a_better_one_has_goes() -> None:
+    boxes = [[32, 32, 32, 16], [24, 32, 16, 24]]  # both are cut out of one region
+    model = FastSAM(known(boxes, [0.8, 0.9], [[1.0]] * 2, LEFT_OF_10), refine=True)
+    assert model(photo()).scores.tolist() == [np.float32(0.9)]
+    assert len(model(photo(), refine=False)) == 2
+    assert len(model(photo(), iou=1.0)) == 2, "the limit is that of NMS"
+
+
+def test_refine_comes_from_the_call_then_the_constructor_then_the_file_then_is_off() -> None:
+    plain, own = one_object(), one_object(refine="True")
+    assert FastSAM(plain).options["refine"] is False
+    assert FastSAM(own).options["refine"] is True
+    assert FastSAM(own, refine=False).options["refine"] is False
+    assert FastSAM(own, refine=False)(photo(), refine=True).boxes[0, 0] == 0
+    with pytest.raises(OptionError, match="refine must be True or False, got 1"):
+        FastSAM(plain, refine=1)
+    with pytest.raises(OptionError, match="refine must be True or False, got 'yes'"):
+        FastSAM(plain)(photo(), refine="yes")
+
+
 def test_options_come_from_the_call_then_the_constructor_then_the_file_then_ours() -> None:
     plain, own = one_object(), one_object(conf="0.85", iou="0.6")
     assert FastSAM(plain).options["conf"] == 0.4
@@ -142,7 +171,7 @@ def test_options_of_a_call_are_checked_before_the_photo_is_read(options: dict) -
 def test_numbers_of_numpy_count_like_pythons() -> None:
     one, half = np.int64(1), np.float32(0.5)
     model = FastSAM(one_object(), threads=one, max_det=one, conf=half, imgsz=np.int64(64))
-    assert model.options == {"imgsz": (64, 64), "conf": 0.5, "iou": 0.9, "max_det": 1}
+    assert model.options == {"imgsz": (64, 64), "conf": 0.5, "iou": 0.9, "max_det": 1, "refine": False}
     [found] = model.stream([photo()], batch=one, workers=one, pixel_limit=np.int64(48 * 64))
     assert len(found) == len(model(photo(), tile=np.int64(64), overlap=np.float32(0.25))) == 1
 

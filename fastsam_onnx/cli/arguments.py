@@ -69,6 +69,12 @@ def add_model(model: Any) -> None:
         "smaller is faster and sees less",
     )
     model.add_argument("--max-det", metavar="N", type=whole, help="at most so many objects per photo (default: 300)")
+    model.add_argument(
+        "--refine",
+        action=argparse.BooleanOptionalAction,
+        help="masks that go on where their box ends, without specks, holes and doubles (default: the model's own, else "
+        "no)",
+    )
     model.add_argument("--threads", metavar="N", type=whole, help="threads (default: the cores this process may use)")
 
 

@@ -39,7 +39,7 @@ def open_model(arguments: argparse.Namespace, screen: Screen, *, threads: int | 
     model = arguments.model and weights.resolve(arguments.model, task="segment", progress=DownloadBar(screen))
     clip = arguments.clip and weights.resolve(arguments.clip, task="clip", progress=DownloadBar(screen))
 
-    given = {name: getattr(arguments, name) for name in ("imgsz", "conf", "iou", "max_det")}
+    given = {name: getattr(arguments, name) for name in ("imgsz", "conf", "iou", "max_det", "refine")}
     given["threads"] = threads or arguments.threads
     return FastSAM(model, clip=clip, **{name: value for name, value in given.items() if value is not None})
 

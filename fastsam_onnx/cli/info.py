@@ -86,7 +86,7 @@ def _facts(path: Path, model: FastSAM) -> dict[str, Any]:
         "names": {str(index): name for index, name in contract.names.items()},
         "coefficients": contract.coefficient_count,
         "nms_inside": contract.nms_inside,
-        "metadata": {"imgsz": contract.imgsz, "conf": contract.conf, "iou": contract.iou},
+        "metadata": {"imgsz": contract.imgsz, "conf": contract.conf, "iou": contract.iou, "refine": contract.refine},
         "defaults": dict(options),
         "providers": model.providers,
     }
@@ -103,7 +103,10 @@ def _readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "iou", "decided inside the network; --iou can only be stricter"
     own = {name: value for name, value in facts["metadata"].items() if value is not None}
     height, width = facts["defaults"]["imgsz"]
-    values = {"imgsz": f"{width}x{height}", **{name: facts["defaults"][name] for name in ("conf", "iou", "max_det")}}
+    values = {
+        "imgsz": f"{width}x{height}",
+        **{name: facts["defaults"][name] for name in ("conf", "iou", "max_det", "refine")},
+    }
     if facts["fixed"]:
         own["imgsz"] = values["imgsz"]
     origin = {name: "the file's own" if name in own else "ours" for name in values}

@@ -53,6 +53,7 @@ class Contract:
         imgsz: (height, width) that the metadata recommend.
         conf: Score threshold that the metadata recommend (our own key).
         iou: NMS threshold that the metadata recommend (our own key).
+        refine: True if the metadata recommend refined masks (our own key).
         names: Class names by index; empty if unknown.
     """
 
@@ -68,6 +69,7 @@ class Contract:
     imgsz: tuple[int, int] | None
     conf: float | None
     iou: float | None
+    refine: bool | None
     names: dict[int, str]
 
     @property
@@ -192,6 +194,7 @@ def inspect_network(session: ort.InferenceSession, name: str) -> tuple[Contract,
         imgsz=metadata.imgsz,
         conf=metadata.conf,
         iou=metadata.iou,
+        refine=metadata.refine,
         names=names,
     )
     return contract, outputs

@@ -24,6 +24,7 @@ class Metadata:
         names: Class names by index; empty if unknown.
         conf: Score threshold that the file recommends (our own key).
         iou: NMS threshold that the file recommends (our own key).
+        refine: True if the file recommends refined masks (our own key).
         nms: True if the file says that it suppresses overlapping boxes itself.
     """
 
@@ -32,6 +33,7 @@ class Metadata:
     names: dict[int, str] = field(default_factory=dict)
     conf: float | None = None
     iou: float | None = None
+    refine: bool | None = None
     nms: bool = False
 
 
@@ -53,6 +55,7 @@ def read_metadata(raw: Mapping[str, str], name: str) -> Metadata:
         names=take("names", _parse_names, {}),
         conf=take("conf", _parse_fraction),
         iou=take("iou", _parse_fraction),
+        refine=take("refine", _parse_bool),
         nms=take("end2end", bool, False) or take("args", _parse_nms, False),
     )
 
@@ -83,6 +86,12 @@ def _parse_fraction(value: Any) -> float:
     if isinstance(value, bool) or not 0 <= value <= 1:
         raise ValueError
     return float(value)
+
+
+def _parse_bool(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
 
 
 def _parse_nms(value: Any) -> bool:

@@ -670,7 +670,7 @@ class TestInfo:
         assert (facts["classes"], facts["coefficients"], facts["nms_inside"]) == (3, 4, False)
         assert facts["names"] == {"0": "class 0", "1": "class 1", "2": "class 2"}
         assert facts["metadata"]["imgsz"] == [96, 64]
-        assert facts["defaults"] == {"imgsz": [96, 64], "conf": 0.4, "iou": 0.9, "max_det": 300}
+        assert facts["defaults"] == {"imgsz": [96, 64], "conf": 0.4, "iou": 0.9, "max_det": 300, "refine": False}
 
     def test_no_model(self, tmp_path, capsys):
         (tmp_path / "text.onnx").write_text("no network")
