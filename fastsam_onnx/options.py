@@ -162,9 +162,13 @@ def number(
         OptionError: If it is not a finite number in the range.
     """
     is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not minimum <= value <= maximum:
+    try:
+        plain = float(value) if is_number else math.nan
+    except OverflowError:  # an int above every float
+        plain = math.nan
+    if not math.isfinite(plain) or not minimum <= plain <= maximum:
         raise error(f"{name} must be a number{_span(minimum, maximum)}, got {value!r}")
-    return float(value)
+    return plain
 
 
 def fraction(name: str, value: Any) -> float:

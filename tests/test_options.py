@@ -48,6 +48,8 @@ def test_numbers_without_a_range_are_finite():
     assert options.number("x", -1e9) == -1e9
     with pytest.raises(OptionError, match=r"^x must be a number, got inf"):
         options.number("x", math.inf)
+    with pytest.raises(OptionError, match=r"^x must be a number, got 1000"):
+        options.number("x", 10**400)
 
 
 def test_a_choice_is_one_of_the_names():
