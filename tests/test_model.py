@@ -206,6 +206,7 @@ def _work(model: FastSAM) -> tuple[int, float]:
     return len(found), float(found.areas.sum())
 
 
+@pytest.mark.process
 def test_a_model_travels_to_worker_processes(tmp_path: Path) -> None:
     path = tmp_path / "tiny.onnx"
     path.write_bytes(tiny(seed=3))

@@ -37,12 +37,14 @@ def test_every_exception_derives_from_ours_and_from_a_builtin() -> None:
         assert error.__name__ in fastsam_onnx.__all__
 
 
+@pytest.mark.process
 def test_import_loads_no_heavy_module() -> None:
     heavy = ("cv2", "onnxruntime", "tokenizers", *NETWORK)
     code = f"import sys, fastsam_onnx; print([m for m in {heavy!r} if m in sys.modules])"
     assert python(code).strip() == "[]"
 
 
+@pytest.mark.process
 def test_a_photo_goes_through_without_forbidden_modules(tmp_path: Path) -> None:
     code = (
         "import sys; from fastsam_onnx import FastSAM;"

@@ -147,6 +147,7 @@ def test_pickles_that_would_run_something(name: str, canary: Path) -> None:
     assert set(sys.modules) == loaded
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["exec", "eval", "open", "cProfile"])
 def test_the_same_pickles_do_run_under_pythons_own_reader(name: str, canary: Path) -> None:
     """Otherwise the absence of the canary would prove nothing."""
@@ -389,6 +390,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", BOMBS)
 def test_small_files_that_ask_for_much(name: str, tmp_path: Path) -> None:
     """Refused within 5 seconds of processor time and 500 MB; Linux ends a process that takes more."""

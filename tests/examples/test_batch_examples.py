@@ -61,6 +61,7 @@ def check_complete(output: Path) -> None:
         assert (row["area"], row["error"]) == (record["area"], None)
 
 
+@pytest.mark.process
 def test_a_pool_that_was_killed_goes_on_where_it_was(photos: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="needs pyarrow")
     output = tmp_path / "rows"
@@ -79,6 +80,7 @@ def test_a_pool_that_was_killed_goes_on_where_it_was(photos: Path, tmp_path: Pat
     assert f"{PHOTOS} photos done before, 0 to do" in run("process_pool.py", photos, output)
 
 
+@pytest.mark.process
 def test_photos_that_came_later_are_added(photos: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="needs pyarrow")
     output = tmp_path / "rows"
@@ -90,6 +92,7 @@ def test_photos_that_came_later_are_added(photos: Path, tmp_path: Path) -> None:
     check_complete(output)
 
 
+@pytest.mark.process
 def test_ray_does_every_photo_once(photos: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="needs ray[data]")
     output = tmp_path / "rows"

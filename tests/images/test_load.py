@@ -805,6 +805,7 @@ class TestSources:
     def test_source_name(self, source, name):
         assert source_name(source) == name
 
+    @pytest.mark.process
     def test_heavy_packages_stay_out(self):
         program = (
             "import sys, fastsam_onnx.images.load as image; assert 'cv2' not in sys.modules; "

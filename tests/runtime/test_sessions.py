@@ -35,6 +35,7 @@ def test_threads_are_the_callers():
     assert runtime.create_session(tiny_onnx.tiny(), threads=1).get_session_options().intra_op_num_threads == 1
 
 
+@pytest.mark.process
 def test_the_runtimes_telemetry_is_off(tmp_path):
     """ONNX Runtime 1.32 would keep an identifier below the user's folder, and send what it sees over the network."""
     model = tmp_path / "tiny.onnx"
