@@ -12,9 +12,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from fastsam_onnx.cli.program import COMMANDS
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "command-line.md"
-COMMANDS = ("segment", "info", "models", "download", "export", "quantize", "serve")
 OPENING = """\
 # Command line
 
@@ -32,7 +33,8 @@ cat photo.jpg | fastsam-onnx segment - --format json > photo.json
 def page() -> str:
     """The page as it should be."""
     parts = [OPENING, _block("fastsam-onnx", [])]
-    parts += [_block(f"fastsam-onnx {command}", [command]) for command in COMMANDS]
+    names = [command.__name__.rpartition(".")[2] for command in COMMANDS]
+    parts += [_block(f"fastsam-onnx {name}", [name]) for name in names]
     return "\n".join(parts)
 
 

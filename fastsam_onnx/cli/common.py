@@ -1,4 +1,4 @@
-"""What several commands do alike: open the model, make folders, write to standard output."""
+"""Steps that commands share: find and open the model, make folders, write to standard output."""
 
 from __future__ import annotations
 
@@ -8,47 +8,61 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastsam_onnx.cli.photos import Photo
-from fastsam_onnx.cli.prompts import Prompts
 from fastsam_onnx.cli.screen import DownloadBar, Screen
 from fastsam_onnx.errors import OutputError
 from fastsam_onnx.weights import lookup as weights
+from fastsam_onnx.weights.bundled import BUNDLED_MODEL, bundled_model
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
+    from fastsam_onnx.results.prompts import Prompts
 
 STDOUT = Path("-")
 
 
+def find_model(given: str | None, screen: Screen) -> Path:
+    """The file of a model, downloaded if its name says so and it is not here.
+
+    Args:
+        given: A file, or a name that `fastsam-onnx models` lists; None for the bundled model.
+        screen: Shows the download.
+
+    Raises:
+        FastSAMError: If there is no such model, or it cannot be downloaded.
+    """
+    if given is None or (given.casefold() == Path(BUNDLED_MODEL).stem and not os.access(given, os.F_OK)):
+        return bundled_model()
+    return weights.resolve(given, task="segment", progress=DownloadBar(screen))
+
+
 def open_model(arguments: argparse.Namespace, screen: Screen, *, threads: int | None = None) -> FastSAM:
-    """The model of the arguments, fetched if it is not here.
+    """The model of the arguments, downloaded if it is not here.
 
     Args:
         arguments: Of the command line.
         screen: Shows downloads.
-        threads: Instead of the arguments' own.
+        threads: Number of threads, instead of the arguments' own.
 
     Raises:
-        FastSAMError: It cannot be opened.
+        FastSAMError: If it cannot be opened.
     """
     # What OpenCV cannot decode is said once, by us. It reads these when it is loaded, later.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     from fastsam_onnx.model import FastSAM
 
-    model = arguments.model and weights.resolve(arguments.model, task="segment", progress=DownloadBar(screen))
+    model = find_model(arguments.model, screen)
     clip = arguments.clip and weights.resolve(arguments.clip, task="clip", progress=DownloadBar(screen))
-
     given = {name: getattr(arguments, name) for name in ("imgsz", "conf", "iou", "max_det", "refine")}
     given["threads"] = threads or arguments.threads
     return FastSAM(model, clip=clip, **{name: value for name, value in given.items() if value is not None})
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, where they are not there.
+    """Make a folder, and those above it, where they are missing.
 
     Raises:
-        OutputError: It cannot be made.
+        OutputError: If it cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,8 +70,20 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"cannot make the folder {folder}: {error.strerror or error}") from error
 
 
+def check_new(path: Path, *, overwrite: bool) -> None:
+    """Raise OutputError if there is a file that may not be replaced."""
+    if path != STDOUT and not overwrite and os.access(path, os.F_OK):
+        raise OutputError(f"{path} exists; pass --overwrite to replace it")
+
+
 def write_stdout(data: bytes) -> None:
-    """Write bytes to standard output, at once."""
+    """Write bytes to standard output, at once.
+
+    Raises:
+        OutputError: If it cannot be written; but BrokenPipeError if its reader went away.
+    """
+    if sys.stdout is None:
+        raise OutputError("cannot write standard output: it is closed")
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -68,16 +94,7 @@ def write_stdout(data: bytes) -> None:
 
 
 def format_options(form: str, prompts: Prompts) -> dict[str, Any]:
-    """What a format wants to know of the prompts."""
+    """Options of a format that come from the prompts: an overlay shows them."""
     if form != "overlay":
         return {}
-    return {
-        "points": prompts.points or None,
-        "point_labels": prompts.labels or None,
-        "boxes": prompts.boxes or None,
-    }
-
-
-def photo_name(photo: Photo) -> str:
-    """What messages call it."""
-    return "-" if photo.path is None else str(photo.path)
+    return {"points": prompts.points, "point_labels": prompts.labels, "boxes": prompts.boxes}

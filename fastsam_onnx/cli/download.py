@@ -1,4 +1,4 @@
-"""`fastsam-onnx download`: models fetched by name, and checked."""
+"""`fastsam-onnx download`: models downloaded by name, and checked."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ def add(commands: Any) -> None:
         "download",
         run,
         usage="[--unverified] NAME [NAME ...]",
-        what="fetch models by name, or check those that are here, and tell their paths",
+        summary="download models by name, check those that are here, and print their paths",
         epilog=EPILOG,
     )
     parser.add_argument("names", metavar="NAME", nargs="+", help=f"one of {', '.join(weights.names())}")
-    parser.add_argument("--unverified", action="store_true", help="take a file whose SHA-256 is unknown as it comes")
+    parser.add_argument("--unverified", action="store_true", help="accept a file whose SHA-256 is unknown")
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
-    """Fetch models; those that are here are read and checked. Their paths go to standard output.
+    """Download models; those that are here are read and checked. Their paths go to standard output.
 
     Returns:
         0, or 1 if some failed.
 
     Raises:
-        FastSAMError: There is no such name; nothing was done.
+        FastSAMError: If a name is not known; nothing was done.
     """
     entries = [_entry(name) for name in dict.fromkeys(arguments.names)]
     failed = False
@@ -57,5 +57,5 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
 def _entry(name: str) -> Entry:
     entry = catalogue.find(name)
     if entry is None:
-        raise OptionError(f"there is no model of the name {name!r}; names: {', '.join(weights.names())}")
+        raise OptionError(f"a name must be one of {', '.join(weights.names())}, got {name!r}")
     return entry

@@ -1,4 +1,4 @@
-"""`fastsam-onnx export`: a checkpoint as an ONNX file."""
+"""`fastsam-onnx export`: a PyTorch checkpoint written as an ONNX file."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fastsam_onnx.cli.arguments import EXIT_CODES, add_command
-from fastsam_onnx.cli.screen import PROGRAM, DownloadBar, Screen, print_line
-from fastsam_onnx.errors import OutputError
-from fastsam_onnx.weights import lookup as weights
+from fastsam_onnx.cli.arguments import add_command, add_shared
+from fastsam_onnx.cli.common import check_new, find_model
+from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
 
 EPILOG = f"""\
-A checkpoint opens as it is, so nobody needs this for {PROGRAM} itself: the
-file is for other programs. It takes photos of any size in multiples of 32, any
-number at once, and has the names, outputs and metadata of ultralytics' exports.
+{PROGRAM} opens checkpoints as they are; the ONNX file is for other
+programs. It takes any number of photos of any size in multiples of 32, and has
+the names, outputs and metadata of ultralytics' exports.
 
 example:
-  {PROGRAM} export FastSAM-s.pt -o FastSAM-s.onnx
-
-{EXIT_CODES}"""
+  {PROGRAM} export FastSAM-s.pt -o FastSAM-s.onnx"""
 
 
 def add(commands: Any) -> None:
@@ -29,14 +26,14 @@ def add(commands: Any) -> None:
         "export",
         run,
         usage="[--overwrite] MODEL -o FILE.onnx",
-        what="write a checkpoint as an ONNX file, without PyTorch",
+        summary="write a checkpoint as an ONNX file, without PyTorch",
         epilog=EPILOG,
     )
     parser.add_argument(
         "model", metavar="MODEL", help=f"a YOLOv8-seg checkpoint (.pt), or a name that `{PROGRAM} models` lists"
     )
-    parser.add_argument("-o", "--output", metavar="FILE.onnx", required=True, help="where to write it")
-    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+    parser.add_argument("-o", "--output", metavar="FILE.onnx", required=True, help="file to write")
+    add_shared(parser, "--overwrite")
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
@@ -46,16 +43,14 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         0.
 
     Raises:
-        FastSAMError: The checkpoint cannot be read or the file not written; nothing is left of it.
+        FastSAMError: If the checkpoint cannot be read or the file cannot be written; nothing is left of it.
     """
     from fastsam_onnx.checkpoints.checkpoint import read_checkpoint
     from fastsam_onnx.checkpoints.convert import export as write
 
     target = Path(arguments.output)
-    if not arguments.overwrite and target.exists():
-        raise OutputError(f"{target} exists; --overwrite replaces it")
-    source = weights.resolve(arguments.model, task="segment", progress=DownloadBar(screen))
-    write(read_checkpoint(source), target)
+    check_new(target, overwrite=arguments.overwrite)
+    write(read_checkpoint(find_model(arguments.model, screen)), target)
     screen.clear()
     print_line(str(target))
     return 0

@@ -1,4 +1,4 @@
-"""`fastsam-onnx info`: what a model file is."""
+"""`fastsam-onnx info`: the network in a model file, its inputs, outputs and defaults."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastsam_onnx.cli.arguments import EXIT_CODES, add_command
-from fastsam_onnx.cli.screen import PROGRAM, DownloadBar, Screen, print_line, printable
-from fastsam_onnx.weights import lookup as weights
+from fastsam_onnx.cli.arguments import add_command
+from fastsam_onnx.cli.common import find_model
+from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line, printable
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
 
 EPILOG = f"""\
 example:
-  {PROGRAM} info my-yolov8-seg.onnx
-
-{EXIT_CODES}"""
+  {PROGRAM} info my-yolov8-seg.onnx"""
 
 
 def add(commands: Any) -> None:
@@ -29,16 +27,16 @@ def add(commands: Any) -> None:
         "info",
         run,
         usage="[--json] [MODEL]",
-        what="tell what a model file is and what it takes and gives",
+        summary="describe a model file: its network, inputs, outputs and defaults",
         epilog=EPILOG,
     )
     parser.add_argument(
         "model",
         metavar="MODEL",
         nargs="?",
-        help=f"a file, or a name that `{PROGRAM} models` lists (default: the bundled model)",
+        help=f"a file (.onnx or .pt), or a name that `{PROGRAM} models` lists (default: the bundled model)",
     )
-    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
@@ -48,15 +46,11 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         0.
 
     Raises:
-        FastSAMError: The model cannot be opened.
+        FastSAMError: If the model cannot be opened.
     """
     from fastsam_onnx.model import FastSAM
-    from fastsam_onnx.weights.bundled import bundled_model
 
-    if arguments.model is None:
-        path = bundled_model()
-    else:
-        path = weights.resolve(arguments.model, task="segment", progress=DownloadBar(screen))
+    path = find_model(arguments.model, screen)
     with FastSAM(path) as model:
         facts = _facts(path, model)
     if arguments.json:
@@ -100,7 +94,7 @@ def _readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if names := list(facts["names"].values()):
         yield "classes", ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     if facts["nms_inside"]:
-        yield "iou", "decided inside the network; --iou can only be stricter"
+        yield "iou", "applied inside the network; --iou can only be stricter"
     own = {name: value for name, value in facts["metadata"].items() if value is not None}
     height, width = facts["defaults"]["imgsz"]
     values = {
@@ -109,6 +103,6 @@ def _readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     }
     if facts["fixed"]:
         own["imgsz"] = values["imgsz"]
-    origin = {name: "the file's own" if name in own else "ours" for name in values}
+    origin = {name: "from the file" if name in own else "built in" for name in values}
     yield "defaults", ", ".join(f"{name} {value} ({origin[name]})" for name, value in values.items())
     yield "providers", ", ".join(facts["providers"])

@@ -1,31 +1,31 @@
-"""`fastsam-onnx models` and `fastsam-onnx download`: the models that have a name."""
+"""`fastsam-onnx models`: the models that have a name, the bundled one first."""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fastsam_onnx.cli.arguments import EXIT_CODES, add_command
+from fastsam_onnx.cli.arguments import add_command
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line, printable
 from fastsam_onnx.errors import DownloadError
 from fastsam_onnx.weights import catalogue
 from fastsam_onnx.weights import lookup as weights
+from fastsam_onnx.weights.bundled import bundled_model
 from fastsam_onnx.weights.catalogue import Entry
 
 EPILOG = f"""\
-A name goes wherever a model's file goes: {PROGRAM} segment --model FastSAM-s
-downloads it, once. Nothing else touches the network.
+A name can be given wherever a model's file can: {PROGRAM} segment --model FastSAM-s
+downloads it, once. Nothing else uses the network.
 
 environment:
-  {weights.HOME}     where downloads are kept
+  {weights.HOME}     folder of the downloads
   {weights.OFFLINE}  1 forbids the network
-  {weights.MIRRORS}  addresses, separated by spaces, that are tried first; they
-                        serve files as the folder of the downloads has them
-
-{EXIT_CODES}"""
+  {weights.MIRRORS}  addresses, separated by spaces, that are tried first; each
+                        serves files as the folder of the downloads has them"""
 
 
 def add(commands: Any) -> None:
@@ -35,29 +35,29 @@ def add(commands: Any) -> None:
         "models",
         run,
         usage="[--json]",
-        what="list the models that have a name: size, licence, purpose, whether it is here",
+        summary="list the models that have a name: size, licence, purpose, and whether it is here",
         epilog=EPILOG,
     )
-    parser.add_argument("--json", action="store_true", help="a JSON object a line, with addresses and SHA-256")
+    parser.add_argument("--json", action="store_true", help="print a JSON object a line, with addresses and SHA-256")
 
 
 def run(arguments: argparse.Namespace, _screen: Screen) -> int:
-    """Tell what models there are, and which of them are here; the network is not touched.
+    """List the models, and which of them are here; the network is not used.
 
     Returns:
         0.
 
     Raises:
-        FastSAMError: There is no place for a cache folder.
+        FastSAMError: If there is no place for a cache folder.
     """
-    records = [_facts(entry) for entry in catalogue.ENTRIES]
+    records = [_bundled(), *map(_facts, catalogue.ENTRIES)]
     for line in map(json.dumps, records) if arguments.json else _readable(records):
         print_line(line)
     return 0
 
 
 def _readable(records: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """The lines of `models`: a list, then who says what of the licences, each once."""
+    """The lines of `models`: a list, then the details of the licences and sources, each once."""
     for facts in records:
         size = "unknown" if facts["bytes"] is None else f"{facts['bytes'] / 1e6:.1f} MB"
         yield f"{facts['name']:20}{size:>10}  {facts['state']:10}  {facts['purpose']}"
@@ -73,6 +73,25 @@ def _readable(records: Sequence[dict[str, Any]]) -> Iterator[str]:
             yield from textwrap.wrap(f"{', '.join(those)}: {details}", 100, subsequent_indent="  ")
     yield ""
     yield f"`{PROGRAM} download NAME` keeps files in {printable(str(weights.cache_folder()))}"
+
+
+def _bundled() -> dict[str, Any]:
+    """The facts of the model that comes with the package."""
+    path = bundled_model()
+    data = path.read_bytes()
+    return {
+        "name": path.stem,
+        "task": "segment",
+        "purpose": "segments everything; the default, included in the package",
+        "bytes": len(data),
+        "licence": "Apache-2.0",
+        "licence_details": "Apache-2.0, trained for this package; weights/README.md tells from which photos",
+        "source": "this package",
+        "state": "included",
+        "problem": None,
+        "path": str(path),
+        "files": [{"path": str(path), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "addresses": []}],
+    }
 
 
 def _facts(entry: Entry) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections import Counter
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ from fastsam_onnx.images.sources import RESULT_SUFFIXES, is_picture_name
 
 STDIN_STEM = "stdin"
 DEFAULT_FORMATS = ("overlay", "json")
+_FILE_SUFFIX = re.compile(r"[^.]\.[a-z]{2,5}[0-9]?$", re.IGNORECASE)
+"""Of a name like mask.bmp or clip.mp4; results.v2 and run.2026 are folders."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,17 @@ class Photo:
     """An input.
 
     Attributes:
-        path: As it was given; None for standard input.
-        folder: The input folder that it was found in; None if it was named itself.
+        path: Path as it was given; None for standard input.
+        folder: Input folder that it was found in; None if the photo was named itself.
     """
 
     path: Path | None
     folder: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """Name in messages."""
+        return "-" if self.path is None else str(self.path)
 
 
 @dataclass(frozen=True)
@@ -45,35 +52,37 @@ def find_photos(inputs: Sequence[str], *, recursive: bool) -> tuple[list[Photo],
         The photos, and (input, reason) of every folder or pattern that gives none.
 
     Raises:
-        OptionError: Standard input is named beside others, or an input is empty.
+        OptionError: If standard input is named beside others, or an input is empty.
     """
     if "" in inputs:
-        raise OptionError("an input is an empty text; name a photo, a folder, or - for standard input")
+        raise OptionError("an input must not be empty; name a photo, a folder, or - for standard input")
     if "-" in inputs:
         if len(inputs) > 1:
-            raise OptionError("- (standard input) is one photo and stands alone; found other inputs beside it")
+            raise OptionError("- (standard input) must be the only input, got others beside it")
         return [Photo(None)], []
     photos: dict[Path, Photo] = {}
     troubles = []
     for text in inputs:
-        path = Path(text)
-        if _is_pattern(text):
-            matching = _matching(text)
-            troubles += [] if matching else [(text, "no pictures match this pattern")]
-            for picture in matching:
-                photos.setdefault(_absolute(picture), Photo(picture, _folder_of_pattern(text)))
-            continue
-        if not _is_folder(path):
-            photos.setdefault(_absolute(path), Photo(path))
-            continue
-        unreadable: list[tuple[str, str]] = []
-        found = sorted(_pictures(path, recursive=recursive, unreadable=unreadable))
-        troubles += unreadable
-        if not found and not unreadable:
-            troubles.append((text, "no pictures in this folder" + ("" if recursive else " (--recursive looks deeper)")))
-        for picture in found:
-            photos.setdefault(_absolute(picture), Photo(picture, path))
+        found, reasons = _photos_of(text, recursive=recursive)
+        troubles += reasons
+        for photo in found:
+            photos.setdefault(_absolute(photo), photo)
     return list(photos.values()), troubles
+
+
+def _photos_of(text: str, *, recursive: bool) -> tuple[list[Photo], list[tuple[str, str]]]:
+    path = Path(text)
+    if _is_pattern(text):
+        folder = _folder_of_pattern(text)
+        found = [Photo(picture, folder) for picture in _matching(text)]
+        return found, [] if found else [(text, "no picture matches this pattern")]
+    if not _is_folder(path):
+        return [Photo(path)], []
+    unreadable: list[tuple[str, str]] = []
+    found = [Photo(picture, path) for picture in sorted(_pictures(path, recursive=recursive, unreadable=unreadable))]
+    if found or unreadable:
+        return found, unreadable
+    return [], [(text, "no pictures in this folder" + ("" if recursive else " (--recursive searches its folders)"))]
 
 
 def plan(photos: Sequence[Photo], formats: Sequence[str] | None, output: str | None) -> list[Job]:
@@ -91,33 +100,57 @@ def plan(photos: Sequence[Photo], formats: Sequence[str] | None, output: str | N
         folders of these names below the output.
 
     Raises:
-        OptionError: The output cannot be what it should be, or would replace an input.
+        OptionError: If the output cannot be what it should be, or would replace an input.
     """
-    single = len(photos) == 1 and photos[0].folder is None
-    named = None if output is None else _format_of_output(output)
-    if output is None or named is None:
-        if output is not None and os.access(output, os.F_OK) and not _is_folder(Path(output)):
-            raise OptionError(
-                f"--output {output} is a file whose suffix names no format; name a folder, or another file"
-            )
+    if output is None or _is_folder_name(output):
         return _plan_many(photos, formats or DEFAULT_FORMATS, output)
-    if not single:
-        raise OptionError(f"--output {output} looks like one file, but there may be several photos; name a folder")
-    chosen = list(formats or [named])
-    if len(chosen) > 1:
-        raise OptionError(
-            f"--output {output} is one file, but there are the formats {', '.join(chosen)}; name a folder"
-        )
-    accepted = sorted({_last_suffix(suffix) for suffix in FORMATS[chosen[0]].suffixes})
-    if _last_suffix(output) not in accepted:
-        raise OptionError(f"--output {output}: the format {chosen[0]} is written as {', '.join(accepted)}")
+    form = _format_of_file(output, formats)
+    if len(photos) != 1 or photos[0].folder is not None:
+        raise OptionError(f"--output {output} is one file, but there may be several photos; name a folder")
     if _key(Path(output)) in _input_keys(photos):
         raise OptionError(f"--output {output} is the photo itself; name another file")
-    return [Job(photos[0], {chosen[0]: Path(output)})]
+    return [Job(photos[0], {form: Path(output)})]
+
+
+def _is_folder_name(output: str) -> bool:
+    """True for a folder: one that exists, ends with a slash, or has no suffix of a file.
+
+    Raises:
+        OptionError: If it is neither a folder nor a file of a known format.
+    """
+    if output.endswith(tuple(filter(None, (os.sep, os.altsep)))):
+        return True
+    named = _format_of_suffix(output)
+    if _is_folder(Path(output)):
+        return named is None or not FORMATS[named].folder
+    if named is not None:
+        return False
+    if os.access(output, os.F_OK):
+        raise OptionError(f"--output {output} is a file, and its suffix names no format; name a folder or another file")
+    if _FILE_SUFFIX.search(output):
+        accepted = sorted({_last_suffix(suffix) for kind in FORMATS.values() for suffix in kind.suffixes})
+        raise OptionError(
+            f"--output {output} must be a folder or end with one of {', '.join(accepted)}; "
+            f"if it is a folder, write {output}{os.sep}"
+        )
+    return True
+
+
+def _format_of_file(output: str, formats: Sequence[str] | None) -> str:
+    """The format of an output that is one file: the one that was asked for, else the one that its suffix names."""
+    form, *others = formats or [_format_of_suffix(output) or ""]
+    if others:
+        raise OptionError(
+            f"--output {output} is one file, but there are the formats {', '.join((form, *others))}; name a folder"
+        )
+    accepted = sorted({_last_suffix(suffix) for suffix in FORMATS[form].suffixes})
+    if _last_suffix(output) not in accepted:
+        raise OptionError(f"--output {output}: a file of the format {form} must end with {', '.join(accepted)}")
+    return form
 
 
 def _plan_many(photos: Sequence[Photo], formats: Sequence[str], output: str | None) -> list[Job]:
-    """Give every photo the shortest of its names that nobody else has."""
+    """Give every photo the shortest of its names that no other photo has."""
     names = [list(_names(photo, output)) for photo in photos]
     depth = [0] * len(photos)
     inputs = _input_keys(photos)
@@ -126,15 +159,23 @@ def _plan_many(photos: Sequence[Photo], formats: Sequence[str], output: str | No
         name = names[index][depth[index]]
         return [name.with_name(name.name + FORMATS[form].suffixes[0]) for form in formats]
 
-    # Compared without case, because some file systems do; where only the case differs at the end, it has to do.
+    def identity(index: int) -> str:
+        """Two photos with the same one cannot be told apart by longer names."""
+        own = str(_absolute(photos[index]))
+        return own.casefold() if depth[index] else own
+
+    # Compared without case, because some file systems do. Where only the case differs, a longer name changes nothing.
     clashing = list(range(len(photos)))
     while clashing:
         keys = [[_key(path).casefold() for path in paths(index)] for index in range(len(photos))]
-        taken = Counter(key for own in keys for key in own) + Counter(key.casefold() for key in inputs)
+        owners: dict[str, set[str]] = {key.casefold(): {""} for key in inputs}
+        for index, own in enumerate(keys):
+            for key in own:
+                owners.setdefault(key, set()).add(identity(index))
         clashing = [
             index
             for index, own in enumerate(keys)
-            if depth[index] + 1 < len(names[index]) and any(taken[key] > 1 for key in own)
+            if depth[index] + 1 < len(names[index]) and any(len(owners[key]) > 1 for key in own)
         ]
         for index in clashing:
             depth[index] += 1
@@ -149,8 +190,8 @@ def _check_distinct(jobs: Iterable[Job], inputs: frozenset[str]) -> None:
         for path in job.outputs.values():
             if _key(path) in seen:
                 raise OptionError(
-                    f"{path} would be written twice or over an input; rename the photo {job.photo.path} "
-                    "or give it an --output of its own"
+                    f"{path} would be written twice or replace an input; rename the photo {job.photo.name}, "
+                    "or run it alone with an --output of its own"
                 )
             seen.add(_key(path))
 
@@ -167,13 +208,13 @@ def _names(photo: Photo, output: str | None) -> Iterator[Path]:
         return
     inside = Path(path.name) if photo.folder is None else path.relative_to(photo.folder)
     yield Path(output, inside.with_name(path.stem))
-    parts = _absolute(path).parts[1:]
+    parts = _absolute(photo).parts[1:]
     for count in range(len(inside.parts), len(parts) + 1):
         yield Path(output, *parts[-count:])
 
 
 def _is_pattern(text: str) -> bool:
-    """Whether an input holds wildcards and is no file's own name."""
+    """True if an input has wildcards and is not the name of a file."""
     return glob.has_magic(text) and not os.access(text, os.F_OK)
 
 
@@ -190,16 +231,16 @@ def _folder_of_pattern(pattern: str) -> Path:
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether it is one, as far as one may look."""
+    """True if it is one, as far as this process may look."""
     try:
         return path.is_dir()
     except OSError:
         return False
 
 
-def _absolute(path: Path) -> Path:
-    """Without "..", links as they are."""
-    return Path(os.path.normpath(path.absolute()))
+def _absolute(photo: Photo) -> Path:
+    """Its path without "..", links as they are."""
+    return Path(os.path.normpath((photo.path or Path()).absolute()))
 
 
 def _key(path: Path) -> str:
@@ -226,14 +267,11 @@ def _pictures(folder: Path, *, recursive: bool, unreadable: list[tuple[str, str]
             yield from _pictures(entry, recursive=True, unreadable=unreadable)
 
 
-def _format_of_output(output: str) -> str | None:
-    """The format that the suffix of a file names; None for a folder."""
-    if output.endswith(tuple(filter(None, (os.sep, os.altsep)))):
-        return None
+def _format_of_suffix(output: str) -> str | None:
+    """The format that the suffix of an output names."""
     name = Path(output).name.lower()
     fits = [(len(suffix), form) for form, kind in FORMATS.items() for suffix in kind.suffixes if name.endswith(suffix)]
-    form = max(fits)[1] if fits else None
-    return None if form and _is_folder(Path(output)) and not FORMATS[form].folder else form
+    return max(fits)[1] if fits else None
 
 
 def _last_suffix(name: str) -> str:

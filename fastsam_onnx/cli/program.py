@@ -1,4 +1,4 @@
-"""The command line: `fastsam-onnx segment`, `info`, `models`, `download`, `export`, `quantize` and `serve`.
+"""The program `fastsam-onnx`: finds the command and runs it.
 
 Every command is a module beside this one. Results go to files, or to standard output when that was asked for;
 everything that is said goes to standard error.
@@ -9,13 +9,16 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
 
 from fastsam_onnx import __version__
 from fastsam_onnx.cli import download, export, info, models, quantize, segment, serve
 from fastsam_onnx.cli.arguments import EXIT_CODES
-from fastsam_onnx.cli.screen import PROGRAM, Screen, logged_to
+from fastsam_onnx.cli.screen import PROGRAM, Screen, abandon, logged_to
 from fastsam_onnx.errors import FastSAMError
 
 COMMANDS = (segment, info, models, download, export, quantize, serve)
@@ -28,18 +31,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        argv: The arguments, without the program's name; `sys.argv[1:]` by default.
+        argv: Arguments without the program's name; `sys.argv[1:]` by default.
 
     Returns:
         The exit code: 0 done, 1 some inputs failed, 2 wrong usage or no model, 130 interrupted, 141 standard output
         was closed by its reader.
     """
+    _fill_closed_streams()
     screen = Screen(sys.stderr)
     try:
-        arguments = _parser().parse_args(argv)
+        return _run(sys.argv[1:] if argv is None else argv, screen)
+    finally:
+        screen.flush()
+
+
+def _run(argv: Sequence[str], screen: Screen) -> int:
+    try:
+        arguments = _parse(argv)
         with logged_to(screen, logging.ERROR if arguments.quiet else logging.WARNING):
             code: int = arguments.run(arguments, screen)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except SystemExit as stop:  # argparse has said why
         return int(stop.code or 0)
     except KeyboardInterrupt:
@@ -48,8 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FastSAMError as error:
         screen.say(str(error))
         return WRONG_USAGE
-    except OSError as error:  # of standard output: all others are FastSAMErrors
-        _abandon_stdout()
+    except OSError as error:  # from standard output: all others are FastSAMErrors
+        abandon(sys.stdout)
         if isinstance(error, BrokenPipeError):
             return PIPE_CLOSED
         screen.say(f"standard output: {error.strerror or error}")
@@ -57,23 +69,59 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _abandon_stdout() -> None:
-    """Let what is still in the buffer go nowhere, or the interpreter complains about it when it ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the arguments; what is misspelt is reported with what was probably meant, by the parser that it is for."""
+    parser, commands = _parser()
+    if argv and not argv[0].startswith("-") and argv[0] not in commands:
+        hint = _suggestion(argv[0], commands)
+        if not hint and os.path.exists(argv[0]):  # noqa: PTH110 - Path.exists raises on some names
+            hint = f"; did you mean `{PROGRAM} segment {argv[0]}`?"
+        parser.error(f"unknown command {argv[0]!r}{hint or '; commands: ' + ', '.join(commands)}")
+    arguments, unknown = parser.parse_known_args(argv)
+    reader: argparse.ArgumentParser = arguments.parser
+    options = [text.partition("=")[0] for text in unknown if text.startswith("-") and text != "-"]
+    if options:
+        accepted = re.findall(r"(?<!\S)--?[a-z][a-z-]*", reader.format_help())
+        reader.error(f"unknown option {options[0]}{_suggestion(options[0], accepted)}")
+    if unknown:
+        reader.error(f"too many arguments: {' '.join(unknown)}")
+    if reader is parser:
+        parser.error(f"a command is missing; commands: {', '.join(commands)}")
+    return arguments
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, Any]]:
+    """The parser of the program, and those of its commands by their names."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
+        usage=f"{PROGRAM} COMMAND [ARGUMENTS]",
         description=DESCRIPTION,
         epilog=f"`{PROGRAM} COMMAND --help` tells more, with examples.\n\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    parser.set_defaults(parser=parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", prog=PROGRAM)
     for command in COMMANDS:
         command.add(commands)
-    return parser
+    return parser, dict(commands.choices)
+
+
+def _suggestion(given: str, accepted: Iterable[str]) -> str:
+    names = list(accepted)
+    close = [name for name in names if name.startswith(given)] or get_close_matches(given, names, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _fill_closed_streams() -> None:
+    """Open something in the place of closed standard streams.
+
+    A file that is opened next would get the number of such a stream, and libraries that write to that number would
+    write into the file.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one

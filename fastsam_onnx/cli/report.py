@@ -1,31 +1,38 @@
-"""What became of the inputs of a run: a line or a record for each, and the counts at the end."""
+"""The report of a run: a line or a record for each input, and the counts at the end."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from fastsam_onnx.cli.screen import Screen, print_line
+from fastsam_onnx.cli.screen import Progress, Screen, print_line
 
 
-class Report:
-    """Tells what became of each input, and counts."""
+class RunReport:
+    """Tells what became of each input, and counts.
+
+    Args:
+        screen: Shows lines and the progress.
+        total: Number of inputs.
+        quiet: Says nothing but errors.
+        as_json: Writes a JSON record for each input to standard output.
+        noun: One input.
+    """
 
     def __init__(self, screen: Screen, total: int, *, quiet: bool, as_json: bool, noun: str = "photo") -> None:
         self.counts: Counter[str] = Counter()
         self._screen, self._total, self._quiet, self._as_json = screen, total, quiet, as_json
         self._objects, self._noun = 0, noun
-        self._began: float | None = None
+        self._progress: Progress | None = None
         self._settled = 0
 
     def start(self) -> None:
-        """The model is open, the clock runs; what needed none is settled."""
-        self._began = time.perf_counter()
+        """The model is open, the clock runs; inputs that needed none are settled."""
+        self._progress = Progress(self._screen, every_s=0)
         self._settled = self.counts.total()
-        self._progress()
+        self._show()
 
     def done(
         self,
@@ -43,8 +50,8 @@ class Report:
         files = {form: str(path) for form, path in outputs.items()}
         if self._total == 1 and not self._quiet:
             where = ", ".join("standard output" if path == "-" else path for path in files.values())
-            what = f"{width}x{height}" if frames is None else f"{count(frames, 'frame')} of {width}x{height}"
-            self._screen.write(f"{name}: {what}, {count(objects, 'object')} -> {where}")
+            what = f"{width}x{height}" if frames is None else f"{_count(frames, 'frame')} of {width}x{height}"
+            self._screen.write(f"{name}: {what}, {_count(objects, 'object')} -> {where}")
         self._record(
             name,
             "done",
@@ -65,44 +72,39 @@ class Report:
         self._screen.say(f"{name}: {reason}")
         self._record(name, "failed", error=reason)
 
-    def end(self) -> None:
-        """Speed and counts."""
+    def end(self, output: str | None = None) -> None:
+        """Say speed and counts, and where the results of several inputs are.
+
+        Args:
+            output: Folder of the results; None if they lie beside their inputs.
+        """
         self._screen.clear()
         if self._quiet:
             return
         done, failed, skipped = (self.counts[status] for status in ("done", "failed", "skipped"))
-        parts = [count(done, self._noun), count(self._objects, "object")]
-        if done and self._began is not None:
-            parts.append(rate(done, time.perf_counter() - self._began, f"{self._noun}s"))
+        parts = [_count(done, self._noun), _count(self._objects, "object")]
+        if done and self._progress is not None:
+            parts.append(self._progress.rate(done, f"{self._noun}s"))
         others = [f"{number} {status}" for number, status in ((failed, "failed"), (skipped, "skipped")) if number]
-        self._screen.write("; ".join([", ".join(parts), *filter(None, [", ".join(others)])]))
+        place = f"beside the {self._noun}s" if output is None else f"in {output}"
+        where = [f"results {place}"] if self._total > 1 and (done or skipped) else []
+        self._screen.write("; ".join([", ".join(parts), *filter(None, [", ".join(others)]), *where]))
 
     def _record(self, name: str, status: str, **details: Any) -> None:
         self.counts[status] += 1
         if self._as_json:
             self._screen.clear()
             print_line(json.dumps({"input": name, "status": status, **details}))
-        self._progress()
+        self._show()
 
-    def _progress(self) -> None:
-        if self._began is None or self._total == 1 or self._quiet:
+    def _show(self) -> None:
+        if self._progress is None or self._total == 1 or self._quiet:
             return
         told = self.counts.total()
         new = told - self._settled
-        if not new:
-            self._screen.progress(told / self._total, f"{told} of {self._total}", None)
-            return
-        seconds = time.perf_counter() - self._began
-        text = f"{told} of {self._total}, {rate(new, seconds, f'{self._noun}s')}"
-        self._screen.progress(told / self._total, text, seconds / new * (self._total - told))
+        pace = f", {self._progress.rate(new, f'{self._noun}s')}" if new else ""
+        self._progress.show(told, self._total, f"{told} of {self._total}{pace}", before=self._settled)
 
 
-def rate(number: int, seconds: float, noun: str) -> str:
-    """How fast it goes, in words."""
-    value = number / max(seconds, 1e-9)
-    return f"{value:.2g} {noun}/s" if value < 10 else f"{value:.0f} {noun}/s"
-
-
-def count(number: int, noun: str) -> str:
-    """A number and its noun."""
+def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

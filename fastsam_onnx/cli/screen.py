@@ -1,8 +1,13 @@
-"""What the command line says: lines and a progress bar on standard error, records on standard output."""
+"""Messages: lines and a progress bar on standard error, lines for other programs on standard output.
+
+A stream that is closed, or whose reader went away, has no listener: that stops nothing else.
+"""
 
 from __future__ import annotations
 
 import logging
+import math
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -10,13 +15,16 @@ from contextlib import contextmanager
 from typing import TextIO
 
 PROGRAM = "fastsam-onnx"
-BAR_EVERY_S = 0.1
 
 
 class Screen:
-    """Lines and a progress bar on one stream, so that they don't run into each other."""
+    """Lines and a progress bar on one stream, so that they don't run into each other.
 
-    def __init__(self, stream: TextIO) -> None:
+    Args:
+        stream: Standard error; None where it is closed.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
         self._shown = 0
 
@@ -25,49 +33,98 @@ class Screen:
         self.write(f"{PROGRAM}: {text}")
 
     def write(self, text: str) -> None:
-        """Write a line; what is not printable (of a file name, say) is escaped."""
+        """Write a line; what is not printable (in a file name, say) is escaped."""
         self.clear()
-        self._stream.write(printable(text.replace("\n", " ")) + "\n")
-        self._stream.flush()
+        self._send(printable(text.replace("\n", " ")) + "\n")
 
-    def progress(self, share: float | None, text: str, seconds_left: float | None) -> None:
-        """Draw the bar anew, on a terminal: a share from 0 to 1, what it is a share of, and how long still.
+    def draw(self, share: float | None, text: str, seconds_left: float | None) -> None:
+        """Draw the bar anew, if this is a terminal.
 
-        Without a share there is no bar, only text.
+        Args:
+            share: Length of the bar, 0 to 1; None for text without a bar.
+            text: Explanation beside the bar.
+            seconds_left: Estimate of the time left; None if unknown.
         """
-        if not self._stream.isatty():
+        if self._stream is None or not self._stream.isatty():
             return
         rest = "" if seconds_left is None else f", {_clock(seconds_left)} left"
         bar = "" if share is None else f"[{'#' * int(24 * share):.<24}] "
         text = f"{bar}{printable(text)}{rest}"
-        self._stream.write("\r" + text.ljust(self._shown))
-        self._stream.flush()
+        self._send("\r" + text.ljust(self._shown))
         self._shown = len(text)
 
     def clear(self) -> None:
         """Take the bar away."""
         if self._shown:
-            self._stream.write("\r" + " " * self._shown + "\r")
+            self._send("\r" + " " * self._shown + "\r")
             self._shown = 0
+
+    def flush(self) -> None:
+        """Send what is still held back."""
+        self._send("")
+
+    def _send(self, text: str) -> None:
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError:
+            abandon(self._stream)
+            self._stream = None
+
+
+class Progress:
+    """The share of a piece of work that is done and the time that the rest takes, drawn at most ten times a second.
+
+    Args:
+        screen: Shows it.
+        every_s: Seconds between two drawings.
+    """
+
+    def __init__(self, screen: Screen, *, every_s: float = 0.1) -> None:
+        self._screen, self._every_s = screen, every_s
+        self._began = time.perf_counter()
+        self._drawn = -math.inf
+
+    def rate(self, done: int, noun: str) -> str:
+        """The pace since the beginning, in words."""
+        value = done / max(time.perf_counter() - self._began, 1e-9)
+        return f"{value:.2g} {noun}/s" if value < 10 else f"{value:.0f} {noun}/s"
+
+    def show(self, done: int, total: int | None, text: str, *, before: int = 0) -> None:
+        """Draw the bar, unless that was just done.
+
+        Args:
+            done: Number of bytes, frames or photos that are done.
+            total: Number of all; None if unknown. A `done` above it shows that it is wrong, and there is no bar.
+            text: Explanation beside the bar.
+            before: Number of those that needed no time, because they were done before.
+        """
+        now = time.perf_counter()
+        if now - self._drawn < self._every_s and done != total:
+            return
+        self._drawn = now
+        if not total or done > total:
+            self._screen.draw(None, text, None)
+            return
+        left = (now - self._began) / (done - before) * (total - done) if done > before else None
+        self._screen.draw(done / total, text, left)
 
 
 class DownloadBar:
-    """The progress of a download on a terminal, for `weights.resolve` and `weights.fetch`."""
+    """The progress of downloads, as `weights.resolve` and `weights.fetch` tell it."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
-        self._began = self._drawn = 0.0
+        self._progress = Progress(screen)
 
     def __call__(self, name: str, done: int, total: int | None) -> None:
-        """Draw the bar, if there is something new to see."""
-        now = time.monotonic()
-        if done == 0:
-            self._began = now
-        if total is None or (now - self._drawn < BAR_EVERY_S and 0 < done < total):
-            return
-        self._drawn = now
-        left = (now - self._began) / done * (total - done) if done else None
-        self._screen.progress(done / total, f"{done / 1e6:.1f} of {total / 1e6:.1f} MB of {name}", left)
+        """Draw the bar, if the size of the file is known."""
+        if not done:
+            self._progress = Progress(self._screen)
+        if total is not None:
+            self._progress.show(done, total, f"{done / 1e6:.1f} of {total / 1e6:.1f} MB of {name}")
 
 
 @contextmanager
@@ -90,9 +147,18 @@ def logged_to(screen: Screen, level: int) -> Iterator[None]:
 
 def print_line(text: str) -> None:
     """Write a line to standard output, at once; what its encoding lacks is escaped."""
+    if sys.stdout is None:  # closed
+        return
     encoding = sys.stdout.encoding or "ascii"
     sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
     sys.stdout.flush()
+
+
+def abandon(stream: TextIO) -> None:
+    """Let what is still in a stream's buffer go nowhere, or the interpreter complains about it when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def printable(text: str) -> str:

@@ -13,32 +13,33 @@ from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastsam_onnx import options
 from fastsam_onnx.cli.arguments import (
-    EXIT_CODES,
+    VALUE,
     add_command,
     add_model,
     add_output,
     add_prompts,
+    argument_type,
     frame_size,
-    frames_per_second,
-    tile_side,
-    whole,
+    integer,
 )
-from fastsam_onnx.cli.common import STDOUT, format_options, make_folder, open_model, photo_name, write_stdout
+from fastsam_onnx.cli.common import STDOUT, check_new, format_options, make_folder, open_model, write_stdout
 from fastsam_onnx.cli.photos import Job, Photo, find_photos, plan
-from fastsam_onnx.cli.prompts import Prompts, read_prompts, select
-from fastsam_onnx.cli.report import Report
+from fastsam_onnx.cli.prompts import read_prompts
+from fastsam_onnx.cli.report import RunReport
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.cli.video import holds_frames, segment_frames
-from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
+from fastsam_onnx.errors import FastSAMError, ImageError, OptionError, OutputError
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.images.load import source_name
 from fastsam_onnx.images.video import DEFAULT_FPS
-from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT
+from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, MIN_TILE
 from fastsam_onnx.stream import default_workers, ordered_map
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
+    from fastsam_onnx.results.prompts import Prompts
     from fastsam_onnx.results.segmentation import Segmentation
 
 EPILOG = f"""\
@@ -46,24 +47,24 @@ formats:
 {{formats}}
 
 Results lie beside their photos, or in the folder --output: photo.jpg gives
-photo.overlay.png and photo.json. Photos that differ in their suffix alone, or
-lie in different folders, get longer names where they would share one.
+photo.overlay.png and photo.json. Photos that would share a name, because only
+their suffix or their folder differs, get longer ones.
 
-Nothing that exists is replaced without --overwrite. If it is in the way of a
-photo that you named, that photo counts as failed; a photo out of a folder is
-skipped, so a run that was broken off can be taken up again. A file appears
-when it is complete. In folders, hidden files and earlier results
-(*.overlay.png, *.labels.png, *.cutouts) are not taken for photos.
+Existing files are kept unless you pass --overwrite. A photo that you named
+counts as failed if one of its results exists; a photo from a folder is
+skipped, so that an interrupted run can be resumed. A file appears when it is
+complete. In folders, hidden files and earlier results (*.overlay.png,
+*.labels.png, *.cutouts) are not taken for photos.
 
 A video gives a video with overlays and without sound, clip.overlay.mp4, and
-a JSON object a line for each frame, clip.jsonl. --output names a folder, one
-of these files by its suffix (.mp4, .mov, .mkv, .avi, .jsonl), or is - for the
-lines, or, with --format overlay, for frames as RGB24. With --raw WxH standard
-input holds such frames; their results go to standard output by default.
+one JSON object a line for each frame, clip.jsonl. --output is a folder, or one
+of these files, known by its suffix (.mp4, .mov, .mkv, .avi, .jsonl), or - for
+the lines or, with --format overlay, for frames as RGB24. With --raw WxH,
+standard input holds such frames, and results go to standard output by default.
 
 Coordinates are pixels of the upright photo, counted from its upper left
-corner. All points together ask for one object, every box and every text for
-one more. In the results "prompt_index" counts these: 0 for the points, if
+corner. All points together ask for one object; every box and every text asks
+for one more. "prompt_index" in the results counts these: 0 for the points, if
 there are any, then the boxes, then the texts.
 
 examples:
@@ -77,9 +78,7 @@ examples:
   {PROGRAM} segment clip.mp4 -o clip-objects.mp4
   ffmpeg -i clip.mp4 -f rawvideo -pix_fmt rgb24 - |
     {PROGRAM} segment --raw 1280x720 - > clip.jsonl
-  {PROGRAM} segment -- -photo-with-a-dash.jpg
-
-{EXIT_CODES}"""
+  {PROGRAM} segment -- -photo-with-a-dash.jpg"""
 
 
 def add(commands: Any) -> None:
@@ -90,42 +89,43 @@ def add(commands: Any) -> None:
         "segment",
         run,
         usage="[OPTIONS] INPUT [INPUT ...]",
-        what="find the objects of photos and write them to files",
+        summary="find the objects in photos and write them to files",
         epilog=EPILOG.format(formats=listing),
     )
     parser.add_argument(
         "inputs",
         metavar="INPUT",
         nargs="+",
-        help="a photo, a folder of photos, a pattern such as 'shots/*.jpg', videos, or - for standard input",
+        help="a photo, a folder of photos, a pattern such as 'shots/*.jpg', a video, or - for standard input",
     )
-    parser.add_argument("--recursive", action="store_true", help="look for photos in the folders of a folder, too")
+    parser.add_argument("--recursive", action="store_true", help="search the folders inside a folder, too")
     parser.add_argument(
         "--pixel-limit",
         metavar="N",
-        type=whole,
+        type=integer,
         default=DEFAULT_PIXEL_LIMIT,
         help="refuse photos with more pixels (default: %(default)s)",
     )
     parser.add_argument(
         "--jobs",
         metavar="N",
-        type=whole,
-        help=f"so many photos at a time, to decode and write beside the network (default here: {default_workers()})",
+        type=integer,
+        help=f"number of photos processed at the same time (default here: {default_workers()})",
     )
-    parser.add_argument("--raw", metavar="WxH", type=frame_size, help="- holds frames of this size, RGB24 (see below)")
+    parser.add_argument(
+        "--raw", metavar="WxH", type=frame_size, help="standard input holds RGB24 frames of this size (see below)"
+    )
     parser.add_argument(
         "--fps",
         metavar="N",
-        type=frames_per_second,
-        default=DEFAULT_FPS,
-        help="frames per second of --raw (default: %(default)g)",
+        type=argument_type(partial(options.number_from_text, VALUE, minimum=0.001, maximum=1000)),
+        help=f"frames per second of --raw (default: {DEFAULT_FPS:g})",
     )
     parser.add_argument(
         "--tile",
         metavar="SIZE",
-        type=tile_side,
-        help="for large photos: look at tiles of this side in pixels of the photo, too, and join what they cut",
+        type=argument_type(partial(options.integer_from_text, VALUE, minimum=MIN_TILE)),
+        help="for large photos: search tiles of this side in photo pixels as well, and join what they cut",
     )
     add_model(parser.add_argument_group("model"))
     add_prompts(parser.add_argument_group("prompts", "Without any, every object is written."))
@@ -139,20 +139,14 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         0, or 1 if some inputs failed.
 
     Raises:
-        FastSAMError: The arguments do not fit each other, or the model cannot be opened; nothing was done.
+        FastSAMError: If the arguments do not fit each other, or the model cannot be opened; nothing was done.
     """
+    if arguments.fps is not None and arguments.raw is None:
+        raise OptionError("--fps needs --raw: a video knows its own frame rate")
     return segment_frames(arguments, screen) if holds_frames(arguments) else _segment_photos(arguments, screen)
 
 
 def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
-    """Segment the photos that the inputs name.
-
-    Returns:
-        0, or 1 if some inputs failed.
-
-    Raises:
-        FastSAMError: The arguments do not fit each other, or the model cannot be opened; nothing was done.
-    """
     prompts = read_prompts(arguments)
     photos, troubles = find_photos(arguments.inputs, recursive=arguments.recursive)
     chosen = list(dict.fromkeys(arguments.formats)) if arguments.formats else None
@@ -160,7 +154,7 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
         jobs = [Job(_one_for_stdout(photos, arguments.json), {_format_for_stdout(chosen): STDOUT})]
     else:
         jobs = plan(photos, chosen, arguments.output)
-    report = Report(screen, len(jobs) + len(troubles), quiet=arguments.quiet, as_json=arguments.json)
+    report = RunReport(screen, len(jobs) + len(troubles), quiet=arguments.quiet, as_json=arguments.json)
     for name, reason in troubles:
         report.failed(name, reason)
     if not arguments.overwrite:
@@ -172,19 +166,21 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
             with closing(ordered_map(process, jobs, workers=arguments.jobs or default_workers())) as done:
                 for tell in done:
                     tell(report)
-    report.end()
+    report.end(arguments.output)
     return 1 if report.counts["failed"] else 0
 
 
-def _process(job: Job, *, model: FastSAM, prompts: Prompts, arguments: argparse.Namespace) -> Callable[[Report], None]:
-    """Take one photo all the way; what goes wrong with it stops nothing else. Gives what is to be reported."""
-    name = photo_name(job.photo)
+def _process(
+    job: Job, *, model: FastSAM, prompts: Prompts, arguments: argparse.Namespace
+) -> Callable[[RunReport], None]:
+    """Take one photo all the way; an error in it stops no other photo. Returns the call that reports it."""
+    name = job.photo.name
     source: Path | bytes | None = job.photo.path
     try:
         if source is None:
             source = _stdin_bytes()
         found = model(source, pixel_limit=arguments.pixel_limit, tile=arguments.tile)
-        chosen = select(found, prompts, arguments)
+        chosen = prompts.choose(found)
         began = time.perf_counter()
         for form, path in job.outputs.items():
             _write(chosen, form, path, format_options(form, prompts) | _place_options(form, job.photo, path))
@@ -194,7 +190,7 @@ def _process(job: Job, *, model: FastSAM, prompts: Prompts, arguments: argparse.
         return methodcaller("failed", name, reason)
     except BrokenPipeError:
         raise
-    except Exception as error:  # a defect, or no memory left: the other photos can still be done
+    except Exception as error:  # a defect, or memory ran out: the other photos can still be done
         return methodcaller("failed", name, f"unexpected {type(error).__name__}: {error}")
     return methodcaller(
         "done",
@@ -215,7 +211,7 @@ def _write(found: Segmentation, form: str, path: Path, options: dict[str, Any]) 
 
 
 def _place_options(form: str, photo: Photo, path: Path) -> dict[str, Any]:
-    """What a format wants to know of the photo's place and name."""
+    """Options of a format that come from the photo's place and name."""
     if photo.path is not None and form == "labelme" and path != STDOUT:
         return {"image_path": _relative(photo.path, path.parent)}
     if photo.path is not None and form == "coco":
@@ -224,20 +220,24 @@ def _place_options(form: str, photo: Photo, path: Path) -> dict[str, Any]:
     return {}
 
 
-def _left_to_do(job: Job, report: Report) -> Job | None:
-    """The job without the results that exist. None, and reported, if it is settled so.
+def _left_to_do(job: Job, report: RunReport) -> Job | None:
+    """The job without the results that exist. None, and reported, if that settles it.
 
-    A photo that was named is settled by any of its results, because the caller expects new ones.
+    A photo that was named fails if any of its results exists, because the caller expects new ones.
     """
-    existing = {form: path for form, path in job.outputs.items() if path != STDOUT and os.access(path, os.F_OK)}
-    if existing and job.photo.folder is None:
-        first = next(iter(existing.values()))
-        report.failed(photo_name(job.photo), f"{first} exists; --overwrite replaces it")
+    if job.photo.folder is None:
+        try:
+            for path in job.outputs.values():
+                check_new(path, overwrite=False)
+        except OutputError as error:
+            report.failed(job.photo.name, str(error))
+            return None
+        return job
+    missing = {form: path for form, path in job.outputs.items() if not os.access(path, os.F_OK)}
+    if not missing:
+        report.skipped(job.photo.name, job.outputs)
         return None
-    if len(existing) == len(job.outputs):
-        report.skipped(photo_name(job.photo), job.outputs)
-        return None
-    return Job(job.photo, {form: path for form, path in job.outputs.items() if form not in existing})
+    return Job(job.photo, missing)
 
 
 def _one_for_stdout(photos: Sequence[Photo], as_json: bool) -> Photo:
@@ -252,16 +252,22 @@ def _format_for_stdout(chosen: list[str] | None) -> str:
     form, *others = chosen or ["overlay"]
     kind = formats.FORMATS[form]
     if others or kind.folder:
-        reason = f"{form} is a folder of files" if kind.folder else f"there are {', '.join(chosen or [])}"
-        raise OptionError(f"standard output takes one file, but {reason}; name a folder with --output")
+        given = f"{form}, a folder of files" if kind.folder else ", ".join(chosen or [])
+        raise OptionError(f"standard output takes one file, got {given}; name a folder with --output")
+    if sys.stdout is None:
+        raise OptionError("standard output is closed; name a file with --output")
     if ".png" in kind.suffixes[0] and sys.stdout.isatty():
-        raise OptionError("a picture is no text for a terminal; redirect standard output, or name a file with --output")
+        raise OptionError(
+            "refusing to write a picture to the terminal; redirect standard output, or name a file with --output"
+        )
     return form
 
 
 def _stdin_bytes() -> bytes:
+    if sys.stdin is None:
+        raise ImageError("standard input is closed")
     if sys.stdin.isatty():
-        raise ImageError("a terminal gives no photo; redirect a file to standard input")
+        raise ImageError("standard input is a terminal; redirect a file to it")
     return sys.stdin.buffer.read()
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fastsam_onnx.cli.arguments import EXIT_CODES, add_command, add_model, whole
+from fastsam_onnx.cli.arguments import add_command, add_model, add_shared, integer
 from fastsam_onnx.cli.common import open_model
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.errors import MissingPackageError, OptionError
@@ -23,33 +23,40 @@ SHUTDOWN_SECONDS = 30
 _MAX_WORKERS = 4
 
 EPILOG = f"""\
-Needs: pip install 'fastsam-onnx[serve]'. A page to try it is at /.
+Needs: pip install 'fastsam-onnx[serve]'. A page to try it in is at /.
 
-  POST /segment  a photo as the body, or a multipart form with a field "photo";
-                 prompts, conf, iou, max_det, imgsz, format as fields or in the
-                 query. Accept, or format=, says what comes back: application/json
-                 (format json, coco, labelme, sam), image/png (overlay, labels),
-                 image/jpeg, image/webp, image/svg+xml, application/geo+json
-  GET /info      model, limits, whether texts are understood
-  GET /healthz   200 while it runs
+  POST /segment      a photo as the body, or a multipart form with a field
+                     "photo"; prompts, conf, iou, max_det, imgsz, format as fields
+                     or in the query. Accept, or format, selects the answer:
+                     application/json (format json, coco, labelme, sam),
+                     image/png (overlay, labels), image/jpeg, image/webp,
+                     image/svg+xml, application/geo+json
+  GET /info          model, limits, whether texts are understood
+  GET /healthz       200 while it runs
 
 prompts is JSON: {{"points": [[x, y], ...], "labels": [1, 0, ...], "boxes": [[x1,
-y1, x2, y2], ...], "texts": ["a dog", ...]}}. What is refused has a status of 4xx,
-or 503 when too much waits, and a reason: {{"error": "..."}}.
+y1, x2, y2], ...], "texts": ["a dog", ...]}}. A refused request gets a 4xx status,
+or 503 when too many wait, and the reason: {{"error": "..."}}.
 
-The server opens no address and no path that a client names. For the internet
-put a proxy with TLS before it.
+The server never opens an address or a path that a client names. On the
+internet, put a proxy with TLS in front of it.
 
 environment:
-  {TOKEN}  the token, where there is no --token-file
+  {TOKEN}  the token, if there is no --token-file
 
 examples:
   {PROGRAM} serve
   curl -T photo.jpg -X POST http://127.0.0.1:8000/segment > photo.json
   curl -F photo=@photo.jpg -F 'prompts={{"points": [[620, 360]]}}' \\
-       -H 'Accept: image/png' http://127.0.0.1:8000/segment > overlay.png
+       -H 'Accept: image/png' http://127.0.0.1:8000/segment > overlay.png"""
 
-{EXIT_CODES}"""
+LOAD_OPTIONS = (
+    ("--queue", "N", 32, "maximum number of waiting requests; further ones get 503"),
+    ("--timeout", "SECONDS", 30, "time for a request to arrive; later ones get 408"),
+    ("--max-megabytes", "N", 32, "maximum size of a request; larger ones get 413"),
+    ("--pixel-limit", "N", 50_000_000, "maximum number of pixels of a photo; larger ones get 413"),
+    ("--max-prompts", "N", 200, "maximum number of points, boxes and texts of a request; more get 422"),
+)
 
 
 def add(commands: Any) -> None:
@@ -59,61 +66,28 @@ def add(commands: Any) -> None:
         "serve",
         run,
         usage="[OPTIONS]",
-        what="answer over HTTP, with a page to try it in a browser",
+        summary="answer requests over HTTP, with a page to try it in a browser",
         epilog=EPILOG,
     )
     parser.add_argument("--host", metavar="HOST", default="127.0.0.1", help="where to listen (default: %(default)s)")
-    parser.add_argument("--port", metavar="N", type=int, default=8000, help="0 takes a free one (default: %(default)s)")
-    parser.add_argument("--token-file", metavar="FILE", type=Path, help="clients must send the token that is in it")
+    parser.add_argument(
+        "--port", metavar="N", type=int, default=8000, help="0 takes a free port (default: %(default)s)"
+    )
+    parser.add_argument("--token-file", metavar="FILE", type=Path, help="file with a token that clients must send")
     parser.add_argument("--access-log", action="store_true", help="write a line per request to standard output")
-    parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    add_shared(parser, "--quiet")
     model = parser.add_argument_group("model")
     add_model(model)
-    model.add_argument(
-        "--clip", metavar="MODEL", help="what understands texts: a name, or a folder with ONNX files of CLIP"
-    )
+    add_shared(model, "--clip")
     load = parser.add_argument_group("load")
     load.add_argument(
         "--workers",
         metavar="N",
-        type=whole,
-        help="photos at once, which share the cores (default: cores, up to 4)",
+        type=integer,
+        help="number of photos processed at the same time; they share the cores (default: the cores, at most 4)",
     )
-    load.add_argument(
-        "--queue",
-        metavar="N",
-        type=whole,
-        default=32,
-        help="requests that may wait; more get 503 (default: %(default)s)",
-    )
-    load.add_argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=whole,
-        default=30,
-        help="requests that have not arrived by then get 408 (default: %(default)s)",
-    )
-    load.add_argument(
-        "--max-megabytes",
-        metavar="N",
-        type=whole,
-        default=32,
-        help="larger requests get 413 (default: %(default)s)",
-    )
-    load.add_argument(
-        "--pixel-limit",
-        metavar="N",
-        type=whole,
-        default=50_000_000,
-        help="photos with more pixels get 413 (default: %(default)s)",
-    )
-    load.add_argument(
-        "--max-prompts",
-        metavar="N",
-        type=whole,
-        default=200,
-        help="requests with more points, boxes and texts get 422 (default: %(default)s)",
-    )
+    for name, metavar, default, text in LOAD_OPTIONS:
+        load.add_argument(name, metavar=metavar, type=integer, default=default, help=f"{text} (default: %(default)s)")
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
@@ -123,7 +97,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         0.
 
     Raises:
-        FastSAMError: The arguments do not fit each other, the model cannot be opened, or the port is taken.
+        FastSAMError: If the arguments do not fit each other, the model cannot be opened, or the port is taken.
     """
     try:
         import uvicorn
@@ -167,7 +141,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
 
 
 def plan_workers(cores: int, workers: int | None, threads: int | None) -> tuple[int, int]:
-    """How many photos are computed at once, and with how many threads of ONNX Runtime.
+    """The number of photos computed at the same time, and of ONNX Runtime's threads.
 
     The workers share one session. Each computes in its own thread and is helped by the session's others, `threads` - 1,
     so that all together there are as many as cores; a photo that comes alone has most of them.
@@ -177,7 +151,7 @@ def plan_workers(cores: int, workers: int | None, threads: int | None) -> tuple[
 
 
 def _token(path: Path | None) -> str | None:
-    """From the file, else from the environment; not from the command line, which others can see."""
+    """The token from the file, else from the environment; never from the command line, which others can see."""
     if path is None:
         return os.environ.get(TOKEN) or None
     try:
@@ -185,7 +159,7 @@ def _token(path: Path | None) -> str | None:
     except (OSError, ValueError) as error:
         raise OptionError(f"cannot read the token from {path}: {getattr(error, 'strerror', None) or error}") from error
     if not token or not token.isascii() or not token.isprintable():
-        raise OptionError(f"the token in {path} is one line of printable ASCII; found {len(token)} characters")
+        raise OptionError(f"the token in {path} must be one line of printable ASCII, got {len(token)} characters")
     return token
 
 
@@ -203,12 +177,12 @@ def _greet(listener: socket.socket, arguments: argparse.Namespace, token: str | 
     if not arguments.quiet:
         screen.say(f"listening at http://{f'[{host}]' if ':' in host else host}:{port}/ (Ctrl-C stops)")
     if token is None and host not in ("127.0.0.1", "::1"):
-        screen.say(f"warning: anyone who reaches {host} may use it; a token is asked for with --token-file")
+        screen.say(f"warning: anyone who reaches {host} may use it; --token-file asks clients for a token")
 
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """A signal that stopped the server stops nothing else: uvicorn raises it again when it has shut down."""
+    """Keep a signal that stopped the server from stopping more: uvicorn raises it again when it has shut down."""
     before = {one: signal.signal(one, lambda *_: None) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -16,93 +16,93 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsam_onnx.arrays import ByteArray
-from fastsam_onnx.cli.common import STDOUT, format_options, make_folder, open_model, write_stdout
+from fastsam_onnx.cli.common import STDOUT, check_new, format_options, make_folder, open_model, write_stdout
 from fastsam_onnx.cli.photos import STDIN_STEM
-from fastsam_onnx.cli.prompts import Prompts, read_prompts, select
-from fastsam_onnx.cli.report import Report, rate
-from fastsam_onnx.cli.screen import Screen
+from fastsam_onnx.cli.prompts import read_prompts
+from fastsam_onnx.cli.report import RunReport
+from fastsam_onnx.cli.screen import Progress, Screen
 from fastsam_onnx.draw import overlay
-from fastsam_onnx.errors import FastSAMError, ImageError, OptionError, OutputError
+from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
 from fastsam_onnx.files import complete_file
 from fastsam_onnx.formats.registry import to_dict
-from fastsam_onnx.images.video import VIDEO_SUFFIXES, is_video, open_video, video_writer
+from fastsam_onnx.images.video import DEFAULT_FPS, VIDEO_SUFFIXES, is_video, open_video, video_writer
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
+    from fastsam_onnx.results.prompts import Prompts
     from fastsam_onnx.results.segmentation import Segmentation
 
 Sink = Callable[[int, "Segmentation"], object]
 
 SUFFIXES = {"overlay": ".overlay.mp4", "json": ".jsonl"}
-PROGRESS_EVERY_S = 0.1
 
 
 @dataclass(frozen=True)
-class Clip:
+class FrameSource:
     """A video, or raw frames on standard input.
 
     Attributes:
-        path: None for standard input.
+        path: Path of the video; None for standard input.
         raw_size: (width, height) of raw frames.
-        fps: Of raw frames; videos know their own.
+        fps: Frame rate of raw frames; videos know their own.
     """
 
     path: Path | None
     raw_size: tuple[int, int] | None = None
-    fps: float | None = None
+    fps: float = DEFAULT_FPS
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Name in messages."""
         return "-" if self.path is None else str(self.path)
 
     def open(self) -> tuple[Iterator[ByteArray], float, int | None]:
-        """The frames, how many a second, and about how many there are, if that is known."""
+        """The frames, their number per second, and the number that the file declares, if it does."""
         if self.path is not None:
             video = open_video(self.path)
             return video.frames(), video.fps, video.frame_count
         assert self.raw_size is not None
-        assert self.fps is not None
         return _raw_frames(self.raw_size), self.fps, None
 
 
 def holds_frames(arguments: argparse.Namespace) -> bool:
-    """Whether the inputs are videos or raw frames."""
+    """True if the inputs are videos or raw frames."""
     return arguments.raw is not None or any(is_video(Path(text)) for text in arguments.inputs if text not in ("", "-"))
 
 
 def segment_frames(arguments: argparse.Namespace, screen: Screen) -> int:
-    """Run the command.
+    """Segment the frames of videos or of standard input.
 
     Returns:
         0, or 1 if some videos failed.
 
     Raises:
-        FastSAMError: The arguments do not fit each other, or the model cannot be opened; nothing was done.
+        FastSAMError: If the arguments do not fit each other, or the model cannot be opened; nothing was done.
     """
     prompts = read_prompts(arguments)
-    clips = _clips(arguments)
-    jobs = [(clip, _outputs(clip, arguments, alone=len(clips) == 1)) for clip in clips]
+    sources = _sources(arguments)
+    jobs = [(source, _outputs(source, arguments, alone=len(sources) == 1)) for source in sources]
     paths = [path for _, outputs in jobs for path in outputs.values()]
     if len(set(paths)) < len(paths):
         raise OptionError("two of the videos would get results of the same name; run them one by one")
-    report = Report(screen, len(jobs), quiet=arguments.quiet, as_json=arguments.json, noun="video")
+    report = RunReport(screen, len(jobs), quiet=arguments.quiet, as_json=arguments.json, noun="video")
     with open_model(arguments, screen) as model:
-        for clip, outputs in jobs:
+        for source, outputs in jobs:
             try:
-                _check_new(outputs, overwrite=arguments.overwrite)
-                facts = _run(clip, outputs, model=model, prompts=prompts, arguments=arguments, screen=screen)
-                report.done(clip.name, outputs=outputs, **facts)
+                for path in outputs.values():
+                    check_new(path, overwrite=arguments.overwrite)
+                facts = _run(source, outputs, model=model, prompts=prompts, arguments=arguments, screen=screen)
+                report.done(source.name, outputs=outputs, **facts)
             except BrokenPipeError:
                 raise
             except FastSAMError as error:
-                report.failed(clip.name, str(error).removeprefix(f"cannot read {clip.name}: "))
-    report.end()
+                report.failed(source.name, str(error).removeprefix(f"cannot read {source.name}: "))
+    report.end(arguments.output)
     return 1 if report.counts["failed"] else 0
 
 
 def _run(
-    clip: Clip,
+    source: FrameSource,
     outputs: dict[str, Path],
     *,
     model: FastSAM,
@@ -110,25 +110,32 @@ def _run(
     arguments: argparse.Namespace,
     screen: Screen,
 ) -> dict[str, Any]:
-    """Take one clip from its first frame to its last; gives what is to be reported."""
+    """Take one source from its first frame to its last. Returns what `RunReport.done` tells."""
     began = time.perf_counter()
-    frames, fps, total = clip.open()
+    frames, fps, total = source.open()
     options = {"pixel_limit": arguments.pixel_limit, "tile": arguments.tile}
     count, objects, size = 0, 0, (0, 0)
     with ExitStack() as stack:
         stream = stack.enter_context(closing(model.stream(frames, workers=arguments.jobs, **options)))
         sinks = [stack.enter_context(_sink(form, path, fps, prompts)) for form, path in outputs.items()]
-        progress = _Progress(screen, clip.name, total, quiet=arguments.quiet)
+        progress = Progress(screen)
         for found in stream:
-            chosen = select(found, prompts, arguments)
+            chosen = prompts.choose(found)
             for sink in sinks:
                 sink(count, chosen)
             count, objects, size = count + 1, objects + len(chosen), chosen.image_size
-            progress.show(count)
+            if not arguments.quiet:
+                _show(progress, source.name, count, total)
         if not count:
-            raise ImageError(f"cannot read {clip.name}: it holds no frames that can be decoded")
+            raise ImageError(f"cannot read {source.name}: it holds no frames that can be decoded")
     milliseconds = {"frame": 1000 * (time.perf_counter() - began) / count}
     return {"objects": objects, "image_size": size, "milliseconds": milliseconds, "frames": count}
+
+
+def _show(progress: Progress, name: str, count: int, total: int | None) -> None:
+    known = total is not None and count <= total  # a file may hold more frames than it declares
+    of = f" of {total}" if known else ""
+    progress.show(count, total, f"{name}: frame {count}{of}, {progress.rate(count, 'frames')}")
 
 
 @contextmanager
@@ -154,57 +161,35 @@ def _line(frame: int, fps: float, found: Segmentation) -> bytes:
     return json.dumps(record).encode("ascii") + b"\n"
 
 
-class _Progress:
-    """Frames done, how fast, and how long still, ten times a second."""
-
-    def __init__(self, screen: Screen, name: str, total: int | None, *, quiet: bool) -> None:
-        self._screen, self._name, self._total, self._quiet = screen, name, total, quiet
-        self._began = self._shown = time.perf_counter()
-
-    def show(self, count: int) -> None:
-        now = time.perf_counter()
-        if self._quiet or now - self._shown < PROGRESS_EVERY_S:
-            return
-        self._shown = now
-        speed = rate(count, now - self._began, "frames")
-        if self._total is None or count > self._total:  # a file may hold more frames than it says
-            self._screen.progress(None, f"{self._name}: frame {count}, {speed}", None)
-            return
-        left = (now - self._began) / count * (self._total - count)
-        self._screen.progress(count / self._total, f"{self._name}: frame {count} of {self._total}, {speed}", left)
-
-
-def _clips(arguments: argparse.Namespace) -> list[Clip]:
+def _sources(arguments: argparse.Namespace) -> list[FrameSource]:
     if arguments.raw is not None:
         if arguments.inputs != ["-"]:
-            raise OptionError("--raw says what frames on standard input are; give - as the one input")
-        return [Clip(None, arguments.raw, arguments.fps)]
+            raise OptionError("--raw describes frames on standard input; give - as the only input")
+        return [FrameSource(None, arguments.raw, arguments.fps or DEFAULT_FPS)]
     paths = list(dict.fromkeys(Path(text) for text in arguments.inputs))
     others = [str(path) for path in paths if str(path) == "-" or not is_video(path)]
     if others:
-        raise OptionError(
-            f"videos and other inputs are taken in runs of their own; beside a video there is {others[0]}"
-        )
-    return [Clip(path) for path in paths]
+        raise OptionError(f"a run takes either videos or photos, got {others[0]} beside a video; run them apart")
+    return [FrameSource(path) for path in paths]
 
 
-def _outputs(clip: Clip, arguments: argparse.Namespace, *, alone: bool) -> dict[str, Path]:
+def _outputs(source: FrameSource, arguments: argparse.Namespace, *, alone: bool) -> dict[str, Path]:
     """Where the results go, by format."""
     output = arguments.output
     forms = list(dict.fromkeys(arguments.formats)) if arguments.formats else None
     unknown = [form for form in forms or [] if form not in SUFFIXES]
     if unknown:
-        raise OptionError(f"of a video the formats {' and '.join(SUFFIXES)} are written; found {', '.join(unknown)}")
-    if output == "-" or (output is None and clip.path is None):
+        raise OptionError(f"--format must be one of {', '.join(SUFFIXES)} for a video, got {', '.join(unknown)}")
+    if output == "-" or (output is None and source.path is None):
         return {_form_for_stdout(forms, arguments, alone=alone): STDOUT}
     form = None if output is None else _form_of_file(output)
     if form is None:
-        stem = Path(STDIN_STEM) if clip.path is None else clip.path.with_suffix("")
+        stem = Path(STDIN_STEM) if source.path is None else source.path.with_suffix("")
         base = stem if output is None else Path(output, stem.name)
         return {form: base.with_name(base.name + SUFFIXES[form]) for form in forms or SUFFIXES}
     if not alone or (forms or [form]) != [form]:
-        raise OptionError(f"--output {output} is one file for {form} of one video; name a folder")
-    if clip.path is not None and os.path.realpath(output) == os.path.realpath(clip.path):
+        raise OptionError(f"--output {output} is one file, the {form} of one video; name a folder")
+    if source.path is not None and os.path.realpath(output) == os.path.realpath(source.path):
         raise OptionError(f"--output {output} is the video itself; name another file")
     return {form: Path(output)}
 
@@ -213,8 +198,12 @@ def _form_for_stdout(forms: Sequence[str] | None, arguments: argparse.Namespace,
     form, *more = forms or ["json"]
     if more or not alone or arguments.json:
         raise OptionError("standard output takes one format of one video, and no --json; name a folder with --output")
+    if sys.stdout is None:
+        raise OptionError("standard output is closed; name a file with --output")
     if form == "overlay" and sys.stdout.isatty():
-        raise OptionError("frames are no text for a terminal; redirect standard output, or name a file with --output")
+        raise OptionError(
+            "refusing to write frames to the terminal; redirect standard output, or name a file with --output"
+        )
     return form
 
 
@@ -228,26 +217,24 @@ def _form_of_file(output: str) -> str | None:
         return "overlay"
     if suffix == ".jsonl":
         return "json"
-    raise OptionError(f"--output {output}: of a video {', '.join((*VIDEO_SUFFIXES, '.jsonl'))} or a folder is written")
-
-
-def _check_new(outputs: dict[str, Path], *, overwrite: bool) -> None:
-    for path in outputs.values():
-        if path != STDOUT and not overwrite and os.access(path, os.F_OK):
-            raise OutputError(f"{path} exists; --overwrite replaces it")
+    raise OptionError(
+        f"--output {output} must be a folder or end with one of {', '.join((*VIDEO_SUFFIXES, '.jsonl'))} for a video"
+    )
 
 
 def _raw_frames(size: tuple[int, int]) -> Iterator[ByteArray]:
     """Frames of RGB24 from standard input, to its end."""
+    if sys.stdin is None:
+        raise ImageError("standard input is closed")
     if sys.stdin.isatty():
-        raise ImageError("a terminal gives no frames; redirect a program's output to standard input")
+        raise ImageError("standard input is a terminal; redirect a program's output to it")
     width, height = size
     number = 0
     while data := sys.stdin.buffer.read(3 * width * height):
         if len(data) < 3 * width * height:
             raise ImageError(
                 f"cannot read -: it ends within frame {number}, after {len(data)} of {3 * width * height} bytes; "
-                f"is it RGB24 of {width}x{height}?"
+                f"frames must be RGB24 of {width}x{height}"
             )
         yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
         number += 1

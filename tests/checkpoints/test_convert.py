@@ -141,6 +141,7 @@ def test_messages_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         Network.open(TINY)
 
 
+@pytest.mark.process
 def test_no_forbidden_module_is_needed() -> None:
     code = (
         f"import sys; from fastsam_onnx import FastSAM; FastSAM({str(TINY)!r}, threads=1);"
@@ -211,7 +212,7 @@ def test_the_command_replaces_only_when_told(tmp_path: Path, capsys: pytest.Capt
     path = tmp_path / "tiny.onnx"
     path.write_bytes(b"before")
     assert main(["export", str(TINY), "-o", str(path)]) == 2
-    assert "exists; --overwrite replaces it" in capsys.readouterr().err
+    assert " exists; pass --overwrite" in capsys.readouterr().err
     assert path.read_bytes() == b"before"
     assert main(["export", str(TINY), "-o", str(path), "--overwrite"]) == 0
     assert Network.open(path).contract.class_count == 1

@@ -1,7 +1,5 @@
 """Videos and raw frames on the command line: what is written, and what is said when that cannot be."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -23,7 +21,7 @@ SIZE = (96, 64)  # width, height
 FRAMES = 9
 
 
-def frame(number: int) -> np.ndarray:
+def frame(number):
     """(64, 96, 3) RGB: a disc of radius 10 that moves to the right by 8 a frame."""
     picture = np.full((64, 96, 3), 20, np.uint8)
     cv2.circle(picture, (14 + 8 * number, 32), 10, (255, 240, 180), -1)
@@ -31,14 +29,14 @@ def frame(number: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def network(tmp_path_factory) -> str:
+def network(tmp_path_factory):
     file = tmp_path_factory.mktemp("network") / "bright.onnx"
     file.write_bytes(bright_object())
     return str(file)
 
 
 @pytest.fixture
-def clip(tmp_path: Path) -> Path:
+def clip(tmp_path):
     path = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, SIZE)
     if not writer.isOpened():
@@ -64,11 +62,11 @@ def program(network, *arguments, stdin=b"", cwd=None):
     return subprocess.run(command, input=stdin, capture_output=True, cwd=cwd, env=environment, timeout=120, check=False)
 
 
-def lines(text: str | bytes) -> list[dict]:
+def lines(text):
     return [json.loads(line) for line in text.splitlines()]
 
 
-def check_lines(records: list[dict], fps: float = 10) -> None:
+def check_lines(records, fps=10):
     assert [record["frame"] for record in records] == list(range(FRAMES))
     assert [record["seconds"] for record in records] == [round(number / fps, 3) for number in range(FRAMES)]
     for number, record in enumerate(records):
@@ -78,7 +76,7 @@ def check_lines(records: list[dict], fps: float = 10) -> None:
         assert (record["width"], record["height"]) == SIZE
 
 
-def test_a_video_gives_an_overlay_video_and_json_lines_beside_it(run, clip) -> None:
+def test_a_video_gives_an_overlay_video_and_json_lines_beside_it(run, clip):
     code, out, err = run(clip)
     assert code == 0
     assert out == ""
@@ -97,7 +95,8 @@ def test_a_video_gives_an_overlay_video_and_json_lines_beside_it(run, clip) -> N
     assert "1 video, 9 objects" in err
 
 
-def test_outputs_by_suffix_folder_and_standard_output(run, clip, network, tmp_path) -> None:
+@pytest.mark.process
+def test_outputs_by_suffix_folder_and_standard_output(run, clip, network, tmp_path):
     assert run(clip, "-o", tmp_path / "a.mp4")[0] == 0
     assert is_video(tmp_path / "a.mp4")
     assert run(clip, "-o", tmp_path / "a.jsonl")[0] == 0
@@ -107,7 +106,8 @@ def test_outputs_by_suffix_folder_and_standard_output(run, clip, network, tmp_pa
     check_lines(lines(program(network, str(clip), "-o", "-").stdout))
 
 
-def test_raw_frames_go_in_and_lines_or_frames_come_out(network) -> None:
+@pytest.mark.process
+def test_raw_frames_go_in_and_lines_or_frames_come_out(network):
     stdin = b"".join(frame(number).tobytes() for number in range(FRAMES))
     told = program(network, "--raw", "96x64", "--fps", "20", "-", stdin=stdin)
     assert told.returncode == 0
@@ -119,7 +119,8 @@ def test_raw_frames_go_in_and_lines_or_frames_come_out(network) -> None:
     assert not np.array_equal(pictures[3], frame(3))
 
 
-def test_raw_frames_that_end_early_are_told_after_those_that_were_whole(network) -> None:
+@pytest.mark.process
+def test_raw_frames_that_end_early_are_told_after_those_that_were_whole(network):
     stdin = frame(0).tobytes() + frame(1).tobytes() + b"rest"
     told = program(network, "--raw", "96x64", "-", stdin=stdin)
     assert told.returncode == 1
@@ -130,17 +131,18 @@ def test_raw_frames_that_end_early_are_told_after_those_that_were_whole(network)
     assert b"no frames" in none.stderr
 
 
-def test_prompts_choose_in_every_frame(run, clip, tmp_path) -> None:
+def test_prompts_choose_in_every_frame(run, clip, tmp_path):
     assert run(clip, "--point", "46,32", "-o", tmp_path / "a.jsonl")[0] == 0
     found = [len(record["objects"]) for record in lines((tmp_path / "a.jsonl").read_text())]
     assert found == [0, 0, 0, 1, 1, 1, 0, 0, 0]  # the disc's centre is at 14 + 8 k, its radius 10
 
 
-def test_what_exists_is_kept_and_a_broken_video_stops_no_other(run, clip, tmp_path) -> None:
+def test_what_exists_is_kept_and_a_broken_video_stops_no_other(run, clip, tmp_path):
     assert run(clip)[0] == 0
     code, _, err = run(clip)
     assert code == 1
-    assert "exists; --overwrite replaces it" in err
+    assert "clip.overlay.mp4 exists" in err
+    assert "--overwrite" in err
     assert run(clip, "--overwrite")[0] == 0
     broken = tmp_path / "broken.avi"
     broken.write_bytes(clip.read_bytes()[:100])
@@ -156,19 +158,20 @@ def test_what_exists_is_kept_and_a_broken_video_stops_no_other(run, clip, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["CLIP", "photo.jpg"], "runs of their own"),
-        (["CLIP", "--format", "svg"], "overlay and json"),
-        (["CLIP", "-o", "a.png"], "of a video"),
-        (["CLIP", "-o", "a.mp4", "--format", "json"], "one file for overlay"),
+        (["CLIP", "photo.jpg"], "got photo.jpg beside a video"),
+        (["CLIP", "--format", "svg"], "overlay, json for a video, got svg"),
+        (["CLIP", "-o", "a.png"], ".mp4, .mov, .mkv, .avi, .jsonl"),
+        (["CLIP", "-o", "a.mp4", "--format", "json"], "a.mp4 is one file, the overlay"),
         (["CLIP", "-o", "CLIP"], "is the video itself"),
         (["CLIP", "-o", "-", "--json"], "standard output takes one"),
         (["CLIP", "CLIP2"], "of the same name"),
-        (["--raw", "96x64", "CLIP"], "give - as the one input"),
+        (["--raw", "96x64", "CLIP"], "give - as the only input"),
         (["--raw", "96", "-"], "WIDTHxHEIGHT"),
-        (["--raw", "96x64", "--fps", "0", "-"], "frames per second"),
+        (["CLIP", "--fps", "30"], "--fps needs --raw"),
+        (["--raw", "96x64", "--fps", "0", "-"], "--fps: the value must be a number from 0.001 to 1000, got 0"),
     ],
 )
-def test_arguments_that_do_not_fit(run, clip, arguments, reason) -> None:
+def test_arguments_that_do_not_fit(run, clip, arguments, reason):
     other = clip.parent / "other" / "clip.avi"
     other.parent.mkdir()
     other.write_bytes(clip.read_bytes())
@@ -180,8 +183,9 @@ def test_arguments_that_do_not_fit(run, clip, arguments, reason) -> None:
     assert sorted(path.name for path in clip.parent.iterdir()) == ["clip.avi", "other"]
 
 
+@pytest.mark.process
 @pytest.mark.skipif(os.name != "posix", reason="needs a POSIX system")
-def test_a_terminal_sees_frames_rate_and_time_left(clip, network) -> None:
+def test_a_terminal_sees_frames_rate_and_time_left(clip, network):
     long = clip.parent / "long.avi"
     writer = cv2.VideoWriter(str(long), cv2.VideoWriter.fourcc(*"MJPG"), 10, SIZE)
     for number in range(150):
@@ -196,13 +200,13 @@ def test_a_terminal_sees_frames_rate_and_time_left(clip, network) -> None:
     assert " left" in told
 
 
-def test_a_video_that_cannot_be_written_leaves_nothing(tmp_path) -> None:
+def test_a_video_that_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(OutputError, match=r"\.mp4"), video_writer(tmp_path / "a.gif", 10):
         pass
     with pytest.raises(OutputError, match="no frames"), video_writer(tmp_path / "a.mp4", 10):
         pass
 
-    def broken_off() -> None:
+    def broken_off():
         with video_writer(tmp_path / "a.mp4", 10) as add:
             add(frame(0))
             raise RuntimeError
@@ -226,7 +230,7 @@ def test_a_video_that_cannot_be_written_leaves_nothing(tmp_path) -> None:
         (b"", False),
     ],
 )
-def test_a_video_is_known_by_its_first_bytes(tmp_path, head, expected) -> None:
+def test_a_video_is_known_by_its_first_bytes(tmp_path, head, expected):
     (tmp_path / "file").write_bytes(head)
     assert is_video(tmp_path / "file") is expected
     assert not is_video(tmp_path / "nowhere")

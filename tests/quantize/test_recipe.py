@@ -214,7 +214,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "calibrated:  on 4 photos" in said.err
     assert "times as fast" in said.err
     assert main([*command, "--force"]) == 2
-    assert "exists; --overwrite replaces it" in capsys.readouterr().err
+    assert "out.onnx exists; pass --overwrite" in capsys.readouterr().err
 
 
 def test_command_without_photos_in_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

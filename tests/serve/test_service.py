@@ -428,7 +428,6 @@ def test_extra_and_dependency_group_are_one() -> None:
     assert project["project"]["optional-dependencies"]["serve"] == project["dependency-groups"]["serve"]
 
 
-@pytest.mark.process
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to stop a process cleanly")
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_listens_on_localhost_and_stops_cleanly(tmp_path: Path, stop: signal.Signals) -> None:

@@ -366,6 +366,7 @@ class TestUnknownHash:
 
 
 class TestSeveralAtOnce:
+    @pytest.mark.process
     def test_processes(self, server, home):
         one = known(server.serve("/a", answers(piece=20_480, pause=0.05)))
         code = textwrap.dedent(
@@ -419,6 +420,7 @@ class TestSeveralAtOnce:
             assert set(pool.map(lambda _: fetch(one), range(4))) == {home / "model.bin"}
         assert all_below(home) == {"model.bin": BODY}
 
+    @pytest.mark.process
     @POSIX
     def test_a_process_that_is_killed_leaves_no_bad_file_and_no_lock(self, server, home):
         one = known(server.serve("/a", in_turn(hangs(2.0), answers())))
@@ -440,6 +442,7 @@ class TestDisk:
         assert f"{weights.HOME}=FOLDER names a folder" in text
         assert "By hand: fetch http" in text
 
+    @pytest.mark.process
     @POSIX
     def test_full(self, server, tmp_path, monkeypatch):
         """A file system of 64 KiB, where we may make one."""
@@ -461,6 +464,7 @@ class TestDisk:
         finally:
             subprocess.run(["umount", str(place)], check=True)
 
+    @pytest.mark.process
     @POSIX
     def test_a_limit_on_the_size_of_files(self, server, home):
         one = known(server.serve("/a", answers()))
@@ -500,6 +504,7 @@ class TestDisk:
         self.check(caught.value, home)
         assert all_below(home) == {}
 
+    @pytest.mark.process
     @POSIX
     def test_a_folder_that_may_not_be_written_gives_what_it_has(self, server, home, tmp_path, monkeypatch):
         mounted = read_only(tmp_path, monkeypatch)
@@ -716,6 +721,7 @@ class TestResolve:
         again.close()
         assert server.asked == {"/net": 1}
 
+    @pytest.mark.process
     def test_fastsam_by_path_loads_no_network_code(self, tmp_path):
         file = tmp_path / "tiny.onnx"
         file.write_bytes(tiny())
@@ -754,10 +760,10 @@ class TestCommands:
 
         assert main(["models", "--json"]) == 0
         records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-        assert [record["name"] for record in records] == ["Net-s", "clip", "unknown"]
-        assert records[0]["files"][0]["sha256"] == hashlib.sha256(tiny_catalogue).hexdigest()
-        assert records[1]["path"] == str(home / "clip")
-        assert (records[2]["bytes"], records[2]["files"][0]["sha256"], records[2]["state"]) == (None, None, "not here")
+        assert [record["name"] for record in records] == ["fastsam-nano", "Net-s", "clip", "unknown"]
+        assert records[1]["files"][0]["sha256"] == hashlib.sha256(tiny_catalogue).hexdigest()
+        assert records[2]["path"] == str(home / "clip")
+        assert (records[3]["bytes"], records[3]["files"][0]["sha256"], records[3]["state"]) == (None, None, "not here")
 
     def test_download(self, tiny_catalogue, home, capsys):
         assert main(["download", "net-s"]) == 0
@@ -786,7 +792,7 @@ class TestCommands:
 
     def test_a_name_that_is_none_is_wrong_usage_and_nothing_is_done(self, tiny_catalogue, home, capsys):
         assert main(["download", "Net-s", "Net-m"]) == 2
-        assert "names: Net-s, clip, unknown" in capsys.readouterr().err
+        assert "Net-s, clip, unknown" in capsys.readouterr().err
         assert main(["download"]) == 2
         assert not home.exists()
 
@@ -797,6 +803,7 @@ class TestCommands:
         assert main(["segment", str(ROOT / "examples" / "coffee.jpg"), "--model", "clip", "-o", str(tmp_path)]) == 2
         assert "clip is no model for this" in capsys.readouterr().err
 
+    @pytest.mark.process
     @POSIX
     def test_a_terminal_gets_a_progress_bar(self, server, home):
         one = known(server.serve("/a", answers(piece=20_480, pause=0.03)), name="Net-s")

@@ -1,0 +1,47 @@
+"""`info`: what it says of a model file."""
+
+import json
+from pathlib import Path
+
+from support import tiny_onnx
+
+from fastsam_onnx.cli.program import main
+
+
+class TestInfo:
+    def test_text(self, network, capsys):
+        assert main(["info", network]) == 0
+        out, err = capsys.readouterr()
+        lines = dict(line.split(":", 1) for line in out.splitlines())
+        assert err == ""
+        assert lines["model"].strip() == network
+        assert f"{Path(network).stat().st_size:,}" in lines["bytes"]
+        assert "imgsz 64x64 (from the file), conf 0.4 (built in), iou 0.9 (built in)" in lines["defaults"]
+        assert "CPUExecutionProvider" in lines["providers"]
+
+    def test_json(self, tmp_path, capsys):
+        file = tmp_path / "tiny.onnx"
+        file.write_bytes(tiny_onnx.tiny(nc=3, nm=4, metadata=tiny_onnx.ultralytics_metadata(3, (96, 64))))
+        assert main(["info", "--json", str(file)]) == 0
+        facts = json.loads(capsys.readouterr().out)
+        assert facts["bytes"] == file.stat().st_size
+        assert facts["input"] == {
+            "name": "images",
+            "dtype": "float32",
+            "batch": None,
+            "height": None,
+            "width": None,
+            "stride": 32,
+        }
+        assert (facts["classes"], facts["coefficients"], facts["nms_inside"]) == (3, 4, False)
+        assert facts["names"] == {"0": "class 0", "1": "class 1", "2": "class 2"}
+        assert facts["metadata"]["imgsz"] == [96, 64]
+        assert facts["defaults"] == {"imgsz": [96, 64], "conf": 0.4, "iou": 0.9, "max_det": 300, "refine": False}
+
+    def test_no_model(self, tmp_path, capsys):
+        (tmp_path / "text.onnx").write_text("no network")
+        for name in ("none.onnx", "text.onnx"):
+            assert main(["info", str(tmp_path / name)]) == 2
+            out, err = capsys.readouterr()
+            assert (out, err.count("\n")) == ("", 1)
+            assert name in err

@@ -1,0 +1,173 @@
+"""Prompts on the command line: points, boxes, texts and a file of them."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from support import toy_clip
+from support.command_line import FIRST, FIRST_AREA, SECOND, SECOND_AREA, areas, names, photo, read_json
+
+
+class TestPrompts:
+    def test_a_point_chooses(self, run, tmp_path):
+        run(photo(tmp_path / "cat.png"), "--point", "50,50")
+        assert areas(tmp_path / "cat.json") == [SECOND_AREA]
+
+    def test_pick_and_background(self, run, tmp_path):
+        source = photo(tmp_path / "cat.png")
+        run(source, "--point", "10,10", "--point", "50,50", "--pick", "all", "--overwrite")
+        assert sorted(areas(tmp_path / "cat.json")) == sorted([FIRST_AREA, SECOND_AREA])
+        run(source, "--point", "10,10", "--point", "50,50", "--background", "52,52", "--pick", "all", "--overwrite")
+        assert areas(tmp_path / "cat.json") == [FIRST_AREA]
+        run(source, "--point", "10,10", "--point", "50,50", "--pick", "merge", "--overwrite")
+        assert areas(tmp_path / "cat.json") == [FIRST_AREA + SECOND_AREA]
+
+    def test_points_come_before_boxes_and_prompt_index_counts_the_answers(self, run, tmp_path):
+        code, _, _ = run(
+            photo(tmp_path / "cat.png"),
+            "--box",
+            "35,35,60,60",
+            "--box",
+            "0,0,30,30",
+            "--point",
+            "50,50",
+            "--match",
+            "box",
+        )
+        assert code == 0
+        rows = read_json(tmp_path / "cat.json")["objects"]
+        assert [(one["prompt_index"], one["area"]) for one in rows] == [
+            (0, SECOND_AREA),
+            (1, SECOND_AREA),
+            (2, FIRST_AREA),
+        ]
+
+    def test_a_prompt_that_hits_nothing_gives_an_empty_result(self, run, tmp_path):
+        code, _, err = run(photo(tmp_path / "cat.png"), "--point", "2,62")
+        assert code == 0
+        assert areas(tmp_path / "cat.json") == []
+        assert "0 objects" in err
+
+    def test_prompts_are_drawn(self, run, tmp_path):
+        source = photo(tmp_path / "cat.png")
+        run(source, "--point", "50,50", "--background", "4,60", "--output", tmp_path / "x.png")
+        drawn = cv2.imread(str(tmp_path / "x.png"))[..., ::-1].astype(int)
+        assert drawn[50, 50, 1] > 150 > drawn[50, 50, 0]  # green
+        assert drawn[60, 4, 0] > 150 > drawn[60, 4, 1]  # red
+
+    def test_a_prompts_file_adds_to_the_options(self, run, tmp_path):
+        # The list that rembg and samexporter share; some editors put a byte order mark before it.
+        entries = [
+            {"type": "point", "data": [10, 10.5], "label": 1},
+            {"type": "point", "data": [52, 52], "label": 0},
+            {"type": "rectangle", "data": [36, 40, 60, 60], "label": 1, "comment": "ignored"},
+        ]
+        file = tmp_path / "prompts.json"
+        file.write_text(json.dumps(entries), encoding="utf-8-sig")
+        code, _, _ = run(photo(tmp_path / "cat.png"), "--prompts", file, "--point", "50,50", "--pick", "all")
+        assert code == 0
+        assert areas(tmp_path / "cat.json") == [FIRST_AREA, SECOND_AREA]
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("{", "must be JSON"),
+            ("[" * 100_000, "must be JSON"),
+            ('{"circles": []}', "'circles'"),
+            ('{"pick": "largest"}', "pick is given without points"),
+            ("3", "got 3"),
+            ("[3]", "entry 0"),
+            ('[{"type": "circle"}]', '"circle"'),
+            ('[{"type": "point", "data": [1, 2]}, {"type": "point", "data": [1]}]', "entry 1: data must be [x, y]"),
+            ('[{"type": "point", "data": [1, "2"]}]', "data must be a number"),
+            ('[{"type": "point", "data": [1, NaN]}]', "data must be a number"),
+            ('[{"type": "point", "data": [1, 1e400]}]', "data must be a number"),
+            (f'[{{"type": "point", "data": [1, 1{"0" * 400}]}}]', "data must be a number"),
+            ('[{"type": "point", "data": [1, true]}]', "data must be a number"),
+            (
+                '[{"type": "point", "data": [1, 2], "label": 2}]',
+                "label must be an integer from 0 to 1, got 2",
+            ),
+            ('[{"type": "point", "data": [1, 2], "label": 0}]', "background points alone"),
+            ('[{"type": "rectangle", "data": [9, 9, 1, 1]}]', "x1 <= x2"),
+            ('[{"type": "rectangle"}]', "data must be [x1, y1, x2, y2]"),
+        ],
+    )
+    def test_a_malformed_prompts_file_is_wrong_usage(self, run, tmp_path, text, says):
+        file = tmp_path / "prompts.json"
+        file.write_text(text)
+        code, _, err = run(photo(tmp_path / "cat.png"), "--prompts", file)
+        assert code == 2
+        assert says in err
+        assert err.count("\n") == 1
+        assert names(tmp_path) == ["cat.png", "prompts.json"]
+
+    def test_a_prompts_file_may_be_what_the_server_takes(self, run, tmp_path):
+        file = tmp_path / "prompts.json"
+        file.write_text(json.dumps({"points": [[50, 50], [10, 10]], "labels": [1, 1], "pick": "all"}))
+        source = photo(tmp_path / "cat.png")
+        assert run(source, "--prompts", file, "--format", "json")[0] == 0
+        assert sorted(areas(tmp_path / "cat.json")) == sorted([FIRST_AREA, SECOND_AREA])
+        code, _, err = run(source, "--prompts", file, "--pick", "largest", "--overwrite")
+        assert code == 2
+        assert "'largest' and 'all'" in err
+
+    def test_a_prompts_file_that_is_missing_or_no_text(self, run, tmp_path):
+        source = photo(tmp_path / "cat.png")
+        code, _, err = run(source, "--prompts", tmp_path / "none.json")
+        assert (code, "cannot read the prompts file" in err) == (2, True)
+        code, _, err = run(source, "--prompts", source)
+        assert (code, "must be JSON" in err) == (2, True)
+
+
+def coloured_photo(path):
+    """Red where the network finds FIRST, blue where it finds SECOND."""
+    bgr = np.full((64, 64, 3), 128, np.uint8)
+    for (x1, y1, x2, y2), colour in ((FIRST, "red"), (SECOND, "blue")):
+        bgr[y1:y2, x1:x2] = toy_clip.COLOURS[colour][::-1]
+    assert cv2.imwrite(str(path), bgr)
+    return path
+
+
+def test_texts_choose_objects(run, tmp_path, clip_folder):
+    photo = coloured_photo(tmp_path / "a.png")
+    code, _, said = run(photo, "--clip", clip_folder, "--text", "a blue dog", "--text", "red", "--format", "json")
+    assert code == 0, said
+    objects = read_json(tmp_path / "a.json")["objects"]
+    assert [one["area"] for one in objects] == [SECOND_AREA, FIRST_AREA]
+    assert [one["prompt_index"] for one in objects] == [0, 1]
+    assert all(one["similarity"] > 0.9 for one in objects)
+
+
+def test_texts_come_after_points_and_boxes(run, tmp_path, clip_folder):
+    photo = coloured_photo(tmp_path / "a.png")
+    prompts = ["--point", "10,10", "--box", "36,40,60,60", "--clip", clip_folder, "--text", "blue"]
+    code, _, said = run(photo, *prompts, "--format", "json")
+    assert code == 0, said
+    assert [one["prompt_index"] for one in read_json(tmp_path / "a.json")["objects"]] == [0, 1, 2]
+
+
+def test_similarity_gives_all_that_are_alike_or_none(run, tmp_path, clip_folder):
+    photo = coloured_photo(tmp_path / "a.png")
+    arguments = ["--clip", clip_folder, "--text", "green", "--format", "json", "--overwrite"]
+    for threshold, count in ((0.9, 0), (-1, 2)):
+        code, _, said = run(photo, *arguments, f"--similarity={threshold}")
+        assert code == 0, said
+        assert len(areas(tmp_path / "a.json")) == count
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--text", "red"], "--clip clip-vit-b-32-int8"),
+        (["--text", " ", "--clip", "x"], "text prompt"),
+        (["--text", "red", "--clip", "nothing/here"], "there is no CLIP at"),
+        (["--text", "red", "--clip", "x", "--similarity", "2"], "from -1 to 1"),
+    ],
+)
+def test_texts_that_cannot_be_answered_are_wrong_usage(run, tmp_path, arguments, message):
+    code, _, said = run(photo(tmp_path / "a.png"), *arguments)
+    assert code == 2
+    assert message in said
+    assert names(tmp_path) == ["a.png"]

@@ -1,0 +1,318 @@
+"""`segment`: outputs, folders, what exists, and that one bad photo stops nothing else."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from support.command_line import (
+    FIRST,
+    FIRST_AREA,
+    PNG_MAGIC,
+    POSIX,
+    SECOND,
+    SECOND_AREA,
+    areas,
+    listing,
+    names,
+    photo,
+    read_json,
+)
+
+from fastsam_onnx.cli.program import main
+from fastsam_onnx.formats.registry import FORMATS
+from fastsam_onnx.model import FastSAM
+
+
+def test_a_photo_gives_an_overlay_and_json_beside_it(run, tmp_path):
+    code, out, err = run(photo(tmp_path / "cat.jpg"))
+    assert code == 0
+    assert out == ""
+    assert names(tmp_path) == ["cat.jpg", "cat.json", "cat.overlay.png"]
+    assert (tmp_path / "cat.overlay.png").read_bytes().startswith(PNG_MAGIC)
+    found = read_json(tmp_path / "cat.json")
+    assert [one["box"] for one in found["objects"]] == [FIRST, SECOND]
+    assert [one["area"] for one in found["objects"]] == [FIRST_AREA, SECOND_AREA]
+    assert "64x64, 2 objects -> " in err
+    assert "1 photo, 2 objects, " in err
+    assert "photos/s" in err
+
+
+def test_tiles_see_what_a_view_of_the_whole_misses(run, tmp_path):
+    # The network finds the same two boxes in whatever it sees: a photo of 2 x 2 tiles has them five times.
+    path = photo(tmp_path / "large.png", size=(112, 112))
+    assert run(path, "--format", "json", "--tile", "64")[0] == 0
+    boxes = [one["box"] for one in read_json(tmp_path / "large.json")["objects"]]
+    assert FIRST in boxes
+    assert [edge + 48 for edge in SECOND] in boxes
+    assert len(boxes) == 10
+    assert run(path, "--tile", "63", "--overwrite")[0] == 2
+
+
+def test_formats_and_a_folder_that_is_made(run, tmp_path):
+    formats = [argument for name in FORMATS for argument in ("--format", name)]
+    code, _, _ = run(photo(tmp_path / "cat.png"), *formats, "--output", tmp_path / "new" / "results")
+    assert code == 0
+    assert names(tmp_path / "new" / "results") == [
+        "cat.coco.json",
+        "cat.cutouts/object-0000.png",
+        "cat.cutouts/object-0001.png",
+        "cat.geojson",
+        "cat.json",
+        "cat.labelme.json",
+        "cat.labels.png",
+        "cat.overlay.png",
+        "cat.sam.json",
+        "cat.svg",
+    ]
+
+
+def test_labelme_finds_the_photo_and_coco_has_its_id(run, tmp_path):
+    source = photo(tmp_path / "photos" / "000139.png")
+    run(source, "--format", "labelme", "--format", "coco", "--output", tmp_path / "out")
+    assert read_json(tmp_path / "out" / "000139.labelme.json")["imagePath"] == "../photos/000139.png"
+    assert [one["image_id"] for one in read_json(tmp_path / "out" / "000139.coco.json")] == [139, 139]
+
+
+@pytest.mark.parametrize(
+    ("output", "formats", "starts"),
+    [
+        ("x.png", [], PNG_MAGIC),
+        ("x.JPG", [], b"\xff\xd8"),
+        ("x.json", [], b"{"),
+        ("x.coco.json", [], b"["),
+        ("x.json", ["--format", "coco"], b"["),
+        ("x.png", ["--format", "labels"], PNG_MAGIC),
+        ("x.svg", [], b"<svg"),
+    ],
+)
+def test_output_can_be_a_file(run, tmp_path, output, formats, starts):
+    source = photo(tmp_path / "in" / "cat.png")
+    code, _, _ = run(source, *formats, "--output", tmp_path / "out" / output)
+    assert code == 0
+    assert names(tmp_path / "out") == [output]
+    assert (tmp_path / "out" / output).read_bytes().startswith(starts)
+
+
+def test_output_can_be_a_folder_of_cutouts(run, tmp_path):
+    for _ in range(2):  # the second time it exists
+        code, _, _ = run(photo(tmp_path / "cat.png"), "--output", tmp_path / "x.cutouts", "--overwrite")
+        assert code == 0
+        assert names(tmp_path / "x.cutouts") == ["object-0000.png", "object-0001.png"]
+
+
+def test_an_existing_folder_or_a_slash_at_the_end_is_a_folder_whatever_its_name(run, tmp_path):
+    (tmp_path / "run.png").mkdir()
+    source = photo(tmp_path / "cat.png")
+    assert run(source, "--format", "json", "--output", tmp_path / "run.png")[0] == 0
+    assert run(source, "--format", "json", "--output", f"{tmp_path / 'new.png'}/")[0] == 0
+    assert (tmp_path / "run.png" / "cat.json").is_file()
+    assert (tmp_path / "new.png" / "cat.json").is_file()
+
+
+def test_outputs_that_cannot_be_are_wrong_usage(run, tmp_path):
+    source = photo(tmp_path / "in" / "cat.png")
+    (tmp_path / "file").write_text("mine")
+    for inputs, output in [
+        ([source], tmp_path / "file"),  # a file without a suffix that says a format
+        ([source, photo(tmp_path / "in" / "dog.png")], tmp_path / "x.png"),
+        ([tmp_path / "in"], tmp_path / "x.png"),  # a folder may hold many
+        ([tmp_path / "in"], "-"),
+        (["-", source], tmp_path / "out"),
+        ([source, ""], tmp_path / "out"),  # not the current folder: a shell's variable was unset
+    ]:
+        assert run(*inputs, "--output", output)[0] == 2
+    assert names(tmp_path) == ["file", "in/cat.png", "in/dog.png"]
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_photo_is_never_overwritten(run, tmp_path):
+    source = photo(tmp_path / "cat.png")
+    before = source.read_bytes()
+    code, _, err = run(source, "--output", source, "--overwrite")
+    assert (code, "is the photo itself" in err) == (2, True)
+    # cat.overlay.png is a photo here too: the result of cat.png gets another name
+    other = photo(tmp_path / "cat.overlay.png")
+    assert run(source, other, "--overwrite", "--format", "overlay")[0] == 0
+    assert source.read_bytes() == other.read_bytes() == before
+    assert names(tmp_path) == ["cat.overlay.overlay.png", "cat.overlay.png", "cat.png", "cat.png.overlay.png"]
+
+
+class TestFolders:
+    def test_all_pictures_sorted_and_nothing_else(self, run, tmp_path):
+        for name in ("b.jpg", "a.PNG", ".hidden.png", "old.overlay.png", "old.labels.png", "deeper/c.png"):
+            photo(tmp_path / name)
+        (tmp_path / "notes.txt").write_text("no picture")
+        code, out, err = run(tmp_path, "--output", tmp_path / "out", "--json", "--format", "json")
+        assert code == 0
+        assert [Path(json.loads(line)["input"]).name for line in out.splitlines()] == ["a.PNG", "b.jpg"]
+        assert names(tmp_path / "out") == ["a.json", "b.json"]
+        assert "2 photos, 4 objects" in err
+
+    def test_recursive_keeps_the_folders(self, run, tmp_path):
+        for name in ("photos/a.png", "photos/x/a.png", "photos/x/y/a.png", "photos/x/a.cutouts/object-0000.png"):
+            photo(tmp_path / name)
+        code, _, _ = run(tmp_path / "photos", "--recursive", "--output", tmp_path / "out", "--format", "json")
+        assert code == 0
+        assert names(tmp_path / "out") == ["a.json", "x/a.json", "x/y/a.json"]
+
+    def test_patterns_are_looked_up_where_the_shell_has_not(self, run, tmp_path):
+        for name in ("in/a1.png", "in/a2.jpg", "in/b1.png", "in/x/a3.png", "in/a1.overlay.png", "in/c[1].png"):
+            photo(tmp_path / name)
+        (tmp_path / "in" / "a4.txt").write_text("no picture")
+        out = tmp_path / "out"
+        code, _, err = run(tmp_path / "in" / "**" / "a*", tmp_path / "none*", "--output", out, "--format", "json")
+        assert code == 1
+        assert "none*: no picture matches" in err
+        assert names(out) == ["a1.json", "a2.json", "x/a3.json"]
+        assert run(tmp_path / "in" / "a*", "--output", out, "--format", "json")[0] == 0  # found, not named: skipped
+        assert run(tmp_path / "in" / "c[1].png", "--output", out / "c.json")[0] == 0  # a file's own name
+        assert names(out) == ["a1.json", "a2.json", "c.json", "x/a3.json"]
+
+    @pytest.mark.parametrize("jobs", [1, 2, 5])
+    def test_several_photos_at_a_time_give_the_same_in_the_same_order(self, run, tmp_path, jobs):
+        for index in range(7):
+            photo(tmp_path / "in" / f"{index}.png", size=(60 + index, 64))
+        (tmp_path / "in" / "3.png").write_bytes(b"broken")
+        code, out, _ = run(tmp_path / "in", "--jobs", jobs, "--json", "--output", tmp_path / "out", "--format", "json")
+        assert code == 1
+        records = [json.loads(line) for line in out.splitlines()]
+        assert [Path(record["input"]).name for record in records] == [f"{index}.png" for index in range(7)]
+        assert [record["status"] for record in records] == ["done"] * 3 + ["failed"] + ["done"] * 3
+        assert [record["width"] for record in records if "width" in record] == [60, 61, 62, 64, 65, 66]
+        assert names(tmp_path / "out") == [f"{index}.json" for index in range(7) if index != 3]
+
+    def test_a_second_run_beside_the_photos_finds_only_the_photos(self, run, tmp_path):
+        photo(tmp_path / "a.png")
+        assert run(tmp_path)[0] == 0
+        code, _, err = run(tmp_path)
+        assert code == 0
+        assert "0 photos, 0 objects; 1 skipped" in err
+
+    def test_existing_results_are_skipped_and_missing_ones_made(self, run, tmp_path):
+        for name in ("a.png", "b.png", "c.png"):
+            photo(tmp_path / "in" / name)
+        out = tmp_path / "out"
+        out.mkdir()
+        for name in ("a.json", "a.overlay.png", "b.json"):
+            (out / name).write_text("mine")
+        code, printed, err = run(tmp_path / "in", "--output", out, "--json")
+        assert code == 0
+        assert [json.loads(line)["status"] for line in printed.splitlines()] == ["skipped", "done", "done"]
+        assert "2 photos, 4 objects" in err
+        assert "; 1 skipped" in err
+        assert [name for name in names(out) if (out / name).read_bytes() == b"mine"] == [
+            "a.json",
+            "a.overlay.png",
+            "b.json",
+        ]
+        assert len(names(out)) == 6
+        assert run(tmp_path / "in", "--output", out, "--overwrite")[0] == 0
+        assert areas(out / "a.json") == [FIRST_AREA, SECOND_AREA]
+
+    def test_nothing_to_do_opens_no_model(self, capsys, tmp_path):
+        photo(tmp_path / "a.png")
+        (tmp_path / "a.json").write_text("{}")
+        assert main(["segment", str(tmp_path), "--format", "json", "--model", "none.onnx"]) == 0
+
+    def test_a_named_photo_whose_result_exists_fails_and_the_result_stays(self, run, tmp_path):
+        # It may be hand-made: labelme keeps its annotations beside the photo under this name.
+        source = photo(tmp_path / "a.png")
+        (tmp_path / "a.json").write_text("mine")
+        code, _, err = run(source)
+        assert code == 1
+        assert "a.json exists" in err
+        assert "--overwrite" in err
+        assert (tmp_path / "a.json").read_text() == "mine"
+        assert names(tmp_path) == ["a.json", "a.png"]
+
+    def test_bad_inputs_are_named_and_the_rest_is_done(self, run, tmp_path):
+        photo(tmp_path / "in" / "a.png")
+        (tmp_path / "in" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 that was it")
+        (tmp_path / "in" / "empty.png").touch()
+        photo(tmp_path / "in" / "z.png")
+        (tmp_path / "bare").mkdir()
+        inputs = [tmp_path / "in", tmp_path / "missing.jpg", tmp_path / "bare"]
+        code, out, err = run(*inputs, "--output", tmp_path / "out", "--json", "--format", "json")
+        assert code == 1
+        records = [json.loads(line) for line in out.splitlines()]
+        assert {Path(one["input"]).name: one["status"] for one in records} == {
+            "bare": "failed",
+            "a.png": "done",
+            "broken.jpg": "failed",
+            "empty.png": "failed",
+            "z.png": "done",
+            "missing.jpg": "failed",
+        }
+        assert names(tmp_path / "out") == ["a.json", "z.json"]
+        lines = [line for line in err.splitlines() if line.startswith("fastsam-onnx: ")]
+        assert len(lines) == 4
+        assert f"fastsam-onnx: {tmp_path / 'missing.jpg'}: there is no such file" in lines
+        assert any(str(tmp_path / "bare") in line and "--recursive" in line for line in lines)
+        assert "2 photos, 4 objects" in err
+        assert "; 4 failed" in err
+
+    def test_a_defect_in_one_photo_stops_no_other(self, run, tmp_path, monkeypatch):
+        def call(self, source, real=FastSAM.__call__, **options):
+            if source.name == "a.png":
+                raise MemoryError("too\nlarge")
+            return real(self, source, **options)
+
+        monkeypatch.setattr(FastSAM, "__call__", call)
+        code, _, err = run(photo(tmp_path / "a.png"), photo(tmp_path / "b.png"), "--format", "json")
+        assert code == 1
+        assert f"fastsam-onnx: {tmp_path / 'a.png'}: unexpected MemoryError: too large\n" in err
+        assert names(tmp_path) == ["a.png", "b.json", "b.png"]
+
+    def test_a_photo_above_the_limit_fails(self, run, tmp_path):
+        source = photo(tmp_path / "a.png")
+        code, _, err = run(source, "--pixel-limit", 64 * 64 - 1)
+        assert (code, "pixel_limit accepts 4095" in err) == (1, True)
+        assert run(source, "--pixel-limit", 64 * 64)[0] == 0
+
+    def test_a_photo_named_twice_is_done_once(self, run, tmp_path):
+        source = photo(tmp_path / "a.png")
+        code, out, _ = run(source, tmp_path / "x" / ".." / "a.png", tmp_path, "--json")
+        assert code == 0
+        assert len(out.splitlines()) == 1
+
+
+class TestWriting:
+    def test_a_file_that_cannot_be_written_fails_alone_and_leaves_nothing(self, run, tmp_path):
+        source = photo(tmp_path / "in" / "a.png")
+        (tmp_path / "out" / "a.json").mkdir(parents=True)  # a folder is in the way
+        code, _, err = run(source, photo(tmp_path / "in" / "b.png"), "--output", tmp_path / "out", "--overwrite")
+        assert code == 1
+        assert "in/a.png: cannot write" in err.replace("\\", "/")
+        assert listing(tmp_path / "out") == ["a.json", "a.overlay.png", "b.json", "b.overlay.png"]
+
+    def test_no_temporary_file_is_left(self, run, tmp_path):
+        run(photo(tmp_path / "a.png"), "--overwrite")
+        run(tmp_path / "a.png", "--overwrite")
+        assert listing(tmp_path) == ["a.json", "a.overlay.png", "a.png"]
+
+    def test_a_file_where_the_folder_should_be(self, run, tmp_path):
+        (tmp_path / "file").touch()
+        code, _, err = run(photo(tmp_path / "a.png"), "--output", tmp_path / "file" / "results")
+        assert code == 1
+        assert "cannot make the folder" in err
+
+    @POSIX
+    def test_a_folder_that_may_not_be_written(self, run, tmp_path):
+        if os.geteuid() == 0:
+            pytest.skip("root may write everywhere")
+        source = photo(tmp_path / "a.png")
+        (tmp_path / "out").mkdir(mode=0o500)
+        code, _, err = run(source, "--output", tmp_path / "out")
+        assert code == 1
+        assert "cannot write" in err
+
+    def test_interrupted(self, run, tmp_path, monkeypatch):
+        def call(_self, _source, **_options):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(FastSAM, "__call__", call)
+        code, _, err = run(photo(tmp_path / "a.png"))
+        assert code == 130
+        assert "interrupted" in err
+        assert names(tmp_path) == ["a.png"]
