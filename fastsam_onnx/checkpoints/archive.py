@@ -1,10 +1,10 @@
 """The zip archive that `torch.save` writes: one folder, entries stored as they are, nothing else.
 
 Python's `zipfile` accepts more than that: compression, entries that share their bytes, two entries of one name,
-something before or behind the archive. What torch never writes is refused here, so that reading a file never needs
+something before or behind the archive. Whatever torch never writes is refused here, so that reading a file never needs
 more memory than the file has bytes. No name of an entry ever becomes a path.
 
-`CheckpointError` is raised with the reason alone; `checkpoint.read_checkpoint` adds the name of the file.
+`CheckpointError` is raised with the reason alone; `checkpoint.read_checkpoint` adds the file's name.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class TorchArchive:
             file: The archive, open for reading; it stays the caller's to close.
 
         Raises:
-            CheckpointError: If this is no archive as torch writes it; the message has the reason.
+            CheckpointError: If it is not an archive as torch writes it; the message has the reason.
         """
         self._file = file
         entries, data_end = _read_directory(file)
@@ -73,14 +73,14 @@ class TorchArchive:
         return list(self._spans)
 
     def size(self, name: str) -> int:
-        """The number of bytes of an entry that is there."""
+        """Number of bytes of an entry that exists."""
         return self._spans[name][0].size
 
     def read(self, name: str) -> bytes:
-        """The bytes of an entry that is there.
+        """Bytes of an entry that exists.
 
         Raises:
-            CheckpointError: If they do not have the checksum that the archive states.
+            CheckpointError: If their checksum is not the one that the archive states.
         """
         entry, start = self._spans[name]
         self._file.seek(start)
@@ -94,9 +94,9 @@ def _read_directory(file: BinaryIO) -> tuple[list[_Entry], int]:
     """The entries in the order of their bytes, and where the directory begins."""
     length = file.seek(0, 2)
     if length > _MAX_BYTES:
-        raise CheckpointError(f"it has {length} bytes; networks of this family have far less than 4 GiB")
+        raise CheckpointError(f"the file has {length:,} bytes; checkpoints of these networks have far less than 4 GiB")
     if length < _END.size:
-        raise CheckpointError(f"it has {length} bytes; {_DAMAGED}")
+        raise CheckpointError(f"the file has only {length} bytes; {_DAMAGED}")
     file.seek(length - _END.size)
     magic, disk, first_disk, here, count, size, offset, comment = _END.unpack(file.read(_END.size))
     if magic != _END_MAGIC or comment:
@@ -121,7 +121,7 @@ def _parse_directory(directory: bytes, count: int) -> list[_Entry]:
         name = _name(directory[position : position + name_bytes])
         position += name_bytes + extra_bytes + comment_bytes
         if magic != _CENTRAL_MAGIC:
-            raise CheckpointError(f"the zip directory is not one; {_DAMAGED}")
+            raise CheckpointError(f"the zip directory has an entry without its signature; {_DAMAGED}")
         entries.append(_Entry(name, header_offset, size, crc, flags, stored=not method and packed == size))
     if position != len(directory):
         raise CheckpointError(f"the zip directory has {len(directory)} bytes, its entries take {position}; {_DAMAGED}")
@@ -133,7 +133,9 @@ def _check_entries(entries: list[_Entry]) -> None:
     if len({entry.name for entry in entries}) != len(entries):
         raise CheckpointError("the zip archive has two entries of the same name")
     if any(entry.name.endswith("/constants.pkl") for entry in entries):
-        raise CheckpointError("it is a TorchScript program; what is needed is the checkpoint that it was made from")
+        raise CheckpointError(
+            "it is a TorchScript program, not a checkpoint; give the .pt file that it was exported from"
+        )
     for entry in entries:
         if entry.flags & _ENCRYPTED:
             raise CheckpointError(f"{entry.name!r:.80} is encrypted, which torch.save never does")
@@ -145,14 +147,14 @@ def _name(raw: bytes) -> str:
     try:
         name = raw.decode("utf-8")
     except UnicodeDecodeError:
-        raise CheckpointError(f"the name {raw[:60]!r} in the zip archive is no UTF-8; {_DAMAGED}") from None
+        raise CheckpointError(f"the name {raw[:60]!r} in the zip archive is not UTF-8; {_DAMAGED}") from None
     if name.startswith(("/", "\\")) or "\0" in name or ".." in re.split(r"[/\\]", name):
         raise CheckpointError(f"the zip archive has an entry {name!r:.80}, which leads out of its folder")
     return name
 
 
 def _spans(file: BinaryIO, entries: list[_Entry], data_end: int) -> list[int]:
-    """Where the data of each entry begins; makes sure that no two entries share bytes."""
+    """Start of the data of each entry; refuses entries that share bytes."""
     starts = []
     limits = [entry.header_offset for entry in entries[1:]] + [data_end]
     for entry, limit in zip(entries, limits, strict=True):
@@ -164,7 +166,7 @@ def _spans(file: BinaryIO, entries: list[_Entry], data_end: int) -> list[int]:
 
 
 def _data_start(file: BinaryIO, entry: _Entry) -> int:
-    """Where an entry's data begins, by its own header, which must say what the directory says."""
+    """Start of an entry's data, by its own header, which must agree with the directory."""
     file.seek(entry.header_offset)
     header = file.read(_LOCAL.size)
     if len(header) < _LOCAL.size:
@@ -182,7 +184,7 @@ def _folder(entries: list[_Entry]) -> str:
     """The one folder of the archive, with its slash; torch calls it after the file it first wrote."""
     pickles = [entry.name for entry in entries if entry.name.count("/") == 1 and entry.name.endswith("/data.pkl")]
     if len(pickles) != 1:
-        raise CheckpointError(f"the zip archive has {len(pickles)} data.pkl in folders; one is what torch.save writes")
+        raise CheckpointError(f"the zip archive has {len(pickles)} data.pkl in folders; torch.save writes exactly one")
     folder = pickles[0].removesuffix("data.pkl")
     for entry in entries:
         if not entry.name.startswith(folder):

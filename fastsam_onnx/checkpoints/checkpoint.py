@@ -1,6 +1,6 @@
-"""Reads the parameters of a PyTorch checkpoint without PyTorch, and without running anything of it.
+"""The parameters of a PyTorch checkpoint, read without PyTorch and without running any of it.
 
-A `.pt` file is a zip archive (`checkpoint_zip`) of a pickle (`checkpoint_pickle`) and the raw elements of each tensor.
+A `.pt` file is a zip archive (`archive`) of a pickle (`unpickle`) and the raw elements of each tensor.
 The pickle of an ultralytics checkpoint is a dict that holds a whole network as an object; its layers are found by
 what every layer of PyTorch has, `_parameters`, `_buffers` and `_modules`, whatever its class is called.
 """
@@ -18,11 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.checkpoints.archive import LOCAL_MAGIC, TorchArchive
-from fastsam_onnx.checkpoints.unpickle import Record, Tensor, read_pickle
+from fastsam_onnx.checkpoints.layers import Layer
+from fastsam_onnx.checkpoints.unpickle import read_pickle
+from fastsam_onnx.checkpoints.values import Record, Tensor
 from fastsam_onnx.errors import CheckpointError, ModelNotFoundError
 
-# The bytes that `is_checkpoint` wants to see.
 HEAD_BYTES = 512
+"""Number of bytes from the start of a file that `is_checkpoint` looks at."""
 
 # Far above every network of the family, and low enough that a network nested into itself ends soon.
 _MAX_VISITS = 50_000
@@ -37,16 +39,17 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint holds.
+    """The contents of a checkpoint.
 
     Attributes:
-        arrays: The parameters and buffers by their `state_dict` names ("model.0.conv.weight"), in its order,
+        arrays: Parameters and buffers by their `state_dict` names ("model.0.conv.weight"), in its order,
             C-contiguous and read-only. The dtype is as stored, except that bfloat16 comes as float32, which is exact.
-        names: The classes by their number; empty if the file does not say.
-        train_args: The options of the training that are plain values; empty if the file does not say.
-        version: The ultralytics version that wrote the file.
+        names: Class names by index; empty if the file does not say.
+        train_args: Training options that are plain values; empty if the file does not say.
+        version: Version of ultralytics that wrote the file; None if the file does not say.
         stride: Pixels per cell of each level, such as (8, 16, 32).
-        eps: The epsilon of the batch normalisations; None if there are none, or if the file is a plain `state_dict`.
+        eps: Epsilon of the batch normalisations; None without them, and for a plain `state_dict`.
+        network: The network as the file describes it; None for a plain `state_dict`.
     """
 
     arrays: dict[str, Array]
@@ -55,12 +58,13 @@ class Checkpoint:
     version: str | None
     stride: tuple[int, ...] | None
     eps: float | None
+    network: Layer | None = None
 
 
 def is_checkpoint(head: bytes) -> bool:
-    """Whether a file is PyTorch's, of the zip format or an older one, by its first `HEAD_BYTES` bytes.
+    """True for files of PyTorch, of the zip format or an older one, by their first `HEAD_BYTES` bytes.
 
-    ONNX files and pictures are none. True does not say that `read_checkpoint` will take it.
+    False for ONNX files and pictures. True does not promise that `read_checkpoint` accepts the file.
     """
     return head[:4] == LOCAL_MAGIC or _is_pickle(head) or _is_tar(head)
 
@@ -68,14 +72,14 @@ def is_checkpoint(head: bytes) -> bool:
 def read_checkpoint(source: str | Path | bytes) -> Checkpoint:
     """Read a checkpoint of ultralytics, or a plain `state_dict`, as `torch.save` writes it since PyTorch 1.6.
 
-    If the file has a moving average of the network (`ema`), that one is read. Nothing in the file is ever run.
+    A moving average of the network (`ema`) is preferred if the file has one. Nothing in the file is ever run.
 
     Args:
-        source: A path, or the file's bytes.
+        source: Path or bytes of the file.
 
     Raises:
-        ModelNotFoundError: If there is no such file.
-        CheckpointError: If it is no such checkpoint, is damaged, or asks for more than parameters need.
+        ModelNotFoundError: If the file does not exist.
+        CheckpointError: If it is not such a checkpoint, is damaged, or asks for more than parameters need.
     """
     name = f"the checkpoint ({len(source)} bytes)" if isinstance(source, bytes) else Path(source).name
     try:
@@ -84,10 +88,10 @@ def read_checkpoint(source: str | Path | bytes) -> Checkpoint:
     except CheckpointError as error:
         raise CheckpointError(f"{name}: {error}") from None
     except FileNotFoundError:
-        raise ModelNotFoundError(f"there is no checkpoint {source!s}") from None
+        raise ModelNotFoundError(f"checkpoint not found: {source!s}") from None
     except (OSError, ValueError) as error:
         folder = not isinstance(source, bytes) and os.path.isdir(source)  # noqa: PTH112 - Path.is_dir can raise
-        reason = "is a folder; a checkpoint is a .pt file" if folder else f"cannot be read: {error}"
+        reason = "is a folder; a checkpoint must be a .pt file" if folder else f"cannot be read: {error}"
         raise CheckpointError(f"{name} {reason}") from error
 
 
@@ -95,7 +99,7 @@ def _read(file: BinaryIO) -> Checkpoint:
     _check_format(file.read(HEAD_BYTES))
     archive = TorchArchive(file)
     if "byteorder" in archive and archive.read("byteorder") != b"little":
-        raise CheckpointError("its numbers are big-endian; only little-endian files are read")
+        raise CheckpointError("its numbers are big-endian; only little-endian files can be read")
 
     def storage_bytes(key: str) -> int | None:
         name = f"data/{key}"
@@ -103,16 +107,18 @@ def _read(file: BinaryIO) -> Checkpoint:
 
     tree = read_pickle(archive.read("data.pkl"), storage_bytes)
     if not isinstance(tree, dict | Record):
-        raise CheckpointError(f"it holds a {type(tree).__name__}; a checkpoint is a dict or a network")
+        raise CheckpointError(f"it holds a {type(tree).__name__}; a checkpoint must hold a dict or a network")
     root: Mapping[Any, Any] = tree if isinstance(tree, dict) else {"model": tree}
     network = _network(root)
     if isinstance(network, Record):
         state = _State(network)
         tensors, epsilons, attributes = state.tensors, state.epsilons, network.attributes or {}
+        description = state.network
     else:
         tensors, epsilons, attributes = _tensors_of(network), set(), {}
+        description = None
     if len(epsilons) > 1:
-        raise CheckpointError(f"its batch normalisations have several epsilons: {sorted(epsilons)[:4]}")
+        raise CheckpointError(f"its batch normalisations must share one epsilon, got {sorted(epsilons)[:4]}")
     arrays = _read_arrays(archive, tensors)
     version = root.get("version")
     train_args = _plain_dict(root.get("train_args")) or _plain_dict(attributes.get("args"))
@@ -123,6 +129,7 @@ def _read(file: BinaryIO) -> Checkpoint:
         version if isinstance(version, str) else None,
         _stride(archive, attributes.get("stride")),
         next(iter(epsilons), None),
+        description,
     )
 
 
@@ -131,9 +138,9 @@ def _check_format(head: bytes) -> None:
         return
     if _is_pickle(head) or _is_tar(head):
         raise CheckpointError(
-            "it has the format that PyTorch wrote before 1.6; open it with PyTorch, save it again, and give that file"
+            "it has the format that PyTorch wrote before 1.6; load it with PyTorch, save it again, and give that file"
         )
-    raise CheckpointError("it is no PyTorch checkpoint, which begins as a zip archive")
+    raise CheckpointError("not a PyTorch checkpoint (those are zip archives)")
 
 
 def _is_pickle(head: bytes) -> bool:
@@ -145,7 +152,7 @@ def _is_tar(head: bytes) -> bool:
 
 
 def _network(root: Mapping[Any, Any]) -> Record | Mapping[Any, Any]:
-    """The network's object, or the dict of its tensors."""
+    """The network as an object, or the dict of its tensors."""
     for key in ("ema", "model", "state_dict"):
         found = root.get(key)
         if isinstance(found, Record) and isinstance(found.get("_modules"), dict):
@@ -155,7 +162,7 @@ def _network(root: Mapping[Any, Any]) -> Record | Mapping[Any, Any]:
     if any(isinstance(value, Tensor) for value in root.values()):
         return root
     keys = ", ".join(f"{key!r:.40}" for key in list(root)[:10]) or "nothing"
-    raise CheckpointError(f"it holds no network: neither an 'ema' nor a 'model' nor tensors, but {keys}")
+    raise CheckpointError(f"no network found in it: it must have 'ema', 'model', 'state_dict' or tensors, got {keys}")
 
 
 def _tensors_of(state: Mapping[Any, Any]) -> dict[str, Tensor]:
@@ -163,17 +170,25 @@ def _tensors_of(state: Mapping[Any, Any]) -> dict[str, Tensor]:
 
 
 class _State:
-    """The tensors of a network as its `state_dict` would list them, and the epsilons of its batch normalisations."""
+    """A network as it describes itself, and its tensors as its `state_dict` would list them.
+
+    Attributes:
+        network: The network.
+        tensors: Its tensors by name.
+        epsilons: Epsilons of its batch normalisations.
+    """
 
     def __init__(self, network: Record) -> None:
         self.tensors: dict[str, Tensor] = {}
         self.epsilons: set[float] = set()
         self._visits = 0
-        self._visit(network, "", 0)
+        self.network = self._visit(network, "", 0)
 
-    def _visit(self, module: Record, prefix: str, depth: int) -> None:
+    def _visit(self, module: Record, prefix: str, depth: int) -> Layer:
         if depth > _MAX_DEPTH:
-            raise CheckpointError(f"its network is nested deeper than {_MAX_DEPTH} levels; it is none of this family")
+            raise CheckpointError(
+                f"its network is nested deeper than {_MAX_DEPTH} levels, which none of this family is"
+            )
         if module.kind.name == "BatchNorm2d":
             self.epsilons.add(_epsilon(module.get("eps")))
         left_out = module.get("_non_persistent_buffers_set")
@@ -183,9 +198,13 @@ class _State:
         for key, value in self._items(module, "_buffers"):
             if isinstance(value, Tensor) and not (isinstance(left_out, set) and key in left_out):
                 self.tensors[prefix + key] = value
-        for key, value in self._items(module, "_modules"):
-            if isinstance(value, Record):
-                self._visit(value, f"{prefix}{key}.", depth + 1)
+        children = {
+            key: self._visit(value, f"{prefix}{key}.", depth + 1)
+            for key, value in self._items(module, "_modules")
+            if isinstance(value, Record)
+        }
+        # The attributes themselves, not a copy: the same large dict could belong to every layer.
+        return Layer(module.kind.name, prefix[:-1], module.attributes or {}, children)
 
     def _items(self, module: Record, attribute: str) -> Iterator[tuple[str, Any]]:
         members = module.get(attribute)
@@ -193,16 +212,16 @@ class _State:
         for key, value in members.items() if isinstance(members, dict) else ():
             self._visits += 1
             if self._visits > _MAX_VISITS:
-                raise CheckpointError(f"its network has more than {_MAX_VISITS} parts; it is none of this family")
+                raise CheckpointError(f"its network has more than {_MAX_VISITS} parts, which none of this family has")
             if not isinstance(key, str) or len(key) > _MAX_NAME:
-                raise CheckpointError(f"its network has a part called {key!r:.80}")
+                raise CheckpointError(f"the names of its network's parts must be short strings, got {key!r:.80}")
             yield key, value
 
 
 def _epsilon(value: Any) -> float:
     if isinstance(value, float) and 0 < value < 1:
         return value
-    raise CheckpointError(f"a batch normalisation has the epsilon {value!r:.40}; it lies between 0 and 1")
+    raise CheckpointError(f"the epsilon of a batch normalisation must be between 0 and 1, got {value!r:.40}")
 
 
 def _read_arrays(archive: TorchArchive, tensors: Mapping[str, Tensor]) -> dict[str, Array]:
@@ -242,7 +261,9 @@ def _stride(archive: TorchArchive, value: Any) -> tuple[int, ...] | None:
     if not isinstance(value, list | tuple):
         return None
     if len(value) > _MAX_LEVELS or not all(isinstance(pixels, int | float) and pixels in _STRIDES for pixels in value):
-        raise CheckpointError(f"its strides are no powers of two from {_STRIDES[0]} to {_STRIDES[-1]}")
+        raise CheckpointError(
+            f"its strides must be powers of two from {_STRIDES[0]} to {_STRIDES[-1]}, got {value!r:.80}"
+        )
     return tuple(int(pixels) for pixels in value)
 
 
@@ -252,13 +273,15 @@ def _class_names(value: Any) -> dict[int, str]:
     if isinstance(value, list | tuple):
         value = dict(enumerate(value))
     if not isinstance(value, dict) or not all(type(k) is int and type(v) is str for k, v in value.items()):
-        raise CheckpointError("its class names are no list of strings, nor a dict from numbers to strings")
-    # A pickle can hold text that is no text, lone surrogates.
+        raise CheckpointError(
+            f"its class names must be a list of strings, or a dict from integers to strings, got {value!r:.80}"
+        )
+    # A pickle can hold lone surrogates, which are not valid text.
     return {number: name.encode("utf-8", "replace").decode("utf-8") for number, name in value.items()}
 
 
 def _plain_dict(value: Any) -> dict[str, Any]:
-    """The options whose values are plain, of a dict or of a namespace object."""
+    """Options with plain values, from a dict or a namespace object."""
     found = value.attributes if isinstance(value, Record) else value
     if not isinstance(found, dict):
         return {}

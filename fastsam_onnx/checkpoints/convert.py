@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from fastsam_onnx.checkpoints.builder import BuiltNetwork
 from fastsam_onnx.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from fastsam_onnx.checkpoints.family import build
 from fastsam_onnx.checkpoints.onnx_writer import external_model, float_bytes, model_parts
-from fastsam_onnx.checkpoints.yolov8 import Assembled, assemble
 from fastsam_onnx.errors import CheckpointError, ModelError
 from fastsam_onnx.files import write_file
 from fastsam_onnx.runtime import model_name
@@ -23,52 +24,52 @@ MODEL, PARAMETERS = "network.onnx", "parameters"
 
 @contextmanager
 def as_onnx(source: str | Path | bytes) -> Iterator[Path | bytes]:
-    """A checkpoint as an ONNX model that is there until the end of the block.
+    """A checkpoint as an ONNX model that exists until the end of the block.
 
     It lies in a temporary folder, its parameters in a file beside it: ONNX Runtime maps those into memory, which takes
     less memory and less time than a model in one piece. Where there is no room for the folder, and on Windows, which
     does not delete files that are mapped, it is in memory, in one piece.
 
     Args:
-        source: The path or the bytes of a checkpoint.
+        source: Path or bytes of a checkpoint.
 
     Yields:
-        The path of the model, or its bytes.
+        The model's path, or its bytes.
 
     Raises:
-        ModelNotFoundError: If there is no such file.
-        CheckpointError: If it is no checkpoint that can be read.
-        ModelError: If the network is another one than YOLOv8-seg, or its parameters are damaged.
+        ModelNotFoundError: If the file does not exist.
+        CheckpointError: If it is not a checkpoint that can be read.
+        ModelError: If the network is not YOLOv8-seg, or its parameters are damaged.
     """
     with ExitStack() as stack:
         with _named(model_name(source)):
-            assembled = assemble(read_checkpoint(source))
-            model: Path | bytes | None = None if os.name == "nt" else _in_files(assembled, stack)
+            built = build(read_checkpoint(source))
+            model: Path | bytes | None = None if os.name == "nt" else _in_files(built, stack)
             if model is None:
-                model = b"".join(model_parts(assembled.writer, assembled.metadata, assembled.parameters()))
-        del assembled  # or the checkpoint would stay in memory beside what ONNX Runtime makes of it
+                model = b"".join(model_parts(built.writer, built.metadata, built.parameters()))
+        del built  # or the checkpoint would stay in memory beside what ONNX Runtime makes of it
         yield model
 
 
 def export(checkpoint: Checkpoint, path: str | Path) -> None:
-    """Write a checkpoint as an ONNX file that needs no other file; it is complete, or not there.
+    """Write a checkpoint as one self-contained ONNX file; it is complete, or absent.
 
     Raises:
-        ModelError: If the network is another one than YOLOv8-seg, or its parameters are damaged.
+        ModelError: If the network is not YOLOv8-seg, or its parameters are damaged.
         OutputError: If the file cannot be written.
     """
-    assembled = assemble(checkpoint)
-    write_file(path, model_parts(assembled.writer, assembled.metadata, assembled.parameters()))
+    built = build(checkpoint)
+    write_file(path, model_parts(built.writer, built.metadata, built.parameters()))
 
 
-def _in_files(assembled: Assembled, stack: ExitStack) -> Path | None:
+def _in_files(built: BuiltNetwork, stack: ExitStack) -> Path | None:
     """Write the model and its parameters to a folder that goes with the stack; None if there is no room."""
     try:
         folder = tempfile.TemporaryDirectory(prefix="fastsam-onnx-", ignore_cleanup_errors=True)
         path = Path(stack.enter_context(folder))
         with (path / PARAMETERS).open("wb") as file:
-            file.writelines(float_bytes(values) for _, values in assembled.parameters())
-        (path / MODEL).write_bytes(external_model(assembled.writer, assembled.metadata, PARAMETERS))
+            file.writelines(float_bytes(values) for _, values in built.parameters())
+        (path / MODEL).write_bytes(external_model(built.writer, built.metadata, PARAMETERS))
     except OSError as error:
         logger.info("no room for a temporary model, memory instead: %s", error)
         return None
@@ -77,7 +78,7 @@ def _in_files(assembled: Assembled, stack: ExitStack) -> Path | None:
 
 @contextmanager
 def _named(name: str) -> Iterator[None]:
-    """Begin messages with the name of the model; those of `checkpoint.py` do."""
+    """Begin messages with the name of the model, as those of `checkpoint.py` do already."""
     try:
         yield
     except ModelError as error:

@@ -17,12 +17,12 @@ from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.errors import ModelError
 
 Shape = Sequence[int | str]
-"""Numbers are fixed, names are sides that every run may choose."""
+"""Integers are fixed sides, names are sides that every run may choose."""
 Attribute = int | float | str | Sequence[int]
 
 IR_VERSION, OPSET = 8, 17
-LARGEST = 2**31 - 1
-"""Bytes that protobuf allows in one message."""
+MAX_MESSAGE_BYTES = 2**31 - 1
+"""Limit of protobuf for one message."""
 FLOAT, INT64 = 1, 7  # TensorProto.DataType
 EXTERNAL = 1  # TensorProto.DataLocation
 
@@ -46,7 +46,7 @@ class GraphWriter:
         return self.add_many(operator, *inputs, outputs=[output or self._name(operator)], **attributes)[0]
 
     def add_many(self, operator: str, *inputs: str, outputs: Sequence[str] | int, **attributes: Attribute) -> list[str]:
-        """Append a node and return the names of its outputs, which are given or so many new ones."""
+        """Append a node and return the names of its outputs: the given ones, or that number of new ones."""
         names = [self._name(operator) for _ in range(outputs)] if isinstance(outputs, int) else list(outputs)
         fields = [_record(1, source.encode()) for source in inputs]
         fields += [_record(2, name.encode()) for name in names]
@@ -55,11 +55,11 @@ class GraphWriter:
         self._head.append(_record(1, b"".join(fields)))
         return names
 
-    def constant(self, values: float | Sequence[float] | Sequence[int], *, whole: bool = False) -> str:
-        """Add a small float32 constant (int64 if `whole`) and return its name."""
-        array = np.asarray(values, "<i8" if whole else "<f4")
+    def constant(self, values: float | Sequence[float] | Sequence[int], *, integers: bool = False) -> str:
+        """Add a small float32 constant (int64 if `integers`) and return its name."""
+        array = np.asarray(values, "<i8" if integers else "<f4")
         name = self._name("constant")
-        tensor = _tensor_head(name, array.shape, INT64 if whole else FLOAT) + _record(9, array.tobytes())
+        tensor = _tensor_head(name, array.shape, INT64 if integers else FLOAT) + _record(9, array.tobytes())
         self._head.append(_record(5, tensor))
         return name
 
@@ -105,8 +105,8 @@ def model_parts(
 
     Args:
         graph: The network.
-        metadata: Texts that the file says about itself.
-        values: Name and values of every parameter, in the order in which they were declared.
+        metadata: Texts that the file carries about itself.
+        values: Name and values of every parameter, in the order of their declaration.
 
     Raises:
         ModelError: If the file would be larger than protobuf allows, 2 GB.
@@ -117,12 +117,12 @@ def model_parts(
         head = _tensor_head(name, shape, FLOAT) + _tag(9, 2) + _varint(size)
         heads[name] = _tag(5, 2) + _varint(len(head) + size) + head
         total += len(heads[name]) + size
-    if total > LARGEST:
-        raise ModelError(f"the network is {total:,} bytes large; an ONNX file holds at most {LARGEST:,}")
+    if total > MAX_MESSAGE_BYTES:
+        raise ModelError(f"the network has {total:,} bytes; an ONNX file can have at most {MAX_MESSAGE_BYTES:,}")
     yield _model_head(metadata) + _tag(7, 2) + _varint(total) + body
     for (name, array), (declared, head) in zip(values, heads.items(), strict=True):
         if name != declared or array.shape != graph.parameters[name]:
-            raise ValueError(f"{name} {array.shape} follows; declared is {declared} {graph.parameters[declared]}")
+            raise ValueError(f"expected {declared} {graph.parameters[declared]} as declared, got {name} {array.shape}")
         yield head
         yield float_bytes(array)
 
@@ -159,7 +159,7 @@ def _value(name: str, shape: Shape) -> bytes:
 
 
 def _attribute(name: str, value: Attribute) -> bytes:
-    """`AttributeProto`: a whole number, a number, a text or whole numbers."""
+    """`AttributeProto`: an integer, a float, a string or a list of integers."""
     head = _record(1, name.encode())
     if isinstance(value, int):
         return head + _number(3, value) + _number(20, 2)

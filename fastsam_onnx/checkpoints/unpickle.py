@@ -8,7 +8,7 @@ refuses all others. Python's own opcodes are described in the standard library's
 A pickle can ask for much more memory than it has bytes; so steps are counted, no step copies a value that is
 already there, and nested values are never walked by recursion.
 
-`CheckpointError` is raised with the reason alone; `checkpoint.read_checkpoint` adds the name of the file.
+`CheckpointError` is raised with the reason alone; `checkpoint.read_checkpoint` adds the file's name.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import re
 import struct
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from fastsam_onnx.checkpoints.values import Global, Record, Storage, Tensor
 from fastsam_onnx.errors import CheckpointError
 
 # The largest files of the family (YOLOv8x-seg with its moving average and an optimizer) need about a third.
@@ -49,7 +49,7 @@ _ELEMENTS = {
 _RECORD_MODULE = re.compile(r"(torch\.nn|ultralytics)(\.[a-z][a-z0-9_]*)*", re.ASCII)
 _RECORD_CLASS = re.compile(r"(?=[^.]*[A-Z])[A-Za-z]\w*(\.[A-Za-z]\w*)?", re.ASCII)
 _METHOD = re.compile(r"[a-z]\w*", re.ASCII)
-# What training leaves beside the network: a device, an element type, a path, a number of NumPy's. None is looked into.
+# Leftovers of training beside the network: a device, an element type, a path, a NumPy number. None is looked into.
 _PLAIN = frozenset({
     "torch.device", "torch.float16", "torch.float32", "torch.bfloat16",
     "numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "_codecs.encode",
@@ -57,61 +57,12 @@ _PLAIN = frozenset({
 })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Global:
-    """A name that the pickle asks for; never looked up."""
-
-    module: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.module}.{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """The elements of one or more tensors: an entry of the archive.
-
-    Attributes:
-        key: Name of the entry below "data/".
-        dtype: NumPy's name of the element type, or "bfloat16".
-        count: Number of elements.
-    """
-
-    key: str
-    dtype: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """Where a tensor lies in its storage; offset and strides in elements, all within the storage."""
-
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-
-@dataclass(eq=False, slots=True)
-class Record:
-    """An object of the pickle: the name of its class, what it was made from, its attributes."""
-
-    kind: Global
-    arguments: tuple[Any, ...]
-    attributes: dict[str, Any] | None = None
-
-    def get(self, name: str) -> Any:
-        """An attribute, or None."""
-        return None if self.attributes is None else self.attributes.get(name)
-
-
 def read_pickle(data: bytes, storage_bytes: Callable[[str], int | None]) -> Any:
     """The tree of values in a pickle of torch's.
 
     Args:
         data: The pickle.
-        storage_bytes: The bytes that the storage of a key has; None if there is none.
+        storage_bytes: Number of bytes of the storage of a key; None if the file has none.
 
     Returns:
         dict, OrderedDict, list, tuple, set, str, bytes, numbers, bool, None, Global, Record and Tensor. The same object
@@ -121,9 +72,11 @@ def read_pickle(data: bytes, storage_bytes: Callable[[str], int | None]) -> Any:
         CheckpointError: If the pickle is damaged, asks for anything that parameters do not need, or is too large.
     """
     if len(data) > MAX_BYTES:
-        raise CheckpointError(f"its pickle has {len(data)} bytes; at most {MAX_BYTES} are read")
+        raise CheckpointError(f"its pickle has {len(data):,} bytes; at most {MAX_BYTES:,} are read")
     if data[:2] not in _PROTOCOLS:
-        raise CheckpointError("its pickle is of no protocol from 2 to 5, which are what torch.save writes")
+        raise CheckpointError(
+            f"its pickle must have a protocol from 2 to 5, as torch.save writes them, got {data[:2]!r}"
+        )
     machine = _Machine(data, storage_bytes)
     try:
         return machine.run()
@@ -163,9 +116,11 @@ class _Machine:
     def spend(self, steps: int) -> None:
         self.steps += steps
         if self.steps > MAX_STEPS:
-            raise CheckpointError(f"its pickle takes more than {MAX_STEPS} steps; this family's take far fewer")
+            raise CheckpointError(
+                f"its pickle takes more than {MAX_STEPS:,} steps; checkpoints of this family take far fewer"
+            )
 
-    # What follows an opcode in the file.
+    # The operands that follow an opcode in the file.
 
     def take(self, count: int) -> bytes:
         start = self.position
@@ -202,7 +157,9 @@ class _Machine:
     def push_long(self) -> None:
         count = self.take_number(_UINT8)
         if count > _MAX_INTEGER_BYTES:
-            raise CheckpointError(f"its pickle has an integer of {count} bytes; {_MAX_INTEGER_BYTES} are enough")
+            raise CheckpointError(
+                f"its pickle has an integer of {count} bytes; at most {_MAX_INTEGER_BYTES} are needed"
+            )
         self.stack.append(int.from_bytes(self.take(count), "little", signed=True))
 
     def push_tuple(self, count: int) -> None:
@@ -269,7 +226,7 @@ class _Machine:
     def global_stack(self) -> None:
         name, module = self.stack.pop(), self.stack.pop()
         if type(module) is not str or type(name) is not str:
-            raise CheckpointError(f"its pickle asks for {_describe(name)} in {_describe(module)}, which are no names")
+            raise CheckpointError(f"its pickle asks for {_describe(name)} in {_describe(module)}, which are not names")
         self.push_global(module, name)
 
     def push_global(self, module: str, name: str) -> None:
@@ -279,19 +236,21 @@ class _Machine:
     def new_object(self) -> None:
         arguments, kind = self.stack.pop(), self.stack.pop()
         if not _is_record_class(kind) or type(arguments) is not tuple:
-            raise CheckpointError(f"its pickle makes an object of {_describe(kind)}; only classes of layers are known")
+            raise CheckpointError(
+                f"its pickle makes an object of {_describe(kind)}; only classes of layers are accepted"
+            )
         self.stack.append(Record(kind, arguments))
 
     def call(self) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
         if type(function) is not Global or type(arguments) is not tuple:
-            raise CheckpointError(f"its pickle calls {_describe(function)}, which is nothing to call")
+            raise CheckpointError(f"its pickle calls {_describe(function)}, which parameters do not need")
         if answer := _ANSWERS.get(str(function)):
             result = answer(self, arguments)
         elif str(function) in _PLAIN or _is_record_class(function):
             result = Record(function, arguments)
         else:
-            raise CheckpointError(f"its pickle calls {_describe(function)}, which is nothing to call")
+            raise CheckpointError(f"its pickle calls {_describe(function)}, which parameters do not need")
         self.stack.append(result)
 
     def build(self) -> None:
@@ -308,7 +267,7 @@ class _Machine:
             raise CheckpointError(f"the attributes of a {target.kind} are {_describe(state)}; they come as a dict")
         self.spend(len(state))
         if not all(type(key) is str for key in state):
-            raise CheckpointError(f"the attributes of a {target.kind} have names that are no strings")
+            raise CheckpointError(f"the attributes of a {target.kind} have names that are not strings")
         # The dict itself, not a copy: the same large one could be given to every object.
         target.attributes = state
 
@@ -317,7 +276,7 @@ class _Machine:
             case ("storage", Global(module="torch", name=name), str(key), str(), int(count)) if name in _ELEMENTS:
                 dtype, size = _ELEMENTS[name]
             case other:
-                raise CheckpointError(f"its pickle refers to {_describe(other)}; the storages of tensors are known")
+                raise CheckpointError(f"its pickle refers to {_describe(other)}; only storages of tensors are accepted")
         if len(key) > _MAX_NAME or (found := self.storage_bytes(key)) is None:
             raise CheckpointError(f"the storage {key!r:.40} is not in the file")
         if count < 0 or found != count * size:
@@ -344,7 +303,9 @@ class _Machine:
             case (Global() as kind, str(name)) | (Record(kind=kind), str(name)):
                 if _is_record_class(kind) and len(name) <= _MAX_NAME and _METHOD.fullmatch(name):
                     return Global(kind.module, f"{kind.name}.{name}")
-        raise CheckpointError(f"its pickle calls getattr on {_describe(arguments)}; methods of layers are known")
+        raise CheckpointError(
+            f"its pickle calls getattr on {_describe(arguments)}; only methods of layers are accepted"
+        )
 
     def call_size(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         match arguments:

@@ -259,7 +259,7 @@ def test_is_checkpoint(head: bytes, answer: bool) -> None:
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFoundError, match=r"no checkpoint .*nowhere\.pt"):
+    with pytest.raises(ModelNotFoundError, match=r"not found.*nowhere\.pt"):
         read_checkpoint(tmp_path / "nowhere.pt")
 
 
@@ -305,9 +305,9 @@ def overlapping() -> bytes:
 
 
 FILES: dict[str, tuple[Callable[[], bytes], str]] = {
-    "nothing": (lambda: b"", "no PyTorch checkpoint"),
-    "a text": (lambda: b"<html>404</html>", "no PyTorch checkpoint"),
-    "an ONNX file": (lambda: b"\x08\x08\x12\x07pytorch" + bytes(600), "no PyTorch checkpoint"),
+    "nothing": (lambda: b"", "not a PyTorch checkpoint"),
+    "a text": (lambda: b"<html>404</html>", "not a PyTorch checkpoint"),
+    "an ONNX file": (lambda: b"\x08\x08\x12\x07pytorch" + bytes(600), "not a PyTorch checkpoint"),
     "the pickle format of old torch": (lambda: pickle.dumps(0x1950A86A20F9469CFC6C, 2) + bytes(99), "before 1.6"),
     "the tar format of older torch": (lambda: bytes(257) + b"ustar" + bytes(1000), "before 1.6"),
     "a zip of something else": (lambda: archive({"readme.txt": b"hello"}), "0 data.pkl"),
@@ -338,32 +338,32 @@ FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "a name that climbs on Windows": (lambda: archive({**NEEDED, "..\\..\\x": b""}), "out of its folder"),
     "an absolute name": (lambda: archive([("/etc/passwd", b"")], ""), "out of its folder"),
     "a name with a zero": (lambda: archive({**NEEDED, "data/1\0.txt": b""}), "out of its folder"),
-    "a name that is no UTF-8": (lambda: patched(GOOD, b"best/version", b"best/\xff\xfersion"), "no UTF-8"),
+    "a name that is no UTF-8": (lambda: patched(GOOD, b"best/version", b"best/\xff\xfersion"), "not UTF-8"),
     "other names in the headers": (lambda: patched(GOOD, b"best/data/0", b"best/data/1", 1), "disagree"),
     "entries that share bytes": (overlapping, "'best/data/0' reaches into"),
     "something behind it": (lambda: GOOD + b"x", "no directory"),
     "a comment": (lambda: GOOD[:-2] + b"\1\0x", "no directory"),
-    "too many entries stated": (lambda: GOOD[:-14] + struct.pack("<2H", 9, 9) + GOOD[-10:], "too early|is not one"),
+    "too many entries stated": (lambda: GOOD[:-14] + struct.pack("<2H", 9, 9) + GOOD[-10:], "too early|signature"),
     "too few entries stated": (lambda: GOOD[:-14] + struct.pack("<2H", 2, 2) + GOOD[-10:], "its entries take"),
     "counts that differ": (lambda: GOOD[:-14] + struct.pack("<2H", 2, 3) + GOOD[-10:], "contradicts itself"),
     "a directory beyond the end": (lambda: GOOD[:-6] + struct.pack("<I", 1 << 31) + GOOD[-2:], "contradicts itself"),
-    "the directory alone": (lambda: b"PK\3\4" + GOOD[GOOD.index(b"PK\1\2") :], "contradicts|not one|damaged"),
+    "the directory alone": (lambda: b"PK\3\4" + GOOD[GOOD.index(b"PK\1\2") :], "contradicts|signature|damaged"),
     "big-endian numbers": (lambda: archive({**NEEDED, "byteorder": b"big"}), "big-endian"),
     "a storage that is missing": (lambda: archive({"data.pkl": NEEDED["data.pkl"]}), "storage '0' is not in the file"),
     "a storage that is too short": (lambda: archive({**NEEDED, "data/0": bytes(63)}), "63 bytes; 16 elements take 64"),
     "a storage that is too long": (lambda: archive({**NEEDED, "data/0": bytes(65)}), "has 65 bytes"),
-    "no network": (lambda: checkpoint({"epoch": 3, "optimizer": {}}), "holds no network.*'epoch', 'optimizer'"),
-    "nothing in it": (lambda: checkpoint({}), "but nothing"),
+    "no network": (lambda: checkpoint({"epoch": 3, "optimizer": {}}), "no network.*'epoch', 'optimizer'"),
+    "nothing in it": (lambda: checkpoint({}), "got nothing"),
     "a list": (lambda: checkpoint([1]), "holds a list"),
     "names that are numbers": (lambda: checkpoint({"w": np.zeros(1), "names": {0: 1}}), "class names"),
     "strides that are none": (lambda: with_attribute(stride=[8, 16, 31]), "its strides"),
     "a hundred strides": (lambda: with_attribute(stride=[8] * 100), "its strides"),
-    "an epsilon that is none": (lambda: checkpoint(norms(-1.0)), "epsilon -1.0"),
-    "an epsilon that is no number": (lambda: checkpoint(norms(float("nan"))), "epsilon nan"),
-    "two epsilons": (lambda: checkpoint(norms(1e-3, 1e-5)), "several epsilons"),
+    "an epsilon that is none": (lambda: checkpoint(norms(-1.0)), "epsilon.*got -1.0"),
+    "an epsilon that is no number": (lambda: checkpoint(norms(float("nan"))), "epsilon.*got nan"),
+    "two epsilons": (lambda: checkpoint(norms(1e-3, 1e-5)), r"one epsilon, got \[1e-05, 0.001\]"),
     "a part with a number for a name": (
         lambda: checkpoint(module("torch.nn.Conv2d", parameters={3: None})),
-        "a part called 3",
+        "parts.*got 3",
     ),
 }
 

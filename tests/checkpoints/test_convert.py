@@ -136,7 +136,7 @@ def test_messages_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     def other_network(_: Checkpoint) -> None:
         raise ModelError("the checkpoint lacks something")
 
-    monkeypatch.setattr(conversion, "assemble", other_network)
+    monkeypatch.setattr(conversion, "build", other_network)
     with pytest.raises(ModelError, match=r"^tiny\.pt: the checkpoint lacks"):
         Network.open(TINY)
 

@@ -36,7 +36,8 @@ from support.pt_writer import (
 
 from fastsam_onnx import CheckpointError
 from fastsam_onnx.checkpoints.checkpoint import read_checkpoint
-from fastsam_onnx.checkpoints.unpickle import MAX_BYTES, MAX_STEPS, Global, Record, read_pickle
+from fastsam_onnx.checkpoints.unpickle import MAX_BYTES, MAX_STEPS, read_pickle
+from fastsam_onnx.checkpoints.values import Global, Record
 
 CANARY = "canary-of-test-checkpoint"
 TOUCH = f"touch {CANARY}"

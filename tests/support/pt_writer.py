@@ -279,11 +279,21 @@ def one_layer(**parameters: Any) -> Object:
     return module("ultralytics.nn.tasks.SegmentationModel", {"0": module("torch.nn.Conv2d", parameters=parameters)})
 
 
-class _Layers:
+SILU = {"kind": "torch.nn.modules.activation.SiLU", "inplace": True}
+
+
+class Layers:
     """The blocks of YOLOv8 with random numbers: their parameters and attributes, not what they compute."""
 
-    def __init__(self, seed: int, old_paths: bool) -> None:
+    def __init__(
+        self,
+        seed: int,
+        old_paths: bool = False,
+        activation: Mapping[str, Any] = SILU,
+        upsampling: str = "nearest",
+    ) -> None:
         self.rng = np.random.default_rng(seed)
+        self.activation, self.upsampling = dict(activation), upsampling
         self.blocks = "ultralytics.nn.modules" + (".{1}" if old_paths else ".{0}.{1}")
 
     def block(self, file: str, name: str, modules: Mapping[str, Object] | None = None, **attributes: Any) -> Object:
@@ -293,25 +303,36 @@ class _Layers:
         return Parameter(np.asarray(values, np.float16))
 
     def conv2d(
-        self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, bias: Any = None, gain: float = 1.6
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        *,
+        bias: Any = None,
+        gain: float = 1.6,
+        groups: int = 1,
     ) -> Object:
-        weight = self.rng.standard_normal((outputs, inputs, kernel, kernel)) * (gain / (inputs * kernel**2)) ** 0.5
-        return self._convolution("Conv2d", weight, bias, stride=stride, padding=kernel // 2)
+        fan = inputs // groups
+        weight = self.rng.standard_normal((outputs, fan, kernel, kernel)) * (gain / (fan * kernel**2)) ** 0.5
+        return self._convolution("Conv2d", weight, bias, stride=stride, padding=kernel // 2, groups=groups)
 
     def upsample_conv(self, channels: int) -> Object:
         weight = self.rng.standard_normal((channels, channels, 2, 2)) * (1.6 / channels) ** 0.5
         bias = self.rng.standard_normal(channels) * 0.1
         return self._convolution("ConvTranspose2d", weight, bias, stride=2, padding=0)
 
-    def _convolution(self, name: str, weight: np.ndarray, bias: Any, *, stride: int, padding: int) -> Object:
+    def _convolution(
+        self, name: str, weight: np.ndarray, bias: Any, *, stride: int, padding: int, groups: int = 1
+    ) -> Object:
         transposed = name == "ConvTranspose2d"
         outputs, inputs = weight.shape[:2][:: -1 if transposed else 1]
         return module(
             f"torch.nn.modules.conv.{name}",
             parameters={"weight": self.half(weight), "bias": None if bias is None else self.half(bias)},
-            in_channels=inputs, out_channels=outputs, kernel_size=weight.shape[2:], stride=(stride,) * 2,
+            in_channels=inputs * groups, out_channels=outputs, kernel_size=weight.shape[2:], stride=(stride,) * 2,
             padding=(padding,) * 2, dilation=(1, 1), transposed=transposed, output_padding=(0, 0),
-            groups=1, padding_mode="zeros", _reversed_padding_repeated_twice=[padding] * 4,
+            groups=groups, padding_mode="zeros", _reversed_padding_repeated_twice=[padding] * 4,
         )  # fmt: skip
 
     def batch_norm(self, channels: int) -> Object:
@@ -328,9 +349,11 @@ class _Layers:
             num_features=channels, eps=1e-3, momentum=0.03, affine=True, track_running_stats=True,
         )  # fmt: skip
 
-    def conv(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> Object:
-        parts = {"conv": self.conv2d(inputs, outputs, kernel, stride), "bn": self.batch_norm(outputs)}
-        parts["act"] = module("torch.nn.modules.activation.SiLU", inplace=True)
+    def conv(
+        self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, *, groups: int = 1, linear: bool = False
+    ) -> Object:
+        parts = {"conv": self.conv2d(inputs, outputs, kernel, stride, groups=groups), "bn": self.batch_norm(outputs)}
+        parts["act"] = module("torch.nn.modules.linear.Identity") if linear else module(**self.activation)
         return self.block("conv", "Conv", parts)
 
     def c2f(self, inputs: int, outputs: int, count: int = 1, *, shortcut: bool = False) -> Object:
@@ -353,7 +376,7 @@ class _Layers:
     def upsample(self) -> Object:
         return module(
             "torch.nn.modules.upsampling.Upsample",
-            name="Upsample", size=None, scale_factor=2.0, mode="nearest", align_corners=None,
+            name="Upsample", size=None, scale_factor=2.0, mode=self.upsampling, align_corners=None,
             recompute_scale_factor=None,
         )  # fmt: skip
 
@@ -400,10 +423,17 @@ class _Layers:
 
 
 def yolov8_seg(
-    *, width: int = 8, classes: int = 1, reg_max: int = 16, seed: int = 1, old_paths: bool = False
+    *,
+    width: int = 8,
+    classes: int = 1,
+    reg_max: int = 16,
+    seed: int = 1,
+    old_paths: bool = False,
+    activation: Mapping[str, Any] = SILU,
+    upsampling: str = "nearest",
 ) -> Object:
     """A YOLOv8-seg network of depth n, `width` channels in every layer, and random numbers in float16."""
-    make = _Layers(seed, old_paths)
+    make = Layers(seed, old_paths, activation, upsampling)
     wide = 2 * width
     layers = [
         make.conv(3, width, 3, 2),
@@ -430,17 +460,30 @@ def yolov8_seg(
         make.c2f(width + wide, wide),
         make.segment((width, width, wide), classes, reg_max, width),
     ]
-    inputs = {11: [-1, 6], 14: [-1, 4], 17: [-1, 12], 20: [-1, 9], 22: [15, 18, 21]}
+    sources = {11: [-1, 6], 14: [-1, 4], 17: [-1, 12], 20: [-1, 9], 22: [15, 18, 21]}
+    return segmentation_network(layers, sources, classes)
+
+
+def segmentation_network(
+    layers: Sequence[Object],
+    sources: Mapping[int, Any],
+    classes: int,
+    *,
+    strides: Sequence[int] = (8, 16, 32),
+    kind: str = "SegmentationModel",
+) -> Object:
+    """A network of layers; each takes the one before, or those of `sources` by its number."""
     for index, layer in enumerate(layers):
-        kind = f"{layer.kind.module}.{layer.kind.name}"
-        layer.attributes.update({"i": index, "f": inputs.get(index, -1), "type": kind})
-    network = module("ultralytics.nn.tasks.SegmentationModel", {"model": container("Sequential", layers)})
+        name = f"{layer.kind.module}.{layer.kind.name}"
+        layer.attributes.update({"i": index, "f": sources.get(index, -1), "type": name})
+    listed = [each if isinstance(each, list) else [each] for each in sources.values()]
+    network = module(f"ultralytics.nn.tasks.{kind}", {"model": container("Sequential", layers)})
     network.attributes.update(
         yaml={"nc": classes, "ch": 3, "scale": "n", "yaml_file": "yolov8n-seg.yaml"},
-        save=[4, 6, 9, 12, 15, 18, 21],
+        save=sorted({number for numbers in listed for number in numbers if number >= 0}),
         names={number: "object" if classes == 1 else f"class {number}" for number in range(classes)},
         inplace=True,
-        stride=np.array([8, 16, 32], np.float32),
+        stride=np.array(strides, np.float32),
         args=Call(Name("ultralytics.yolo.utils", "IterableSimpleNamespace")),
         task="segment",
     )
