@@ -60,6 +60,9 @@ class Instance:
     prompt_index: int | None = None
     similarity: float | None = None
 
+    def _repr_png_(self) -> bytes:
+        return self.mask._repr_png_()
+
 
 class Masks(Sequence[Mask]):
     """The masks of a photo's objects. Each is rendered when asked for, and again when asked again: nothing is kept.

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.errors import OptionError
+from fastsam_onnx.masks.preview import png_preview
 
 
 class RLE(TypedDict):
@@ -150,6 +151,10 @@ class Mask:
         rows = slice(max(y1 - self.top, 0), max(y2 - self.top, 0))
         columns = slice(max(x1 - self.left, 0), max(x2 - self.left, 0))
         return int(np.count_nonzero(self.crop[rows, columns]))
+
+    def _repr_png_(self) -> bytes:
+        """The mask in white on black, for notebooks."""
+        return png_preview(self.dense().view(np.uint8) * np.uint8(255))
 
     def dense(self) -> BoolArray:
         """(H, W) bool: the whole photo's size."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.instances import Instances, Masks
 from fastsam_onnx.masks.mask import Mask, Polygon
+from fastsam_onnx.masks.preview import jpeg_preview
 from fastsam_onnx.results import rules as prompts
 from fastsam_onnx.results import text_prompts
 from fastsam_onnx.results.crops import CropStyle
@@ -118,6 +120,37 @@ class Segmentation(Instances):
     def take(self, index: IntArray) -> Self:
         """The objects with these indices, in this order."""
         return replace(super().take(index), candidates=None)
+
+    def overlay(self, **options: Any) -> ByteArray:
+        """The objects drawn over the photo, (H, W, 3) uint8 RGB; the options are those of `draw.overlay`.
+
+        Raises:
+            OptionError: If no photo is known, it does not fit, or an option is not accepted.
+            PromptError: If points or boxes to draw are malformed.
+        """
+        from fastsam_onnx import draw
+
+        return draw.overlay(self, **options)
+
+    def show(self) -> None:
+        """Display the overlay: in a notebook's output, elsewhere in the program that opens pictures.
+
+        Raises:
+            OutputError: If nothing here shows pictures.
+        """
+        from fastsam_onnx.results.display import show_jpeg
+
+        show_jpeg(self._preview(), self)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """The overlay as a small JPEG beside the text, for notebooks."""
+        return {"image/jpeg": b64encode(self._preview()).decode("ascii"), "text/plain": repr(self)}
+
+    def _preview(self) -> bytes:
+        """The overlay, on black where no photo is known."""
+        width, height = self.image_size
+        image = np.zeros((height, width, 3), np.uint8) if self.image is None else self.image
+        return jpeg_preview(self.overlay(image=image))
 
     def point_prompt(
         self, points: npt.ArrayLike, labels: npt.ArrayLike | None = None, *, pick: Pick = "candidate"
