@@ -20,7 +20,7 @@ from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.masks.detections import detect
 from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.pending import pending_masks
-from fastsam_onnx.masks.refine import refined, without_doubles
+from fastsam_onnx.masks.refine import distinct, refined
 from fastsam_onnx.network.contract import Contract
 from fastsam_onnx.network.letterbox import PADDING_GREY, Letterbox
 from fastsam_onnx.network.network import Network, Output
@@ -399,7 +399,7 @@ class FastSAM:
             boxes, masks = refined(boxes, coefficients, prototypes, masks)
         kept = [index for index, mask in enumerate(masks) if not mask.is_empty()]
         if options.refine:
-            kept = [kept[place] for place in without_doubles([masks[index] for index in kept], options.iou)]
+            kept = [kept[place] for place in distinct([masks[index] for index in kept], options.iou)]
         stages = {**speed, "postprocess": time.perf_counter() - began}
         return Segmentation(
             boxes=boxes[kept],

@@ -29,6 +29,10 @@ REACH = 1.0
 """How far a mask may grow on every side, in sides of its box."""
 SPECK_SHARE = 0.05
 """Islands and holes below this share of the mask's area go."""
+FRAME_CELLS = 2
+"""Bays at the photo's frame that are no deeper, in cells, are holes: there the network is unsure of itself."""
+EVERYTHING_SHARE = 0.99
+"""A mask that covers more of the photo tells nothing apart; a picture without objects has such a one."""
 MIN_CELLS = 2
 """Masks of fewer cells along either axis have no cell inside a side and one outside."""
 
@@ -96,7 +100,7 @@ def calm(mask: PendingMask) -> PendingMask:
     islands[0] = False
     specks = islands[labels]
     _, labels, stats, _ = cv2.connectedComponentsWithStats((~inside | specks).view(np.uint8), connectivity=8)
-    holes = (stats[:, cv2.CC_STAT_AREA] < limit) & _is_surrounded(stats, inside.shape)
+    holes = _are_holes(stats, mask, limit)
     holes[0] = False
     filled = holes[labels]
     if not specks.any() and not filled.any():
@@ -106,8 +110,24 @@ def calm(mask: PendingMask) -> PendingMask:
     return replace(mask, logits=np.where(filled, strength, logits))
 
 
-def without_doubles(masks: Sequence[PendingMask], iou: float) -> list[int]:
-    """Indices of masks, best first, that have no IoU above `iou` with a better one that stays; told on the grid."""
+def distinct(masks: Sequence[PendingMask], iou: float) -> list[int]:
+    """Indices of masks, best first, that show something of their own; told on the grid.
+
+    Those go that cover the whole photo, and those that have an IoU above `iou` with a better one that stays.
+    """
+    kept = [index for index, mask in enumerate(masks) if not _is_everything(mask)]
+    return [kept[place] for place in _without_doubles([masks[index] for index in kept], iou)]
+
+
+def _is_everything(mask: PendingMask) -> bool:
+    width, height = mask.image_size
+    (left, right), (top, bottom) = mask.x.inner((0, width)), mask.y.inner((0, height))
+    inside, _ = mask.cells()
+    return bool(np.count_nonzero(inside) > EVERYTHING_SHARE * (right - left) * (bottom - top))
+
+
+def _without_doubles(masks: Sequence[PendingMask], iou: float) -> list[int]:
+    """Indices of masks, best first, that have no IoU above `iou` with a better one that stays."""
     cells = [mask.cells() for mask in masks]
     areas = np.array([np.count_nonzero(crop) for crop, _ in cells], np.int64)
     corners = np.array([corner for _, corner in cells], np.int64).reshape(-1, 2)
@@ -149,10 +169,20 @@ def _widened(first: int, count: int, photo: tuple[int, int], cells: int) -> tupl
     return max(first - reach, photo[0]), min(first + count + reach, photo[1], cells)
 
 
-def _is_surrounded(stats: IntArray, shape: tuple[int, ...]) -> BoolArray:
-    """(n,): components, by cv2's statistics, that do not touch the frame of the picture (h, w)."""
-    left, top, width, height, _ = stats.T
-    return np.asarray((left > 0) & (top > 0) & (left + width < shape[1]) & (top + height < shape[0]), bool)
+def _are_holes(stats: IntArray, mask: PendingMask, limit: float) -> BoolArray:
+    """(n,): components of what is not set, by cv2's statistics: small with the mask on all sides, or shallow bays.
+
+    A bay lies at the photo's frame, with the mask on the other sides.
+    """
+    left, top, width, height, area = stats.T
+    (rows, columns), (photo_width, photo_height) = mask.logits.shape, mask.image_size
+    ends = left > 0, top > 0, left + width < columns, top + height < rows
+    at_frame = mask.columns[0] == 0, mask.rows[0] == 0, mask.columns[1] == photo_width, mask.rows[1] == photo_height
+    depths = width, height, width, height
+    closed = [
+        inner | (frame & (depth <= FRAME_CELLS)) for inner, frame, depth in zip(ends, at_frame, depths, strict=True)
+    ]
+    return np.asarray(np.all(closed, axis=0) & ((area < limit) | ~np.all(ends, axis=0)), bool)
 
 
 def _shared_share(first: Cells, second: Cells) -> float:

@@ -40,7 +40,8 @@ class Segmentation(Instances):
     """The objects of one photo, best first, or those that a prompt chose.
 
     Attributes:
-        boxes: (n, 4) float32 x1, y1, x2, y2 in image pixels, from the network; every mask lies inside its box.
+        boxes: (n, 4) float32 x1, y1, x2, y2 in image pixels, from the network, or around masks that grew beyond
+            theirs; every mask lies inside its box.
         scores: (n,) float32, 0 to 1.
         masks: A sequence of n `Mask`, rendered when asked for; `masks.dense()` is (n, H, W) bool.
         prompt_index: (n,) int64 index of the prompt that each object answers; None where there was no prompt.
