@@ -23,7 +23,8 @@ from fastsam_onnx.masks.pending import pending_masks
 from fastsam_onnx.masks.refine import distinct, refined
 from fastsam_onnx.network.contract import Contract
 from fastsam_onnx.network.letterbox import PADDING_GREY, Letterbox
-from fastsam_onnx.network.network import Network, Output
+from fastsam_onnx.network.network import Network
+from fastsam_onnx.network.outputs import Output
 from fastsam_onnx.options import (
     DEFAULT_CONF,
     DEFAULT_IOU,

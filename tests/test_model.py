@@ -56,6 +56,25 @@ def test_masks_without_a_pixel_go_with_their_detections() -> None:
     assert found.boxes.tolist() == [[16, 16, 48, 32]]
 
 
+def test_a_candidate_that_overflowed_does_not_refuse_the_photo() -> None:
+    boxes = [[32, 32, 32, 16], [np.inf, 32, 8, 8], [32, 32, 32, 16]]
+    weights = [[1.0], [1.0], [np.nan]]
+    found = FastSAM(known(boxes, [0.8, 0.0, 0.0], weights, LEFT_OF_10))(photo(), conf=0)
+    assert found.boxes.tolist() == [[16, 16, 48, 32]]
+    assert len(found.box_prompt([(16, 16, 40, 32)])) == 1
+
+
+def test_yolov5_counts_objectness_times_class() -> None:
+    # 64x64 pixels have 64 + 16 + 4 = 84 cells. The likeliest class lies where there is no object.
+    boxes, scores = np.tile(np.float32([32, 32, 32, 16]), (252, 1)), np.zeros((252, 3), np.float32)
+    boxes[9], scores[9] = (8, 8, 8, 8), (0.05, 0.99, 0.5)
+    scores[200] = 0.9, 0.3, 0.8
+    weights = np.ones((252, 1))
+    found = FastSAM(known(boxes, scores, weights, LEFT_OF_10, transposed=True))(photo())
+    assert found.boxes.tolist() == [[16, 16, 48, 32]]
+    assert found.scores.tolist() == [np.float32(0.9) * np.float32(0.8)]
+
+
 def test_nothing_found_is_an_empty_result() -> None:
     found = FastSAM(one_object())(photo(), conf=0.9)
     assert len(found) == 0

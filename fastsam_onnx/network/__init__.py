@@ -2,7 +2,8 @@
 
 from fastsam_onnx.network.contract import Contract
 from fastsam_onnx.network.letterbox import Letterbox
-from fastsam_onnx.network.network import Network, Output
+from fastsam_onnx.network.network import Network
+from fastsam_onnx.network.outputs import Output
 
 __all__ = [
     "Contract",

@@ -6,7 +6,7 @@ Exports differ in names, order and layout; the shapes tell which output is which
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,8 +31,11 @@ DTYPES: dict[str, np.dtype[Any]] = {"tensor(float)": np.dtype(np.float32), "tens
 ACCEPTED = (
     "a YOLOv8-seg export, that is one float32 or float16 input (batch, 3, height, width), and in any order candidates "
     "(batch, 4 + classes + n, anchors), also transposed or with their n coefficients as an output of their "
-    "own, or (batch, k, 6 + n) with NMS inside, and prototypes (batch, n, height/4, width/4)"
+    "own, or (batch, k, 6 + n) with NMS inside, or YOLOv5's (batch, 3 * anchors, 5 + classes + n), and prototypes "
+    "(batch, n, height/4, width/4)"
 )
+ANCHORS_PER_CELL = 3
+"""Number of candidates of a cell in YOLOv5 and YOLOv7, which tell objectness and class apart."""
 EXPORT_HINT = "a YOLOv8-seg checkpoint opens as it is; `yolo export model=FILE.pt format=onnx` writes others as ONNX"
 
 
@@ -50,6 +53,7 @@ class Contract:
         class_count: nc, number of scores of each candidate; 1 with NMS inside.
         coefficient_count: nm, also the number of prototypes.
         nms_inside: True if the file suppresses overlapping boxes itself, with thresholds of its own.
+        objectness: True if scores are the product of an objectness and a class's score, as in YOLOv5 and YOLOv7.
         imgsz: (height, width) that the metadata recommend.
         conf: Score threshold that the metadata recommend (our own key).
         iou: NMS threshold that the metadata recommend (our own key).
@@ -66,6 +70,7 @@ class Contract:
     class_count: int
     coefficient_count: int
     nms_inside: bool
+    objectness: bool
     imgsz: tuple[int, int] | None
     conf: float | None
     iou: float | None
@@ -84,8 +89,9 @@ class Contract:
         width, height = (side or f"n*{self.stride}" for side in (self.width, self.height))
         batch = "any number" if self.batch is None else self.batch
         nms = ", NMS inside" if self.nms_inside else ""
+        family = "YOLOv5-seg" if self.objectness else "YOLOv8-seg"
         return (
-            f"YOLOv8-seg network: {classes}, {self.coefficient_count} prototypes, input {self.input_dtype} "
+            f"{family} network: {classes}, {self.coefficient_count} prototypes, input {self.input_dtype} "
             f"{width} x {height} px, {batch} per run{nms}"
         )
 
@@ -127,6 +133,8 @@ class Outputs:
         layout: Layout of the candidates, and of the coefficients alike.
         class_count: nc; 1 with NMS inside.
         coefficient_count: nm.
+        objectness: True if a candidate has, before the scores of its classes, one by which they are to be multiplied,
+            as in YOLOv5 and YOLOv7, which have three candidates a cell.
     """
 
     prototypes: str
@@ -134,6 +142,22 @@ class Outputs:
     layout: Layout
     class_count: int
     coefficient_count: int
+    objectness: bool = False
+
+    @property
+    def score_count(self) -> int:
+        """Number of channels that hold scores of a candidate."""
+        return self.class_count + self.objectness
+
+    @property
+    def channel_count(self) -> int:
+        """Number of channels of a candidate; of a detection after NMS one holds its class."""
+        return 4 + self.score_count + self.after_nms + self.coefficient_count
+
+    @property
+    def per_cell(self) -> int:
+        """Number of candidates of a cell, without NMS."""
+        return ANCHORS_PER_CELL if self.objectness else 1
 
     @property
     def wanted(self) -> list[str]:
@@ -163,6 +187,7 @@ class _Reading:
 
     layout: Layout
     class_count: int
+    objectness: bool = False
 
 
 def inspect_network(session: ort.InferenceSession, name: str) -> tuple[Contract, Outputs]:
@@ -191,6 +216,7 @@ def inspect_network(session: ort.InferenceSession, name: str) -> tuple[Contract,
         class_count=outputs.class_count,
         coefficient_count=outputs.coefficient_count,
         nms_inside=outputs.after_nms,
+        objectness=outputs.objectness,
         imgsz=metadata.imgsz,
         conf=metadata.conf,
         iou=metadata.iou,
@@ -209,17 +235,17 @@ def _ports(session: ort.InferenceSession, metadata: Metadata) -> tuple[_Input, O
     declared = {output.name: output for output in session.get_outputs() if output.type in DTYPES}
     shapes = {key: tuple(output.shape or ()) for key, output in declared.items()}
     if height is None or width is None or _needs_a_run(shapes):
-        sides = (2 * metadata.stride, 2 * metadata.stride), metadata.imgsz
-        sizes = [(height or small[0], width or small[1]) for small in sides if small is not None]
-        size, values = _probe(session, source, sizes, list(declared))
+        size, values, fixed = _probe(session, source, metadata, list(declared))
         outputs = _find_outputs({key: value.shape for key, value in values.items()}, values, size, metadata)
-        if size != sizes[0]:
+        if fixed:
             height, width = size  # the input says any size, the graph means one
     else:
         outputs = _find_outputs(shapes, {}, (height, width), metadata)
     declared_batch = shapes[outputs.prototypes][0]
     if batch is None and isinstance(declared_batch, int):
         batch = declared_batch  # the input says any number, the graph means one
+    if batch is None and outputs.after_nms and not metadata.end2end:
+        batch = metadata.batch or 1  # NMS is unrolled for so many photos; of others it finds nothing
     return _Input(source.name, source.kind, batch, height, width), outputs
 
 
@@ -248,17 +274,52 @@ def _needs_a_run(shapes: Mapping[str, tuple[int | str | None, ...]]) -> bool:
 
 
 def _probe(
-    session: ort.InferenceSession, source: _Input, sizes: Sequence[tuple[int, int]], wanted: list[str]
-) -> tuple[tuple[int, int], dict[str, npt.NDArray[Any]]]:
-    """Run a grey picture of the first (height, width) that does not fail: that size and the outputs."""
+    session: ort.InferenceSession, source: _Input, metadata: Metadata, wanted: list[str]
+) -> tuple[tuple[int, int], dict[str, npt.NDArray[Any]], bool]:
+    """Run small grey pictures until one does not fail.
+
+    Some graphs take any size as long as it has more candidates than they choose the best of.
+
+    Returns:
+        The (height, width), the outputs, and True if no other size runs.
+    """
     reason = ""
-    for size in sizes:
-        grey = np.full((source.batch or 1, 3, *size), 0.5, DTYPES[source.kind])
+    sizes = _probe_sizes(source, metadata)
+    for index, size in enumerate(sizes):
         try:
-            return size, dict(zip(wanted, session.run(wanted, {source.name: grey}), strict=True))
-        except Exception as error:
-            reason = f"it fails on an input {grey.shape}: {error}"
+            values = _run_grey(session, source, size, wanted)
+        except ModelError as error:
+            reason = reason or str(error)
+            continue
+        others = () if index == 0 else sizes[index + 1 :]
+        return size, values, index > 0 and not any(_runs(session, source, other, wanted) for other in others)
     raise ModelError(reason)
+
+
+def _probe_sizes(source: _Input, metadata: Metadata) -> list[tuple[int, int]]:
+    """The sizes to try, (height, width), small ones first."""
+    small, medium = 2 * metadata.stride, 10 * metadata.stride
+    asked = [(small, small), (medium, medium), (medium + metadata.stride, medium)]
+    if metadata.imgsz is not None:
+        asked.append(metadata.imgsz)
+    return list(dict.fromkeys((source.height or height, source.width or width) for height, width in asked))
+
+
+def _run_grey(
+    session: ort.InferenceSession, source: _Input, size: tuple[int, int], wanted: list[str]
+) -> dict[str, npt.NDArray[Any]]:
+    grey = np.full((source.batch or 1, 3, *size), 0.5, DTYPES[source.kind])
+    try:
+        return dict(zip(wanted, session.run(wanted, {source.name: grey}), strict=True))
+    except Exception as error:
+        raise ModelError(f"it fails on an input {grey.shape}: {error}") from error
+
+
+def _runs(session: ort.InferenceSession, source: _Input, size: tuple[int, int], wanted: list[str]) -> bool:
+    try:
+        return bool(_run_grey(session, source, size, wanted))
+    except ModelError:
+        return False
 
 
 # --- The outputs ---
@@ -278,7 +339,7 @@ def _find_outputs(
     if len(lists) == 1:
         name = lists[0]
         reading = _read_shape(shapes[name], nm, anchor_count(size, metadata.stride), metadata)
-        return Outputs(prototypes, (name,), reading.layout, reading.class_count, nm)
+        return Outputs(prototypes, (name,), reading.layout, reading.class_count, nm, reading.objectness)
     name, coefficients, layout = _pair(lists[0], lists[1], shapes, nm)
     channel_axis = 1 if layout == "channels first" else 2
     nc = shapes[name][channel_axis] - 4
@@ -304,16 +365,22 @@ def _read_shape(shape: Shape, nm: int, anchors: int, metadata: Metadata) -> _Rea
         fits_names = layout == "detections after NMS" or has_name_count
         wide = rows <= columns or has_name_count
         habit: dict[Layout, int] = {"channels first": 3 if wide else 0, "detections after NMS": 2, "channels last": 1}
-        return fits_names or not metadata.names, along.get(layout) == anchors, habit[layout]
+        fits_anchors = reading.objectness or along.get(layout) == anchors
+        return fits_names or not metadata.names, fits_anchors, habit[layout]
 
     return max(readings, key=likelihood)
 
 
 def _possible_readings(rows: int, columns: int, nm: int, anchors: int, metadata: Metadata) -> list[_Reading]:
     after_nms = [_Reading("detections after NMS", 1)] if columns == 6 + nm else []
-    if after_nms and metadata.nms:
+    if after_nms and (metadata.nms or metadata.end2end):
         return after_nms
-    readings = after_nms if rows != anchors else []
+    with_objectness = ANCHORS_PER_CELL * anchors
+    readings = after_nms if rows not in (anchors, with_objectness) else []
+    if columns == with_objectness and rows >= 6 + nm:
+        readings.append(_Reading("channels first", rows - 5 - nm, objectness=True))
+    if rows == with_objectness and columns >= 6 + nm:
+        readings.append(_Reading("channels last", columns - 5 - nm, objectness=True))
     if rows >= 5 + nm:
         readings.append(_Reading("channels first", rows - 4 - nm))
     if columns >= 5 + nm:
@@ -336,7 +403,7 @@ def _pair(first: str, second: str, shapes: Mapping[str, Shape], nm: int) -> tupl
 
 
 def anchor_count(size: tuple[int, int], stride: int) -> int:
-    """Number of candidates without NMS for an input (height, width): one per cell of 8, 16, ... pixels."""
+    """Number of cells of 8, 16, ... pixels in an input (height, width): the candidates without NMS, one per cell."""
     return sum((size[0] // step) * (size[1] // step) for step in STRIDES if step <= stride)
 
 

@@ -25,7 +25,9 @@ class Metadata:
         conf: Score threshold that the file recommends (our own key).
         iou: NMS threshold that the file recommends (our own key).
         refine: True if the file recommends refined masks (our own key).
-        nms: True if the file says that it suppresses overlapping boxes itself.
+        end2end: True if the network itself says each object once, for any number of photos.
+        nms: True if NMS was added to the network when it was exported, photo by photo.
+        batch: Number of photos that it was exported for.
     """
 
     stride: int = DEFAULT_STRIDE
@@ -34,7 +36,9 @@ class Metadata:
     conf: float | None = None
     iou: float | None = None
     refine: bool | None = None
+    end2end: bool = False
     nms: bool = False
+    batch: int | None = None
 
 
 def read_metadata(raw: Mapping[str, str], name: str) -> Metadata:
@@ -56,7 +60,9 @@ def read_metadata(raw: Mapping[str, str], name: str) -> Metadata:
         conf=take("conf", _parse_fraction),
         iou=take("iou", _parse_fraction),
         refine=take("refine", _parse_bool),
-        nms=take("end2end", bool, False) or take("args", _parse_nms, False),
+        end2end=take("end2end", bool, False),
+        nms=take("args", _parse_nms, False),
+        batch=take("batch", _parse_batch),
     )
 
 
@@ -90,6 +96,12 @@ def _parse_fraction(value: Any) -> float:
 
 def _parse_bool(value: Any) -> bool:
     if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+def _parse_batch(value: Any) -> int:
+    if type(value) is not int or value < 1:
         raise ValueError
     return value
 

@@ -6,33 +6,19 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.errors import ModelError
-from fastsam_onnx.network.contract import EXPORT_HINT, anchor_count, inspect_network
+from fastsam_onnx.network.contract import inspect_network
 from fastsam_onnx.network.file import is_checkpoint_file
+from fastsam_onnx.network.outputs import Output, to_outputs
 from fastsam_onnx.runtime import Provider, create_session, load_onnxruntime, model_name
 
 if TYPE_CHECKING:
     import onnxruntime as ort
-
-SCORE_TOLERANCE = 0.01
-"""Distance that rounding (float16, int8) may take a score out of 0 to 1."""
-
-
-class Output(NamedTuple):
-    """The answer of a network for one photo.
-
-    Attributes:
-        candidates: (4 + nc + nm, N) float32: cx, cy, w, h in input pixels, scores 0 to 1, coefficients.
-        prototypes: (nm, h/4, w/4) float32, contiguous.
-    """
-
-    candidates: FloatArray
-    prototypes: FloatArray
 
 
 class Network:
@@ -108,8 +94,7 @@ class Network:
 
         Raises:
             ModelError: If the network is closed, the tensor does not fit, ONNX Runtime fails, or the outputs cannot be
-                right: another shape than the contract's, NaN or infinite values, scores outside 0 to 1, boxes that
-                are not in pixels.
+                right; see `outputs.to_outputs`.
         """
         session = self._session
         if session is None:
@@ -152,52 +137,9 @@ class Network:
             values = session.run(outputs.wanted, feed)
         except Exception as error:
             raise ModelError(f"{self.name}: ONNX Runtime failed on an input {tensor.shape}: {error}") from error
-        prototypes, *candidates = (value.astype(np.float32, copy=False) for value in values)
-        turned = candidates if outputs.layout == "channels first" else [np.swapaxes(each, 1, 2) for each in candidates]
-        joined = turned[0] if len(turned) == 1 else np.concatenate(turned, axis=1)
-        if outputs.layout == "detections after NMS":
-            joined = _candidates_from_detections(joined)
-        self._check_outputs(tensor, joined, prototypes)
-        return [Output(*pair) for pair in zip(joined, prototypes, strict=True)]
-
-    def _check_outputs(self, tensor: FloatArray, candidates: FloatArray, prototypes: FloatArray) -> None:
-        """Numbers that cannot be right would give wrong masks without an error."""
-        contract = self.contract
-        batch, _, height, width = tensor.shape
-        scores_end = 4 + contract.class_count
-        expected = (batch, scores_end + contract.coefficient_count)
-        grid = (batch, contract.coefficient_count, height // 4, width // 4)
-        if candidates.shape[:2] != expected or prototypes.shape != grid:
-            raise ModelError(
-                f"{self.name}: on an input {tensor.shape} the outputs are candidates {candidates.shape} and prototypes "
-                f"{prototypes.shape}, but must be {(*expected, 'N')} and {grid}"
-            )
-        if not (_is_finite(candidates) and _is_finite(prototypes)):
-            raise ModelError(f"{self.name}: the outputs contain NaN or infinite values; is the file damaged?")
-        if candidates.shape[2] == 0:
-            return
-        scores = candidates[:, 4:scores_end]
-        low, high = float(scores.min()), float(scores.max())
-        if low < -SCORE_TOLERANCE or high > 1 + SCORE_TOLERANCE:
-            raise ModelError(
-                f"{self.name}: scores must be 0 to 1, got {low:.3g} to {high:.3g}: the export lacks the sigmoid or has "
-                f"another layout; {EXPORT_HINT}"
-            )
-        everywhere = candidates.shape[2] == anchor_count((height, width), contract.stride)
-        if everywhere and not contract.nms_inside and candidates[:, :4].max() <= 2:
-            raise ModelError(
-                f"{self.name}: boxes must be in pixels of the input, got 0 to 1: export without scaling them"
-            )
-
-
-def _candidates_from_detections(detections: FloatArray) -> FloatArray:
-    """(B, 6 + nm, k) x1, y1, x2, y2, score, class, coefficients → (B, 5 + nm, k) with cx, cy, w, h and one class."""
-    corners, far, scores, weights = np.split(detections, (2, 4, 5), axis=1)
-    # Some exporters pad with -1 instead of 0.
-    return np.concatenate([(corners + far) / 2, far - corners, np.maximum(scores, 0), weights[:, 1:]], axis=1)
-
-
-def _is_finite(values: FloatArray) -> bool:
-    """True if no value is NaN or infinite, found without an array of answers."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(values.sum()))
+        prototypes, *parts = (value.astype(np.float32, copy=False) for value in values)
+        height, width = tensor.shape[2:]
+        try:
+            return to_outputs(prototypes, parts, outputs, contract, (height, width))
+        except ModelError as error:
+            raise ModelError(f"{self.name}: {error}") from error

@@ -253,6 +253,96 @@ class TestNmsInside:
         assert not network.contract.nms_inside
         assert network.contract.class_count == 2
 
+    @pytest.mark.parametrize("unrolled", [1, 2])
+    def test_nms_that_was_unrolled_for_some_photos_gets_no_more_at_a_time(self, unrolled):
+        # `yolo export nms=True dynamic=True batch=2`: the input says any number, beyond the second nothing is found.
+        metadata = tiny_onnx.ultralytics_metadata(nms=True) | {"batch": str(unrolled)}
+        model = tiny_onnx.tiny(nms_inside=True, nms_unrolled=unrolled, metadata=metadata)
+        tensor = photos(5)
+        assert not raw(model, tensor)["output0"][unrolled:].any()
+        network = Network.open(model)
+        assert network.contract.batch == unrolled
+        expected = Network.open(tiny_onnx.tiny(nms_inside=True)).run(tensor)
+        assert all(candidates[4].any() for candidates, _ in expected)
+        assert_same(network.run(tensor), expected, tolerance=2e-5)
+
+    def test_nms_without_metadata_gets_one_photo_at_a_time_and_end_to_end_networks_any(self):
+        assert Network.open(tiny_onnx.tiny(nms_inside=True, nms_unrolled=1)).contract.batch == 1
+        assert Network.open(tiny_onnx.tiny(nms_inside=True, metadata={"end2end": "True"})).contract.batch is None
+
+    def test_boxes_from_0_to_1_are_an_error(self):
+        # Rows of onnx2tf: x1, y1, x2, y2 as shares of the input, score, class; the last is padding.
+        rows = np.array([[0.1, 0.2, 0.9, 0.8, 0.7, 0], [0.4, 0.1, 1.002, 0.3, 0.5, 0], [0, 0, 0, 0, 0, 0]])
+        for scale, metadata in ((1, None), (1, {"end2end": "True"}), (32, None)):
+            parts = rows[:, :4] * scale, rows[:, 4:], np.ones((3, 2)), np.ones((2, 8, 8))
+            network = Network.open(tiny_onnx.known(*parts, transposed=True, metadata=metadata))
+            assert network.contract.nms_inside
+            if scale == 1:
+                with pytest.raises(ModelError, match="pixels of the input"):
+                    network.run(photos(1, 32, 32))
+            else:
+                [(candidates, _)] = network.run(photos(1, 32, 32))
+                np.testing.assert_allclose(candidates[:4, 0], [16, 16, 25.6, 19.2], rtol=1e-6)
+
+    def test_a_dynamic_network_that_needs_300_candidates_is_not_fixed(self):
+        # YOLO26's own end: the 300 best of all candidates. 64x64 has 84, 320x320 has 2100.
+        metadata = {"end2end": "True", "imgsz": "[640, 640]"}
+        network = Network.open(tiny_onnx.tiny(nms_inside=True, nms_rows=300, metadata=metadata))
+        assert (network.contract.height, network.contract.width) == (None, None)
+        for height, width in ((320, 320), (160, 640)):
+            assert network.run(photos(1, height, width))[0].candidates.shape == (37, 300)
+
+
+class TestObjectness:
+    """YOLOv5-seg and YOLOv7-seg: three candidates a cell, each with an objectness before the scores of its classes."""
+
+    # 32x32 pixels have 16 + 4 + 1 = 21 cells.
+    COUNT = 3 * 21
+
+    def parts(self, nc, nm=2, seed=0):
+        rng = np.random.default_rng(seed)
+        boxes, scores = rng.random((self.COUNT, 4)) * 32, rng.random((self.COUNT, 1 + nc))
+        return [each.astype(np.float32) for each in (boxes, scores, rng.normal(size=(self.COUNT, nm)))]
+
+    @pytest.mark.parametrize("nc", [1, 2, 80])
+    @pytest.mark.parametrize("transposed", [True, False])
+    @pytest.mark.parametrize("named", [False, True])
+    def test_the_score_is_objectness_times_class(self, nc, transposed, named):
+        boxes, scores, weights = self.parts(nc)
+        metadata = {"stride": "32", "names": str([f"class {index}" for index in range(nc)])} if named else None
+        planes = np.ones((2, 8, 8))
+        network = Network.open(
+            tiny_onnx.known(boxes, scores, weights, planes, transposed=transposed, metadata=metadata)
+        )
+        contract = network.contract
+        assert (contract.class_count, contract.objectness, contract.nms_inside) == (nc, True, False)
+        assert len(contract.names) == named * nc
+        assert contract.description.startswith("YOLOv5-seg network")
+        [(candidates, _)] = network.run(photos(1, 32, 32))
+        expected = np.concatenate([boxes, scores[:, :1] * scores[:, 1:], weights], axis=1)
+        np.testing.assert_array_equal(candidates, expected.T)
+
+    @pytest.mark.parametrize("nc", [1, 80])
+    def test_the_shapes_of_an_export_of_640_pixels(self, nc):
+        # 80 * 80 + 40 * 40 + 20 * 20 = 8400 cells; YOLOv7's exports have their three heads beside.
+        heads = {f"head{side}": (1, 3, side, side, 37 + nc) for side in (80, 40, 20)}
+        outputs = {"output0": (1, 25200, 37 + nc), **heads, "output1": (1, 32, 160, 160)}
+        contract = Network.open(tiny_onnx.constant({"images": (1, 3, 640, 640)}, outputs)).contract
+        assert (contract.class_count, contract.objectness, contract.coefficient_count) == (nc, True, 32)
+
+    def test_neither_factor_may_be_out_of_range(self):
+        boxes, scores, weights = self.parts(1)
+        scores[5] = -3, -0.2  # before the sigmoid; their product is 0.6
+        network = Network.open(tiny_onnx.known(boxes, scores, weights, np.ones((2, 8, 8)), transposed=True))
+        with pytest.raises(ModelError, match="sigmoid"):
+            network.run(photos(1, 32, 32))
+
+    def test_boxes_from_0_to_1_are_an_error(self):
+        boxes, scores, weights = self.parts(1)
+        network = Network.open(tiny_onnx.known(boxes / 32, scores, weights, np.ones((2, 8, 8)), transposed=True))
+        with pytest.raises(ModelError, match="pixels of the input"):
+            network.run(photos(1, 32, 32))
+
 
 class TestBatches:
     @pytest.mark.parametrize("batch", [None, 1, 2, 3, 5])
@@ -358,6 +448,8 @@ class TestContract:
             ("iou", "[0.7]"),
             ("end2end", "maybe"),
             ("args", "[1]"),
+            ("batch", "0"),
+            ("batch", "many"),
         ],
     )
     def test_metadata_that_make_no_sense_are_ignored_with_a_warning(self, caplog, key, value):
@@ -578,6 +670,19 @@ class TestRuns:
     @pytest.mark.parametrize("place", ["boxes", "scores", "coefficients", "prototypes"])
     def test_nan_and_infinity_are_errors_not_masks(self, bad, place):
         self.refuse(place, [bad])
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+    @pytest.mark.parametrize("place", ["boxes", "coefficients"])
+    @pytest.mark.parametrize("score", [0.0, 0.001])
+    def test_candidates_that_nobody_takes_may_hold_anything(self, bad, place, score):
+        # Half precision overflows in anchors of empty places.
+        parts = {"boxes": np.full((3, 4), 8.0), "scores": np.full((3, 1), 0.5), "coefficients": np.ones((3, 2))}
+        parts["scores"][1] = score
+        parts[place][1, 0] = bad
+        network = Network.open(tiny_onnx.known(*parts.values(), np.ones((2, 8, 8))))
+        [(candidates, _)] = network.run(photos(1, 32, 32))
+        assert np.isfinite(candidates[:, [0, 2]]).all()
+        assert candidates[4].tolist() == [0.5, np.float32(score), 0.5]
 
     @pytest.mark.parametrize("bad", [[np.inf, -np.inf], [3e38, 3e38]])
     def test_no_sum_hides_them_or_warns(self, bad):

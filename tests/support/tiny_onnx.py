@@ -95,6 +95,7 @@ def tiny(
     transposed: bool = False,
     nms_inside: bool = False,
     nms_rows: int = 20,
+    nms_unrolled: int | None = None,
     symbolic_channels: bool = False,
     swapped_outputs: bool = False,
     fp16: bool = False,
@@ -120,6 +121,7 @@ def tiny(
         nms_inside: Candidates as (B, nms_rows, 6+nm): the best by score, nothing suppressed, rows of score 0.25 and
             less all zero.
         nms_rows: See `nms_inside`.
+        nms_unrolled: The rows of more photos than this are zero.
         symbolic_channels: The candidates' channels have a name instead of a number.
         swapped_outputs: Prototypes come first.
         fp16: Input and outputs are float16.
@@ -154,6 +156,8 @@ def tiny(
         candidates = _hide_channels(graph, candidates, 4 + nc + nm)
     if nms_inside:
         candidates, shape = _best_rows(graph, candidates, nc, nm, nms_rows), (b, nms_rows, 6 + nm)
+        if nms_unrolled is not None:
+            candidates = _of_the_first(graph, candidates, nms_unrolled)
     elif transposed:
         candidates, shape = graph.add("Transpose", candidates, perm=[0, 2, 1]), (b, anchors, channels)
 
@@ -257,12 +261,20 @@ def _best_rows(graph: _Graph, candidates: str, nc: int, nm: int, rows: int) -> s
     return graph.add("Mul", full, good)
 
 
+def _of_the_first(graph: _Graph, rows: str, count: int) -> str:
+    """The same rows, zero but for the first photos of a batch."""
+    ones = graph.add("Exp", graph.add("Mul", graph.add("ReduceMean", rows, axes=[1, 2]), graph.constant(0.0)))
+    place = graph.add("CumSum", ones, graph.constant(0, np.int64))
+    return graph.add("Mul", rows, graph.add("Cast", graph.add("Less", place, graph.constant(count + 0.5)), to=1))
+
+
 def known(
     boxes_xywh: object,
     scores: object,
     coefficients: object,
     prototypes: object,
     *,
+    transposed: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> bytes:
     """A network that finds the same in every picture: what it is told to.
@@ -274,6 +286,7 @@ def known(
         scores: (N,) or (N, nc), 0 to 1.
         coefficients: (N, nm).
         prototypes: (nm, h, w).
+        transposed: Candidates as (B, N, 4 + nc + nm).
         metadata: Written into the file.
     """
     per_class = np.asarray(scores)
@@ -286,13 +299,14 @@ def known(
     graph = _Graph()
     zero = graph.add("Mul", graph.add("ReduceMean", "images", axes=[1, 2, 3], keepdims=1), graph.constant(0.0))
     flat_zero = graph.add("Squeeze", zero, graph.constant([3], np.int64))
-    graph.add("Add", flat_zero, graph.constant(candidates.T[None]), output="output0")
+    held = candidates if transposed else candidates.T
+    graph.add("Add", flat_zero, graph.constant(held[None]), output="output0")
     graph.add("Add", zero, graph.constant(planes[None]), output="output1")
     kind = TensorProto.FLOAT
     return graph.save(
         {"images": (kind, ("batch", 3, 4 * h, 4 * w))},
         {
-            "output0": (kind, ("batch", candidates.shape[1], candidates.shape[0])),
+            "output0": (kind, ("batch", *held.shape)),
             "output1": (kind, ("batch", nm, h, w)),
         },
         metadata,
