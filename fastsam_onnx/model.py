@@ -409,7 +409,7 @@ class FastSAM:
             image=image,
             speed=MappingProxyType({stage: 1000 * seconds for stage, seconds in stages.items()}),
             embeddings=None if self._clip is None else CropEmbeddings(self._clip),
-            candidates=Candidates(candidates, prototypes, letterbox, class_count, options.refine),
+            candidates=Candidates.from_output(candidates, prototypes, letterbox, class_count, refine=options.refine),
         )
 
 

@@ -18,8 +18,8 @@ from fastsam_onnx.masks.detections import box_iou, class_agnostic_scores, xyxy_f
 from fastsam_onnx.masks.pending import PendingMask, pending_masks, prototypes_at
 from fastsam_onnx.masks.refine import calm, refined
 from fastsam_onnx.network.letterbox import Letterbox
+from fastsam_onnx.network.outputs import NEGLIGIBLE_SCORE
 
-LEAST_SCORE = 0.001
 SCORE_POWER = 0.3
 """How much a candidate's score counts beside the fit of its box."""
 MOST_TRIED = 20
@@ -51,44 +51,67 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """The network's candidates, also those with low scores and those that NMS took away; decoded at the first use.
+    """The candidates of one photo with finite numbers and a score above 0.001, also those that NMS took away.
+
+    They hold their own arrays, so that a result keeps neither the scores of all classes nor the outputs of a batch.
 
     Attributes:
-        output: (4 + nc + nm, N) as `detections.detect` takes it.
+        boxes_xywh: (n, 4) float32 cx, cy, w, h in pixels of the network's input.
+        scores: (n,) float32 score of the best class.
+        labels: (n,) int64 index of the best class.
+        coefficients: (n, nm) float32.
         prototypes: (nm, h, w) float32.
-        letterbox: Where the photo lies in the network's input.
-        class_count: nc.
+        letterbox: Place of the photo in the network's input.
         refine: True if answers to points are refined, as the objects are; see `refine.refined`.
     """
 
-    output: FloatArray
+    boxes_xywh: FloatArray
+    scores: FloatArray
+    labels: IntArray
+    coefficients: FloatArray
     prototypes: FloatArray
     letterbox: Letterbox
-    class_count: int
     refine: bool = False
 
-    @property
-    def boxes_xyxy(self) -> FloatArray:
-        """(n, 4) float32 in pixels of the photo, of those with finite numbers and a score above 0.001."""
-        return self._decoded[0]
+    @classmethod
+    def from_output(
+        cls,
+        output: FloatArray,
+        prototypes: FloatArray,
+        letterbox: Letterbox,
+        class_count: int,
+        *,
+        refine: bool = False,
+    ) -> Candidates:
+        """Keep what prompts may need of a network's output.
 
-    @property
-    def scores(self) -> FloatArray:
-        """(n,) float32."""
-        return self._decoded[1]
-
-    def coefficients(self, index: IntArray) -> FloatArray:
-        """(len(index), nm) of the candidates with these indices."""
-        return self.output[4 + self.class_count :, self._decoded[2][index]].T
+        Args:
+            output: (4 + nc + nm, N) as `detections.detect` takes it.
+            prototypes: (nm, h, w) float32.
+            letterbox: Place of the photo in the network's input.
+            class_count: nc.
+            refine: True if answers to points are refined.
+        """
+        scores = class_agnostic_scores(output, class_count)
+        columns = np.flatnonzero(scores > NEGLIGIBLE_SCORE)
+        held = output[:, columns]
+        finite = np.isfinite(held).all(axis=0)
+        if not finite.all():
+            held, columns = held[:, finite], columns[finite]
+        return cls(
+            boxes_xywh=held[:4].T.copy(),
+            scores=scores[columns],
+            labels=held[4 : 4 + class_count].argmax(axis=0),
+            coefficients=held[4 + class_count :].T.copy(),
+            prototypes=_alone(prototypes),
+            letterbox=letterbox,
+            refine=refine,
+        )
 
     @cached_property
-    def _decoded(self) -> tuple[FloatArray, FloatArray, IntArray]:
-        """Boxes, scores, and the columns of `output` they stand in."""
-        scores = class_agnostic_scores(self.output, self.class_count)
-        columns = np.flatnonzero(scores > LEAST_SCORE)
-        columns = columns[np.isfinite(self.output[:, columns]).all(axis=0)]
-        boxes = self.letterbox.boxes_to_image(xyxy_from_xywh(self.output[:4, columns].T))
-        return boxes, scores[columns], columns
+    def boxes_xyxy(self) -> FloatArray:
+        """(n, 4) float32 in pixels of the photo."""
+        return self.letterbox.boxes_to_image(xyxy_from_xywh(self.boxes_xywh))
 
     def for_box(self, box_xyxy: FloatArray) -> Answer | None:
         """The candidate whose box fits best, its mask cut to the prompt; None if none overlaps.
@@ -105,7 +128,7 @@ class Candidates:
         for index in np.argsort(-fit, kind="stable")[:MOST_TRIED].tolist():
             if fit[index] <= 0:
                 break
-            [mask] = pending_masks(prompt, self.coefficients(np.array([index])), self.prototypes, self.letterbox)
+            [mask] = pending_masks(prompt, self.coefficients[[index]], self.prototypes, self.letterbox)
             if not mask.is_empty():
                 return Answer(calm(_filling(mask)), box_xyxy, float(self.scores[index]))
         return None
@@ -140,7 +163,7 @@ class Candidates:
         held = np.zeros(near.shape, bool)
         if index.size:
             at_points = prototypes_at(points, self.prototypes, self.letterbox)
-            held[index] = near[index] & (self.coefficients(index) @ at_points > 0)
+            held[index] = near[index] & (self.coefficients[index] @ at_points > 0)
         return held
 
     def _claims(self, index: IntArray, points: npt.NDArray[np.float64]) -> list[float]:
@@ -156,13 +179,13 @@ class Candidates:
     def _answer(self, index: int, points: npt.NDArray[np.float64]) -> Answer:
         boxes, [mask] = self.boxes_xyxy[[index]], self._masks(np.array([index]))
         if self.refine:
-            new_boxes, [new] = refined(boxes, self.coefficients(np.array([index])), self.prototypes, [mask])
+            new_boxes, [new] = refined(boxes, self.coefficients[[index]], self.prototypes, [mask])
             if all(new.contains(*point) for point in points if mask.contains(*point)):
                 boxes, mask = new_boxes, new
         return Answer(mask, boxes[0], float(self.scores[index]))
 
     def _masks(self, index: IntArray) -> list[PendingMask]:
-        return pending_masks(self.boxes_xyxy[index], self.coefficients(index), self.prototypes, self.letterbox)
+        return pending_masks(self.boxes_xyxy[index], self.coefficients[index], self.prototypes, self.letterbox)
 
 
 def area_and_depth(mask: PendingMask, points: npt.NDArray[np.float64]) -> tuple[int, float]:
@@ -195,3 +218,9 @@ def _filling(mask: PendingMask) -> PendingMask:
         if share >= FILLED_SHARE:
             break
     return best
+
+
+def _alone(array: FloatArray) -> FloatArray:
+    """The array, or a copy of it if it is a part of a larger one, which it would keep in memory."""
+    is_part = isinstance(array.base, np.ndarray) and array.base.nbytes > array.nbytes
+    return array.copy() if is_part else array

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.tiny_onnx import tiny
 
 from fastsam_onnx import FastSAM
 from fastsam_onnx.masks.candidates import Candidates
@@ -21,7 +22,7 @@ def offered(*columns):
     prototypes = np.ones((1, 16, 16), np.float32)
     prototypes[:, :, 8:] = -1
     output = np.array(columns, np.float32).T
-    return Candidates(output, prototypes, LETTERBOX, class_count=1)
+    return Candidates.from_output(output, prototypes, LETTERBOX, class_count=1)
 
 
 def found_of(candidates):
@@ -67,7 +68,8 @@ def test_half_precision_overflow_and_hopeless_scores_are_left_out():
 
 def test_the_best_class_counts():
     output = np.array([[16, 16, 20, 20, 0.2, 0.7, 1]], np.float32).T
-    kept = Candidates(output, np.ones((1, 16, 16), np.float32), LETTERBOX, class_count=2)
+    kept = Candidates.from_output(output, np.ones((1, 16, 16), np.float32), LETTERBOX, class_count=2)
+    assert kept.labels.tolist() == [1]
     np.testing.assert_allclose(kept.scores, [0.7])
     assert found_of(kept).box_prompt((6, 6, 26, 26)).areas.tolist() == [400]
 
@@ -175,6 +177,28 @@ def test_candidates_hold_what_their_masks_hold(photo):
     for point in rng.uniform((0, 0), (320, 240), (20, 2)):
         answer = candidates.for_points(point[None], np.array([True]))
         assert answer is None or answer.mask.contains(*point)
+
+
+def held_bytes(found):
+    """Bytes of the arrays that a result keeps alive, whole ones where it holds a part."""
+    arrays = [value for value in vars(found.candidates).values() if isinstance(value, np.ndarray)]
+    arrays += [mask.logits for mask in found.masks.lazy]
+    owners = [array.base if isinstance(array.base, np.ndarray) else array for array in arrays]
+    return sum({id(owner): owner.nbytes for owner in owners}.values())
+
+
+@pytest.mark.parametrize("nc", [1, 80, 1203])
+def test_a_result_holds_as_much_whatever_the_number_of_classes(nc):
+    # 256x256: 1024 + 256 + 64 = 1344 candidates of a box, a score, a label and 4 coefficients; 4 prototypes of 64x64.
+    found = FastSAM(tiny(nc, 4), imgsz=256, conf=0.9, threads=1)(np.zeros((256, 256, 3), np.uint8))
+    masks = sum(mask.logits.nbytes for mask in found.masks.lazy)
+    assert held_bytes(found) - masks <= 1344 * (4 * 4 + 4 + 8 + 4 * 4) + 4 * 64 * 64 * 4
+
+
+def test_a_result_of_a_batch_holds_nothing_of_the_others(photo):
+    model = FastSAM(tiny(3, 4), imgsz=256, conf=0.9, threads=1)
+    batched = list(model.stream([photo] * 8, batch=8))
+    assert {held_bytes(found) for found in batched} == {held_bytes(model(photo))}
 
 
 @pytest.fixture(scope="module")
