@@ -57,7 +57,7 @@ class FastSAM:
     """A segment-everything network, ready for photos.
 
     One object serves many threads at once. It pickles by path and options, so it travels to worker processes, which
-    open the file again.
+    open the file again; forked processes do so at their first call.
 
     Attributes:
         contract: Form of the network: sizes, stride, channels, its own defaults.

@@ -133,6 +133,7 @@ class Clip:
         """The image encoder, opened at the first call; raises as `embed_images` does."""
         from fastsam_onnx.clip.encoders import ImageEncoder
 
+        self._forget_what_was_forked()
         with self._lock:
             if self._image_encoder is None:
                 path = self.files.image
@@ -146,6 +147,7 @@ class Clip:
         from fastsam_onnx.clip.encoders import TextEncoder
         from fastsam_onnx.clip.tokens import ClipTokenizer
 
+        self._forget_what_was_forked()
         with self._lock:
             if self._text_encoder is None:
                 path = self.files.text
@@ -168,9 +170,15 @@ class Clip:
 
     def _forget(self) -> None:
         """Nothing is open yet."""
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._sessions = {}
         self._image_encoder = self._text_encoder = None
+
+    def _forget_what_was_forked(self) -> None:
+        """Open anew in a child process, where the threads of the sessions are not."""
+        if self._process != os.getpid():
+            self._forget()
 
     def _session(self, path: Path) -> ort.InferenceSession:
         """One for each file: some are both encoders."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,13 @@ from fastsam_onnx.errors import ModelError
 from fastsam_onnx.network.contract import inspect_network
 from fastsam_onnx.network.file import is_checkpoint_file
 from fastsam_onnx.network.outputs import Output, to_outputs
-from fastsam_onnx.runtime import Provider, create_session, load_onnxruntime, model_name
+from fastsam_onnx.runtime import (
+    Provider,
+    RuntimeOptions,
+    keep_in_children,
+    load_onnxruntime,
+    model_name,
+)
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -30,12 +37,16 @@ class Network:
         name: Name in messages.
     """
 
-    def __init__(self, session: ort.InferenceSession, name: str) -> None:
+    def __init__(
+        self, session: ort.InferenceSession, name: str, reopen: Callable[[], ort.InferenceSession] | None = None
+    ) -> None:
         """Check the contract of a session; `open` and `from_session` are the ways in."""
         self.name = name
         self.providers: list[str] = session.get_providers()
         self.contract, self._outputs = inspect_network(session, name)
         self._session: ort.InferenceSession | None = session
+        self._reopen = reopen
+        self._process = os.getpid()
 
     @classmethod
     def open(
@@ -63,13 +74,9 @@ class Network:
             ModelError: If it is neither ONNX nor a checkpoint, or not a network of the YOLOv8-seg family.
             OptionError: As in `runtime.create_session`.
         """
-        create = partial(create_session, providers=providers, threads=threads, session_options=session_options)
-        if not is_checkpoint_file(source):
-            return cls(create(source), model_name(source))
-        from fastsam_onnx.checkpoints.convert import as_onnx
-
-        with as_onnx(source) as model:
-            return cls(create(model, name=model_name(source)), model_name(source))
+        runtime = RuntimeOptions(threads, providers, session_options)
+        reopen = partial(_open_session, source, runtime)
+        return cls(reopen(), model_name(source), reopen)
 
     @classmethod
     def from_session(cls, session: ort.InferenceSession) -> Network:
@@ -80,6 +87,7 @@ class Network:
         """
         if not isinstance(session, load_onnxruntime().InferenceSession):
             raise ModelError(f"a model must be a path, bytes or an onnxruntime.InferenceSession, got {session!r}")
+        keep_in_children(session)
         return cls(session, "the InferenceSession")
 
     def run(self, tensor: FloatArray) -> list[Output]:
@@ -96,9 +104,7 @@ class Network:
             ModelError: If the network is closed, the tensor does not fit, ONNX Runtime fails, or the outputs cannot be
                 right; see `outputs.to_outputs`.
         """
-        session = self._session
-        if session is None:
-            raise ModelError(f"{self.name} is closed; open it again")
+        session = self._session_of_this_process()
         self._check_tensor(tensor)
         batch = self.contract.batch or max(1, len(tensor))
         results: list[Output] = []
@@ -111,7 +117,7 @@ class Network:
 
     def close(self) -> None:
         """Let go of the session; the memory is free when no run is under way any more."""
-        self._session = None
+        self._session = self._reopen = None
 
     def __enter__(self) -> Network:
         return self
@@ -120,6 +126,15 @@ class Network:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _session_of_this_process(self) -> ort.InferenceSession:
+        """The session; opened anew after a fork, because the threads of the old one are not here."""
+        if self._reopen is not None and self._process != os.getpid():
+            self._session, self._process = self._reopen(), os.getpid()
+        session = self._session
+        if session is None:
+            raise ModelError(f"{self.name} is closed; open it again")
+        return session
 
     def _check_tensor(self, tensor: FloatArray) -> None:
         contract = self.contract
@@ -143,3 +158,12 @@ class Network:
             return to_outputs(prototypes, parts, outputs, contract, (height, width))
         except ModelError as error:
             raise ModelError(f"{self.name}: {error}") from error
+
+
+def _open_session(source: str | Path | bytes, runtime: RuntimeOptions) -> ort.InferenceSession:
+    if not is_checkpoint_file(source):
+        return runtime.create_session(source)
+    from fastsam_onnx.checkpoints.convert import as_onnx
+
+    with as_onnx(source) as model:
+        return runtime.create_session(model, name=model_name(source))

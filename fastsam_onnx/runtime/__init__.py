@@ -1,6 +1,7 @@
 """ONNX Runtime: the sessions of networks, and the cores that they may use."""
 
 from fastsam_onnx.runtime.cores import cgroup_quota, default_threads, usable_cores
+from fastsam_onnx.runtime.forks import keep_in_children
 from fastsam_onnx.runtime.sessions import (
     Provider,
     RuntimeOptions,
@@ -19,6 +20,7 @@ __all__ = [
     "default_options",
     "default_threads",
     "fold_constants",
+    "keep_in_children",
     "load_onnxruntime",
     "model_name",
     "usable_cores",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fastsam_onnx.errors import ModelError, OptionError
 from fastsam_onnx.options import integer
 from fastsam_onnx.runtime.cores import default_threads
+from fastsam_onnx.runtime.forks import keep_in_children
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -36,6 +37,12 @@ class RuntimeOptions:
     threads: int | None = None
     providers: Sequence[Provider] | None = None
     session_options: ort.SessionOptions | None = None
+
+    def create_session(self, model: bytes | str | Path, *, name: str | None = None) -> ort.InferenceSession:
+        """See `create_session`."""
+        return create_session(
+            model, providers=self.providers, threads=self.threads, session_options=self.session_options, name=name
+        )
 
 
 def create_session(
@@ -76,6 +83,7 @@ def create_session(
         session = ort.InferenceSession(source, session_options, providers=chosen, enable_fallback=0)
     except Exception as error:
         raise ModelError(f"{name or model_name(model)}: ONNX Runtime cannot open it: {error}") from error
+    keep_in_children(session)
     for provider in chosen:
         wanted = provider if isinstance(provider, str) else provider[0]
         if wanted not in session.get_providers():
