@@ -113,7 +113,7 @@ class FastSAM:
         self._defaults = CallOptions(imgsz=imgsz, conf=conf, iou=iou, max_det=max_det, refine=refine)
         self._runtime = RuntimeOptions(threads, providers, session_options)
         self._clip = None if clip is None else _clip(clip, threads=threads, providers=providers)
-        self._source = bundled_model() if model is None else model
+        self._source = bundled_model() if model is None else _lasting(model)
         self._network = _open(self._source, self._runtime)
         try:
             self._resolve(CallOptions())
@@ -430,6 +430,12 @@ def _load(source: ImageSource, options: CallOptions) -> ByteArray:
 def _first(*values: Any) -> Any:
     """The first value that is not None; None without."""
     return next((value for value in values if value is not None), None)
+
+
+def _lasting(source: Any) -> Any:
+    """A path as one that means the same file in every working folder; names of models and all else as they are."""
+    is_file = isinstance(source, str | os.PathLike) and os.path.exists(source)  # noqa: PTH110 - Path.exists may raise
+    return Path(source).absolute() if is_file else source
 
 
 def _open(source: Any, runtime: RuntimeOptions) -> Network:

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
+from support import toy_clip
 from support.tiny_onnx import known, tiny, ultralytics_metadata
 
-from fastsam_onnx import FastSAM, ModelError, ModelNotFoundError, OptionError, Segmentation
+from fastsam_onnx import Clip, FastSAM, ModelError, ModelNotFoundError, OptionError, Segmentation
 from fastsam_onnx.network.network import Network
 from fastsam_onnx.weights.bundled import bundled_model
 
@@ -235,6 +236,24 @@ def test_a_model_travels_to_worker_processes(tmp_path: Path) -> None:
     again = pickle.loads(pickle.dumps(FastSAM(one_object(), conf=0.2)))
     assert again.options["conf"] == 0.2
     assert len(again(photo())) == 1
+
+
+def test_relative_paths_survive_pickling_into_another_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "tiny.onnx").write_bytes(one_object())
+    toy_clip.write(tmp_path / "clip")
+    monkeypatch.chdir(tmp_path)
+    models = [FastSAM("tiny.onnx", clip="clip"), FastSAM(Path("tiny.onnx"), clip=Clip("clip"))]
+    texts = models[0].clip.embed_texts(["red"])
+    pickles = [pickle.dumps(model) for model in models]
+    monkeypatch.chdir("elsewhere")
+    for pickled in pickles:
+        again = pickle.loads(pickled)
+        assert len(again(photo())) == 1
+        assert np.array_equal(again.clip.embed_texts(["red"]), texts)
+        assert repr(again).startswith("FastSAM(tiny.onnx,")
 
 
 def test_a_session_is_used_as_it_is_and_does_not_pickle() -> None:

@@ -74,7 +74,7 @@ class Clip:
         if not isinstance(model, str | os.PathLike | None):
             raise OptionError(f"a CLIP is a name, a folder or a file; found {model!r}")
         found = None if model is None else weights.resolve(model, task="clip")
-        self.files = ClipFiles.find(found, image=image, text=text, tokenizer=tokenizer)
+        self.files = ClipFiles.find(found, image=image, text=text, tokenizer=tokenizer).absolute()
         self._runtime = {"threads": threads, "providers": providers}
         self._forget()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,12 @@ class ClipFiles:
     tokenizer: Path
     preprocessing: Preprocessing | None
     context_length: int | None
+
+    def absolute(self) -> ClipFiles:
+        """The same files, also in another working folder."""
+        return replace(
+            self, image=self.image.absolute(), text=self.text.absolute(), tokenizer=self.tokenizer.absolute()
+        )
 
     @classmethod
     def find(

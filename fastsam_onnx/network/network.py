@@ -75,8 +75,8 @@ class Network:
             OptionError: As in `runtime.create_session`.
         """
         runtime = RuntimeOptions(threads, providers, session_options)
-        reopen = partial(_open_session, source, runtime)
-        return cls(reopen(), model_name(source), reopen)
+        lasting = source if isinstance(source, bytes) else Path(source).absolute()
+        return cls(_open_session(source, runtime), model_name(source), partial(_open_session, lasting, runtime))
 
     @classmethod
     def from_session(cls, session: ort.InferenceSession) -> Network:
