@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastsam_onnx.cli.arguments import add_command
 from fastsam_onnx.cli.common import find_model
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line, printable
+from fastsam_onnx.network.file import is_checkpoint_file
+from fastsam_onnx.network.onnx_header import read_onnx_header
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
@@ -63,6 +66,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
 
 def _facts(path: Path, model: FastSAM) -> dict[str, Any]:
     contract, options = model.contract, model.options
+    metadata = contract.metadata
     return {
         "model": str(path),
         "bytes": path.stat().st_size,
@@ -80,7 +84,17 @@ def _facts(path: Path, model: FastSAM) -> dict[str, Any]:
         "names": {str(index): name for index, name in contract.names.items()},
         "coefficients": contract.coefficient_count,
         "nms_inside": contract.nms_inside,
-        "metadata": {"imgsz": contract.imgsz, "conf": contract.conf, "iou": contract.iou, "refine": contract.refine},
+        "metadata": {
+            "imgsz": contract.imgsz,
+            "conf": contract.conf,
+            "iou": contract.iou,
+            "refine": contract.refine,
+            "batch": metadata.batch,
+            "nms": {"conf": metadata.nms_conf, "iou": metadata.nms_iou} if metadata.nms else None,
+            "end2end": metadata.end2end,
+            "license": metadata.license,
+        },
+        "onnx": None if is_checkpoint_file(path) else asdict(read_onnx_header(path)),
         "defaults": dict(options),
         "providers": model.providers,
     }
@@ -94,7 +108,12 @@ def _readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if names := list(facts["names"].values()):
         yield "classes", ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     if facts["nms_inside"]:
-        yield "iou", "applied inside the network; --iou can only be stricter"
+        yield "nms", _nms_inside(facts["metadata"])
+    if facts["metadata"]["batch"] is not None:
+        yield "exported", f"for {facts['metadata']['batch']} photos a run"
+    if facts["onnx"] is not None:
+        yield "file", "ONNX, opset {opset}, parameters mostly {precision}".format(**facts["onnx"])
+    yield "licence", facts["metadata"]["license"] or "not stated in the file"
     own = {name: value for name, value in facts["metadata"].items() if value is not None}
     height, width = facts["defaults"]["imgsz"]
     values = {
@@ -106,3 +125,11 @@ def _readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     origin = {name: "from the file" if name in own else "built in" for name in values}
     yield "defaults", ", ".join(f"{name} {value} ({origin[name]})" for name, value in values.items())
     yield "providers", ", ".join(facts["providers"])
+
+
+def _nms_inside(metadata: dict[str, Any]) -> str:
+    if metadata["end2end"]:
+        return "none is needed: the network gives each object once; --conf and --iou can only be stricter"
+    stated = metadata["nms"] or {}
+    known = ", ".join(f"{name} {value:g}" for name, value in stated.items() if value is not None)
+    return f"inside the network ({known or 'thresholds not stated'}); --conf and --iou can only be stricter"

@@ -59,6 +59,7 @@ class Contract:
         iou: NMS threshold that the metadata recommend (our own key).
         refine: True if the metadata recommend refined masks (our own key).
         names: Class names by index; empty if unknown.
+        metadata: The file's statements about itself, as they were understood.
     """
 
     input_name: str
@@ -76,6 +77,7 @@ class Contract:
     iou: float | None
     refine: bool | None
     names: dict[int, str]
+    metadata: Metadata
 
     @property
     def fixed(self) -> bool:
@@ -222,6 +224,7 @@ def inspect_network(session: ort.InferenceSession, name: str) -> tuple[Contract,
         iou=metadata.iou,
         refine=metadata.refine,
         names=names,
+        metadata=metadata,
     )
     return contract, outputs
 

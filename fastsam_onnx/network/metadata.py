@@ -28,6 +28,9 @@ class Metadata:
         end2end: True if the network itself says each object once, for any number of photos.
         nms: True if NMS was added to the network when it was exported, photo by photo.
         batch: Number of photos that it was exported for.
+        nms_conf: Score threshold of NMS that was added when it was exported, if the file states it.
+        nms_iou: IoU threshold of that NMS, if the file states it.
+        license: Licence as the file states it; empty if it does not.
     """
 
     stride: int = DEFAULT_STRIDE
@@ -39,6 +42,9 @@ class Metadata:
     end2end: bool = False
     nms: bool = False
     batch: int | None = None
+    nms_conf: float | None = None
+    nms_iou: float | None = None
+    license: str = ""
 
 
 def read_metadata(raw: Mapping[str, str], name: str) -> Metadata:
@@ -53,6 +59,8 @@ def read_metadata(raw: Mapping[str, str], name: str) -> Metadata:
             logger.warning("%s: metadata %s=%.80r is not understood and ignored", name, key, raw[key])
             return default
 
+    args = take("args", _parse_args, {})
+    added_nms = bool(args.get("nms"))
     return Metadata(
         stride=take("stride", _parse_stride, DEFAULT_STRIDE),
         imgsz=take("imgsz", _parse_size),
@@ -61,8 +69,11 @@ def read_metadata(raw: Mapping[str, str], name: str) -> Metadata:
         iou=take("iou", _parse_fraction),
         refine=take("refine", _parse_bool),
         end2end=take("end2end", bool, False),
-        nms=take("args", _parse_nms, False),
+        nms=added_nms,
         batch=take("batch", _parse_batch),
+        nms_conf=_fraction_or_none(args.get("conf")) if added_nms else None,
+        nms_iou=_fraction_or_none(args.get("iou")) if added_nms else None,
+        license=raw.get("license", "").strip(),
     )
 
 
@@ -106,7 +117,14 @@ def _parse_batch(value: Any) -> int:
     return value
 
 
-def _parse_nms(value: Any) -> bool:
+def _parse_args(value: Any) -> dict[Any, Any]:
     if not isinstance(value, dict):
         raise ValueError
-    return bool(value.get("nms"))
+    return value
+
+
+def _fraction_or_none(value: Any) -> float | None:
+    try:
+        return _parse_fraction(value)
+    except (ValueError, TypeError):
+        return None

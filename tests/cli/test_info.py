@@ -38,6 +38,23 @@ class TestInfo:
         assert facts["metadata"]["imgsz"] == [96, 64]
         assert facts["defaults"] == {"imgsz": [96, 64], "conf": 0.4, "iou": 0.9, "max_det": 300, "refine": False}
 
+    def test_what_the_file_states(self, tmp_path, capsys):
+        file = tmp_path / "tiny.onnx"
+        metadata = tiny_onnx.ultralytics_metadata(nms=True) | {"batch": "4", "license": "AGPL-3.0 License"}
+        metadata["args"] = "{'batch': 4, 'nms': True, 'conf': 0.25, 'iou': 0.7}"
+        file.write_bytes(tiny_onnx.tiny(nms_inside=True, metadata=metadata))
+        assert main(["info", str(file)]) == 0
+        pairs = (line.split(":", 1) for line in capsys.readouterr().out.splitlines())
+        lines = {name: text.strip() for name, text in pairs}
+        assert lines["nms"].startswith("inside the network (conf 0.25, iou 0.7)")
+        assert lines["exported"] == "for 4 photos a run"
+        assert lines["file"] == "ONNX, opset 17, parameters mostly float32"
+        assert lines["licence"] == "AGPL-3.0 License"
+        assert main(["info", "--json", str(file)]) == 0
+        facts = json.loads(capsys.readouterr().out)
+        assert facts["metadata"]["nms"] == {"conf": 0.25, "iou": 0.7}
+        assert (facts["metadata"]["batch"], facts["onnx"]["opset"]) == (4, 17)
+
     def test_no_model(self, tmp_path, capsys):
         (tmp_path / "text.onnx").write_text("no network")
         for name in ("none.onnx", "text.onnx"):
