@@ -10,7 +10,7 @@ import pytest
 from support import toy_clip
 from support.tiny_onnx import tiny
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+pytestmark = [pytest.mark.process, pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")]
 
 PROGRAM = """
 import os, sys
