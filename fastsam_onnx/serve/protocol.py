@@ -1,4 +1,8 @@
-"""HTTP/1.1 by uvicorn, but for connections that neither send nor read: uvicorn itself would wait for them for ever."""
+"""HTTP/1.1 by uvicorn, with connections cut that neither send nor read: uvicorn itself waits for them for ever.
+
+It looks at what uvicorn does not document, the protocol's `transport`, `loop` and `cycle` and the cycle's
+`response_complete`; tests/serve/test_protocol.py checks them with the uvicorn that is installed.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ class ImpatientProtocol(H11Protocol):
     """Cuts a connection on which, from one look to the next, no request has begun or nothing of an answer was read.
 
     Attributes:
-        seconds: Between two looks.
+        seconds: Time between two looks, in seconds.
     """
 
     seconds = 15.0
@@ -22,9 +26,9 @@ class ImpatientProtocol(H11Protocol):
         self._look_later(self._waiting_for())
 
     def _waiting_for(self) -> tuple[object, int] | None:
-        """The request before the next one, and the bytes that the client has still to read; None if it is our turn.
+        """The last request, and the bytes of its answer that are still unread; None while we wait for nothing.
 
-        A body that is being received is our turn too: `Service` has its own limit for that.
+        A body that is being received counts as ours to wait for: `Service` has a limit of its own for that.
         """
         unsent = self.transport.get_write_buffer_size()
         idle = self.cycle is None or self.cycle.response_complete

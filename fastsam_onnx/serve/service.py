@@ -1,6 +1,6 @@
 """The server: photos in, objects out, over HTTP, and a page to try it.
 
-It reads nothing but requests: no address and no path that a client names is ever opened.
+It reads requests and nothing else: no address and no path that a client names is ever opened.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fastsam_onnx import __version__
-from fastsam_onnx.serve.request import ANSWERS, Answer, Limits, Sent, answer, has_texts, negotiate
+from fastsam_onnx.serve.negotiate import REPRESENTATIONS, negotiate
+from fastsam_onnx.serve.request import Answer, Limits, RawRequest, has_texts, respond
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
 
 logger = logging.getLogger("fastsam_onnx")
 
-_LATER = {"Retry-After": "1"}
-_CHALLENGE = {"WWW-Authenticate": "Bearer"}
-_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+_RETRY_AFTER = {"Retry-After": "1"}
+_AUTHENTICATE = {"WWW-Authenticate": "Bearer"}
+_COMMON_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 
 class Workers:
@@ -52,18 +53,18 @@ class Workers:
         """Refuse a request that would have to wait behind too many others.
 
         Raises:
-            HTTPException: 503.
+            HTTPException: 503, if the queue is full.
         """
         if self.waiting >= self._queue:
             reason = f"all workers are busy and {self.waiting} requests wait already; try again later"
-            raise HTTPException(503, reason, _LATER)
+            raise HTTPException(503, reason, _RETRY_AFTER)
 
-    async def run(self, job: Callable[[], bytes], request: Request) -> bytes:
+    async def run(self, job: Callable[[], Answer], request: Request) -> Answer:
         """Wait for a worker and have it do the job, unless the client has gone by then.
 
         Raises:
-            HTTPException: 503.
-            ClientDisconnect: Nobody waits for the answer.
+            HTTPException: 503, as in `check`.
+            ClientDisconnect: If nobody waits for the answer.
         """
         if self._free.locked():
             self.check()
@@ -95,10 +96,10 @@ class Service:
         """Set up the application; nothing is started.
 
         Args:
-            model: Shared by all workers.
-            workers: Photos that are computed at once.
-            limits: What is refused.
-            token: What a client must send as "Authorization: Bearer TOKEN" for /segment and /info.
+            model: Model that all workers share.
+            workers: Number of photos that are computed at once.
+            limits: Limits beyond which requests are refused.
+            token: Secret that a client must send as "Authorization: Bearer TOKEN" to /segment and /info; None for none.
         """
         self._model = model
         self._limits = limits or Limits()
@@ -139,16 +140,20 @@ class Service:
                 "defaults": dict(options),
                 "limits": asdict(self._limits),
                 "workers": self._workers.count,
-                "answers": [{"media_type": one.media_type, "format": one.format} for one in ANSWERS],
+                "answers": [{"media_type": one.media_type, "format": one.format} for one in REPRESENTATIONS],
             }
         )
 
     async def _segment(self, request: Request) -> Response:
         try:
             with self._holding() as hold:
-                wanted, body = await self._receive(request, hold)
-                sent = Sent(body, request.headers.get("content-type", ""), request.query_params.multi_items())
-                result = await self._workers.run(lambda: answer(self._model, sent, wanted, self._limits), request)
+                raw = RawRequest(
+                    await self._receive(request, hold),
+                    request.headers.get("content-type", ""),
+                    request.headers.get("accept", ""),
+                    request.query_params.multi_items(),
+                )
+                answer = await self._workers.run(lambda: respond(self._model, raw, self._limits), request)
         except ClientDisconnect:
             return _json({"error": "the connection was cut"}, 400)  # nobody reads it
         except HTTPException:
@@ -156,16 +161,16 @@ class Service:
         except Exception as error:  # a defect, or no memory left; the client learns no more than that
             logger.error("unexpected %s: %s", type(error).__name__, error, exc_info=True)
             return _json({"error": "the server failed; the reason is in its log"}, 500)
-        return Response(result, media_type=wanted.media_type, headers={**_HEADERS, "Vary": "Accept"})
+        return Response(answer.body, media_type=answer.media_type, headers={**_COMMON_HEADERS, "Vary": "Accept"})
 
-    async def _receive(self, request: Request, hold: Callable[[int], None]) -> tuple[Answer, bytes]:
-        """The form of the answer, and the body; what is refused early is refused before it is sent."""
+    async def _receive(self, request: Request, hold: Callable[[int], None]) -> bytes:
+        """The body. A request whose headers show that it will be refused is refused before the body is sent."""
         upload = request.stream()
         try:
             self._check_token(request)
-            wanted = negotiate(request.headers.get("accept", ""), request.query_params.get("format"))
+            negotiate(request.headers.get("accept", ""), request.query_params.get("format"))
             self._workers.check()
-            return wanted, await self._body(upload, int(request.headers.get("content-length", "0")), hold)
+            return await self._body(upload, int(request.headers.get("content-length", "0")), hold)
         except HTTPException as refusal:
             if refusal.status_code != 408 and "expect" not in request.headers:  # such a client waits for our word
                 await _discard(upload, self._limits.body_seconds)
@@ -173,7 +178,7 @@ class Service:
 
     async def _body(self, upload: AsyncIterator[bytes], announced: int, hold: Callable[[int], None]) -> bytes:
         limit, seconds = self._limits.body_bytes, self._limits.body_seconds
-        too_large = HTTPException(413, f"the request has more than {limit} bytes, which is what this server takes")
+        too_large = HTTPException(413, f"a request must have at most {limit} bytes")
         if announced > limit:
             raise too_large
         pieces, size = [], 0
@@ -192,13 +197,13 @@ class Service:
 
     @contextlib.contextmanager
     def _holding(self) -> Iterator[Callable[[int], None]]:
-        """Counts the bytes that one request holds, as long as it lasts, among those of all requests."""
+        """Count the bytes that one request holds, as long as it lasts, among those of all requests."""
         mine = 0
 
         def hold(count: int) -> None:
             nonlocal mine
             if self._held + count > self._limits.held_bytes:
-                raise HTTPException(503, "other requests fill the server's memory; try again later", _LATER)
+                raise HTTPException(503, "other requests fill the server's memory; try again later", _RETRY_AFTER)
             mine += count
             self._held += count
 
@@ -212,11 +217,11 @@ class Service:
             return
         given = request.headers.get("authorization", "")
         if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
-            raise HTTPException(401, "send the server's token: Authorization: Bearer TOKEN", _CHALLENGE)
+            raise HTTPException(401, "send the server's token: Authorization: Bearer TOKEN", _AUTHENTICATE)
 
 
 async def _discard(upload: AsyncIterator[bytes], seconds: float) -> None:
-    """Take the rest of a refused upload in, for a while: a client that is still sending would not read the refusal."""
+    """Read the rest of a refused upload, for a while: a client that is still sending would not read the refusal."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             async for _ in upload:
@@ -229,11 +234,11 @@ def _refused(_request: Request, refusal: Exception) -> Response:
 
 
 def _json(content: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(json.dumps(content), status, {**_HEADERS, **(headers or {})}, "application/json")
+    return Response(json.dumps(content), status, {**_COMMON_HEADERS, **(headers or {})}, "application/json")
 
 
 def _load_page() -> tuple[bytes, dict[str, str]]:
-    """The page, and headers that let it run its own script and talk to this server, and nothing else."""
+    """The page, and headers that allow it its own script and requests to this server, and nothing else."""
     page = resources.files("fastsam_onnx.serve").joinpath("page.html").read_bytes()
     scripts = re.findall(rb"<script>(.*?)</script>", page, re.DOTALL)
     hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(one).digest()).decode()}'" for one in scripts)
@@ -241,4 +246,4 @@ def _load_page() -> tuple[bytes, dict[str, str]]:
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src 'self' blob: data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-    return page, {**_HEADERS, "Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"}
+    return page, {**_COMMON_HEADERS, "Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"}

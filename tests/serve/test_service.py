@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,14 +26,13 @@ pytest.importorskip("starlette", reason="needs the packages of fastsam-onnx[serv
 pytest.importorskip("uvicorn", reason="needs the packages of fastsam-onnx[serve]")
 pytest.importorskip("python_multipart", reason="needs the packages of fastsam-onnx[serve]")
 
-from starlette.exceptions import HTTPException
-from support.server import BOUNDARY, Client, Reader, form_body, running
+from support.server import BOUNDARY, Client, Reader, Slow, form_body, running, to_the_end
 
-from fastsam_onnx.serve.protocol import ImpatientProtocol
-from fastsam_onnx.serve.request import Limits, negotiate, read_prompts
+from fastsam_onnx.serve.request import Limits
 from fastsam_onnx.serve.service import Service
 
 ROOT = Path(__file__).parents[2]
+FORM_HEADERS = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 FORM = {"Content_Type": f"multipart/form-data; boundary={BOUNDARY}"}
 PHOTO = (ROOT / "examples" / "coffee.jpg").read_bytes()
 
@@ -57,32 +54,6 @@ def found(model) -> Segmentation:
     return model(PHOTO)
 
 
-class Slow:
-    """A model whose photos wait until they are let go."""
-
-    def __init__(self, model) -> None:
-        self._model = model
-        self.contract, self.options = model.contract, model.options
-        self.go = threading.Event()
-        self.begun = threading.Semaphore(0)
-        self.calls = 0
-
-    def __call__(self, *arguments, **options):
-        self.calls += 1
-        self.begun.release()
-        assert self.go.wait(30)
-        return self._model(*arguments, **options)
-
-
-def to_the_end(line: socket.socket) -> bytes:
-    """What comes until the server closes the connection."""
-    answer = b""
-    with contextlib.suppress(ConnectionResetError):
-        while piece := line.recv(1 << 20):
-            answer += piece
-    return answer
-
-
 def test_a_raw_photo_gives_the_json_of_the_python_api(client: Client, found: Segmentation) -> None:
     reply = client.segment(PHOTO, Content_Type="image/jpeg")
     assert reply.status == 200
@@ -91,8 +62,30 @@ def test_a_raw_photo_gives_the_json_of_the_python_api(client: Client, found: Seg
     assert len(found) > 5
 
 
-def test_a_form_gives_the_same(client: Client, found: Segmentation) -> None:
-    assert client.form(("photo", PHOTO)).body == encode(found, "json")
+def test_a_form_gives_the_same_with_the_name_of_the_file(client: Client, found: Segmentation) -> None:
+    reply = client.form(("photo", PHOTO))
+    assert reply.body == encode(replace(found, source="x"), "json")
+    assert reply.json["source"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        ("coffee.jpg", "coffee.jpg"),
+        ("C:\\photos\\coffee.jpg", "coffee.jpg"),
+        ("../../etc/passwd", "passwd"),
+        ("caf\u00e9 \u2615.jpg", "caf\u00e9 \u2615.jpg"),
+        ("a\x1bb.jpg", "ab.jpg"),
+        ("..", ".."),
+        ("", None),
+        ("folder/", None),
+        ("x" * 1000, "x" * 255),
+    ],
+)
+def test_source_is_the_last_part_of_the_uploaded_files_name(client: Client, sent: str, name: str | None) -> None:
+    body = form_body(("photo", PHOTO)).replace(b'filename="x"', f'filename="{sent}"'.encode())
+    reply = client.segment(body, "?max_det=1", **FORM)
+    assert (reply.status, reply.json["source"]) == (200, name)
 
 
 @pytest.mark.parametrize(
@@ -118,14 +111,28 @@ def test_the_query_chooses_the_form_of_the_answer(client: Client, found: Segment
     assert client.segment(PHOTO, "?format=labels").body == encode(found, "labels")
 
 
-def test_accept_is_read_as_http_says() -> None:
-    # RFC 9110, 12.5.1: the most specific range counts, and a quality of 0 refuses.
-    assert negotiate("*/*, application/json;q=0", None).media_type == "image/png"
-    assert negotiate("image/*;q=0.9, image/png;q=0.1", None).media_type == "image/jpeg"
-    assert negotiate("", None).format == "json"
-    with pytest.raises(HTTPException) as refusal:
-        negotiate("text/plain", None)
-    assert refusal.value.status_code == 406
+@pytest.mark.parametrize(
+    ("form", "headers", "kind"),
+    [
+        ("coco", {}, "application/json"),
+        ("overlay", {}, "image/png"),
+        ("overlay", {"Accept": "image/jpeg, */*;q=0.1"}, "image/jpeg"),
+        ("geojson", {"Accept": "*/*"}, "application/geo+json"),
+    ],
+)
+def test_a_field_of_the_form_chooses_the_form_of_the_answer(client: Client, found, form, headers, kind) -> None:
+    reply = client.form(("photo", PHOTO), ("format", form), **headers)
+    assert (reply.status, reply.headers["content-type"]) == (200, kind)
+    suffix = {"image/jpeg": ".jpg", "image/png": ".png"}.get(kind)
+    assert reply.body == encode(replace(found, source="x"), form, suffix=suffix)
+
+
+def test_a_format_that_is_not_known_or_does_not_fit_is_refused(client: Client) -> None:
+    unknown = client.form(("photo", PHOTO), ("format", "nonsense"))
+    assert (unknown.status, "json, coco" in unknown.json["error"]) == (422, True)
+    assert client.form(("photo", PHOTO), ("format", "coco"), Accept="image/png").status == 406
+    twice = client.ask("POST", "/segment?format=json", form_body(("photo", PHOTO), ("format", "coco")), FORM_HEADERS)
+    assert (twice.status, "2 times" in twice.json["error"]) == (422, True)
 
 
 def test_prompts_and_options_mean_what_they_mean_in_python(client: Client, model: FastSAM) -> None:
@@ -184,19 +191,19 @@ def test_the_page_may_run_its_own_script_alone(client: Client) -> None:
     ("request_", "status", "reason"),
     [
         ((b"", "", {}), 422, "empty"),
-        ((b"no picture", "", {}), 422, "no picture of a known format"),
+        ((b"no picture", "", {}), 422, "the photo cannot be read"),
         ((PHOTO[:5000], "", {}), 422, "cut short"),
-        ((b"/etc/hostname", "", {}), 422, "no picture"),
-        ((b"http://localhost/photo.jpg", "", {}), 422, "no picture"),
+        ((b"/etc/hostname", "", {}), 422, "the photo cannot be read"),
+        ((b"http://localhost/photo.jpg", "", {}), 422, "the photo cannot be read"),
         ((b"photo=1", "", {"Content_Type": "application/x-www-form-urlencoded"}), 415, "multipart/form-data"),
         ((PHOTO, "", {"Accept": "text/plain"}), 406, "application/json"),
-        ((PHOTO, "?format=exe", {}), 422, "format is one of json"),
-        ((PHOTO, "?format=cutouts", {}), 422, "format is one of json"),
-        ((PHOTO, "?path=/etc/passwd", {}), 422, "not known"),
+        ((PHOTO, "?format=exe", {}), 422, "format must be one of json"),
+        ((PHOTO, "?format=cutouts", {}), 422, "format must be one of json"),
+        ((PHOTO, "?path=/etc/passwd", {}), 422, "must be among prompts, format, conf"),
         ((PHOTO, "?conf=2", {}), 422, "conf"),
         ((PHOTO, "?conf=0.1&conf=0.2", {}), 422, "2 times"),
-        ((PHOTO, "?imgsz=99999", {}), 422, "at most"),
-        ((PHOTO, "?max_det=99999", {}), 422, "at most"),
+        ((PHOTO, "?imgsz=99999", {}), 422, "must be at most"),
+        ((PHOTO, "?max_det=99999", {}), 422, "must be at most"),
         ((PHOTO, "", {"Content_Type": "multipart/form-data"}), 400, "multipart form"),
         ((b"--x\r\n\r\n", "", {"Content_Type": "multipart/form-data; boundary=x"}), 400, "multipart form"),
         ((form_body(("photo", PHOTO))[:-9], "", FORM), 400, "cut short"),
@@ -213,14 +220,17 @@ def test_what_cannot_be_answered_is_refused_with_a_reason(client: Client, reques
 @pytest.mark.parametrize(
     ("prompts", "reason"),
     [
-        ("{", "no JSON"),
-        ("[" * 100_000, "no JSON"),
-        ("[]", "object"),
-        ('{"url": "http://localhost"}', "object with some of"),
+        ("{", "must be JSON"),
+        ("[" * 100_000, "must be JSON"),
+        ("7", "object or a list"),
+        ("[7]", "entry 0"),
+        ('{"url": "http://localhost"}', "among points, labels, boxes"),
         ('{"points": "middle"}', "points"),
         ('{"points": [[1, 2, 3]]}', "points must have shape"),
         ('{"points": [[NaN, 1]]}', "finite"),
         ('{"points": [[1, 1]], "labels": [7]}', "label"),
+        ('{"points": [[1, 1], [2, 2]], "labels": [1]}', "one label for every point"),
+        ('{"points": [[1, 1]], "labels": [0]}', "background points alone"),
         ('{"points": [[1, 1]], "pick": "worst"}', "pick"),
         ('{"points": [[1, 1]], "pick": []}', "pick"),
         ('{"labels": [1]}', "without points"),
@@ -235,18 +245,6 @@ def test_prompts_that_mean_nothing_are_refused(client: Client, prompts: str, rea
     assert reply.status == 422
     assert reason in reply.json["error"]
     assert len(reply.body) < 1000
-
-
-@pytest.mark.parametrize("texts", ['""', "[]", "[1]", '[" "]', '{"a": 1}'])
-def test_texts_that_say_nothing_are_refused(texts: str) -> None:
-    with pytest.raises(HTTPException, match="texts"):
-        read_prompts(f'{{"texts": {texts}}}', Limits(), has_texts=True)
-
-
-@pytest.mark.parametrize("options", ['"top_k": 0.5', '"top_k": true', '"threshold": "high"'])
-def test_options_of_texts_are_checked(options: str) -> None:
-    with pytest.raises(HTTPException, match=r"top_k|threshold"):
-        read_prompts(f'{{"texts": "a dog", {options}}}', Limits(), has_texts=True)
 
 
 def test_forms_of_many_parts_or_without_names_are_refused(client: Client) -> None:
@@ -289,37 +287,6 @@ def test_slow_senders_are_let_go(model: FastSAM) -> None:
         answer = to_the_end(line)
         assert answer.startswith(b"HTTP/1.1 408")
         assert b"did not arrive" in answer
-
-
-@pytest.mark.parametrize("sent", [b"", b"POST /segment HTTP/1.1\r\nHo", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET"])
-def test_connections_without_a_request_are_cut(model: FastSAM, monkeypatch, sent: bytes) -> None:
-    monkeypatch.setattr(ImpatientProtocol, "seconds", 0.2)
-    with running(Service(model, workers=1).app, http=ImpatientProtocol) as client, client.connect() as line:
-        line.sendall(sent)
-        assert to_the_end(line).startswith(b"HTTP/1.1 200" if b"GET" in sent else b"")
-
-
-def test_clients_that_do_not_read_their_answer_are_cut(model: FastSAM, monkeypatch) -> None:
-    async def much(scope, receive, send):
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": bytes(60_000_000)})
-
-    monkeypatch.setattr(ImpatientProtocol, "seconds", 0.2)
-    with running(much, http=ImpatientProtocol, lifespan="off") as client, client.connect() as line:
-        line.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        time.sleep(1)
-        assert len(to_the_end(line)) < 60_000_000
-
-
-def test_a_slow_answer_is_waited_for(model: FastSAM, monkeypatch, found: Segmentation) -> None:
-    slow = Slow(model)
-    monkeypatch.setattr(ImpatientProtocol, "seconds", 0.1)
-    with running(Service(slow, workers=1).app, http=ImpatientProtocol) as client, ThreadPoolExecutor(1) as threads:
-        reply = threads.submit(client.segment, PHOTO)
-        assert slow.begun.acquire(timeout=10)
-        time.sleep(0.5)
-        slow.go.set()
-        assert reply.result().body == encode(found, "json")
 
 
 def test_requests_together_hold_no_more_bytes_than_allowed(model: FastSAM) -> None:

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,6 +83,32 @@ def running(app: Any, **options: Any) -> Iterator[Client]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+class Slow:
+    """A model whose photos wait until they are let go."""
+
+    def __init__(self, model) -> None:
+        self._model = model
+        self.contract, self.options = model.contract, model.options
+        self.go = threading.Event()
+        self.begun = threading.Semaphore(0)
+        self.calls = 0
+
+    def __call__(self, *arguments, **options):
+        self.calls += 1
+        self.begun.release()
+        assert self.go.wait(30)
+        return self._model(*arguments, **options)
+
+
+def to_the_end(line: socket.socket) -> bytes:
+    """What comes until the server closes the connection."""
+    answer = b""
+    with suppress(ConnectionResetError):
+        while piece := line.recv(1 << 20):
+            answer += piece
+    return answer
 
 
 class Reader:

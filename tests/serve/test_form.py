@@ -1,0 +1,57 @@
+"""Multipart forms are read whole, as RFC 2046 and 7578 allow them, and refused when damaged."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("starlette", reason="needs the packages of fastsam-onnx[serve]")
+pytest.importorskip("uvicorn", reason="needs the packages of fastsam-onnx[serve]")
+pytest.importorskip("python_multipart", reason="needs the packages of fastsam-onnx[serve]")
+
+from starlette.exceptions import HTTPException
+from support.server import BOUNDARY, form_body
+
+from fastsam_onnx.serve.form import Part, read_form
+
+FORM = form_body(("photo", b"\x00\r\n--\xff"), ("conf", "0.1"))
+PARTS = [Part("photo", b"\x00\r\n--\xff", "x"), Part("conf", b"0.1", "x")]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        FORM,
+        b"This is a message in MIME format.\r\n" + FORM,  # RFC 2046, 5.1.1: a preamble is to be ignored
+        f"a preamble that names --{BOUNDARY} inside a line\r\n".encode() + FORM,
+        b"\r\n" + FORM,
+        FORM + b"an epilogue\r\n",
+    ],
+)
+def test_parts_in_their_order(body):
+    assert read_form(body, BOUNDARY.encode()) == PARTS
+
+
+def test_names_are_read_as_browsers_write_them():
+    body = form_body(("photo", b"1")).replace(b'name="photo"; filename="x"', 'name="é"; filename="☕ ;1.jpg"'.encode())
+    assert read_form(body, BOUNDARY.encode()) == [Part("é", b"1", "☕ ;1.jpg")]
+    plain = form_body(("photo", b"1")).replace(b'; filename="x"', b"")
+    assert read_form(plain, BOUNDARY.encode()) == [Part("photo", b"1", None)]
+
+
+@pytest.mark.parametrize(
+    ("body", "boundary"),
+    [
+        (FORM[:-9], BOUNDARY.encode()),
+        (FORM, b"another"),
+        (FORM, b""),
+        (FORM, b"x" * 1000),
+        (b"", BOUNDARY.encode()),
+        (b"no form at all", BOUNDARY.encode()),
+        (FORM.replace(b'name="photo"; ', b""), BOUNDARY.encode()),
+        (form_body(*[("conf", "1")] * 17), BOUNDARY.encode()),
+    ],
+)
+def test_damaged_forms_are_400(body, boundary):
+    with pytest.raises(HTTPException, match="multipart form") as refusal:
+        read_form(body, boundary)
+    assert refusal.value.status_code == 400

@@ -1,0 +1,81 @@
+"""Connections that neither send nor read are cut; others are waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("starlette", reason="needs the packages of fastsam-onnx[serve]")
+pytest.importorskip("uvicorn", reason="needs the packages of fastsam-onnx[serve]")
+pytest.importorskip("python_multipart", reason="needs the packages of fastsam-onnx[serve]")
+
+import uvicorn
+from support.server import Slow, running, to_the_end
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from fastsam_onnx import FastSAM
+from fastsam_onnx.formats import encode
+from fastsam_onnx.serve.protocol import ImpatientProtocol
+from fastsam_onnx.serve.service import Service
+
+PHOTO = (Path(__file__).parents[2] / "examples" / "coffee.jpg").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def model():
+    with FastSAM(threads=1) as model:
+        yield model
+
+
+@pytest.fixture(scope="module")
+def found(model):
+    return model(PHOTO)
+
+
+def test_uvicorn_has_the_names_that_it_does_not_document():
+    """The protocol reads these: if uvicorn renames one, connections would not be cut, or all of them."""
+
+    async def names():
+        config = uvicorn.Config(lambda: None, log_config=None)
+        config.load()
+        protocol = H11Protocol(config, ServerState(), {})
+        return set(vars(protocol))
+
+    assert {"transport", "loop", "cycle"} <= asyncio.run(names())
+    assert "response_complete" in RequestResponseCycle.__init__.__code__.co_names
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /segment HTTP/1.1\r\nHo", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET"])
+def test_connections_without_a_request_are_cut(model, monkeypatch, sent):
+    monkeypatch.setattr(ImpatientProtocol, "seconds", 0.2)
+    with running(Service(model, workers=1).app, http=ImpatientProtocol) as client, client.connect() as line:
+        line.sendall(sent)
+        assert to_the_end(line).startswith(b"HTTP/1.1 200" if b"GET" in sent else b"")
+
+
+def test_clients_that_do_not_read_their_answer_are_cut(monkeypatch):
+    async def much(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(60_000_000)})
+
+    monkeypatch.setattr(ImpatientProtocol, "seconds", 0.2)
+    with running(much, http=ImpatientProtocol, lifespan="off") as client, client.connect() as line:
+        line.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(1)
+        assert len(to_the_end(line)) < 60_000_000
+
+
+def test_a_slow_answer_is_waited_for(model, monkeypatch, found):
+    slow = Slow(model)
+    monkeypatch.setattr(ImpatientProtocol, "seconds", 0.1)
+    with running(Service(slow, workers=1).app, http=ImpatientProtocol) as client, ThreadPoolExecutor(1) as threads:
+        reply = threads.submit(client.segment, PHOTO)
+        assert slow.begun.acquire(timeout=10)
+        time.sleep(0.5)
+        slow.go.set()
+        assert reply.result().body == encode(found, "json")

@@ -1,0 +1,31 @@
+"""Prompts of a request, for a model that has CLIP."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("starlette", reason="needs the packages of fastsam-onnx[serve]")
+pytest.importorskip("uvicorn", reason="needs the packages of fastsam-onnx[serve]")
+pytest.importorskip("python_multipart", reason="needs the packages of fastsam-onnx[serve]")
+
+from starlette.exceptions import HTTPException
+
+from fastsam_onnx.serve.request import Limits, read_prompts
+
+
+@pytest.mark.parametrize("texts", ['""', "[]", "[1]", '[" "]', '{"a": 1}'])
+def test_texts_that_say_nothing_are_refused(texts):
+    with pytest.raises(HTTPException, match="text") as refusal:
+        read_prompts(f'{{"texts": {texts}}}', Limits(), has_texts=True)
+    assert refusal.value.status_code == 422
+
+
+@pytest.mark.parametrize("options", ['"top_k": 0.5', '"top_k": true', '"threshold": "high"', '"threshold": 1.5'])
+def test_options_of_texts_are_checked(options):
+    with pytest.raises(HTTPException, match=r"top_k|threshold"):
+        read_prompts(f'{{"texts": "a dog", {options}}}', Limits(), has_texts=True)
+
+
+def test_texts_count_as_prompts():
+    with pytest.raises(HTTPException, match="at most 3 points, boxes and texts together, got 4"):
+        read_prompts('{"texts": ["a", "b"], "points": [[1, 1], [2, 2]]}', Limits(prompts=3), has_texts=True)
