@@ -309,6 +309,78 @@ def test_a_phone_shows_all_without_scrolling_sideways(page, width: int) -> None:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+@pytest.fixture(params=[(360, 740), (390, 844), (412, 915), (800, 900)], ids=lambda size: f"{size[0]}x{size[1]}")
+def phone(page, request):
+    """The page on a touch screen."""
+    width, height = request.param
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    page.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 5})
+    wait(page, lambda b: b.find_element(By.ID, "view").size["width"] <= width)
+    yield page
+    page.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def touch(page, *fingers: tuple[float, float], then=()) -> None:
+    """Fingers go down at places of the window, all at once, move to others, and are lifted."""
+    points = [[{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(step)] for step in (fingers, *then)]
+    page.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": points[0]})
+    for step in points[1:]:
+        page.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": step})
+    page.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def where(page, found: Segmentation, x: float, y: float) -> tuple[float, float]:
+    """The place in the window of a pixel of the photo."""
+    frame = frame_of(page)
+    return frame["x"] + frame["width"] * x / found.image_size[0], frame["y"] + frame["height"] * y / found.image_size[1]
+
+
+def frame_of(page) -> dict[str, float]:
+    return page.execute_script("return document.getElementById('view').getBoundingClientRect().toJSON()")
+
+
+@pytest.mark.parametrize("point", [(300, 200), (130, 110), (560, 40), (365, 280), (20, 380)])
+def test_a_tap_chooses_and_moves_nothing(phone, found: Segmentation, tmp_path: Path, point) -> None:
+    before = frame_of(phone)
+    touch(phone, where(phone, found, *point))
+    wait(phone, chosen)
+    assert chosen(phone) == rows_of(found, found.point_prompt([point]))
+    time.sleep(0.3)  # what a browser makes of a tap comes later
+    assert phone.execute_script("return [scrollX, scrollY]") == [0, 0]
+    assert frame_of(phone) == before
+    assert phone.find_element(By.CSS_SELECTOR, "[name=tool]:checked").get_attribute("value") == "pick"
+    assert chosen(phone) == rows_of(found, found.point_prompt([point]))
+    assert list(tmp_path.iterdir()) == []
+    [item] = phone.find_elements(By.CSS_SELECTOR, "#list [aria-selected=true]")
+    inside = "const a = arguments[0].getBoundingClientRect(), b = arguments[0].parentElement.getBoundingClientRect();"
+    assert phone.execute_script(inside + "return a.top >= b.top - 1 && a.bottom <= b.bottom + 1", item)
+
+
+def test_what_is_shown_is_what_is_saved(page, found: Segmentation, tmp_path: Path) -> None:
+    import cv2
+    import numpy as np
+
+    least = "const one = document.getElementById('least'); one.value = 0.3; one.dispatchEvent(new Event('input'))"
+    page.execute_script(least)
+    shown = found[found.scores >= 0.3]
+    assert 0 < len(shown) < len(found)
+    assert f"the {len(shown)} objects shown" in page.find_element(By.ID, "what").text
+    for name in ("json", "coco", "cut"):
+        page.find_element(By.ID, name).click()
+    masks = [mask.rle() for mask in shown.masks]
+    assert [one["rle"] for one in json.loads(saved(tmp_path, "coffee.json"))["objects"]] == masks
+    assert [one["segmentation"] for one in json.loads(saved(tmp_path, "coffee.coco.json"))] == masks
+    cut = cv2.imdecode(np.frombuffer(saved(tmp_path, "coffee.cutout.png"), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(cut[..., 3] > 0, shown.union().tight().crop)
+    page.find_element(By.CSS_SELECTOR, "#list li").click()
+    (tmp_path / "coffee.json").unlink()
+    page.find_element(By.ID, "json").click()
+    [one] = json.loads(saved(tmp_path, "coffee.json"))["objects"]
+    assert one["rle"] == masks[0]
+
+
 def test_texts_are_asked_for_where_the_model_has_clip(browser, model, found: Segmentation) -> None:
     with running(Service(Reader(model), workers=1).app) as client:
         browser.get(f"http://127.0.0.1:{client.port}/")
