@@ -277,11 +277,15 @@ class FastSAM:
         options = asdict(self._resolve(CallOptions()))
         return MappingProxyType({name: options[name] for name in ("imgsz", "conf", "iou", "max_det", "refine")})
 
+    @property
+    def name(self) -> str:
+        """File name of the model, or the type of what it was made from."""
+        return Path(self._source).name if isinstance(self._source, str | os.PathLike) else type(self._source).__name__
+
     def __repr__(self) -> str:
         options = self.options
         height, width = options["imgsz"]
-        name = Path(self._source).name if isinstance(self._source, str | os.PathLike) else type(self._source).__name__
-        return f"FastSAM({name}, imgsz {width}x{height}, conf {options['conf']:g}, iou {options['iou']:g})"
+        return f"FastSAM({self.name}, imgsz {width}x{height}, conf {options['conf']:g}, iou {options['iou']:g})"
 
     def close(self) -> None:
         """Let go of the network; a call after that is a ModelError."""

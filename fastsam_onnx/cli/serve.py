@@ -30,9 +30,11 @@ Needs: pip install 'fastsam-onnx[serve]'. A page to try it in is at /.
                      or in the query. Accept, or format, selects the answer:
                      application/json (format json, coco, labelme, sam),
                      image/png (overlay, labels), image/jpeg, image/webp,
-                     image/svg+xml, application/geo+json
+                     image/svg+xml, application/geo+json, application/zip
+                     (cutouts)
   GET /info          model, limits, whether texts are understood
   GET /healthz       200 while it runs
+  GET /openapi.json  all this, for programs
 
 prompts is JSON: {{"points": [[x, y], ...], "labels": [1, 0, ...], "boxes": [[x1,
 y1, x2, y2], ...], "texts": ["a dog", ...]}}. A refused request gets a 4xx status,
@@ -74,6 +76,13 @@ def add(commands: Any) -> None:
         "--port", metavar="N", type=int, default=8000, help="0 takes a free port (default: %(default)s)"
     )
     parser.add_argument("--token-file", metavar="FILE", type=Path, help="file with a token that clients must send")
+    parser.add_argument(
+        "--cors",
+        metavar="ORIGIN",
+        action="append",
+        default=[],
+        help="pages of this origin (https://example.org, or * for all) may use the server; repeatable",
+    )
     parser.add_argument("--access-log", action="store_true", help="write a line per request to standard output")
     add_shared(parser, "--quiet")
     model = parser.add_argument_group("model")
@@ -121,7 +130,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     )
     listener = _listen(arguments.host, arguments.port)
     with listener, open_model(arguments, screen, threads=threads) as model, _stopped_by_signals():
-        service = Service(model, workers=workers, limits=limits, token=token)
+        service = Service(model, workers=workers, limits=limits, token=token, origins=arguments.cors)
         _greet(listener, arguments, token, screen)
         config = uvicorn.Config(
             service.app,

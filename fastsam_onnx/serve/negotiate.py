@@ -36,6 +36,7 @@ REPRESENTATIONS = (
     Representation("image/webp", "overlay", ".webp"),
     Representation("image/svg+xml", "svg", ".svg"),
     Representation("application/geo+json", "geojson", ".geojson"),
+    Representation("application/zip", "cutouts", ".zip"),
 )
 """Of those that a client likes equally well, the first is sent."""
 FORMAT_NAMES = tuple(dict.fromkeys(one.format for one in REPRESENTATIONS))

@@ -20,6 +20,8 @@ from fastsam_onnx.images.header import read_header
 from fastsam_onnx.images.load import source_name
 from fastsam_onnx.options import input_size_from_text, integer_from_text, number_from_text
 from fastsam_onnx.results.prompts import Prompts
+from fastsam_onnx.results.segmentation import Segmentation
+from fastsam_onnx.serve.archive import zip_cutouts
 from fastsam_onnx.serve.form import Part, read_form
 from fastsam_onnx.serve.negotiate import Representation, negotiate
 
@@ -128,7 +130,7 @@ def respond(model: FastSAM, raw: RawRequest, limits: Limits) -> Answer:
     try:
         found = model(request.photo, pixel_limit=limits.pixels, **request.options)
         chosen = request.prompts.choose(replace(found, source=request.source))
-        return Answer(formats.encode(chosen, form.format, suffix=form.suffix), form.media_type)
+        return Answer(_encode(chosen, form), form.media_type)
     except ModelError:
         raise  # not the client's fault
     except FastSAMError as error:
@@ -190,6 +192,12 @@ def read_prompts(text: str, limits: Limits, *, has_texts: bool) -> Prompts:
 def has_texts(model: FastSAM) -> bool:
     """Whether the model has CLIP, and so takes texts."""
     return getattr(model, "clip", None) is not None
+
+
+def _encode(found: Segmentation, form: Representation) -> bytes:
+    if form.format == "cutouts":
+        return zip_cutouts(found)
+    return formats.encode(found, form.format, suffix=form.suffix)
 
 
 def _parts(raw: RawRequest) -> list[Part]:

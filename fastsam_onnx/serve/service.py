@@ -13,7 +13,7 @@ import hmac
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from importlib import resources
@@ -21,12 +21,16 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from fastsam_onnx import __version__
+from fastsam_onnx.errors import OptionError
 from fastsam_onnx.serve.negotiate import REPRESENTATIONS, negotiate
+from fastsam_onnx.serve.openapi import describe
 from fastsam_onnx.serve.request import Answer, Limits, RawRequest, has_texts, respond
 
 if TYPE_CHECKING:
@@ -92,7 +96,15 @@ class Service:
         app: The ASGI application.
     """
 
-    def __init__(self, model: FastSAM, *, workers: int, limits: Limits | None = None, token: str | None = None) -> None:
+    def __init__(
+        self,
+        model: FastSAM,
+        *,
+        workers: int,
+        limits: Limits | None = None,
+        token: str | None = None,
+        origins: Sequence[str] = (),
+    ) -> None:
         """Set up the application; nothing is started.
 
         Args:
@@ -100,6 +112,10 @@ class Service:
             workers: Number of photos that are computed at once.
             limits: Limits beyond which requests are refused.
             token: Secret that a client must send as "Authorization: Bearer TOKEN" to /segment and /info; None for none.
+            origins: Origins of other sites whose pages may use the server, such as "https://example.org"; "*" for all.
+
+        Raises:
+            OptionError: If an origin is malformed.
         """
         self._model = model
         self._limits = limits or Limits()
@@ -112,8 +128,10 @@ class Service:
                 Route("/", self._show_page),
                 Route("/healthz", self._health),
                 Route("/info", self._info),
+                Route("/openapi.json", self._describe),
                 Route("/segment", self._segment, methods=["POST"]),
             ],
+            middleware=_cross_origin(origins),
             exception_handlers={HTTPException: _refused},
             lifespan=self._lifespan,
         )
@@ -136,6 +154,7 @@ class Service:
             {
                 "version": __version__,
                 "model": contract.description,
+                "file": self._model.name,
                 "text": has_texts(self._model),
                 "defaults": dict(options),
                 "limits": asdict(self._limits),
@@ -143,6 +162,9 @@ class Service:
                 "answers": [{"media_type": one.media_type, "format": one.format} for one in REPRESENTATIONS],
             }
         )
+
+    async def _describe(self, _request: Request) -> Response:
+        return _json(describe(self._limits, self._model.options, has_token=self._token is not None))
 
     async def _segment(self, request: Request) -> Response:
         try:
@@ -226,6 +248,16 @@ async def _discard(upload: AsyncIterator[bytes], seconds: float) -> None:
         async with asyncio.timeout(seconds):
             async for _ in upload:
                 pass
+
+
+def _cross_origin(origins: Sequence[str]) -> list[Middleware]:
+    for origin in origins:
+        if not re.fullmatch(r"\*|https?://[^/\s*]+", origin):
+            raise OptionError(f'an origin must be "*", or scheme and host as in https://example.org, got {origin!r}')
+    if not origins:
+        return []
+    headers = ("Authorization", "Content-Type")
+    return [Middleware(CORSMiddleware, allow_origins=origins, allow_methods=("GET", "POST"), allow_headers=headers)]
 
 
 def _refused(_request: Request, refusal: Exception) -> Response:

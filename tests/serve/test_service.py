@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -10,17 +11,20 @@ import subprocess
 import sys
 import time
 import tomllib
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from support.tiny_onnx import tiny
 
-from fastsam_onnx import FastSAM, Segmentation
+from fastsam_onnx import FastSAM, OptionError, Segmentation
 from fastsam_onnx.cli.program import main
 from fastsam_onnx.cli.serve import plan_workers
-from fastsam_onnx.formats.registry import encode
+from fastsam_onnx.formats import encode, to_cutouts
 
 pytest.importorskip("starlette", reason="needs the packages of fastsam-onnx[serve]")
 pytest.importorskip("uvicorn", reason="needs the packages of fastsam-onnx[serve]")
@@ -127,6 +131,43 @@ def test_a_field_of_the_form_chooses_the_form_of_the_answer(client: Client, foun
     assert reply.body == encode(replace(found, source="x"), form, suffix=suffix)
 
 
+def test_cut_outs_come_as_a_zip_archive(client: Client, found: Segmentation) -> None:
+    prompts = json.dumps({"boxes": [[100, 80, 420, 330], [320, 230, 410, 332]]})
+    reply = client.form(("photo", PHOTO), ("prompts", prompts), ("format", "cutouts"))
+    assert (reply.status, reply.headers["content-type"]) == (200, "application/zip")
+    expected = dict(to_cutouts(found.box_prompt([[100, 80, 420, 330], [320, 230, 410, 332]])))
+    with zipfile.ZipFile(io.BytesIO(reply.body)) as files:
+        assert files.testzip() is None
+        assert files.namelist() == list(expected)
+        for name, cutout in expected.items():
+            picture = cv2.imdecode(np.frombuffer(files.read(name), np.uint8), cv2.IMREAD_UNCHANGED)
+            assert np.array_equal(picture, cutout[..., [2, 1, 0, 3]])
+    assert client.segment(PHOTO, Accept="application/zip").headers["content-type"] == "application/zip"
+    nothing = client.form(("photo", PHOTO), ("prompts", '{"points": [-5, -5]}'), ("format", "cutouts"))
+    with zipfile.ZipFile(io.BytesIO(nothing.body)) as files:
+        assert files.namelist() == []
+
+
+def test_pages_of_other_origins_may_use_the_server_where_it_says_so(model: FastSAM) -> None:
+    ask = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    with running(Service(model, workers=1, token="t", origins=["https://a.example"]).app) as client:
+        allowed = client.ask("OPTIONS", "/segment", headers={"Origin": "https://a.example", **ask})
+        assert (allowed.status, allowed.headers["access-control-allow-origin"]) == (200, "https://a.example")
+        for headers in ({"Authorization": "Bearer t"}, {}):  # a refusal can be read, too
+            reply = client.segment(PHOTO, Origin="https://a.example", **headers)
+            assert reply.status == (200 if headers else 401)
+            assert reply.headers["access-control-allow-origin"] == "https://a.example"
+        other = client.ask("OPTIONS", "/segment", headers={"Origin": "https://b.example", **ask})
+        assert "access-control-allow-origin" not in other.headers
+    with pytest.raises(OptionError, match=r"example\.org, got 'a\.example'"):
+        Service(model, workers=1, origins=["a.example"])
+
+
+def test_pages_of_other_origins_may_not_use_the_server_otherwise(client: Client) -> None:
+    reply = client.segment(PHOTO, Origin="https://a.example")
+    assert "access-control-allow-origin" not in reply.headers
+
+
 def test_a_format_that_is_not_known_or_does_not_fit_is_refused(client: Client) -> None:
     unknown = client.form(("photo", PHOTO), ("format", "nonsense"))
     assert (unknown.status, "json, coco" in unknown.json["error"]) == (422, True)
@@ -171,6 +212,7 @@ def test_texts_are_asked_of_a_model_that_has_clip(model: FastSAM, found: Segment
 def test_info_tells_the_limits_and_health_is_quick(client: Client) -> None:
     facts = client.ask("GET", "/info").json
     assert facts["text"] is False
+    assert facts["file"] == "fastsam-nano.onnx"
     assert facts["workers"] == 2
     assert facts["limits"]["body_bytes"] == Limits().body_bytes
     assert client.ask("GET", "/healthz").json == {"status": "ok", "waiting": 0}
@@ -198,7 +240,7 @@ def test_the_page_may_run_its_own_script_alone(client: Client) -> None:
         ((b"photo=1", "", {"Content_Type": "application/x-www-form-urlencoded"}), 415, "multipart/form-data"),
         ((PHOTO, "", {"Accept": "text/plain"}), 406, "application/json"),
         ((PHOTO, "?format=exe", {}), 422, "format must be one of json"),
-        ((PHOTO, "?format=cutouts", {}), 422, "format must be one of json"),
+        ((PHOTO, "?format=supervision", {}), 422, "format must be one of json"),
         ((PHOTO, "?path=/etc/passwd", {}), 422, "must be among prompts, format, conf"),
         ((PHOTO, "?conf=2", {}), 422, "conf"),
         ((PHOTO, "?conf=0.1&conf=0.2", {}), 422, "2 times"),
@@ -361,8 +403,6 @@ def test_a_token_is_asked_for(model: FastSAM) -> None:
 
 
 def test_hostile_files_get_their_outcome(shared: Path, tmp_path: Path) -> None:
-    import cv2
-
     folder = shared / "data" / "hostile_images"
     listed = json.loads((folder / "manifest.json").read_text("utf-8"))["files"]
     old = tuple(map(int, cv2.__version__.split(".")[:2])) < (4, 12)  # lacks decoders, and says so

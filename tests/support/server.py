@@ -90,7 +90,7 @@ class Slow:
 
     def __init__(self, model) -> None:
         self._model = model
-        self.contract, self.options = model.contract, model.options
+        self.contract, self.options, self.name = model.contract, model.options, model.name
         self.go = threading.Event()
         self.begun = threading.Semaphore(0)
         self.calls = 0
@@ -118,7 +118,7 @@ class Reader:
 
     def __init__(self, model) -> None:
         self._model = model
-        self.contract, self.options = model.contract, model.options
+        self.contract, self.options, self.name = model.contract, model.options, model.name
 
     def __call__(self, *arguments, **options):
         found = self._model(*arguments, **options)

@@ -1,0 +1,291 @@
+"""The server described as OpenAPI 3.1, for clients that are generated and for tools that test.
+
+What can be derived from the code is: parameters, formats, media types, limits. tests/serve/test_openapi.py compares
+the rest, addresses, statuses and answers, with what the server does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
+
+from fastsam_onnx import __version__
+from fastsam_onnx.results.rules import Match, Pick
+from fastsam_onnx.serve.negotiate import FORMAT_NAMES, REPRESENTATIONS
+from fastsam_onnx.serve.request import PHOTO_FIELD, Limits
+
+Schema = dict[str, Any]
+
+REFUSALS = {
+    400: "The body is not the form that its content type says, or the connection was cut.",
+    401: "The token is missing or wrong.",
+    406: "Accept allows nothing that can be sent.",
+    408: "The request did not arrive in time.",
+    413: "The request has too many bytes, or the photo too many pixels.",
+    415: "The body is neither a photo nor a multipart form.",
+    422: "A parameter or prompt is malformed, or the photo cannot be read.",
+    500: "The server failed; the reason is in its log.",
+    503: "Too many requests wait; try again after Retry-After seconds.",
+}
+"""Statuses of refusals of /segment, and their meanings."""
+
+_NUMBER: Schema = {"type": "number"}
+_PAIR: Schema = {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2}
+_FOUR: Schema = {"type": "array", "items": _NUMBER, "minItems": 4, "maxItems": 4}
+_LABEL: Schema = {"enum": [0, 1]}
+
+
+def describe(limits: Limits, defaults: Mapping[str, Any], *, has_token: bool) -> Schema:
+    """The document.
+
+    Args:
+        limits: Limits of the server.
+        defaults: Options of the model: conf, iou, max_det, imgsz.
+        has_token: Whether /segment and /info ask for a token.
+    """
+    secured: Schema = {"security": [{"token": []}]} if has_token else {}
+    refused = {"401": _refusal(401)} if has_token else {}
+    document: Schema = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "fastsam-onnx",
+            "version": __version__,
+            "summary": "Segment everything in a photo, and pick objects by point, box or text.",
+        },
+        "paths": {
+            "/segment": {"post": {**_segment(limits, defaults, has_token=has_token), **secured}},
+            "/info": {
+                "get": {
+                    "operationId": "info",
+                    "summary": "Model, options, limits and formats.",
+                    "responses": {"200": _json("What the server says of itself.", _ref("Info")), **refused},
+                    **secured,
+                }
+            },
+            "/healthz": {
+                "get": {
+                    "operationId": "health",
+                    "summary": "Whether the server runs.",
+                    "responses": {"200": _json("It runs.", _ref("Health"))},
+                }
+            },
+            "/openapi.json": {
+                "get": {
+                    "operationId": "description",
+                    "summary": "This document.",
+                    "responses": {"200": _json("OpenAPI 3.1.", {"type": "object"})},
+                }
+            },
+            "/": {
+                "get": {
+                    "operationId": "page",
+                    "summary": "A page to try it in a browser.",
+                    "responses": {
+                        "200": {"description": "HTML.", "content": {"text/html": {"schema": {"type": "string"}}}}
+                    },
+                }
+            },
+        },
+        "components": {"schemas": _schemas()},
+    }
+    if has_token:
+        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    return document
+
+
+def _segment(limits: Limits, defaults: Mapping[str, Any], *, has_token: bool) -> Schema:
+    options = _options(defaults)
+    photo: Schema = {"description": f"A picture file of at most {limits.pixels} pixels."}
+    form = {
+        "type": "object",
+        "properties": {PHOTO_FIELD: photo, "prompts": _ref("Prompts"), **options},
+        "required": [PHOTO_FIELD],
+        "additionalProperties": False,
+    }
+    statuses = [status for status in REFUSALS if has_token or status != 401]
+    return {
+        "operationId": "segment",
+        "summary": "Find the objects of a photo, all or those that prompts mean.",
+        "description": (
+            f"A request must have at most {limits.body_bytes} bytes, {limits.prompts} points, boxes and texts, and "
+            f"arrive within {limits.body_seconds:g} seconds. Parameters go in the query or in the form, each once."
+        ),
+        "parameters": [
+            {"name": "prompts", "in": "query", "content": {"application/json": {"schema": _ref("Prompts")}}},
+            *({"name": name, "in": "query", "schema": schema} for name, schema in options.items()),
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {
+                    "schema": form,
+                    "encoding": {
+                        PHOTO_FIELD: {"contentType": "image/*, application/octet-stream"},
+                        "prompts": {"contentType": "application/json"},
+                    },
+                },
+                "image/*": {"schema": photo},
+                "application/octet-stream": {"schema": photo},
+            },
+        },
+        "responses": {
+            "200": {"description": "The objects, as Accept or format asks for them.", "content": _contents()},
+            **{str(status): _refusal(status) for status in statuses},
+        },
+    }
+
+
+def _options(defaults: Mapping[str, Any]) -> dict[str, Schema]:
+    height, width = defaults["imgsz"]
+    fraction: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+    return {
+        "format": {"type": "string", "enum": list(FORMAT_NAMES)},
+        "conf": {**fraction, "default": defaults["conf"], "description": "Lowest score of an object."},
+        "iou": {
+            **fraction,
+            "default": defaults["iou"],
+            "description": "Overlap of two boxes above which the lower-scoring one is dropped.",
+        },
+        "max_det": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": defaults["max_det"],
+            "default": defaults["max_det"],
+            "description": "Maximum number of objects.",
+        },
+        "imgsz": {
+            "type": "string",
+            "pattern": "^[1-9][0-9]{0,5}(x[1-9][0-9]{0,5})?$",
+            "description": f"Size of the network's input, one side or WIDTHxHEIGHT, at most {width}x{height}.",
+        },
+    }
+
+
+def _contents() -> dict[str, Schema]:
+    """Schema of the answer for each media type; JSON comes in several formats."""
+    names = dict.fromkeys(one.media_type for one in REPRESENTATIONS)
+    return {name: {"schema": _JSON_SCHEMAS.get(name, {})} for name in names}
+
+
+def _schemas() -> dict[str, Schema]:
+    rle = _object({"size": {"type": "array", "items": {"type": "integer"}}, "counts": {"type": "string"}})
+    found = _object(
+        {
+            "index": {"type": "integer"},
+            "score": {"type": "number", "minimum": 0, "maximum": 1},
+            "box": {**_FOUR, "description": "x1, y1, x2, y2 in pixels of the upright photo."},
+            "area": {"type": "integer", "minimum": 0},
+            "prompt_index": {"type": ["integer", "null"], "description": "The prompt that the object answers."},
+            "similarity": {"type": "number", "minimum": -1, "maximum": 1},
+            "rle": {**rle, "description": "Run lengths as COCO's tools write them."},
+        },
+        optional=("similarity",),
+    )
+    coco = _object(
+        {
+            "image_id": {"type": ["integer", "string"]},
+            "category_id": {"type": "integer"},
+            "segmentation": rle,
+            "bbox": _FOUR,
+            "score": _NUMBER,
+            "area": {"type": "integer"},
+        },
+        closed=False,
+    )
+    return {
+        "Prompts": {"oneOf": [_prompts(), {"type": "array", "items": {"oneOf": _entries()}}]},
+        "Objects": _object(
+            {
+                "format": {"const": "fastsam-onnx"},
+                "version": {"const": 1},
+                "source": {"type": ["string", "null"], "description": "Name of the uploaded file."},
+                "width": {"type": "integer"},
+                "height": {"type": "integer"},
+                "objects": {"type": "array", "items": found},
+            }
+        ),
+        "CocoResults": {"type": "array", "items": coco},
+        "Labelme": _object(
+            {"shapes": {"type": "array"}, "imageWidth": {"type": "integer"}, "imageHeight": {"type": "integer"}},
+            closed=False,
+        ),
+        "SamRecords": {
+            "type": "array",
+            "items": _object({"segmentation": rle, "predicted_iou": _NUMBER, "bbox": _FOUR}, closed=False),
+        },
+        "GeoJson": _object({"type": {"const": "FeatureCollection"}, "features": {"type": "array"}}, closed=False),
+        "Info": _object(
+            {
+                "version": {"type": "string"},
+                "model": {"type": "string"},
+                "file": {"type": "string"},
+                "text": {"type": "boolean"},
+                "defaults": {"type": "object"},
+                "limits": {"type": "object"},
+                "workers": {"type": "integer"},
+                "answers": {"type": "array", "items": _object({"media_type": {}, "format": {"enum": FORMAT_NAMES}})},
+            }
+        ),
+        "Health": _object({"status": {"const": "ok"}, "waiting": {"type": "integer"}}),
+        "Error": _object({"error": {"type": "string"}}),
+    }
+
+
+def _prompts() -> Schema:
+    points = {"anyOf": [_PAIR, _filled(_PAIR), _filled(_filled(_PAIR)), {"type": "null"}]}
+    labels = {"anyOf": [_LABEL, _filled(_LABEL), _filled(_filled(_LABEL)), {"type": "null"}]}
+    text = {"type": "string", "pattern": r"\S"}
+    schema = _object(
+        {
+            "points": {**points, "description": "x, y in pixels; (k, 2) ask for one object, (g, k, 2) for g."},
+            "labels": {**labels, "description": "1 foreground, 0 background; one for every point."},
+            "pick": {"enum": list(get_args(Pick))},
+            "boxes": {"anyOf": [_FOUR, _filled(_FOUR), {"type": "null"}], "description": "x1, y1, x2, y2 in pixels."},
+            "match": {"enum": list(get_args(Match))},
+            "texts": {"anyOf": [text, _filled(text), {"type": "null"}], "description": "Where text in /info is true."},
+            "top_k": {"type": ["integer", "null"], "minimum": 1},
+            "threshold": {"type": ["number", "null"], "minimum": -1, "maximum": 1},
+        }
+    )
+    kinds = {"labels": "points", "pick": "points", "match": "boxes", "top_k": "texts", "threshold": "texts"}
+    return {**schema, "required": [], "dependentRequired": {option: [kind] for option, kind in kinds.items()}}
+
+
+def _entries() -> list[Schema]:
+    """The entries of the list that rembg and samexporter share."""
+    point = _object({"type": {"const": "point"}, "data": _PAIR, "label": _LABEL}, optional=("label",), closed=False)
+    return [point, _object({"type": {"const": "rectangle"}, "data": _FOUR}, closed=False)]
+
+
+def _object(properties: Mapping[str, Schema], *, optional: Iterable[str] = (), closed: bool = True) -> Schema:
+    schema: Schema = {
+        "type": "object",
+        "properties": dict(properties),
+        "required": [name for name in properties if name not in optional],
+    }
+    return {**schema, "additionalProperties": False} if closed else schema
+
+
+def _filled(items: Schema) -> Schema:
+    return {"type": "array", "items": items, "minItems": 1}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _json(description: str, schema: Schema) -> Schema:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _refusal(status: int) -> Schema:
+    response = _json(REFUSALS[status], _ref("Error"))
+    if status == 503:
+        response["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
+    return response
+
+
+_JSON_SCHEMAS: Mapping[str, Schema] = {
+    "application/json": {"anyOf": [_ref(name) for name in ("Objects", "CocoResults", "Labelme", "SamRecords")]},
+    "application/geo+json": _ref("GeoJson"),
+}
