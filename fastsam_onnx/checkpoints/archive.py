@@ -134,7 +134,8 @@ def _check_entries(entries: list[_Entry]) -> None:
         raise CheckpointError("the zip archive has two entries of the same name")
     if any(entry.name.endswith("/constants.pkl") for entry in entries):
         raise CheckpointError(
-            "it is a TorchScript program, not a checkpoint; give the .pt file that it was exported from"
+            "it is a TorchScript program, not a checkpoint; give the .pt file that it was exported from, or an "
+            "ONNX export (yolo export model=FILE.pt format=onnx)"
         )
     for entry in entries:
         if entry.flags & _ENCRYPTED:

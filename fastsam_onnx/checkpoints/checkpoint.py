@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.checkpoints.archive import LOCAL_MAGIC, TorchArchive
 from fastsam_onnx.checkpoints.layers import Layer
+from fastsam_onnx.checkpoints.safetensors import is_safetensors, read_safetensors
 from fastsam_onnx.checkpoints.unpickle import read_pickle
 from fastsam_onnx.checkpoints.values import Record, Tensor
 from fastsam_onnx.errors import CheckpointError, ModelNotFoundError
@@ -34,7 +36,12 @@ _MAX_NAME = 64
 _MAX_LEVELS = 8
 _STRIDES = (2, 4, 8, 16, 32, 64, 128)
 
+# Names of parameters behind what stands before the network: "module.", "model.", "model.model.", nothing.
+_WRAPPED = re.compile(r"((?:module\.|model\.){0,8})([0-9]{1,4}\..{1,1000})", re.ASCII | re.DOTALL)
+EXPORT = "yolo export model=FILE.pt format=onnx"
+
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -62,15 +69,19 @@ class Checkpoint:
 
 
 def is_checkpoint(head: bytes) -> bool:
-    """True for files of PyTorch, of the zip format or an older one, by their first `HEAD_BYTES` bytes.
+    """True for files of parameters, and for networks that are not ONNX, by their first `HEAD_BYTES` bytes.
 
-    False for ONNX files and pictures. True does not promise that `read_checkpoint` accepts the file.
+    False for ONNX files and pictures. True does not promise that `read_checkpoint` accepts the file, but that it knows
+    best what the file is.
     """
-    return head[:4] == LOCAL_MAGIC or _is_pickle(head) or _is_tar(head)
+    return head[:4] == LOCAL_MAGIC or is_safetensors(head) or _other_format(head) is not None
 
 
 def read_checkpoint(source: str | Path | bytes) -> Checkpoint:
     """Read a checkpoint of ultralytics, or a plain `state_dict`, as `torch.save` writes it since PyTorch 1.6.
+
+    A file of the format safetensors counts as a plain `state_dict`. Names of a `state_dict` that begin with "module."
+    or several "model." are shortened to those of the network itself.
 
     A moving average of the network (`ema`) is preferred if the file has one. Nothing in the file is ever run.
 
@@ -96,7 +107,11 @@ def read_checkpoint(source: str | Path | bytes) -> Checkpoint:
 
 
 def _read(file: BinaryIO) -> Checkpoint:
-    _check_format(file.read(HEAD_BYTES))
+    head = file.read(HEAD_BYTES)
+    if is_safetensors(head):
+        return Checkpoint(_shortened(read_safetensors(file)), {}, {}, None, None, None)
+    if head[:4] != LOCAL_MAGIC:
+        raise CheckpointError(_other_format(head) or "not a PyTorch checkpoint (those are zip archives)")
     archive = TorchArchive(file)
     if "byteorder" in archive and archive.read("byteorder") != b"little":
         raise CheckpointError("its numbers are big-endian; only little-endian files can be read")
@@ -115,7 +130,7 @@ def _read(file: BinaryIO) -> Checkpoint:
         tensors, epsilons, attributes = state.tensors, state.epsilons, network.attributes or {}
         description = state.network
     else:
-        tensors, epsilons, attributes = _tensors_of(network), set(), {}
+        tensors, epsilons, attributes = _shortened(_tensors_of(network)), set(), {}
         description = None
     if len(epsilons) > 1:
         raise CheckpointError(f"its batch normalisations must share one epsilon, got {sorted(epsilons)[:4]}")
@@ -133,14 +148,15 @@ def _read(file: BinaryIO) -> Checkpoint:
     )
 
 
-def _check_format(head: bytes) -> None:
-    if head[:4] == LOCAL_MAGIC:
-        return
+def _other_format(head: bytes) -> str | None:
+    """The reason to refuse a file of another known format; None for unknown ones."""
     if _is_pickle(head) or _is_tar(head):
-        raise CheckpointError(
-            "it has the format that PyTorch wrote before 1.6; load it with PyTorch, save it again, and give that file"
-        )
-    raise CheckpointError("not a PyTorch checkpoint (those are zip archives)")
+        return "it has the format that PyTorch wrote before 1.6; load it there, save it again, and give that file"
+    if head[4:8] == b"TFL3":
+        return f"it is a TensorFlow Lite model; give the .pt file that it was made from, or its ONNX export: {EXPORT}"
+    if head[:8] == b"\x89HDF\r\n\x1a\n":
+        return f"it is an HDF5 file, as Keras writes them; give a .pt file, or an ONNX export: {EXPORT}"
+    return None
 
 
 def _is_pickle(head: bytes) -> bool:
@@ -156,13 +172,34 @@ def _network(root: Mapping[Any, Any]) -> Record | Mapping[Any, Any]:
     for key in ("ema", "model", "state_dict"):
         found = root.get(key)
         if isinstance(found, Record) and isinstance(found.get("_modules"), dict):
-            return found
+            return _unwrapped(found)
         if isinstance(found, dict) and any(isinstance(value, Tensor) for value in found.values()):
             return found
     if any(isinstance(value, Tensor) for value in root.values()):
         return root
     keys = ", ".join(f"{key!r:.40}" for key in list(root)[:10]) or "nothing"
     raise CheckpointError(f"no network found in it: it must have 'ema', 'model', 'state_dict' or tensors, got {keys}")
+
+
+def _unwrapped(network: Record) -> Record:
+    """The network itself, without the objects around it: that of training on several GPUs, or of ultralytics' YOLO."""
+    for _ in range(_MAX_DEPTH):
+        modules = network.get("_modules")
+        inner = modules.get("module", modules.get("model")) if isinstance(modules, dict) else None
+        own = inner.get("_modules") if isinstance(inner, Record) else None
+        if not isinstance(inner, Record) or not isinstance(own, dict) or not {"module", "model"} & own.keys():
+            break
+        network = inner
+    return network
+
+
+def _shortened(state: dict[str, T]) -> dict[str, T]:
+    """The same with names as "model.0.conv.weight", if all begin alike and go on with the number of a layer."""
+    found = [_WRAPPED.fullmatch(name) for name in state]
+    starts = {each[1] if each else None for each in found}
+    if len(starts) != 1 or None in starts:
+        return state
+    return {f"model.{each[2]}": value for each, value in zip(found, state.values(), strict=True) if each}
 
 
 def _tensors_of(state: Mapping[Any, Any]) -> dict[str, Tensor]:

@@ -30,7 +30,7 @@ def convolution(builder: Builder, source: FeatureMap, layer: Layer, norm: Layer 
 
 
 def _weight_shape(builder: Builder, source: FeatureMap, layer: Layer) -> tuple[int, ...]:
-    kernel, groups = layer.side("kernel_size"), layer.integer("groups")
+    kernel, groups = layer.kernel(), layer.integer("groups")
     layer.must_be("padding", (kernel // 2,) * 2)
     layer.must_be("dilation", (1, 1))
     layer.must_be("padding_mode", "zeros")
@@ -43,7 +43,7 @@ def _weight_shape(builder: Builder, source: FeatureMap, layer: Layer) -> tuple[i
 
 
 def _draw(builder: Builder, source: FeatureMap, layer: Layer, weight: Values, bias: Values) -> FeatureMap:
-    kernel, stride, groups = layer.side("kernel_size"), layer.side("stride"), layer.integer("groups")
+    kernel, stride, groups = layer.kernel(), layer.side("stride"), layer.integer("groups")
     shape = builder.arrays[f"{layer.name}.weight"].shape
     inputs = [
         source.name,

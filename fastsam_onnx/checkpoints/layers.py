@@ -12,7 +12,9 @@ from typing import Any
 from fastsam_onnx.errors import ModelError
 
 MAX_SIDE = 1 << 16
-"""Above every kernel, stride and number of channels of the family."""
+"""Above every number of channels of the family."""
+MAX_KERNEL = 31
+"""Above every kernel of the family; the largest is 13."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,19 @@ class Layer:
         """A True or False attribute; ModelError if it is not one."""
         return bool(self._read(name, default, lambda value: type(value) is bool))
 
-    def side(self, name: str, minimum: int = 1) -> int:
+    def side(self, name: str) -> int:
         """The one length of a square attribute, 3 or (3, 3); ModelError if it is not one."""
-        value = self._read(name, None, lambda value: _is_square(value, minimum))
+        value = self._read(name, None, _is_square)
         return int(value[0] if isinstance(value, tuple) else value)
+
+    def kernel(self) -> int:
+        """The side of a square kernel with a cell in its middle; ModelError if it has none, or is huge."""
+        side = self.side("kernel_size")
+        if side % 2 == 0 or side > MAX_KERNEL:
+            raise ModelError(
+                f"kernel_size of the {self.kind} {self.name} must be odd and at most {MAX_KERNEL}, got {side}"
+            )
+        return side
 
     def must_be(self, name: str, *accepted: Any, default: Any = None) -> None:
         """Refuse a network of which an attribute is not one of the accepted values."""
@@ -86,7 +97,7 @@ def _is_side(value: Any, minimum: int) -> bool:
     return type(value) is int and minimum <= value < MAX_SIDE
 
 
-def _is_square(value: Any, minimum: int) -> bool:
+def _is_square(value: Any) -> bool:
     if isinstance(value, tuple):
-        return len(value) == 2 and value[0] == value[1] and _is_side(value[0], minimum)
-    return _is_side(value, minimum)
+        return len(value) == 2 and all(_is_side(side, 1) for side in value) and value[0] == value[1]
+    return _is_side(value, 1)

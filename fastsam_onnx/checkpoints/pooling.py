@@ -8,7 +8,7 @@ from fastsam_onnx.checkpoints.layers import Layer
 
 def maximum(builder: Builder, source: FeatureMap, layer: Layer) -> FeatureMap:
     """The largest value around each cell."""
-    kernel = layer.side("kernel_size")
+    kernel = layer.kernel()
     layer.must_be("stride", 1)
     layer.must_be("padding", kernel // 2)
     layer.must_be("dilation", 1)

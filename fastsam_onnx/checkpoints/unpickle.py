@@ -48,6 +48,8 @@ _ELEMENTS = {
 # A capital letter tells a class from a function; a dotted name is a method, which is kept as a name only.
 _RECORD_MODULE = re.compile(r"(torch\.nn|ultralytics)(\.[a-z][a-z0-9_]*)*", re.ASCII)
 _RECORD_CLASS = re.compile(r"(?=[^.]*[A-Z])[A-Za-z]\w*(\.[A-Za-z]\w*)?", re.ASCII)
+# The modules of YOLOv5's and YOLOv7's repositories, whose networks are refused by their name.
+_YOLOV5_MODULES = ("models", "utils")
 _METHOD = re.compile(r"[a-z]\w*", re.ASCII)
 # Leftovers of training beside the network: a device, an element type, a path, a NumPy number. None is looked into.
 _PLAIN = frozenset({
@@ -332,6 +334,11 @@ def _allowed(module: str, name: str) -> Global:
     record = _RECORD_MODULE.fullmatch(wanted.module) and _RECORD_CLASS.fullmatch(wanted.name)
     if (known or record) and len(module) <= _MAX_NAME and len(name) <= _MAX_NAME:
         return wanted
+    if wanted.module.split(".")[0] in _YOLOV5_MODULES:
+        raise CheckpointError(
+            f"its pickle asks for {str(wanted)!r:.120}: it is a checkpoint of YOLOv5 or YOLOv7, which only their own "
+            "repository reads; export it there (python export.py --weights FILE.pt --include onnx) and give FILE.onnx"
+        )
     raise CheckpointError(
         f"its pickle asks for {str(wanted)!r:.120}, which parameters do not need. Nothing of it was run. "
         "If you trust the file, save the network's state_dict() where it was made, and give that file"

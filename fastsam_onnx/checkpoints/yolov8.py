@@ -14,8 +14,9 @@ from fastsam_onnx.checkpoints.parameters import Arrays
 from fastsam_onnx.errors import ModelError
 
 EXPECTED = (
-    "without a description of its layers the network must be YOLOv8-seg, as FastSAM is, of any width, depth and number "
-    "of classes"
+    "parameters without a description of their layers (a plain state_dict, safetensors) must be those of YOLOv8-seg, "
+    "as FastSAM is; give other networks as the .pt file of their training, or as ONNX (yolo export model=FILE.pt "
+    "format=onnx)"
 )
 HEAD = 22
 """Index of the last layer, the head."""
@@ -124,5 +125,5 @@ def _check_kind(arrays: Arrays) -> None:
             f"the checkpoint has no prototypes, so it is a detection or pose network, not segmentation; {EXPECTED}"
         )
     layers = {int(number) for name in arrays if (number := name.removeprefix("model.").split(".")[0]).isdigit()}
-    found = f"{max(layers) + 1} layers" if layers else "no numbered layers"
+    found = f"{max(layers) + 1} layers" if layers else f"no numbered layers ({next(iter(arrays), 'nothing'):.80}, ...)"
     raise ModelError(f"the head of the checkpoint must be layer {HEAD}, got {found}; {EXPECTED}")

@@ -125,6 +125,29 @@ def test_a_plain_state_dict(key: str | None) -> None:
     assert found.eps is None
 
 
+@pytest.mark.parametrize("start", ["", "model.", "model.model.", "module.", "module.model.", "model.module.model."])
+def test_what_stands_before_the_names_of_a_state_dict_is_taken_off(start):
+    state = {f"{start}0.conv.weight": np.float32([1]), f"{start}22.dfl.conv.weight": np.float32([2])}
+    assert list(read_checkpoint(checkpoint(state)).arrays) == ["model.0.conv.weight", "model.22.dfl.conv.weight"]
+
+
+def test_names_that_do_not_begin_alike_stay_as_they_are():
+    state = {"model.0.weight": np.float32([1]), "module.1.weight": np.float32([2])}
+    assert list(read_checkpoint(checkpoint(state)).arrays) == list(state)
+
+
+def test_objects_around_the_network_are_taken_off():
+    network = yolov8_seg(width=4)
+    parallel = module("torch.nn.parallel.distributed.DistributedDataParallel", {"module": network})
+    around = module("ultralytics.models.yolo.model.YOLO", {"model": network}, names={0: "other"})
+    expected = read_checkpoint(checkpoint(official(network)))
+    for found in (read_checkpoint(checkpoint({"model": parallel})), read_checkpoint(checkpoint(around))):
+        assert list(found.arrays) == list(expected.arrays)
+        assert found.names == {0: "object"}
+        assert found.network is not None
+        assert found.network.kind == "SegmentationModel"
+
+
 def test_an_ordered_state_dict_with_versions_of_its_modules() -> None:
     # Written by hand as torch does: the items set on an empty OrderedDict, then _metadata as an attribute of it.
     data, storages = pickled(np.float32([3]))
@@ -310,6 +333,8 @@ FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "an ONNX file": (lambda: b"\x08\x08\x12\x07pytorch" + bytes(600), "not a PyTorch checkpoint"),
     "the pickle format of old torch": (lambda: pickle.dumps(0x1950A86A20F9469CFC6C, 2) + bytes(99), "before 1.6"),
     "the tar format of older torch": (lambda: bytes(257) + b"ustar" + bytes(1000), "before 1.6"),
+    "TensorFlow Lite": (lambda: b"\x1c\0\0\0TFL3" + bytes(600), "TensorFlow Lite.*yolo export"),
+    "Keras": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(600), "HDF5.*yolo export"),
     "a zip of something else": (lambda: archive({"readme.txt": b"hello"}), "0 data.pkl"),
     "TorchScript": (lambda: archive({**NEEDED, "constants.pkl": b"", "code/x.py": b""}), "TorchScript"),
     "two folders": (lambda: archive([("a/data.pkl", b""), ("b/data.pkl", b"")], ""), "2 data.pkl"),
@@ -434,3 +459,9 @@ def test_damaged_files_give_an_error_or_the_exact_result(seed: int) -> None:
         else:
             assert_same(found, expected)
     assert refused
+
+
+def test_a_checkpoint_of_yolov5_is_told_the_way_that_works():
+    network = Object(Name("models.yolo", "SegmentationModel"))
+    with pytest.raises(CheckpointError, match=r"models\.yolo\.SegmentationModel.*YOLOv5.*export\.py.*onnx"):
+        read_checkpoint(checkpoint(official(network)))

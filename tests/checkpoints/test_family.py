@@ -165,6 +165,11 @@ REFUSED: dict[str, tuple[Callable[[], Object], Callable[[Object], None], str]] =
     "a layer inside": (yolo11, renamed("3.m.0", "Odd"), r"model\.3\.m\.0 is of the kind Odd"),
     "a dilation": (yolov8_seg, with_attributes("0.conv", dilation=(2, 2)), r"dilation of .*model\.0\.conv.*\(2, 2\)"),
     "a padding": (yolov8_seg, with_attributes("0.conv", padding=(0, 0)), r"padding of .*model\.0\.conv.*\(0, 0\)"),
+    "an even kernel": (
+        yolov8_seg,
+        with_attributes("1.conv", kernel_size=(2, 2), padding=(1, 1)),
+        r"kernel_size of the Conv2d model\.1\.conv must be odd and at most 31, got 2",
+    ),
     "a mode of padding": (yolov8_seg, with_attributes("0.conv", padding_mode="reflect"), "must be 'zeros', got 'ref"),
     "another stride": (
         yolov8_seg,
