@@ -222,15 +222,15 @@ class FastSAM:
             options: As in a call.
 
         Yields:
-            The result of a call for each photo. The threads end with the loop, also when it is left early (`close()`
-            ends them where the generator is kept).
+            The result of a call for each photo; that of a frame has a source such as "clip.mp4#12". The threads end
+            with the loop, also when it is left early (`close()` ends them where the generator is kept).
 
         Raises:
             OptionError: If an option is outside its range, at once.
             ImageError: If there is no such folder, video or camera, at once; or of an item.
         """
         from fastsam_onnx.images.sources import open_sources
-        from fastsam_onnx.stream import own_copies, stream
+        from fastsam_onnx.stream import named_frames, own_copies, stream
 
         call = CallOptions(**options)
         self._resolve(call)
@@ -239,7 +239,9 @@ class FastSAM:
             call = replace(call, channel_order="rgb")
         else:
             photos = own_copies(photos)
-        return stream(partial(self._find_all, options=call), photos, batch=batch, workers=workers, on_error=on_error)
+        find = partial(self._find_all, options=call)
+        results = stream(find, photos, batch=batch, workers=workers, on_error=on_error)
+        return named_frames(results, sources) if from_video else results
 
     def warmup(self, image_size: tuple[int, int] | None = None) -> None:
         """Take a grey picture through every stage, so that the first photo waits for no memory, thread or import.
@@ -253,7 +255,7 @@ class FastSAM:
         """
         height, width = self.options["imgsz"]
         if image_size is not None:
-            width, height = input_size("image_size", image_size)
+            width, height = input_size("image_size", image_size, "(width, height)")
         self(np.full((height, width, 3), PADDING_GREY, np.uint8))
 
     @property

@@ -110,13 +110,13 @@ def check_tiles(tile: int, overlap: float) -> None:
     number("overlap", overlap, 0, MAX_OVERLAP)
 
 
-def input_size(name: str, value: Any) -> tuple[int, int]:
-    """(height, width) of one integer for both sides or of a pair; OptionError otherwise."""
+def input_size(name: str, value: Any, order: str = "(height, width)") -> tuple[int, int]:
+    """Two sides, of one integer for both or of a pair; OptionError, which names the order, otherwise."""
     if isinstance(value, int | np.integer):
         side = integer(name, value)
         return side, side
     if not isinstance(value, list | tuple) or len(value) != 2:
-        raise OptionError(f"{name} must be an integer or (height, width), got {value!r}")
+        raise OptionError(f"{name} must be an integer or {order}, got {value!r}")
     return integer(f"{name}[0]", value[0]), integer(f"{name}[1]", value[1])
 
 

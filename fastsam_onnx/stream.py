@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
@@ -110,6 +112,16 @@ def ordered_map(
 def own_copies(photos: Iterable[ImageSource]) -> Iterator[ImageSource]:
     """The same photos, each as something that stays as it is when its maker goes on to the next one."""
     return map(_own_copy, photos)
+
+
+def named_frames(
+    results: Generator[Segmentation | Failure, None, None], video: object
+) -> Generator[Segmentation | Failure, None, None]:
+    """The results of a video's frames, named by the file and their number, from 0."""
+    name = Path(video).name if isinstance(video, str | os.PathLike) else "video"
+    with closing(results):
+        for number, result in enumerate(results):
+            yield result if isinstance(result, Failure) else replace(result, source=f"{name}#{number}")
 
 
 def _own_copy(source: ImageSource) -> ImageSource:

@@ -182,8 +182,9 @@ def make_video(path: Path, frames: int = 7) -> list[np.ndarray]:
 def test_a_video_gives_its_frames_by_path_or_open_capture(model: FastSAM, tmp_path: Path) -> None:
     pictures = make_video(tmp_path / "clip.avi")
     capture = cv2.VideoCapture(str(tmp_path / "clip.avi"))
-    for source in (tmp_path / "clip.avi", capture):
+    for source, name in ((tmp_path / "clip.avi", "clip.avi"), (capture, "video")):
         found = list(model.stream(source, channel_order="bgr"))  # which is for arrays: frames know their order
+        assert [one.source for one in found] == [f"{name}#{number}" for number in range(7)]
         assert [one.image_size for one in found] == [(64, 48)] * 7
         for one, picture in zip(found, pictures, strict=True):
             assert np.abs(one.image.astype(int) - picture).mean() < 4  # JPEG
