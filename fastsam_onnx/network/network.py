@@ -13,8 +13,8 @@ import numpy as np
 
 from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.errors import ModelError
-from fastsam_onnx.network.contract import inspect_network
 from fastsam_onnx.network.file import is_checkpoint_file
+from fastsam_onnx.network.inspection import inspect_network
 from fastsam_onnx.network.outputs import Output, to_outputs
 from fastsam_onnx.runtime import (
     Provider,

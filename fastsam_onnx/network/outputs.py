@@ -11,7 +11,9 @@ import numpy as np
 
 from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.errors import ModelError
-from fastsam_onnx.network.contract import EXPORT_HINT, Contract, Outputs, anchor_count
+from fastsam_onnx.network.contract import Contract
+from fastsam_onnx.network.inspection import EXPORT_HINT
+from fastsam_onnx.network.layout import Outputs, anchor_count
 
 SCORE_TOLERANCE = 0.01
 """Distance that rounding (float16, int8) may take a score out of 0 to 1."""

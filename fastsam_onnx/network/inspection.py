@@ -1,0 +1,184 @@
+"""Find out what a network is when it is opened, or say what it is instead."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.errors import ModelError
+from fastsam_onnx.network.contract import Contract
+from fastsam_onnx.network.layout import Outputs, find_outputs
+from fastsam_onnx.network.metadata import Metadata, read_metadata
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+logger = logging.getLogger("fastsam_onnx")
+
+DTYPES: dict[str, np.dtype[Any]] = {"tensor(float)": np.dtype(np.float32), "tensor(float16)": np.dtype(np.float16)}
+ACCEPTED = (
+    "a YOLOv8-seg export, that is one float32 or float16 input (batch, 3, height, width), and in any order candidates "
+    "(batch, 4 + classes + n, anchors), also transposed or with their n coefficients as an output of their "
+    "own, or (batch, k, 6 + n) with NMS inside, or YOLOv5's (batch, 3 * anchors, 5 + classes + n), and prototypes "
+    "(batch, n, height/4, width/4)"
+)
+EXPORT_HINT = "a YOLOv8-seg checkpoint opens as it is; `yolo export model=FILE.pt format=onnx` writes others as ONNX"
+
+
+@dataclass(frozen=True)
+class _Input:
+    """The input as the file declares it; None where it leaves a number open."""
+
+    name: str
+    kind: str
+    batch: int | None
+    height: int | None
+    width: int | None
+
+
+def inspect_network(session: ort.InferenceSession, name: str) -> tuple[Contract, Outputs]:
+    """Find out what a network is.
+
+    Raises:
+        ModelError: If it is another kind of network; the message says what was found and what is accepted.
+    """
+    metadata = read_metadata(session.get_modelmeta().custom_metadata_map, name)
+    try:
+        source, outputs = _ports(session, metadata)
+    except ModelError as error:
+        message = f"{name}: {error}\n  found: {_found(session)}\n  accepted: {ACCEPTED}\n  {EXPORT_HINT}"
+        raise ModelError(message) from error
+    names = metadata.names
+    if names and not outputs.after_nms and len(names) != outputs.class_count:
+        logger.warning("%s: %d classes, but %d names in the metadata: ignored", name, outputs.class_count, len(names))
+        names = {}
+    contract = Contract(
+        input_name=source.name,
+        input_dtype=DTYPES[source.kind],
+        height=source.height,
+        width=source.width,
+        batch=source.batch,
+        stride=metadata.stride,
+        class_count=outputs.class_count,
+        coefficient_count=outputs.coefficient_count,
+        nms_inside=outputs.after_nms,
+        objectness=outputs.objectness,
+        imgsz=metadata.imgsz,
+        conf=metadata.conf,
+        iou=metadata.iou,
+        refine=metadata.refine,
+        names=names,
+        metadata=metadata,
+    )
+    return contract, outputs
+
+
+def _ports(session: ort.InferenceSession, metadata: Metadata) -> tuple[_Input, Outputs]:
+    """The input, corrected where the file declares more freedom than its graph has, and the outputs."""
+    source = _single_input(session)
+    batch, height, width = source.batch, source.height, source.width
+    if any(side is not None and side % metadata.stride for side in (height, width)):
+        raise ModelError(f"the sides of the input are not multiples of the stride {metadata.stride}")
+    declared = {output.name: output for output in session.get_outputs() if output.type in DTYPES}
+    shapes = {key: tuple(output.shape or ()) for key, output in declared.items()}
+    if height is None or width is None or _needs_a_run(shapes):
+        size, values, fixed = _probe(session, source, metadata, list(declared))
+        outputs = find_outputs({key: value.shape for key, value in values.items()}, values, size, metadata)
+        if fixed:
+            height, width = size  # the input says any size, the graph means one
+    else:
+        outputs = find_outputs(shapes, {}, (height, width), metadata)
+    declared_batch = shapes[outputs.prototypes][0]
+    if batch is None and isinstance(declared_batch, int):
+        batch = declared_batch  # the input says any number, the graph means one
+    if batch is None and outputs.after_nms and not metadata.end2end:
+        batch = metadata.batch or 1  # NMS is unrolled for so many photos; of others it finds nothing
+    return _Input(source.name, source.kind, batch, height, width), outputs
+
+
+def _single_input(session: ort.InferenceSession) -> _Input:
+    sources = session.get_inputs()
+    if len(sources) != 1:
+        raise ModelError(f"it has {len(sources)} inputs")
+    [source] = sources
+    shape = source.shape or []
+    if len(shape) != 4:
+        raise ModelError("its input is not a batch of pictures")
+    if source.type not in DTYPES:
+        raise ModelError(f"its input is {source.type}")
+    if shape[1] != 3 and shape[3] == 3:
+        raise ModelError("the channels of its input come last (NHWC)")
+    if isinstance(shape[1], int) and shape[1] != 3:
+        raise ModelError(f"its input has {shape[1]} channels")
+    batch, _, height, width = (side if isinstance(side, int) else None for side in shape)
+    return _Input(source.name, source.type, batch, height, width)
+
+
+def _needs_a_run(shapes: Mapping[str, tuple[int | str | None, ...]]) -> bool:
+    """True if the declared shapes leave open what the outputs are."""
+    unknown = any(not shape or not all(isinstance(side, int) for side in shape[1:]) for shape in shapes.values())
+    return unknown or sum(len(shape) == 3 for shape in shapes.values()) > 1
+
+
+def _probe(
+    session: ort.InferenceSession, source: _Input, metadata: Metadata, wanted: list[str]
+) -> tuple[tuple[int, int], dict[str, npt.NDArray[Any]], bool]:
+    """Run small grey pictures until one does not fail.
+
+    Some graphs take any size as long as it has more candidates than they choose the best of.
+
+    Returns:
+        The (height, width), the outputs, and True if no other size runs.
+    """
+    reason = ""
+    sizes = _probe_sizes(source, metadata)
+    for index, size in enumerate(sizes):
+        try:
+            values = _run_grey(session, source, size, wanted)
+        except ModelError as error:
+            reason = reason or str(error)
+            continue
+        others = () if index == 0 else sizes[index + 1 :]
+        return size, values, index > 0 and not any(_runs(session, source, other, wanted) for other in others)
+    raise ModelError(reason)
+
+
+def _probe_sizes(source: _Input, metadata: Metadata) -> list[tuple[int, int]]:
+    """The sizes to try, (height, width), small ones first."""
+    small, medium = 2 * metadata.stride, 10 * metadata.stride
+    asked = [(small, small), (medium, medium), (medium + metadata.stride, medium)]
+    if metadata.imgsz is not None:
+        asked.append(metadata.imgsz)
+    return list(dict.fromkeys((source.height or height, source.width or width) for height, width in asked))
+
+
+def _run_grey(
+    session: ort.InferenceSession, source: _Input, size: tuple[int, int], wanted: list[str]
+) -> dict[str, npt.NDArray[Any]]:
+    grey = np.full((source.batch or 1, 3, *size), 0.5, DTYPES[source.kind])
+    try:
+        return dict(zip(wanted, session.run(wanted, {source.name: grey}), strict=True))
+    except Exception as error:
+        raise ModelError(f"it fails on an input {grey.shape}: {error}") from error
+
+
+def _runs(session: ort.InferenceSession, source: _Input, size: tuple[int, int], wanted: list[str]) -> bool:
+    try:
+        return bool(_run_grey(session, source, size, wanted))
+    except ModelError:
+        return False
+
+
+def _found(session: ort.InferenceSession) -> str:
+    """The inputs and outputs as the file declares them."""
+    listed = []
+    for kind, ports in (("input", session.get_inputs()), ("output", session.get_outputs())):
+        for port in ports:
+            sides = ", ".join(str(side) for side in port.shape or ["?"])
+            listed.append(f"{kind} {port.name} ({sides}) {port.type}")
+    return ", ".join(listed)
