@@ -440,7 +440,7 @@ def _first(*values: Any) -> Any:
 
 def _lasting(source: Any) -> Any:
     """A path as one that means the same file in every working folder; names of models and all else as they are."""
-    is_file = isinstance(source, str | os.PathLike) and os.path.exists(source)  # noqa: PTH110 - Path.exists may raise
+    is_file = isinstance(source, str | os.PathLike) and os.path.isfile(source)  # noqa: PTH113 - Path.is_file may raise
     return Path(source).absolute() if is_file else source
 
 

@@ -15,6 +15,7 @@ from support.tiny_onnx import known, tiny, ultralytics_metadata
 
 from fastsam_onnx import Clip, FastSAM, ModelError, ModelNotFoundError, OptionError, Segmentation
 from fastsam_onnx.network.network import Network
+from fastsam_onnx.weights import lookup
 from fastsam_onnx.weights.bundled import bundled_model
 
 # One prototype of 16x16: grid columns 0..9 are positive.
@@ -254,6 +255,15 @@ def test_relative_paths_survive_pickling_into_another_working_folder(
         assert len(again(photo())) == 1
         assert np.array_equal(again.clip.embed_texts(["red"]), texts)
         assert repr(again).startswith("FastSAM(tiny.onnx,")
+
+
+def test_a_folder_named_like_a_model_hides_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "FastSAM-s").mkdir()
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    monkeypatch.setattr(lookup, "resolve", lambda source, **_: asked.append(source) or bundled_model())
+    FastSAM("FastSAM-s")
+    assert asked == ["FastSAM-s"]
 
 
 def test_a_session_is_used_as_it_is_and_does_not_pickle() -> None:
