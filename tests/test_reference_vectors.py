@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from support import toy_clip
 from support.full_frame import full_frame_masks
+from support.letterboxes import boxed
 
 from fastsam_onnx import Clip, draw
 from fastsam_onnx.clip.preprocessing import Preprocessing, resize, resized_size
@@ -110,16 +111,16 @@ def test_a_line_survives(vector):
     imgsz = vector["input"]["imgsz"]
     letterbox = Letterbox.fit(size_of(vector["input"]["image_hw"]), (imgsz, imgsz))
     assert letterbox.content_size == (640, 1)
-    boxed = letterbox.apply(np.full((1, 3000, 3), 200, np.uint8))
-    assert list(boxed.shape) == vector["output"]["ultralytics_out_shape"]
-    assert (boxed[letterbox.top] == 200).all()
+    picture = boxed(letterbox, np.full((1, 3000, 3), 200, np.uint8))
+    assert list(picture.shape) == vector["output"]["ultralytics_out_shape"]
+    assert (picture[letterbox.top] == 200).all()
     assert "error" in vector["output"]["official"]
 
 
 @exercises("LBP-01")
 def test_letterbox_pixels(vector):
     image = np.stack([np.array(vector["input"]["image_3x5_channel0"], np.uint8)] * 3, axis=-1)
-    ours = Letterbox.fit((5, 3), size_of(vector["input"]["new_shape"])).apply(image)[..., 0].astype(int)
+    ours = boxed(Letterbox.fit((5, 3), size_of(vector["input"]["new_shape"])), image)[..., 0].astype(int)
     for reference in ("official", "ultralytics"):
         theirs = np.array(vector["output"][reference])
         np.testing.assert_array_equal(ours == 114, theirs == 114)

@@ -56,20 +56,6 @@ class Letterbox:
         """Input pixels per photo pixel, along x and y; they differ by the rounding of the content's size."""
         return self.content_size[0] / self.image_size[0], self.content_size[1] / self.image_size[1]
 
-    def apply(self, image: ByteArray) -> ByteArray:
-        """The photo in its box.
-
-        Args:
-            image: (H, W, 3) uint8 of `image_size`.
-
-        Returns:
-            (h, w, 3) uint8 of `input_size`.
-        """
-        width, height = self.input_size
-        boxed = np.full((height, width, 3), PADDING_GREY, np.uint8)
-        boxed[self._content] = self._scaled(image)
-        return boxed
-
     def tensor(self, image: ByteArray) -> FloatArray:
         """The photo as the network takes it.
 
@@ -93,18 +79,9 @@ class Letterbox:
         limits = np.asarray(self.image_size, np.float64)
         return np.clip(self.points_to_image(points), 0, limits).astype(np.float32).reshape(-1, 4)
 
-    def boxes_to_input(self, boxes_xyxy: npt.ArrayLike) -> FloatArray:
-        """Boxes in the photo, (n, 4), as boxes in the input: (n, 4) float32."""
-        points = np.asarray(boxes_xyxy, np.float64).reshape(-1, 2)
-        return self.points_to_input(points).astype(np.float32).reshape(-1, 4)
-
     def points_to_image(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Points in the input, (n, 2) x, y, as points in the photo."""
         return (np.asarray(points, np.float64) - (self.left, self.top)) / self.scale
-
-    def points_to_input(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Points in the photo, (n, 2) x, y, as points in the input."""
-        return np.asarray(points, np.float64) * self.scale + (self.left, self.top)
 
     @property
     def _content(self) -> tuple[slice, slice]:
