@@ -103,14 +103,9 @@ class PendingMask:
         return inside, (left, top)
 
     def tight(self) -> PendingMask:
-        """The same mask between the first and last columns and rows of pixels that may be set.
-
-        A line of pixels is looked at where it crosses the lines of the grid; between these no pixel is above them.
-        """
-        x, y = slice(*self.columns), slice(*self.rows)
-        across = _interpolated(self.logits, self.x.before[x] - self.left, self.x.share[x])
-        down = _interpolated(self.logits.T, self.y.before[y] - self.top, self.y.share[y])
-        columns, rows = _bounds(across, self.columns[0]), _bounds(down, self.rows[0])
+        """The same mask without the outer columns and rows of pixels that cannot be set."""
+        columns = _tight(self.logits, self.left, self.x, self.columns)
+        rows = _tight(self.logits.T, self.top, self.y, self.rows)
         (left, right), (top, bottom) = self.x.cells(columns), self.y.cells(rows)
         logits = self.logits[top - self.top : bottom - self.top, left - self.left : right - self.left].copy()
         return replace(self, logits=logits, left=left, top=top, columns=columns, rows=rows)
@@ -255,10 +250,29 @@ def _pixels(low: float, high: float, side: int) -> Span:
     return first, max(first, end)
 
 
-def _bounds(lines: FloatArray, first: int) -> Span:
-    """[first, end) of the columns with a number above 0, the first column counting as `first`; nothing if none has."""
-    places = np.flatnonzero((lines > 0).any(axis=0))
-    return (first + int(places[0]), first + int(places[-1]) + 1) if places.size else (first, first)
+def _tight(logits: FloatArray, first: int, places: Places, pixels: Span) -> Span:
+    """The columns of pixels, [first, end) of those given, outside of which none can be set; nothing if none can.
+
+    A column is looked at where it crosses the rows of the grid, for between these no pixel is above both; and only
+    next to the first and last columns of the grid that are set.
+    """
+    used = first + np.flatnonzero((logits > 0).any(axis=0))
+    if not used.size:
+        return pixels[0], pixels[0]
+
+    def settable(low: int, high: int) -> IntArray:
+        """The pixels that lie behind a grid column of [low, high) and before the next one, and can be set."""
+        start, end = np.clip(places.before.searchsorted((low, high)), *pixels)
+        near = np.arange(start, end)
+        lines = _interpolated(logits, places.before[near] - first, places.share[near])
+        return near[(lines > 0).any(axis=0)]
+
+    low, high = int(used[0]), int(used[-1])
+    at_begin, at_end = settable(low - 1, low + 1), settable(high - 1, high + 1)
+    begin, end = np.clip(places.before.searchsorted((low + 1, high - 1)), *pixels).tolist()
+    begin = int(at_begin[0]) if at_begin.size else begin
+    end = int(at_end[-1]) + 1 if at_end.size else end
+    return (begin, end) if begin < end else (pixels[0], pixels[0])
 
 
 def _interpolated(logits: FloatArray, left: npt.NDArray[np.intp], share: FloatArray) -> FloatArray:

@@ -198,18 +198,32 @@ def test_a_pending_mask_travels_between_processes():
         np.testing.assert_array_equal(again.render().dense(), row.render().dense())
 
 
-def test_tight_bounds_hold_every_pixel_and_lose_none():
-    rng = np.random.default_rng(2)
-    letterbox = Letterbox.fit((90, 47), (128, 128))
-    prototypes = rng.normal(size=(3, 32, 32)).astype(np.float32)
-    boxes = np.array([(3, 2, 80, 44), (0, 0, 90, 47), (20.5, 10.2, 31.7, 30.1)], np.float32)
-    weights = rng.normal(size=(3, 3)).astype(np.float32) - 0.5
-    for mask in pending_masks(boxes, weights, prototypes, letterbox):
-        tight = mask.tight()
-        assert tight.render().rle() == mask.render().rle()
-        x1, y1, x2, y2 = mask.box
-        assert tight.columns[0] <= x1 <= x2 <= tight.columns[1] <= mask.columns[1]
-        assert tight.rows[0] <= y1 <= y2 <= tight.rows[1] <= mask.rows[1]
+@pytest.mark.parametrize("image_size", [(90, 47), (500, 400), (9, 30), (1, 3), (31, 32)])
+def test_tight_loses_no_pixel(image_size):
+    """Photos finer and coarser than the grid; fields from smooth to noise."""
+    rng = np.random.default_rng(image_size[0])
+    letterbox = Letterbox.fit(image_size, (128, 128))
+    for blur in (1, 3, 9):
+        prototypes = np.stack([cv2.blur(rng.normal(size=(32, 32)), (blur, blur)) for _ in range(3)]).astype(np.float32)
+        corners = np.sort(rng.uniform(0, 1, (20, 2, 2)), axis=1) * image_size
+        boxes = corners.reshape(20, 4).astype(np.float32)
+        weights = rng.normal(size=(20, 3)).astype(np.float32)
+        for mask in pending_masks(boxes, weights, prototypes, letterbox):
+            tight = mask.tight()
+            assert tight.render().rle() == mask.render().rle()
+            assert mask.columns[0] <= tight.columns[0] <= tight.columns[1] <= mask.columns[1]
+            assert mask.rows[0] <= tight.rows[0] <= tight.rows[1] <= mask.rows[1]
+
+
+def test_tight_leaves_out_what_cannot_be_set():
+    """Set is x below 16 + 2 = 18 on a grid of 4 px, where the logits of cells 3 and 4, x 14 and 18, are 1 and 0."""
+    letterbox = Letterbox.fit((64, 64), (64, 64), stride=32)
+    prototypes = np.broadcast_to(np.float32(4) - np.arange(16, dtype=np.float32), (1, 16, 16)).copy()
+    boxes, weights = np.array([(8, 12, 40, 24)], np.float32), np.ones((1, 1), np.float32)
+    [mask] = pending_masks(boxes, weights, prototypes, letterbox)
+    tight = mask.tight()
+    assert (tight.columns, tight.rows) == ((8, 18), (12, 24))
+    assert tight.logits.shape == (5, 4), "rows 2 to 6 and columns 1 to 4 of cells: what these pixels need"
 
 
 def test_a_mask_without_a_pixel_is_tight_around_nothing():
