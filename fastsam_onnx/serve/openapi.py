@@ -85,6 +85,16 @@ def describe(limits: Limits, defaults: Mapping[str, Any], *, has_token: bool) ->
                     },
                 }
             },
+            "/example.jpg": {
+                "get": {
+                    "operationId": "example",
+                    "summary": "A photo to try it with.",
+                    "responses": {
+                        "200": {"description": "JPEG.", "content": {"image/jpeg": {"schema": {}}}},
+                        "404": _json("The installation has none.", _ref("Error")),
+                    },
+                }
+            },
         },
         "components": {"schemas": _schemas()},
     }

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("fastsam_onnx")
 
+EXAMPLE = "coffee.jpg"
 _RETRY_AFTER = {"Retry-After": "1"}
 _AUTHENTICATE = {"WWW-Authenticate": "Bearer"}
 _COMMON_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
@@ -123,9 +125,11 @@ class Service:
         self._workers = Workers(workers, self._limits.queue)
         self._held = 0
         self._page, self._page_headers = _load_page()
+        self._example = _load_example()
         self.app = Starlette(
             routes=[
                 Route("/", self._show_page),
+                Route("/example.jpg", self._show_example),
                 Route("/healthz", self._health),
                 Route("/info", self._info),
                 Route("/openapi.json", self._describe),
@@ -143,6 +147,11 @@ class Service:
 
     async def _show_page(self, _request: Request) -> Response:
         return Response(self._page, media_type="text/html", headers=self._page_headers)
+
+    async def _show_example(self, _request: Request) -> Response:
+        if self._example is None:
+            raise HTTPException(404, "this installation has no example photo")
+        return Response(self._example, media_type="image/jpeg", headers=_COMMON_HEADERS)
 
     async def _health(self, _request: Request) -> Response:
         return _json({"status": "ok", "waiting": self._workers.waiting})
@@ -279,3 +288,12 @@ def _load_page() -> tuple[bytes, dict[str, str]]:
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return page, {**_COMMON_HEADERS, "Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"}
+
+
+def _load_example() -> bytes | None:
+    """A photo to try the page with: in the wheel beside the page, in a checkout among the examples."""
+    package = Path(__file__).parents[1]
+    for path in (package / "serve" / EXAMPLE, package.parent / "examples" / EXAMPLE):
+        if path.is_file():
+            return path.read_bytes()
+    return None

@@ -23,8 +23,9 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.chrome.service import Service as Driver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
-from support.server import Client, Reader, running
+from support.server import Client, Reader, Slow, running
 
+from fastsam_onnx.serve.request import Limits
 from fastsam_onnx.serve.service import Service
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,8 @@ def model():
 
 @pytest.fixture(scope="module")
 def found(model) -> Segmentation:
-    return model(PHOTO)
+    """What the page asks for: clicks look at objects below the model's threshold, too."""
+    return model(PHOTO, conf=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -102,33 +104,48 @@ def busy(browser) -> bool:
     return "busy" in (browser.find_element(By.TAG_NAME, "body").get_attribute("class") or "")
 
 
+def indices(browser, selector: str) -> list[int]:
+    """Which objects of the list it selects; asked at once, because the list changes when the server answers."""
+    every = "return [...document.querySelectorAll(arguments[0])].map(item => Number(item.dataset.index))"
+    return browser.execute_script(every, selector)
+
+
 def chosen(browser) -> list[int]:
-    items = browser.find_elements(By.CSS_SELECTOR, "#list [aria-selected=true]")
-    return [int(item.get_attribute("data-index")) for item in items]
+    return indices(browser, "#list [aria-selected=true]")
+
+
+def listed(browser) -> list[int]:
+    return indices(browser, "#list li")
 
 
 def status(browser) -> str:
     return browser.find_element(By.ID, "status").text
 
 
-def pointer(browser, found: Segmentation, x: float, y: float) -> ActionChains:
-    """Moves the mouse to a pixel of the photo; Selenium counts from the middle of an element."""
-    view = browser.find_element(By.ID, "view")
+def from_the_middle(browser, found: Segmentation, x: float, y: float) -> tuple[int, int]:
+    """A pixel of the photo as Selenium counts places in an element: from its middle, in whole pixels of the screen."""
+    size = browser.find_element(By.ID, "view").size
     width, height = found.image_size
-    across, down = (x / width - 0.5) * view.size["width"], (y / height - 0.5) * view.size["height"]
-    return ActionChains(browser, duration=20).move_to_element_with_offset(view, round(across), round(down))
+    return round((x / width - 0.5) * size["width"]), round((y / height - 0.5) * size["height"])
+
+
+def pointer(browser, found: Segmentation, x: float, y: float) -> ActionChains:
+    """Moves the mouse to a pixel of the photo."""
+    across, down = from_the_middle(browser, found, x, y)
+    return ActionChains(browser, duration=20).move_to_element_with_offset(
+        browser.find_element(By.ID, "view"), across, down
+    )
 
 
 def pixel(browser, found: Segmentation, x: float, y: float) -> tuple[float, float]:
-    """The place in the photo at which `pointer` really lands: whole pixels of the screen."""
+    """The place in the photo at which `pointer` really lands."""
     return tuple(
         browser.execute_script(
             """const frame = document.getElementById("view").getBoundingClientRect();
-            const x = Math.floor(frame.left + frame.width / 2) + Math.round((arguments[0] - 0.5) * frame.width);
-            const y = Math.floor(frame.top + frame.height / 2) + Math.round((arguments[1] - 0.5) * frame.height);
+            const x = Math.floor(frame.left + frame.width / 2) + arguments[0];
+            const y = Math.floor(frame.top + frame.height / 2) + arguments[1];
             return [(x - frame.left) * arguments[2] / frame.width, (y - frame.top) * arguments[3] / frame.height];""",
-            x / found.image_size[0],
-            y / found.image_size[1],
+            *from_the_middle(browser, found, x, y),
             *found.image_size,
         )
     )
@@ -147,9 +164,22 @@ def saved(folder: Path, name: str) -> bytes:
     raise AssertionError(f"{name} was not saved; there are {[path.name for path in folder.iterdir()]}")
 
 
-def test_every_object_is_listed(page, found: Segmentation) -> None:
-    items = page.find_elements(By.CSS_SELECTOR, "#list li")
-    assert [int(item.get_attribute("data-index")) for item in items] == list(range(len(found)))
+def show_from(browser, score: float) -> None:
+    """Moves the slider."""
+    move = (
+        "const one = document.getElementById('least'); one.value = arguments[0]; one.dispatchEvent(new Event('input'))"
+    )
+    browser.execute_script(move, score)
+
+
+def test_objects_from_the_models_threshold_are_listed_and_all_can_be(page, model, found: Segmentation) -> None:
+    shown = (found.scores >= model.options["conf"]).sum()
+    assert shown == len(model(PHOTO))
+    assert 0 < shown < len(found)
+    assert listed(page) == list(range(shown))
+    assert f"{shown} of {len(found)} objects in 600 × 400 pixels" in status(page)
+    show_from(page, 0)
+    assert listed(page) == list(range(len(found)))
     assert f"{len(found)} objects in 600 × 400 pixels" in status(page)
 
 
@@ -269,6 +299,7 @@ def test_saved_files_are_those_of_the_python_api(page, found: Segmentation, tmp_
 
 
 def test_all_objects_are_saved_as_the_python_api_saves_them(page, found: Segmentation, tmp_path: Path) -> None:
+    show_from(page, 0)
     page.find_element(By.ID, "json").click()
     document = json.loads(saved(tmp_path, "coffee.json"))
     assert [Mask.from_rle(one["rle"]).area for one in document["objects"]] == found.areas.tolist()
@@ -288,7 +319,7 @@ def test_a_photo_that_the_browser_cannot_show_is_segmented_all_the_same(page, mo
     assert done
     drop(page, bytes(tiff), "coffee.tiff", "image/tiff")
     wait(page, lambda b: "cannot show" in status(b))
-    assert len(page.find_elements(By.CSS_SELECTOR, "#list li")) == len(model(bytes(tiff)))
+    assert len(listed(page)) == len(model(bytes(tiff)))
 
 
 def test_nothing_is_loaded_from_another_host(page, client: Client) -> None:
@@ -359,26 +390,147 @@ def test_a_tap_chooses_and_moves_nothing(phone, found: Segmentation, tmp_path: P
 
 
 def test_what_is_shown_is_what_is_saved(page, found: Segmentation, tmp_path: Path) -> None:
-    import cv2
-    import numpy as np
-
-    least = "const one = document.getElementById('least'); one.value = 0.3; one.dispatchEvent(new Event('input'))"
-    page.execute_script(least)
+    show_from(page, 0.3)
     shown = found[found.scores >= 0.3]
     assert 0 < len(shown) < len(found)
     assert f"the {len(shown)} objects shown" in page.find_element(By.ID, "what").text
-    for name in ("json", "coco", "cut"):
+    for name in ("json", "coco"):
         page.find_element(By.ID, name).click()
     masks = [mask.rle() for mask in shown.masks]
     assert [one["rle"] for one in json.loads(saved(tmp_path, "coffee.json"))["objects"]] == masks
     assert [one["segmentation"] for one in json.loads(saved(tmp_path, "coffee.coco.json"))] == masks
-    cut = cv2.imdecode(np.frombuffer(saved(tmp_path, "coffee.cutout.png"), np.uint8), cv2.IMREAD_UNCHANGED)
-    assert np.array_equal(cut[..., 3] > 0, shown.union().tight().crop)
     page.find_element(By.CSS_SELECTOR, "#list li").click()
     (tmp_path / "coffee.json").unlink()
     page.find_element(By.ID, "json").click()
     [one] = json.loads(saved(tmp_path, "coffee.json"))["objects"]
     assert one["rle"] == masks[0]
+
+
+def test_a_cut_out_needs_a_choice(page, found: Segmentation) -> None:
+    assert not page.find_element(By.ID, "cut").is_enabled()
+    pointer(page, found, 300, 200).click().perform()
+    assert page.find_element(By.ID, "cut").is_enabled()
+
+
+def test_picks_look_at_objects_below_the_slider_and_list_them(page, found: Segmentation) -> None:
+    show_from(page, 0.9)
+    assert listed(page) == []
+    pointer(page, found, 300, 200).click().perform()
+    expected = rows_of(found, found.point_prompt([pixel(page, found, 300, 200)], pick="balanced"))
+    assert chosen(page) == expected == listed(page)
+
+
+def test_undo_and_redo(page, found: Segmentation) -> None:
+    seen = [chosen(page)]
+    for point in ((300, 200), (560, 40)):
+        pointer(page, found, *point).click().perform()
+        seen.append(chosen(page))
+    page.find_element(By.CSS_SELECTOR, "#list li").click()
+    seen.append(chosen(page))
+    page.find_element(By.ID, "clear").click()
+    assert len(set(map(tuple, seen))) == 4
+    view = page.find_element(By.ID, "view")
+    for expected in reversed(seen):
+        view.send_keys(Keys.CONTROL, "z")
+        view.send_keys(Keys.NULL)
+        assert chosen(page) == expected
+    assert not page.find_element(By.ID, "undo").is_enabled()
+    for expected in seen[1:]:
+        page.find_element(By.ID, "redo").click()
+        assert chosen(page) == expected
+    view.send_keys(Keys.CONTROL, "y")
+    view.send_keys(Keys.NULL)
+    assert chosen(page) == []
+    assert not page.find_element(By.ID, "redo").is_enabled()
+
+
+def test_the_wheel_zooms_and_a_click_means_what_is_under_it(page, found: Segmentation) -> None:
+    before = frame_of(page)
+    x, y = map(round, where(page, found, 365, 280))
+    wheel = {"type": "mouseWheel", "x": x, "y": y, "deltaX": 0}
+    for _ in range(5):
+        page.execute_cdp_cmd("Input.dispatchMouseEvent", {**wheel, "deltaY": -100})
+    wait(page, lambda b: frame_of(b)["width"] > 2 * before["width"])
+    time.sleep(0.5)  # it is drawn anew, sharper
+    assert where(page, found, 365, 280) == pytest.approx((x, y), abs=2)  # the wheel's place stays
+    for kind in ("mousePressed", "mouseReleased"):
+        page.execute_cdp_cmd(
+            "Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1}
+        )
+    assert chosen(page) == rows_of(found, found.point_prompt([(365, 280)], pick="balanced"))
+    page.find_element(By.ID, "whole").click()
+    assert frame_of(page) == before
+
+
+def test_two_fingers_zoom_and_choose_nothing(phone, found: Segmentation) -> None:
+    before = frame_of(phone)
+    x, y = where(phone, found, 300, 200)
+    steps = [((x - 30 - step, y), (x + 30 + step, y)) for step in range(0, 60, 6)]
+    touch(phone, *steps[0], then=steps[1:])
+    wait(phone, lambda b: frame_of(b)["width"] > 2 * before["width"])
+    assert where(phone, found, 300, 200) == pytest.approx((x, y), abs=8)
+    assert chosen(phone) == []
+    assert phone.execute_script("return [scrollX, scrollY, visualViewport.scale]") == [0, 0, 1]
+    moved = frame_of(phone)
+    touch(phone, (x, y), then=[[(x + 40, y)], [(x + 80, y)]])  # one finger moves the photo
+    assert frame_of(phone)["x"] > moved["x"]
+    assert chosen(phone) == []
+
+
+def test_a_desktop_needs_no_scrolling(page) -> None:
+    assert page.execute_script("return document.documentElement.scrollHeight - innerHeight") <= 0
+
+
+def test_an_example_is_one_click_away(browser, client: Client, found: Segmentation) -> None:
+    browser.get(f"http://127.0.0.1:{client.port}/")
+    browser.find_element(By.ID, "example").click()
+    wait(browser, lambda b: listed(b) and not busy(b))
+    assert f"of {len(found)} objects" in status(browser)
+    hint = browser.find_element(By.ID, "hint")
+    assert "Click an object" in hint.text
+    browser.find_element(By.CSS_SELECTOR, "#list li").click()
+    assert not hint.is_displayed()
+
+
+def test_the_photo_is_shown_while_it_is_computed(browser, model) -> None:
+    slow = Slow(model)
+    with running(Service(slow, workers=1).app) as client:
+        browser.get(f"http://127.0.0.1:{client.port}/")
+        browser.execute_script(DROP, base64.b64encode(PHOTO.read_bytes()).decode(), "coffee.jpg", "image/jpeg")
+        assert slow.begun.acquire(timeout=10)
+        wait(browser, lambda b: b.find_element(By.ID, "base").is_displayed())
+        middle = "const one = arguments[0]; return [...one.getContext('2d').getImageData(one.width / 2, 99, 1, 1).data]"
+        assert sum(browser.execute_script(middle, browser.find_element(By.ID, "base"))[:3]) > 0
+        assert "Looking for objects" in status(browser)
+        browser.find_element(By.ID, "view").click()  # chooses nothing yet, and does no harm
+        slow.go.set()
+        wait(browser, lambda b: listed(b) and not busy(b))
+        assert chosen(browser) == []
+
+
+def test_a_refused_photo_gives_way_to_the_one_before(page, found: Segmentation, model) -> None:
+    import cv2
+    import numpy as np
+
+    shown = listed(page)
+    with running(Service(model, workers=1, limits=Limits(pixels=300_000)).app) as client:
+        page.get(f"http://127.0.0.1:{client.port}/")
+        drop(page, PHOTO.read_bytes(), "coffee.jpg")
+        _, large = cv2.imencode(".png", np.zeros((1000, 1000), np.uint8))
+        page.execute_script(DROP, base64.b64encode(bytes(large)).decode(), "large.png", "image/png")
+        wait(page, lambda b: "at most 300000 pixels" in status(b) and not busy(b))
+        assert listed(page) == shown
+        assert page.find_element(By.ID, "view").is_displayed()
+        page.get_log("browser")  # Chromium writes the 413 there
+
+
+def test_a_lost_server_is_told_in_words(browser, model) -> None:
+    with running(Service(model, workers=1).app) as client:
+        browser.get(f"http://127.0.0.1:{client.port}/")
+    browser.execute_script(DROP, base64.b64encode(PHOTO.read_bytes()).decode(), "coffee.jpg", "image/jpeg")
+    wait(browser, lambda b: "the server does not answer" in status(b) and not busy(b))
+    assert browser.find_element(By.ID, "drop").is_displayed()
+    browser.get_log("browser")
 
 
 def test_texts_are_asked_for_where_the_model_has_clip(browser, model, found: Segmentation) -> None:
@@ -388,12 +540,17 @@ def test_texts_are_asked_for_where_the_model_has_clip(browser, model, found: Seg
         browser.find_element(By.ID, "text").send_keys("4", Keys.ENTER)
         wait(browser, lambda b: chosen(b) and not busy(b))
         assert chosen(browser) == [4]
+        assert "similarity 0.27" in status(browser)
+        assert "0.27" in browser.find_element(By.CSS_SELECTOR, "#list [aria-selected=true]").text
 
 
 def test_a_token_is_asked_for(browser, model) -> None:
     with running(Service(model, workers=1, token="open sesame").app) as client:
         browser.get(f"http://127.0.0.1:{client.port}/")
         wait(browser, lambda b: b.find_element(By.ID, "token").is_displayed())
+        browser.find_element(By.ID, "token").send_keys("open barley", Keys.ENTER)
+        wait(browser, lambda b: "not the server's token" in status(b))
+        browser.find_element(By.ID, "token").clear()
         browser.find_element(By.ID, "token").send_keys("open sesame", Keys.ENTER)
         wait(browser, lambda b: not b.find_element(By.ID, "token").is_displayed())
         drop(browser, PHOTO.read_bytes(), "coffee.jpg")

@@ -127,4 +127,5 @@ class Reader:
 
 def by_index(found, texts, *, top_k=None, threshold=None):
     rows = [int(text) for text in texts][:top_k]
-    return replace(Segmentation(**vars(found))[rows], prompt_index=np.arange(len(rows)))
+    similarity = np.full(len(rows), 0.27, np.float32)
+    return replace(Segmentation(**vars(found))[rows], prompt_index=np.arange(len(rows)), similarity=similarity)
