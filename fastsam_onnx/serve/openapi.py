@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from fastsam_onnx import __version__
+from fastsam_onnx.results.prompts import OPTIONS
 from fastsam_onnx.results.rules import Match, Pick
 from fastsam_onnx.serve.negotiate import FORMAT_NAMES, REPRESENTATIONS
 from fastsam_onnx.serve.request import PHOTO_FIELD, Limits
@@ -257,8 +258,11 @@ def _prompts() -> Schema:
             "threshold": {"type": ["number", "null"], "minimum": -1, "maximum": 1},
         }
     )
-    kinds = {"labels": "points", "pick": "points", "match": "boxes", "top_k": "texts", "threshold": "texts"}
-    return {**schema, "required": [], "dependentRequired": {option: [kind] for option, kind in kinds.items()}}
+    kinds = {option: kind for kind, options in OPTIONS.items() for option in options}
+    with_kind = {
+        option: {"required": [kind], "properties": {kind: {"not": {"type": "null"}}}} for option, kind in kinds.items()
+    }
+    return {**schema, "required": [], "dependentSchemas": with_kind}
 
 
 def _entries() -> list[Schema]:

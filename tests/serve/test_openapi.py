@@ -134,6 +134,7 @@ REFUSED = [
     7,
     {"point": [1, 2]},
     {"labels": [1]},
+    {"points": None, "labels": [1]},
     {"points": [1]},
     {"points": []},
     {"points": [1, 2], "labels": [2]},
