@@ -44,9 +44,8 @@ def describe(limits: Limits, defaults: Mapping[str, Any], *, has_token: bool) ->
         defaults: Options of the model: conf, iou, max_det, imgsz.
         has_token: Whether /segment and /info ask for a token.
     """
-    secured: Schema = {"security": [{"token": []}]} if has_token else {}
-    refused = {"401": _refusal(401)} if has_token else {}
-    document: Schema = {
+    schemes: Schema = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}} if has_token else {}
+    return {
         "openapi": "3.1.0",
         "info": {
             "title": "fastsam-onnx",
@@ -54,57 +53,37 @@ def describe(limits: Limits, defaults: Mapping[str, Any], *, has_token: bool) ->
             "summary": "Segment everything in a photo, and pick objects by point, box or text.",
         },
         "paths": {
-            "/segment": {"post": {**_segment(limits, defaults, has_token=has_token), **secured}},
-            "/info": {
-                "get": {
-                    "operationId": "info",
-                    "summary": "Model, options, limits and formats.",
-                    "responses": {"200": _json("What the server says of itself.", _ref("Info")), **refused},
-                    **secured,
-                }
-            },
-            "/healthz": {
-                "get": {
-                    "operationId": "health",
-                    "summary": "Whether the server runs.",
-                    "responses": {"200": _json("It runs.", _ref("Health"))},
-                }
-            },
-            "/openapi.json": {
-                "get": {
-                    "operationId": "description",
-                    "summary": "This document.",
-                    "responses": {"200": _json("OpenAPI 3.1.", {"type": "object"})},
-                }
-            },
-            "/": {
-                "get": {
-                    "operationId": "page",
-                    "summary": "A page to try it in a browser.",
-                    "responses": {
-                        "200": {"description": "HTML.", "content": {"text/html": {"schema": {"type": "string"}}}}
-                    },
-                }
-            },
-            "/example.jpg": {
-                "get": {
-                    "operationId": "example",
-                    "summary": "A photo to try it with.",
-                    "responses": {
-                        "200": {"description": "JPEG.", "content": {"image/jpeg": {"schema": {}}}},
-                        "404": _json("The installation has none.", _ref("Error")),
-                    },
-                }
-            },
+            "/segment": {"post": _secured(_segment(limits, defaults), has_token)},
+            "/info": {"get": _secured(_get("info", "Model, options, limits and formats.", _ref("Info")), has_token)},
+            "/healthz": {"get": _get("health", "Whether the server runs.", _ref("Health"))},
+            "/openapi.json": {"get": _get("description", "This document.", {"type": "object"})},
+            "/": {"get": _get("page", "A page to try it in a browser.", {"type": "string"}, "text/html")},
+            "/example.jpg": {"get": _example()},
         },
-        "components": {"schemas": _schemas()},
+        "components": {"schemas": _schemas(), **schemes},
     }
-    if has_token:
-        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-    return document
 
 
-def _segment(limits: Limits, defaults: Mapping[str, Any], *, has_token: bool) -> Schema:
+def _get(name: str, summary: str, schema: Schema, media_type: str = "application/json") -> Schema:
+    answer = {"description": summary, "content": {media_type: {"schema": schema}}}
+    return {"operationId": name, "summary": summary, "responses": {"200": answer}}
+
+
+def _example() -> Schema:
+    operation = _get("example", "A photo to try it with.", {}, "image/jpeg")
+    operation["responses"]["404"] = _json("The installation has none.", _ref("Error"))
+    return operation
+
+
+def _secured(operation: Schema, has_token: bool) -> Schema:
+    """The operation with the token that it asks for, and its refusal, where there is one."""
+    if not has_token:
+        return operation
+    responses = {**operation["responses"], "401": _refusal(401)}
+    return {**operation, "responses": responses, "security": [{"token": []}]}
+
+
+def _segment(limits: Limits, defaults: Mapping[str, Any]) -> Schema:
     options = _options(defaults)
     photo: Schema = {"description": f"A picture file of at most {limits.pixels} pixels."}
     form = {
@@ -113,7 +92,6 @@ def _segment(limits: Limits, defaults: Mapping[str, Any], *, has_token: bool) ->
         "required": [PHOTO_FIELD],
         "additionalProperties": False,
     }
-    statuses = [status for status in REFUSALS if has_token or status != 401]
     return {
         "operationId": "segment",
         "summary": "Find the objects of a photo, all or those that prompts mean.",
@@ -141,7 +119,7 @@ def _segment(limits: Limits, defaults: Mapping[str, Any], *, has_token: bool) ->
         },
         "responses": {
             "200": {"description": "The objects, as Accept or format asks for them.", "content": _contents()},
-            **{str(status): _refusal(status) for status in statuses},
+            **{str(status): _refusal(status) for status in REFUSALS if status != 401},
         },
     }
 
@@ -179,52 +157,9 @@ def _contents() -> dict[str, Schema]:
 
 
 def _schemas() -> dict[str, Schema]:
-    rle = _object({"size": {"type": "array", "items": {"type": "integer"}}, "counts": {"type": "string"}})
-    found = _object(
-        {
-            "index": {"type": "integer"},
-            "score": {"type": "number", "minimum": 0, "maximum": 1},
-            "box": {**_FOUR, "description": "x1, y1, x2, y2 in pixels of the upright photo."},
-            "area": {"type": "integer", "minimum": 0},
-            "prompt_index": {"type": ["integer", "null"], "description": "The prompt that the object answers."},
-            "similarity": {"type": "number", "minimum": -1, "maximum": 1},
-            "rle": {**rle, "description": "Run lengths as COCO's tools write them."},
-        },
-        optional=("similarity",),
-    )
-    coco = _object(
-        {
-            "image_id": {"type": ["integer", "string"]},
-            "category_id": {"type": "integer"},
-            "segmentation": rle,
-            "bbox": _FOUR,
-            "score": _NUMBER,
-            "area": {"type": "integer"},
-        },
-        closed=False,
-    )
     return {
         "Prompts": {"oneOf": [_prompts(), {"type": "array", "items": {"oneOf": _entries()}}]},
-        "Objects": _object(
-            {
-                "format": {"const": "fastsam-onnx"},
-                "version": {"const": 1},
-                "source": {"type": ["string", "null"], "description": "Name of the uploaded file."},
-                "width": {"type": "integer"},
-                "height": {"type": "integer"},
-                "objects": {"type": "array", "items": found},
-            }
-        ),
-        "CocoResults": {"type": "array", "items": coco},
-        "Labelme": _object(
-            {"shapes": {"type": "array"}, "imageWidth": {"type": "integer"}, "imageHeight": {"type": "integer"}},
-            closed=False,
-        ),
-        "SamRecords": {
-            "type": "array",
-            "items": _object({"segmentation": rle, "predicted_iou": _NUMBER, "bbox": _FOUR}, closed=False),
-        },
-        "GeoJson": _object({"type": {"const": "FeatureCollection"}, "features": {"type": "array"}}, closed=False),
+        **_answers(),
         "Info": _object(
             {
                 "version": {"type": "string"},
@@ -240,6 +175,50 @@ def _schemas() -> dict[str, Schema]:
         "Health": _object({"status": {"const": "ok"}, "waiting": {"type": "integer"}}),
         "Error": _object({"error": {"type": "string"}}),
     }
+
+
+def _answers() -> dict[str, Schema]:
+    """Schemas of the formats that are JSON."""
+    record: dict[str, Schema] = {"segmentation": _RLE, "bbox": _FOUR}
+    coco: dict[str, Schema] = {
+        "image_id": {"type": ["integer", "string"]},
+        "category_id": {"type": "integer"},
+        **record,
+        "score": _NUMBER,
+    }
+    labelme = {"shapes": {"type": "array"}, "imageWidth": {"type": "integer"}, "imageHeight": {"type": "integer"}}
+    collection = {"type": {"const": "FeatureCollection"}, "features": {"type": "array"}}
+    return {
+        "Objects": _object(
+            {
+                "format": {"const": "fastsam-onnx"},
+                "version": {"const": 1},
+                "source": {"type": ["string", "null"], "description": "Name of the uploaded file."},
+                "width": {"type": "integer"},
+                "height": {"type": "integer"},
+                "objects": {"type": "array", "items": _found()},
+            }
+        ),
+        "CocoResults": {"type": "array", "items": _object(coco, closed=False)},
+        "Labelme": _object(labelme, closed=False),
+        "SamRecords": {"type": "array", "items": _object({**record, "predicted_iou": _NUMBER}, closed=False)},
+        "GeoJson": _object(collection, closed=False),
+    }
+
+
+def _found() -> Schema:
+    return _object(
+        {
+            "index": {"type": "integer"},
+            "score": {"type": "number", "minimum": 0, "maximum": 1},
+            "box": {**_FOUR, "description": "x1, y1, x2, y2 in pixels of the upright photo."},
+            "area": {"type": "integer", "minimum": 0},
+            "prompt_index": {"type": ["integer", "null"], "description": "The prompt that the object answers."},
+            "similarity": {"type": "number", "minimum": -1, "maximum": 1},
+            "rle": {**_RLE, "description": "Run lengths as COCO's tools write them."},
+        },
+        optional=("similarity",),
+    )
 
 
 def _prompts() -> Schema:
@@ -299,6 +278,7 @@ def _refusal(status: int) -> Schema:
     return response
 
 
+_RLE = _object({"size": {"type": "array", "items": {"type": "integer"}}, "counts": {"type": "string"}})
 _JSON_SCHEMAS: Mapping[str, Schema] = {
     "application/json": {"anyOf": [_ref(name) for name in ("Objects", "CocoResults", "Labelme", "SamRecords")]},
     "application/geo+json": _ref("GeoJson"),
