@@ -1,4 +1,4 @@
-"""What is asked of a photo, as one value: points, boxes and texts, and which of several answers is meant.
+"""Points, boxes and texts that are put to a photo, as one value, with the options that choose among several answers.
 
 The command line, the server and the function in examples/ read their prompts into it and choose by it, so that the
 same words mean the same objects everywhere.

@@ -36,7 +36,7 @@ OPTIONS: Mapping[str, Callable[[str, str], Any]] = {
     "max_det": integer_from_text,
     "imgsz": input_size_from_text,
 }
-"""What a call of the model takes, and how each is read from its name and its text."""
+"""Options of a call of the model, each with the function that reads it from its name and its text."""
 PARAMETERS = ("prompts", "format", *OPTIONS)
 _MAX_FIELD_BYTES = 1 << 20
 _MAX_REASON = 500
@@ -173,7 +173,7 @@ def read_prompts(text: str, limits: Limits, *, has_texts: bool) -> Prompts:
         has_texts: Whether texts can be answered.
 
     Raises:
-        HTTPException: 422.
+        HTTPException: 422, if they are malformed, too many, or texts without CLIP.
     """
     try:
         prompts = Prompts.from_json(text)
@@ -190,7 +190,7 @@ def read_prompts(text: str, limits: Limits, *, has_texts: bool) -> Prompts:
 
 
 def has_texts(model: FastSAM) -> bool:
-    """Whether the model has CLIP, and so takes texts."""
+    """True if the model has CLIP, and so takes texts."""
     return getattr(model, "clip", None) is not None
 
 
