@@ -15,6 +15,7 @@ from fastsam_onnx.checkpoints.family import build
 from fastsam_onnx.checkpoints.onnx_writer import external_model, float_bytes, model_parts
 from fastsam_onnx.errors import CheckpointError, ModelError
 from fastsam_onnx.files import write_file
+from fastsam_onnx.options import input_size
 from fastsam_onnx.runtime import model_name
 
 logger = logging.getLogger("fastsam_onnx")
@@ -39,7 +40,7 @@ def as_onnx(source: str | Path | bytes) -> Iterator[Path | bytes]:
     Raises:
         ModelNotFoundError: If the file does not exist.
         CheckpointError: If it is not a checkpoint that can be read.
-        ModelError: If the network is not YOLOv8-seg, or its parameters are damaged.
+        ModelError: If the network is not a segmentation network of a YOLO family, or its parameters are damaged.
     """
     with ExitStack() as stack:
         with _named(model_name(source)):
@@ -51,15 +52,24 @@ def as_onnx(source: str | Path | bytes) -> Iterator[Path | bytes]:
         yield model
 
 
-def export(checkpoint: Checkpoint, path: str | Path) -> None:
+def export(
+    checkpoint: Checkpoint, path: str | Path, *, imgsz: int | tuple[int, int] | None = None, half: bool = False
+) -> None:
     """Write a checkpoint as one self-contained ONNX file; it is complete, or absent.
 
+    Args:
+        checkpoint: The checkpoint.
+        path: Path of the file.
+        imgsz: (height, width) of the only size that the network takes, or its side; None for any size.
+        half: True to store parameters as float16: half the bytes. The network computes in float32 all the same.
+
     Raises:
-        ModelError: If the network is not YOLOv8-seg, or its parameters are damaged.
+        OptionError: If `imgsz` is not a multiple of the network's largest stride.
+        ModelError: If the network is not a segmentation network of a YOLO family, or its parameters are damaged.
         OutputError: If the file cannot be written.
     """
-    built = build(checkpoint)
-    write_file(path, model_parts(built.writer, built.metadata, built.parameters()))
+    built = build(checkpoint, None if imgsz is None else input_size("imgsz", imgsz))
+    write_file(path, model_parts(built.writer, built.metadata, built.parameters(), half=half))
 
 
 def _in_files(built: BuiltNetwork, stack: ExitStack) -> Path | None:

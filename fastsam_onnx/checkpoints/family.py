@@ -18,7 +18,7 @@ from fastsam_onnx.checkpoints.heads import COEFFICIENTS, segment
 from fastsam_onnx.checkpoints.layers import Layer
 from fastsam_onnx.checkpoints.metadata import metadata_of
 from fastsam_onnx.checkpoints.parameters import DEFAULT_EPS
-from fastsam_onnx.errors import ModelError
+from fastsam_onnx.errors import ModelError, OptionError
 
 BLOCKS = {
     **convolutions.BLOCKS,
@@ -50,7 +50,7 @@ MAX_SOURCES = 8
 Maps = Sequence[FeatureMap]
 
 
-def build(checkpoint: Checkpoint) -> BuiltNetwork:
+def build(checkpoint: Checkpoint, size: tuple[int, int] | None = None) -> BuiltNetwork:
     """Build the network of a checkpoint.
 
     The network takes `images`, (batch, 3, height, width) float32, RGB, 0 to 1, and gives `output0`, (batch,
@@ -58,7 +58,12 @@ def build(checkpoint: Checkpoint) -> BuiltNetwork:
     width/4): prototypes. Networks that need no NMS give `output0` as (batch, rows, 6 + nm): x1, y1, x2, y2, score,
     class, coefficients. These are the names and layouts of ultralytics' exports.
 
+    Args:
+        checkpoint: The checkpoint.
+        size: (height, width) of the only input that the network takes; None for any.
+
     Raises:
+        OptionError: If the size is not a multiple of the network's largest stride.
         ModelError: If it is another network; the message names the layer or parameter that shows it.
     """
     network = checkpoint.network
@@ -67,18 +72,22 @@ def build(checkpoint: Checkpoint) -> BuiltNetwork:
     eps = DEFAULT_EPS if checkpoint.eps is None else checkpoint.eps
     name = _family(layers)
     builder = Builder(name, checkpoint.arrays, eps, BLOCKS, ADVICE if network else yolov8.EXPECTED)
-    sources = _draw(builder, layers)
+    height, width = size or ("height", "width")
+    photo = FeatureMap(builder.writer.input("images", ["batch", 3, height, width]), 3, 1)
+    sources = _draw(builder, layers, photo)
     strides = tuple(source.stride for source in sources)
     if checkpoint.stride is not None and checkpoint.stride != strides:
         raise builder.refusal(f"the checkpoint's strides must be {strides}, got {checkpoint.stride}")
+    if size and any(side % max(strides) for side in size):
+        raise OptionError(f"imgsz must be multiples of {max(strides)}, got {size[1]}x{size[0]}")
     end_to_end = segment(builder, sources, layers[-1])
     builder.check_complete()
-    return BuiltNetwork(builder.writer, metadata_of(checkpoint, name, strides, end_to_end=end_to_end), builder.values)
+    metadata = metadata_of(checkpoint, name, strides, size, end_to_end=end_to_end)
+    return BuiltNetwork(builder.writer, metadata, builder.values)
 
 
-def _draw(builder: Builder, layers: Sequence[Layer]) -> list[FeatureMap]:
+def _draw(builder: Builder, layers: Sequence[Layer], photo: FeatureMap) -> list[FeatureMap]:
     """Draw all layers but the head; the maps that the head takes."""
-    photo = FeatureMap(builder.writer.input("images", ["batch", 3, "height", "width"]), 3, 1)
     made: list[Maps] = []
     for index, layer in enumerate(layers[:-1]):
         sources = _sources(builder, layer, index, made, photo)

@@ -7,16 +7,24 @@ from typing import Any
 from fastsam_onnx.checkpoints.checkpoint import Checkpoint
 
 
-def metadata_of(checkpoint: Checkpoint, name: str, strides: tuple[int, ...], *, end_to_end: bool) -> dict[str, str]:
+def metadata_of(
+    checkpoint: Checkpoint,
+    name: str,
+    strides: tuple[int, ...],
+    size: tuple[int, int] | None = None,
+    *,
+    end_to_end: bool,
+) -> dict[str, str]:
     """Metadata of a network, as far as its checkpoint has them.
 
     Args:
         checkpoint: The checkpoint.
         name: Name of the network, such as "YOLOv8-seg".
         strides: Pixels per cell of each level.
+        size: (height, width) of the only input that it takes; None for any.
         end_to_end: True for networks that need no NMS.
     """
-    imgsz = _image_size(checkpoint.train_args.get("imgsz"))
+    imgsz = list(size) if size else _image_size(checkpoint.train_args.get("imgsz"))
     metadata = {
         "description": f"{name} network, written by fastsam-onnx from a checkpoint",
         "version": checkpoint.version,
@@ -26,7 +34,7 @@ def metadata_of(checkpoint: Checkpoint, name: str, strides: tuple[int, ...], *, 
         "channels": "3",
         "imgsz": str(imgsz) if imgsz else None,
         "names": str(checkpoint.names) if checkpoint.names else None,
-        "args": str({"batch": 1, "dynamic": True, "half": False, "nms": False}),
+        "args": str({"batch": 1, "dynamic": size is None, "half": False, "nms": False}),
         "end2end": str(end_to_end),
     }
     return {key: value for key, value in metadata.items() if value is not None}

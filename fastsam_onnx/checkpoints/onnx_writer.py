@@ -23,8 +23,10 @@ Attribute = int | float | str | Sequence[int]
 IR_VERSION, OPSET = 8, 17
 MAX_MESSAGE_BYTES = 2**31 - 1
 """Limit of protobuf for one message."""
-FLOAT, INT64 = 1, 7  # TensorProto.DataType
+FLOAT, INT64, FLOAT16 = 1, 7, 10  # TensorProto.DataType
 EXTERNAL = 1  # TensorProto.DataLocation
+STORED = ".float16"
+"""End of the name under which a parameter is stored, if the network casts it."""
 
 
 class GraphWriter:
@@ -99,7 +101,7 @@ def external_model(graph: GraphWriter, metadata: Mapping[str, str], file_name: s
 
 
 def model_parts(
-    graph: GraphWriter, metadata: Mapping[str, str], values: Iterable[tuple[str, FloatArray]]
+    graph: GraphWriter, metadata: Mapping[str, str], values: Iterable[tuple[str, FloatArray]], *, half: bool = False
 ) -> Iterator[bytes | memoryview]:
     """The bytes of a model with its parameters, in parts, so that they need not be in memory at once.
 
@@ -107,14 +109,17 @@ def model_parts(
         graph: The network.
         metadata: Texts that the file carries about itself.
         values: Name and values of every parameter, in the order of their declaration.
+        half: True to store parameters as float16; the network casts them and computes in float32 all the same.
 
     Raises:
-        ModelError: If the file would be larger than protobuf allows, 2 GB.
+        ModelError: If the file would be larger than protobuf allows, 2 GB, or a parameter is beyond float16.
     """
-    heads, total = {}, len(body := graph.body())
+    body = b"".join(_cast(name) for name in graph.parameters) + graph.body() if half else graph.body()
+    heads, total = {}, len(body)
     for name, shape in graph.parameters.items():
-        size = _float_bytes(shape)
-        head = _tensor_head(name, shape, FLOAT) + _tag(9, 2) + _varint(size)
+        size = _float_bytes(shape) // 2 if half else _float_bytes(shape)
+        stored, kind = (name + STORED, FLOAT16) if half else (name, FLOAT)
+        head = _tensor_head(stored, shape, kind) + _tag(9, 2) + _varint(size)
         heads[name] = _tag(5, 2) + _varint(len(head) + size) + head
         total += len(heads[name]) + size
     if total > MAX_MESSAGE_BYTES:
@@ -124,7 +129,7 @@ def model_parts(
         if name != declared or array.shape != graph.parameters[name]:
             raise ValueError(f"expected {declared} {graph.parameters[declared]} as declared, got {name} {array.shape}")
         yield head
-        yield float_bytes(array)
+        yield _half_bytes(name, array) if half else float_bytes(array)
 
 
 def float_bytes(array: FloatArray) -> memoryview:
@@ -132,7 +137,21 @@ def float_bytes(array: FloatArray) -> memoryview:
     return np.ascontiguousarray(array, "<f4").data.cast("B")
 
 
+def _half_bytes(name: str, array: FloatArray) -> memoryview:
+    with np.errstate(over="ignore"):
+        halved = np.ascontiguousarray(array, "<f2")
+    if not np.isfinite(halved).all():
+        raise ModelError(f"{name} has values beyond float16, whose largest is 65,504; write it in float32")
+    return halved.data.cast("B")
+
+
 # --- Messages ---
+
+
+def _cast(name: str) -> bytes:
+    """A node that makes float32 of a parameter stored as float16."""
+    fields = [_record(1, (name + STORED).encode()), _record(2, name.encode()), _record(3, name.encode())]
+    return _record(1, b"".join([*fields, _record(4, b"Cast"), _record(5, _attribute("to", FLOAT))]))
 
 
 def _model_head(metadata: Mapping[str, str]) -> bytes:

@@ -6,17 +6,19 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fastsam_onnx.cli.arguments import add_command, add_shared
+from fastsam_onnx.cli.arguments import add_command, add_shared, input_size
 from fastsam_onnx.cli.common import check_new, find_model
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
 
 EPILOG = f"""\
 {PROGRAM} opens checkpoints as they are; the ONNX file is for other
-programs. It takes any number of photos of any size in multiples of 32, and has
-the names, outputs and metadata of ultralytics' exports.
+programs. It takes any number of photos, of any size in multiples of 32 or of
+the one that --imgsz says, and has the names, outputs and metadata of
+ultralytics' exports.
 
-example:
-  {PROGRAM} export FastSAM-s.pt -o FastSAM-s.onnx"""
+examples:
+  {PROGRAM} export FastSAM-s.pt -o FastSAM-s.onnx
+  {PROGRAM} export yolo11n-seg.pt --imgsz 640 --half -o yolo11n-seg.onnx"""
 
 
 def add(commands: Any) -> None:
@@ -25,14 +27,27 @@ def add(commands: Any) -> None:
         commands,
         "export",
         run,
-        usage="[--overwrite] MODEL -o FILE.onnx",
+        usage="[OPTIONS] MODEL -o FILE.onnx",
         summary="write a checkpoint as an ONNX file, without PyTorch",
         epilog=EPILOG,
     )
     parser.add_argument(
-        "model", metavar="MODEL", help=f"a YOLOv8-seg checkpoint (.pt), or a name that `{PROGRAM} models` lists"
+        "model",
+        metavar="MODEL",
+        help=f"a checkpoint (.pt) of a segmentation network, or a name that `{PROGRAM} models` lists",
     )
     parser.add_argument("-o", "--output", metavar="FILE.onnx", required=True, help="file to write")
+    parser.add_argument(
+        "--imgsz",
+        metavar="SIZE",
+        type=input_size,
+        help="the only input size that the file takes, N or WIDTHxHEIGHT (default: any size)",
+    )
+    parser.add_argument(
+        "--half",
+        action="store_true",
+        help="store parameters in half precision, for a file of half the size; it computes in single precision",
+    )
     add_shared(parser, "--overwrite")
 
 
@@ -50,7 +65,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
 
     target = Path(arguments.output)
     check_new(target, overwrite=arguments.overwrite)
-    write(read_checkpoint(find_model(arguments.model, screen)), target)
+    checkpoint = read_checkpoint(find_model(arguments.model, screen))
+    write(checkpoint, target, imgsz=arguments.imgsz, half=arguments.half)
     screen.clear()
     print_line(str(target))
     return 0

@@ -175,7 +175,7 @@ def test_what_was_there_stays_if_writing_fails(
     broken(checkpoint)
     with pytest.raises(ModelError, match=r"model\.22\.cv4\.2\.2\.bias is NaN"):
         export(checkpoint, path)
-    monkeypatch.setattr(conversion, "model_parts", lambda *_: (no_room() for _ in range(1)))
+    monkeypatch.setattr(conversion, "model_parts", lambda *_, **__: (no_room() for _ in range(1)))
     with pytest.raises(OutputError, match=r"cannot write .*a\.onnx: No space left"):
         export(checkpoint, path)
     assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("a.onnx", b"before")]
@@ -229,3 +229,66 @@ def test_the_command_says_what_is_no_checkpoint(
     assert not path.exists()
     assert main(["export", str(source)]) == 2
     assert "-o" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- sizes and half precision
+
+
+@pytest.mark.parametrize(("imgsz", "size"), [(64, (64, 64)), ((64, 96), (64, 96)), (np.int64(32), (32, 32))])
+def test_a_file_of_one_size(tmp_path, checkpoint, imgsz, size):
+    export(checkpoint, tmp_path / "a.onnx", imgsz=imgsz)
+    network = Network.open(tmp_path / "a.onnx", threads=1)
+    contract = network.contract
+    assert ((contract.height, contract.width), contract.imgsz, contract.batch) == (size, size, None)
+    tensor = np.random.default_rng(0).random((2, 3, *size), np.float32)
+    for got, expected in zip(network.run(tensor), Network.open(TINY, threads=1).run(tensor), strict=True):
+        for ours, theirs in zip(got, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+    with pytest.raises(ModelError, match=f"{size[0]}, {size[1]}"):
+        network.run(np.zeros((1, 3, size[0] + 32, size[1]), np.float32))
+
+
+@pytest.mark.parametrize(("imgsz", "message"), [(65, "multiples of 32, got 65x65"), ((64, 40), "got 40x64"), (0, "0")])
+def test_sizes_that_the_network_cannot_have(tmp_path, checkpoint, imgsz, message):
+    with pytest.raises(OptionError, match=message):
+        export(checkpoint, tmp_path / "a.onnx", imgsz=imgsz)
+    assert not list(tmp_path.iterdir())
+
+
+def test_half_precision_halves_the_file_and_rounds_parameters(tmp_path, checkpoint):
+    export(checkpoint, tmp_path / "full.onnx")
+    export(checkpoint, tmp_path / "half.onnx", half=True)
+    model = onnx.load(tmp_path / "half.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    full, half = (
+        {each.name: each for each in onnx.load(tmp_path / name).graph.initializer}
+        for name in ("full.onnx", "half.onnx")
+    )
+    parameters = [name for name in full if not name.startswith("constant")]
+    assert len(parameters) > 100
+    for name in parameters:
+        exact, rounded = onnx.numpy_helper.to_array(full[name]), onnx.numpy_helper.to_array(half[f"{name}.float16"])
+        np.testing.assert_array_equal(rounded, exact.astype(np.float16), strict=True)
+    sizes = [sum(len(each[name].raw_data) for name in each) for each in (full, half)]
+    assert sizes[1] < 0.51 * sizes[0]
+    network, expected = Network.open(tmp_path / "half.onnx", threads=1), Network.open(TINY, threads=1)
+    assert network.contract.input_dtype == np.float32
+    for ours, theirs in zip(run(network), run(expected), strict=True):
+        assert np.abs(ours - theirs).mean() < 0.01 * np.abs(theirs).mean()
+
+
+def test_parameters_beyond_half_precision(tmp_path, checkpoint):
+    name = "model.22.cv4.2.2.bias"
+    checkpoint.arrays[name] = np.full(checkpoint.arrays[name].shape, 70000, np.float32)
+    with pytest.raises(ModelError, match=rf"{name} has values beyond float16"):
+        export(checkpoint, tmp_path / "a.onnx", half=True)
+    export(checkpoint, tmp_path / "a.onnx")
+
+
+def test_the_command_takes_size_and_precision(tmp_path, capsys):
+    path = tmp_path / "tiny.onnx"
+    assert main(["export", str(TINY), "-o", str(path), "--imgsz", "96x64", "--half"]) == 0
+    contract = Network.open(path, threads=1).contract
+    assert (contract.height, contract.width) == (64, 96)
+    assert main(["export", str(TINY), "-o", str(path), "--overwrite", "--imgsz", "33"]) == 2
+    assert "multiples of 32, got 33x33" in capsys.readouterr().err
