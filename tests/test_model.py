@@ -66,6 +66,19 @@ def test_a_candidate_that_overflowed_does_not_refuse_the_photo() -> None:
     assert len(found.box_prompt([(16, 16, 40, 32)])) == 1
 
 
+def test_a_thin_photo_has_enough_candidates_for_a_network_that_chooses_300() -> None:
+    # 320x32 has 40 * 4 + 20 * 2 + 10 = 210 candidates, 320x320 has 2100, 96x96 has 144 + 36 + 9.
+    network = tiny(nms_inside=True, nms_rows=300, metadata={"end2end": "True"})
+    model = FastSAM(network, imgsz=320, conf=0.3)
+    assert model.contract.min_candidates == 300
+    assert model.contract.letterbox((320, 20), (320, 320)).input_size == (320, 320)
+    assert model.contract.letterbox((320, 200), (320, 320)).input_size == (320, 224)
+    assert model(photo(20, 320)).image_size == (320, 20)
+    with pytest.raises(OptionError, match=r"300 best.* 96x96 .*189"):
+        model(photo(), imgsz=96)
+    assert FastSAM(tiny(), imgsz=320).contract.letterbox((320, 20), (320, 320)).input_size == (320, 32)
+
+
 def test_yolov5_counts_objectness_times_class() -> None:
     # 64x64 pixels have 64 + 16 + 4 = 84 cells. The likeliest class lies where there is no object.
     boxes, scores = np.tile(np.float32([32, 32, 32, 16]), (252, 1)), np.zeros((252, 3), np.float32)

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastsam_onnx.arrays import ceil_div
 from fastsam_onnx.errors import OptionError
+from fastsam_onnx.network.layout import anchor_count
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.network.metadata import Metadata
 from fastsam_onnx.options import DEFAULT_IMGSZ, input_size
@@ -35,6 +36,7 @@ class Contract:
         refine: True if the metadata recommend refined masks (our own key).
         names: Class names by index; empty if unknown.
         metadata: The file's statements about itself, as they were understood.
+        min_candidates: Number of candidates that an input must have at least, because the network chooses as many.
     """
 
     input_name: str
@@ -53,6 +55,7 @@ class Contract:
     refine: bool | None
     names: dict[int, str]
     metadata: Metadata
+    min_candidates: int = 0
 
     @property
     def fixed(self) -> bool:
@@ -86,6 +89,12 @@ class Contract:
                 f"imgsz must be {own[1]}x{own[0]} (width x height), at which this network's input is fixed, "
                 f"got {imgsz!r}"
             )
+        candidates = anchor_count(own, self.stride)
+        if candidates < self.min_candidates:
+            raise OptionError(
+                f"imgsz must be larger: this network chooses the {self.min_candidates} best candidates, and an input "
+                f"of {own[1]}x{own[0]} (width x height) has {candidates}"
+            )
         return own
 
     def letterbox(self, image_size: tuple[int, int], imgsz: tuple[int, int]) -> Letterbox:
@@ -94,7 +103,10 @@ class Contract:
         Args:
             image_size: (width, height) of the photo.
             imgsz: (height, width) that the input may fill; a fixed network fills it, others take the smallest
-                rectangle in it.
+                rectangle in it that has enough candidates.
         """
         height, width = imgsz
-        return Letterbox.fit(image_size, (width, height), stride=None if self.fixed else self.stride)
+        smallest = Letterbox.fit(image_size, (width, height), stride=self.stride)
+        candidates = anchor_count((smallest.input_size[1], smallest.input_size[0]), self.stride)
+        fills = self.fixed or candidates < self.min_candidates
+        return Letterbox.fit(image_size, (width, height)) if fills else smallest

@@ -39,6 +39,7 @@ class _Input:
     batch: int | None
     height: int | None
     width: int | None
+    min_candidates: int = 0
 
 
 def inspect_network(session: ort.InferenceSession, name: str) -> tuple[Contract, Outputs]:
@@ -74,6 +75,7 @@ def inspect_network(session: ort.InferenceSession, name: str) -> tuple[Contract,
         refine=metadata.refine,
         names=names,
         metadata=metadata,
+        min_candidates=source.min_candidates,
     )
     return contract, outputs
 
@@ -81,7 +83,7 @@ def inspect_network(session: ort.InferenceSession, name: str) -> tuple[Contract,
 def _ports(session: ort.InferenceSession, metadata: Metadata) -> tuple[_Input, Outputs]:
     """The input, corrected where the file declares more freedom than its graph has, and the outputs."""
     source = _single_input(session)
-    batch, height, width = source.batch, source.height, source.width
+    batch, height, width, min_candidates = source.batch, source.height, source.width, 0
     if any(side is not None and side % metadata.stride for side in (height, width)):
         raise ModelError(f"the sides of the input are not multiples of the stride {metadata.stride}")
     declared = {output.name: output for output in session.get_outputs() if output.type in DTYPES}
@@ -91,6 +93,8 @@ def _ports(session: ort.InferenceSession, metadata: Metadata) -> tuple[_Input, O
         outputs = find_outputs({key: value.shape for key, value in values.items()}, values, size, metadata)
         if fixed:
             height, width = size  # the input says any size, the graph means one
+        elif outputs.after_nms and size != _probe_sizes(source, metadata)[0]:
+            min_candidates = values[outputs.candidates[0]].shape[1]  # it chooses so many, and a small input has fewer
     else:
         outputs = find_outputs(shapes, {}, (height, width), metadata)
     declared_batch = shapes[outputs.prototypes][0]
@@ -98,7 +102,7 @@ def _ports(session: ort.InferenceSession, metadata: Metadata) -> tuple[_Input, O
         batch = declared_batch  # the input says any number, the graph means one
     if batch is None and outputs.after_nms and not metadata.end2end:
         batch = metadata.batch or 1  # NMS is unrolled for so many photos; of others it finds nothing
-    return _Input(source.name, source.kind, batch, height, width), outputs
+    return _Input(source.name, source.kind, batch, height, width, min_candidates), outputs
 
 
 def _single_input(session: ort.InferenceSession) -> _Input:
