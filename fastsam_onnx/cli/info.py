@@ -110,7 +110,7 @@ def _readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if facts["nms_inside"]:
         yield "nms", _nms_inside(facts["metadata"])
     if facts["metadata"]["batch"] is not None:
-        yield "exported", f"for {facts['metadata']['batch']} photos a run"
+        yield "exported", f"with batch {facts['metadata']['batch']}"
     if facts["onnx"] is not None:
         yield "file", "ONNX, opset {opset}, parameters mostly {precision}".format(**facts["onnx"])
     yield "licence", facts["metadata"]["license"] or "not stated in the file"

@@ -47,7 +47,7 @@ class TestInfo:
         pairs = (line.split(":", 1) for line in capsys.readouterr().out.splitlines())
         lines = {name: text.strip() for name, text in pairs}
         assert lines["nms"].startswith("inside the network (conf 0.25, iou 0.7)")
-        assert lines["exported"] == "for 4 photos a run"
+        assert lines["exported"] == "with batch 4"
         assert lines["file"] == "ONNX, opset 17, parameters mostly float32"
         assert lines["licence"] == "AGPL-3.0 License"
         assert main(["info", "--json", str(file)]) == 0
