@@ -96,6 +96,8 @@ SMOKE = (
     "results/test_rules.py",
     "results/test_segmentation.py",
     "formats/test_registry.py",
+    "formats/test_native.py",
+    "formats/test_golden.py",
     "test_draw.py",
 )
 """Every stage that the function uses; tests that build networks need the package onnx and are not among them."""

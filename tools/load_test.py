@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from fastsam_onnx import FastSAM
-from fastsam_onnx.formats.registry import encode
+from fastsam_onnx.formats import encode
 
 BODY_SECONDS = 10
 PATIENCE = 60.0

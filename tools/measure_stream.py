@@ -19,8 +19,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from fastsam_onnx import FastSAM, Segmentation
-from fastsam_onnx.formats import registry as formats
+from fastsam_onnx import FastSAM, Segmentation, formats
 
 Digest = tuple[bytes, bytes, bytes, str | None]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.formats.registry import FORMATS
+from fastsam_onnx.formats import FORMATS, format_of_suffix
 from fastsam_onnx.images.sources import RESULT_SUFFIXES, is_picture_name
 
 STDIN_STEM = "stdin"
@@ -120,7 +120,7 @@ def _is_folder_name(output: str) -> bool:
     """
     if output.endswith(tuple(filter(None, (os.sep, os.altsep)))):
         return True
-    named = _format_of_suffix(output)
+    named = format_of_suffix(output)
     if _is_folder(Path(output)):
         return named is None or not FORMATS[named].folder
     if named is not None:
@@ -138,7 +138,7 @@ def _is_folder_name(output: str) -> bool:
 
 def _format_of_file(output: str, formats: Sequence[str] | None) -> str:
     """The format of an output that is one file: the one that was asked for, else the one that its suffix names."""
-    form, *others = formats or [_format_of_suffix(output) or ""]
+    form, *others = formats or [format_of_suffix(output) or ""]
     if others:
         raise OptionError(
             f"--output {output} is one file, but there are the formats {', '.join((form, *others))}; name a folder"
@@ -265,13 +265,6 @@ def _pictures(folder: Path, *, recursive: bool, unreadable: list[tuple[str, str]
         hidden = entry.name.startswith(".") or entry.name.lower().endswith(RESULT_SUFFIXES)
         if is_folder and recursive and not hidden and not entry.is_symlink():
             yield from _pictures(entry, recursive=True, unreadable=unreadable)
-
-
-def _format_of_suffix(output: str) -> str | None:
-    """The format that the suffix of an output names."""
-    name = Path(output).name.lower()
-    fits = [(len(suffix), form) for form, kind in FORMATS.items() for suffix in kind.suffixes if name.endswith(suffix)]
-    return max(fits)[1] if fits else None
 
 
 def _last_suffix(name: str) -> str:

@@ -24,7 +24,7 @@ from fastsam_onnx.cli.screen import Progress, Screen
 from fastsam_onnx.draw import overlay
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
 from fastsam_onnx.files import complete_file
-from fastsam_onnx.formats.registry import to_dict
+from fastsam_onnx.formats import to_dict
 from fastsam_onnx.images.video import DEFAULT_FPS, VIDEO_SUFFIXES, is_video, open_video, video_writer
 
 if TYPE_CHECKING:

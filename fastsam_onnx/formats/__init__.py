@@ -1,25 +1,20 @@
 """Results out: one module per format, one table of them all."""
 
-from fastsam_onnx.formats.registry import (
-    FORMATS,
-    Format,
-    encode,
-    save,
-    to_coco,
-    to_cutouts,
-    to_dict,
-    to_geojson,
-    to_json,
-    to_labelme,
-    to_sam,
-    to_supervision,
-    to_svg,
-)
+from fastsam_onnx.formats.coco import to_coco
+from fastsam_onnx.formats.cutouts import to_cutouts
+from fastsam_onnx.formats.geojson import to_geojson
+from fastsam_onnx.formats.labelme import to_labelme
+from fastsam_onnx.formats.native import to_dict, to_json
+from fastsam_onnx.formats.registry import FORMATS, Format, encode, format_of_suffix, save
+from fastsam_onnx.formats.sam import to_sam
+from fastsam_onnx.formats.supervision import to_supervision
+from fastsam_onnx.formats.svg import to_svg
 
 __all__ = [
     "FORMATS",
     "Format",
     "encode",
+    "format_of_suffix",
     "save",
     "to_coco",
     "to_cutouts",

@@ -332,13 +332,13 @@ class Segmentation(Instances):
 
     def save(self, path: str | os.PathLike[str], *, format: str | None = None, **options: Any) -> None:  # noqa: A002
         """Write the objects to a file, by its suffix or by the name of a format; see `formats.save`."""
-        from fastsam_onnx.formats import registry as formats
+        from fastsam_onnx import formats
 
         formats.save(self, path, format=format, **options)
 
     def to_coco(self, image_id: int | str = 0, category_id: int = 1) -> list[dict[str, Any]]:
         """COCO results: a list of records with compressed RLE; see `formats.to_coco`."""
-        from fastsam_onnx.formats import registry as formats
+        from fastsam_onnx import formats
 
         return formats.to_coco(self, image_id=image_id, category_id=category_id)
 
@@ -348,13 +348,13 @@ class Segmentation(Instances):
 
     def to_sam(self) -> list[dict[str, Any]]:
         """The records that SAM's automatic mask generator gives; see `formats.to_sam`."""
-        from fastsam_onnx.formats import registry as formats
+        from fastsam_onnx import formats
 
         return formats.to_sam(self)
 
     def to_supervision(self) -> Any:
         """A `supervision.Detections`, when supervision is installed; see `formats.to_supervision`."""
-        from fastsam_onnx.formats import registry as formats
+        from fastsam_onnx import formats
 
         return formats.to_supervision(self)
 

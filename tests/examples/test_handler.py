@@ -174,7 +174,7 @@ def test_prompts_and_options_that_mean_nothing_are_refused(function: ModuleType)
         refused(function, 422, reason, prompts=prompts)
     refused(function, 400, "fields must be among photo, prompts", points=[1, 2])
     refused(function, 422, "conf must be a number from 0 to 1", conf="high")
-    refused(function, 422, "masks is", masks="dense")
+    refused(function, 422, "masks must be", masks="dense")
     refused(function, 422, "tolerance must be a number", tolerance="1")
     refused(function, 422, "max_det must be at most 1000", max_det=10**6)
 

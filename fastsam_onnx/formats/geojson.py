@@ -1,0 +1,90 @@
+"""GeoJSON: outlines in image pixels, or on a map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.arrays import FloatArray
+from fastsam_onnx.errors import OptionError
+from fastsam_onnx.formats.text import PIXEL_DECIMALS, Json, numbers, optional_integer, rounded_score
+from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.masks.mask import Polygon
+
+Affine = Sequence[float]
+
+
+def to_geojson(found: Instances, *, affine: Affine | None = None, tolerance: float = 0.0) -> Json:
+    """A GeoJSON FeatureCollection of Polygons and MultiPolygons.
+
+    Rings are closed and wound as RFC 7946 asks: outlines counter-clockwise in the coordinates' own axes, holes the
+    other way.
+
+    Args:
+        found: The objects.
+        affine: (a, b, c, d, e, f) from image pixels to coordinates: X = a*x + b*y + c, Y = d*x + e*y + f. rasterio's
+            `transform[:6]`; GDAL's order is another (c, a, b, f, d, e). By default image pixels, y down. Coordinates
+            keep a hundredth of a pixel.
+        tolerance: How far, in pixels, an outline may stray to save points; 0 is exact.
+
+    Raises:
+        OptionError: The affine is not six finite numbers, or it flattens the plane.
+    """
+    placing = _Placing.from_affine(affine)
+    features = []
+    for index, instance in enumerate(found):
+        parts = [placing.rings(polygon) for polygon in instance.mask.polygons(tolerance)]
+        geometry: Json | None = None
+        if parts:
+            many = len(parts) > 1
+            geometry = {"type": "MultiPolygon" if many else "Polygon", "coordinates": parts if many else parts[0]}
+        properties = {
+            "score": rounded_score(instance.score),
+            "area": instance.mask.area,
+            "prompt_index": optional_integer(instance.prompt_index),
+        }
+        features.append({"type": "Feature", "id": index, "geometry": geometry, "properties": properties})
+    return {"type": "FeatureCollection", "features": features}
+
+
+@dataclass(frozen=True)
+class _Placing:
+    """From image pixels to coordinates on a map.
+
+    Attributes:
+        matrix: (2, 3) float64: a, b, c and d, e, f.
+        decimals: Number of decimals that keep a hundredth of a pixel.
+        mirrored: True if the map's axes turn the other way.
+    """
+
+    matrix: npt.NDArray[np.float64]
+    decimals: int
+    mirrored: bool
+
+    @classmethod
+    def from_affine(cls, affine: Affine | None) -> _Placing:
+        """The placing of six numbers; OptionError if they place nothing."""
+        values = np.asarray((1, 0, 0, 0, 1, 0) if affine is None else affine, np.float64)
+        if values.shape != (6,) or not np.isfinite(values).all():
+            raise OptionError(f"affine is six finite numbers a, b, c, d, e, f; found {values.tolist()}")
+        matrix = values.reshape(2, 3)
+        determinant = float(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0])
+        if determinant == 0:
+            raise OptionError(f"affine {values.tolist()} maps the photo onto a line: a*e - b*d is 0")
+        pixel = min(math.hypot(*matrix[:, 0]), math.hypot(*matrix[:, 1]))
+        return cls(matrix, PIXEL_DECIMALS - math.floor(math.log10(pixel)), determinant < 0)
+
+    def rings(self, polygon: Polygon) -> list[Any]:
+        """A GeoJSON polygon: the outline, then the holes."""
+        return [self._ring(ring) for ring in (polygon.exterior, *polygon.holes)]
+
+    def _ring(self, ring: FloatArray) -> list[Any]:
+        # Clockwise with y down is counter-clockwise in the numbers, which is what RFC 7946 asks.
+        ordered = ring[::-1] if self.mirrored else ring
+        closed = np.concatenate([ordered, ordered[:1]]).astype(np.float64)
+        return numbers(closed @ self.matrix[:, :2].T + self.matrix[:, 2], self.decimals)

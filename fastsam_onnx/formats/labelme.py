@@ -1,0 +1,72 @@
+"""Labelme's annotation files, to correct outlines by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastsam_onnx.formats.pictures import picture_bytes
+from fastsam_onnx.formats.text import Json, numbers
+from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.masks.mask import Mask
+
+
+def to_labelme(
+    found: Instances, *, label: str = "object", image_path: str | None = None, tolerance: float = 1.0
+) -> Json:
+    """Labelme's annotation file.
+
+    An object is one polygon per island, joined by `group_id` when there are several. Labelme's polygons have no holes:
+    an object with holes is one shape of type "mask", exact to the pixel (labelme 5.3 or newer).
+
+    Args:
+        found: The objects.
+        label: The label of all objects.
+        image_path: Where labelme finds the photo, relative to the file; by default the photo's file name.
+        tolerance: How far, in pixels, a polygon may stray to save points; 0 is exact, and hard to edit.
+    """
+    shapes = []
+    for index, instance in enumerate(found):
+        polygons = instance.mask.polygons(tolerance)
+        if any(polygon.holes for polygon in polygons):
+            shapes.append(_mask_shape(instance.mask, label))
+            continue
+        group = index if len(polygons) > 1 else None
+        for polygon in polygons:
+            points = numbers(polygon.exterior)
+            shapes.append(_shape(label, points, group_id=group, shape_type="polygon"))
+    width, height = found.image_size
+    return {
+        "version": "5.5.0",
+        "flags": {},
+        "shapes": shapes,
+        "imagePath": (found.source or "") if image_path is None else image_path,
+        "imageData": None,
+        "imageHeight": height,
+        "imageWidth": width,
+    }
+
+
+def _shape(label: str, points: list[Any], *, group_id: int | None, shape_type: str) -> Json:
+    return {
+        "label": label,
+        "points": points,
+        "group_id": group_id,
+        "description": "",
+        "shape_type": shape_type,
+        "flags": {},
+        "mask": None,
+    }
+
+
+def _mask_shape(mask: Mask, label: str) -> Json:
+    """Labelme's mask shape: the first and the last pixel of the crop, and the crop as a base64 PNG of 0 and 1."""
+    import base64
+
+    tight = mask.tight()
+    height, width = tight.crop.shape
+    corners = [[tight.left, tight.top], [tight.left + width - 1, tight.top + height - 1]]
+    shape = _shape(label, corners, group_id=None, shape_type="mask")
+    shape["mask"] = base64.b64encode(picture_bytes(tight.crop.view(np.uint8), ".png")).decode("ascii")
+    return shape

@@ -1,0 +1,33 @@
+"""Pictures as the bytes of a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy.typing as npt
+
+from fastsam_onnx.errors import OptionError, OutputError
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def picture_bytes(picture: npt.NDArray[Any], suffix: str) -> bytes:
+    """Grey (uint8 or uint16), RGB or RGBA as a picture file; all but RGB as PNG only, the others would spoil it."""
+    import cv2
+
+    accepted = PICTURE_SUFFIXES if picture.ndim == 3 and picture.shape[2] == 3 else (".png",)
+    if suffix not in accepted:
+        raise OptionError(f"this picture is written as {', '.join(accepted)}; found the suffix {suffix!r}")
+    if picture.ndim == 3:
+        order = cv2.COLOR_RGB2BGR if picture.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+        picture = cv2.cvtColor(picture, order)
+    quality = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 92], ".webp": [cv2.IMWRITE_WEBP_QUALITY, 92]}
+    settings = quality.get(suffix.replace("jpeg", "jpg"), [])
+    height, width = picture.shape[:2]
+    try:
+        done, data = cv2.imencode(suffix, picture, settings)
+    except cv2.error as error:
+        raise OutputError(f"a {width}x{height} picture cannot be written as {suffix}: {error}") from error
+    if not done:
+        raise OutputError(f"a {width}x{height} picture cannot be written as {suffix}")
+    return bytes(data)

@@ -1,0 +1,76 @@
+"""The records of Segment Anything's automatic mask generator."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from fastsam_onnx.formats.text import Json, rounded_score, xywh
+from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.options import choice
+
+FileMode = Literal["uncompressed_rle", "coco_rle"]
+OutputMode = Literal["binary_mask", "uncompressed_rle", "coco_rle"]
+
+
+def to_sam(found: Instances, *, output_mode: OutputMode = "binary_mask") -> list[Json]:
+    """The record list of Segment Anything's automatic mask generator.
+
+    Args:
+        found: The objects.
+        output_mode: What "segmentation" is, by SAM's names: a dense (H, W) bool array, or COCO's run lengths as a list
+            or compressed.
+
+    Returns:
+        A list of {"segmentation", "area", "bbox" [x, y, width, height] of the pixels, "predicted_iou",
+        "point_coords", "stability_score", "crop_box"}. The network gives one score: it stands for both of SAM's.
+        "point_coords" is the pixel that lies deepest in the object, [[x, y]]. "crop_box" is the whole photo.
+
+    Raises:
+        OptionError: If `output_mode` is not one of the three.
+    """
+    choice("output_mode", output_mode, get_args(OutputMode))
+    width, height = found.image_size
+    records = []
+    for instance in found:
+        mask, score = instance.mask, rounded_score(instance.score)
+        segmentation: Any
+        if output_mode == "binary_mask":
+            segmentation = mask.dense()
+        elif output_mode == "coco_rle":
+            segmentation = mask.rle()
+        else:
+            segmentation = {"size": [height, width], "counts": mask.run_lengths().tolist()}
+        records.append(
+            {
+                "segmentation": segmentation,
+                "area": mask.area,
+                "bbox": xywh(mask.box),
+                "predicted_iou": score,
+                "point_coords": _deepest_pixel(mask),
+                "stability_score": score,
+                "crop_box": [0, 0, width, height],
+            }
+        )
+    return records
+
+
+def sam_file(found: Instances, *, output_mode: FileMode = "coco_rle") -> list[Json]:
+    """`to_sam` for a file, which holds no dense masks."""
+    choice("output_mode", output_mode, get_args(FileMode))
+    return to_sam(found, output_mode=output_mode)
+
+
+def _deepest_pixel(mask: Mask) -> list[list[float]]:
+    """[[x, y]]: the centre of the pixel with most steps to the background; empty for a mask without pixels."""
+    import cv2
+
+    if not mask.area:
+        return []
+    framed = np.pad(mask.crop.view(np.uint8), 1)
+    # Whole steps and the first maximum: the same pixel with every build of OpenCV.
+    depth = cv2.distanceTransform(framed, cv2.DIST_L1, 3)
+    row, column = np.unravel_index(np.argmax(depth), depth.shape)
+    return [[mask.left + float(column) - 0.5, mask.top + float(row) - 0.5]]

@@ -1,0 +1,35 @@
+"""Detections of the package supervision, for its annotators, trackers and zones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastsam_onnx.errors import MissingPackageError
+from fastsam_onnx.masks.instances import Instances
+
+if TYPE_CHECKING:
+    import supervision
+
+
+def to_supervision(found: Instances) -> supervision.Detections:
+    """A `supervision.Detections` with boxes, dense masks, scores and class 0.
+
+    Raises:
+        MissingPackageError: supervision is not installed.
+    """
+    try:
+        import supervision
+    except ImportError as error:
+        raise MissingPackageError(
+            f"to_supervision() needs the package supervision ({error}); install it with: pip install supervision"
+        ) from error
+    data: dict[str, Any] = {} if found.prompt_index is None else {"prompt_index": np.asarray(found.prompt_index)}
+    return supervision.Detections(
+        xyxy=np.array(found.boxes, np.float32).reshape(-1, 4),
+        mask=found.masks.dense(),
+        confidence=np.array(found.scores, np.float32),
+        class_id=np.zeros(len(found), int),
+        data=data,
+    )

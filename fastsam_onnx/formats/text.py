@@ -1,0 +1,73 @@
+"""Numbers and JSON as every text format writes them: the bytes depend on the result alone.
+
+Scores have 5 decimals, coordinates 2; there are no time stamps; lines end with a line feed.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.arrays import FloatArray
+
+Json = dict[str, Any]
+
+SCORE_DECIMALS = 5
+PIXEL_DECIMALS = 2
+
+
+def rounded_score(value: float) -> float:
+    """A score with 5 decimals."""
+    return round(float(value), SCORE_DECIMALS)
+
+
+def optional_integer(value: int | None) -> int | None:
+    """The value as a plain int, or None."""
+    return None if value is None else int(value)
+
+
+def numbers(values: npt.ArrayLike, decimals: int = PIXEL_DECIMALS) -> list[Any]:
+    """Nested lists of rounded numbers; of integers when all are whole, as the corners of pixels are."""
+    rounded = np.round(np.asarray(values, np.float64), decimals)
+    whole = rounded.astype(np.int64)
+    if np.array_equal(whole, rounded):
+        return list(whole.tolist())
+    return list((rounded + 0.0).tolist())  # adding 0.0 makes -0.0 a plain 0.0
+
+
+def xywh(box: FloatArray) -> list[Any]:
+    """[x, y, width, height] of a box x1, y1, x2, y2."""
+    x1, y1, x2, y2 = np.asarray(box, np.float64)
+    return numbers([x1, y1, x2 - x1, y2 - y1])
+
+
+def json_text(document: Any) -> str:
+    """JSON with one entry of the outer list, or of an outer dictionary's lists, a line."""
+    if isinstance(document, list):
+        return _json_list(document) + "\n"
+    members = []
+    for key, value in document.items():
+        text = _json_list(value) if isinstance(value, list) else _json_line(value)
+        members.append(f"{_json_line(key)}: {text}")
+    return "{\n" + ",\n".join(members) + "\n}\n"
+
+
+def _json_list(values: list[Any]) -> str:
+    return "[\n" + ",\n".join(_json_line(value) for value in values) + "\n]" if values else "[]"
+
+
+def _json_line(value: Any) -> str:
+    return json.dumps(value, separators=(", ", ": "), allow_nan=False)
+
+
+def json_bytes(document: Any, _suffix: str) -> bytes:
+    """`json_text` as the bytes of a file."""
+    return json_text(document).encode("ascii")
+
+
+def text_bytes(text: str, _suffix: str) -> bytes:
+    """A text as the bytes of a file."""
+    return text.encode("utf-8")

@@ -1,0 +1,39 @@
+"""COCO results, exact and as pycocotools reads them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.samples import random_instances, read_json
+
+from fastsam_onnx import formats
+from fastsam_onnx.masks.mask import Mask
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_coco_is_exact_and_agrees_with_the_plain_json(seed):
+    found = random_instances(seed)
+    plain = read_json(formats.encode(found, "json"))["objects"]
+    records = read_json(formats.encode(found, "coco"))
+    assert len(records) == len(plain) == len(found)
+    for record, row, instance in zip(records, plain, found, strict=True):
+        dense = instance.mask.dense()
+        assert record["segmentation"] == row["rle"]
+        np.testing.assert_array_equal(Mask.from_rle(record["segmentation"]).dense(), dense)
+        assert record["area"] == row["area"] == np.count_nonzero(dense)
+        x1, y1, x2, y2 = row["box"]
+        assert record["bbox"] == [x1, y1, x2 - x1, y2 - y1]
+        assert abs(record["score"] - instance.score) < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools with NumPy 2
+def test_coco_as_pycocotools_reads_it(sample):
+    coco_mask = pytest.importorskip("pycocotools.mask", reason="pycocotools is not installed")
+    for record, mask in zip(sample.to_coco(), sample.masks, strict=True):
+        rle = {**record["segmentation"], "counts": record["segmentation"]["counts"].encode()}
+        np.testing.assert_array_equal(coco_mask.decode(rle), mask.dense())
+        assert coco_mask.encode(np.asfortranarray(mask.dense().astype(np.uint8))) == rle
+        assert int(coco_mask.area(rle)) == record["area"]

@@ -1,0 +1,53 @@
+"""SVG: paths that fill to the same pixels."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.samples import HEIGHT, WIDTH, fill_rings, random_instances
+
+from fastsam_onnx import formats
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_svg_paths_fill_to_the_same_pixels(seed):
+    found = random_instances(seed)
+    drawing = formats.to_svg(found)
+    paths = dict(re.findall(r'<path id="object-(\d+)" fill="#[0-9a-f]{6}" d="([^"]*)"', drawing))
+    for index, mask in enumerate(found.masks):
+        np.testing.assert_array_equal(fill_rings(_svg_rings(paths[str(index)]), found.image_size), mask.dense())
+
+
+def _svg_rings(path: str) -> list[list[tuple[int, int]]]:
+    rings: list[list[tuple[int, int]]] = []
+    for command, first, second in re.findall(r"([Mhvlz])(-?\d+)?(?: (-?\d+))?", path):
+        if command == "M":
+            rings.append([(int(first), int(second))])
+        elif command != "z":
+            (x, y), ring = rings[-1][-1], rings[-1]
+            ring.append((x + int(first), y) if command == "h" else (x, y + int(first)))
+    return rings
+
+
+def test_svg_is_well_formed_and_has_the_smallest_on_top(sample):
+    from xml.etree import ElementTree
+
+    root = ElementTree.fromstring(formats.to_svg(sample, link='a "b" & <c>.jpg'))
+    names = {"": "http://www.w3.org/2000/svg"}
+    assert root.attrib["viewBox"] == f"0 0 {WIDTH} {HEIGHT}"
+    image = root.find("image", names)
+    assert image is not None
+    assert image.attrib["href"] == "a%20%22b%22%20%26%20%3Cc%3E.jpg"
+    order = [int(path.attrib["id"].removeprefix("object-")) for path in root.findall(".//path", names)]
+    areas = sample.areas[order]
+    assert (np.diff(areas) <= 0).all()
+
+
+def test_simplified_svg_has_slanted_steps_and_ends_where_the_ring_ends(sample):
+    drawing = formats.to_svg(sample[[1]], tolerance=2.0)
+    assert re.search(r"l-?\d+ -?\d+", drawing)
+    assert len(drawing) < len(formats.to_svg(sample[[1]]))
