@@ -753,14 +753,14 @@ class InjectedScores(CropEmbeddings):
 
     def __init__(self, scores: list[float]) -> None:
         self.clip = self
-        self.vectors = np.array([[score, math.sqrt(1 - score**2)] for score in scores], np.float32)
+        self.given = np.array([[score, math.sqrt(1 - score**2)] for score in scores], np.float32)
 
     def embed_texts(self, texts: list[str]) -> np.ndarray:
         return np.array([[1, 0]] * len(texts), np.float32)
 
-    def of(self, rows: list[Mask], *_: Any) -> np.ndarray:
-        assert len(rows) == len(self.vectors)
-        return self.vectors
+    def vectors(self, rows: list[Mask], *_: Any) -> np.ndarray:
+        assert len(rows) == len(self.given)
+        return self.given
 
 
 @exercises(*(f"TX-0{number}" for number in range(1, 9)))

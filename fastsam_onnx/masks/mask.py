@@ -6,9 +6,10 @@ covers [0, 1) x [0, 1).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +17,10 @@ import numpy.typing as npt
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.preview import png_preview
+from fastsam_onnx.masks.rle import RLE, decode_crop, encode_crop, pack_counts, read_rle
+from fastsam_onnx.options import integer, number
 
-
-class RLE(TypedDict):
-    """COCO's compressed run-length encoding, column by column, the first run background."""
-
-    size: list[int]
-    counts: str
+MAX_RADIUS = 1000
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,9 @@ class Mask:
     def __post_init__(self) -> None:
         width, height = self.image_size
         crop = self.crop
-        if crop.ndim != 2 or crop.dtype != np.bool_:
-            raise OptionError(f"a mask's crop is a (h, w) bool array; found {crop.dtype} of shape {crop.shape}")
+        if not isinstance(crop, np.ndarray) or crop.ndim != 2 or crop.dtype != np.bool_:
+            found = f"{crop.dtype} of shape {crop.shape}" if isinstance(crop, np.ndarray) else type(crop).__name__
+            raise OptionError(f"a mask's crop must be an (h, w) bool array, got {found}")
         bottom, right = self.top + crop.shape[0], self.left + crop.shape[1]
         if self.left < 0 or self.top < 0 or right > width or bottom > height:
             raise OptionError(
@@ -75,24 +74,33 @@ class Mask:
 
         Args:
             dense: (H, W), true or non-zero where the object is.
+
+        Raises:
+            OptionError: If it has another shape, or holds something else than numbers.
         """
-        full = np.array(dense, bool)  # a copy: the caller's array may change later
+        try:
+            full = np.array(dense, bool)  # a copy: the caller's array may change later
+        except (TypeError, ValueError) as error:
+            raise OptionError(f"a dense mask must be an array of shape (H, W) ({error})") from error
         if full.ndim != 2:
-            raise OptionError(f"a dense mask has shape (H, W); found {full.shape}")
+            raise OptionError(f"a dense mask must have shape (H, W), got {full.shape}")
         size = (full.shape[1], full.shape[0])
         return cls(full, 0, 0, size).tight()
 
     @classmethod
-    def from_rle(cls, rle: RLE) -> Mask:
-        """Read COCO's compressed RLE; see `rle`."""
-        height, width = rle["size"]
-        runs = _counts_from_string(rle["counts"])
-        covered = sum(runs.tolist())  # in whole numbers that do not overflow
-        if covered != height * width or (runs < 0).any():
-            raise OptionError(f"the RLE covers {covered} pixels; its size {width}x{height} has {height * width}")
-        values = np.zeros(runs.size, bool)
-        values[1::2] = True
-        return cls.from_dense(np.repeat(values, runs).reshape(width, height).T)
+    def from_rle(cls, rle: Mapping[str, Any]) -> Mask:
+        """Read COCO's RLE.
+
+        Args:
+            rle: {"size": [height, width], "counts"}: compressed as `rle` gives it, a text or bytes, or a list of run
+                lengths as COCO's crowds have it.
+
+        Raises:
+            OptionError: If it is something else, or its runs do not cover its size.
+        """
+        runs, image_size = read_rle(rle)
+        crop, left = decode_crop(runs, image_size[1])
+        return cls(crop, left, 0, image_size).tight()
 
     @classmethod
     def empty(cls, image_size: tuple[int, int]) -> Mask:
@@ -101,6 +109,13 @@ class Mask:
 
     def __reduce__(self) -> tuple[type[Mask], tuple[BoolArray, int, int, tuple[int, int]]]:
         return Mask, (self.crop, self.left, self.top, self.image_size)  # read-only again after pickling
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        """`np.asarray(mask)` is `mask.dense()`, (H, W) bool."""
+        if copy is False:
+            raise OptionError("a mask is held as a crop: its array is always a copy, so copy=False cannot be met")
+        dense = self.dense()
+        return dense if dtype is None else dense.astype(dtype, copy=False)
 
     def __repr__(self) -> str:
         x1, y1, x2, y2 = (int(edge) for edge in self.box)
@@ -141,8 +156,8 @@ class Mask:
         return Mask(crop, x1, y1, self.image_size)
 
     def contains(self, x: float, y: float) -> bool:
-        """Whether the pixel that holds the point (x, y) is set; outside the photo nothing is."""
-        column, row = int(np.floor(x)) - self.left, int(np.floor(y)) - self.top
+        """True if the pixel that holds the point (x, y) is set; outside the photo none is."""
+        column, row = math.floor(number("x", x)) - self.left, math.floor(number("y", y)) - self.top
         height, width = self.crop.shape
         return 0 <= row < height and 0 <= column < width and bool(self.crop[row, column])
 
@@ -181,7 +196,11 @@ class Mask:
         return both / either if either else 0.0
 
     def union(self, other: Mask) -> Mask:
-        """The pixels of either mask."""
+        """The pixels of either mask.
+
+        Raises:
+            OptionError: If the masks are of photos of different sizes.
+        """
         return union([self, other])
 
     def difference(self, other: Mask) -> Mask:
@@ -213,9 +232,12 @@ class Mask:
         Args:
             min_area: Islands and holes of fewer pixels go; 0 keeps all.
             radius: The disc's radius in pixels; 0 leaves the outline as it is.
+
+        Raises:
+            OptionError: If one of the two is not an integer of at least 0, or the radius is above 1000.
         """
-        if min_area < 0 or radius < 0:
-            raise OptionError(f"min_area and radius are at least 0; found {min_area} and {radius}")
+        min_area = integer("min_area", min_area, 0)
+        radius = integer("radius", radius, 0, MAX_RADIUS)
         frame, left, top = self._framed(2 * radius + 1)
         frame = _without_specks(frame, min_area)
         frame = _without_holes(frame, min_area)
@@ -232,41 +254,27 @@ class Mask:
         Args:
             tolerance: How far, in pixels, an outline may stray to save points (Douglas and Peucker). Islands that
                 would lose their area are left as they are.
-        """
-        from fastsam_onnx.masks.outline import trace
 
+        Raises:
+            OptionError: If the tolerance is not a number of at least 0.
+        """
+        from fastsam_onnx.masks.outline import trace_outlines
+
+        tolerance = number("tolerance", tolerance, 0)
         offset = np.array([self.left, self.top], np.float32)
         found = []
-        for exterior, holes in trace(self.crop, tolerance):
+        for exterior, holes in trace_outlines(self.crop, tolerance):
             found.append(Polygon(exterior + offset, tuple(hole + offset for hole in holes)))
         return found
 
     def rle(self) -> RLE:
         """COCO's compressed run-length encoding of the whole photo, as pycocotools writes it."""
         width, height = self.image_size
-        return {"size": [height, width], "counts": _counts_to_string(self.run_lengths())}
+        return {"size": [height, width], "counts": pack_counts(self.run_lengths())}
 
     def run_lengths(self) -> IntArray:
         """The lengths of the runs down the columns of the whole photo, background first (COCO's uncompressed RLE)."""
-        import cv2
-
-        width, height = self.image_size
-        if not self.crop.size:
-            return np.array([width * height], np.int64)
-        # The columns one after another, a background pixel before the first and after each, so that every run has two
-        # ends; bytes all along, and a transposition that suits the cache.
-        rows, columns = self.crop.shape
-        line = np.zeros(1 + columns * (rows + 1), np.uint8)
-        line[1:].reshape(columns, rows + 1)[:, :-1] = cv2.transpose(self.crop.view(np.uint8))
-        column, row = np.divmod(np.flatnonzero(line[1:] != line[:-1]), rows + 1)
-        positions = (self.left + column) * height + self.top + row
-        begins, ends = positions[::2], positions[1::2]
-        # A run that ends at the bottom of one column and the next that begins at the top of the next are one.
-        joined = np.flatnonzero(ends[:-1] == begins[1:])
-        begins, ends = np.delete(begins, joined + 1), np.delete(ends, joined)
-        edges = np.stack([begins, ends], axis=1).reshape(-1)
-        lengths = np.diff(np.concatenate([[0], edges, [width * height]]))
-        return lengths if lengths[-1] or lengths.size == 1 else lengths[:-1]
+        return encode_crop(self.crop, self.left, self.top, self.image_size)
 
     def _framed(self, margin: int) -> tuple[BoolArray, int, int]:
         """The crop with a margin of background, but not beyond the photo: there the picture goes on unseen."""
@@ -295,7 +303,11 @@ def shared_area(a: BoolArray, a_corner: tuple[int, int], b: BoolArray, b_corner:
 
 
 def union(masks: Iterable[Mask]) -> Mask:
-    """The pixels of any of the masks; at least one mask is needed to know the photo's size."""
+    """The pixels of any of the masks.
+
+    Raises:
+        OptionError: If there is none, which leaves the photo's size open, or they are of photos of different sizes.
+    """
     masks = list(masks)
     if not masks:
         raise OptionError("the union of no masks has no size; give at least one mask")
@@ -372,41 +384,3 @@ def _closed_and_opened(frame: BoolArray, radius: int) -> BoolArray:
     padded = cv2.morphologyEx(np.pad(frame, radius).view(np.uint8), cv2.MORPH_CLOSE, disc)
     closed = np.ascontiguousarray(padded[radius:-radius, radius:-radius])
     return cv2.morphologyEx(closed, cv2.MORPH_OPEN, disc).astype(bool)
-
-
-def _counts_to_string(runs: IntArray) -> str:
-    """COCO's text for run lengths: differences to the run two before, 5 bits a character, low bits first.
-
-    Bit 6 of a character says that more follow; the last one's bit 5 is the sign. Characters begin at "0" (code 48).
-    """
-    values = runs.copy()
-    values[3:] -= runs[1:-2]
-    rest, columns, going = values, [], np.ones(values.size, bool)
-    while going.any():
-        low = rest & 31
-        rest = rest >> 5
-        more = np.where(low & 16, rest != -1, rest != 0)
-        columns.append(np.where(going, low + 48 + 32 * more, 0))
-        going &= more
-    characters = np.stack(columns, axis=1).astype(np.uint8).reshape(-1)
-    return characters[characters > 0].tobytes().decode("ascii")
-
-
-def _counts_from_string(text: str | bytes) -> IntArray:
-    """The inverse of `_counts_to_string`."""
-    raw = text.encode("ascii", "replace") if isinstance(text, str) else text
-    codes = np.frombuffer(raw, np.uint8).astype(np.int64) - 48
-    if codes.size == 0 or (codes < 0).any() or (codes > 63).any() or codes[-1] & 32:
-        raise OptionError("the RLE's counts are no COCO run lengths")
-    last = np.flatnonzero((codes & 32) == 0)
-    start = np.concatenate([[0], last[:-1] + 1])
-    place = np.arange(codes.size) - np.repeat(start, last - start + 1)
-    if place.max() > 11:
-        raise OptionError("the RLE's counts hold a run of more than 60 bits")
-    values = np.add.reduceat((codes & 31) << (5 * place), start)
-    negative = (codes[last] & 16) != 0
-    values[negative] -= np.int64(1) << (5 * (last - start + 1)[negative])
-    for parity in (1, 2):
-        chain = values[parity::2]
-        np.cumsum(chain, out=chain)
-    return values

@@ -14,7 +14,7 @@ from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 Ring = FloatArray
 
 
-def trace(crop: BoolArray, tolerance: float = 0.0) -> list[tuple[Ring, tuple[Ring, ...]]]:
+def trace_outlines(crop: BoolArray, tolerance: float = 0.0) -> list[tuple[Ring, tuple[Ring, ...]]]:
     """The islands (4 neighbours) of a (h, w) bool array: their outline and their holes.
 
     Rings are (k, 2) float32 x, y in pixels of the crop, not closed, and simple. Outlines run clockwise on the screen,

@@ -151,7 +151,7 @@ class Places:
     share: FloatArray
 
     @classmethod
-    def of(cls, image_side: int, content_side: int, padding: int, input_side: int, cells: int) -> Places:
+    def from_sides(cls, image_side: int, content_side: int, padding: int, input_side: int, cells: int) -> Places:
         """The places of a photo's pixels; those beyond its own content, where padding lies, are never looked at.
 
         Args:
@@ -239,8 +239,8 @@ def prototypes_at(points: npt.NDArray[np.float64], prototypes: FloatArray, lette
 def _places(letterbox: Letterbox, prototypes: FloatArray) -> tuple[Places, Places]:
     """Where the photo's columns and rows lie on the prototypes' grid."""
     (width, height), (grid_height, grid_width) = letterbox.image_size, prototypes.shape[1:]
-    x = Places.of(width, letterbox.content_size[0], letterbox.left, letterbox.input_size[0], grid_width)
-    y = Places.of(height, letterbox.content_size[1], letterbox.top, letterbox.input_size[1], grid_height)
+    x = Places.from_sides(width, letterbox.content_size[0], letterbox.left, letterbox.input_size[0], grid_width)
+    y = Places.from_sides(height, letterbox.content_size[1], letterbox.top, letterbox.input_size[1], grid_height)
     return x, y
 
 

@@ -310,7 +310,7 @@ class Segmentation(Instances):
         cosines = np.full((len(of_texts), len(self)), -np.inf, np.float32)
         kept = np.flatnonzero(self.areas > min_area)
         if kept.size:
-            of_crops = self.embeddings.of(
+            of_crops = self.embeddings.vectors(
                 self.masks.take(kept.tolist()).lazy, self.image, crops or CropStyle(), progress
             )
             cosines[:, kept] = of_texts @ of_crops.T

@@ -39,7 +39,7 @@ class CropEmbeddings:
         self._known: dict[tuple[MaskLike, CropStyle], FloatArray] = {}
         self._lock = threading.Lock()
 
-    def of(
+    def vectors(
         self, rows: Sequence[MaskLike], image: ByteArray, style: CropStyle, progress: Progress | None = None
     ) -> FloatArray:
         """The vectors of rows; those that are not known yet are computed.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastsam_onnx.errors import FastSAMError, OptionError
-from fastsam_onnx.masks.mask import Mask, _counts_to_string, stack_dense, union
+from fastsam_onnx.masks.mask import Mask, stack_dense, union
 
 DENSE = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14))
 
@@ -270,32 +270,6 @@ def test_run_lengths_and_rle_there_and_back(masks):
     np.testing.assert_array_equal(Mask.from_rle(mask.rle()).dense(), mask.dense())
 
 
-@pytest.mark.parametrize(
-    ("counts", "message"),
-    [
-        ("", "no COCO run lengths"),
-        ("e", "no COCO run lengths"),  # says that more characters follow
-        ("\x00", "no COCO run lengths"),
-        ("é", "covers"),
-        ("d3", "covers 116 pixels"),
-        ("f3", "covers 118 pixels"),
-        ("e3O0", "covers"),  # a run of -1
-        ("`" * 12 + "1", "more than 60 bits"),
-    ],
-)
-def test_a_broken_rle_is_an_error(counts, message):
-    with pytest.raises(OptionError, match=message):
-        Mask.from_rle({"size": [9, 13], "counts": counts})
-
-
-def test_runs_whose_sum_overflows_are_an_error():
-    """128 runs of 2**57 are 2**64, which 64 bits take for 0."""
-    runs = np.array([2**57] * 128 + [117], np.int64)
-    assert runs.sum() == 117
-    with pytest.raises(OptionError, match="size 13x9"):
-        Mask.from_rle({"size": [9, 13], "counts": _counts_to_string(runs)})
-
-
 # ---------------------------------------------------------------- components
 
 
@@ -386,7 +360,75 @@ def test_smoothing_a_crop_is_smoothing_the_photo(masks, min_area, radius):
         assert (smoothed.box[2:] <= mask.box[2:]).all()
 
 
-@pytest.mark.parametrize(("min_area", "radius"), [(-1, 1), (1, -1)])
-def test_smooth_takes_no_negative_numbers(min_area, radius):
-    with pytest.raises(OptionError, match="-1"):
-        Mask.from_dense(square(1, 1, 5, 5)).smooth(min_area, radius)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_area": -1}, "min_area.*-1"),
+        ({"min_area": "a"}, "min_area.*'a'"),
+        ({"min_area": True}, "min_area.*True"),
+        ({"min_area": 0.5}, r"min_area.*0\.5"),
+        ({"radius": -1}, "radius.*-1"),
+        ({"radius": None}, "radius.*None"),
+        ({"radius": 1001}, "radius.*1000.*1001"),
+    ],
+)
+def test_smooth_takes_integers_of_at_least_0(options, message):
+    with pytest.raises(OptionError, match=message):
+        Mask.from_dense(square(1, 1, 5, 5)).smooth(**options)
+
+
+def test_smooth_takes_numpys_integers():
+    mask = Mask.from_dense(square(1, 1, 5, 5))
+    assert mask.smooth(np.int64(2), np.uint8(0)).rle() == mask.rle()
+
+
+# ---------------------------------------------------------------- arrays
+
+
+@pytest.mark.parametrize("photo", ["whole", "crop", "empty"])
+def test_as_an_array_a_mask_is_its_dense_pixels(photo):
+    dense = {"whole": np.ones((4, 6), bool), "crop": square(1, 1, 4, 3), "empty": np.zeros((4, 6), bool)}[photo]
+    mask = Mask.from_dense(dense)
+    for array in (np.asarray(mask), np.array(mask), np.array(mask, copy=True), mask.__array__()):
+        assert array.dtype == bool
+        np.testing.assert_array_equal(array, dense)
+        assert array.flags.writeable
+    assert np.asarray(mask, np.uint8).dtype == np.uint8
+    np.testing.assert_array_equal(np.asarray(mask, np.float32), dense.astype(np.float32))
+    np.testing.assert_array_equal(np.stack([mask, mask]), [dense, dense])
+    assert np.count_nonzero(mask) == mask.area
+
+
+def test_an_array_of_a_mask_cannot_share_its_memory():
+    mask = Mask.from_dense(np.ones((4, 6), bool))
+    with pytest.raises(ValueError, match="copy"):
+        mask.__array__(copy=False)
+    if np.lib.NumpyVersion(np.__version__) >= "2.0.0":
+        with pytest.raises(ValueError, match="copy"):
+            np.array(mask, copy=False)
+    np.asarray(mask)[:] = False
+    assert mask.area == 24
+
+
+@pytest.mark.parametrize("crop", [[[True]], np.ones((2, 2)), np.ones(3, bool), None], ids=str)
+def test_a_crop_is_a_bool_array(crop):
+    with pytest.raises(OptionError, match="bool"):
+        Mask(crop, 0, 0, (9, 9))
+
+
+@pytest.mark.parametrize("dense", ["cat", [[1], [1, 2]], 3, np.zeros((2, 2, 2))], ids=str)
+def test_a_dense_mask_is_a_plane_of_numbers(dense):
+    with pytest.raises(OptionError, match=r"\(H, W\)"):
+        Mask.from_dense(dense)
+
+
+@pytest.mark.parametrize("tolerance", ["a", float("nan"), float("inf"), -1, None, True, [1]], ids=str)
+def test_a_tolerance_is_a_number_of_pixels(tolerance):
+    with pytest.raises(OptionError, match="tolerance"):
+        Mask.from_dense(square(1, 1, 5, 5)).polygons(tolerance)
+
+
+@pytest.mark.parametrize("point", [(float("nan"), 1), (1, float("inf")), ("a", 1), (None, 1)], ids=str)
+def test_a_point_is_two_finite_numbers(point):
+    with pytest.raises(OptionError, match="must be a number"):
+        Mask.from_dense(square(1, 1, 5, 5)).contains(*point)

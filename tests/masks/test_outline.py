@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastsam_onnx.masks.mask import Mask
-from fastsam_onnx.masks.outline import simplify, trace
+from fastsam_onnx.masks.outline import simplify, trace_outlines
 
 DENSE = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
 
@@ -61,7 +61,7 @@ def assert_simple(ring):
 @settings(deadline=None, max_examples=150)
 @given(DENSE)
 def test_rings_fill_exactly_the_pixels_and_are_simple(dense):
-    islands = trace(dense)
+    islands = trace_outlines(dense)
     np.testing.assert_array_equal(filled(islands, dense.shape), dense)
     count, _ = cv2.connectedComponents(dense.view(np.uint8), connectivity=4)
     assert len(islands) == count - 1, "diagonal neighbours are islands of their own"
@@ -88,13 +88,13 @@ def test_polygons_lie_where_the_crop_lies(dense):
 
 
 def test_one_pixel():
-    [(exterior, holes)] = trace(np.ones((1, 1), bool))
+    [(exterior, holes)] = trace_outlines(np.ones((1, 1), bool))
     assert {tuple(point) for point in exterior.tolist()} == {(0, 0), (1, 0), (1, 1), (0, 1)}
     assert holes == ()
 
 
 def test_a_rectangle_has_four_corners():
-    [(exterior, _)] = trace(np.ones((300, 500), bool))
+    [(exterior, _)] = trace_outlines(np.ones((300, 500), bool))
     assert len(exterior) == 4
     assert signed_area(exterior) == 150_000
 
@@ -104,27 +104,27 @@ def test_an_island_in_a_hole_is_an_island_of_its_own():
     dense[1:8, 1:8] = True
     dense[2:7, 2:7] = False
     dense[4, 4] = True
-    islands = trace(dense)
+    islands = trace_outlines(dense)
     assert [len(holes) for _, holes in islands] == [1, 0]
     assert [signed_area(exterior) for exterior, _ in islands] == [49, 1]
     assert [signed_area(hole) for _, holes in islands for hole in holes] == [-25]
 
 
 def test_two_pixels_that_touch_at_a_corner():
-    islands = trace(np.eye(2, dtype=bool))
+    islands = trace_outlines(np.eye(2, dtype=bool))
     assert [exterior.min(axis=0).tolist() for exterior, _ in islands] == [[0, 0], [1, 1]]
 
 
 def test_a_hole_that_touches_the_outside_at_a_corner_is_a_hole():
     dense = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 0]], bool)
-    [(exterior, [hole])] = trace(dense)
+    [(exterior, [hole])] = trace_outlines(dense)
     assert signed_area(exterior) == 8, "3 x 3 less the corner"
     assert signed_area(hole) == -1
 
 
 def test_nothing():
-    assert trace(np.zeros((4, 4), bool)) == []
-    assert trace(np.zeros((0, 0), bool)) == []
+    assert trace_outlines(np.zeros((4, 4), bool)) == []
+    assert trace_outlines(np.zeros((0, 0), bool)) == []
 
 
 def distance(point, ring):
@@ -138,7 +138,9 @@ def distance(point, ring):
 @settings(deadline=None)
 @given(DENSE, st.sampled_from([0.5, 1.0, 2.0, 5.0]))
 def test_a_simplified_ring_stays_near_and_keeps_its_turning(dense, tolerance):
-    for (exterior, holes), (plain, plain_holes) in zip(trace(dense, tolerance), trace(dense), strict=True):
+    for (exterior, holes), (plain, plain_holes) in zip(
+        trace_outlines(dense, tolerance), trace_outlines(dense), strict=True
+    ):
         for fewer, ring in zip((exterior, *holes), (plain, *plain_holes), strict=True):
             assert 3 <= len(fewer) <= len(ring)
             assert signed_area(fewer) * signed_area(ring) > 0
@@ -149,11 +151,11 @@ def test_a_simplified_ring_stays_near_and_keeps_its_turning(dense, tolerance):
 def test_simplifying_a_disc_saves_points_and_little_area():
     y, x = np.mgrid[:101, :101]
     disc = (x - 50) ** 2 + (y - 50) ** 2 <= 45**2
-    [(plain, _)], [(fewer, _)] = trace(disc), trace(disc, 1.0)
+    [(plain, _)], [(fewer, _)] = trace_outlines(disc), trace_outlines(disc, 1.0)
     assert len(fewer) < len(plain) / 4
     assert signed_area(fewer) == pytest.approx(disc.sum(), rel=0.03)
 
 
 def test_a_ring_that_would_vanish_stays():
-    [(ring, _)] = trace(np.ones((1, 1), bool))
+    [(ring, _)] = trace_outlines(np.ones((1, 1), bool))
     assert simplify(ring, 10.0) is ring

@@ -268,8 +268,8 @@ def test_what_is_around_a_mask_does_not_count_by_default(clip):
     style = CropStyle("photo")
     assert found.text_scores("green", crops=style)[0, 0] < found.text_scores("red", crops=style)[0, 0]
     both = CropStyle(("mean", "photo"))
-    views = found.embeddings.of(found.masks.lazy, photo, both)[0]
-    single = [found.embeddings.of(found.masks.lazy, photo, CropStyle(each))[0] for each in both.backgrounds]
+    views = found.embeddings.vectors(found.masks.lazy, photo, both)[0]
+    single = [found.embeddings.vectors(found.masks.lazy, photo, CropStyle(each))[0] for each in both.backgrounds]
     np.testing.assert_allclose(views, np.mean(single, axis=0) / np.linalg.norm(np.mean(single, axis=0)), atol=1e-6)
 
 
