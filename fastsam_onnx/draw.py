@@ -6,16 +6,13 @@ hardly grows with the number of objects and no float image of the photo's size i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx import options
 from fastsam_onnx.arrays import BoolArray, ByteArray
 from fastsam_onnx.errors import OptionError, PromptError
-
-if TYPE_CHECKING:
-    from fastsam_onnx.masks.instances import Instance, Instances
+from fastsam_onnx.masks.instances import Instance, Instances
 
 LabelMap = npt.NDArray[np.uint16]
 
@@ -45,23 +42,23 @@ def overlay(
     Args:
         found: The objects.
         image: (H, W, 3) uint8 RGB, the photo; by default the one that `found` carries.
-        alpha: How much colour covers the photo, 0 to 1.
-        contours: Whether to outline the objects, in a width that grows with the photo.
+        alpha: Share of the colour in what is shown, from 0 (photo only) to 1 (colour only).
+        contours: True to outline the objects, in a width that grows with the photo.
         points: (k, 2) x, y in image pixels, prompts to draw: green for foreground, red for background.
         point_labels: (k,) 1 for foreground, 0 for background; by default all foreground.
         boxes: (k, 4) x1, y1, x2, y2 in image pixels, prompts to draw.
-        seed: Another number gives other colours; the colour of an object depends on this and its index alone.
+        seed: Another integer of at least 0 gives other colours; the colour of an object depends on this and its index
+            alone.
 
     Returns:
         (H, W, 3) uint8 RGB, a new array.
 
     Raises:
-        OptionError: No photo is known, it does not fit, or alpha is outside 0 to 1.
-        PromptError: The points or boxes are malformed.
+        OptionError: If no photo is known, it does not fit, or alpha or seed is outside its range.
+        PromptError: If the points, their labels or the boxes are malformed.
     """
     photo = photo_of(found, image)
-    if not 0 <= alpha <= 1:
-        raise OptionError(f"alpha lies between 0 (photo only) and 1 (colour only); found {alpha}")
+    alpha = options.fraction("alpha", alpha)
     labels = label_map(found)
     colours = palette(len(found), seed)
     unit = max(photo.shape[:2]) / 1000
@@ -69,9 +66,9 @@ def overlay(
     if contours:
         _outline(picture, labels, colours, width=max(1, round(unit)))
     if boxes is not None:
-        _draw_boxes(picture, _prompt_array(boxes, 4, "boxes"), width=max(1, round(2 * unit)))
+        _draw_boxes(picture, _prompt_array("boxes", boxes, 4), width=max(1, round(2 * unit)))
     if points is not None:
-        places = _prompt_array(points, 2, "points")
+        places = _prompt_array("points", points, 2)
         _draw_points(picture, places, _foreground(point_labels, len(places)), radius=max(5, round(8 * unit)))
     return picture
 
@@ -84,10 +81,10 @@ def label_map(found: Instances) -> LabelMap:
         equally large ones the first.
 
     Raises:
-        OptionError: There are more than 65535 objects.
+        OptionError: If there are more than 65535 objects.
     """
     if len(found) > MAX_LABELS:
-        raise OptionError(f"a 16-bit label map holds at most {MAX_LABELS} objects; found {len(found)}")
+        raise OptionError(f"a 16-bit label map holds at most {MAX_LABELS} objects, got {len(found)}")
     width, height = found.image_size
     labels = np.zeros((height, width), np.uint16)
     areas = np.full(len(found) + 1, np.iinfo(np.int32).max, np.int32)
@@ -111,7 +108,7 @@ def cutout(instance: Instance, image: npt.ArrayLike) -> ByteArray:
         so that nothing else of the photo is in it. (0, 0, 4) for a mask without pixels.
 
     Raises:
-        OptionError: The photo has not the mask's size.
+        OptionError: If the photo does not have the mask's size.
     """
     mask = instance.mask.tight()
     photo = _check_photo(image, mask.image_size)
@@ -124,12 +121,16 @@ def cutout(instance: Instance, image: npt.ArrayLike) -> ByteArray:
 def palette(count: int, seed: int = 0) -> ByteArray:
     """Colours that are easy to tell apart: golden-ratio hues in five tones.
 
+    Args:
+        count: Number of colours.
+        seed: Another integer of at least 0 gives other colours.
+
     Returns:
         (count, 3) uint8 RGB; the first colours are the same for every count.
     """
     import colorsys
 
-    start = _FIRST_HUE + seed * 0.37
+    start = _FIRST_HUE + options.integer("seed", seed, 0) * 0.37
     colours = np.zeros((count, 3), np.uint8)
     for index in range(count):
         saturation, value = _TONES[index % len(_TONES)]
@@ -142,7 +143,7 @@ def photo_of(found: Instances, image: npt.ArrayLike | None) -> ByteArray:
     """The given photo or the one that `found` carries, checked: (H, W, 3) uint8 RGB.
 
     Raises:
-        OptionError: There is none, or it does not fit.
+        OptionError: If there is none, or it does not fit.
     """
     photo = found.image if image is None else image
     if photo is None:
@@ -151,11 +152,14 @@ def photo_of(found: Instances, image: npt.ArrayLike | None) -> ByteArray:
 
 
 def _check_photo(image: npt.ArrayLike, image_size: tuple[int, int]) -> ByteArray:
-    photo = np.asarray(image)
+    try:
+        photo = np.asarray(image)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"image must be an (H, W, 3) uint8 RGB array, the photo ({error})") from error
     width, height = image_size
     if photo.shape != (height, width, 3) or photo.dtype != np.uint8:
         raise OptionError(
-            f"the photo is a ({height}, {width}, 3) uint8 RGB array here; found {photo.dtype} of shape {photo.shape}"
+            f"image must be the photo, ({height}, {width}, 3) uint8 RGB, got {photo.dtype} of shape {photo.shape}"
         )
     return np.ascontiguousarray(photo)
 
@@ -208,19 +212,19 @@ def _draw_points(picture: ByteArray, points: npt.NDArray[np.float64], foreground
         cv2.circle(picture, place, radius, _GREEN if wanted else _RED, -1, cv2.LINE_AA)
 
 
-def _prompt_array(values: npt.ArrayLike, columns: int, name: str) -> npt.NDArray[np.float64]:
-    array = np.asarray(values, np.float64)
+def _prompt_array(name: str, values: npt.ArrayLike, columns: int) -> npt.NDArray[np.float64]:
+    array = options.numbers(name, values, error=PromptError)
     if array.size == 0:
         return np.zeros((0, columns))
-    if array.ndim != 2 or array.shape[1] != columns or not np.isfinite(array).all():
-        raise PromptError(f"{name} to draw are (k, {columns}) finite numbers; found an array of shape {array.shape}")
+    if array.ndim != 2 or array.shape[1] != columns:
+        raise PromptError(f"{name} to draw must have shape (k, {columns}), got {array.shape}")
     return array
 
 
 def _foreground(labels: npt.ArrayLike | None, count: int) -> BoolArray:
     if labels is None:
         return np.ones(count, bool)
-    array = np.asarray(labels)
+    array = options.numbers("point_labels", labels, error=PromptError)
     if array.shape != (count,) or not np.isin(array, (0, 1)).all():
-        raise PromptError(f"point_labels to draw are {count} numbers 1 or 0, one per point; found {array.tolist()}")
+        raise PromptError(f"point_labels must be {count} numbers 1 or 0, one for each point, got {array.tolist()[:10]}")
     return array.astype(bool)

@@ -7,6 +7,7 @@ FastSAMError
     CheckpointError       a PyTorch checkpoint is damaged, or asks for more than parameters need
   PromptError             a point, box or text prompt cannot mean what it says (ValueError)
   OptionError             a threshold, size or name outside what is accepted (ValueError)
+  ObjectIndexError        a result has no object of this index (IndexError)
   OutputError             a result cannot be written (OSError)
   DownloadError           the file of a model's name is not here and cannot be fetched (OSError)
   MissingPackageError     an optional package is not installed (ImportError)
@@ -39,6 +40,10 @@ class PromptError(FastSAMError, ValueError):
 
 class OptionError(FastSAMError, ValueError):
     """An option is outside the range that is accepted."""
+
+
+class ObjectIndexError(FastSAMError, IndexError):
+    """An object is asked for by an index that the result does not have."""
 
 
 class OutputError(FastSAMError, OSError):

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 import re
+import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
 from fastsam_onnx.errors import FastSAMError, OptionError
 
@@ -188,6 +190,13 @@ def boolean(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def text(name: str, value: Any, *, error: type[FastSAMError] = OptionError) -> str:
+    """The value, which must be a text; OptionError otherwise."""
+    if not isinstance(value, str):
+        raise error(f"{name} must be a text, got {value!r}")
+    return value
+
+
 def choice(name: str, value: Any, accepted: Iterable[str], *, error: type[FastSAMError] = OptionError) -> str:
     """The value, which must be one of the accepted names.
 
@@ -198,6 +207,29 @@ def choice(name: str, value: Any, accepted: Iterable[str], *, error: type[FastSA
     if not isinstance(value, str) or value not in names:
         raise error(f"{name} must be one of {', '.join(map(repr, names))}, got {value!r}")
     return value
+
+
+def numbers(name: str, values: Any, *, error: type[FastSAMError] = OptionError) -> npt.NDArray[np.float64]:
+    """Finite numbers as a float64 array. Texts are refused, although NumPy would read "1" as 1.
+
+    Args:
+        name: What messages call them.
+        values: A number, a list, an array, or lists in lists of equal lengths.
+        error: Class of the exception.
+
+    Raises:
+        OptionError: If there is something else.
+    """
+    try:
+        given = np.asarray(values)
+        array = given.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as failure:
+        raise error(f"{name} must be numbers in a regular list or array, got {reprlib.repr(values)}") from failure
+    if given.dtype.kind not in "biufO":
+        raise error(f"{name} must be numbers, got {reprlib.repr(values)}")
+    if not np.isfinite(array).all():
+        raise error(f"{name} must be finite numbers, got {reprlib.repr(values)}")
+    return array
 
 
 def integer_from_text(name: str, text: str, minimum: int = 1, maximum: int | None = None) -> int:

@@ -33,7 +33,7 @@ def test_every_exception_derives_from_ours_and_from_a_builtin() -> None:
     for error in errors:
         if error is not fastsam_onnx.FastSAMError:
             assert issubclass(error, fastsam_onnx.FastSAMError)
-            assert issubclass(error, ValueError | OSError | ImportError)
+            assert issubclass(error, ValueError | OSError | ImportError | IndexError)
         assert error.__name__ in fastsam_onnx.__all__
 
 

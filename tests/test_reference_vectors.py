@@ -32,7 +32,7 @@ from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.pending import pending_masks
 from fastsam_onnx.network.letterbox import Letterbox
-from fastsam_onnx.results.crops import cut
+from fastsam_onnx.results.crops import cut_out
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.results.text_prompts import SHARPNESS, CropEmbeddings
 
@@ -793,7 +793,7 @@ def test_what_clip_is_shown(vector):
     dense = np.zeros((20, 20), bool)
     dense[2:16, 3:15] = True
     dense[2:4, 3:5] = False
-    crop = cut(photo, Mask.from_dense(dense), "black", 0, (0, 0, 0))
+    crop = cut_out(photo, Mask.from_dense(dense), "black", 0, (0, 0, 0))
     theirs = vector["output"]["ultralytics"]
     assert [crop.shape[1], crop.shape[0]] == theirs["size_wh"]
     assert crop[5, 5].tolist() == theirs["pixel_in_mask"]
@@ -806,7 +806,7 @@ def test_a_mask_of_one_column_is_shown(vector):
     """The crop is the pixels' box and not the detector's, so it has at least one pixel."""
     dense = np.zeros((20, 20), bool)
     dense[4:9, 4] = True
-    assert cut(np.zeros((20, 20, 3), np.uint8), Mask.from_dense(dense), "black", 0, (0, 0, 0)).shape == (5, 1, 3)
+    assert cut_out(np.zeros((20, 20, 3), np.uint8), Mask.from_dense(dense), "black", 0, (0, 0, 0)).shape == (5, 1, 3)
     assert vector["output"]["ultralytics_crop_sizes_wh"]["s"] == [[0, 5]]
 
 

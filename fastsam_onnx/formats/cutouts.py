@@ -28,7 +28,7 @@ def to_cutouts(found: Instances, *, image: npt.ArrayLike | None = None) -> Itera
         image: (H, W, 3) uint8 RGB, the photo; by default the one that `found` carries.
 
     Raises:
-        OptionError: No photo is known, or it does not fit.
+        OptionError: If no photo is known, or it does not fit.
     """
     photo = photo_of(found, image)
     for index, instance in enumerate(found):

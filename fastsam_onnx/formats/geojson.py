@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx import options
 from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats.text import PIXEL_DECIMALS, Json, numbers, optional_integer, rounded_score
@@ -30,11 +31,13 @@ def to_geojson(found: Instances, *, affine: Affine | None = None, tolerance: flo
         affine: (a, b, c, d, e, f) from image pixels to coordinates: X = a*x + b*y + c, Y = d*x + e*y + f. rasterio's
             `transform[:6]`; GDAL's order is another (c, a, b, f, d, e). By default image pixels, y down. Coordinates
             keep a hundredth of a pixel.
-        tolerance: How far, in pixels, an outline may stray to save points; 0 is exact.
+        tolerance: Distance in pixels by which an outline may stray to save points; 0 is exact.
 
     Raises:
-        OptionError: The affine is not six finite numbers, or it flattens the plane.
+        OptionError: If the affine is not six finite numbers, or flattens the plane, or the tolerance is not a number of
+            at least 0.
     """
+    tolerance = options.number("tolerance", tolerance, 0)
     placing = _Placing.from_affine(affine)
     features = []
     for index, instance in enumerate(found):
@@ -69,9 +72,9 @@ class _Placing:
     @classmethod
     def from_affine(cls, affine: Affine | None) -> _Placing:
         """The placing of six numbers; OptionError if they place nothing."""
-        values = np.asarray((1, 0, 0, 0, 1, 0) if affine is None else affine, np.float64)
-        if values.shape != (6,) or not np.isfinite(values).all():
-            raise OptionError(f"affine is six finite numbers a, b, c, d, e, f; found {values.tolist()}")
+        values = options.numbers("affine", (1, 0, 0, 0, 1, 0) if affine is None else affine)
+        if values.shape != (6,):
+            raise OptionError(f"affine must be six numbers a, b, c, d, e, f, got an array of shape {values.shape}")
         matrix = values.reshape(2, 3)
         determinant = float(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0])
         if determinant == 0:

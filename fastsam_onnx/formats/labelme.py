@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastsam_onnx import options
 from fastsam_onnx.formats.pictures import picture_bytes
 from fastsam_onnx.formats.text import Json, numbers
 from fastsam_onnx.masks.instances import Instances
@@ -24,8 +25,14 @@ def to_labelme(
         found: The objects.
         label: The label of all objects.
         image_path: Where labelme finds the photo, relative to the file; by default the photo's file name.
-        tolerance: How far, in pixels, a polygon may stray to save points; 0 is exact, and hard to edit.
+        tolerance: Distance in pixels by which a polygon may stray to save points; 0 is exact, and hard to edit.
+
+    Raises:
+        OptionError: If the label or the path is not a text, or the tolerance not a number of at least 0.
     """
+    options.text("label", label)
+    tolerance = options.number("tolerance", tolerance, 0)
+    path = found.source or "" if image_path is None else options.text("image_path", image_path)
     shapes = []
     for index, instance in enumerate(found):
         polygons = instance.mask.polygons(tolerance)
@@ -41,7 +48,7 @@ def to_labelme(
         "version": "5.5.0",
         "flags": {},
         "shapes": shapes,
-        "imagePath": (found.source or "") if image_path is None else image_path,
+        "imagePath": path,
         "imageData": None,
         "imageHeight": height,
         "imageWidth": width,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from fastsam_onnx import options
 from fastsam_onnx.formats.text import SCORE_DECIMALS, Json, json_text, numbers, optional_integer, rounded_score
 from fastsam_onnx.masks.instances import Instances
-from fastsam_onnx.options import choice
 
 MaskForm = Literal["rle", "polygons"]
 
@@ -18,7 +18,7 @@ def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
         found: The objects.
         masks: "rle" for COCO's compressed run lengths (exact and small; `Mask.from_rle` and pycocotools read them) or
             "polygons".
-        tolerance: For polygons: how far, in pixels, an outline may stray to save points; 0 is exact.
+        tolerance: Distance in pixels by which an outline may stray to save points; 0 is exact.
 
     Returns:
         {"format": "fastsam-onnx", "version": 1, "source": file name or None, "width", "height": pixels, "objects":
@@ -31,7 +31,8 @@ def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
     Raises:
         OptionError: If `masks` is neither, or the tolerance is not a number of at least 0.
     """
-    choice("masks", masks, get_args(MaskForm))
+    options.choice("masks", masks, get_args(MaskForm))
+    tolerance = options.number("tolerance", tolerance, 0)
     objects = []
     for index, instance in enumerate(found):
         record: Json = {
@@ -63,5 +64,9 @@ def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
 
 
 def to_json(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0) -> str:
-    """`to_dict` as JSON text, one object a line."""
+    """`to_dict` as JSON text, one object a line.
+
+    Raises:
+        OptionError: As in `to_dict`.
+    """
     return json_text(to_dict(found, masks=masks, tolerance=tolerance))

@@ -17,7 +17,7 @@ def picture_bytes(picture: npt.NDArray[Any], suffix: str) -> bytes:
 
     accepted = PICTURE_SUFFIXES if picture.ndim == 3 and picture.shape[2] == 3 else (".png",)
     if suffix not in accepted:
-        raise OptionError(f"this picture is written as {', '.join(accepted)}; found the suffix {suffix!r}")
+        raise OptionError(f"the suffix of this picture must be one of {', '.join(accepted)}, got {suffix!r}")
     if picture.ndim == 3:
         order = cv2.COLOR_RGB2BGR if picture.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
         picture = cv2.cvtColor(picture, order)

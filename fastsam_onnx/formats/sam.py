@@ -20,7 +20,7 @@ def to_sam(found: Instances, *, output_mode: OutputMode = "binary_mask") -> list
 
     Args:
         found: The objects.
-        output_mode: What "segmentation" is, by SAM's names: a dense (H, W) bool array, or COCO's run lengths as a list
+        output_mode: Kind of "segmentation", by SAM's names: a dense (H, W) bool array, or COCO's run lengths as a list
             or compressed.
 
     Returns:

@@ -17,7 +17,7 @@ def to_supervision(found: Instances) -> supervision.Detections:
     """A `supervision.Detections` with boxes, dense masks, scores and class 0.
 
     Raises:
-        MissingPackageError: supervision is not installed.
+        MissingPackageError: If supervision is not installed.
     """
     try:
         import supervision

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from fastsam_onnx import options
 from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.draw import palette
 from fastsam_onnx.formats.text import PIXEL_DECIMALS, numbers, rounded_score
@@ -19,10 +20,15 @@ def to_svg(found: Instances, *, tolerance: float = 0.0, link: str | None = None,
 
     Args:
         found: The objects.
-        tolerance: How far, in pixels, an outline may stray to save points; 0 is exact.
-        link: The file name of a photo to show below, relative to the drawing.
-        seed: Another number gives other colours.
+        tolerance: Distance in pixels by which an outline may stray to save points; 0 is exact.
+        link: File name of a photo to show below, relative to the drawing.
+        seed: Another integer of at least 0 gives other colours.
+
+    Raises:
+        OptionError: If an option is outside its range.
     """
+    tolerance = options.number("tolerance", tolerance, 0)
+    href = None if link is None else quote(os.fsencode(options.text("link", link)))
     width, height = found.image_size
     paths = []
     for index, (instance, colour) in enumerate(zip(found, palette(len(found), seed), strict=True)):
@@ -36,8 +42,8 @@ def to_svg(found: Instances, *, tolerance: float = 0.0, link: str | None = None,
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
     ]
-    if link is not None:
-        lines.append(f'<image href="{quote(os.fsencode(link))}" width="{width}" height="{height}"/>')
+    if href is not None:
+        lines.append(f'<image href="{href}" width="{width}" height="{height}"/>')
     lines.append(
         '<g fill-rule="evenodd" fill-opacity="0.5" stroke="#000" stroke-opacity="0.6" stroke-linejoin="round" '
         f'stroke-width="{max(1, round(max(width, height) / 1000))}">'

@@ -21,14 +21,15 @@ from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.network.outputs import NEGLIGIBLE_SCORE
 
 SCORE_POWER = 0.3
-"""How much a candidate's score counts beside the fit of its box."""
+"""Weight of a candidate's score beside the fit of its box, an exponent."""
 MOST_TRIED = 20
+"""Maximum number of candidates whose masks are looked at for a prompt; nearly always the first is taken."""
 FILLED_SHARE = 0.85
 """A box touches what it means: a mask whose own box fills less of the prompt is too small."""
 RAISES = (0.5, 1.0, 1.5, 2.0, 3.0)
-"""By how much the logits of a mask that is too small are raised, one after another."""
+"""Amounts by which the logits of a mask that is too small are raised, one after another."""
 AREA_POWER = 2 / 3
-"""How fast a candidate's claim to a point falls with its area."""
+"""Exponent by which a candidate's claim to a point falls with its area."""
 LEAST_DEPTH = 0.05
 """Depth of a point at the mask's edge, where that in the mask's middle is 1, so that a click there still counts."""
 MOST_MEASURED = 50
@@ -36,7 +37,7 @@ MOST_MEASURED = 50
 
 @dataclass(frozen=True)
 class Answer:
-    """What a prompt means.
+    """The answer to a prompt.
 
     Attributes:
         mask: Its pixels.

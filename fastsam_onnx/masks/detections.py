@@ -10,20 +10,23 @@ from fastsam_onnx.arrays import FloatArray, IntArray
 from fastsam_onnx.network.letterbox import Letterbox
 
 MAX_CANDIDATES = 30_000
+"""Maximum number of candidates that go into NMS, the best; as in the references."""
 SNAP_SHARE = 20 / 1024
-"""How near to the border, as a share of the photo's long side, a box edge goes to the border: FastSAM's 20 of 1024."""
+"""Distance from the border, as a share of the photo's long side, within which a box edge is moved to it: FastSAM's 20
+of 1024."""
 FULL_FRAME_IOU = 0.9
 NMS_BLOCK = 128
+"""Boxes that NMS compares at a time: their table stays in the processor's cache."""
 
 
 @dataclass(frozen=True)
 class Detections:
-    """What survives, best first.
+    """The candidates that survive, best first.
 
     Attributes:
         boxes_xyxy: (n, 4) float32 in pixels of the photo.
         scores: (n,) float32, 0 to 1.
-        coefficients: (n, nm) float32: how the prototypes make each mask.
+        coefficients: (n, nm) float32: weights of the prototypes in each mask.
     """
 
     boxes_xyxy: FloatArray
@@ -49,8 +52,8 @@ def detect(
         letterbox: Where the photo lies in the input.
         class_count: nc; the best class counts and is forgotten, NMS is class-agnostic.
         conf: A score must be greater, strictly.
-        iou: Of two boxes with a greater IoU, strictly, the one with the lower score goes.
-        max_det: At most so many, the best.
+        iou: NMS threshold: of two boxes with a greater IoU, strictly, the one with the lower score is dropped.
+        max_det: Maximum number of detections, the best.
         border_snap: See `snap_to_border`.
     """
     scores = class_agnostic_scores(candidates, class_count)
@@ -82,7 +85,7 @@ def nms(boxes_xyxy: FloatArray, iou: float, max_det: int) -> IntArray:
     """Greedy non-maximum suppression of boxes that are sorted, best first.
 
     torchvision's rule: a box goes when its IoU with a kept one before it is greater than `iou`, strictly; where the
-    IoU is no number (two boxes without area), both stay. Boxes are looked at in blocks: first those go
+    IoU is not defined (two boxes without area), both stay. Boxes are looked at in blocks: first those go
     that a box kept before suppresses, then the block is settled row by row, which hardly any row needs.
 
     Returns:

@@ -1,6 +1,6 @@
 """The objects of one photo as data: a box, a score and a mask each.
 
-What draws and writes objects asks for no more than this, so masks of any origin will do.
+Drawing and writing objects needs no more than this, so masks of any origin will do.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray
-from fastsam_onnx.errors import OptionError
+from fastsam_onnx.errors import ObjectIndexError, OptionError
 from fastsam_onnx.masks.mask import Mask, stack_dense, union
+from fastsam_onnx.options import numbers
 
 Index = slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]
 """A choice of several objects."""
@@ -31,6 +32,10 @@ class MaskLike(Protocol):
     @property
     def box(self) -> FloatArray:
         """(4,) float32 x1, y1, x2, y2 of the pixels."""
+
+    @property
+    def bounds(self) -> tuple[int, int, int, int]:
+        """x1, y1, x2, y2 of a rectangle that holds all the pixels, known without rendering."""
 
     def area_inside(self, x1: int, y1: int, x2: int, y2: int) -> int:
         """The number of pixels in a rectangle of whole pixels."""
@@ -120,6 +125,13 @@ class Masks(Sequence[Mask]):
         boxes.flags.writeable = False
         return boxes
 
+    @cached_property
+    def bounds(self) -> IntArray:
+        """(n, 4) int64 x1, y1, x2, y2: rectangles that hold the masks, known without rendering them."""
+        bounds = np.array([mask.bounds for mask in self.lazy], np.int64).reshape(-1, 4)
+        bounds.flags.writeable = False
+        return bounds
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Instances:
@@ -127,7 +139,7 @@ class Instances:
 
     Attributes:
         boxes: (n, 4) float32 x1, y1, x2, y2 in image pixels, from the network, or around masks that grew beyond
-            theirs; every mask lies inside its box.
+            theirs; the masks lie inside them.
         scores: (n,) float32, 0 to 1.
         masks: A sequence of n `Mask`, rendered when asked for; `masks.dense()` is (n, H, W) bool.
         prompt_index: (n,) int64 index of the prompt that each object answers; None where there was no prompt.
@@ -170,21 +182,35 @@ class Instances:
         Raises:
             OptionError: If the masks are of different photos, or there are not as many scores, boxes or indices.
         """
+        for mask in masks:
+            if not isinstance(mask, Mask):
+                raise OptionError(f"masks must be of class Mask (see Mask.from_dense), got {type(mask).__name__}")
         if image_size is None:
-            if not masks:
+            if not len(masks):
                 raise OptionError(f"a {cls.__name__} of no masks needs image_size=(width, height)")
             image_size = masks[0].image_size
-        own = [mask.box for mask in masks] if boxes is None else boxes
-        found = cls(
-            boxes=np.asarray(own, np.float32).reshape(-1, 4),
-            scores=np.ones(len(masks), np.float32) if scores is None else np.asarray(scores, np.float32),
+        n = len(masks)
+        own = np.array([mask.box for mask in masks]).reshape(n, 4)
+        checked = {
+            "boxes": own if boxes is None else numbers("boxes", boxes),
+            "scores": np.ones(n) if scores is None else numbers("scores", scores),
+            "prompt_index": np.zeros(n) if prompt_index is None else numbers("prompt_index", prompt_index),
+        }
+        for name, values in checked.items():
+            shape = (n, 4) if name == "boxes" else (n,)
+            if values.shape != shape and (values.size or n):
+                raise OptionError(f"{n} masks need {name} of shape {shape}, got {values.shape}")
+        sizes = {mask.image_size for mask in masks} | {image_size}
+        if len(sizes) > 1:
+            raise OptionError(f"masks and photo of different sizes: {sorted(sizes)}")
+        return cls(
+            boxes=checked["boxes"].astype(np.float32).reshape(n, 4),
+            scores=checked["scores"].astype(np.float32),
             masks=Masks(masks, image_size),
-            prompt_index=None if prompt_index is None else np.asarray(prompt_index, np.int64),
+            prompt_index=None if prompt_index is None else checked["prompt_index"].astype(np.int64),
             image=image,
             source=source,
         )
-        _check_lengths(found)
-        return found
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -210,9 +236,11 @@ class Instances:
         """`found[3]` is an Instance; a slice, index list or bool mask of length n gives those objects.
 
         Raises:
-            IndexError: If an index is outside -n .. n - 1, or a bool mask has another length.
+            ObjectIndexError: If an index is outside -n .. n - 1, or a bool mask has another length; it is an
+                IndexError.
         """
         if isinstance(index, int | np.integer) and not isinstance(index, bool):
+            self._check_index(np.array([index]))
             return Instance(
                 mask=self.masks[int(index)],
                 box=self.boxes[index],
@@ -220,13 +248,18 @@ class Instances:
                 prompt_index=None if self.prompt_index is None else int(self.prompt_index[index]),
                 similarity=None if self.similarity is None else float(self.similarity[index]),
             )
-        chosen = np.asarray(index) if not isinstance(index, slice) else index
+        try:
+            chosen = np.asarray(index) if not isinstance(index, slice) else index
+        except ValueError as error:
+            raise ObjectIndexError(f"indices must be a flat list, got {index!r}") from error
         if isinstance(chosen, np.ndarray):
             chosen = chosen.astype(np.int64) if not chosen.size and chosen.dtype != np.bool_ else chosen
             if chosen.ndim != 1 or chosen.dtype.kind not in "iub":
-                raise IndexError(f"objects are chosen by int, slice, bool mask or index array; found {index!r}")
+                raise ObjectIndexError(f"an index must be an integer, a slice, a bool mask or integers, got {index!r}")
             if chosen.dtype == np.bool_ and chosen.size != len(self):
-                raise IndexError(f"a bool mask needs one entry for every object, {len(self)}; found {chosen.size}")
+                raise ObjectIndexError(f"a bool mask must have one entry per object, {len(self)}, got {chosen.size}")
+            if chosen.dtype != np.bool_:
+                self._check_index(chosen)
         return self.take(np.arange(len(self))[chosen])
 
     def take(self, index: IntArray) -> Self:
@@ -239,6 +272,10 @@ class Instances:
             prompt_index=None if self.prompt_index is None else self.prompt_index[index],
             similarity=None if self.similarity is None else self.similarity[index],
         )
+
+    def _check_index(self, index: npt.NDArray[Any]) -> None:
+        for wrong in index[(index < -len(self)) | (index >= len(self))].tolist():
+            raise ObjectIndexError(f"index {wrong} is out of range: the result has {len(self)} objects")
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -258,13 +295,3 @@ class Instances:
     def union(self) -> Mask:
         """The pixels of any object; empty if there is none."""
         return self.masks.union()
-
-
-def _check_lengths(found: Instances) -> None:
-    n = len(found)
-    for name, values in (("boxes", found.boxes), ("scores", found.scores), ("prompt_index", found.prompt_index)):
-        if values is not None and values.shape != ((n, 4) if name == "boxes" else (n,)):
-            raise OptionError(f"{n} masks need as many {name}; found an array of shape {values.shape}")
-    sizes = {mask.image_size for mask in found.masks} | {found.image_size}
-    if len(sizes) > 1:
-        raise OptionError(f"masks and photo of different sizes: {sorted(sizes)}")

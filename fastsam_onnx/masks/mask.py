@@ -143,6 +143,12 @@ class Mask:
         x, y = x + self.left, y + self.top
         return np.array([x, y, x + width, y + height], np.float32)
 
+    @property
+    def bounds(self) -> tuple[int, int, int, int]:
+        """x1, y1, x2, y2 of the crop, which holds all the pixels."""
+        height, width = self.crop.shape
+        return self.left, self.top, self.left + width, self.top + height
+
     def render(self) -> Mask:
         """Itself: a mask that is made already answers like one that is still to be made."""
         return self
@@ -252,8 +258,8 @@ class Mask:
         Diagonal neighbours are islands of their own, so that every ring is simple.
 
         Args:
-            tolerance: How far, in pixels, an outline may stray to save points (Douglas and Peucker). Islands that
-                would lose their area are left as they are.
+            tolerance: Distance in pixels by which an outline may stray to save points (Douglas and Peucker). Islands
+                that would lose their area are left as they are.
 
         Raises:
             OptionError: If the tolerance is not a number of at least 0.
@@ -360,7 +366,7 @@ def _without_specks(frame: BoolArray, min_area: int) -> BoolArray:
 def _without_holes(frame: BoolArray, min_area: int) -> BoolArray:
     """The frame with enclosed background regions of fewer than min_area pixels filled.
 
-    A region that touches the frame's edge is no hole: it goes on beyond the frame or, unseen, beyond the photo.
+    A region that touches the frame's edge is not a hole: it goes on beyond the frame or, unseen, beyond the photo.
     """
     import cv2
 

@@ -62,6 +62,11 @@ class PendingMask:
         """(4,) float32 x1, y1, x2, y2 of the pixels, as `Mask.box`; the first time the mask is rendered for it."""
         return self._measures[1]
 
+    @property
+    def bounds(self) -> tuple[int, int, int, int]:
+        """x1, y1, x2, y2 of the pixels in the box; nothing is rendered."""
+        return self.columns[0], self.rows[0], self.columns[1], self.rows[1]
+
     def area_inside(self, x1: int, y1: int, x2: int, y2: int) -> int:
         """The number of pixels in a rectangle; nothing else is rendered."""
         columns = max(self.columns[0], x1), min(self.columns[1], x2)
@@ -69,7 +74,7 @@ class PendingMask:
         return int(np.count_nonzero(self._crop(columns, rows)))
 
     def contains(self, x: float, y: float) -> bool:
-        """Whether the pixel that holds the point is set, without rendering the mask."""
+        """True if the pixel that holds the point is set; the mask is not rendered."""
         column, row = math.floor(x), math.floor(y)
         if not (self.columns[0] <= column < self.columns[1] and self.rows[0] <= row < self.rows[1]):
             return False
@@ -111,7 +116,7 @@ class PendingMask:
         return replace(self, logits=logits, left=left, top=top, columns=columns, rows=rows)
 
     def is_empty(self) -> bool:
-        """Whether no pixel is set; nearly always told without rendering."""
+        """True if no pixel is set; nearly always told without rendering."""
         if not self.logits.size:
             return True
         row, column = divmod(int(self.logits.argmax()), self.logits.shape[1])

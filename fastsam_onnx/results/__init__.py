@@ -1,4 +1,4 @@
-"""What is found in a photo, and which of it a prompt means."""
+"""The objects found in a photo, and those of them that a prompt means."""
 
 from fastsam_onnx.results.prompts import Prompts
 from fastsam_onnx.results.segmentation import Segmentation

@@ -1,14 +1,15 @@
-"""What CLIP is shown of an object: a piece of the photo around its mask."""
+"""The piece of the photo around a mask that CLIP is shown."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 
+from fastsam_onnx import options
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.mask import Mask
@@ -22,20 +23,20 @@ BLUR = 0.1
 
 @dataclass(frozen=True)
 class CropStyle:
-    """How objects are cut out for CLIP.
+    """The way in which objects are cut out for CLIP.
 
     The default is what an ImageNet classifier in CLIP's place chooses best by (tools/stand_in_clip.py: 77 phrases, of
     which it gets 42 % right, and 35 % with a black background, 33 % with the photo as it is). With CLIP's own weights
     nobody has measured it yet; tools/evaluate_text.py does.
 
     Attributes:
-        backgrounds: What the pixels around the mask become: "mean" (the grey that CLIP's normalisation turns to zero),
+        backgrounds: Filling of the pixels around the mask: "mean" (the grey that CLIP's normalisation turns to zero),
             "black" (as ultralytics), "white", "blur", or "photo" as they are. Several give as many views of every
             object, whose vectors are averaged.
-        margin: How far the crop reaches beyond the mask's own box, 0 to 1 of the box's longer side; never out of the
-            photo.
-        square: Put the whole crop on a square, instead of the middle square that CLIP's own preprocessing cuts out,
-            which takes the ends off long objects.
+        margin: Distance by which the crop reaches beyond the mask's own box, 0 to 1 of the box's longer side; never out
+            of the photo.
+        square: True puts the whole crop on a square, instead of the middle square that CLIP's own preprocessing cuts
+            out, which takes the ends off long objects.
     """
 
     backgrounds: Sequence[Background] = ("mean",)
@@ -43,12 +44,14 @@ class CropStyle:
     square: bool = True
 
     def __post_init__(self) -> None:
-        given = (self.backgrounds,) if isinstance(self.backgrounds, str) else tuple(self.backgrounds)
-        if not given or not set(given) <= set(get_args(Background)):
-            raise OptionError(f"backgrounds are of {', '.join(get_args(Background))}; found {self.backgrounds!r}")
-        if not isinstance(self.margin, int | float) or not 0 <= self.margin <= 1:
-            raise OptionError(f"margin is a number from 0 to 1; found {self.margin!r}")
+        one = isinstance(self.backgrounds, str) or not isinstance(self.backgrounds, Iterable)
+        given = (self.backgrounds,) if one else tuple(self.backgrounds)
+        if not given:
+            raise OptionError(f"backgrounds must be one or more of {', '.join(get_args(Background))}, got none")
+        for background in given:
+            options.choice("backgrounds", background, get_args(Background))
         object.__setattr__(self, "backgrounds", given)  # a list could not be a key
+        object.__setattr__(self, "margin", options.fraction("margin", self.margin))
 
     def views(self, image: ByteArray, mask: Mask, mean: Colour) -> list[tuple[ByteArray, Colour | None]]:
         """The views of an object.
@@ -66,17 +69,17 @@ class CropStyle:
         views = []
         for background in self.backgrounds:
             colour = colours.get(background, mean)
-            views.append((cut(image, mask, background, self.margin, colour), colour if self.square else None))
+            views.append((cut_out(image, mask, background, self.margin, colour), colour if self.square else None))
         return views
 
 
-def cut(image: ByteArray, mask: Mask, background: Background, margin: float, colour: Colour) -> ByteArray:
+def cut_out(image: ByteArray, mask: Mask, background: Background, margin: float, colour: Colour) -> ByteArray:
     """The piece of the photo around a mask; see `CropStyle`.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         mask: With at least one pixel.
-        background: What becomes of the pixels that are not the mask's.
+        background: Filling of the pixels that are not the mask's.
         margin: In longer sides of the mask's box.
         colour: Of the background, unless it is "blur" or "photo".
 

@@ -11,14 +11,14 @@ import math
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx import options
 from fastsam_onnx.errors import OptionError, PromptError
-from fastsam_onnx.results.rules import Match, Pick, check_boxes, check_choice_of_rows, check_points
+from fastsam_onnx.results.rules import Match, Pick, check_boxes, check_limits, check_match, check_pick, check_points
 from fastsam_onnx.results.segmentation import Segmentation, join_answers
 
 OPTIONS: Mapping[str, Sequence[str]] = {
@@ -113,9 +113,9 @@ class Prompts:
                 object are background.
             OptionError: If an option is not accepted.
         """
-        options.choice("pick", self.pick, get_args(Pick))
-        options.choice("match", self.match, get_args(Match))
-        check_choice_of_rows(self.top_k, self.threshold)
+        check_pick(self.pick)
+        check_match(self.match)
+        check_limits(self.top_k, self.threshold)
         if self.points is None and self.labels is not None:
             raise PromptError("labels is given without points")
         if self.points is not None and not check_points(self.points, self.labels)[1].any(axis=1).all():

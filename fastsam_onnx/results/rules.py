@@ -1,12 +1,10 @@
-"""Which objects a point, a box or a text means (design decisions 7 to 9).
+"""The objects that a point, a box or a text means (design decisions 7 to 9).
 
-Works on rows, that is on anything that can say whether it contains a point and be rendered as a mask; what becomes of
-the chosen rows is `segmentation.py`'s business.
+Pure rules on arrays and on anything that behaves like a mask; `Segmentation` makes results of what they choose.
 """
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -24,7 +22,7 @@ Pick = Literal["candidate", "balanced", "merge", "all", "smallest", "largest", "
 Match = Literal["candidate", "mask", "box"]
 
 AREA_POWER = 2 / 3
-"""How fast a hit's claim to a point falls with its area; measured on tools/evaluate.py's train_validation."""
+"""Exponent by which a hit's claim to a point falls with its area; measured on tools/evaluate.py's train_validation."""
 
 
 def check_points(points: npt.ArrayLike, labels: npt.ArrayLike | None) -> tuple[npt.NDArray[np.float64], BoolArray]:
@@ -33,7 +31,7 @@ def check_points(points: npt.ArrayLike, labels: npt.ArrayLike | None) -> tuple[n
     Raises:
         PromptError: If the shapes or values make no points.
     """
-    xy = _numbers(points, "points")
+    xy = options.numbers("points", points, error=PromptError)
     if xy.ndim not in (1, 2, 3) or xy.shape[-1] != 2 or not xy.size:
         raise PromptError(
             "points must have shape (2,), (k, 2) or, for several objects, (g, k, 2): x, y in image pixels, "
@@ -42,7 +40,7 @@ def check_points(points: npt.ArrayLike, labels: npt.ArrayLike | None) -> tuple[n
     groups = xy.reshape((1,) * (3 - xy.ndim) + xy.shape)
     if labels is None:
         return groups, np.ones(groups.shape[:2], bool)
-    signs = _numbers(labels, "labels")
+    signs = options.numbers("labels", labels, error=PromptError)
     paired = signs.shape == xy.shape[:-1] or (xy.ndim == 1 and signs.shape == (1,))
     if not paired:
         raise PromptError(
@@ -59,7 +57,7 @@ def check_boxes(boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
     Raises:
         PromptError: If the shapes or values make no boxes.
     """
-    xyxy = _numbers(boxes, "boxes")
+    xyxy = options.numbers("boxes", boxes, error=PromptError)
     if xyxy.ndim not in (1, 2) or xyxy.shape[-1] != 4 or not xyxy.size:
         raise PromptError(f"boxes must have shape (4,) or (k, 4): x1, y1, x2, y2 in image pixels, got {xyxy.shape}")
     xyxy = xyxy.reshape(-1, 4)
@@ -71,34 +69,53 @@ def check_boxes(boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return xyxy
 
 
-def check_choice(name: str, value: str, accepted: object) -> None:
-    """Raise OptionError unless the value is one of the literals."""
-    options.choice(name, value, get_args(accepted))
+def check_pick(pick: str) -> None:
+    """Raise OptionError unless `pick_candidates` or `merge_masks` knows it."""
+    options.choice("pick", pick, get_args(Pick))
 
 
-def hits(rows: Sequence[MaskLike], boxes_xyxy: FloatArray, points: npt.NDArray[np.float64]) -> BoolArray:
-    """(n, k): whether each of n rows contains each of k points. Only rows whose box is near are asked."""
-    pixels = np.floor(points)
-    x, y = pixels[:, 0], pixels[:, 1]
-    x1, y1, x2, y2 = boxes_xyxy.T[:, :, None]
-    near = (x >= x1) & (x < x2) & (y >= y1) & (y < y2)
-    found = np.zeros(near.shape, bool)
-    for row, point in np.argwhere(near):
-        found[row, point] = rows[row].contains(*points[point])
-    return found
+def check_match(match: str) -> None:
+    """Raise OptionError unless it is a measure of the fit to a box."""
+    options.choice("match", match, get_args(Match))
 
 
-def rows_at_points(held: BoolArray, foreground: BoolArray) -> IntArray:
-    """The rows that hold a foreground point and no background point.
+def check_limits(top_k: int | None, threshold: float | None) -> None:
+    """Raise OptionError unless `most_similar` can mean something by these."""
+    if top_k is not None:
+        options.integer("top_k", top_k)
+    if threshold is not None:
+        options.cosine("threshold", threshold)
+
+
+def hits(masks: Sequence[MaskLike], bounds_xyxy: IntArray, points: npt.NDArray[np.float64]) -> BoolArray:
+    """(n, k): True where a mask contains a point.
 
     Args:
-        held: (n, k): row n holds point k.
+        masks: n masks.
+        bounds_xyxy: (n, 4): rectangles that hold them; only masks with a point in theirs are asked.
+        points: (k, 2) x, y.
+    """
+    pixels = np.floor(points)
+    x, y = pixels[:, 0], pixels[:, 1]
+    x1, y1, x2, y2 = bounds_xyxy.T[:, :, None]
+    near = (x >= x1) & (x < x2) & (y >= y1) & (y < y2)
+    held = np.zeros(near.shape, bool)
+    for index, point in np.argwhere(near):
+        held[index, point] = masks[index].contains(*points[point])
+    return held
+
+
+def candidates_at_points(held: BoolArray, foreground: BoolArray) -> IntArray:
+    """Indices of the masks that hold a foreground point and no background point.
+
+    Args:
+        held: (n, k): mask n holds point k.
         foreground: (k,): point k is foreground.
     """
     return np.flatnonzero(held[:, foreground].any(axis=1) & ~held[:, ~foreground].any(axis=1))
 
 
-def pick_rows(
+def pick_candidates(
     candidates: IntArray,
     held: BoolArray,
     foreground: BoolArray,
@@ -107,11 +124,11 @@ def pick_rows(
     areas: IntArray,
     scores: FloatArray,
 ) -> IntArray:
-    """Of the rows that a group of points may mean, those that `pick` names.
+    """Of the masks that a group of points may mean, those that `pick` names.
 
     Args:
-        candidates: Row indices.
-        held: (n, k) as in `rows_at_points`.
+        candidates: Their indices.
+        held: (n, k) as in `candidates_at_points`.
         foreground: (k,).
         pick: "all" gives every candidate, smallest first. "balanced" (score / area^(2/3)), "smallest", "largest" and
             "best" (score) give one, chosen among the candidates that hold the most foreground points.
@@ -133,7 +150,7 @@ def pick_rows(
     return candidates[place : place + 1]
 
 
-def merge_rows(masks: Sequence[Mask], held: BoolArray, foreground: BoolArray) -> Mask | None:
+def merge_masks(masks: Sequence[Mask], held: BoolArray, foreground: BoolArray) -> Mask | None:
     """The paper's point prompt: from the largest mask to the smallest, add or take away; None if nothing is left.
 
     A mask that holds a background point is taken away, else one that holds a foreground point is added. Masks of equal
@@ -156,87 +173,69 @@ def merge_rows(masks: Sequence[Mask], held: BoolArray, foreground: BoolArray) ->
     return canvas if canvas is not None and canvas.area else None
 
 
-def best_row_by_mask(
+def closest_by_mask(
     box_xyxy: npt.NDArray[np.float64],
-    boxes_xyxy: FloatArray,
+    bounds_xyxy: IntArray,
     image_size: tuple[int, int],
     areas: IntArray,
-    rows: Sequence[MaskLike],
+    masks: Sequence[MaskLike],
 ) -> int | None:
-    """The row whose mask has the highest IoU with the box, as the official code counts it; None if none overlaps.
+    """Index of the mask with the highest IoU with the box, as the official code counts it; None if none overlaps.
 
     IoU = pixels of the mask in the box / (area of the box + area of the mask - these). The box is rounded to whole
     pixels and cut off at the photo. Pixels are counted only while a mask can still win: none has more in the prompt
-    than its own box has.
+    than the rectangle that holds it has.
+
+    Args:
+        box_xyxy: (4,) in pixels of the photo.
+        bounds_xyxy: (n, 4): rectangles that hold the masks.
+        image_size: (width, height) of the photo.
+        areas: (n,) pixels of each mask.
+        masks: n masks.
     """
     width, height = image_size
     x1, y1, x2, y2 = (int(v) for v in np.clip(np.rint(box_xyxy), 0, (width, height, width, height)))
     prompt = np.array([[x1, y1, x2, y2]], np.float64)  # areas of large photos are not exact in float32
     prompt_area = (x2 - x1) * (y2 - y1)
-    low, high = (
-        np.maximum(boxes_xyxy[:, :2], prompt[:, :2]),
-        np.minimum(np.ceil(boxes_xyxy[:, 2:]), prompt[:, 2:]),
-    )
+    low, high = np.maximum(bounds_xyxy[:, :2], prompt[:, :2]), np.minimum(bounds_xyxy[:, 2:], prompt[:, 2:])
     reach = np.minimum(np.maximum(high - low, 0).prod(axis=1), areas)
     bound = reach / np.maximum(prompt_area + areas - reach, 1)
     best, best_iou = None, 0.0
-    for row in np.argsort(-bound, kind="stable").tolist():
-        if bound[row] < best_iou or bound[row] == 0:
+    for index in np.argsort(-bound, kind="stable").tolist():
+        if bound[index] < best_iou or bound[index] == 0:
             break
-        inside = rows[row].area_inside(x1, y1, x2, y2)
-        iou = inside / (prompt_area + int(areas[row]) - inside)
-        if iou > best_iou or (best is not None and iou == best_iou and row < best):
-            best, best_iou = row, iou
+        inside = masks[index].area_inside(x1, y1, x2, y2)
+        iou = inside / (prompt_area + int(areas[index]) - inside)
+        if iou > best_iou or (best is not None and iou == best_iou and index < best):
+            best, best_iou = index, iou
     return best
 
 
-def best_row_by_box(
+def closest_by_box(
     box_xyxy: npt.NDArray[np.float64], mask_boxes_xyxy: FloatArray, image_size: tuple[int, int]
 ) -> int | None:
-    """The row whose mask's own bounding box has the highest IoU with the box (the paper's rule); None if none does."""
+    """Index of the mask whose own bounding box fits the box best by IoU (the paper's rule); None if none overlaps."""
     width, height = image_size
     cut = np.clip(box_xyxy, 0, (width, height, width, height)).astype(np.float32)
     overlap = np.nan_to_num(box_iou(cut[None], mask_boxes_xyxy)[0])
     return int(overlap.argmax()) if overlap.size and overlap.max() > 0 else None
 
 
-def check_choice_of_rows(top_k: int | None, threshold: float | None) -> None:
-    """Raise OptionError unless `rows_by_similarity` can mean something by these."""
-    if top_k is not None:
-        options.integer("top_k", top_k)
-    if threshold is not None:
-        options.cosine("threshold", threshold)
-
-
-def rows_by_similarity(
+def most_similar(
     similarity: FloatArray, top_k: int | None, threshold: float | None, rivals: FloatArray | None
 ) -> IntArray:
-    """The rows that a text means, the most similar first.
+    """Indices of the objects that a text means, the most similar first.
 
     Args:
-        similarity: (n,) cosines with the text; -inf for rows that are left out.
-        top_k: At most so many; None for all.
-        threshold: Only rows above it.
-        rivals: (n,) only rows that are more similar to the text than this.
+        similarity: (n,) cosines with the text; -inf for objects that are left out.
+        top_k: Maximum number of objects; None for no limit.
+        threshold: Cosine that must be exceeded; None for no limit.
+        rivals: (n,) cosines that must be exceeded, object by object.
     """
     fits = np.isfinite(similarity)
     if threshold is not None:
         fits &= similarity > threshold
     if rivals is not None:
         fits &= similarity > rivals
-    rows = np.flatnonzero(fits)
-    return rows[np.argsort(-similarity[rows], kind="stable")][:top_k]
-
-
-def _numbers(values: npt.ArrayLike, what: str) -> npt.NDArray[np.float64]:
-    """Finite numbers as float64. Texts are refused, although NumPy would read "1" as 1."""
-    try:
-        given = np.asarray(values)
-        numbers = given.astype(np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise PromptError(f"{what} must be numbers in a regular list or array, got {reprlib.repr(values)}") from error
-    if given.dtype.kind not in "biufO":
-        raise PromptError(f"{what} must be numbers, got {reprlib.repr(values)}")
-    if not np.isfinite(numbers).all():
-        raise PromptError(f"{what} must be finite numbers, got {reprlib.repr(values)}")
-    return numbers
+    fitting = np.flatnonzero(fits)
+    return fitting[np.argsort(-similarity[fitting], kind="stable")][:top_k]

@@ -1,4 +1,4 @@
-"""What is found in a photo: objects, to look at, to choose from, to write out."""
+"""The objects of a photo, to look at, to choose from, to write out."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx import options
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.instances import Instances, Masks
 from fastsam_onnx.masks.mask import Mask, Polygon
 from fastsam_onnx.masks.preview import jpeg_preview
-from fastsam_onnx.results import rules as prompts
-from fastsam_onnx.results import text_prompts
+from fastsam_onnx.results import rules, text_prompts
 from fastsam_onnx.results.crops import CropStyle
 from fastsam_onnx.results.text_prompts import CropEmbeddings
 
 if TYPE_CHECKING:
+    import supervision
+
     from fastsam_onnx.clip.clip import Clip
+    from fastsam_onnx.formats.geojson import Affine
+    from fastsam_onnx.formats.native import MaskForm
+    from fastsam_onnx.formats.sam import OutputMode
     from fastsam_onnx.masks.candidates import Answer, Candidates
     from fastsam_onnx.results.rules import Match, Pick
 
@@ -41,7 +46,7 @@ class Segmentation(Instances):
 
     Attributes:
         boxes: (n, 4) float32 x1, y1, x2, y2 in image pixels, from the network, or around masks that grew beyond
-            theirs; every mask lies inside its box.
+            theirs; the masks lie inside them.
         scores: (n,) float32, 0 to 1.
         masks: A sequence of n `Mask`, rendered when asked for; `masks.dense()` is (n, H, W) bool.
         prompt_index: (n,) int64 index of the prompt that each object answers; None where there was no prompt.
@@ -162,25 +167,26 @@ class Segmentation(Instances):
             points: (2,) or (k, 2): x, y in image pixels, all for one object; (g, k, 2) asks for g objects at once.
                 A point outside the photo hits nothing.
             labels: One for every point: 1 foreground (the default), 0 background. Background alone means nothing.
-            pick: Which object the points mean. "candidate": of everything that the network offered, also below the
-                threshold, the mask with the highest score / area^(2/3) in which the points lie deep; measures best on
-                ground truth (weights/README.md). Where there are only objects, as in a selection, it is "balanced".
-                The others look at the objects alone. Those that hold a foreground point and no background point are
-                hits: "all" gives every one, smallest first; "balanced" (the highest score / area^(2/3)), "smallest",
-                "largest" and "best" (the highest score) give one, among those that hold the most foreground points.
+            pick: Choice among the objects that the points may mean. "candidate": of everything that the network
+                offered, also below the threshold, the mask with the highest score / area^(2/3) in which the points lie
+                deep; measures best on ground truth (weights/README.md). Where there are only objects, as in a
+                selection, it is "balanced". The others look at the objects alone. Those that hold a foreground point
+                and no background point are hits: "all" gives every one, smallest first; "balanced" (the highest
+                score / area^(2/3)), "smallest", "largest" and "best" (the highest score) give one, among those that
+                hold the most foreground points.
                 "merge" is the paper's (and the official code's): masks from large to small, each that holds a
-                foreground point is added, each that holds a background point taken away; one row, with the highest
+                foreground point is added, each that holds a background point taken away; one object, with the highest
                 score of the masks that hold a foreground point.
 
         Returns:
-            The chosen rows, `prompt_index` telling the group; empty if nothing is hit.
+            The chosen objects, `prompt_index` telling the group; empty if nothing is hit.
 
         Raises:
             PromptError: If the points or labels are malformed.
             OptionError: If `pick` is not known.
         """
-        prompts.check_choice("pick", pick, prompts.Pick)
-        groups, signs = prompts.check_points(points, labels)
+        rules.check_pick(pick)
+        groups, signs = rules.check_points(points, labels)
         if pick == "candidate":
             if self.candidates is not None:
                 return self._answers(map(self.candidates.for_points, groups, signs))
@@ -200,26 +206,23 @@ class Segmentation(Instances):
                 IoU of the mask's own bounding box and the box (the paper's).
 
         Returns:
-            One row per box, in the order of the boxes, `prompt_index` telling which; a box that overlaps nothing has
-            no row.
+            One object per box, in the order of the boxes, `prompt_index` telling which; none for a box that overlaps
+            nothing.
 
         Raises:
             PromptError: If the boxes are malformed.
             OptionError: If `match` is not known.
         """
-        prompts.check_choice("match", match, prompts.Match)
-        checked = prompts.check_boxes(boxes)
+        rules.check_match(match)
+        checked = rules.check_boxes(boxes)
         if match == "candidate" and self.candidates is not None:
             width, height = self.image_size
             inside = np.clip(checked, 0, (width, height, width, height)).astype(np.float32)
             return self._answers(map(self.candidates.for_box, inside))
-        rows, answered = [], []
-        for index, box in enumerate(checked):
-            row = self._for_box(box, match)
-            if row is not None:
-                rows.append(row)
-                answered.append(index)
-        return replace(self.take(np.array(rows, np.int64)), prompt_index=np.array(answered, np.int64))
+        closest = [self._closest(box, match) for box in checked]
+        chosen = [index for index in closest if index is not None]
+        answered = [prompt for prompt, index in enumerate(closest) if index is not None]
+        return replace(self.take(np.array(chosen, np.int64)), prompt_index=np.array(answered, np.int64))
 
     def text_prompt(
         self,
@@ -239,8 +242,8 @@ class Segmentation(Instances):
 
         Args:
             texts: One, or several that are answered one by one.
-            top_k: At most so many objects for each text, the most similar first; None for all, which makes sense with
-                a threshold ("all dogs").
+            top_k: Maximum number of objects for each text, the most similar first; None for no limit, which makes
+                sense with a threshold ("all dogs").
             threshold: Only objects whose cosine with the text is above it, -1 to 1. Unlike a softmax it does not depend
                 on what else is in the photo, so it can say that nothing fits. What is a good one depends on the CLIP;
                 for ViT-B/32 try 0.25, and look at `similarity`.
@@ -251,21 +254,22 @@ class Segmentation(Instances):
             progress: As in `text_scores`.
 
         Returns:
-            The chosen rows, `prompt_index` telling the text and `similarity` the cosine with it; empty if nothing fits.
+            The chosen objects, `prompt_index` telling the text and `similarity` the cosine with it; empty if nothing
+            fits.
 
         Raises:
-            PromptError: If there is no text, something else is there, or a text says nothing.
-            OptionError: If an option is outside its range, or the result has neither CLIP nor the photo.
-            ModelError: If the files are no CLIP.
+            PromptError: If there is no text, something that is not a text, or an empty text.
+            OptionError: If an option is outside its range, or the result lacks CLIP or the photo.
+            ModelError: If the files are not a CLIP.
         """
-        prompts.check_choice_of_rows(top_k, threshold)
-        options: dict[str, Any] = {"templates": templates, "min_area": min_area, "crops": crops, "progress": progress}
-        cosines = self.text_scores(texts, **options)
-        rivals = self.text_scores(negative, **options).max(axis=0) if len(negative) else None
-        chosen = [prompts.rows_by_similarity(row, top_k, threshold, rivals) for row in cosines]
-        rows = np.concatenate(chosen)
+        rules.check_limits(top_k, threshold)
+        shared: dict[str, Any] = {"templates": templates, "min_area": min_area, "crops": crops, "progress": progress}
+        cosines = self.text_scores(texts, **shared)
+        rivals = self.text_scores(negative, **shared).max(axis=0) if len(negative) else None
+        chosen = [rules.most_similar(similarity, top_k, threshold, rivals) for similarity in cosines]
+        index = np.concatenate(chosen)
         answered = np.repeat(np.arange(len(chosen), dtype=np.int64), [len(each) for each in chosen])
-        return replace(self.take(rows), prompt_index=answered, similarity=cosines[answered, rows])
+        return replace(self.take(index), prompt_index=answered, similarity=cosines[answered, index])
 
     def text_scores(
         self,
@@ -277,17 +281,17 @@ class Segmentation(Instances):
         crops: CropStyle | None = None,
         progress: text_prompts.Progress | None = None,
     ) -> FloatArray:
-        """How similar every object is to every text.
+        """The similarity of every object and every text.
 
         Args:
             texts: One or several.
-            softmax: Instead of cosines their softmax over the objects (times 100, as the official code): how an object
-                compares with the others, 1 in all for each text.
+            softmax: True gives, instead of cosines, their softmax over the objects (times 100, as the official code):
+                how an object compares with the others, 1 in all for each text.
             templates: Each text is put in each of these for "{}", and the vectors are averaged; ("a photo of {}",) is
                 what CLIP's authors advise.
-            min_area: Objects of so many pixels or less are left out, as the references do.
-            crops: What CLIP is shown of an object; see `CropStyle`.
-            progress: Called with the number of crops that are embedded and of all, where there is something to embed.
+            min_area: Objects of this number of pixels or fewer are left out, as the references do.
+            crops: Way in which objects are cut out for CLIP; see `CropStyle`.
+            progress: Called with the number of crops that are embedded and the number of all, if there are any.
 
         Returns:
             (texts, n) float32 cosines, -1 to 1; -inf (in a softmax 0) for objects that are left out.
@@ -304,8 +308,9 @@ class Segmentation(Instances):
                 "downloads CLIP once (156 MB), or clip= with the folder of another; Segmentation.from_masks takes "
                 "clip= and image="
             )
-        if isinstance(min_area, bool) or not isinstance(min_area, int | np.integer) or min_area < 0:
-            raise OptionError(f"min_area is a whole number of at least 0; found {min_area!r}")
+        min_area = options.integer("min_area", min_area, 0)
+        if crops is not None and not isinstance(crops, CropStyle):
+            raise OptionError(f"crops must be a CropStyle, got {crops!r}")
         of_texts = text_prompts.embed_texts(self.embeddings.clip, texts, templates)
         cosines = np.full((len(of_texts), len(self)), -np.inf, np.float32)
         kept = np.flatnonzero(self.areas > min_area)
@@ -321,9 +326,16 @@ class Segmentation(Instances):
         return prompts.choose(self)
 
     def smooth(self, min_area: int = 64, radius: int = 1) -> Segmentation:
-        """The same objects with islands and holes below an area gone and outlines smoothed; see `Mask.smooth`.
+        """The same objects without small islands and holes and with smoother outlines.
 
         Objects that lose all their pixels are dropped.
+
+        Args:
+            min_area: Islands and holes of fewer pixels go; 0 keeps all.
+            radius: Radius in pixels of the disc that outlines are closed and opened with; 0 leaves them as they are.
+
+        Raises:
+            OptionError: If one of the two is outside its range.
         """
         smoothed = [mask.smooth(min_area, radius) for mask in self.masks]
         kept = [index for index, mask in enumerate(smoothed) if mask.area]
@@ -331,51 +343,108 @@ class Segmentation(Instances):
         return replace(self.take(np.array(kept, np.int64)), masks=masks)
 
     def save(self, path: str | os.PathLike[str], *, format: str | None = None, **options: Any) -> None:  # noqa: A002
-        """Write the objects to a file, by its suffix or by the name of a format; see `formats.save`."""
+        """Write the objects to a file, or to a folder of cut-outs.
+
+        The file appears when it is complete, or not at all. An existing file is replaced; so is a folder that holds
+        nothing but cut-outs.
+
+        Args:
+            path: The file. Its suffix says what is written: .png, .jpg, .jpeg, .webp an overlay; .json, .coco.json,
+                .labelme.json, .sam.json, .svg, .geojson, .labels.png; .cutouts a folder.
+            format: Name of the format, where the suffix does not say it: "overlay", "labels", "cutouts", "json",
+                "coco", "labelme", "sam", "svg" or "geojson".
+            options: The format's own, as the function of its name in `fastsam_onnx.formats` takes them.
+                "overlay": image, alpha, contours, points, point_labels, boxes, seed, as in `draw.overlay`.
+                "labels": none.
+                "cutouts": image.
+                "json": masks, tolerance.
+                "coco": image_id, category_id.
+                "labelme": label, image_path, tolerance.
+                "sam": output_mode.
+                "svg": tolerance, link, seed.
+                "geojson": affine, tolerance.
+
+        Raises:
+            OptionError: If the suffix, the format or an option is not known, or an option is outside its range.
+            PromptError: If the prompts to draw are malformed.
+            OutputError: If it cannot be written; nothing half written is left.
+        """
         from fastsam_onnx import formats
 
         formats.save(self, path, format=format, **options)
 
-    def to_coco(self, image_id: int | str = 0, category_id: int = 1) -> list[dict[str, Any]]:
+    def to_dict(self, *, masks: MaskForm = "rle", tolerance: float = 0.0) -> dict[str, Any]:
+        """Everything that the result holds, as plain Python; see `formats.to_dict`."""
+        from fastsam_onnx import formats
+
+        return formats.to_dict(self, masks=masks, tolerance=tolerance)
+
+    def to_json(self, *, masks: MaskForm = "rle", tolerance: float = 0.0) -> str:
+        """`to_dict` as JSON text; see `formats.to_json`."""
+        from fastsam_onnx import formats
+
+        return formats.to_json(self, masks=masks, tolerance=tolerance)
+
+    def to_coco(self, *, image_id: int | str = 0, category_id: int = 1) -> list[dict[str, Any]]:
         """COCO results: a list of records with compressed RLE; see `formats.to_coco`."""
         from fastsam_onnx import formats
 
         return formats.to_coco(self, image_id=image_id, category_id=category_id)
 
-    def to_polygons(self, tolerance: float = 0.0) -> list[list[Polygon]]:
-        """For each object its islands, each an outline with holes, in image pixels; see `Mask.polygons`."""
-        return [mask.polygons(tolerance) for mask in self.masks]
+    def to_labelme(
+        self, *, label: str = "object", image_path: str | None = None, tolerance: float = 1.0
+    ) -> dict[str, Any]:
+        """Labelme's annotation file; see `formats.to_labelme`."""
+        from fastsam_onnx import formats
 
-    def to_sam(self) -> list[dict[str, Any]]:
+        return formats.to_labelme(self, label=label, image_path=image_path, tolerance=tolerance)
+
+    def to_svg(self, *, tolerance: float = 0.0, link: str | None = None, seed: int = 0) -> str:
+        """An SVG drawing of the outlines; see `formats.to_svg`."""
+        from fastsam_onnx import formats
+
+        return formats.to_svg(self, tolerance=tolerance, link=link, seed=seed)
+
+    def to_geojson(self, *, affine: Affine | None = None, tolerance: float = 0.0) -> dict[str, Any]:
+        """A GeoJSON FeatureCollection of the outlines; see `formats.to_geojson`."""
+        from fastsam_onnx import formats
+
+        return formats.to_geojson(self, affine=affine, tolerance=tolerance)
+
+    def to_sam(self, *, output_mode: OutputMode = "binary_mask") -> list[dict[str, Any]]:
         """The records that SAM's automatic mask generator gives; see `formats.to_sam`."""
         from fastsam_onnx import formats
 
-        return formats.to_sam(self)
+        return formats.to_sam(self, output_mode=output_mode)
 
-    def to_supervision(self) -> Any:
+    def to_supervision(self) -> supervision.Detections:
         """A `supervision.Detections`, when supervision is installed; see `formats.to_supervision`."""
         from fastsam_onnx import formats
 
         return formats.to_supervision(self)
 
+    def to_polygons(self, tolerance: float = 0.0) -> list[list[Polygon]]:
+        """For each object its islands, each an outline with holes, in image pixels; see `Mask.polygons`."""
+        return [mask.polygons(tolerance) for mask in self.masks]
+
     def _answering(self, prompt: int) -> Segmentation:
         return replace(self, prompt_index=np.full(len(self), prompt, np.int64))
 
     def _at_points(self, points: npt.NDArray[np.float64], foreground: BoolArray, pick: Pick) -> Segmentation:
-        held = prompts.hits(self.masks.lazy, self.boxes, points)
+        held = rules.hits(self.masks.lazy, self.masks.bounds, points)
         if pick == "merge":
             return self._merged(held, foreground)
-        candidates = prompts.rows_at_points(held, foreground)
+        candidates = rules.candidates_at_points(held, foreground)
         needs_areas = pick != "best"
         areas = [self.masks.lazy[i].area if needs_areas else 0 for i in candidates.tolist()]
         scores = self.scores[candidates]
         return self.take(
-            prompts.pick_rows(candidates, held, foreground, pick, areas=np.array(areas, np.int64), scores=scores)
+            rules.pick_candidates(candidates, held, foreground, pick, areas=np.array(areas, np.int64), scores=scores)
         )
 
     def _merged(self, held: BoolArray, foreground: BoolArray) -> Segmentation:
         touched = np.flatnonzero(held.any(axis=1))
-        merged = prompts.merge_rows([self.masks[i] for i in touched.tolist()], held[touched], foreground)
+        merged = rules.merge_masks([self.masks[i] for i in touched.tolist()], held[touched], foreground)
         if merged is None:
             return self.take(np.zeros(0, np.int64))
         score = self.scores[held[:, foreground].any(axis=1)].max(keepdims=True)
@@ -383,7 +452,7 @@ class Segmentation(Instances):
         return replace(self, boxes=merged.box[None], scores=score, masks=masks, similarity=None, candidates=None)
 
     def _answers(self, answers: Iterable[Answer | None]) -> Segmentation:
-        """What candidates answer to prompts, in their order."""
+        """The answers of candidates to prompts, in their order."""
         answered = [(index, answer) for index, answer in enumerate(answers) if answer is not None]
         return replace(
             self,
@@ -395,10 +464,10 @@ class Segmentation(Instances):
             candidates=None,
         )
 
-    def _for_box(self, box: npt.NDArray[np.float64], match: Match) -> int | None:
+    def _closest(self, box: npt.NDArray[np.float64], match: Match) -> int | None:
         if match == "box":
-            return prompts.best_row_by_box(box, self.mask_boxes, self.image_size)
-        return prompts.best_row_by_mask(box, self.boxes, self.image_size, self.areas, self.masks.lazy)
+            return rules.closest_by_box(box, self.mask_boxes, self.image_size)
+        return rules.closest_by_mask(box, self.masks.bounds, self.image_size, self.areas, self.masks.lazy)
 
 
 def join_answers(answers: Iterable[tuple[Segmentation, int]]) -> Segmentation:

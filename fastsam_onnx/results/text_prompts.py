@@ -1,4 +1,4 @@
-"""How similar objects are to texts: the vectors of a photo's crops, made once, and those of the texts."""
+"""Similarity of objects and texts: the vectors of a photo's crops, made once, and those of the texts."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ if TYPE_CHECKING:
     from fastsam_onnx.masks.instances import MaskLike
 
 Progress = Callable[[int, int], None]
-"""Called after every batch with the number of crops that are done and of all."""
+"""Called after every batch with the number of crops that are done and the number of all."""
 
 PLAIN = ("{}",)
+"""The template that is the text itself."""
 TINY = np.float32(1e-30)
+"""Below every length and sum that is not zero: it keeps divisions defined."""
 SHARPNESS = 100.0
-"""What cosines are multiplied by before a softmax: where CLIP's training ends, and what the official code takes."""
+"""Factor of cosines before a softmax: where CLIP's training ends, and what the official code takes."""
 
 
 class CropEmbeddings:
     """The vectors of a photo's objects, made when a text first asks for them, and kept as long as the result is.
 
-    Shared by all selections of a result, from any thread: a row is embedded once.
+    Shared by all selections of a result, from any thread: a mask is embedded once.
 
     Attributes:
-        clip: What embeds them.
+        clip: The encoders.
     """
 
     def __init__(self, clip: Clip) -> None:
@@ -40,14 +42,14 @@ class CropEmbeddings:
         self._lock = threading.Lock()
 
     def vectors(
-        self, rows: Sequence[MaskLike], image: ByteArray, style: CropStyle, progress: Progress | None = None
+        self, masks: Sequence[MaskLike], image: ByteArray, style: CropStyle, progress: Progress | None = None
     ) -> FloatArray:
-        """The vectors of rows; those that are not known yet are computed.
+        """The vectors of masks; those that are not known yet are computed.
 
         Args:
-            rows: n masks of the photo, each with at least one pixel.
+            masks: n masks of the photo, each with at least one pixel.
             image: (H, W, 3) uint8 RGB, the photo.
-            style: What CLIP is shown of them.
+            style: Way in which they are cut out.
             progress: Called while they are computed.
 
         Returns:
@@ -56,15 +58,15 @@ class CropEmbeddings:
         from fastsam_onnx.clip.clip import BATCH
 
         with self._lock:  # another thread that wants the same waits, instead of computing it too
-            missing = [row for row in dict.fromkeys(rows) if (row, style) not in self._known]
+            missing = [mask for mask in dict.fromkeys(masks) if (mask, style) not in self._known]
             done = 0
-            for part in _parts(missing, max(BATCH // len(style.backgrounds), 1)):
-                for row, vector in zip(part, self._embed(part, image, style), strict=True):
-                    self._known[row, style] = vector
+            for part in _batches(missing, max(BATCH // len(style.backgrounds), 1)):
+                for mask, vector in zip(part, self._embed(part, image, style), strict=True):
+                    self._known[mask, style] = vector
                 done += len(part)
                 if progress is not None:
                     progress(done, len(missing))
-            return np.stack([self._known[row, style] for row in rows])
+            return np.stack([self._known[mask, style] for mask in masks])
 
     def __getstate__(self) -> dict[str, Any]:
         return {"clip": self.clip, "_known": self._known}
@@ -73,30 +75,31 @@ class CropEmbeddings:
         self.__dict__.update(state)
         self._lock = threading.Lock()
 
-    def _embed(self, rows: Sequence[MaskLike], image: ByteArray, style: CropStyle) -> FloatArray:
+    def _embed(self, masks: Sequence[MaskLike], image: ByteArray, style: CropStyle) -> FloatArray:
         encoder = self.clip.image_encoder()
         mean = encoder.preprocessing.mean_colour
         squares = [
             encoder.preprocessing.square(crop, pad)
-            for row in rows
-            for crop, pad in style.views(image, row.render(), mean)
+            for mask in masks
+            for crop, pad in style.views(image, mask.render(), mean)
         ]
-        return _unit(encoder.embed(squares).reshape(len(rows), len(style.backgrounds), -1).mean(axis=1))
+        return _unit(encoder.embed(squares).reshape(len(masks), len(style.backgrounds), -1).mean(axis=1))
 
 
 def embed_texts(clip: Clip, texts: str | Sequence[str], templates: Sequence[str] = PLAIN) -> FloatArray:
     """(n, width) float32 of length 1: of each text the mean over the templates, in each of which "{}" is the text.
 
     Raises:
-        PromptError: If there is no text, something else is there, or a text says nothing.
+        PromptError: If there is no text, something that is not a text, or an empty text.
         OptionError: If there is no template, or one without "{}".
     """
     from fastsam_onnx.clip.clip import check_texts
 
     listed = check_texts(texts)
-    if isinstance(templates, str) or not len(templates) or not all("{}" in template for template in templates):
+    is_list = isinstance(templates, Sequence) and not isinstance(templates, str) and len(templates)
+    if not is_list or not all(isinstance(template, str) and "{}" in template for template in templates):
         raise OptionError(
-            f'templates is a list of texts such as "a photo of {{}}", each with {{}}; found {templates!r}'
+            f'templates must be a list of texts such as "a photo of {{}}", each with {{}}, got {templates!r}'
         )
     filled = [template.replace("{}", text) for text in listed for template in templates]
     return _unit(clip.embed_texts(filled).reshape(len(listed), len(templates), -1).mean(axis=1))
@@ -118,5 +121,5 @@ def _unit(vectors: FloatArray) -> FloatArray:
     return unit
 
 
-def _parts(rows: Sequence[MaskLike], size: int) -> list[Sequence[MaskLike]]:
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
+def _batches(masks: Sequence[MaskLike], size: int) -> list[Sequence[MaskLike]]:
+    return [masks[start : start + size] for start in range(0, len(masks), size)]

@@ -44,6 +44,12 @@ class PlacedMask:
         offset = np.array([self.left, self.top] * 2, np.float32)
         return self.in_tile.box + offset if self.in_tile.area else self.in_tile.box
 
+    @property
+    def bounds(self) -> tuple[int, int, int, int]:
+        """x1, y1, x2, y2 of a rectangle that holds all the pixels; nothing is rendered."""
+        x1, y1, x2, y2 = self.in_tile.bounds
+        return x1 + self.left, y1 + self.top, x2 + self.left, y2 + self.top
+
     def area_inside(self, x1: int, y1: int, x2: int, y2: int) -> int:
         """The number of pixels in a rectangle."""
         return self.in_tile.area_inside(x1 - self.left, y1 - self.top, x2 - self.left, y2 - self.top)
@@ -77,6 +83,12 @@ class JoinedMask:
     def box(self) -> FloatArray:
         """(4,) float32 x1, y1, x2, y2 of the pixels; the first time the mask is rendered for it."""
         return self._measures[1]
+
+    @property
+    def bounds(self) -> tuple[int, int, int, int]:
+        """x1, y1, x2, y2 of a rectangle that holds all the pixels; nothing is rendered."""
+        lefts, tops, rights, bottoms = zip(*(part.bounds for part in self.parts), strict=True)
+        return min(lefts), min(tops), max(rights), max(bottoms)
 
     def area_inside(self, x1: int, y1: int, x2: int, y2: int) -> int:
         """The number of pixels in a rectangle."""

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from fastsam_onnx.errors import FastSAMError, OptionError, PromptError
 from fastsam_onnx.masks.mask import Mask
-from fastsam_onnx.results.rules import best_row_by_box, best_row_by_mask, check_boxes, check_points, hits
+from fastsam_onnx.results.rules import check_boxes, check_points, closest_by_box, closest_by_mask, hits
 from fastsam_onnx.results.segmentation import Segmentation
 
 SHAPE = (7, 9)
@@ -145,7 +145,7 @@ def test_an_unknown_choice_names_the_known(pick):
 @given(PHOTO_MASKS, st.lists(st.tuples(COORDINATE, COORDINATE), min_size=1, max_size=4))
 def test_a_point_hits_the_pixel_that_holds_it_and_nothing_outside_the_photo(denses, points):
     found = segmentation(denses)
-    held = hits(found.masks.lazy, found.boxes, np.array(points))
+    held = hits(found.masks.lazy, found.masks.bounds, np.array(points))
     for row, dense in enumerate(denses):
         for place, (x, y) in enumerate(points):
             inside = 0 <= x < WIDTH and 0 <= y < HEIGHT
@@ -251,7 +251,7 @@ def plain_mask_iou(dense, box):
 def test_the_pruned_search_is_the_brute_force_one(denses, box):
     found = segmentation(denses)
     table = [plain_mask_iou(dense, box) for dense in denses]
-    row = best_row_by_mask(box, found.boxes, (WIDTH, HEIGHT), found.areas, found.masks.lazy)
+    row = closest_by_mask(box, found.masks.bounds, (WIDTH, HEIGHT), found.areas, found.masks.lazy)
     assert row == (int(np.argmax(table)) if max(table) > 0 else None)
 
 
@@ -282,7 +282,7 @@ def test_the_pruned_search_is_the_brute_force_one_on_masks_still_to_be_made(pend
             dense = found.masks.dense()
             inside = (dense & prompt).sum(axis=(1, 2))
             table = inside / np.maximum((dense | prompt).sum(axis=(1, 2)), 1)
-            row = best_row_by_mask(box, found.boxes, found.image_size, found.areas, rows)
+            row = closest_by_mask(box, found.masks.bounds, found.image_size, found.areas, rows)
             assert row == (int(np.argmax(table)) if inside.any() else None)
         assert len(counted) < 20 * len(found), "some masks cannot win and are not counted"
 
@@ -311,7 +311,7 @@ def test_the_box_of_the_mask_is_what_box_matches(denses, box):
         return both / either if both else 0.0
 
     table = [iou(mask.box) for mask in found.masks]
-    row = best_row_by_box(box, found.mask_boxes, found.image_size)
+    row = closest_by_box(box, found.mask_boxes, found.image_size)
     if max(table) == 0:
         assert row is None
     else:
@@ -357,3 +357,26 @@ def test_balanced_is_score_per_area_to_the_power_of_two_thirds():
         found = Segmentation.from_masks(masks, [0.2, score])
         assert found.point_prompt((1, 1)).areas.tolist() == [area]
         assert found.point_prompt((1, 1), pick="balanced").areas.tolist() == [area]
+
+
+def test_prompts_go_by_the_masks_and_not_by_a_detectors_boxes():
+    """The mask is 10 x 10 pixels, the detector's box the 2 x 2 in its corner: what lies outside of it counts too."""
+    dense = np.zeros((20, 20), bool)
+    dense[5:15, 5:15] = True
+    found = Segmentation.from_masks([Mask.from_dense(dense)], boxes=[[5, 5, 7, 7]])
+    for pick in ("balanced", "merge", "all", "smallest", "largest", "best"):
+        assert len(found.point_prompt((13, 13), pick=pick)) == 1, pick
+    assert found.point_prompt([(6, 6), (13, 13)], [1, 0]).areas.tolist() == []
+    for match in ("candidate", "mask", "box"):
+        assert len(found.box_prompt((10, 10, 15, 15), match=match)) == 1, match
+    other = Segmentation.from_masks([Mask.from_dense(dense[::-1, ::-1])] * 2, boxes=[[0, 0, 1, 1], [5, 5, 15, 15]])
+    assert other.box_prompt((5, 5, 15, 15), match="mask").boxes.tolist() == [[0, 0, 1, 1]], (
+        "both fit; the first is kept"
+    )
+
+
+def test_bounds_hold_the_pixels_of_masks_that_are_not_rendered(pending_found):
+    found = pending_found(count=20)
+    low, high = found.masks.bounds[:, :2], found.masks.bounds[:, 2:]
+    assert (low <= found.mask_boxes[:, :2]).all()
+    assert (high >= found.mask_boxes[:, 2:]).all()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import MappingProxyType
@@ -11,7 +13,8 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from fastsam_onnx.errors import OptionError
+from fastsam_onnx import formats
+from fastsam_onnx.errors import ObjectIndexError, OptionError, PromptError
 from fastsam_onnx.masks.instances import Instance
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.results.segmentation import Segmentation
@@ -158,9 +161,9 @@ def test_nothing_found_answers_everything():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"scores": [0.5]}, "2 masks need as many scores"),
-        ({"boxes": [[0, 0, 1, 1]]}, "2 masks need as many boxes"),
-        ({"prompt_index": [0]}, "2 masks need as many prompt_index"),
+        ({"scores": [0.5]}, "2 masks need scores"),
+        ({"boxes": [[0, 0, 1, 1]]}, "2 masks need boxes"),
+        ({"prompt_index": [0]}, "2 masks need prompt_index"),
         ({"image_size": (9, 9)}, r"different sizes: \[\(4, 3\), \(9, 9\)\]"),
     ],
 )
@@ -373,3 +376,120 @@ def test_threads_see_the_same(pending_found):
     expected = [ask(single, point) for point in points]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda point: ask(found, point), points)) == expected
+
+
+# ---------------------------------------------------------------- ways out
+
+
+WAYS_OUT = ("to_dict", "to_json", "to_coco", "to_labelme", "to_svg", "to_geojson", "to_sam", "to_supervision")
+
+
+@pytest.mark.parametrize("name", WAYS_OUT)
+def test_methods_take_what_the_functions_of_formats_take(name):
+    def arguments(function):
+        return [(each.name, each.kind, each.default) for each in inspect.signature(function).parameters.values()][1:]
+
+    assert arguments(getattr(Segmentation, name)) == arguments(getattr(formats, name))
+
+
+@pytest.mark.parametrize("name", [name for name in WAYS_OUT if name != "to_supervision"])
+def test_methods_give_what_the_functions_of_formats_give(name, random_found):
+    found = replace(random_found(), source="photo.jpg")
+    given, expected = getattr(found, name)(), getattr(formats, name)(found)
+    np.testing.assert_equal(given, expected)
+
+
+def test_polygons_of_every_object(random_found):
+    found = random_found()
+    polygons = found.to_polygons()
+    assert len(polygons) == len(found)
+    for own, mask in zip(polygons, found.masks, strict=True):
+        assert [len(one.exterior) for one in own] == [len(one.exterior) for one in mask.polygons()]
+    with pytest.raises(OptionError, match="tolerance"):
+        found.to_polygons(tolerance="a")
+
+
+def test_the_help_of_save_names_every_suffix_format_and_option():
+    text = inspect.getdoc(Segmentation.save)
+    for name, kind in formats.FORMATS.items():
+        assert f'"{name}"' in text
+        assert all(suffix in text for suffix in kind.suffixes if suffix != ".overlay.png")
+        listed = re.search(rf'"{name}": ([^.]*)', text).group(1).split(", as in")[0]
+        assert listed.split(", ") == list(kind.options or ["none"])
+
+
+# ---------------------------------------------------------------- what callers give
+
+
+@pytest.mark.parametrize("index", [1000, -1001, [0, 1000], np.array([-1001])], ids=str)
+def test_an_index_that_is_not_there_is_named(random_found, index):
+    with pytest.raises(ObjectIndexError, match=r"-?100[01].*6 objects"):
+        random_found()[index]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"masks": [np.ones((2, 2), bool)]},
+        {"masks": ["a"]},
+        {"scores": ["a", "b"]},
+        {"scores": [0.5, float("nan")]},
+        {"boxes": [[1, 2, 3, 4], [1, 2]]},
+        {"boxes": [1, 2, 3, 4]},
+        {"prompt_index": [[0, 1]]},
+    ],
+    ids=str,
+)
+def test_from_masks_takes_masks_and_numbers(arguments):
+    masks = [Mask.from_dense(np.ones((3, 4)))] * 2
+    with pytest.raises(OptionError, match=next(iter(arguments))):
+        Segmentation.from_masks(**{"masks": masks, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options", "error"),
+    [
+        ("png", {"points": [[1, 2], [3]]}, PromptError),
+        ("png", {"points": [["a", "b"]]}, PromptError),
+        ("png", {"points": [[1, float("nan")]]}, PromptError),
+        ("png", {"points": [[1, 2]], "point_labels": ["a"]}, PromptError),
+        ("png", {"boxes": {"a": 1}}, PromptError),
+        ("png", {"alpha": "a"}, OptionError),
+        ("png", {"alpha": float("nan")}, OptionError),
+        ("png", {"alpha": True}, OptionError),
+        ("png", {"seed": "a"}, OptionError),
+        ("png", {"image": "a"}, OptionError),
+        ("json", {"masks": ["rle"]}, OptionError),
+        ("json", {"masks": "polygons", "tolerance": "a"}, OptionError),
+        ("json", {"tolerance": float("nan")}, OptionError),
+        ("coco.json", {"image_id": 1.5}, OptionError),
+        ("coco.json", {"category_id": "cat"}, OptionError),
+        ("labelme.json", {"label": 7}, OptionError),
+        ("labelme.json", {"image_path": b"a"}, OptionError),
+        ("labelme.json", {"tolerance": None}, OptionError),
+        ("sam.json", {"output_mode": None}, OptionError),
+        ("svg", {"link": 3}, OptionError),
+        ("svg", {"tolerance": -1}, OptionError),
+        ("geojson", {"affine": "abcdef"}, OptionError),
+        ("geojson", {"affine": [[1, 2], [3]]}, OptionError),
+        ("geojson", {"tolerance": True}, OptionError),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("count", [0, 1])
+def test_options_of_formats_that_mean_nothing_are_our_errors(suffix, options, error, count, tmp_path):
+    photo = np.zeros((3, 4, 3), np.uint8)
+    masks = [Mask.from_dense(np.ones((3, 4)))] * count
+    found = Segmentation.from_masks(masks, image_size=(4, 3), image=photo, source="a.jpg")
+    with pytest.raises(error, match=list(options)[-1]):
+        found.save(tmp_path / f"a.{suffix}", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_numpys_numbers_are_taken(tmp_path):
+    photo = np.zeros((3, 4, 3), np.uint8)
+    found = Segmentation.from_masks([Mask.from_dense(np.ones((3, 4)))], image=photo, source="a.jpg")
+    found.save(tmp_path / "a.png", alpha=np.float32(0.25), seed=np.int64(2))
+    found.save(tmp_path / "a.coco.json", image_id=np.int32(7), category_id=np.uint8(1))
+    found.save(tmp_path / "a.svg", tolerance=np.float16(1))
+    assert found.to_coco(image_id=np.int32(7))[0]["image_id"] == 7

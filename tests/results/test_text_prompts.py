@@ -10,7 +10,7 @@ from support import toy_clip
 from support.tiny_onnx import known
 
 from fastsam_onnx import Clip, CropStyle, FastSAM, Mask, OptionError, PromptError, Segmentation
-from fastsam_onnx.results.crops import cut
+from fastsam_onnx.results.crops import cut_out
 
 GREY = (128, 128, 128)
 SIZE = (120, 90)
@@ -228,7 +228,7 @@ def ring_in_photo():
 )
 def test_the_crop_is_the_masks_box_and_the_rest_a_colour(background, colour):
     photo, mask = ring_in_photo()
-    crop = cut(photo, mask, background, 0, colour)
+    crop = cut_out(photo, mask, background, 0, colour)
     expected = photo[2:6, 4:10].copy()
     expected[~RING] = colour
     np.testing.assert_array_equal(crop, expected)
@@ -236,16 +236,16 @@ def test_the_crop_is_the_masks_box_and_the_rest_a_colour(background, colour):
 
 def test_the_photo_around_stays_or_is_blurred():
     photo, mask = ring_in_photo()
-    np.testing.assert_array_equal(cut(photo, mask, "photo", 0, GREY), photo[2:6, 4:10])
-    blurred = cut(photo, mask, "blur", 0, GREY)
+    np.testing.assert_array_equal(cut_out(photo, mask, "photo", 0, GREY), photo[2:6, 4:10])
+    blurred = cut_out(photo, mask, "blur", 0, GREY)
     np.testing.assert_array_equal(blurred[RING], photo[2:6, 4:10][RING])
     assert (blurred != photo[2:6, 4:10]).any()
 
 
 def test_a_margin_ends_at_the_photo():
     photo, mask = ring_in_photo()
-    np.testing.assert_array_equal(cut(photo, mask, "photo", 0.5, GREY), photo[:9, 1:])  # 3 of 6 pixels on each side
-    assert cut(photo, mask, "black", 0.5, (0, 0, 0)).shape == (9, 11, 3)
+    np.testing.assert_array_equal(cut_out(photo, mask, "photo", 0.5, GREY), photo[:9, 1:])  # 3 of 6 pixels on each side
+    assert cut_out(photo, mask, "black", 0.5, (0, 0, 0)).shape == (9, 11, 3)
 
 
 def test_styles_are_views_and_squares():
@@ -276,15 +276,24 @@ def test_what_is_around_a_mask_does_not_count_by_default(clip):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backgrounds": ("pink",)}, "mean, black"),
+        ({"backgrounds": ("pink",)}, "mean.*black"),
         ({"backgrounds": ()}, "backgrounds"),
         ({"margin": 2}, "margin"),
         ({"margin": "wide"}, "margin"),
+        ({"margin": True}, "margin.*True"),
+        ({"margin": float("nan")}, "margin.*nan"),
+        ({"backgrounds": 3}, "backgrounds.*3"),
+        ({"backgrounds": (None,)}, "backgrounds.*None"),
     ],
 )
 def test_styles_that_mean_nothing_are_refused(options, message):
     with pytest.raises(OptionError, match=message):
         CropStyle(**options)
+
+
+def test_styles_take_numpys_numbers():
+    assert CropStyle(margin=np.float32(0.5)) == CropStyle(margin=0.5)
+    assert CropStyle(margin=1).margin == 1.0
 
 
 # ---------------------------------------------------------------- errors
