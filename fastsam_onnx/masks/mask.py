@@ -258,18 +258,19 @@ class Mask:
         Diagonal neighbours are islands of their own, so that every ring is simple.
 
         Args:
-            tolerance: Distance in pixels by which an outline may stray to save points (Douglas and Peucker). Islands
-                that would lose their area are left as they are.
+            tolerance: Distance in pixels by which an outline may stray to save points (Douglas and Peucker). Outlines
+                stay valid: where they would cross or lose their area, they keep more points.
 
         Raises:
             OptionError: If the tolerance is not a number of at least 0.
         """
         from fastsam_onnx.masks.outline import trace_outlines
+        from fastsam_onnx.masks.simplify import simplify_outlines
 
         tolerance = number("tolerance", tolerance, 0)
         offset = np.array([self.left, self.top], np.float32)
         found = []
-        for exterior, holes in trace_outlines(self.crop, tolerance):
+        for exterior, holes in simplify_outlines(trace_outlines(self.crop), tolerance):
             found.append(Polygon(exterior + offset, tuple(hole + offset for hole in holes)))
         return found
 

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
+from fastsam_onnx.masks.simplify import signed_area
 
 Ring = FloatArray
 
 
-def trace_outlines(crop: BoolArray, tolerance: float = 0.0) -> list[tuple[Ring, tuple[Ring, ...]]]:
+def trace_outlines(crop: BoolArray) -> list[tuple[Ring, tuple[Ring, ...]]]:
     """The islands (4 neighbours) of a (h, w) bool array: their outline and their holes.
 
     Rings are (k, 2) float32 x, y in pixels of the crop, not closed, and simple. Outlines run clockwise on the screen,
@@ -29,21 +30,11 @@ def trace_outlines(crop: BoolArray, tolerance: float = 0.0) -> list[tuple[Ring, 
     holes: dict[int, list[Ring]] = {}
     for ring in _rings(crop):
         label = int(labels[_pixel_inside(ring)])
-        if _signed_area(ring) > 0:
-            exteriors[label] = simplify(ring, tolerance)
+        if signed_area(ring) > 0:
+            exteriors[label] = ring
         else:
-            holes.setdefault(label, []).append(simplify(ring, tolerance))
+            holes.setdefault(label, []).append(ring)
     return [(exteriors[label], tuple(holes.get(label, ()))) for label in sorted(exteriors)]
-
-
-def simplify(ring: Ring, tolerance: float) -> Ring:
-    """The ring with fewer points, none further than `tolerance` pixels from it; as it was if it would lose its area."""
-    import cv2
-
-    if tolerance <= 0:
-        return ring
-    fewer: FloatArray = cv2.approxPolyDP(ring[:, None], tolerance, True)[:, 0].astype(np.float32)
-    return fewer if len(fewer) >= 3 and _signed_area(fewer) * _signed_area(ring) > 0 else ring
 
 
 def _rings(crop: BoolArray) -> list[Ring]:
@@ -120,12 +111,6 @@ def _read_rings(
         if path:
             rings.append(np.array(path, np.float32))
     return rings
-
-
-def _signed_area(ring: Ring) -> float:
-    """Positive for a ring that runs clockwise on the screen (y down)."""
-    x, y = ring[:, 0].astype(np.float64), ring[:, 1].astype(np.float64)
-    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
 
 
 def _pixel_inside(ring: Ring) -> tuple[int, int]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastsam_onnx.masks.mask import Mask
-from fastsam_onnx.masks.outline import simplify, trace_outlines
+from fastsam_onnx.masks.outline import trace_outlines
 
 DENSE = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
 
@@ -125,37 +123,3 @@ def test_a_hole_that_touches_the_outside_at_a_corner_is_a_hole():
 def test_nothing():
     assert trace_outlines(np.zeros((4, 4), bool)) == []
     assert trace_outlines(np.zeros((0, 0), bool)) == []
-
-
-def distance(point, ring):
-    """From a point to the nearest edge of a closed ring."""
-    start, end = ring, np.roll(ring, -1, axis=0)
-    along = end - start
-    share = np.clip(((point - start) * along).sum(axis=1) / (along**2).sum(axis=1), 0, 1)
-    return np.hypot(*(start + share[:, None] * along - point).T).min()
-
-
-@settings(deadline=None)
-@given(DENSE, st.sampled_from([0.5, 1.0, 2.0, 5.0]))
-def test_a_simplified_ring_stays_near_and_keeps_its_turning(dense, tolerance):
-    for (exterior, holes), (plain, plain_holes) in zip(
-        trace_outlines(dense, tolerance), trace_outlines(dense), strict=True
-    ):
-        for fewer, ring in zip((exterior, *holes), (plain, *plain_holes), strict=True):
-            assert 3 <= len(fewer) <= len(ring)
-            assert signed_area(fewer) * signed_area(ring) > 0
-            assert {tuple(p) for p in fewer.tolist()} <= {tuple(p) for p in ring.tolist()}, "corners are only left out"
-            assert max(distance(point, fewer) for point in ring) <= tolerance + 1e-4
-
-
-def test_simplifying_a_disc_saves_points_and_little_area():
-    y, x = np.mgrid[:101, :101]
-    disc = (x - 50) ** 2 + (y - 50) ** 2 <= 45**2
-    [(plain, _)], [(fewer, _)] = trace_outlines(disc), trace_outlines(disc, 1.0)
-    assert len(fewer) < len(plain) / 4
-    assert signed_area(fewer) == pytest.approx(disc.sum(), rel=0.03)
-
-
-def test_a_ring_that_would_vanish_stays():
-    [(ring, _)] = trace_outlines(np.ones((1, 1), bool))
-    assert simplify(ring, 10.0) is ring

@@ -1,0 +1,199 @@
+"""Outlines with fewer points that stay near the exact ones and keep their order: no crossing, no hole outside.
+
+OpenCV thins every ring by itself, which may stray further than asked, and makes rings cross that lie close together.
+What came out is checked as a whole, and each ring that is at fault is thinned again with a smaller tolerance; exact
+rings are never at fault. Corners are whole numbers, so the checks are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
+
+Ring = FloatArray
+Island = tuple[Ring, tuple[Ring, ...]]
+
+RETRY = 0.7
+"""Factor of a ring's tolerance from one attempt to the next."""
+LEAST_TOLERANCE = 0.25
+"""Pixels; below, a ring stays as it is."""
+LEAST_SHARE = 0.5
+"""Share of its area above which a ring must remain; a single pixel would become a triangle else."""
+BLOCK = 1 << 20
+"""Pairs of points and edges that are looked at together."""
+
+
+def simplify_outlines(islands: Sequence[Island], tolerance: float) -> list[Island]:
+    """The outlines with fewer points, none of them further than `tolerance` pixels from where it was.
+
+    Islands stay apart, holes stay in their islands, no ring crosses itself or another, and none loses half its area.
+
+    Args:
+        islands: Exact outlines as `trace_outlines` gives them.
+        tolerance: Pixels; 0 changes nothing.
+    """
+    exact = [ring for exterior, holes in islands for ring in (exterior, *holes)]
+    if tolerance <= 0 or not exact:
+        return list(islands)
+    tolerances = [tolerance] * len(exact)
+    rings, faulty = list(exact), set(range(len(exact)))
+    nested = _nesting(exact)
+    while faulty:
+        for index in faulty:
+            rings[index], tolerances[index] = _thinned(exact[index], tolerances[index], tolerance)
+        faulty = {index for index in _conflicts(rings, nested) if tolerances[index]}
+        for index in faulty:
+            tolerances[index] *= RETRY
+    simplified = iter(rings)
+    return [(next(simplified), tuple(next(simplified) for _ in holes)) for _, holes in islands]
+
+
+def signed_area(ring: Ring) -> float:
+    """Positive for a ring that runs clockwise on the screen (y down)."""
+    x, y = ring[:, 0].astype(np.float64), ring[:, 1].astype(np.float64)
+    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+
+
+def _thinned(ring: Ring, tolerance: float, limit: float) -> tuple[Ring, float]:
+    """The ring with fewer points, within the limit, and the tolerance that did it; 0 if it stayed as it was."""
+    import cv2
+
+    while tolerance >= LEAST_TOLERANCE:
+        fewer: Ring = cv2.approxPolyDP(ring[:, None], tolerance, True)[:, 0].astype(np.float32)
+        if len(fewer) == len(ring):
+            break
+        if signed_area(fewer) / signed_area(ring) > LEAST_SHARE and _strays(ring, fewer) <= limit:
+            return fewer, tolerance
+        tolerance *= RETRY
+    return ring, 0.0
+
+
+def _strays(ring: Ring, fewer: Ring) -> float:
+    """The largest distance of a corner from the chord that takes its place.
+
+    No point of the chord is further from the ring, since the corners between its ends lead all along it.
+    """
+    place = {corner: index for index, corner in enumerate(map(tuple, ring.tolist()))}
+    kept = np.array([place[corner] for corner in map(tuple, fewer.tolist())])
+    first = int(kept.argmin())
+    kept, fewer = np.roll(kept, -first), np.roll(fewer, -first, axis=0).astype(np.float64)
+    if (np.diff(kept) <= 0).any():
+        return np.inf  # another order of corners: not a thinner ring but another one
+    corners = np.roll(ring, -int(kept[0]), axis=0).astype(np.float64)
+    chord = np.searchsorted(kept - kept[0], np.arange(len(ring)), side="right") - 1
+    start, along = fewer[chord], (np.roll(fewer, -1, axis=0) - fewer)[chord]
+    share = np.clip(((corners - start) * along).sum(axis=1) / (along**2).sum(axis=1), 0, 1)
+    return float(np.sqrt((((start + share[:, None] * along) - corners) ** 2).sum(axis=1).max()))
+
+
+def _conflicts(rings: Sequence[Ring], nested: set[tuple[int, int]]) -> set[int]:
+    """Rings that cross, touch where the exact ones do not, or have changed sides."""
+    faulty = set(_crossings(rings))
+    return faulty or {index for pair in _nesting(rings) ^ nested for index in pair}
+
+
+def _crossings(rings: Sequence[Ring]) -> Iterator[int]:
+    starts = np.concatenate(rings).astype(np.int64)
+    ends = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings]).astype(np.int64)
+    owner = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
+    a, b = _near(np.minimum(starts, ends), np.maximum(starts, ends))
+    shared = np.zeros(len(a), bool)
+    overlapping = np.zeros(len(a), bool)
+    for p, p_other in ((starts[a], ends[a]), (ends[a], starts[a])):
+        for q, q_other in ((starts[b], ends[b]), (ends[b], starts[b])):
+            same = (p == q).all(axis=1)
+            u, v = p_other - p, q_other - q
+            shared |= same
+            overlapping |= same & (_cross(u, v) == 0) & ((u * v).sum(axis=1) > 0)
+    across = ends - starts
+    sides = [np.sign(_cross(across[a], point[b] - starts[a])) for point in (starts, ends)]
+    other_sides = [np.sign(_cross(across[b], point[a] - starts[b])) for point in (starts, ends)]
+    meeting = (sides[0] * sides[1] <= 0) & (other_sides[0] * other_sides[1] <= 0)
+    wrong = overlapping | (meeting & ~shared)
+    yield from owner[a[wrong]].tolist()
+    yield from owner[b[wrong]].tolist()
+    yield from _crossings_at_corners(starts, owner, rings)
+
+
+def _near(low: IntArray, high: IntArray) -> tuple[IntArray, IntArray]:
+    """Pairs of rectangles, each pair once, that touch or overlap."""
+    order = np.argsort(low[:, 0], kind="stable")
+    last = np.searchsorted(low[order, 0], high[order, 0], side="right")
+    count = last - np.arange(len(order)) - 1
+    first = np.repeat(np.arange(len(order)), count)
+    second = np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count) + first + 1
+    a, b = order[first], order[second]
+    beside = (low[a, 1] <= high[b, 1]) & (low[b, 1] <= high[a, 1])
+    return a[beside], b[beside]
+
+
+def _crossings_at_corners(corners: IntArray, owner: IntArray, rings: Sequence[Ring]) -> Iterator[int]:
+    """Rings that cross in a corner that they share, where islands or holes touch."""
+    _, inverse, count = np.unique(corners, axis=0, return_inverse=True, return_counts=True)
+    inverse = inverse.reshape(-1)
+    places = np.flatnonzero(count[inverse] > 1)
+    first_of = np.concatenate([[0], np.cumsum([len(ring) for ring in rings])])
+    meeting: dict[int, list[int]] = {}
+    for place in places.tolist():
+        meeting.setdefault(int(inverse[place]), []).append(place)
+    for at_corner in meeting.values():
+        for one, other in combinations(at_corner, 2):
+            wedge, crossing = (
+                [corners[_beside(place, step, first_of, owner)] - corners[place] for step in (1, -1)]
+                for place in (one, other)
+            )
+            if _is_between(crossing[0], *wedge) != _is_between(crossing[1], *wedge):
+                yield from (int(owner[one]), int(owner[other]))
+
+
+def _beside(place: int, step: int, first_of: IntArray, owner: IntArray) -> int:
+    """The corner before or after one in its ring."""
+    first, end = first_of[owner[place]], first_of[owner[place] + 1]
+    return int(first + (place - first + step) % (end - first))
+
+
+def _is_between(direction: IntArray, begin: IntArray, end: IntArray) -> bool:
+    """True if a direction lies strictly within the turn from one direction to another."""
+    if _cross(begin, end) > 0:
+        return bool(_cross(begin, direction) > 0 and _cross(direction, end) > 0)
+    return not (_cross(end, direction) >= 0 and _cross(direction, begin) >= 0)
+
+
+def _cross(u: npt.NDArray[np.int64], v: npt.NDArray[np.int64]) -> IntArray:
+    """Of vectors x, y; positive where v lies to the right of u on the screen."""
+    product: IntArray = u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]
+    return product
+
+
+def _nesting(rings: Sequence[Ring]) -> set[tuple[int, int]]:
+    """(outer, inner) for every two rings one of which lies in the other; they do not cross."""
+    if len(rings) == 1:
+        return set()
+    doubled = [2 * ring.astype(np.int64) for ring in rings]
+    middles = np.array([ring[:2].sum(axis=0) // 2 for ring in doubled])  # on an edge, and so on no other ring
+    low = np.array([ring.min(axis=0) for ring in doubled])
+    high = np.array([ring.max(axis=0) for ring in doubled])
+    pairs: set[tuple[int, int]] = set()
+    for outer, ring in enumerate(doubled):
+        inside = ((middles >= low[outer]) & (middles <= high[outer])).all(axis=1)
+        inside[outer] = False
+        near = np.flatnonzero(inside)
+        for part in np.array_split(near, max(1, len(near) * len(ring) // BLOCK)):
+            pairs.update((outer, inner) for inner in part[_contains(ring, middles[part])].tolist())
+    return pairs
+
+
+def _contains(ring: IntArray, points: IntArray) -> BoolArray:
+    """(k,): True where a point, on no edge, lies in the ring: a ray to the right leaves it an odd number of times."""
+    (x1, y1), (x2, y2) = ring.T, np.roll(ring, -1, axis=0).T
+    x, y = points[:, :1], points[:, 1:]
+    upward = y2 > y1
+    spans = (y1 <= y) != (y2 <= y)
+    turn = (x2 - x1) * (y - y1) - (x - x1) * (y2 - y1)
+    inside: BoolArray = np.count_nonzero(spans & ((turn > 0) == upward) & (turn != 0), axis=1) % 2 == 1
+    return inside
