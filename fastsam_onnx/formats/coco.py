@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 from fastsam_onnx import options
 from fastsam_onnx.formats.text import Json, rounded_score, xywh
 from fastsam_onnx.masks.instances import Instances
 
 
-def to_coco(found: Instances, *, image_id: int | str = 0, category_id: int = 1) -> list[Json]:
+def to_coco(
+    found: Instances, *, image_id: int | str | None = None, category_id: int = 1, file_name: str | None = None
+) -> list[Json]:
     """COCO's results format, as pycocotools' `loadRes` reads it.
 
     Args:
         found: The objects.
-        image_id: The photo's id in the data set.
+        image_id: The photo's id in the data set; by default what its file name says, see `image_id_of`, or 0 without a
+            name. Photos of the same name from several folders need ids of their own.
         category_id: The class of all objects, which the network does not know.
+        file_name: Name of the photo in the data set, for readers that go by names; by default the photo's own.
 
     Returns:
-        A list of {"image_id", "category_id", "segmentation" (compressed RLE), "bbox" [x, y, width, height] (the
-        detector's box), "score", "area"}.
+        A list of {"image_id", "file_name" (where it is known), "category_id", "segmentation" (compressed RLE), "bbox"
+        [x, y, width, height] (the detector's box), "score", "area"}.
 
     Raises:
         OptionError: If an id is neither an integer nor, for the photo, a text.
     """
-    image_id = image_id if isinstance(image_id, str) else options.integer("image_id", image_id, 0)
+    name = found.source if file_name is None else options.text("file_name", file_name)
+    if image_id is None:
+        image_id = 0 if not name else image_id_of(name)
+    elif not isinstance(image_id, str):
+        image_id = options.integer("image_id", image_id, 0)
     category_id = options.integer("category_id", category_id, 0)
+    photo = {"image_id": image_id} if not name else {"image_id": image_id, "file_name": name}
     return [
         {
-            "image_id": image_id,
+            **photo,
             "category_id": category_id,
             "segmentation": instance.mask.rle(),
             "bbox": xywh(instance.box),
@@ -35,3 +46,9 @@ def to_coco(found: Instances, *, image_id: int | str = 0, category_id: int = 1) 
         }
         for instance in found
     ]
+
+
+def image_id_of(name: str) -> int | str:
+    """The id that a photo's file name says: 139 for 000000000139.jpg, as COCO names its photos; "dog" for dog.jpg."""
+    stem = PurePath(name).stem
+    return int(stem) if stem.isascii() and stem.isdigit() else stem

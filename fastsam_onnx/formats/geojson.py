@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,9 @@ from fastsam_onnx.masks.mask import Polygon
 Affine = Sequence[float]
 
 
-def to_geojson(found: Instances, *, affine: Affine | None = None, tolerance: float = 0.0) -> Json:
+def to_geojson(
+    found: Instances, *, affine: Affine | None = None, crs: str | int | None = None, tolerance: float = 0.0
+) -> Json:
     """A GeoJSON FeatureCollection of Polygons and MultiPolygons.
 
     Rings are closed and wound as RFC 7946 asks: outlines counter-clockwise in the coordinates' own axes, holes the
@@ -31,12 +34,18 @@ def to_geojson(found: Instances, *, affine: Affine | None = None, tolerance: flo
         affine: (a, b, c, d, e, f) from image pixels to coordinates: X = a*x + b*y + c, Y = d*x + e*y + f. rasterio's
             `transform[:6]`; GDAL's order is another (c, a, b, f, d, e). By default image pixels, y down. Coordinates
             keep a hundredth of a pixel.
+        crs: Coordinate reference system of the coordinates, "EPSG:32633", 32633 or a URN. Without it readers take them
+            for degrees of longitude and latitude (RFC 7946), which those of a UTM zone are not. It becomes the member
+            "crs" of GeoJSON 2008, which GDAL, QGIS and geopandas read.
         tolerance: Distance in pixels by which an outline may stray to save points; 0 is exact.
 
     Raises:
-        OptionError: If the affine is not six finite numbers, or flattens the plane, or the tolerance is not a number of
-            at least 0.
+        OptionError: If the affine is not six finite numbers, or flattens the plane, the crs is something else or stands
+            without an affine, or the tolerance is not a number of at least 0.
     """
+    named = {} if crs is None else _named_crs(crs)
+    if crs is not None and affine is None:
+        raise OptionError(f"crs={crs!r} needs affine=, which makes coordinates of image pixels")
     tolerance = options.number("tolerance", tolerance, 0)
     placing = _Placing.from_affine(affine)
     features = []
@@ -52,7 +61,20 @@ def to_geojson(found: Instances, *, affine: Affine | None = None, tolerance: flo
             "prompt_index": optional_integer(instance.prompt_index),
         }
         features.append({"type": "Feature", "id": index, "geometry": geometry, "properties": properties})
-    return {"type": "FeatureCollection", "features": features}
+    return {"type": "FeatureCollection", **named, "features": features}
+
+
+def _named_crs(crs: str | int) -> Json:
+    """The member "crs" of GeoJSON 2008."""
+    text = str(crs) if isinstance(crs, str) else f"EPSG:{options.integer('crs', crs, 1)}"
+    match = re.fullmatch(r"(?i)(EPSG|OGC|ESRI|IAU_2015):([A-Za-z0-9]+)", text)
+    if match:
+        authority, code = match.groups()
+        version = "1.3" if authority.upper() == "OGC" else ""
+        text = f"urn:ogc:def:crs:{authority.upper()}:{version}:{code}"
+    if not re.fullmatch(r"urn:ogc:def:crs:[\w.]+:[\w.]*:[\w.]+", text):
+        raise OptionError(f'crs must be like "EPSG:32633", 32633 or "urn:ogc:def:crs:EPSG::32633", got {crs!r}')
+    return {"crs": {"type": "name", "properties": {"name": text}}}
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import numpy as np
 
 from fastsam_onnx import options
+from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats.pictures import picture_bytes
 from fastsam_onnx.formats.text import Json, numbers
 from fastsam_onnx.masks.instances import Instances
@@ -14,7 +16,12 @@ from fastsam_onnx.masks.mask import Mask
 
 
 def to_labelme(
-    found: Instances, *, label: str = "object", image_path: str | None = None, tolerance: float = 1.0
+    found: Instances,
+    *,
+    label: str = "object",
+    image_path: str | None = None,
+    tolerance: float = 1.0,
+    polygons_only: bool = False,
 ) -> Json:
     """Labelme's annotation file.
 
@@ -24,19 +31,24 @@ def to_labelme(
     Args:
         found: The objects.
         label: The label of all objects.
-        image_path: Where labelme finds the photo, relative to the file; by default the photo's file name.
+        image_path: Path of the photo, relative to the file; by default the photo's file name. A photo without a name
+            is put into the file.
         tolerance: Distance in pixels by which a polygon may stray to save points; 0 is exact, and hard to edit.
+        polygons_only: True gives outlines without their holes instead of masks, for programs that know no masks
+            (AnyLabeling, X-AnyLabeling).
 
     Raises:
-        OptionError: If the label or the path is not a text, or the tolerance not a number of at least 0.
+        OptionError: If the label or the path is not a text, the tolerance not a number of at least 0, or neither the
+            photo nor its name is known.
     """
     options.text("label", label)
     tolerance = options.number("tolerance", tolerance, 0)
-    path = found.source or "" if image_path is None else options.text("image_path", image_path)
+    path = (found.source or "") if image_path is None else options.text("image_path", image_path)
+    photo = None if path else _embedded_photo(found)
     shapes = []
     for index, instance in enumerate(found):
         polygons = instance.mask.polygons(tolerance)
-        if any(polygon.holes for polygon in polygons):
+        if not polygons_only and any(polygon.holes for polygon in polygons):
             shapes.append(_mask_shape(instance.mask, label))
             continue
         group = index if len(polygons) > 1 else None
@@ -48,11 +60,18 @@ def to_labelme(
         "version": "5.5.0",
         "flags": {},
         "shapes": shapes,
-        "imagePath": path,
-        "imageData": None,
+        "imagePath": path or "photo.png",
+        "imageData": photo,
         "imageHeight": height,
         "imageWidth": width,
     }
+
+
+def _embedded_photo(found: Instances) -> str:
+    """The photo as a base64 PNG: labelme opens no file that leads to no photo."""
+    if found.image is None:
+        raise OptionError("labelme opens a file only with its photo: give image_path=, the photo's path")
+    return base64.b64encode(picture_bytes(found.image, ".png")).decode("ascii")
 
 
 def _shape(label: str, points: list[Any], *, group_id: int | None, shape_type: str) -> Json:
@@ -69,8 +88,6 @@ def _shape(label: str, points: list[Any], *, group_id: int | None, shape_type: s
 
 def _mask_shape(mask: Mask, label: str) -> Json:
     """Labelme's mask shape: the first and the last pixel of the crop, and the crop as a base64 PNG of 0 and 1."""
-    import base64
-
     tight = mask.tight()
     height, width = tight.crop.shape
     corners = [[tight.left, tight.top], [tight.left + width - 1, tight.top + height - 1]]

@@ -358,11 +358,11 @@ class Segmentation(Instances):
                 "labels": none.
                 "cutouts": image.
                 "json": masks, tolerance.
-                "coco": image_id, category_id.
-                "labelme": label, image_path, tolerance.
+                "coco": image_id, category_id, file_name.
+                "labelme": label, image_path, tolerance, polygons_only.
                 "sam": output_mode.
                 "svg": tolerance, link, seed.
-                "geojson": affine, tolerance.
+                "geojson": affine, crs, tolerance.
 
         Raises:
             OptionError: If the suffix, the format or an option is not known, or an option is outside its range.
@@ -385,19 +385,28 @@ class Segmentation(Instances):
 
         return formats.to_json(self, masks=masks, tolerance=tolerance)
 
-    def to_coco(self, *, image_id: int | str = 0, category_id: int = 1) -> list[dict[str, Any]]:
+    def to_coco(
+        self, *, image_id: int | str | None = None, category_id: int = 1, file_name: str | None = None
+    ) -> list[dict[str, Any]]:
         """COCO results: a list of records with compressed RLE; see `formats.to_coco`."""
         from fastsam_onnx import formats
 
-        return formats.to_coco(self, image_id=image_id, category_id=category_id)
+        return formats.to_coco(self, image_id=image_id, category_id=category_id, file_name=file_name)
 
     def to_labelme(
-        self, *, label: str = "object", image_path: str | None = None, tolerance: float = 1.0
+        self,
+        *,
+        label: str = "object",
+        image_path: str | None = None,
+        tolerance: float = 1.0,
+        polygons_only: bool = False,
     ) -> dict[str, Any]:
         """Labelme's annotation file; see `formats.to_labelme`."""
         from fastsam_onnx import formats
 
-        return formats.to_labelme(self, label=label, image_path=image_path, tolerance=tolerance)
+        return formats.to_labelme(
+            self, label=label, image_path=image_path, tolerance=tolerance, polygons_only=polygons_only
+        )
 
     def to_svg(self, *, tolerance: float = 0.0, link: str | None = None, seed: int = 0) -> str:
         """An SVG drawing of the outlines; see `formats.to_svg`."""
@@ -405,11 +414,13 @@ class Segmentation(Instances):
 
         return formats.to_svg(self, tolerance=tolerance, link=link, seed=seed)
 
-    def to_geojson(self, *, affine: Affine | None = None, tolerance: float = 0.0) -> dict[str, Any]:
+    def to_geojson(
+        self, *, affine: Affine | None = None, crs: str | int | None = None, tolerance: float = 0.0
+    ) -> dict[str, Any]:
         """A GeoJSON FeatureCollection of the outlines; see `formats.to_geojson`."""
         from fastsam_onnx import formats
 
-        return formats.to_geojson(self, affine=affine, tolerance=tolerance)
+        return formats.to_geojson(self, affine=affine, crs=crs, tolerance=tolerance)
 
     def to_sam(self, *, output_mode: OutputMode = "binary_mask") -> list[dict[str, Any]]:
         """The records that SAM's automatic mask generator gives; see `formats.to_sam`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -37,3 +39,21 @@ def test_coco_as_pycocotools_reads_it(sample):
         np.testing.assert_array_equal(coco_mask.decode(rle), mask.dense())
         assert coco_mask.encode(np.asfortranarray(mask.dense().astype(np.uint8))) == rle
         assert int(coco_mask.area(rle)) == record["area"]
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "expected"),
+    [
+        ("000000000139.jpg", {}, (139, "000000000139.jpg")),
+        ("dog.jpg", {}, ("dog", "dog.jpg")),
+        ("1.2.png", {}, ("1.2", "1.2.png")),
+        (None, {}, (0, None)),
+        ("dog.jpg", {"image_id": 7, "file_name": "val/dog.jpg"}, (7, "val/dog.jpg")),
+        (None, {"file_name": "12.png"}, (12, "12.png")),
+        (None, {"image_id": "a/1"}, ("a/1", None)),
+    ],
+)
+def test_records_say_which_photo_they_belong_to(source, options, expected, sample):
+    found = replace(sample, source=source)
+    for record in found.to_coco(**options):
+        assert (record["image_id"], record.get("file_name")) == expected

@@ -15,6 +15,8 @@ from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.results.segmentation import Segmentation
 
+UTM = (0.5, 0.0, 440720.25, 0.0, -0.5, 3751320.75)
+
 
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), mirrored=st.booleans())
@@ -61,3 +63,40 @@ def test_geojson_keeps_a_hundredth_of_a_pixel_in_degrees():
 def test_geojson_refuses_an_affine_that_maps_nothing(affine, sample):
     with pytest.raises(OptionError, match="affine"):
         formats.to_geojson(sample, affine=affine)
+
+
+@pytest.mark.parametrize(
+    ("crs", "urn"),
+    [
+        ("EPSG:32633", "urn:ogc:def:crs:EPSG::32633"),
+        ("epsg:4326", "urn:ogc:def:crs:EPSG::4326"),
+        (32633, "urn:ogc:def:crs:EPSG::32633"),
+        (np.int32(25832), "urn:ogc:def:crs:EPSG::25832"),
+        ("OGC:CRS84", "urn:ogc:def:crs:OGC:1.3:CRS84"),
+        ("urn:ogc:def:crs:EPSG:6.6:32633", "urn:ogc:def:crs:EPSG:6.6:32633"),
+    ],
+)
+def test_the_crs_is_named_as_geojson_2008_does(crs, urn, sample):
+    document = formats.to_geojson(sample, affine=UTM, crs=crs)
+    assert document["crs"] == {"type": "name", "properties": {"name": urn}}
+    assert list(document) == ["type", "crs", "features"], "readers want it before the features"
+    assert "crs" not in formats.to_geojson(sample, affine=UTM)
+
+
+def test_geopandas_reads_the_crs(sample, tmp_path):
+    geopandas = pytest.importorskip("geopandas", reason="geopandas is not installed")
+    sample.save(tmp_path / "a.geojson", affine=UTM, crs="EPSG:32633")
+    frame = geopandas.read_file(tmp_path / "a.geojson")
+    assert frame.crs.to_epsg() == 32633
+    assert frame.geometry.area.tolist() == pytest.approx((sample.areas * 0.25).tolist())
+
+
+@pytest.mark.parametrize("crs", ["UTM 33N", "EPSG:", "urn:ogc", 0, -1, True, 1.5, b"EPSG:32633"], ids=str)
+def test_other_names_of_a_crs_are_refused(crs, sample):
+    with pytest.raises(OptionError, match="crs"):
+        formats.to_geojson(sample, affine=UTM, crs=crs)
+
+
+def test_a_crs_needs_coordinates(sample):
+    with pytest.raises(OptionError, match="affine"):
+        formats.to_geojson(sample, crs="EPSG:32633")

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.samples import fill_rings, random_instances, read_json
 
 from fastsam_onnx import formats
+from fastsam_onnx.errors import OptionError
 
 
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_labelme_shapes_hold_the_same_pixels(seed):
     found = random_instances(seed)
-    shapes = read_json(formats.encode(found, "labelme", tolerance=0.0))["shapes"]
+    shapes = read_json(formats.encode(found, "labelme", tolerance=0.0, image_path="a.png"))["shapes"]
     shown = iter(shapes)
     for index, mask in enumerate(found.masks):
         polygons = mask.polygons()
@@ -48,3 +51,25 @@ def test_labelme_names_the_photo_and_the_label(sample):
     document = formats.to_labelme(sample, label="cell", image_path="../photos/1.jpg")
     assert document["imagePath"] == "../photos/1.jpg"
     assert {shape["label"] for shape in document["shapes"]} == {"cell"}
+
+
+def test_a_photo_without_a_name_is_in_the_file(sample):
+    """Labelme opens a file by `imageData`, else by the path, and refuses one that leads nowhere."""
+    document = formats.to_labelme(replace(sample, source=None))
+    photo = cv2.imdecode(np.frombuffer(base64.b64decode(document["imageData"]), np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_array_equal(photo[..., ::-1], sample.image)
+    assert document["imagePath"]
+    assert formats.to_labelme(sample)["imageData"] is None
+    assert formats.to_labelme(replace(sample, source=None), image_path="a.png")["imageData"] is None
+    with pytest.raises(OptionError, match="image_path"):
+        formats.to_labelme(replace(sample, source=None, image=None))
+
+
+def test_outlines_alone_where_a_program_knows_no_masks(sample):
+    kinds = {shape["shape_type"] for shape in formats.to_labelme(sample)["shapes"]}
+    assert kinds == {"polygon", "mask"}
+    shapes = formats.to_labelme(sample, polygons_only=True, tolerance=0)["shapes"]
+    assert {shape["shape_type"] for shape in shapes} == {"polygon"}
+    rings = [polygon.exterior.tolist() for island in sample.to_polygons() for polygon in island]
+    assert [shape["points"] for shape in shapes] == rings
+    assert [shape["group_id"] for shape in shapes[:2]] == [0, 0], "the ring and the island in its hole"
