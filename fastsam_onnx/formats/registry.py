@@ -108,7 +108,16 @@ def save(
         path: The file. Its suffix says what is written: .png, .jpg, .jpeg, .webp an overlay, .json, .svg, .geojson,
             .coco.json, .labelme.json, .sam.json, .labels.png, and .cutouts a folder.
         format: A name in `FORMATS`, where the suffix does not say it.
-        options: The format's own, see `FORMATS[format].options`: tolerance, affine, alpha, image and others.
+        options: The format's own (`FORMATS[format].options`), as the function that makes it explains them:
+            "overlay" (`draw.overlay`): image, alpha, contours, points, point_labels, boxes, seed.
+            "labels": none.
+            "cutouts": image.
+            "json" (`to_dict`): masks, tolerance.
+            "coco": image_id, category_id, file_name.
+            "labelme": label, image_path, tolerance, polygons_only.
+            "sam": output_mode.
+            "svg": tolerance, link, seed.
+            "geojson": affine, crs, tolerance.
 
     Raises:
         OptionError: If the suffix, the format or an option is not known.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -117,6 +118,14 @@ def test_unknown_formats_and_options_say_what_there_is(sample, tmp_path):
         formats.save(sample, tmp_path / "a.labels.png", alpha=1)
     with pytest.raises(OptionError, match="folder"):
         formats.encode(sample, "cutouts")
+
+
+def test_the_help_of_save_names_every_suffix_format_and_option():
+    text = inspect.getdoc(formats.save)
+    for name, kind in formats.FORMATS.items():
+        assert all(suffix in text for suffix in kind.suffixes if suffix != ".overlay.png")
+        listed = re.search(rf'"{name}"[^:]*: ([^.]*)\.', text).group(1)
+        assert listed.split(", ") == list(kind.options or ["none"])
 
 
 def test_a_label_map_is_not_written_with_loss(sample, tmp_path):
