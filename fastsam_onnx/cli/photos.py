@@ -5,12 +5,13 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.formats import FORMATS, format_of_suffix
+from fastsam_onnx.formats import FORMATS, format_of_suffix, image_id_of, suffixes_beside_photos
 from fastsam_onnx.images.sources import RESULT_SUFFIXES, is_picture_name
 
 STDIN_STEM = "stdin"
@@ -39,10 +40,17 @@ class Photo:
 
 @dataclass(frozen=True)
 class Job:
-    """A photo and the files to make of it, by format."""
+    """A photo and the files to make of it.
+
+    Attributes:
+        photo: The input.
+        outputs: The files, by format.
+        image_id: Id of the photo, another one for every photo of the run; None for standard input.
+    """
 
     photo: Photo
     outputs: dict[str, Path]
+    image_id: int | str | None = None
 
 
 def find_photos(inputs: Sequence[str], *, recursive: bool) -> tuple[list[Photo], list[tuple[str, str]]]:
@@ -109,7 +117,23 @@ def plan(photos: Sequence[Photo], formats: Sequence[str] | None, output: str | N
         raise OptionError(f"--output {output} is one file, but there may be several photos; name a folder")
     if _key(Path(output)) in _input_keys(photos):
         raise OptionError(f"--output {output} is the photo itself; name another file")
-    return [Job(photos[0], {form: Path(output)})]
+    return [Job(photos[0], {form: Path(output)}, *image_ids(photos))]
+
+
+def image_ids(photos: Sequence[Photo]) -> list[int | str | None]:
+    """An id for each photo: what its file name says, or where several say the same, its path."""
+    ids: list[int | str | None] = [None if photo.path is None else image_id_of(photo.path.name) for photo in photos]
+    for longer in (file_name, lambda photo: None if photo.path is None else photo.path.as_posix()):
+        count = Counter(ids)
+        ids = [longer(photo) if count[own] > 1 else own for photo, own in zip(photos, ids, strict=True)]
+    return ids
+
+
+def file_name(photo: Photo) -> str | None:
+    """The photo's path in the folder that was given, with slashes; its name if it was given itself."""
+    if photo.path is None:
+        return None
+    return photo.path.name if photo.folder is None else photo.path.relative_to(photo.folder).as_posix()
 
 
 def _is_folder_name(output: str) -> bool:
@@ -154,10 +178,11 @@ def _plan_many(photos: Sequence[Photo], formats: Sequence[str], output: str | No
     names = [list(_names(photo, output)) for photo in photos]
     depth = [0] * len(photos)
     inputs = _input_keys(photos)
+    suffixes = suffixes_beside_photos(formats)
 
     def paths(index: int) -> list[Path]:
         name = names[index][depth[index]]
-        return [name.with_name(name.name + FORMATS[form].suffixes[0]) for form in formats]
+        return [name.with_name(name.name + suffixes[form]) for form in formats]
 
     def identity(index: int) -> str:
         """Two photos with the same one cannot be told apart by longer names."""
@@ -179,7 +204,10 @@ def _plan_many(photos: Sequence[Photo], formats: Sequence[str], output: str | No
         ]
         for index in clashing:
             depth[index] += 1
-    jobs = [Job(photo, dict(zip(formats, paths(index), strict=True))) for index, photo in enumerate(photos)]
+    jobs = [
+        Job(photo, dict(zip(formats, paths(index), strict=True)), image_id)
+        for index, (photo, image_id) in enumerate(zip(photos, image_ids(photos), strict=True))
+    ]
     _check_distinct(jobs, inputs)
     return jobs
 

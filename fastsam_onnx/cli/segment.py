@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from operator import methodcaller
 from pathlib import Path
@@ -25,7 +26,7 @@ from fastsam_onnx.cli.arguments import (
     integer,
 )
 from fastsam_onnx.cli.common import STDOUT, check_new, format_options, make_folder, open_model, write_stdout
-from fastsam_onnx.cli.photos import Job, Photo, find_photos, plan
+from fastsam_onnx.cli.photos import Job, Photo, file_name, find_photos, plan
 from fastsam_onnx.cli.prompts import read_prompts
 from fastsam_onnx.cli.report import RunReport
 from fastsam_onnx.cli.screen import PROGRAM, Screen
@@ -183,7 +184,7 @@ def _process(
         chosen = prompts.choose(found)
         began = time.perf_counter()
         for form, path in job.outputs.items():
-            _write(chosen, form, path, format_options(form, prompts) | _place_options(form, job.photo, path))
+            _write(chosen, form, path, format_options(form, prompts) | _place_options(form, job, path))
         written = {"output": 1000 * (time.perf_counter() - began)}
     except FastSAMError as error:
         reason = str(error).removeprefix(f"cannot read {source_name(source)}: ")
@@ -210,13 +211,14 @@ def _write(found: Segmentation, form: str, path: Path, options: dict[str, Any]) 
     formats.save(found, path, format=form, **options)
 
 
-def _place_options(form: str, photo: Photo, path: Path) -> dict[str, Any]:
+def _place_options(form: str, job: Job, path: Path) -> dict[str, Any]:
     """Options of a format that come from the photo's place and name."""
-    if photo.path is not None and form == "labelme" and path != STDOUT:
-        return {"image_path": _relative(photo.path, path.parent)}
-    if photo.path is not None and form == "coco":
-        stem = photo.path.stem
-        return {"image_id": int(stem) if stem.isascii() and stem.isdigit() else stem}
+    if job.photo.path is None:
+        return {}
+    if form == "labelme" and path != STDOUT:
+        return {"image_path": _relative(job.photo.path, path.parent)}
+    if form == "coco":
+        return {"image_id": job.image_id, "file_name": file_name(job.photo)}
     return {}
 
 
@@ -237,7 +239,7 @@ def _left_to_do(job: Job, report: RunReport) -> Job | None:
     if not missing:
         report.skipped(job.photo.name, job.outputs)
         return None
-    return Job(job.photo, missing)
+    return replace(job, outputs=missing)
 
 
 def _one_for_stdout(photos: Sequence[Photo], as_json: bool) -> Photo:

@@ -1,11 +1,11 @@
 """Results out: one module per format, one table of them all."""
 
-from fastsam_onnx.formats.coco import to_coco
+from fastsam_onnx.formats.coco import image_id_of, to_coco
 from fastsam_onnx.formats.cutouts import to_cutouts
 from fastsam_onnx.formats.geojson import to_geojson
 from fastsam_onnx.formats.labelme import to_labelme
 from fastsam_onnx.formats.native import to_dict, to_json
-from fastsam_onnx.formats.registry import FORMATS, Format, encode, format_of_suffix, save
+from fastsam_onnx.formats.registry import FORMATS, Format, encode, format_of_suffix, save, suffixes_beside_photos
 from fastsam_onnx.formats.sam import to_sam
 from fastsam_onnx.formats.supervision import to_supervision
 from fastsam_onnx.formats.svg import to_svg
@@ -15,7 +15,9 @@ __all__ = [
     "Format",
     "encode",
     "format_of_suffix",
+    "image_id_of",
     "save",
+    "suffixes_beside_photos",
     "to_coco",
     "to_cutouts",
     "to_dict",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -39,6 +39,7 @@ class Format:
         make: From a result to the content; its keyword arguments are the format's options.
         encode: From the content and the file's suffix to bytes.
         folder: True for a folder of files: `make` gives names and contents.
+        sought: Suffix behind the photo's name under which other programs look for such a file; empty if there is none.
     """
 
     suffixes: tuple[str, ...]
@@ -46,6 +47,7 @@ class Format:
     make: Callable[..., Any]
     encode: Callable[[Any, str], bytes]
     folder: bool = False
+    sought: str = ""
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -64,7 +66,9 @@ FORMATS: dict[str, Format] = {
     ),
     "json": Format((".json",), "boxes, scores, areas and masks (run lengths or polygons)", to_dict, json_bytes),
     "coco": Format((".coco.json",), "COCO results with compressed run lengths", to_coco, json_bytes),
-    "labelme": Format((".labelme.json",), "labelme annotations, to edit by hand", to_labelme, json_bytes),
+    "labelme": Format(
+        (".labelme.json",), "labelme annotations, to edit by hand", to_labelme, json_bytes, sought=".json"
+    ),
     "sam": Format((".sam.json",), "Segment Anything's record list", sam_file, json_bytes),
     "svg": Format((".svg",), "vector outlines, one path per object", to_svg, text_bytes),
     "geojson": Format((".geojson",), "outlines in image pixels or map coordinates", to_geojson, json_bytes),
@@ -138,6 +142,18 @@ def format_of_suffix(path: str | os.PathLike[str]) -> str | None:
     name = PurePath(path).name.lower()
     fits = [(len(suffix), form) for form, kind in FORMATS.items() for suffix in kind.suffixes if name.endswith(suffix)]
     return max(fits)[1] if fits else None
+
+
+def suffixes_beside_photos(names: Iterable[str]) -> dict[str, str]:
+    """The suffix that each format's file has behind a photo's name, where the formats are written together.
+
+    It is the one that other programs look for (labelme finds photo.json alone), unless another of the formats has it.
+    """
+    first = {name: FORMATS[name].suffixes[0] for name in names}
+    return {
+        name: FORMATS[name].sought if FORMATS[name].sought and FORMATS[name].sought not in first.values() else suffix
+        for name, suffix in first.items()
+    }
 
 
 def _format_of_file(path: Path) -> str:

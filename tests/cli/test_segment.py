@@ -70,8 +70,34 @@ def test_formats_and_a_folder_that_is_made(run, tmp_path):
 def test_labelme_finds_the_photo_and_coco_has_its_id(run, tmp_path):
     source = photo(tmp_path / "photos" / "000139.png")
     run(source, "--format", "labelme", "--format", "coco", "--output", tmp_path / "out")
-    assert read_json(tmp_path / "out" / "000139.labelme.json")["imagePath"] == "../photos/000139.png"
-    assert [one["image_id"] for one in read_json(tmp_path / "out" / "000139.coco.json")] == [139, 139]
+    assert read_json(tmp_path / "out" / "000139.json")["imagePath"] == "../photos/000139.png"
+    records = read_json(tmp_path / "out" / "000139.coco.json")
+    assert [(one["image_id"], one["file_name"]) for one in records] == [(139, "000139.png")] * 2
+
+
+def test_labelme_finds_its_file_beside_the_photo_unless_json_is_wanted_too(run, tmp_path):
+    photo(tmp_path / "in" / "a.png")
+    run(tmp_path / "in", "--format", "labelme")
+    assert read_json(tmp_path / "in" / "a.json")["imagePath"] == "a.png"
+    run(tmp_path / "in", "--format", "labelme", "--format", "json", "--overwrite")
+    assert read_json(tmp_path / "in" / "a.json")["format"] == "fastsam-onnx"
+    assert read_json(tmp_path / "in" / "a.labelme.json")["imagePath"] == "a.png"
+
+
+def test_photos_of_one_run_have_ids_of_their_own(run, tmp_path):
+    for name in ("a/1.png", "b/1.png", "001.png", "a/dog.png", "2.png"):
+        photo(tmp_path / "in" / name)
+    run(tmp_path / "in", "--recursive", "--format", "coco", "--output", tmp_path / "out")
+    files = [read_json(path) for path in sorted((tmp_path / "out").rglob("*.coco.json"))]
+    ids = {one["image_id"]: one["file_name"] for records in files for one in records}
+    assert ids == {"a/1.png": "a/1.png", "b/1.png": "b/1.png", "001.png": "001.png", "dog": "a/dog.png", 2: "2.png"}
+
+
+def test_photos_of_the_same_name_in_two_folders_have_ids_of_their_own(run, tmp_path):
+    first, second = photo(tmp_path / "a" / "1.png"), photo(tmp_path / "b" / "1.png")
+    run(first.parent, second.parent, "--format", "coco", "--output", tmp_path / "out")
+    ids = [read_json(path)[0]["image_id"] for path in sorted((tmp_path / "out").rglob("*.coco.json"))]
+    assert ids == [first.as_posix(), second.as_posix()]
 
 
 @pytest.mark.parametrize(
