@@ -17,6 +17,7 @@ from fastsam_onnx.masks.instances import Instance, Instances
 LabelMap = npt.NDArray[np.uint16]
 
 MAX_LABELS = 65535
+MAX_SEED = 2**32 - 1
 _BAND_ROWS = 256
 _GOLDEN_RATIO = 0.6180339887498949
 # (saturation, value) of successive colours. Five of them, because golden-ratio hues come close again after 8, 13, 21
@@ -59,6 +60,7 @@ def overlay(
     """
     photo = photo_of(found, image)
     alpha = options.fraction("alpha", alpha)
+    contours = options.boolean("contours", contours)
     labels = label_map(found)
     colours = palette(len(found), seed)
     unit = max(photo.shape[:2]) / 1000
@@ -130,7 +132,7 @@ def palette(count: int, seed: int = 0) -> ByteArray:
     """
     import colorsys
 
-    start = _FIRST_HUE + options.integer("seed", seed, 0) * 0.37
+    start = _FIRST_HUE + options.integer("seed", seed, 0, MAX_SEED) * 0.37
     colours = np.zeros((count, 3), np.uint8)
     for index in range(count):
         saturation, value = _TONES[index % len(_TONES)]

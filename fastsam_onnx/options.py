@@ -209,6 +209,25 @@ def choice(name: str, value: Any, accepted: Iterable[str], *, error: type[FastSA
     return value
 
 
+def pair(name: str, value: Any, form: str = "(width, height)", maximum: int | None = None) -> tuple[int, int]:
+    """The value as two integers of at least 0.
+
+    Args:
+        name: What messages call it.
+        value: A tuple, list or flat array.
+        form: The two, for messages.
+        maximum: Highest value accepted; None for no limit.
+
+    Raises:
+        OptionError: If it is something else.
+    """
+    is_flat = isinstance(value, tuple | list) or (isinstance(value, np.ndarray) and value.ndim == 1)
+    if not is_flat or len(value) != 2:
+        raise OptionError(f"{name} must be {form}, got {reprlib.repr(value)}")
+    first, second = (integer(f"a side of {name}", side, 0, maximum) for side in value)
+    return first, second
+
+
 def numbers(name: str, values: Any, *, error: type[FastSAMError] = OptionError) -> npt.NDArray[np.float64]:
     """Finite numbers as a float64 array. Texts are refused, although NumPy would read "1" as 1.
 

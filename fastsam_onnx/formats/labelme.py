@@ -42,6 +42,7 @@ def to_labelme(
             photo nor its name is known.
     """
     options.text("label", label)
+    polygons_only = options.boolean("polygons_only", polygons_only)
     tolerance = options.number("tolerance", tolerance, 0)
     path = (found.source or "") if image_path is None else options.text("image_path", image_path)
     photo = None if path else _embedded_photo(found)

@@ -26,7 +26,7 @@ from fastsam_onnx.formats.sam import sam_file
 from fastsam_onnx.formats.svg import to_svg
 from fastsam_onnx.formats.text import json_bytes, text_bytes
 from fastsam_onnx.masks.instances import Instances
-from fastsam_onnx.options import choice
+from fastsam_onnx.options import choice, text
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def encode(found: Instances, format: str, *, suffix: str | None = None, **option
     if kind.folder:
         raise OptionError(f"{format!r} is a folder of files, not one; use save")
     content = _made(found, format, options)
-    return kind.encode(content, suffix or Path(kind.suffixes[0]).suffix)
+    return kind.encode(content, Path(kind.suffixes[0]).suffix if suffix is None else text("suffix", suffix))
 
 
 def save(
@@ -127,6 +127,8 @@ def save(
         OptionError: If the suffix, the format or an option is not known.
         OutputError: If it cannot be written; nothing half written is left.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise OptionError(f"path must be the path of a file, got {path!r}")
     target = Path(path)
     name = _format_of_file(target) if format is None else format
     kind = _format_named(name)

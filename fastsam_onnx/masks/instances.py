@@ -13,10 +13,10 @@ from typing import Any, Protocol, Self, overload
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx import options
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from fastsam_onnx.errors import ObjectIndexError, OptionError
 from fastsam_onnx.masks.mask import Mask, stack_dense, union
-from fastsam_onnx.options import numbers
 
 Index = slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]
 """A choice of several objects."""
@@ -182,19 +182,20 @@ class Instances:
         Raises:
             OptionError: If the masks are of different photos, or there are not as many scores, boxes or indices.
         """
-        for mask in masks:
-            if not isinstance(mask, Mask):
-                raise OptionError(f"masks must be of class Mask (see Mask.from_dense), got {type(mask).__name__}")
+        wrong = [masks] if not isinstance(masks, Sequence) else [mask for mask in masks if not isinstance(mask, Mask)]
+        if wrong:
+            raise OptionError(f"masks must be a list of Mask (see Mask.from_dense), got {type(wrong[0]).__name__}")
         if image_size is None:
             if not len(masks):
                 raise OptionError(f"a {cls.__name__} of no masks needs image_size=(width, height)")
             image_size = masks[0].image_size
+        image_size = options.pair("image_size", image_size)
         n = len(masks)
         own = np.array([mask.box for mask in masks]).reshape(n, 4)
         checked = {
-            "boxes": own if boxes is None else numbers("boxes", boxes),
-            "scores": np.ones(n) if scores is None else numbers("scores", scores),
-            "prompt_index": np.zeros(n) if prompt_index is None else numbers("prompt_index", prompt_index),
+            "boxes": own if boxes is None else options.numbers("boxes", boxes),
+            "scores": np.ones(n) if scores is None else options.numbers("scores", scores),
+            "prompt_index": np.zeros(n) if prompt_index is None else options.numbers("prompt_index", prompt_index),
         }
         for name, values in checked.items():
             shape = (n, 4) if name == "boxes" else (n,)

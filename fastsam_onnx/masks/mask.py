@@ -18,9 +18,11 @@ from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.preview import png_preview
 from fastsam_onnx.masks.rle import RLE, decode_crop, encode_crop, pack_counts, read_rle
-from fastsam_onnx.options import integer, number
+from fastsam_onnx.options import integer, number, pair
 
 MAX_RADIUS = 1000
+FAR = 2**31
+"""Outside of every photo."""
 
 
 @dataclass(frozen=True)
@@ -54,19 +56,21 @@ class Mask:
     image_size: tuple[int, int]
 
     def __post_init__(self) -> None:
-        width, height = self.image_size
+        width, height = pair("image_size", self.image_size)
+        left, top = integer("left", self.left, -FAR), integer("top", self.top, -FAR)
         crop = self.crop
         if not isinstance(crop, np.ndarray) or crop.ndim != 2 or crop.dtype != np.bool_:
             found = f"{crop.dtype} of shape {crop.shape}" if isinstance(crop, np.ndarray) else type(crop).__name__
             raise OptionError(f"a mask's crop must be an (h, w) bool array, got {found}")
-        bottom, right = self.top + crop.shape[0], self.left + crop.shape[1]
-        if self.left < 0 or self.top < 0 or right > width or bottom > height:
+        bottom, right = top + crop.shape[0], left + crop.shape[1]
+        if left < 0 or top < 0 or right > width or bottom > height:
             raise OptionError(
-                f"the crop x {self.left}..{right}, y {self.top}..{bottom} reaches outside the {width}x{height} photo"
+                f"the crop x {left}..{right}, y {top}..{bottom} reaches outside the {width}x{height} photo"
             )
         view = np.ascontiguousarray(crop).view()
         view.flags.writeable = False
-        object.__setattr__(self, "crop", view)
+        for name, value in (("crop", view), ("left", left), ("top", top), ("image_size", (width, height))):
+            object.__setattr__(self, name, value)
 
     @classmethod
     def from_dense(cls, dense: npt.ArrayLike) -> Mask:
@@ -98,9 +102,9 @@ class Mask:
         Raises:
             OptionError: If it is something else, or its runs do not cover its size.
         """
-        runs, image_size = read_rle(rle)
-        crop, left = decode_crop(runs, image_size[1])
-        return cls(crop, left, 0, image_size).tight()
+        runs, size = read_rle(rle)
+        crop, left = decode_crop(runs, size[1])
+        return cls(crop, left, 0, size).tight()
 
     @classmethod
     def empty(cls, image_size: tuple[int, int]) -> Mask:
@@ -294,6 +298,8 @@ class Mask:
         return frame, left, top
 
     def _check_same_photo(self, other: Mask) -> None:
+        if not isinstance(other, Mask):
+            raise OptionError(f"a mask can be compared and joined with masks alone, got {type(other).__name__}")
         if self.image_size != other.image_size:
             raise OptionError(f"masks of photos of different sizes: {self.image_size} and {other.image_size}")
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray, IntArray
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.options import integer
+from fastsam_onnx.options import pair
 
 LARGEST_SIDE = 2**31 - 1
 """So that pixels of a photo can be counted in 64 bits."""
@@ -86,9 +86,7 @@ def read_rle(rle: Mapping[str, Any]) -> tuple[IntArray, tuple[int, int]]:
         names = sorted(map(str, rle)) if isinstance(rle, Mapping) else type(rle).__name__
         raise OptionError(f'an RLE must be a dictionary with "size" and "counts", got {names}')
     size, counts = rle["size"], rle["counts"]
-    if isinstance(size, str | bytes) or not hasattr(size, "__len__") or len(size) != 2:
-        raise OptionError(f"the RLE's size must be [height, width], got {size!r}")
-    height, width = (integer("a side of the RLE's size", side, 0, LARGEST_SIDE) for side in size)
+    height, width = pair("the RLE's size", size, "[height, width]", LARGEST_SIDE)
     runs = unpack_counts(counts) if isinstance(counts, str | bytes) else _listed_counts(counts)
     covered = sum(runs.tolist())  # in integers that do not overflow
     if covered != height * width or (runs < 0).any():

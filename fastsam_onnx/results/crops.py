@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -44,7 +44,7 @@ class CropStyle:
     square: bool = True
 
     def __post_init__(self) -> None:
-        one = isinstance(self.backgrounds, str) or not isinstance(self.backgrounds, Iterable)
+        one = isinstance(self.backgrounds, str) or not isinstance(self.backgrounds, Sequence)
         given = (self.backgrounds,) if one else tuple(self.backgrounds)
         if not given:
             raise OptionError(f"backgrounds must be one or more of {', '.join(get_args(Background))}, got none")

@@ -102,9 +102,9 @@ class Segmentation(Instances):
         Raises:
             OptionError: If there is none, or they are of photos of different sizes.
         """
-        parts = list(parts)
-        if not parts:
-            raise OptionError("give at least one Segmentation to concatenate")
+        parts = list(parts) if isinstance(parts, Iterable) and not isinstance(parts, np.ndarray) else []
+        if not parts or not all(isinstance(part, Segmentation) for part in parts):
+            raise OptionError("give a list of at least one Segmentation, and nothing else, to concatenate")
         sizes = {part.image_size for part in parts}
         if len(sizes) > 1:
             raise OptionError(f"Segmentations of photos of different sizes: {sorted(sizes)}")

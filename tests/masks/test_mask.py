@@ -432,3 +432,36 @@ def test_a_tolerance_is_a_number_of_pixels(tolerance):
 def test_a_point_is_two_finite_numbers(point):
     with pytest.raises(OptionError, match="must be a number"):
         Mask.from_dense(square(1, 1, 5, 5)).contains(*point)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"left": "a"}, "left"),
+        ({"left": -1}, "-1"),
+        ({"top": 1.0}, "top"),
+        ({"left": 8}, "outside the 9x9"),
+        ({"image_size": None}, "image_size"),
+        ({"image_size": 9}, "image_size"),
+        ({"image_size": (9,)}, "image_size"),
+        ({"image_size": (9, "a")}, "image_size"),
+        ({"image_size": [[9], [9, 9]]}, "image_size"),
+    ],
+)
+def test_where_a_crop_lies_is_checked(arguments, message):
+    with pytest.raises(OptionError, match=message):
+        Mask(**{"crop": np.ones((2, 2), bool), "left": 0, "top": 0, "image_size": (9, 9), **arguments})
+
+
+def test_numpys_integers_say_where_a_crop_lies():
+    mask = Mask(np.ones((2, 2), bool), np.int64(1), np.uint8(2), np.array([9, 9]))
+    assert (mask.left, mask.top, mask.image_size) == (1, 2, (9, 9))
+    assert type(mask.left) is int
+
+
+@pytest.mark.parametrize("other", [None, 3, "mask", np.ones((8, 8), bool)], ids=str)
+def test_masks_are_joined_and_compared_with_masks(other):
+    mask = Mask.from_dense(square(1, 1, 5, 5))
+    for name in ("iou", "union", "difference", "intersection_area"):
+        with pytest.raises(OptionError, match=type(other).__name__):
+            getattr(mask, name)(other)

@@ -430,6 +430,8 @@ def test_an_index_that_is_not_there_is_named(random_found, index):
     [
         {"masks": [np.ones((2, 2), bool)]},
         {"masks": ["a"]},
+        {"masks": 3},
+        {"image_size": 3},
         {"scores": ["a", "b"]},
         {"scores": [0.5, float("nan")]},
         {"boxes": [[1, 2, 3, 4], [1, 2]]},
@@ -456,6 +458,9 @@ def test_from_masks_takes_masks_and_numbers(arguments):
         ("png", {"alpha": float("nan")}, OptionError),
         ("png", {"alpha": True}, OptionError),
         ("png", {"seed": "a"}, OptionError),
+        ("png", {"seed": 2**40}, OptionError),
+        ("png", {"contours": [1, 2]}, OptionError),
+        ("labelme.json", {"polygons_only": "yes"}, OptionError),
         ("png", {"image": "a"}, OptionError),
         ("json", {"masks": ["rle"]}, OptionError),
         ("json", {"masks": "polygons", "tolerance": "a"}, OptionError),
@@ -491,3 +496,15 @@ def test_numpys_numbers_are_taken(tmp_path):
     found.save(tmp_path / "a.coco.json", image_id=np.int32(7), category_id=np.uint8(1))
     found.save(tmp_path / "a.svg", tolerance=np.float16(1))
     assert found.to_coco(image_id=np.int32(7))[0]["image_id"] == 7
+
+
+@pytest.mark.parametrize("path", [None, 3, b"a.png", ["a.png"]], ids=str)
+def test_a_path_is_a_path(path, random_found):
+    with pytest.raises(OptionError, match="path"):
+        random_found().save(path, format="json")
+
+
+@pytest.mark.parametrize("parts", [None, 3, "ab", [1], [None]], ids=str)
+def test_only_results_are_concatenated(parts):
+    with pytest.raises(OptionError, match="Segmentation"):
+        Segmentation.concatenate(parts)

@@ -1,0 +1,77 @@
+"""Whatever is given where something else belongs: the answer, or one of our errors; never another exception."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastsam_onnx import draw, formats
+from fastsam_onnx.errors import FastSAMError
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.results.crops import CropStyle
+from fastsam_onnx.results.segmentation import Segmentation
+
+ODD = [
+    *("a", "", "5", b"x", None, True, float("nan"), float("inf"), -1, 0, 1, 2, 1.5, 10**400, 1 + 2j, object(), len),
+    *([], [1], [[1, 2], [3]], [[1, 2]], (), {"a": 1}, {1}, np.float32(0.5), np.int64(3), np.bool_(True)),
+    *(np.array([1, 2]), np.array("a"), np.zeros((2, 2)), np.zeros((2, 2, 2)), np.array([None])),
+]
+DENSE = np.zeros((20, 30), bool)
+DENSE[3:9, 4:9] = True
+DENSE[5, 6] = False
+MASK = Mask.from_dense(DENSE)
+FOUND = Segmentation.from_masks([MASK, MASK], [0.9, 0.8], image=np.zeros((20, 30, 3), np.uint8), source="a.jpg")
+
+CALLS = {
+    "Mask.crop": lambda odd: Mask(odd, 0, 0, (5, 5)),
+    "Mask.left": lambda odd: Mask(DENSE, odd, 0, (30, 20)),
+    "Mask.image_size": lambda odd: Mask(DENSE, 0, 0, odd),
+    "Mask.empty": Mask.empty,
+    "Mask.from_dense": Mask.from_dense,
+    "Mask.from_rle": Mask.from_rle,
+    "rle.size": lambda odd: Mask.from_rle({"size": odd, "counts": [4]}),
+    "rle.counts": lambda odd: Mask.from_rle({"size": [2, 2], "counts": odd}),
+    "mask.polygons": MASK.polygons,
+    "mask.contains": lambda odd: MASK.contains(odd, 1),
+    "mask.union": MASK.union,
+    "mask.iou": MASK.iou,
+    "found[]": lambda odd: FOUND[odd],
+    "found.smooth.min_area": lambda odd: FOUND.smooth(min_area=odd),
+    "found.smooth.radius": lambda odd: FOUND.smooth(radius=odd),
+    "found.save.path": lambda odd: FOUND.save(odd, format="cutouts", image="refused before anything is written"),
+    "found.save.format": lambda odd: FOUND.save("a.png", format=odd, none=1),
+    "points": FOUND.point_prompt,
+    "labels": lambda odd: FOUND.point_prompt([[1, 2]], odd),
+    "pick": lambda odd: FOUND.point_prompt((1, 2), pick=odd),
+    "boxes": FOUND.box_prompt,
+    "match": lambda odd: FOUND.box_prompt((1, 2, 3, 4), match=odd),
+    "concatenate": Segmentation.concatenate,
+    "cutout": lambda odd: draw.cutout(FOUND[0], odd),
+    "palette": lambda odd: draw.palette(3, odd),
+    "suffix": lambda odd: formats.encode(FOUND, "overlay", suffix=odd),
+    **{
+        f"from_masks.{name}": lambda odd, name=name: Segmentation.from_masks(**{"masks": [MASK], name: odd})
+        for name in ("masks", "scores", "boxes", "image_size", "image", "source", "prompt_index")
+    },
+    **{
+        f"CropStyle.{name}": lambda odd, name=name: CropStyle(**{name: odd})
+        for name in ("backgrounds", "margin", "square")
+    },
+    **{
+        f"{name}.{option}": lambda odd, kind=kind, option=option: list(kind.make(FOUND, **{option: odd}))
+        for name, kind in formats.FORMATS.items()
+        for option in kind.options
+    },
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("call", CALLS)
+def test_an_odd_value_gives_an_answer_or_our_error(call):
+    for odd in ODD:
+        try:
+            CALLS[call](odd)
+        except FastSAMError:
+            continue
+        except Exception as error:
+            raise AssertionError(f"{call} of {odd!r}") from error
