@@ -203,7 +203,7 @@ def area_and_depth(mask: PendingMask, points: npt.NDArray[np.float64]) -> tuple[
         if mask.contains(x, y):
             column, row = mask.x.nearest(math.floor(x)) - left, mask.y.nearest(math.floor(y)) - top
             depths.append(float(depth[row, column]))
-    return area, min(depths) / float(depth.max())
+    return area, min(depths, default=0.0) / float(depth.max())  # rounding may tell a point at the edge differently
 
 
 def _filling(mask: PendingMask) -> PendingMask:

@@ -10,7 +10,8 @@ import pytest
 from support.tiny_onnx import tiny
 
 from fastsam_onnx import FastSAM
-from fastsam_onnx.masks.candidates import Candidates
+from fastsam_onnx.masks.candidates import Candidates, area_and_depth
+from fastsam_onnx.masks.pending import pending_masks
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.results.segmentation import Segmentation
 
@@ -226,3 +227,15 @@ def test_prompts_survive_pickling(photo):
     box = (40, 30, 200, 200)
     again = pickle.loads(pickle.dumps(found))
     assert [mask.rle() for mask in again.box_prompt(box).masks] == [mask.rle() for mask in found.box_prompt(box).masks]
+
+
+def test_depth_of_a_point():
+    """A square of 5 x 5 cells: the middle is 3 deep, its neighbour 2, the outermost cells 1."""
+    [mask] = pending_masks(
+        np.array([(4, 4, 24, 24)], np.float32), np.ones((1, 1), np.float32), np.ones((1, 16, 16), np.float32), LETTERBOX
+    )
+    for x, depth in ((14, 3), (10, 2), (6, 1)):
+        area, found = area_and_depth(mask, np.array([(x, 14.0)]))
+        assert (area, found) == (25, pytest.approx(depth / 3, abs=0.02))
+    assert area_and_depth(mask, np.array([(40.0, 40.0)])) == (25, 0)
+    assert area_and_depth(mask, np.array([(14.0, 14.0), (6.0, 14.0)]))[1] == pytest.approx(1 / 3, abs=0.02)
