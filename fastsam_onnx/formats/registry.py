@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -39,6 +39,7 @@ class Format:
         make: From a result to the content; its keyword arguments are the format's options.
         encode: From the content and the file's suffix to bytes.
         folder: True for a folder of files: `make` gives names and contents.
+        media_types: Names of the kinds of file in HTTP, by suffix; a server offers these.
         sought: Suffix behind the photo's name under which other programs look for such a file; empty if there is none.
     """
 
@@ -47,6 +48,7 @@ class Format:
     make: Callable[..., Any]
     encode: Callable[[Any, str], bytes]
     folder: bool = False
+    media_types: Mapping[str, str] = field(default_factory=dict)
     sought: str = ""
 
     @property
@@ -56,22 +58,59 @@ class Format:
         return tuple(one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY)
 
 
+_JSON = {".json": "application/json"}
+_PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
+
 FORMATS: dict[str, Format] = {
     "overlay": Format(
-        (".overlay.png", *PICTURE_SUFFIXES), "the photo with every object in a colour", overlay, picture_bytes
+        (".overlay.png", *PICTURE_SUFFIXES),
+        "the photo with every object in a colour",
+        overlay,
+        picture_bytes,
+        media_types=_PICTURES,
     ),
-    "labels": Format((".labels.png",), "16-bit PNG: 0 is background, k + 1 is object k", label_map, picture_bytes),
+    "labels": Format(
+        (".labels.png",),
+        "16-bit PNG: 0 is background, k + 1 is object k",
+        label_map,
+        picture_bytes,
+        media_types={".png": "image/png"},
+    ),
     "cutouts": Format(
-        (".cutouts",), "a folder with one transparent PNG per object", to_cutouts, picture_bytes, folder=True
+        (".cutouts",),
+        "a folder with one transparent PNG per object",
+        to_cutouts,
+        picture_bytes,
+        folder=True,
+        media_types={".zip": "application/zip"},
     ),
-    "json": Format((".json",), "boxes, scores, areas and masks (run lengths or polygons)", to_dict, json_bytes),
-    "coco": Format((".coco.json",), "COCO results with compressed run lengths", to_coco, json_bytes),
+    "json": Format(
+        (".json",),
+        "boxes, scores, areas and masks (run lengths or polygons)",
+        to_dict,
+        json_bytes,
+        media_types=_JSON,
+    ),
+    "coco": Format((".coco.json",), "COCO results with compressed run lengths", to_coco, json_bytes, media_types=_JSON),
     "labelme": Format(
-        (".labelme.json",), "labelme annotations, to edit by hand", to_labelme, json_bytes, sought=".json"
+        (".labelme.json",),
+        "labelme annotations, to edit by hand",
+        to_labelme,
+        json_bytes,
+        media_types=_JSON,
+        sought=".json",
     ),
-    "sam": Format((".sam.json",), "Segment Anything's record list", sam_file, json_bytes),
-    "svg": Format((".svg",), "vector outlines, one path per object", to_svg, text_bytes),
-    "geojson": Format((".geojson",), "outlines in image pixels or map coordinates", to_geojson, json_bytes),
+    "sam": Format((".sam.json",), "Segment Anything's record list", sam_file, json_bytes, media_types=_JSON),
+    "svg": Format(
+        (".svg",), "vector outlines, one path per object", to_svg, text_bytes, media_types={".svg": "image/svg+xml"}
+    ),
+    "geojson": Format(
+        (".geojson",),
+        "outlines in image pixels or map coordinates",
+        to_geojson,
+        json_bytes,
+        media_types={".geojson": "application/geo+json"},
+    ),
 }
 
 

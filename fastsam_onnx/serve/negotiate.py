@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
 
+from fastsam_onnx.formats import FORMATS
+
 
 @dataclass(frozen=True)
 class Representation:
@@ -25,18 +27,10 @@ class Representation:
     suffix: str
 
 
-REPRESENTATIONS = (
-    Representation("application/json", "json", ".json"),
-    Representation("application/json", "coco", ".json"),
-    Representation("application/json", "labelme", ".json"),
-    Representation("application/json", "sam", ".json"),
-    Representation("image/png", "overlay", ".png"),
-    Representation("image/png", "labels", ".png"),
-    Representation("image/jpeg", "overlay", ".jpg"),
-    Representation("image/webp", "overlay", ".webp"),
-    Representation("image/svg+xml", "svg", ".svg"),
-    Representation("application/geo+json", "geojson", ".geojson"),
-    Representation("application/zip", "cutouts", ".zip"),
+REPRESENTATIONS = tuple(
+    Representation(media_type, name, suffix)
+    for name, kind in sorted(FORMATS.items(), key=lambda item: item[0] != "json")  # ours first
+    for suffix, media_type in kind.media_types.items()
 )
 """Of those that a client likes equally well, the first is sent."""
 FORMAT_NAMES = tuple(dict.fromkeys(one.format for one in REPRESENTATIONS))

@@ -60,6 +60,13 @@ def test_options_that_mean_nothing_are_refused(name, options, sample):
         formats.encode(sample, name, **options)
 
 
+def test_a_server_can_send_every_format():
+    for kind in formats.FORMATS.values():
+        assert kind.media_types
+        accepted = {".zip"} if kind.folder else {Path("x" + suffix).suffix for suffix in kind.suffixes}
+        assert set(kind.media_types) <= accepted
+
+
 def test_results_are_not_taken_for_photos_of_their_folder():
     kinds = formats.FORMATS.values()
     pictures = [kind.suffixes[0] for kind in kinds if kind.folder or Path(kind.suffixes[0]).suffix in PICTURE_SUFFIXES]
