@@ -168,7 +168,7 @@ class Candidates:
         return held
 
     def _claims(self, index: IntArray, points: npt.NDArray[np.float64]) -> list[float]:
-        """What each of these candidates has for being what the points mean."""
+        """The claim of each of these candidates to be what the points mean."""
         masks = self._masks(index)
         return [
             score / max(area, 1) ** AREA_POWER * (depth + LEAST_DEPTH)

@@ -26,7 +26,7 @@ PRESS_SHARE = 0.1
 KEPT_SHARE = 0.7
 """Share of the cut mask that must be one piece with what it grows into."""
 REACH = 1.0
-"""How far a mask may grow on every side, in sides of its box."""
+"""Distance by which a mask may grow on every side, in sides of its box."""
 SPECK_SHARE = 0.05
 """Islands and holes below this share of the mask's area go."""
 FRAME_CELLS = 2

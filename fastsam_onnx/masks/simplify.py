@@ -2,7 +2,7 @@
 
 OpenCV thins every ring by itself, which may stray further than asked, and makes rings cross that lie close together.
 What came out is checked as a whole, and each ring that is at fault is thinned again with a smaller tolerance; exact
-rings are never at fault. Corners are whole numbers, so the checks are exact.
+rings are never at fault. Corners are integers, so the checks are exact.
 """
 
 from __future__ import annotations
