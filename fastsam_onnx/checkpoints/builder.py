@@ -79,10 +79,18 @@ class Builder:
         block = self._blocks.get(layer.kind)
         if block is None:
             raise self.refusal(f"{layer.name} is of the kind {layer.kind}, which is not supported")
+        self.check_forward(layer)
+        return block(self, source, layer)
+
+    def check_forward(self, layer: Layer) -> None:
+        """Refuse a layer that computes something else than its kind.
+
+        Raises:
+            ModelError: If it has a forward function of its own.
+        """
         forward = layer.attributes.get("forward")
         if forward is not None and str(forward).split(".")[-2:] not in ([layer.kind, name] for name in FORWARDS):
             raise self.refusal(f"{layer.name} has a forward function of its own, {str(forward)!r:.80}")
-        return block(self, source, layer)
 
     def has(self, name: str) -> bool:
         """True if the checkpoint has a parameter of this name."""

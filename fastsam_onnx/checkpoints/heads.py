@@ -41,6 +41,7 @@ def segment(builder: Builder, sources: Sequence[FeatureMap], layer: Layer) -> bo
     Raises:
         ModelError: If its branches do not fit together.
     """
+    builder.check_forward(layer)
     masks = prototypes(builder, sources, layer.child("proto"))
     if masks.stride != PROTOTYPE_STRIDE:
         raise builder.refusal(f"the prototypes must have the stride {PROTOTYPE_STRIDE}, got {masks.stride}")

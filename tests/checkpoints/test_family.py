@@ -213,6 +213,13 @@ REFUSED: dict[str, tuple[Callable[[], Object], Callable[[Object], None], str]] =
     "two sources of a convolution": (yolov8_seg, with_attributes("1", f=[-1, 0]), "takes one layer, got 2"),
     "another axis of joining": (yolov8_seg, with_attributes("11", d=2), "d of the Concat .*got 2"),
     "a forward function of its own": (yolov8_seg, own_forward, "model.0 has a forward function .*forward_other"),
+    "a forward function of the head": (
+        yolo11,
+        lambda network: head_of(network).attributes.update(
+            forward=Call(Name("__builtin__", "getattr"), (head_of(network), "forward_other"))
+        ),
+        "model.8 has a forward function .*forward_other",
+    ),
     "heads of attention": (yolo11, with_attributes("7.m.0.attn", num_heads=3), r"7\.m\.0\.attn has 3 heads"),
     "areas": (yolo12, with_attributes("5.m.0.0.attn", area=0), r"area of the AAttn model\.5\.m\.0\.0\.attn.*0"),
     "a shortcut that is no flag": (yolo11, with_attributes("3.m.0", add=1), r"add of the Bottleneck model\.3\.m\.0"),

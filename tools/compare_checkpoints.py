@@ -1,0 +1,78 @@
+"""Checkpoints opened by this package against ultralytics on PyTorch in float64, number by number.
+
+    python tools/compare_checkpoints.py PHOTO FILE.pt ...
+
+Needs torch and ultralytics (tried with 2.13 and 8.4.190). Prints a line for each file: the number of candidates with a
+score above 0.01, and for these the largest differences of boxes in pixels of the input, of scores and of coefficients,
+and that of the prototypes as a share of the largest one. Random networks serve as well as trained ones. The
+reference computes in float64: its own float32 is as far from that as this package is.
+
+The photo is stretched to 640x640 and to 448x320. Networks that answer with the best candidates may rank equal ones
+differently, and ultralytics leaves out cells without an object in prompt-free ones: then each of its candidates is
+compared with the nearest of ours.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from fastsam_onnx.network import Network  # noqa: E402
+
+SIZES = ((640, 640), (320, 448))
+LEAST_SCORE = 0.01
+
+
+def main(photo: str, files: list[str]) -> None:
+    picture = cv2.imread(photo)[..., ::-1]
+    print(f"{'file':36} candidates  box (px)    score  coefficient  prototypes")
+    for path in files:
+        loaded = torch.load(path, weights_only=False, map_location="cpu")
+        reference = ((loaded.get("ema") or loaded["model"]) if isinstance(loaded, dict) else loaded).double().eval()
+        network = Network.open(path)
+        found = [compare(network, reference, resized(picture, network, size)) for size in SIZES]
+        count, worst = sum(each[0] for each in found), np.max([each[1] for each in found], axis=0)
+        print(
+            f"{Path(path).name:36} {count:10}  {worst[0]:8.4f}  {worst[1]:.1e}      {worst[2]:.1e}     {worst[3]:.1e}"
+        )
+
+
+def resized(picture: np.ndarray, network: Network, size: tuple[int, int]) -> np.ndarray:
+    """(1, 3, height, width), the sides raised to multiples of the network's stride."""
+    height, width = (-(-side // network.contract.stride) * network.contract.stride for side in size)
+    small = cv2.resize(np.ascontiguousarray(picture), (width, height), interpolation=cv2.INTER_AREA)
+    return small.transpose(2, 0, 1)[None].astype(np.float32) / 255
+
+
+def compare(network: Network, reference: Any, tensor: np.ndarray) -> tuple[int, list[float]]:
+    """The number of candidates compared, and the largest differences."""
+    with torch.no_grad():
+        answer = reference(torch.from_numpy(tensor).double())[0]
+    expected, masks = (each[0].numpy() for each in answer)
+    [(candidates, prototypes)] = network.run(tensor)
+    classes = 1 if network.contract.nms_inside else network.contract.class_count
+    if network.contract.nms_inside:  # rows of x1, y1, x2, y2, score, class, coefficients
+        corners, far = expected[:, :2], expected[:, 2:4]
+        expected = np.concatenate([(corners + far) / 2, far - corners, expected[:, 4:5], expected[:, 6:]], axis=1).T
+    good = expected[4 : 4 + classes].max(axis=0) > LEAST_SCORE
+    expected = expected[:, good]
+    if network.contract.nms_inside or len(good) != candidates.shape[1]:
+        candidates = candidates[:, [np.abs(candidates - each[:, None]).sum(axis=0).argmin() for each in expected.T]]
+    else:
+        candidates = candidates[:, good]
+    off = np.abs(candidates - expected)
+    parts = off[:4], off[4 : 4 + classes], off[4 + classes :]
+    share = np.abs(prototypes - masks).max() / np.abs(masks).max()
+    return expected.shape[1], [*(float(part.max(initial=0)) for part in parts), float(share)]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
