@@ -1,28 +1,28 @@
-"""What a picture file says about itself, read by hand before a decoder sees it.
+"""The headers of picture files, read by hand before a decoder sees them.
 
-Decoders fill what is missing with grey, differ between versions and allocate what a header asks for. So each
-format has one short reader here, which finds the size, the orientation and what the samples mean, and makes
-sure that every byte of the first picture is there. It also prepares the bytes that the decoder gets: without
-metadata and later frames where those can mislead it or cost it memory.
+Decoders fill what is missing with grey, differ between versions and allocate what a header asks for. So each format
+has one short reader here, which finds the size, the orientation and the meaning of the samples, and makes sure that
+every byte of the first picture is there. It also prepares the bytes that the decoder gets: without metadata and later
+frames where those can mislead it or cost it memory.
 
-The readers raise `ImageError` with the reason alone; `image.load_image` adds the name of the source.
+The readers raise `ImageError` with the reason alone; `load_image` adds the name of the source.
 """
 
+from __future__ import annotations
+
+import mmap
 import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from fastsam_onnx.errors import ImageError
+from fastsam_onnx.images import tiff
+from fastsam_onnx.images.tiff import Alpha
 
-Alpha = Literal["straight", "premultiplied", "none"]
-
-# More scans than any encoder writes: each costs libjpeg a pass over the whole picture.
-_MAX_JPEG_SCANS = 500
-# libtiff allocates a whole tile, however small the picture is.
-_MAX_TILE_PIXELS = 1 << 26
-_FORMATS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM/PGM/PBM and AVIF"
+MAX_JPEG_SCANS = 500
+"""More than any encoder writes: each costs libjpeg a pass over the whole picture."""
+FORMATS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM/PGM/PBM and AVIF"
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class ImageHeader:
         format: Name of the format, for messages.
         width: Width in pixels as stored, before the orientation is applied.
         height: Height in pixels as stored.
-        data: What the decoder is to be given; decodes to `width` x `height`, whatever the orientation.
+        data: The bytes for the decoder; they decode to `width` x `height`, whatever the orientation.
         orientation: EXIF orientation, 1 to 8.
-        white: The sample value of white, or None for the largest value of the decoded dtype.
-        inverted: The samples decode with white as 0.
-        alpha: What the fourth channel of the decoded pixels is.
-        clear: The decoded grey sample that is transparent, which OpenCV does not tell; None for none.
+        white: Sample value of white, or None for the largest value of the decoded dtype.
+        inverted: Whether the samples decode with white as 0.
+        alpha: Meaning of the fourth channel of the decoded pixels.
+        clear: Grey sample, as decoded, that is transparent, which OpenCV does not tell; None for none.
     """
 
     format: str
@@ -62,7 +62,7 @@ def read_header(data: bytes) -> ImageHeader:
         The header; width and height are at least 1.
 
     Raises:
-        ImageError: The format is unknown, the header is damaged or the file is cut short.
+        ImageError: If the format is unknown, the header is damaged or the file is cut short.
     """
     format_name = identify(data)
     try:
@@ -84,17 +84,17 @@ def identify(head: bytes) -> str:
         A name such as `"JPEG"`.
 
     Raises:
-        ImageError: It is none of the formats that are read.
+        ImageError: If it is in none of the formats that are read.
     """
     if not head:
-        raise ImageError("it is empty")
+        raise ImageError("the file is empty")
     for name, pattern in _SIGNATURES.items():
         if pattern.match(head):
             return name
     for name, pattern in _REFUSED.items():
         if pattern.match(head):
-            raise ImageError(f"it is {name}, which is not read; convert it to JPEG or PNG")
-    raise ImageError(f"it is no picture of a known format; {_FORMATS} are read")
+            raise ImageError(f"{name} is not read; convert it to JPEG or PNG")
+    raise ImageError(f"not a picture in a known format; {FORMATS} are read")
 
 
 def exif_orientation(block: bytes) -> int:
@@ -107,10 +107,10 @@ def exif_orientation(block: bytes) -> int:
         1 to 8; 1 where the block is damaged or says nothing valid, since the picture itself may be sound.
     """
     try:
-        values = _read_directory(block.removeprefix(b"Exif\0\0")).values(_ORIENTATION)
-    except (ImageError, struct.error):
+        orientation = tiff.read_directory(block.removeprefix(b"Exif\0\0")).first(tiff.ORIENTATION, 1)
+    except ImageError:
         return 1
-    return values[0] if values and 1 <= values[0] <= 8 else 1
+    return orientation if 1 <= orientation <= 8 else 1
 
 
 def _cut_short(format_name: str) -> ImageError:
@@ -144,8 +144,8 @@ def _read_jpeg(data: bytes) -> ImageHeader:
         elif marker == 0xE1 and not exif and data.startswith(b"Exif\0\0", at + 2):
             exif = data[at + 2 : at + length]
         at += length
-    if not 1 <= scans <= _MAX_JPEG_SCANS:
-        raise ImageError(f"the JPEG file has {scans} scans; 1 to {_MAX_JPEG_SCANS} are read")
+    if not 1 <= scans <= MAX_JPEG_SCANS:
+        raise ImageError(f"the JPEG file has {scans} scans; 1 to {MAX_JPEG_SCANS} are read")
     return ImageHeader("JPEG", size[1], size[0], data, exif_orientation(exif))
 
 
@@ -248,26 +248,62 @@ def _read_bmp(data: bytes) -> ImageHeader:
     return ImageHeader("BMP", width, abs(height), data)
 
 
-_PNM_NUMBERS = re.compile(rb"P[1-6](?:\s+(?:#[^\r\n]*[\r\n]\s*)*(\d{1,9}))(?:\s+(?:#[^\r\n]*[\r\n]\s*)*(\d{1,9}))")
-_PNM_WHITE = re.compile(rb"\s+(?:#[^\r\n]*[\r\n]\s*)*(\d{1,9})")
+_PNM_GAP = rb"\s+(?:#[^\r\n]*[\r\n]\s*)*"
+_PNM_HEAD = re.compile(rb"P([1-6])" + 2 * (_PNM_GAP + rb"(\d{1,9})"))
+_PNM_WHITE = re.compile(_PNM_GAP + rb"(\d{1,9})")
+
+
+@dataclass(frozen=True)
+class PnmHead:
+    """The numbers before the samples of a PNM file.
+
+    Attributes:
+        kind: 1 to 6, the digit of its signature: bits, grey and RGB as text, then the same in binary.
+        width: Width in pixels.
+        height: Height in pixels.
+        white: Sample value of white; 1 for bits.
+        end: Position behind the last number; one byte of white space follows, then the samples.
+    """
+
+    kind: int
+    width: int
+    height: int
+    white: int
+    end: int
+
+    @property
+    def sample_bytes(self) -> int:
+        """Number of bytes of all samples; 0 for text, whose length is not known."""
+        row = {4: (self.width + 7) // 8, 5: self.width, 6: 3 * self.width}.get(self.kind, 0)
+        return self.height * row * (2 if self.white > 255 else 1)
+
+
+def read_pnm_head(data: bytes | mmap.mmap) -> PnmHead:
+    """Read the numbers of a PNM file and check that all samples are there, as far as their length is known.
+
+    Raises:
+        ImageError: If the file is cut short, or its numbers are not those of a picture.
+    """
+    numbers = _PNM_HEAD.match(data)
+    if numbers is None:
+        raise _cut_short("PNM")
+    kind, width, height, white, end = int(numbers[1]), int(numbers[2]), int(numbers[3]), 1, numbers.end()
+    if kind not in {1, 4}:
+        maximum = _PNM_WHITE.match(data, end)
+        if maximum is None or not 1 <= int(maximum[1]) <= 65535:
+            raise _cut_short("PNM")
+        white, end = int(maximum[1]), maximum.end()
+    head = PnmHead(kind, width, height, white, end)
+    if end + 1 + head.sample_bytes > len(data):
+        raise _cut_short("PNM")
+    return head
 
 
 def _read_pnm(data: bytes) -> ImageHeader:
-    kind = data[1] - ord("0")
-    numbers = _PNM_NUMBERS.match(data)
-    if numbers is None:
-        raise _cut_short("PNM")
-    width, height, at, white = int(numbers[1]), int(numbers[2]), numbers.end(), 255
-    if kind not in {1, 4}:
-        maximum = _PNM_WHITE.match(data, at)
-        if maximum is None or not 1 <= int(maximum[1]) <= 65535:
-            raise _cut_short("PNM")
-        white, at = int(maximum[1]), maximum.end()
-    row_bytes = {4: (width + 7) // 8, 5: width, 6: 3 * width}.get(kind, 0) * (2 if white > 255 else 1)
-    if at + 1 + row_bytes * height > len(data):
-        raise _cut_short("PNM")
-    # OpenCV wants a byte after the last number of the text forms.
-    return ImageHeader("PNM", width, height, data if kind > 3 else data + b"\n", white=white)
+    head = read_pnm_head(data)
+    # OpenCV decodes bits to 0 and 255, and wants a byte after the last number of the text forms.
+    white = head.white if head.kind not in {1, 4} else 255
+    return ImageHeader("PNM", head.width, head.height, data if head.kind > 3 else data + b"\n", white=white)
 
 
 # By mirror axis (none, top to bottom, left to right), then by quarter turns anticlockwise, which come first.
@@ -294,122 +330,19 @@ def _read_avif(data: bytes) -> ImageHeader:
     return ImageHeader("AVIF", width, height, data, orientation, (1 << depth) - 1)
 
 
-_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _STRIPS, _ORIENTATION = 256, 257, 258, 262, 273, 274
-_SAMPLES, _STRIP_ROWS, _STRIP_BYTES, _PLANES = 277, 278, 279, 284
-_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _EXTRA = 322, 323, 324, 325, 338
-_INTEGER_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
-
-
-@dataclass(frozen=True)
-class _Directory:
-    """The first directory of a TIFF structure: where the values of each tag lie."""
-
-    data: bytes
-    order: Literal["<", ">"]
-    entries: dict[int, tuple[str, int, int]]  # tag: letter of the struct module, count, position
-    next_position: int
-    pointer: Literal["I", "Q"]
-
-    def values(self, tag: int) -> tuple[int, ...]:
-        """All values of a tag; empty if it is missing or holds no whole numbers."""
-        letter, count, position = self.entries.get(tag, ("", 0, 0))
-        if position + count * struct.calcsize(letter) > len(self.data):
-            raise _cut_short("TIFF")
-        return struct.unpack_from(f"{self.order}{count}{letter}", self.data, position) if count else ()
-
-    def first(self, tag: int, default: int) -> int:
-        """The first value of a tag."""
-        return next(iter(self.values(tag)), default)
-
-
-def _read_directory(data: bytes) -> _Directory:
-    if data[:4] not in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}:
-        raise ImageError("it is no TIFF structure")
-    order: Literal["<", ">"] = "<" if data[:1] == b"I" else ">"
-    big = b"+" in data[:4]
-    pointer: Literal["I", "Q"] = "Q" if big else "I"
-    entry_size, inline_size, count_letter = (20, 8, "Q") if big else (12, 4, "H")
-    start = struct.unpack_from(order + pointer, data, 8 if big else 4)[0]
-    if start + inline_size > len(data):
-        raise _cut_short("TIFF")
-    count = struct.unpack_from(order + count_letter, data, start)[0]
-    start += struct.calcsize(count_letter)
-    if start + count * entry_size > len(data):
-        raise _cut_short("TIFF")
-    entries = {}
-    for at in range(start, start + count * entry_size, entry_size):
-        tag, kind, values = struct.unpack_from(order + "HH" + pointer, data, at)
-        letter, position = _INTEGER_TYPES.get(kind), at + entry_size - inline_size
-        if letter is None or tag in entries:  # like libtiff, which goes by the first of its kind
-            continue
-        if values * struct.calcsize(letter) > inline_size:
-            position = struct.unpack_from(order + pointer, data, position)[0]
-        entries[tag] = letter, values, position
-    return _Directory(data, order, entries, start + count * entry_size, pointer)
-
-
 def _read_tiff(data: bytes) -> ImageHeader:
-    directory = _read_directory(data)
-    width, height = directory.first(_WIDTH, 0), directory.first(_HEIGHT, 0)
-    _check_tiff_parts(directory, width, height)
-    alpha, inverted = _tiff_samples(directory)
-    orientation = directory.first(_ORIENTATION, 1)
+    directory = tiff.read_directory(data)
+    tiff.check_parts(directory)
+    alpha, inverted = tiff.sample_kind(directory)
+    orientation = directory.first(tiff.ORIENTATION, 1)
     return ImageHeader(
         "TIFF",
-        width,
-        height,
-        _plain_tiff(directory),
+        *directory.image_size,
+        tiff.first_page_upright(directory),
         orientation if 1 <= orientation <= 8 else 1,
         inverted=inverted,
         alpha=alpha,
     )
-
-
-def _check_tiff_parts(directory: _Directory, width: int, height: int) -> None:
-    """See that all strips or tiles lie within the file."""
-    offsets = directory.values(_STRIPS) or directory.values(_TILES)
-    sizes = directory.values(_STRIP_BYTES) or directory.values(_TILE_BYTES) or (0,) * len(offsets)
-    if directory.values(_TILES):
-        tile_width, tile_height = directory.first(_TILE_WIDTH, 0), directory.first(_TILE_HEIGHT, 0)
-        if not 0 < tile_width * tile_height <= _MAX_TILE_PIXELS:
-            raise ImageError(f"the TIFF file has tiles of {tile_width} x {tile_height} pixels")
-        parts = -(-width // tile_width) * -(-height // tile_height)
-    else:
-        parts = -(-height // max(directory.first(_STRIP_ROWS, height), 1))
-    if directory.first(_PLANES, 1) == 2:
-        parts *= directory.first(_SAMPLES, 1)
-    whole = all(offset + size <= len(directory.data) for offset, size in zip(offsets, sizes, strict=False))
-    if not whole or not parts <= min(len(offsets), len(sizes)):
-        raise _cut_short("TIFF")
-
-
-def _tiff_samples(directory: _Directory) -> tuple[Alpha, bool]:
-    """Tell what OpenCV makes of the samples: the kind of alpha, and whether white is 0."""
-    bits, photometric = directory.first(_BITS, 1), directory.first(_PHOTOMETRIC, 1)
-    samples, extra = directory.first(_SAMPLES, 1), directory.first(_EXTRA, 0)
-    # Grey, RGB, palette, CMYK and YCbCr; beyond 8 bits OpenCV takes any samples for grey or RGB.
-    if photometric not in ({0, 1, 2, 3, 5, 6} if bits <= 8 else {0, 1, 2}):
-        raise ImageError(f"TIFF with {bits} bits of colour space {photometric} is not read; convert it to PNG")
-    if bits > 8 and (directory.first(_PLANES, 1) == 2 or bits not in {16, 32, 64}):
-        raise ImageError(f"TIFF with {bits} bits or separate planes is not read; convert it to PNG")
-    if photometric in {0, 1} and samples > 1 and extra in {1, 2}:
-        raise ImageError("TIFF in grey with alpha is not read; convert it to PNG")
-    # Up to 8 bits OpenCV uses libtiff's RGBA reader, which multiplies; else it takes the samples as they are.
-    alpha: Alpha = "none"
-    if photometric == 2 and extra in {1, 2}:
-        alpha = "straight" if bits > 8 and extra == 2 else "premultiplied"
-    return alpha, bits > 8 and photometric == 0
-
-
-def _plain_tiff(directory: _Directory) -> bytes:
-    """The same file without orientation, which OpenCV would apply, and without further pages."""
-    plain = bytearray(directory.data)
-    if _ORIENTATION in directory.entries:
-        letter, _, position = directory.entries[_ORIENTATION]
-        struct.pack_into(directory.order + letter, plain, position, 1)
-    if directory.next_position + struct.calcsize(directory.pointer) <= len(plain):
-        struct.pack_into(directory.order + directory.pointer, plain, directory.next_position, 0)
-    return bytes(plain)
 
 
 _SIGNATURES = {
@@ -426,6 +359,7 @@ _REFUSED = {
     # OpenCV 4.10 crashes on damaged ones.
     "JPEG 2000": re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
     "HEIC": re.compile(rb"....ftyp(?:hei|hev|mif|msf)", re.DOTALL),
+    "JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"),
     "a video": re.compile(rb"....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI ", re.DOTALL),
     "PDF": re.compile(rb"%PDF"),
     "text, HTML or SVG": re.compile(rb"\s*<[!?A-Za-z]"),

@@ -1,8 +1,8 @@
 """Any picture becomes (H, W, 3) uint8 RGB, upright.
 
-Files and bytes are looked at by `image_header` first, then decoded by OpenCV from memory, so that file names
-of any kind work. What OpenCV leaves open (orientation, alpha, 16 bits) is settled here, the same for 4.x and
-5.x. OpenCV may write about a damaged file to stderr; silencing it would change the process for other threads.
+The headers of files and bytes are read first (`header`); then OpenCV decodes them from memory, so that file names of
+any kind work. What OpenCV leaves open (orientation, alpha, 16 bits) is settled here, the same for 4.x and 5.x. OpenCV
+may write about a damaged file to stderr; silencing it would change the process for other threads.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from fastsam_onnx.errors import ImageError
 from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, choice, integer
 
 if TYPE_CHECKING:
-    from fastsam_onnx.images.header import Alpha, ImageHeader
+    from fastsam_onnx.images.header import ImageHeader
+    from fastsam_onnx.images.tiff import Alpha
 
 
-_ORIENTATION_TAG = 0x0112
-_STRIP = 64
+BLEND_ROWS = 64
+"""Rows that are composited at a time: the 16-bit steps of the whole picture would take six times its memory."""
 
 
 class PILImage(Protocol):
-    """What is used of a `PIL.Image.Image`; PIL itself is never imported."""
+    """The part of a `PIL.Image.Image` that is used; PIL itself is never imported."""
 
     @property
     def mode(self) -> str: ...  # noqa: D102
@@ -57,31 +58,29 @@ def load_image(
 ) -> ByteArray:
     """Load one picture.
 
-    Files and bytes: JPEG, PNG, WebP, GIF, BMP, TIFF, PPM/PGM/PBM and AVIF, known by content, not by name, as far
-    as the installed OpenCV decodes them (GIF, AVIF and animated WebP from 4.12 on). The first frame or page
-    counts, and a file in which a part of it is missing is refused. The EXIF orientation is applied. A binary
-    file object is read from where it stands to its end and not closed.
+    Files and bytes: JPEG, PNG, WebP, GIF, BMP, TIFF, PPM/PGM/PBM and AVIF, known by content, not by name, as far as the
+    installed OpenCV decodes them (GIF, AVIF and animated WebP from 4.12 on). The first frame or page counts, and a file
+    in which a part of it is missing is refused. The EXIF orientation is applied. A binary file object is read from its
+    position to its end and not closed.
 
-    PIL images: the orientation is applied if the image still carries the tag, as `ImageOps.exif_transpose`
-    does.
+    PIL images: the orientation is applied if the image still carries the tag, as `ImageOps.exif_transpose` does.
 
     Arrays: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); uint8, uint16, bool, or floats in 0 to 1.
 
-    Alpha is composited on white. 16-bit samples become round(x / 257), floats round(255 x). Colour profiles
-    are ignored.
+    Alpha is composited on white. 16-bit samples become round(x / 257), floats round(255 x). Colour profiles are
+    ignored.
 
     Args:
         source: Path, content of a file, binary file object, array or PIL image.
-        channel_order: Order of the channels of an array, `"bgr"` (also BGRA) for OpenCV's. Other sources know
-            their own order.
-        pixel_limit: Largest width x height that is accepted, checked before pixels are decoded; None for no
-            limit.
+        channel_order: Order of the channels of an array, `"bgr"` (also BGRA) for OpenCV's. Other sources know their own
+            order.
+        pixel_limit: Maximum of width x height, checked before pixels are decoded; None for no limit.
 
     Returns:
         (H, W, 3) uint8 RGB, C-contiguous; an array that is already so is returned itself, not a copy.
 
     Raises:
-        ImageError: The picture cannot be read; the message names the source and the reason.
+        ImageError: If the picture cannot be read; the message names the source and the reason.
         OptionError: If `channel_order` or `pixel_limit` is not one of the accepted values.
     """
     choice("channel_order", channel_order, ("rgb", "bgr"))
@@ -101,7 +100,7 @@ def source_name(source: object) -> str:
     """Name a source for messages.
 
     Args:
-        source: What was or would be given to `load_image`; anything else is named by its type.
+        source: A source of `load_image`; anything else is named by its type.
 
     Returns:
         The path, or words such as `"bytes (1234 bytes)"` and `"array (480, 640, 3) uint8"`; always printable.
@@ -145,10 +144,10 @@ def _read_path(text: str) -> bytes:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise ImageError("it is a directory; give one file of it")
+            raise ImageError("it is a folder; give one of its files")
         if not stat.S_ISREG(mode):
             # Opening a FIFO could wait for ever.
-            raise ImageError("it is not a regular file; open it yourself and give the binary file object")
+            raise ImageError("it is not a regular file; open it and give the binary file object")
         with path.open("rb") as stream:
             head = stream.read(64)
             identify(head)  # before gigabytes of a video are read
@@ -157,7 +156,7 @@ def _read_path(text: str) -> bytes:
         raise
     except (OSError, ValueError) as error:
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://|data:", text):
-            raise ImageError("nothing is ever downloaded; fetch it and give the file or its bytes") from error
+            raise ImageError("pictures are not downloaded; fetch it and give the file or its bytes") from error
         if isinstance(error, FileNotFoundError):
             raise ImageError("there is no such file") from error
         raise ImageError(getattr(error, "strerror", None) or str(error)) from error
@@ -231,9 +230,11 @@ def _is_pil(source: object) -> bool:
 
 
 def _from_pil(image: PILImage, pixel_limit: int | None) -> ByteArray:
+    from fastsam_onnx.images.tiff import ORIENTATION
+
     _check_size(*image.size, pixel_limit)
     try:
-        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+        orientation = image.getexif().get(ORIENTATION, 1)
         if image.mode.startswith(("I", "F")):  # Pillow's conversion would clip these to 255
             pixels = np.asarray(image)
         else:
@@ -252,7 +253,7 @@ def _from_array(array: NDArray[Any], order: Literal["rgb", "bgr"], pixel_limit: 
             hint = "; give one picture at a time"
         elif pixels.ndim == 3 and pixels.shape[0] in {1, 3, 4}:
             hint = "; channels come last: array.transpose(1, 2, 0)"
-        raise ImageError(f"its shape is {pixels.shape}; (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) is accepted{hint}")
+        raise ImageError(f"its shape must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got {pixels.shape}{hint}")
     if pixels.size == 0:
         raise ImageError("it has no pixels")
     _check_size(pixels.shape[1], pixels.shape[0], pixel_limit)
@@ -262,21 +263,21 @@ def _from_array(array: NDArray[Any], order: Literal["rgb", "bgr"], pixel_limit: 
 def _check_size(width: int, height: int, pixel_limit: int | None) -> None:
     if pixel_limit is not None and width * height > pixel_limit:
         raise ImageError(
-            f"it has {width} x {height} = {width * height} pixels; pixel_limit accepts {pixel_limit}. "
-            "Raise pixel_limit if you trust the picture"
+            f"it has {width} x {height} = {width * height} pixels, more than pixel_limit={pixel_limit}; "
+            "raise pixel_limit if you trust the picture"
         )
 
 
 def _eight_bit(pixels: NDArray[Any], white: int | None) -> ByteArray:
-    """Scale samples to 0 to 255; `white` is the value of white, None for the largest of the dtype or 1.0."""
+    """Scale samples to 0 to 255; `white` is the sample value of white, None for the largest of the dtype."""
     if pixels.dtype.kind == "f":
         return _eight_bit_float(pixels)
     if pixels.dtype.kind == "b":
         return pixels.astype(np.uint8) * np.uint8(255)
     if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
         raise ImageError(
-            f"its samples are {pixels.dtype}; uint8, uint16, bool or floats in 0 to 1 are accepted. "
-            "Scale and convert them, for example (255 * x / x.max()).astype(numpy.uint8)"
+            f"its samples must be uint8, uint16, bool or floats from 0 to 1, got {pixels.dtype}; "
+            "scale and convert them, for example (255 * x / x.max()).astype(numpy.uint8)"
         )
     largest = int(np.iinfo(pixels.dtype).max)
     white = white or largest
@@ -291,11 +292,11 @@ def _eight_bit_float(pixels: NDArray[Any]) -> ByteArray:
     with np.errstate(invalid="ignore"):
         low, high = float(pixels.min()), float(pixels.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ImageError("its floats are not all finite; replace NaN and infinity first")
+        raise ImageError("its floats must be finite; replace NaN and infinity first")
     if low < 0 or high > 1:
         raise ImageError(
-            f"its floats range from {low:g} to {high:g}; 0 to 1 is accepted. "
-            "Divide by the value of white, or convert 0 to 255 with .astype(numpy.uint8)"
+            f"its floats must be from 0 to 1, got {low:g} to {high:g}; "
+            "divide by the value of white, or convert 0 to 255 with .astype(numpy.uint8)"
         )
     return np.rint(pixels.astype(np.float32) * 255).astype(np.uint8)
 
@@ -320,8 +321,8 @@ def _on_white(samples: ByteArray, alpha: Alpha) -> ByteArray:
     if alpha == "none" or opacity.min() == 255:
         return colours
     result = np.empty(colours.shape, np.uint8)
-    for top in range(0, len(result), _STRIP):  # the 16-bit steps between would take six times the picture at once
-        rows = slice(top, top + _STRIP)
+    for top in range(0, len(result), BLEND_ROWS):
+        rows = slice(top, top + BLEND_ROWS)
         result[rows] = _strip_on_white(colours[rows], opacity[rows], premultiplied=alpha == "premultiplied")
     return result
 

@@ -1,4 +1,4 @@
-"""Large pictures row by row: those that lie in memory, and files that are decoded in strips.
+"""Large pictures a few rows at a time: those that lie in memory, and files that are decoded in strips.
 
 TIFF and binary PNM files of any size are read so that a few rows at a time are in memory: TIFF because its strips or
 tiles decode alone, whatever their compression, PNM because it has none. Other formats are decoded as a whole.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,28 +17,22 @@ import numpy as np
 
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import ImageError
-from fastsam_onnx.images.header import identify
+from fastsam_onnx.images.header import identify, read_pnm_head
 from fastsam_onnx.images.load import ImageSource, load_image, source_name
 from fastsam_onnx.images.tiff import tiff_parts
 
 STRIPS_ABOVE = 1 << 26
 """Files of more pixels are read in strips where they can be: 64 megapixels, 192 MB as RGB."""
 PART_PIXELS = 1 << 22
-"""About so many are decoded at once, unless a strip or a row of tiles has more."""
+"""Pixels decoded at a time, about, unless a strip or a row of tiles has more: 12 MB as RGB."""
 MAX_PART_PIXELS = 1 << 25
-"""Files whose strips or rows of tiles are larger are decoded as a whole."""
+"""Files whose strips or rows of tiles have more pixels are decoded as a whole: 96 MB as RGB."""
 OVERVIEW_SIDE = 2048
-"""Between this and twice this many pixels has the longer side of an overview."""
-WHITE = 255
-
-_PNM_HEAD = re.compile(
-    rb"P([56])(?:\s+(?:#[^\r\n]*[\r\n]\s*)*(\d{1,9}))(?:\s+(?:#[^\r\n]*[\r\n]\s*)*(\d{1,9}))"
-    rb"\s+(?:#[^\r\n]*[\r\n]\s*)*(\d{1,9})\s"
-)
+"""The longer side of an overview has from this to twice this many pixels: enough to look at."""
 
 
-class Rows(Protocol):
-    """A picture that gives its rows from top to bottom."""
+class ImageRows(Protocol):
+    """A picture that gives its rows of pixels from top to bottom."""
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -60,15 +53,15 @@ class HeldRows:
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """See `Rows`."""
+        """See `ImageRows`."""
         return self.image.shape[1], self.image.shape[0]
 
     def band(self, top: int, bottom: int) -> ByteArray:
-        """See `Rows`."""
+        """See `ImageRows`."""
         return self.image[top:bottom]
 
     def overview(self) -> ByteArray:
-        """See `Rows`."""
+        """See `ImageRows`."""
         return self.image
 
 
@@ -80,13 +73,13 @@ class FileRows:
         self.image_size = image_size
         self._parts = parts
         self._top, self._rows = 0, np.zeros((0, image_size[0], 3), np.uint8)
-        # A whole number of pixels a side becomes one, so that parts can be made smaller one by one.
+        # An integer, so that parts can be made smaller one by one.
         self._step = max(1, max(image_size) // OVERVIEW_SIDE)
         self._rest = self._rows
         self._small: list[ByteArray] = []
 
     def band(self, top: int, bottom: int) -> ByteArray:
-        """See `Rows`."""
+        """See `ImageRows`."""
         self._rows, self._top = self._rows[top - self._top :].copy(), top
         fresh = [self._rows]
         height = len(self._rows)
@@ -99,7 +92,7 @@ class FileRows:
         return self._rows[: bottom - top]
 
     def overview(self) -> ByteArray:
-        """See `Rows`."""
+        """See `ImageRows`."""
         if len(self._rest):
             self._shrink(self._rest)
             self._rest = self._rest[:0]
@@ -122,7 +115,7 @@ class FileRows:
 def open_rows(source: ImageSource, *, pixel_limit: int | None) -> FileRows | None:
     """The rows of a file that is large and can be decoded in strips; None for anything else.
 
-    Whatever is wrong with the file makes it None, too: `load_image` says what.
+    None also if anything is wrong with the file: `load_image` says it.
     """
     if not isinstance(source, str | os.PathLike):
         return None
@@ -146,13 +139,11 @@ def open_rows(source: ImageSource, *, pixel_limit: int | None) -> FileRows | Non
 
 def _pnm_rows(data: mmap.mmap, name: str) -> FileRows | None:
     """Grey or RGB of 8 bits, which lie in the file as they are."""
-    head = _PNM_HEAD.match(data)
-    if head is None or int(head[4]) != WHITE:
+    head = read_pnm_head(data)
+    width, height, channels = head.width, head.height, {5: 1, 6: 3}.get(head.kind)
+    if channels is None or head.white != 255 or not width * height:
         return None
-    width, height, channels = int(head[2]), int(head[3]), 3 if head[1] == b"6" else 1
-    if not width * height or head.end() + width * height * channels > len(data):
-        return None
-    pixels = np.frombuffer(data, np.uint8, width * height * channels, head.end()).reshape(height, width, channels)
+    pixels = np.frombuffer(data, np.uint8, head.sample_bytes, head.end + 1).reshape(height, width, channels)
     step = max(1, PART_PIXELS // width)
     return FileRows((width, height), _decoded(data, name, (pixels[top : top + step] for top in range(0, height, step))))
 

@@ -29,8 +29,12 @@ PICTURE_SUFFIXES = frozenset(
         ".pgm",
         ".pbm",
         ".pnm",
-        ".jp2",
         ".avif",
+        # Refused, by name: better than a photo that is passed over in silence.
+        ".jp2",
+        ".jxl",
+        ".heic",
+        ".heif",
     )
 )
 RESULT_SUFFIXES = (".overlay.png", ".labels.png", ".cutouts")
@@ -44,8 +48,8 @@ def open_sources(sources: Sources) -> tuple[Iterator[ImageSource], bool]:
         sources: As in `FastSAM.stream`.
 
     Raises:
-        ImageError: There is no such folder, video or camera.
-        OptionError: It is one photo, or nothing of the kind.
+        ImageError: If there is no such folder, video or camera.
+        OptionError: If it is one photo, or something else.
     """
     if isinstance(sources, str | os.PathLike):
         path = Path(sources)
@@ -62,8 +66,8 @@ def open_sources(sources: Sources) -> tuple[Iterator[ImageSource], bool]:
         return iter(sources), False
     if _is_one_photo(sources) or not isinstance(sources, Iterable):
         raise OptionError(
-            "a stream takes an iterable of photos, a folder, a video, the number of a camera or a cv2.VideoCapture; "
-            f"found {source_name(sources)}. One photo goes in a list, or into a call"
+            "sources must be an iterable of photos, a folder, a video, the number of a camera or a cv2.VideoCapture, "
+            f"got {source_name(sources)}; put one photo in a list, or call the model on it"
         )
     return iter(sources), False
 
@@ -100,7 +104,7 @@ def pictures_of_folder(folder: Path) -> list[Path]:
 
 
 def is_picture_name(path: Path) -> bool:
-    """Whether a file counts as a picture of its folder: by its suffix, not hidden, and no result of this package."""
+    """True if a file counts as a picture of its folder: by its suffix, not hidden, not a result of this package."""
     return (
         path.suffix.lower() in PICTURE_SUFFIXES
         and not path.name.startswith(".")

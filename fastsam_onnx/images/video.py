@@ -31,7 +31,7 @@ _VIDEO = re.compile(
 
 @runtime_checkable
 class Capture(Protocol):
-    """What is used of a `cv2.VideoCapture`."""
+    """The part of a `cv2.VideoCapture` that is used."""
 
     def isOpened(self) -> bool: ...  # noqa: D102, N802
 
@@ -48,8 +48,8 @@ class Video:
 
     Attributes:
         capture: OpenCV's object.
-        name: What messages call it.
-        ours: Whether it was opened here, and is closed when the frames end.
+        name: Name in messages.
+        ours: True if it was opened here, and is closed when the frames end.
     """
 
     capture: Capture
@@ -88,7 +88,7 @@ class Video:
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file begins as videos do; False if it cannot be read."""
+    """True if a file begins as videos do; False if it cannot be read."""
     try:
         with path.open("rb") as file:
             return _VIDEO.match(file.read(512)) is not None
@@ -103,7 +103,7 @@ def open_video(source: Path | int | Capture) -> Video:
         source: A file, the number of a camera, or a cv2.VideoCapture, which stays the caller's to close.
 
     Raises:
-        ImageError: OpenCV cannot open it.
+        ImageError: If OpenCV cannot open it.
     """
     import cv2
 
@@ -127,7 +127,7 @@ def video_writer(path: Path, fps: float) -> Iterator[Callable[[ByteArray], None]
         fps: Frames per second.
 
     Raises:
-        OutputError: It cannot be written, or no picture came; nothing half written is left.
+        OutputError: If it cannot be written, or no picture came; nothing half written is left.
     """
     import cv2
 

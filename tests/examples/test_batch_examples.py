@@ -54,7 +54,7 @@ def check_complete(output: Path) -> None:
     assert len(found) == (PHOTOS - 1) * len(expected) + 1
     [broken] = [row for row in found if row["photo"] == "broken.png"]
     assert broken["object"] is None
-    assert "no picture of a known format" in broken["error"]
+    assert "not a picture in a known format" in broken["error"]
     of_one = sorted((row for row in found if row["photo"] == "more/3.JPG"), key=lambda row: row["object"])
     for row, record in zip(of_one, expected, strict=True):
         assert row["segmentation"] == record["segmentation"]

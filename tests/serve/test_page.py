@@ -307,7 +307,7 @@ def test_all_objects_are_saved_as_the_python_api_saves_them(page, found: Segment
 
 def test_the_servers_refusal_is_told_and_the_photo_stays(page) -> None:
     page.execute_script(DROP, base64.b64encode(b"no picture").decode(), "words.txt", "text/plain")
-    wait(page, lambda b: "no picture of a known format" in status(b))
+    wait(page, lambda b: "not a picture in a known format" in status(b))
     assert page.find_element(By.ID, "work").is_displayed()
     page.get_log("browser")  # Chromium writes the 422 there
 

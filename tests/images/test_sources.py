@@ -1,0 +1,25 @@
+"""Many photos: which files of a folder count, and what is not a source of photos."""
+
+import pytest
+
+from fastsam_onnx import ImageError
+from fastsam_onnx.images.load import load_image
+from fastsam_onnx.images.sources import open_sources, pictures_of_folder
+
+
+def test_pictures_that_are_not_read_are_refused_by_name_and_not_passed_over(tmp_path):
+    heads = {
+        "a.jp2": (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000 is not read"),
+        "b.heic": (b"\0\0\0\x18ftypheic", "HEIC is not read"),
+        "c.jxl": (b"\xff\x0a", "JPEG XL is not read"),
+        "D.HEIF": (b"\0\0\0\x18ftypmif1", "HEIC is not read"),
+    }
+    for name, (head, _) in heads.items():
+        (tmp_path / name).write_bytes(head)
+    (tmp_path / "notes.txt").write_text("not a picture")
+    found = pictures_of_folder(tmp_path)
+    assert sorted(path.name for path in found) == sorted(heads)
+    for path in found:
+        with pytest.raises(ImageError, match=heads[path.name][1]):
+            load_image(path)
+    assert [*open_sources(tmp_path)[0]] == found
