@@ -452,7 +452,7 @@ def _open(source: Any, runtime: RuntimeOptions) -> Network:
             )
         return Network.from_session(source)
     if not isinstance(source, bytes):
-        from fastsam_onnx.weights import lookup as weights
+        from fastsam_onnx import weights
 
         source = weights.resolve(source, task="segment")
     return Network.open(

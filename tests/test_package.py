@@ -70,7 +70,7 @@ def test_only_downloads_use_the_network() -> None:
     package = ROOT / "fastsam_onnx"
     users = [path for path in package.rglob("*.py") if pattern.search(path.read_text("utf-8"))]
     places = sorted(path.relative_to(package).as_posix() for path in users)
-    assert places == ["cli/serve.py", "weights/lookup.py"]  # the one listens, where it is told to
+    assert places == ["cli/serve.py", "weights/download.py"]  # the one listens, where it is told to
 
 
 def test_the_library_never_prints_nor_exits() -> None:

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastsam_onnx import weights
 from fastsam_onnx.cli.screen import DownloadBar, Screen
 from fastsam_onnx.errors import OutputError
-from fastsam_onnx.weights import lookup as weights
 from fastsam_onnx.weights.bundled import BUNDLED_MODEL, bundled_model
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from fastsam_onnx import weights
 from fastsam_onnx.cli.arguments import add_command
 from fastsam_onnx.cli.models import EPILOG
 from fastsam_onnx.cli.screen import DownloadBar, Screen, print_line
 from fastsam_onnx.errors import DownloadError, OptionError
 from fastsam_onnx.weights import catalogue
-from fastsam_onnx.weights import lookup as weights
 from fastsam_onnx.weights.catalogue import Entry
 
 
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
             if was_here:
                 weights.verify(entry)
         except DownloadError as error:
-            screen.say(f"{entry.name}: {error}")
+            screen.explain(f"{entry.name}: {error}")
             failed = True
         else:
             screen.clear()

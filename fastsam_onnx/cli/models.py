@@ -9,11 +9,11 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from fastsam_onnx import weights
 from fastsam_onnx.cli.arguments import add_command
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line, printable
 from fastsam_onnx.errors import DownloadError
 from fastsam_onnx.weights import catalogue
-from fastsam_onnx.weights import lookup as weights
 from fastsam_onnx.weights.bundled import bundled_model
 from fastsam_onnx.weights.catalogue import Entry
 

@@ -58,7 +58,7 @@ def _run(argv: Sequence[str], screen: Screen) -> int:
         screen.say("interrupted; the files that are there are complete")
         return INTERRUPTED
     except FastSAMError as error:
-        screen.say(str(error))
+        screen.explain(str(error))
         return WRONG_USAGE
     except OSError as error:  # from standard output: all others are FastSAMErrors
         abandon(sys.stdout)

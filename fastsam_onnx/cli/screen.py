@@ -32,6 +32,13 @@ class Screen:
         """Write what happened, on one line whatever the text holds."""
         self.write(f"{PROGRAM}: {text}")
 
+    def explain(self, text: str) -> None:
+        """Write why a command failed, on as many lines as the text has."""
+        first, *others = text.split("\n")
+        self.say(first)
+        for line in others:
+            self.write(line)
+
     def write(self, text: str) -> None:
         """Write a line; what is not printable (in a file name, say) is escaped."""
         self.clear()

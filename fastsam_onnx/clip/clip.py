@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastsam_onnx import weights
 from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.clip.files import ClipFiles
 from fastsam_onnx.errors import ModelError, OptionError, PromptError
 from fastsam_onnx.images.load import ImageSource, load_image
-from fastsam_onnx.weights import lookup as weights
 
 if TYPE_CHECKING:
     import onnxruntime as ort

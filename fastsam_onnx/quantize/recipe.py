@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastsam_onnx import weights
 from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.checkpoints.checkpoint import read_checkpoint
 from fastsam_onnx.checkpoints.convert import export
@@ -39,7 +40,6 @@ from fastsam_onnx.quantize.box_decoding import with_fast_decoding
 from fastsam_onnx.quantize.links import name_nodes
 from fastsam_onnx.quantize.subpixel import without_transposed
 from fastsam_onnx.runtime import fold_constants
-from fastsam_onnx.weights import lookup as weights
 
 if TYPE_CHECKING:
     import onnx

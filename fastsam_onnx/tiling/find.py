@@ -27,7 +27,7 @@ EDGE_PIXELS = 2
 """A box that ends nearer to its tile's edge than this is cut by it."""
 
 
-def find_in_tiles(find: Find, photo: Rows, *, tile: int, overlap: float) -> Segmentation:
+def find_in_tiles(find: Find, photo: ImageRows, *, tile: int, overlap: float) -> Segmentation:
     """The objects of a photo from its tiles and the view of the whole.
 
     Args:

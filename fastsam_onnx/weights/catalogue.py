@@ -1,4 +1,4 @@
-"""Which weights exist: names, addresses, sizes, hashes, licences as their publishers state them.
+"""The weights that exist: names, addresses, sizes, hashes, licences as their publishers state them.
 
 Data, not code. A size or hash that no published source states is None, never a guess. Exports that are known to be
 wrong (CLIP with another activation than it was trained with) or that have no provenance are left out.
@@ -18,10 +18,10 @@ class File:
     """One file of a model.
 
     Attributes:
-        path: Where it lies below the cache folder and below a mirror's address, with forward slashes.
-        addresses: Where it can be fetched, first choice first.
-        size: In bytes; None if unknown.
-        sha256: In hexadecimal; None if unknown.
+        path: Path below the cache folder and below a mirror's address, with forward slashes.
+        addresses: Addresses to fetch it from, first choice first.
+        size: Size in bytes; None if unknown.
+        sha256: SHA-256 in hexadecimal; None if unknown.
     """
 
     path: str
@@ -35,12 +35,12 @@ class Entry:
     """A model that can be asked for by name.
 
     Attributes:
-        name: What it is asked for by.
-        task: "segment": what `FastSAM` opens. "clip": what text prompts need.
-        purpose: What it is for, in a few words.
-        licence: What its publishers say, in short.
-        licence_details: Who says what, and where that is contradictory.
-        source: Who publishes it.
+        name: Name that it is asked for by.
+        task: "segment" for networks that `FastSAM` opens, "clip" for those of text prompts.
+        purpose: Its use, in a few words.
+        licence: Licence as its publishers state it, in short.
+        licence_details: Statements of each publisher, and their contradictions.
+        source: Publisher.
         files: One file, which lies in the cache folder itself; or several, in a folder of the model's name.
     """
 
@@ -54,7 +54,7 @@ class Entry:
 
     @property
     def path(self) -> str:
-        """Below the cache folder: of the file, or of the folder that holds the files."""
+        """Path below the cache folder of the file, or of the folder that holds the files."""
         return self.files[0].path if len(self.files) == 1 else self.name
 
 
@@ -64,7 +64,7 @@ def find(name: str) -> Entry | None:
 
 
 def total_size(files: Iterable[File]) -> int | None:
-    """Of all files together in bytes; None if one is unknown."""
+    """Size of all files together in bytes; None if one is unknown."""
     total = 0
     for file in files:
         if file.size is None:

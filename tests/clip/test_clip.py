@@ -9,9 +9,8 @@ import pytest
 from support import toy_clip
 from support.tiny_onnx import constant
 
-from fastsam_onnx import Clip, DownloadError, ModelError, ModelNotFoundError, OptionError, PromptError
+from fastsam_onnx import Clip, DownloadError, ModelError, ModelNotFoundError, OptionError, PromptError, weights
 from fastsam_onnx.clip.files import ClipFiles
-from fastsam_onnx.weights import lookup as weights
 
 NAMES = list(toy_clip.COLOURS)
 TEXTS = [f"a photo of the {name} dog" for name in NAMES]
@@ -170,7 +169,7 @@ def test_no_folder_and_no_name(tmp_path, monkeypatch):
         Clip(tmp_path / "nothing")
     with pytest.raises(ModelNotFoundError, match="clip-vit-b-32-int8"):
         Clip("clip-vit-b-23")
-    with pytest.raises(OptionError, match="no model for this"):
+    with pytest.raises(OptionError, match="not a model for this task, clip"):
         Clip("FastSAM-s")
     monkeypatch.setenv(weights.HOME, str(tmp_path))
     monkeypatch.setenv(weights.OFFLINE, "1")

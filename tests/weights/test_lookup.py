@@ -30,12 +30,10 @@ from support.terminal import in_a_terminal
 from support.tiny_onnx import tiny
 
 import fastsam_onnx
-from fastsam_onnx import DownloadError, FastSAM, ModelNotFoundError, OptionError
+from fastsam_onnx import DownloadError, FastSAM, ModelNotFoundError, OptionError, weights
 from fastsam_onnx.cli.program import main
-from fastsam_onnx.weights import catalogue
-from fastsam_onnx.weights import lookup as weights
+from fastsam_onnx.weights import cache, cache_folder, catalogue, download, fetch, is_here, resolve, verify
 from fastsam_onnx.weights.catalogue import Entry, File
-from fastsam_onnx.weights.lookup import cache_folder, fetch, is_here, resolve, verify
 
 BODY = bytes(range(256)) * 800  # 204,800 bytes: several chunks
 ROOT = Path(fastsam_onnx.__file__).parents[1]
@@ -140,7 +138,7 @@ def home(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(weights, "PAUSE_S", 0.0)
+    monkeypatch.setattr(download, "PAUSE_S", 0.0)
     monkeypatch.setenv(weights.HOME, str(tmp_path / "home"))
     return tmp_path / "home"
 
@@ -235,7 +233,7 @@ class TestFetch:
 
     def test_a_slow_server_is_waited_for(self, server, monkeypatch):
         # The limit is for each silence, not for the whole: 10 pieces with 0.2 s after each take longer than 1.5 s.
-        monkeypatch.setattr(weights, "TIMEOUT_S", 1.5)
+        monkeypatch.setattr(download, "TIMEOUT_S", 1.5)
         one = known(server.serve("/a", answers(piece=len(BODY) // 10, pause=0.2)))
         assert fetch(one).read_bytes() == BODY
 
@@ -293,10 +291,13 @@ class TestBadServers:
             fetch(known(address))
         assert all_below(home) == {}
         text = str(caught.value)
-        assert text.startswith(f"cannot download model.bin (204,800 bytes): {address}: ")
-        assert reason in text
-        assert f"By hand: fetch {address} and put it at {home / 'model.bin'}" in text
-        assert "\n" not in text
+        # The remedy first, one address a line, and a server's words on one line.
+        first, remedy, then, tried = text.split("\n")
+        assert first.startswith("cannot download model.bin (204,800 bytes). Fetch by hand")
+        assert remedy == f"  {address} -> {home / 'model.bin'}"
+        assert then == "Tried:"
+        assert tried.startswith(f"  {address}: ")
+        assert reason in tried
         if tries is not None:
             assert server.asked["/bad"] == tries
 
@@ -308,7 +309,7 @@ class TestBadServers:
         assert server.asked["/good"] == 1
 
     def test_a_server_that_falls_silent(self, server, home, monkeypatch):
-        monkeypatch.setattr(weights, "TIMEOUT_S", 0.2)
+        monkeypatch.setattr(download, "TIMEOUT_S", 0.2)
         with pytest.raises(DownloadError, match="timed out"):
             fetch(known(server.serve("/a", hangs(1.0))))
         assert all_below(home) == {}
@@ -330,7 +331,7 @@ class TestBadServers:
         assert server.asked == {"/a": 2}
 
     def test_no_address(self):
-        with pytest.raises(DownloadError, match=r"\(204,800 bytes\): no address is known\. a model's path"):
+        with pytest.raises(DownloadError, match=r"\(204,800 bytes\): no address is known\. Give the path"):
             fetch(known())
 
 
@@ -371,7 +372,7 @@ class TestSeveralAtOnce:
         one = known(server.serve("/a", answers(piece=20_480, pause=0.05)))
         code = textwrap.dedent(
             f"""
-            from fastsam_onnx.weights import lookup as weights
+            from fastsam_onnx import weights
             from fastsam_onnx.weights.catalogue import Entry, File
             print(weights.fetch({one!r}))
             """
@@ -414,7 +415,7 @@ class TestSeveralAtOnce:
         assert all_below(home) == {"model.bin": BODY}
 
     def test_without_locks_each_downloads_and_nothing_breaks(self, server, home, monkeypatch):
-        monkeypatch.setattr(weights, "_try_lock", lambda _: False)
+        monkeypatch.setattr(cache, "_try_lock", lambda _: False)
         one = known(server.serve("/a", answers(piece=20_480, pause=0.02)))
         with ThreadPoolExecutor(4) as pool:
             assert set(pool.map(lambda _: fetch(one), range(4))) == {home / "model.bin"}
@@ -427,9 +428,11 @@ class TestSeveralAtOnce:
         code = f"from fastsam_onnx import weights\nfrom fastsam_onnx.weights.catalogue import *\nweights.fetch({one!r})"
         with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
             deadline = time.monotonic() + 30
-            while not list(home.glob("*.part")) and time.monotonic() < deadline:
+            while not list(home.glob(".*.part")) and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.02)
             os.kill(process.pid, signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL  # it did not end by itself
+        assert len(list(home.glob(".*.part"))) == 1
         assert [name for name in all_below(home) if not name.endswith(".part")] == []
         assert fetch(one).read_bytes() == BODY
         assert all_below(home) == {"model.bin": BODY}
@@ -440,7 +443,7 @@ class TestDisk:
         text = str(error)
         assert text.startswith(f"cannot write model.bin (204,800 bytes) in {home}: ")
         assert f"{weights.HOME}=FOLDER names a folder" in text
-        assert "By hand: fetch http" in text
+        assert re.search(r"Fetch by hand.*:\n  http", text)
 
     @pytest.mark.process
     @POSIX
@@ -472,7 +475,7 @@ class TestDisk:
             f"""
             import resource
             from fastsam_onnx import DownloadError
-            from fastsam_onnx.weights import lookup as weights
+            from fastsam_onnx import weights
             from fastsam_onnx.weights.catalogue import Entry, File
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
             try:
@@ -556,7 +559,7 @@ class TestWhatIsHere:
         (home / "model.bin").write_bytes(b"my own model")
         one = known(server.serve("/a", answers()))
         for ask in (fetch, is_here, verify):
-            with pytest.raises(DownloadError, match=r"has 12 bytes, but model\.bin is a file of 204,800") as caught:
+            with pytest.raises(DownloadError, match=r"has 12 bytes, but model\.bin has 204,800") as caught:
                 ask(one)
             assert weights.HOME in str(caught.value)
         assert (home / "model.bin").read_bytes() == b"my own model"
@@ -583,9 +586,9 @@ class TestEnvironment:
         with pytest.raises(DownloadError) as caught:
             fetch(one)
         assert str(caught.value) == (
-            f"model is not here: looked for model.bin in {home}, and FASTSAM_ONNX_OFFLINE forbids the network. "
-            f"By hand: fetch https://example.org/model.bin and put it at {home / 'model.bin'}; "
-            "a model's path works from any place"
+            f"model is not here, and FASTSAM_ONNX_OFFLINE forbids the network: looked for model.bin in {home}. "
+            "Fetch by hand, or give the path of a model's file, which may lie anywhere:\n"
+            f"  https://example.org/model.bin -> {home / 'model.bin'}"
         )
         assert not home.exists()
         home.mkdir()
@@ -614,8 +617,15 @@ class TestEnvironment:
 
     def test_the_address_to_fetch_by_hand_is_the_publishers(self, server, monkeypatch):
         monkeypatch.setenv(weights.MIRRORS, f"{server.address}/mirror")
-        with pytest.raises(DownloadError, match=rf"mirror/model\.bin: HTTP 404.*By hand: fetch {server.address}/a "):
+        with pytest.raises(DownloadError) as caught:
             fetch(known(f"{server.address}/a"))
+        lines = str(caught.value).split("\n")
+        assert lines[1].startswith(f"  {server.address}/a -> ")
+        assert lines[2:] == [
+            "Tried:",
+            f"  {server.address}/mirror/model.bin: HTTP 404 Not Found",
+            f"  {server.address}/a: HTTP 404 Not Found",
+        ]
 
     @pytest.mark.parametrize("value", ["ftp://example.org", "example.org", "https://a file:///etc"])
     def test_a_mirror_that_is_no_web_address(self, monkeypatch, home, value):
@@ -709,7 +719,7 @@ class TestResolve:
         assert not home.exists()
 
     def test_a_model_for_something_else_is_not_downloaded(self, tiny_catalogue, forbidden_network):
-        with pytest.raises(OptionError, match=r"clip is no model for this .*Net-s, unknown, and any path"):
+        with pytest.raises(OptionError, match=r"clip is not a model for .*segment: .*Net-s, unknown, and any path"):
             resolve("clip", task="segment")
         with pytest.raises(OptionError):
             FastSAM("clip")
@@ -801,7 +811,7 @@ class TestCommands:
         assert str(home / "Net-s.onnx") in capsys.readouterr().out
         assert main(["segment", str(tmp_path / "none.jpg"), "--model", "Net-s"]) == 1
         assert main(["segment", str(ROOT / "examples" / "coffee.jpg"), "--model", "clip", "-o", str(tmp_path)]) == 2
-        assert "clip is no model for this" in capsys.readouterr().err
+        assert "clip is not a model for this task" in capsys.readouterr().err
 
     @pytest.mark.process
     @POSIX
