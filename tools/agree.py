@@ -18,7 +18,7 @@ from typing import Any
 
 from fastsam_onnx import FastSAM, Segmentation
 from fastsam_onnx.images.load import load_image
-from fastsam_onnx.quantize.agreement import agreement
+from fastsam_onnx.quantize.agreement import measure_agreement
 
 
 def measured(model: FastSAM, image: Any, times: list[tuple[float, float]]) -> Segmentation:
@@ -48,7 +48,7 @@ def main() -> None:
             image = load_image(path)
             yield measured(first, image, times[0]), measured(second, image, times[1])
 
-    kept = agreement(pairs())
+    kept = measure_agreement(pairs())
     print(kept)
     wall, cpu = ([statistics.median(each[kind] for each in run) for run in times] for kind in (0, 1))
     print(f"network {wall[0]:.1f} ms and {wall[1]:.1f} ms: {wall[0] / wall[1]:.2f} times as fast")

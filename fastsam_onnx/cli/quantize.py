@@ -14,7 +14,7 @@ from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
 from fastsam_onnx.errors import OptionError
 
 if TYPE_CHECKING:
-    from fastsam_onnx.quantize.recipe import Report
+    from fastsam_onnx.quantize import Report
 
 EPILOG = f"""\
 The network is computed with 8-bit integers where that keeps its masks, which is
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     Raises:
         FastSAMError: If the network cannot be made or lost too much; nothing is left of it.
     """
-    from fastsam_onnx.quantize.recipe import quantize as make
+    from fastsam_onnx.quantize import quantize as make
 
     source = find_model(arguments.model, screen)
     target = Path(arguments.output or source.with_suffix(".int8.onnx").name)
@@ -95,6 +95,8 @@ def _photos(folder: str | None) -> list[Path] | None:
     """The photos of a folder and of the folders inside it."""
     if folder is None:
         return None
+    if not Path(folder).is_dir():
+        raise OptionError(f"--photos must be a folder, got {folder}")
     photos, troubles = find_photos([folder], recursive=True)
     if troubles:
         raise OptionError(": ".join(troubles[0]))

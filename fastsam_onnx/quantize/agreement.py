@@ -10,20 +10,23 @@ import numpy as np
 from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.results.segmentation import Segmentation
 
-MATCHED, FOUND = 0.5, 0.8
-"""IoU from which two masks are a pair, and from which the one is found again in the other."""
+PAIR_IOU = 0.5
+"""IoU from which two masks are a pair: below, each may pair with several."""
+FOUND_AGAIN_IOU = 0.8
+"""IoU from which a mask counts as found again: strict, because most masks hardly change."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What a network finds again of what another one found.
+    """The agreement of a network's masks with those of another one.
 
     Attributes:
-        photos: How many were looked at.
-        expected: Masks of the one network.
-        found: Masks of the other one.
-        mean_iou: Of the pairs; masks are paired one to one, the highest IoU first, down to 0.5. 0 without a pair.
-        recall: The share of the expected masks whose pair has an IoU of at least 0.8. 0 without a mask.
+        photos: Number of photos.
+        expected: Number of masks of the one network.
+        found: Number of masks of the other one.
+        mean_iou: Mean IoU of the pairs; masks are paired one to one, the highest IoU first, down to 0.5. 0 without a
+            pair.
+        recall: Share of the expected masks whose pair has an IoU of at least 0.8. 0 without a mask.
     """
 
     photos: int
@@ -35,11 +38,11 @@ class Agreement:
     def __str__(self) -> str:
         return (
             f"mean IoU {self.mean_iou:.3f}, {100 * self.recall:.1f} % of {self.expected} masks in {self.photos} photos "
-            f"found again (IoU at least {FOUND})"
+            f"found again (IoU at least {FOUND_AGAIN_IOU})"
         )
 
 
-def agreement(pairs: Iterable[tuple[Segmentation, Segmentation]]) -> Agreement:
+def measure_agreement(pairs: Iterable[tuple[Segmentation, Segmentation]]) -> Agreement:
     """Compare what two networks find.
 
     Args:
@@ -52,7 +55,7 @@ def agreement(pairs: Iterable[tuple[Segmentation, Segmentation]]) -> Agreement:
         expected += len(first)
         found += len(second)
         overlaps += _matched(first, second)
-    recall = sum(overlap >= FOUND for overlap in overlaps) / expected if expected else 0.0
+    recall = sum(overlap >= FOUND_AGAIN_IOU for overlap in overlaps) / expected if expected else 0.0
     return Agreement(photos, expected, found, float(np.mean(overlaps)) if overlaps else 0.0, recall)
 
 
@@ -63,12 +66,12 @@ def _matched(first: Segmentation, second: Segmentation) -> list[float]:
         return []
     boxes, other_boxes = (np.array([mask.box for mask in each], np.float32) for each in (masks, others))
     # A mask's IoU is not bounded by that of its box, but masks of IoU 0.5 in boxes far apart are rare: worth the time.
-    near = np.argwhere(box_iou(boxes, other_boxes) > MATCHED / 2)
+    near = np.argwhere(box_iou(boxes, other_boxes) > PAIR_IOU / 2)
     candidates = sorted(((masks[i].iou(others[j]), int(i), int(j)) for i, j in near), reverse=True)
     taken: set[tuple[str, int]] = set()
     matched = []
     for overlap, i, j in candidates:
-        if overlap >= MATCHED and not {("first", i), ("second", j)} & taken:
+        if overlap >= PAIR_IOU and not {("first", i), ("second", j)} & taken:
             taken |= {("first", i), ("second", j)}
             matched.append(overlap)
     return matched

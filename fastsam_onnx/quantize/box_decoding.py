@@ -6,14 +6,18 @@ its last axis, took a tenth of the time, and elsewhere the product with the bins
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsam_onnx.quantize.links import Links, add_constant
+from fastsam_onnx.quantize.links import Links, Replacement, attributes_of, opset_of, rewritten
 
 if TYPE_CHECKING:
     import onnx
+
+REDUCE_MAX_TAKES_AXES = 18
+"""The opset from which ReduceMax has its axes as an input; before, they are an attribute."""
 
 
 def with_fast_decoding(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -22,60 +26,35 @@ def with_fast_decoding(model: onnx.ModelProto) -> onnx.ModelProto:
     Args:
         model: The network, its nodes named; it is not changed.
     """
-    import onnx
-    from onnx import helper
-
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
-    links = Links(made.graph)
-    nodes: list[onnx.NodeProto] = []
-    for node in links.nodes:
-        attributes = {each.name: helper.get_attribute_value(each) for each in node.attribute}
-        column = links.values(node.input[1]) if node.op_type == "MatMul" else None
-        if node.op_type == "Softmax" and attributes.get("axis") == 1:
-            nodes += _softmax(made.graph, node)
-        elif column is not None and column.shape[1:] in ((), (1,)):
-            nodes += _weighted_sum(made.graph, node, column)
-        else:
-            nodes.append(node)
-    del made.graph.node[:]
-    made.graph.node.extend(nodes)
-    return made
+    return rewritten(model, partial(_replace, opset=opset_of(model)))
 
 
-def _softmax(graph: onnx.GraphProto, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+def _replace(graph: onnx.GraphProto, links: Links, node: onnx.NodeProto, opset: int) -> list[onnx.NodeProto] | None:
+    if node.op_type == "Softmax" and attributes_of(node).get("axis") == 1:
+        return _softmax(Replacement(graph, node), node, opset)
+    column = links.values(node.input[1]) if node.op_type == "MatMul" else None
+    if column is not None and column.shape[1:] in ((), (1,)):
+        return _weighted_sum(Replacement(graph, node), node, column)
+    return None
+
+
+def _softmax(new: Replacement, node: onnx.NodeProto, opset: int) -> list[onnx.NodeProto]:
     """exp(x - max) / sum, as softmax is defined; on every machine the same, however large x is."""
     [source], [result] = node.input, node.output
-    axes = add_constant(graph, f"{node.name}_axes", np.array([1]))
-    parts = _Parts(node.name)
-    highest = parts.add("ReduceMax", source, axes=[1], keepdims=1)
-    likely = parts.add("Exp", parts.add("Sub", source, highest))
-    parts.add("Div", likely, parts.add("ReduceSum", likely, axes, keepdims=1), output=result)
-    return parts.nodes
+    axes = new.constant("axes", np.array([1]))
+    if opset >= REDUCE_MAX_TAKES_AXES:
+        highest = new.add("ReduceMax", source, axes, keepdims=1)
+    else:
+        highest = new.add("ReduceMax", source, axes=[1], keepdims=1)
+    likely = new.add("Exp", new.add("Sub", source, highest))
+    new.add("Div", likely, new.add("ReduceSum", likely, axes, keepdims=1), output=result)
+    return new.nodes
 
 
-def _weighted_sum(graph: onnx.GraphProto, node: onnx.NodeProto, column: Any) -> list[onnx.NodeProto]:
+def _weighted_sum(new: Replacement, node: onnx.NodeProto, column: Any) -> list[onnx.NodeProto]:
     """A product with a matrix of one column, or with a vector."""
-    weights = add_constant(graph, f"{node.name}_row", column.reshape(-1))
-    axes = add_constant(graph, f"{node.name}_axes", np.array([-1]))
-    parts = _Parts(node.name)
-    parts.add(
-        "ReduceSum", parts.add("Mul", node.input[0], weights), axes, keepdims=column.ndim - 1, output=node.output[0]
-    )
-    return parts.nodes
-
-
-class _Parts:
-    """The nodes that take the place of one."""
-
-    def __init__(self, name: str) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self._name = name
-
-    def add(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        """Append a node and return the name of its output."""
-        from onnx import helper
-
-        name = f"{self._name}_{operator}"
-        self.nodes.append(helper.make_node(operator, list(inputs), [output or name], name=name, **attributes))
-        return output or name
+    weights = new.constant("row", column.reshape(-1))
+    axes = new.constant("axes", np.array([-1]))
+    weighted = new.add("Mul", node.input[0], weights)
+    new.add("ReduceSum", weighted, axes, keepdims=column.ndim - 1, output=node.output[0])
+    return new.nodes

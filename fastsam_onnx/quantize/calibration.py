@@ -1,4 +1,4 @@
-"""What a network's activations reach: measured on photos, or on pictures that are made for it."""
+"""The range of a network's activations: measured on photos, or on pictures that are made for it."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from fastsam_onnx.runtime import create_session
 if TYPE_CHECKING:
     import onnx
 
-
-PICTURE_SIZE = (640, 480)
+DRAWN_SIZE = (640, 480)
+"""(width, height) of a drawn picture in pixels: a photo's shape, at about the size of a network's input."""
 LEAVES = 600
+"""Number of discs of a drawn picture: enough to cover it."""
 SMALLEST_LEAF, LARGEST_LEAF = 6, 200
-"""Radii in pixels."""
+"""Radii of the discs in pixels: from what a network just sees to most of the picture's height."""
 
 
 @dataclass(frozen=True)
 class Activation:
-    """What was seen of an activation.
+    """The values that an activation took.
 
     Attributes:
-        low: Its least value.
-        high: Its greatest value.
-        means: (channels,) float64: the mean of each channel.
+        low: Lowest value.
+        high: Highest value.
+        means: (channels,) float64, the mean of each channel.
     """
 
     low: float
@@ -37,18 +38,18 @@ class Activation:
     means: npt.NDArray[np.float64]
 
 
-def observe(
+def observe_activations(
     model: onnx.ModelProto, names: Sequence[str], tensors: Iterable[FloatArray], *, threads: int | None = None
 ) -> dict[str, Activation]:
-    """See what values activations take.
+    """Run a network and note the values that its activations take.
 
     The limits are those of all values, not of most: what a score's logits reach now and then is what finds objects, and
     leaving out the rarest values (percentiles, least squares) lost more masks than the finer steps won.
 
     Args:
         model: The network.
-        names: Of its float32 activations or its input, all (batch, channels, height, width).
-        tensors: What the network takes, one run each; at least one.
+        names: Names of its float32 activations or its input, all (batch, channels, height, width); at least one.
+        tensors: Inputs of the network, one run each; at least one.
         threads: As in `runtime.create_session`.
 
     Raises:
@@ -68,7 +69,7 @@ def observe(
 
 
 def _together(seen: Sequence[Activation]) -> Activation:
-    """What was seen in all runs."""
+    """The values of all runs."""
     low, high = min(each.low for each in seen), max(each.high for each in seen)
     return Activation(low, high, np.mean([each.means for each in seen], axis=0))
 
@@ -95,7 +96,7 @@ def dead_leaves(seed: int) -> ByteArray:
     import cv2
 
     rng = np.random.default_rng(seed)
-    width, height = PICTURE_SIZE
+    width, height = DRAWN_SIZE
     picture = np.full((height, width, 3), rng.integers(0, 256, 3), np.uint8)
     draws = rng.random(LEAVES)
     radii = 1 / np.sqrt(draws / SMALLEST_LEAF**2 + (1 - draws) / LARGEST_LEAF**2)  # with a density of 1 / r^3
@@ -108,7 +109,7 @@ def _paint_leaf(picture: ByteArray, rng: np.random.Generator, radius: float) -> 
     """An ellipse somewhere, of some colour, lighter at one end and grainy."""
     import cv2
 
-    x, y = (int(rng.integers(0, side)) for side in PICTURE_SIZE)
+    x, y = (int(rng.integers(0, side)) for side in DRAWN_SIZE)
     reach = int(radius) + 1
     left, top = max(x - reach, 0), max(y - reach, 0)
     part = picture[top : y + reach + 1, left : x + reach + 1]

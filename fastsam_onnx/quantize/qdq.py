@@ -6,6 +6,10 @@ one integer kernel. Activations are uint8, with a zero point; weights are int8, 
 zero point. That is what ONNX Runtime has its fast kernels for on every kind of CPU: VPDPBUSD of AVX512-VNNI and
 AVX-VNNI multiplies unsigned bytes by signed ones, VPMADDUBSW of AVX2 too, and on ARM the dot products take both; its
 direct convolutions want weights without a zero point.
+
+ONNX Runtime's own tool, onnxruntime.quantization, is not used, because what matters here lies outside of it: which
+convolutions stay in float is found by comparing masks, a bias takes back the shift that rounded weights make, and a
+clamp goes where the limits of a byte do its work.
 """
 
 from __future__ import annotations
@@ -26,18 +30,22 @@ if TYPE_CHECKING:
 
 
 CLAMPS = ("Relu", "Clip")
-"""Done for nothing by the limits of a byte, if the convolution before them has one."""
+"""Operators that the limits of a byte do for nothing, if a convolution that makes bytes comes before them."""
 SAME_SCALE = ("MaxPool", "Resize", "Split", "DepthToSpace", "Slice")
-"""Only move numbers, or choose among them, so the result keeps the scale of the source."""
+"""Operators that only move numbers, or choose among them, so that the result keeps the scale of the source."""
 BYTE_OPERATORS = ("Conv", "Concat", "Add", "Mul", "Sigmoid", *CLAMPS, *SAME_SCALE)
+"""Operators for which ONNX Runtime has kernels that take and make bytes."""
 STEPS = 255
+"""Steps between the lowest and the highest byte."""
 LARGEST_BIAS = 2**30
+"""Half of what 32 bits hold, so that the sum of products still fits."""
 SMALLEST_STEP = 1e-12
+"""Scale of weights that are all zero: a scale must be above 0."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What becomes integer.
+    """The part of a network that becomes integer.
 
     Attributes:
         nodes: Names of the nodes that are computed with bytes.
@@ -53,7 +61,7 @@ class Plan:
     clamped: Mapping[str, str]
 
 
-def plan(model: onnx.ModelProto, in_float: Sequence[str] = ()) -> Plan:
+def make_plan(model: onnx.ModelProto, in_float: Sequence[str] = ()) -> Plan:
     """Choose what is computed with bytes: everything from the photo to the last convolutions, but for these.
 
     What comes after the last convolution of a path decodes boxes and scores and stays in float, and so does what
@@ -67,7 +75,7 @@ def plan(model: onnx.ModelProto, in_float: Sequence[str] = ()) -> Plan:
     candidates = _between_convolutions(links)
     leading = _leading_to_convolution(links, candidates)
     chosen = {name for name in leading if name not in in_float}
-    clamped = {name: links.takers[name][0].output[0] for name in links.takers if _is_clamped(links, chosen, name)}
+    clamped = {name: links.consumers[name][0].output[0] for name in links.consumers if _is_clamped(links, chosen, name)}
     tensors: dict[str, None] = {}  # as a set with an order
     shared = {}
     for node in links.nodes:
@@ -99,7 +107,7 @@ def last_convolutions(model: onnx.ModelProto) -> list[str]:
     prototypes in steps of a byte were as good.
     """
     links = Links(model.graph)
-    chosen = plan(model).nodes
+    chosen = make_plan(model).nodes
     wanted: set[str] = set()
     last = []
     for node in reversed(links.nodes):
@@ -111,12 +119,12 @@ def last_convolutions(model: onnx.ModelProto) -> list[str]:
 
 
 def _makes_output(links: Links, node: onnx.NodeProto) -> bool:
-    """Whether what a node makes is an output of the network, but for an activation function."""
-    if links.results.intersection(node.output):
+    """True if a node makes an output of the network, but for an activation function."""
+    if links.outputs.intersection(node.output):
         return True
-    takers = [taker for name in node.output for taker in links.takers.get(name, [])]
-    return bool(takers) and all(
-        taker.op_type in ("Sigmoid", "Mul", "Relu", "Identity") and _makes_output(links, taker) for taker in takers
+    consumers = [consumer for name in node.output for consumer in links.consumers.get(name, [])]
+    return bool(consumers) and all(
+        each.op_type in ("Sigmoid", "Mul", "Relu", "Identity") and _makes_output(links, each) for each in consumers
     )
 
 
@@ -125,7 +133,7 @@ def _between_convolutions(links: Links) -> set[str]:
 
     What is done to the photo before the first convolution stays in float, so that the photo is rounded once.
     """
-    photo = set(links.photos)
+    photo = set(links.inputs)
     features: set[str] = set()
     found = set()
     for node in links.nodes:
@@ -154,11 +162,11 @@ def _leading_to_convolution(links: Links, candidates: set[str]) -> set[str]:
 
 
 def _is_clamped(links: Links, chosen: set[str], name: str) -> bool:
-    """Whether a tensor goes from a convolution to a clamp alone, both of them integer."""
-    maker, taker = links.maker.get(name), links.only_taker(name)
-    if maker is None or taker is None:
+    """True if a tensor goes from a convolution to a clamp alone, both of them integer."""
+    producer, consumer = links.producer.get(name), links.only_consumer(name)
+    if producer is None or consumer is None:
         return False
-    return maker.op_type == "Conv" and taker.op_type in CLAMPS and {maker.name, taker.name} <= chosen
+    return producer.op_type == "Conv" and consumer.op_type in CLAMPS and {producer.name, consumer.name} <= chosen
 
 
 def quantized(model: onnx.ModelProto, plan: Plan, seen: Mapping[str, Activation], *, bits: int = 8) -> onnx.ModelProto:
@@ -167,8 +175,8 @@ def quantized(model: onnx.ModelProto, plan: Plan, seen: Mapping[str, Activation]
     Args:
         model: The network; it is not changed.
         plan: Made for it.
-        seen: Of every tensor of `plan.tensors`.
-        bits: Of the weights, 7 or 8.
+        seen: The values of every tensor of `plan.tensors`.
+        bits: Bits of the weights, 7 or 8.
     """
     return _Quantizer(model, plan, seen, bits).run()
 
@@ -187,7 +195,7 @@ class _Quantizer:
             self.scales[name] = self.scales[source] if source else scale_of(seen[name].low, seen[name].high)
 
     def run(self) -> onnx.ModelProto:
-        for name in self.links.photos & self.scales.keys():
+        for name in self.links.inputs & self.scales.keys():
             self._pair(name, name)
         dropped = set(self.plan.clamped.values())
         for node in self.links.nodes:
@@ -214,8 +222,8 @@ class _Quantizer:
                 self._pair(copy.output[index], wanted)
 
     def _bytes(self, name: str) -> str:
-        """What an activation is called behind its pair; an output of the network keeps its name."""
-        return name if name in self.links.results else f"{name}_bytes"
+        """The name of an activation behind its pair; an output of the network keeps its name."""
+        return name if name in self.links.outputs else f"{name}_bytes"
 
     def _pair(self, source: str, name: str) -> None:
         from onnx import helper
@@ -234,9 +242,8 @@ class _Quantizer:
         Rounded weights shift the mean of what a convolution makes; its bias takes that back (Nagel et al. 2019, section
         4.2, https://arxiv.org/abs/1906.04721).
         """
-        weights = self.links.values(node.input[1])
-        bias = self.links.values(node.input[2]) if len(node.input) > 2 and node.input[2] else None
-        assert weights is not None
+        weights = self.links.constant(node.input[1])
+        bias = self.links.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else None
         source_step = np.float32(self.scales[source][0])
         offset = np.zeros(len(weights)) if bias is None else bias.astype(np.float64)
         limit = 2 ** (self.bits - 1) - 1

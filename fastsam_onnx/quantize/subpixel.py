@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.quantize.links import Links, add_constant
+from fastsam_onnx.quantize.links import Links, Replacement, add_constant, attributes_of, rewritten
 
 if TYPE_CHECKING:
     import onnx
 
 SILU_IS_ONE = 1.278464542761074
-"""x * sigmoid(x) = 1."""
+"""The x for which x * sigmoid(x) = 1."""
 ADDED = 4
-"""Channels of ones: four share the bias, so that its weights are no greater than the others and cost them no precision;
-and the kernels of AVX2 want a multiple of four."""
+"""Number of channels of ones: four share the bias, so that its weights are not greater than the others and cost them no
+precision; and the kernels of AVX2 want a multiple of four."""
 
 
 def without_transposed(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -33,15 +33,22 @@ def without_transposed(model: onnx.ModelProto) -> onnx.ModelProto:
     Args:
         model: The network, its nodes named; it is not changed.
     """
-    import onnx
+    merged: set[str] = set()
 
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
-    links = Links(made.graph)
-    for node in links.nodes:
-        if node.op_type == "ConvTranspose" and _is_doubling(links, node):
-            _replace(made.graph, links, node)
-    return made
+    def replace(graph: onnx.GraphProto, links: Links, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        if node.name in merged:
+            return []
+        if node.op_type != "ConvTranspose" or not _is_doubling(links, node):
+            return None
+        following = links.only_consumer(node.output[0])
+        source = _silu_convolution(links, node.input[0])
+        if source is None or following is None or not _is_plain_3x3(links, following):
+            return _doubling(Replacement(graph, node), links, node)
+        merged.add(following.name)
+        _add_channels_of_one(graph, links, source)
+        return _doubling_and_3x3(Replacement(graph, node), links, node, following)
+
+    return rewritten(model, replace)
 
 
 def _is_doubling(links: Links, node: onnx.NodeProto) -> bool:
@@ -54,39 +61,46 @@ def _is_doubling(links: Links, node: onnx.NodeProto) -> bool:
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
     """Those that say more than the default, or than the shape of the weights."""
-    from onnx import helper
-
     defaults: dict[str, Any] = {"dilations": [1, 1], "group": 1, "pads": [0] * 4, "strides": [1, 1]}
     defaults |= {"auto_pad": b"NOTSET", "output_padding": [0, 0]}
-    found = {each.name: helper.get_attribute_value(each) for each in node.attribute if each.name != "kernel_shape"}
+    found = {name: value for name, value in attributes_of(node).items() if name != "kernel_shape"}
     return {name: value for name, value in found.items() if defaults.get(name) != value}
 
 
-def _replace(graph: onnx.GraphProto, links: Links, node: onnx.NodeProto) -> None:
-    """Put a convolution of four times the channels and a DepthToSpace in the place of the node."""
-    weights, bias = links.values(node.input[1]), links.values(node.input[2])
-    assert weights is not None
-    assert bias is not None
-    new = _Replacement(graph, node)
-    source = _silu_convolution(links, node.input[0])
-    following = links.only_taker(node.output[0])
-    if source is None or following is None or not _is_plain_3x3(links, following):
-        deep = new.convolution(node.input[0], _pixels_to_channels(weights), np.tile(bias, 4))
-        new.side_by_side(deep, node.output[0])
-        new.instead_of(node)
-        return
-    kernel, offset = links.values(following.input[1]), links.values(following.input[2])
-    assert kernel is not None
-    assert offset is not None
+def _doubling(new: Replacement, links: Links, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """A convolution of four times the channels and a DepthToSpace."""
+    weights, bias = links.constant(node.input[1]), links.constant(node.input[2])
+    deep = _convolution(new, node.input[0], _pixels_to_channels(weights), np.tile(bias, 4))
+    _side_by_side(new, deep, node.output[0])
+    return new.nodes
+
+
+def _doubling_and_3x3(
+    new: Replacement, links: Links, node: onnx.NodeProto, following: onnx.NodeProto
+) -> list[onnx.NodeProto]:
+    """Both convolutions in one, whose source has channels of ones behind its own."""
+    weights, bias = links.constant(node.input[1]), links.constant(node.input[2])
+    kernel, offset = links.constant(following.input[1]), links.constant(following.input[2])
     together = compose(weights, kernel)
     of_bias = compose(bias[None, :, None, None] * np.ones((1, 1, 2, 2)), kernel)
-    _add_channels_of_one(graph, links, source)
     spread = np.repeat(of_bias / ADDED, ADDED, axis=1)
-    deep = new.convolution(node.input[0], np.concatenate([together, spread], axis=1), np.tile(offset, 4), padding=1)
-    wide = new.side_by_side(deep, f"{node.name}_wide")
-    new.cut_frame(wide, following.output[0])
-    graph.node.remove(following)
-    new.instead_of(node)
+    deep = _convolution(new, node.input[0], np.concatenate([together, spread], axis=1), np.tile(offset, 4), padding=1)
+    wide = _side_by_side(new, deep, f"{node.name}_wide")
+    frame = {"begin": [1, 1], "end": [-1, -1], "axes": [2, 3]}
+    inside = [new.constant(name, np.array(values)) for name, values in frame.items()]
+    new.add("Slice", wide, *inside, output=following.output[0])
+    return new.nodes
+
+
+def _convolution(
+    new: Replacement, source: str, weights: npt.NDArray[Any], bias: npt.NDArray[Any], *, padding: int = 0
+) -> str:
+    parameters = [new.constant("weights", weights), new.constant("bias", bias)]
+    return new.add("Conv", source, *parameters, kernel_shape=list(weights.shape[2:]), pads=[padding] * 4)
+
+
+def _side_by_side(new: Replacement, source: str, result: str) -> str:
+    return new.add("DepthToSpace", source, output=result, blocksize=2, mode="DCR")
 
 
 def compose(transposed: npt.NDArray[Any], kernel: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -118,17 +132,17 @@ def _pixels_to_channels(weights: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _silu_convolution(links: Links, name: str) -> onnx.NodeProto | None:
     """The convolution of convolution, sigmoid, product, if a tensor is made so and used once."""
-    product = links.maker.get(name)
-    if product is None or product.op_type != "Mul" or links.only_taker(name) is None:
+    product = links.producer.get(name)
+    if product is None or product.op_type != "Mul" or links.only_consumer(name) is None:
         return None
-    makers = [links.maker.get(each) for each in product.input]
+    makers = [links.producer.get(each) for each in product.input]
     convolutions = [each for each in makers if each is not None and each.op_type == "Conv"]
     gates = [each for each in makers if each is not None and each.op_type == "Sigmoid"]
     if len(convolutions) != 1 or len(gates) != 1 or gates[0].input[0] != convolutions[0].output[0]:
         return None
     [made] = convolutions
     known = len(made.input) > 2 and all(links.values(each) is not None for each in made.input[1:])
-    alone = len(links.takers[made.output[0]]) == 2 and made.output[0] not in links.results
+    alone = len(links.consumers[made.output[0]]) == 2 and made.output[0] not in links.outputs
     return made if known and alone and _attributes(made).get("group", 1) == 1 else None
 
 
@@ -146,47 +160,8 @@ def _add_channels_of_one(graph: onnx.GraphProto, links: Links, node: onnx.NodePr
     The bias of the transposed convolution counts where its pixels are, not in the frame of zeros around them; so does
     these channels.
     """
-    weights, bias = links.values(node.input[1]), links.values(node.input[2])
-    assert weights is not None
-    assert bias is not None
+    weights, bias = links.constant(node.input[1]), links.constant(node.input[2])
     wider = np.concatenate([weights, np.zeros((ADDED, *weights.shape[1:]), weights.dtype)])
     longer = np.concatenate([bias, np.full(ADDED, SILU_IS_ONE)])
     node.input[1] = add_constant(graph, f"{node.name}_wider", wider)
     node.input[2] = add_constant(graph, f"{node.name}_longer", longer)
-
-
-class _Replacement:
-    """The nodes that take the place of one."""
-
-    def __init__(self, graph: onnx.GraphProto, node: onnx.NodeProto) -> None:
-        self.graph, self.name = graph, node.name
-        self.nodes: list[onnx.NodeProto] = []
-
-    def convolution(self, source: str, weights: npt.NDArray[Any], bias: npt.NDArray[Any], *, padding: int = 0) -> str:
-        parameters = [self._constant("weights", weights), self._constant("bias", bias)]
-        kernel = list(weights.shape[2:])
-        how = {"kernel_shape": kernel, "pads": [padding] * 4}
-        return self._add("Conv", [source, *parameters], f"{self.name}_deep", **how)
-
-    def side_by_side(self, source: str, result: str) -> str:
-        return self._add("DepthToSpace", [source], result, blocksize=2, mode="DCR")
-
-    def cut_frame(self, source: str, result: str) -> str:
-        ends = {"begin": [1, 1], "end": [-1, -1], "axes": [2, 3]}
-        inputs = [self._constant(name, np.array(each)) for name, each in ends.items()]
-        return self._add("Slice", [source, *inputs], result)
-
-    def instead_of(self, node: onnx.NodeProto) -> None:
-        place = list(self.graph.node).index(node)
-        self.graph.node.remove(node)
-        for index, each in enumerate(self.nodes):
-            self.graph.node.insert(place + index, each)
-
-    def _add(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        from onnx import helper
-
-        self.nodes.append(helper.make_node(operator, inputs, [output], name=f"{self.name}_{operator}", **attributes))
-        return output
-
-    def _constant(self, name: str, values: npt.NDArray[Any]) -> str:
-        return add_constant(self.graph, f"{self.name}_{name}", values)
