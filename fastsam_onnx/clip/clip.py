@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.clip.files import ClipFiles
 from fastsam_onnx.errors import ModelError, OptionError, PromptError
 from fastsam_onnx.images.load import ImageSource, load_image
+from fastsam_onnx.options import CountProgress
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 BATCH = 16
-"""Pictures or texts that are embedded together: what more of them would gain in speed is little, in memory much."""
+"""Number of pictures or texts that are embedded together: more would gain little speed and cost much memory."""
 
 
 class Clip:
@@ -34,7 +35,7 @@ class Clip:
     by path.
 
     Attributes:
-        files: Where its parts lie.
+        files: Paths and settings of its parts.
     """
 
     files: ClipFiles
@@ -60,7 +61,7 @@ class Clip:
             model: A name such as "clip-vit-b-32-int8", which is downloaded once (see `weights.resolve`), a folder, or
                 an ONNX file that is both encoders.
             image: The ONNX file of the image encoder, or its folder; with `text`, instead of `model`.
-            text: Of the text encoder, likewise.
+            text: The text encoder, likewise.
             tokenizer: The `tokenizer.json`, or OpenAI's list of merges; by default what lies beside the text encoder.
             threads: As in `FastSAM`.
             providers: As in `FastSAM`.
@@ -72,7 +73,7 @@ class Clip:
             OptionError: If neither a model nor both encoders are given.
         """
         if not isinstance(model, str | os.PathLike | None):
-            raise OptionError(f"a CLIP is a name, a folder or a file; found {model!r}")
+            raise OptionError(f"model must be a name, a folder or a file, got {model!r}")
         found = None if model is None else weights.resolve(model, task="clip")
         self.files = ClipFiles.find(found, image=image, text=text, tokenizer=tokenizer).absolute()
         self._runtime = {"threads": threads, "providers": providers}
@@ -83,7 +84,7 @@ class Clip:
         images: ImageSource | Sequence[ImageSource],
         *,
         pad: tuple[int, int, int] | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: CountProgress | None = None,
     ) -> FloatArray:
         """The vectors of pictures.
 
@@ -91,14 +92,14 @@ class Clip:
             images: One, or a list or tuple of them, as `FastSAM` takes photos.
             pad: Red, green, blue, 0 to 255: a picture is put whole on a square of this colour. By default its middle
                 square is cut out, as CLIP was trained.
-            progress: Called after every batch with the number of pictures that are done and of all.
+            progress: Called after every batch.
 
         Returns:
             (n, width) float32, each of length 1.
 
         Raises:
             ImageError: If a picture cannot be read.
-            ModelError: If the image encoder is none, or has another width than the text encoder.
+            ModelError: If the file is not an image encoder, or has another width than the text encoder.
         """
         sources: Sequence[Any] = images if isinstance(images, list | tuple) else [images]
         encoder = self.image_encoder()
@@ -121,8 +122,8 @@ class Clip:
             (n, width) float32, each of length 1.
 
         Raises:
-            PromptError: If there is no text, something else is there, or a text says nothing.
-            ModelError: If the text encoder or the tokenizer is none, or the widths differ.
+            PromptError: If there is no text, one is not a string, or one is empty.
+            ModelError: If the text encoder or the tokenizer cannot be used, or the widths differ.
         """
         listed = check_texts(texts)
         encoder = self.text_encoder()
@@ -169,7 +170,7 @@ class Clip:
         self._forget()
 
     def _forget(self) -> None:
-        """Nothing is open yet."""
+        """Begin with nothing open."""
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._sessions = {}
@@ -181,7 +182,7 @@ class Clip:
             self._forget()
 
     def _session(self, path: Path) -> ort.InferenceSession:
-        """One for each file: some are both encoders."""
+        """One session for each file: some are both encoders."""
         from fastsam_onnx.runtime import create_session
 
         if path not in self._sessions:
@@ -193,22 +194,22 @@ def check_texts(texts: str | Sequence[str]) -> list[str]:
     """One text or several as a list.
 
     Raises:
-        PromptError: If there is none, or something that is no text.
+        PromptError: If there is no text, one is not a string, or one is empty.
     """
     listed = [texts] if isinstance(texts, str) else texts
     if not isinstance(listed, Sequence) or isinstance(listed, bytes) or not len(listed):
-        raise PromptError(f"give a text or a list of texts, at least one; found {texts!r}")
+        raise PromptError(f"texts must be a text or a list of at least one, got {texts!r}")
     for index, text in enumerate(listed):
         if not isinstance(text, str):
-            raise PromptError(f"a text prompt is a text; number {index} is {text!r}")
+            raise PromptError(f"text prompt {index + 1} must be a string, got {text!r}")
         if not text.strip():
-            raise PromptError(f"a text prompt says something; number {index} is {text!r}")
+            raise PromptError(f"text prompt {index + 1} is empty: {text!r}")
     return list(listed)
 
 
 def _check_widths(image: ImageEncoder | None, text: TextEncoder | None) -> None:
     if image is not None and text is not None and image.width != text.width:
         raise ModelError(
-            f"{image.name} gives vectors of {image.width} numbers and {text.name} of {text.width}: they do not belong "
-            "together; take both from one CLIP"
+            f"the vectors of {image.name} have {image.width} values and those of {text.name} {text.width}: "
+            "take both encoders from one CLIP"
         )

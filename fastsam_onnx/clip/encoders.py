@@ -1,8 +1,8 @@
 """The two halves of a CLIP as ONNX Runtime sessions, whatever their export looks like.
 
-What an input is follows from its rank and dtype: rank 4 is the picture, rank 2 of whole numbers the ids, or the
-attention mask if it is called so. A file that is both halves has all of them; what belongs to the other half gets zeros
-and is not computed. Outputs have few names in use. Vectors have length 1 here, whether the export does that or not.
+The rank and dtype of an input tell its meaning: rank 4 is the picture, rank 2 of integers the ids, or the attention
+mask if it is called so. A file that is both halves has all of them; inputs of the other half get zeros and it is not
+computed. Outputs have few names in use. Vectors have length 1 here, whether the export makes them so or not.
 """
 
 from __future__ import annotations
@@ -27,21 +27,23 @@ Half = Literal["image", "text"]
 FLOATS: dict[str, Any] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 INTEGERS: dict[str, Any] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 PIXELS: dict[str, Any] = {**FLOATS, "tensor(uint8)": np.uint8}
-OUTPUTS: dict[Half, tuple[str, ...]] = {
+VECTOR_OUTPUTS: dict[Half, tuple[str, ...]] = {
     "image": ("image_embeds", "image_features", "image_embedding", "image_embeddings"),
     "text": ("text_embeds", "text_features", "text_embedding", "text_embeddings"),
 }
-NEVER = ("pooler_output", "last_hidden_state", "logits")
-"""Outputs that begin so are no vectors of the common space: before the projection, or after the comparison."""
+OTHER_OUTPUTS = ("pooler_output", "last_hidden_state", "logits")
+"""Beginnings of names of outputs before the projection to the common space, or after the comparison in it."""
+SMALLEST_LENGTH = np.float32(1e-30)
+"""Vectors are divided by no less, so that a mean of opposite vectors stays 0."""
 
 
 class ImageEncoder:
     """The half that takes pictures.
 
     Attributes:
-        name: What messages call it.
-        preprocessing: What it wants of a picture.
-        width: The length of its vectors.
+        name: Name in messages.
+        preprocessing: Size and colours of the pictures that it takes.
+        width: Number of values of a vector.
     """
 
     def __init__(self, session: ort.InferenceSession, name: str, preprocessing: Preprocessing | None) -> None:
@@ -49,11 +51,11 @@ class ImageEncoder:
 
         Args:
             session: An open file.
-            name: What messages call it.
-            preprocessing: What the settings beside the file say; None if there are none.
+            name: Name in messages.
+            preprocessing: Settings beside the file; None if there are none.
 
         Raises:
-            ModelError: If the file is no image encoder, is one without projection, or contradicts the settings.
+            ModelError: If the file is not an image encoder, has no projection, or contradicts the settings.
         """
         self.name = name
         self._half = _Half(session, name, "image")
@@ -67,7 +69,8 @@ class ImageEncoder:
             preprocessing = Preprocessing(size=side, resize=side)
         if not sides <= {preprocessing.size}:
             raise ModelError(
-                f"{name} takes pictures of {sorted(sides)} pixels, but the settings beside it say {preprocessing.size}"
+                f"{name} must take pictures of {preprocessing.size} pixels, as the settings beside it say, "
+                f"got {sorted(sides)}"
             )
         self.preprocessing = preprocessing
         grey = np.full((preprocessing.size, preprocessing.size, 3), 128, np.uint8)
@@ -88,9 +91,9 @@ class TextEncoder:
     """The half that takes texts.
 
     Attributes:
-        name: What messages call it.
-        context_length: The most ids of a text, start and end included.
-        width: The length of its vectors.
+        name: Name in messages.
+        context_length: Maximum number of ids of a text, start and end included.
+        width: Number of values of a vector.
     """
 
     def __init__(
@@ -100,12 +103,12 @@ class TextEncoder:
 
         Args:
             session: An open file.
-            name: What messages call it.
-            tokenizer: Of the same CLIP.
-            context_length: What the settings beside the file say; None if there are none.
+            name: Name in messages.
+            tokenizer: Tokenizer of the same CLIP.
+            context_length: Context length in the settings beside the file; None if there is none.
 
         Raises:
-            ModelError: If the file is no text encoder, is one without projection, or does not know the tokenizer's ids.
+            ModelError: If the file is not a text encoder, has no projection, or does not know the tokenizer's ids.
         """
         self.name = name
         self._tokenizer = tokenizer
@@ -123,7 +126,7 @@ class TextEncoder:
         """(n, width) float32 of length 1, of n texts.
 
         Raises:
-            PromptError: If a text says nothing.
+            PromptError: If a text is empty.
             ModelError: If ONNX Runtime fails.
         """
         ids = self._tokenizer.ids(
@@ -155,7 +158,7 @@ class _Half:
     """A session of which one half is wanted: its output, and zeros for inputs of the other half.
 
     Attributes:
-        width: The length of the vectors, None if the file does not say it.
+        width: Number of values of a vector; None if the file does not say it.
     """
 
     def __init__(self, session: ort.InferenceSession, name: str, half: Half) -> None:
@@ -172,7 +175,7 @@ class _Half:
         """
         ports = [each for each in self._session.get_inputs() if fits(each)]
         if len(ports) != 1:
-            raise self._error(f"is no {self._what} encoder of CLIP: {len(ports)} inputs are {what}, one is needed")
+            raise self._error(f"is not the {self._what} encoder of a CLIP: one input must be {what}, got {len(ports)}")
         return ports[0]
 
     def run(self, feed: Feed, batch: int | None) -> FloatArray:
@@ -180,7 +183,7 @@ class _Half:
 
         Args:
             feed: The inputs of this half.
-            batch: How many rows every run takes; None if any number.
+            batch: Number of rows that a run takes; None for any number.
         """
         count = len(next(iter(feed.values())))
         size = batch or count
@@ -189,11 +192,9 @@ class _Half:
             part = {name: _filled_up(values[start : start + size], size) for name, values in feed.items()}
             parts.append(self._run_batch(part)[: count - start])
         vectors = np.concatenate(parts)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        if not np.isfinite(lengths).all() or not lengths.all():
+        if not np.isfinite(vectors).all() or not vectors.any(axis=1).all():
             raise ModelError(f"{self._name} gave vectors that are infinite, not a number or zero; is the file damaged?")
-        unit: FloatArray = vectors / lengths
-        return unit
+        return unit_vectors(vectors)
 
     def _run_batch(self, feed: Feed) -> FloatArray:
         import onnxruntime as ort
@@ -208,7 +209,7 @@ class _Half:
         return np.asarray(values, np.float32).reshape(len(next(iter(feed.values()))), -1)
 
     def _idle(self, feed: Feed) -> Feed:
-        """Something for the inputs that are not fed, because ONNX Runtime wants all."""
+        """Zeros for the inputs that are not fed, because ONNX Runtime wants all."""
         others = [each for each in self._session.get_inputs() if each.name not in feed]
         kinds = PIXELS | INTEGERS
         return {
@@ -218,20 +219,20 @@ class _Half:
 
     def _output(self, half: Half) -> Any:
         """The output that holds the vectors."""
-        other = OUTPUTS["text" if half == "image" else "image"]
+        other = VECTOR_OUTPUTS["text" if half == "image" else "image"]
         vectors = [
             each
             for each in self._session.get_outputs()
             if each.type in FLOATS
             and len(each.shape) in (0, 2)
             and each.name not in other
-            and not each.name.startswith(NEVER)
+            and not each.name.startswith(OTHER_OUTPUTS)
         ]
-        named = [each for each in vectors if each.name in OUTPUTS[half]]
+        named = [each for each in vectors if each.name in VECTOR_OUTPUTS[half]]
         if len(named or vectors) != 1:
             raise self._error(
-                f"gives no vectors of the space that pictures and texts share: needed is one output {OUTPUTS[half][0]} "
-                f"(batch, width). An export without projection is of no use here; the catalogue's clip-vit-b-32 has one"
+                f"has no output in the space that pictures and texts share: one must be {VECTOR_OUTPUTS[half][0]} "
+                "(batch, width). Export it with its projection, or take clip-vit-b-32 of the catalogue"
             )
         return (named or vectors)[0]
 
@@ -241,6 +242,13 @@ class _Half:
             for each_of in (self._session.get_inputs(), self._session.get_outputs())
         )
         return ModelError(f"{self._name} {message}\n  inputs: {inputs}\n  outputs: {outputs}")
+
+
+def unit_vectors(vectors: FloatArray) -> FloatArray:
+    """Vectors along the last axis, divided by their lengths; zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    unit: FloatArray = vectors / np.maximum(lengths, SMALLEST_LENGTH)
+    return unit
 
 
 def _filled_up(rows: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:

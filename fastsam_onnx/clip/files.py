@@ -1,6 +1,6 @@
 """Where the parts of a CLIP export lie: the image encoder, the text encoder, the tokenizer, the settings.
 
-Exporters name and place them differently. What is looked for is written down in `ACCEPTED`.
+Exporters name and place them differently; `EXPECTED_FILES` says it in words.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ IMAGE_WORDS, TEXT_WORDS = ("vision", "visual", "image"), ("text",)
 SUBFOLDERS = ("", "onnx", "visual", "vision", "image", "textual", "text")
 TOKENIZERS = ("tokenizer.json", "bpe_simple_vocab_16e6.txt.gz", "bpe_simple_vocab_16e6.txt")
 SETTINGS = ("preprocessor_config.json", "preprocess_cfg.json")
-ACCEPTED = (
-    "a CLIP is a folder with an image encoder (vision_model.onnx, visual.onnx, visual/model.onnx, ...), a text encoder "
-    "(text_model.onnx, textual.onnx, textual/model.onnx, ...) or one model.onnx that is both, and tokenizer.json; the "
-    "files may also lie in a folder onnx, and image=, text= and tokenizer= name them one by one"
+EXPECTED_FILES = (
+    "a CLIP must be a folder with an image encoder (vision_model.onnx, visual.onnx, visual/model.onnx, ...), a text "
+    "encoder (text_model.onnx, textual.onnx, textual/model.onnx, ...) or one model.onnx that is both, and "
+    "tokenizer.json; the files may also lie in a folder onnx, and image=, text= and tokenizer= name them one by one"
 )
 
 
@@ -33,8 +33,8 @@ class ClipFiles:
         image: The image encoder.
         text: The text encoder; the same file where one is both.
         tokenizer: `tokenizer.json`, or OpenAI's list of merges.
-        preprocessing: What the file beside the image encoder says; None if there is none.
-        context_length: What `config.json` says; None if nothing.
+        preprocessing: Settings beside the image encoder; None if there are none.
+        context_length: Context length in `config.json`; None if there is none.
     """
 
     image: Path
@@ -67,22 +67,20 @@ class ClipFiles:
             tokenizer: By default what lies beside the text encoder, or in the folder above.
 
         Raises:
-            OptionError: If neither or both are given.
+            OptionError: If neither a model nor both encoders are given, or all.
             ModelNotFoundError: If a file is missing.
             ModelError: If there are several that could be meant, or the settings cannot be understood.
         """
-        if (model is None) == (image is None) or (image is None) != (text is None):
-            raise OptionError("give either the folder or file of a CLIP, or image= and text= together")
-        if model is not None:
+        if model is not None and image is None and text is None:
             image_file, text_file = _both(Path(model))
-        else:
-            assert image is not None
-            assert text is not None
+        elif model is None and image is not None and text is not None:
             image_file, text_file = _single(Path(image), "image encoder"), _single(Path(text), "text encoder")
+        else:
+            raise OptionError("give either the folder or file of a CLIP, or image= and text= together")
         found = Path(tokenizer) if tokenizer is not None else _beside(text_file, TOKENIZERS)
         if found is None or not found.is_file():
             where = found or f"beside {text_file}, nor in the folder above"
-            raise ModelNotFoundError(f"there is no tokenizer {where}; {ACCEPTED}")
+            raise ModelNotFoundError(f"there is no tokenizer {where}; {EXPECTED_FILES}")
         settings, config = _beside(image_file, SETTINGS), _beside(text_file, ("config.json",))
         preprocessing = None if settings is None else _preprocessing(settings)
         return cls(image_file, text_file, found, preprocessing, None if config is None else _context_length(config))
@@ -92,7 +90,7 @@ def _both(path: Path) -> tuple[Path, Path]:
     if path.is_file():
         return path, path
     if not path.is_dir():
-        raise ModelNotFoundError(f"there is no CLIP at {path}; {ACCEPTED}")
+        raise ModelNotFoundError(f"there is no CLIP at {path}; {EXPECTED_FILES}")
     files = sorted({file for folder in SUBFOLDERS for file in (path / folder).glob("*.onnx")})
     image = [file for file in files if _is_called(file, path, IMAGE_WORDS)]
     text = [file for file in files if _is_called(file, path, TEXT_WORDS)]
@@ -105,7 +103,7 @@ def _both(path: Path) -> tuple[Path, Path]:
         return plain, plain
     missing = " and ".join(what for what, found in (("an image encoder", image), ("a text encoder", text)) if not found)
     names = ", ".join(str(file.relative_to(path)) for file in files) or "no .onnx file"
-    raise ModelNotFoundError(f"{path} lacks {missing}: found {names}; {ACCEPTED}")
+    raise ModelNotFoundError(f"{path} lacks {missing}: found {names}; {EXPECTED_FILES}")
 
 
 def _is_called(file: Path, folder: Path, words: tuple[str, ...]) -> bool:
@@ -113,7 +111,7 @@ def _is_called(file: Path, folder: Path, words: tuple[str, ...]) -> bool:
 
 
 def _plain(files: list[Path], what: str) -> Path:
-    """Of vision_model.onnx, vision_model_fp16.onnx, ... the one without addition."""
+    """The file whose name is the beginning of all: vision_model.onnx before vision_model_fp16.onnx."""
     shortest = sorted(files, key=lambda file: len(file.stem))
     if len(files) > 1 and not all(file.stem.startswith(shortest[0].stem) for file in files):
         raise ModelError(f"which {what} is meant? Found {', '.join(map(str, files))}; name it with image= and text=")
@@ -132,15 +130,15 @@ def _single(path: Path, what: str) -> Path:
 
 
 def _beside(file: Path, names: tuple[str, ...]) -> Path | None:
-    places = (file.parent / name for name in names), (file.parent.parent / name for name in names)
-    return next((path for folder in places for path in folder if path.is_file()), None)
+    paths = [folder / name for folder in (file.parent, file.parent.parent) for name in names]
+    return next((path for path in paths if path.is_file()), None)
 
 
 # --- Settings ---
 
 
 def _preprocessing(path: Path) -> Preprocessing:
-    """Of transformers' preprocessor_config.json, or open_clip's preprocess_cfg.json as immich has it."""
+    """Read transformers' preprocessor_config.json, or open_clip's preprocess_cfg.json as immich has it."""
     settings = _read_json(path)
     try:
         crop = _side(settings.get("crop_size", settings.get("size", 224)))
@@ -150,9 +148,9 @@ def _preprocessing(path: Path) -> Preprocessing:
         red, green, blue = (float(value) for value in mean)
         deviations = [float(value) for value in std]
         if len(deviations) != 3 or not all(value > 0 for value in deviations) or resize < crop:
-            raise ValueError("three deviations above 0 and a size not below the crop's are needed")
+            raise ValueError("std must be three numbers > 0, and size not less than crop_size")
     except (TypeError, ValueError, KeyError) as error:
-        raise ModelError(f"{path} has settings that are not understood: {error}") from error
+        raise ModelError(f"the settings {path} cannot be understood: {error}") from error
     return Preprocessing(crop, resize, (red, green, blue), (deviations[0], deviations[1], deviations[2]))
 
 
@@ -163,7 +161,7 @@ def _side(size: Any) -> int:
     else:
         sides = size if isinstance(size, list) else [size]
     if len({*sides}) != 1 or not isinstance(sides[0], int) or not 1 <= sides[0] <= 4096:
-        raise ValueError(f"the size {size!r} is no square")
+        raise ValueError(f"size must be that of a square, 1 to 4096, got {size!r}")
     return int(sides[0])
 
 
@@ -180,5 +178,5 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"cannot read the settings {path}: {error}") from error
     if not isinstance(content, dict):
-        raise ModelError(f"the settings {path} are no JSON object")
+        raise ModelError(f"the settings {path} must be a JSON object, got {type(content).__name__}")
     return content

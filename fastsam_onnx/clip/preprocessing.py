@@ -16,26 +16,28 @@ import numpy.typing as npt
 
 from fastsam_onnx.arrays import ByteArray, FloatArray, IntArray
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
+MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+"""Of red, green and blue over OpenAI's training pictures."""
 FIXED_POINT = 2**22
-SUPPORT = 2.0
-BLOCK = 16
+"""Pillow's weights are multiples of its inverse."""
+CUBIC_RADIUS = 2.0
+"""Half the width of the cubic kernel in pixels."""
+BLOCK_OUTPUTS = 16
 """Outputs that are computed together: more waste products with zero, fewer make small matrices."""
-PRODUCTS = 2**18
-"""Multiplications of one matrix product. OpenBLAS starts threads above this, which on busy cores wait for each other
-far longer than the product takes."""
+MAX_PRODUCTS = 2**18
+"""Maximum number of multiplications of one matrix product. OpenBLAS starts threads above this, which on busy cores wait
+for each other far longer than the product takes."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a vision encoder wants of a picture.
+    """The size and colours that an image encoder takes.
 
     Attributes:
-        size: The side of its square input in pixels.
-        resize: What the shorter side becomes before the middle is cut out; `size` as a rule.
-        mean: Of red, green and blue, 0 to 1; OpenAI's by default.
-        std: Deviations, likewise.
+        size: Side of its square input in pixels.
+        resize: Length of the shorter side in pixels before the middle is cut out; `size` as a rule.
+        mean: Means of red, green and blue, 0 to 1; OpenAI's by default.
+        std: Standard deviations of red, green and blue, likewise.
     """
 
     size: int = 224
@@ -78,7 +80,7 @@ class Preprocessing:
 
 
 def resized_size(size: tuple[int, int], shorter: int) -> tuple[int, int]:
-    """(width, height) when the shorter side becomes so many pixels; the longer is rounded down."""
+    """(width, height) after the shorter side has become `shorter` pixels; the longer is rounded down."""
     width, height = size
     return (shorter, shorter * height // width) if width <= height else (shorter * width // height, shorter)
 
@@ -131,7 +133,7 @@ def _weights(length: int, count: int, first: int, end: int) -> tuple[IntArray, n
     """For outputs first .. end - 1 of `count`: (k,) first input, and (k, taps) weights, multiples of 2**-22."""
     scale = length / count
     stretch = max(scale, 1.0)
-    reach = SUPPORT * stretch
+    reach = CUBIC_RADIUS * stretch
     centres = (np.arange(first, end) + 0.5) * scale
     # Truncation, not floor, as in Pillow; negative ones are cut off anyway.
     low = np.maximum((centres - reach + 0.5).astype(np.int64), 0)
@@ -148,7 +150,7 @@ def _cubic(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     x = np.abs(x)
     near = ((a + 2.0) * x - (a + 3.0)) * x * x + 1
     far = (((x - 5) * x + 8) * x - 4) * a
-    return np.where(x < 1.0, near, np.where(x < SUPPORT, far, 0.0))
+    return np.where(x < 1.0, near, np.where(x < CUBIC_RADIUS, far, 0.0))
 
 
 def _apply(lines: ByteArray, first: IntArray, weights: npt.NDArray[np.float64]) -> ByteArray:
@@ -158,9 +160,9 @@ def _apply(lines: ByteArray, first: IntArray, weights: npt.NDArray[np.float64]) 
     """
     length, breadth = lines.shape[:2]
     result = np.empty((len(first), breadth, 3), np.uint8)
-    blocks = [slice(start, start + BLOCK) for start in range(0, len(first), BLOCK)]
+    blocks = [slice(start, start + BLOCK_OUTPUTS) for start in range(0, len(first), BLOCK_OUTPUTS)]
     bands = [_band(first[block], weights[block], length) for block in blocks]
-    step = max(PRODUCTS // (3 * max(band.size for _, band in bands)), 1)
+    step = max(MAX_PRODUCTS // (3 * max(band.size for _, band in bands)), 1)
     for start in range(0, breadth, step):
         part = lines[:, start : start + step].astype(np.float64).reshape(length, -1)
         for block, (low, band) in zip(blocks, bands, strict=True):

@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 DEFAULT_CONTEXT_LENGTH = 77
-MERGES = 48_894
-"""Of OpenAI's file, those that its vocabulary of 49,408 takes."""
+"""Of OpenAI's CLIP."""
+MERGE_COUNT = 48_894
+"""Number of merges of OpenAI's file that its vocabulary of 49,408 takes."""
 LONGEST_TEXT = 100_000
 """Characters that are looked at: no context holds the tokens of more."""
-PASSES = 8
-"""Fixes are repeated until nothing changes, as an entity may stand for a part of another; at most so often."""
+MAX_PASSES = 8
+"""Fixes are repeated until nothing changes, as an entity may stand for a part of another; no text needs more passes."""
 
 _ENTITY = re.compile(r"&#?[0-9A-Za-z]{1,24};")
 _TERMINAL_ESCAPE = re.compile("\x1b\\[[0-9;]*[A-Za-z]")
@@ -52,7 +53,7 @@ def clean(text: str) -> str:
     HTML entities (also escaped twice), curly quotes, full and half width, ligatures, terminal escapes, control
     characters, lone surrogates, canonical composition, white space, lower case.
     """
-    for _ in range(PASSES):
+    for _ in range(MAX_PASSES):
         fixed = _fix(text)
         if fixed == text:
             break
@@ -75,7 +76,7 @@ def _fix(text: str) -> str:
 
 
 def _unescaped(match: re.Match[str]) -> str:
-    """The character of a whole entity; "&ltx;" is none, although browsers read "&lt" in it."""
+    """The character of a whole entity; "&ltx;" is not one, although browsers read "&lt" in it."""
     entity = match[0]
     for spelling in (entity, entity.lower() if entity.isupper() else entity):
         character = html.unescape(spelling)
@@ -85,7 +86,7 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 def _of_windows(match: re.Match[str]) -> str:
-    """What a C1 control character is in Windows-1252, which it most likely was; itself if that has none."""
+    """A C1 control character as one of Windows-1252, which it most likely was; itself if that has none."""
     return match[0].encode("latin-1").decode("cp1252", "ignore") or match[0]
 
 
@@ -97,7 +98,7 @@ class ClipTokenizer:
     """The tokenizer of a CLIP, from its `tokenizer.json`.
 
     Attributes:
-        context_length: The ids of a text, start and end included, that the file allows; None if it says nothing.
+        context_length: Maximum number of ids of a text, start and end included; None if the file does not say it.
     """
 
     def __init__(self, tokenizer: tokenizers.Tokenizer, name: str) -> None:
@@ -105,13 +106,13 @@ class ClipTokenizer:
         start, end = tokenizer.token_to_id(START), tokenizer.token_to_id(END)
         if start is None or end is None:
             raise ModelError(
-                f"{name} is no tokenizer of CLIP: it lacks {START if start is None else END}; take the tokenizer.json "
+                f"{name} is not a CLIP tokenizer: it has no {START if start is None else END}; take the tokenizer.json "
                 "that comes with the text encoder"
             )
         if end != max(tokenizer.get_vocab().values()):
             raise ModelError(
-                f"{name} is no tokenizer of CLIP: {END} has to have the highest id, because a text encoder looks for "
-                f"the end there; it has {end} of {tokenizer.get_vocab_size()}"
+                f"{name} is not a CLIP tokenizer: {END} must have the highest id, because a text encoder looks for the "
+                f"end there, got {end} of {tokenizer.get_vocab_size()}"
             )
         truncation = tokenizer.truncation
         self.context_length: int | None = int(truncation["max_length"]) if truncation else None
@@ -125,7 +126,7 @@ class ClipTokenizer:
 
         Raises:
             ModelNotFoundError: If there is no such file.
-            ModelError: If it is none, or not one of CLIP's.
+            ModelError: If it is not a tokenizer of CLIP.
         """
         import tokenizers
 
@@ -137,7 +138,7 @@ class ClipTokenizer:
             else:
                 tokenizer = tokenizer_of_merges(read_merges(path))
         except Exception as error:  # the package raises bare Exceptions
-            raise ModelError(f"{path.name} is no tokenizer file that can be read: {error}") from error
+            raise ModelError(f"cannot read the tokenizer file {path.name}: {error}") from error
         return cls(tokenizer, path.name)
 
     def ids(self, texts: Sequence[str], length: int, *, pad_to_length: bool, pad_with_end: bool) -> IntArray:
@@ -145,21 +146,21 @@ class ClipTokenizer:
 
         Args:
             texts: At least one.
-            length: At most so many ids a text, start and end included.
-            pad_to_length: Give every text `length` ids, and not only as many as the longest needs.
-            pad_with_end: Fill up with the end token, as transformers does, and not with 0, as OpenAI does.
+            length: Maximum number of ids of a text, start and end included.
+            pad_to_length: Give every text `length` ids instead of only as many as the longest needs.
+            pad_with_end: Fill up with the end token, as transformers does, instead of 0, as OpenAI does.
 
         Returns:
             (n, length or less) int64.
 
         Raises:
-            PromptError: If a text says nothing, not even a token.
+            PromptError: If a text has no token.
         """
         rows = []
         for index, text in enumerate(texts):
             encoded = self.encode(clean(text[:LONGEST_TEXT]))
             if not encoded:
-                raise PromptError(f"text {index} says nothing: found {text[:80]!r}; give at least one word")
+                raise PromptError(f"text prompt {index + 1} must have at least one word, got {text[:80]!r}")
             rows.append([self._start, *encoded[: length - 2], self._end])
         width = length if pad_to_length else max(map(len, rows))
         ids = np.full((len(rows), width), self._end if pad_with_end else 0, np.int64)
@@ -173,7 +174,7 @@ class ClipTokenizer:
         return ids
 
     def lengths(self, ids: IntArray) -> IntArray:
-        """(n,) how many ids of each row are not padding: up to the first end token."""
+        """(n,) number of ids of each row up to the first end token; padding follows."""
         first: IntArray = np.argmax(ids == self._end, axis=1)
         return first + 1
 
@@ -221,5 +222,5 @@ def read_merges(path: Path) -> list[tuple[str, str]]:
 
     content = path.read_bytes()
     text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
-    pairs = [line.split() for line in text.splitlines()[1 : 1 + MERGES]]
+    pairs = [line.split() for line in text.splitlines()[1 : 1 + MERGE_COUNT]]
     return [(left, right) for left, right in pairs]

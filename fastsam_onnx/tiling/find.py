@@ -14,6 +14,7 @@ from types import MappingProxyType
 import numpy as np
 
 from fastsam_onnx.arrays import ByteArray
+from fastsam_onnx.images.rows import ImageRows
 from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.results.segmentation import Segmentation

@@ -108,10 +108,10 @@ def test_settings_beside_the_file_count(tmp_path):
     assert (preprocessing.size, preprocessing.resize) == (32, 40)
     assert (preprocessing.mean, preprocessing.std) == ((0.5, 0.5, 0.5), (0.25, 0.5, 1))
     toy_clip.write_settings(folder, size=224)
-    with pytest.raises(ModelError, match=r"takes pictures of \[32\] pixels, but the settings beside it say 224"):
+    with pytest.raises(ModelError, match=r"pictures of 224 pixels, as the settings beside it say, got \[32\]"):
         Clip(folder).embed_images(plain("red"))
     toy_clip.write_settings(folder, size=[224, 100])
-    with pytest.raises(ModelError, match="settings that are not understood"):
+    with pytest.raises(ModelError, match=r"the settings .* cannot be understood"):
         Clip(folder)
 
 
@@ -190,7 +190,7 @@ def test_nothing_is_opened_before_it_is_used(tmp_path):
 def test_an_export_without_projection_is_refused(tmp_path, half, call):
     clip = Clip(toy_clip.write(tmp_path / "clip", projected=False))
     argument = plain("red") if half == "image" else "red"
-    with pytest.raises(ModelError, match=rf"{half}_embeds .*\n.*without projection|without projection") as caught:
+    with pytest.raises(ModelError, match=rf"one must be {half}_embeds.*with its projection") as caught:
         getattr(clip, call)(argument)
     assert "pooler_output" in str(caught.value)
 
@@ -198,7 +198,7 @@ def test_an_export_without_projection_is_refused(tmp_path, half, call):
 def test_encoders_of_two_models_are_refused(tmp_path):
     clip = Clip(toy_clip.write(tmp_path / "clip", text_width=6))
     clip.embed_images(plain("red"))
-    with pytest.raises(ModelError, match=r"vectors of 4 numbers and text_model\.onnx of 6"):
+    with pytest.raises(ModelError, match=r"have 4 values and those of text_model\.onnx 6"):
         clip.embed_texts("red")
 
 
@@ -214,7 +214,7 @@ def test_files_that_are_something_else_are_refused(tmp_path):
     folder = toy_clip.write(tmp_path / "clip")
     vision = folder / "vision_model.onnx"
     vision.write_bytes(constant({"x": ("batch", 5)}, {"image_embeds": (1, 4)}))
-    with pytest.raises(ModelError, match="no image encoder of CLIP") as caught:
+    with pytest.raises(ModelError, match="not the image encoder of a CLIP") as caught:
         Clip(folder).embed_images(plain("red"))
     assert "x tensor(float)" in str(caught.value)
     vision.write_bytes(constant({"x": ("batch", 3, 32, 32)}, {"image_embeds": (1, 4)}, value=np.nan))
