@@ -719,7 +719,7 @@ class TestResolve:
         assert not home.exists()
 
     def test_a_model_for_something_else_is_not_downloaded(self, tiny_catalogue, forbidden_network):
-        with pytest.raises(OptionError, match=r"clip is not a model for .*segment: .*Net-s, unknown, and any path"):
+        with pytest.raises(OptionError, match=r"clip is not a model for .*segment .*Net-s, unknown, and any path"):
             resolve("clip", task="segment")
         with pytest.raises(OptionError):
             FastSAM("clip")
