@@ -15,8 +15,8 @@ def write_file(path: str | Path, parts: Iterable[bytes | memoryview]) -> None:
     """Write to a temporary name in the same folder, then rename.
 
     Args:
-        path: Where the file is to be; what it leads to through links is replaced, not the link.
-        parts: The bytes, piece by piece. If making them fails, nothing is left either.
+        path: Path of the file; behind a link its target is replaced, not the link.
+        parts: Bytes, piece by piece. If making them fails, nothing is left either.
 
     Raises:
         OutputError: If the file cannot be written.
@@ -31,7 +31,7 @@ def complete_file(path: str | Path, suffix: str = "") -> Iterator[Path]:
 
     Args:
         path: As in `write_file`. If writing fails, nothing is left.
-        suffix: What the temporary name ends with, for writers that go by it.
+        suffix: End of the temporary name, for writers that go by it.
 
     Raises:
         OutputError: If the file cannot be written.
@@ -40,7 +40,7 @@ def complete_file(path: str | Path, suffix: str = "") -> Iterator[Path]:
         target = Path(os.path.realpath(path))
         part = target.with_name(f".{secrets.token_hex(8)}.part{suffix}")
         if target.exists() and not target.is_file():
-            raise OutputError(f"cannot write {path}: it exists and is no regular file")
+            raise OutputError(f"cannot write {path}: it exists and is not a regular file")
         try:
             yield part
             part.replace(target)

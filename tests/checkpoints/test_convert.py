@@ -185,7 +185,7 @@ def test_what_was_there_stays_if_writing_fails(
     ("place", "message"),
     [
         (lambda folder: folder / "no" / "a.onnx", "cannot write .*No such file"),
-        (lambda folder: folder, "no regular file"),
+        (lambda folder: folder, "not a regular file"),
         (lambda folder: folder / ("x" * 300), "cannot write"),
         (lambda folder: f"{folder}/a\0.onnx", "cannot write"),
     ],
