@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 from fastsam_onnx.errors import ImageError
 from fastsam_onnx.images import tiff
+from fastsam_onnx.images.jpeg import scan_jpeg
 from fastsam_onnx.images.tiff import Alpha
+from fastsam_onnx.images.tiff_bands import needs_bands
 
-MAX_JPEG_SCANS = 500
-"""More than any encoder writes: each costs libjpeg a pass over the whole picture."""
 FORMATS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM/PGM/PBM and AVIF"
 
 
@@ -38,6 +38,7 @@ class ImageHeader:
         white: Sample value of white, or None for the largest value of the decoded dtype.
         inverted: Whether the samples decode with white as 0.
         alpha: Meaning of the fourth channel of the decoded pixels.
+        directory: Directory of a TIFF, whose strips are checked once its size is accepted; None for other formats.
         clear: Grey sample, as decoded, that is transparent, which OpenCV does not tell; None for none.
     """
 
@@ -49,6 +50,7 @@ class ImageHeader:
     white: int | None = None
     inverted: bool = False
     alpha: Alpha = "straight"
+    directory: tiff.TiffDirectory | None = None
     clear: int | None = None
 
 
@@ -117,36 +119,9 @@ def _cut_short(format_name: str) -> ImageError:
     return ImageError(f"the {format_name} file is cut short or damaged; fetch or save it again")
 
 
-_JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # neither stuffing, fill bytes nor restart markers
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-
-
 def _read_jpeg(data: bytes) -> ImageHeader:
-    at, scans, size, exif = 2, 0, (0, 0), b""
-    while True:
-        found = _JPEG_MARKER.search(data, at)
-        if found is None:
-            raise ImageError("the JPEG file is cut short: its end marker is missing; fetch or save it again")
-        marker, at = data[found.end() - 1], found.end()
-        if marker == 0xD9:
-            break
-        if marker in {0x01, 0xD8}:
-            continue
-        length = struct.unpack_from(">H", data, at)[0]
-        if length < 2 or at + length > len(data):
-            raise _cut_short("JPEG")
-        if marker in _JPEG_FRAMES:
-            if size != (0, 0):
-                raise ImageError("the JPEG file declares two sizes")
-            size = struct.unpack_from(">HH", data, at + 3)
-        elif marker == 0xDA:
-            scans += 1
-        elif marker == 0xE1 and not exif and data.startswith(b"Exif\0\0", at + 2):
-            exif = data[at + 2 : at + length]
-        at += length
-    if not 1 <= scans <= MAX_JPEG_SCANS:
-        raise ImageError(f"the JPEG file has {scans} scans; 1 to {MAX_JPEG_SCANS} are read")
-    return ImageHeader("JPEG", size[1], size[0], data, exif_orientation(exif))
+    size, exif = scan_jpeg(data)
+    return ImageHeader("JPEG", *size, data, exif_orientation(exif))
 
 
 def _read_png(data: bytes) -> ImageHeader:
@@ -208,6 +183,9 @@ def _webp_size(data: bytes, kind: bytes, start: int) -> tuple[int, int]:
     return 0, 0
 
 
+_GIF_BACKGROUND = 11  # position of the index of the background's colour
+
+
 def _read_gif(data: bytes) -> ImageHeader:
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     at = tables_end = 13 + _gif_table_size(flags)
@@ -220,7 +198,10 @@ def _read_gif(data: bytes) -> ImageHeader:
     if data[at] != 0x2C:
         raise _cut_short("GIF")
     end = _gif_blocks_end(data, at + 11 + _gif_table_size(data[at + 9]))
-    first_frame = data[:tables_end] + control + data[at:end] + b"\x3b"
+    tables = bytearray(data[:tables_end])
+    if 3 * tables[_GIF_BACKGROUND] >= tables_end - 13:  # no colour of the table, which OpenCV takes for damage
+        tables[_GIF_BACKGROUND] = 0
+    first_frame = bytes(tables) + control + data[at:end] + b"\x3b"
     return ImageHeader("GIF", width, height, first_frame)
 
 
@@ -333,7 +314,7 @@ def _read_avif(data: bytes) -> ImageHeader:
 def _read_tiff(data: bytes) -> ImageHeader:
     directory = tiff.read_directory(data)
     tiff.check_parts(directory)
-    alpha, inverted = tiff.sample_kind(directory)
+    alpha, inverted = tiff.band_kind(directory) if needs_bands(directory) else tiff.sample_kind(directory)
     orientation = directory.first(tiff.ORIENTATION, 1)
     return ImageHeader(
         "TIFF",
@@ -342,6 +323,7 @@ def _read_tiff(data: bytes) -> ImageHeader:
         orientation if 1 <= orientation <= 8 else 1,
         inverted=inverted,
         alpha=alpha,
+        directory=directory,
     )
 
 

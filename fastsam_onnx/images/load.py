@@ -8,9 +8,12 @@ may write about a damaged file to stderr; silencing it would change the process 
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
 import stat
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
@@ -18,13 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsam_onnx.arrays import ByteArray
-from fastsam_onnx.errors import ImageError
-from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, choice, integer
+from fastsam_onnx.errors import ImageError, OptionError
+from fastsam_onnx.images.scale import DARK_BELOW, SMALLEST_WHITE, Scale
+from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, choice, integer, number
 
 if TYPE_CHECKING:
     from fastsam_onnx.images.header import ImageHeader
     from fastsam_onnx.images.tiff import Alpha
 
+logger = logging.getLogger("fastsam_onnx")
 
 BLEND_ROWS = 64
 """Rows that are composited at a time: the 16-bit steps of the whole picture would take six times its memory."""
@@ -55,6 +60,8 @@ def load_image(
     *,
     channel_order: Literal["rgb", "bgr"] = "rgb",
     pixel_limit: int | None = DEFAULT_PIXEL_LIMIT,
+    bands: Sequence[int] | None = None,
+    white: float | None = None,
 ) -> ByteArray:
     """Load one picture.
 
@@ -75,6 +82,11 @@ def load_image(
         channel_order: Order of the channels of an array, `"bgr"` (also BGRA) for OpenCV's. Other sources know their own
             order.
         pixel_limit: Maximum of width x height, checked before pixels are decoded; None for no limit.
+        bands: Bands of a TIFF that are red, green and blue, or one for grey, counted from 1: `(4, 3, 2)`. By default
+            the first three, whatever the file calls its colours.
+        white: Sample value of white, for pictures that do not use the whole range of their type: 4095 for 12 bits in
+            uint16. By default the largest value of the type, or what the file says; a warning is logged if a picture of
+            16 bits does not even reach 4096, and so is nearly black.
 
     Returns:
         (H, W, 3) uint8 RGB, C-contiguous; an array that is already so is returned itself, not a copy.
@@ -86,14 +98,41 @@ def load_image(
     choice("channel_order", channel_order, ("rgb", "bgr"))
     if pixel_limit is not None:
         pixel_limit = integer("pixel_limit", pixel_limit)
+    if white is not None:
+        white = number("white", white, SMALLEST_WHITE)
+    scale = Scale(white, partial(warn_of_dark, source_name(source)))
+    return load_scaled(source, scale, channel_order=channel_order, pixel_limit=pixel_limit, bands=bands)
+
+
+def load_scaled(
+    source: ImageSource,
+    scale: Scale,
+    *,
+    channel_order: Literal["rgb", "bgr"] = "rgb",
+    pixel_limit: int | None = None,
+    bands: Sequence[int] | None = None,
+) -> ByteArray:
+    """`load_image` with another scale of samples; parts of a picture share one."""
     try:
-        if isinstance(source, np.ndarray):
-            return _from_array(source, channel_order, pixel_limit)
-        if _is_pil(source):
-            return _from_pil(source, pixel_limit)  # type: ignore[arg-type]
-        return _from_file(_read(source), pixel_limit)
+        if isinstance(source, np.ndarray) or _is_pil(source):
+            if bands is not None:
+                raise OptionError(f"bands must be None for {source_name(source)}; index the array instead")
+            if isinstance(source, np.ndarray):
+                return _from_array(source, channel_order, pixel_limit, scale)
+            return _from_pil(source, pixel_limit, scale)  # type: ignore[arg-type]
+        return _from_file(_read(source), pixel_limit, bands, scale)
     except ImageError as error:
         raise ImageError(f"cannot read {source_name(source)}: {error}") from error.__cause__
+
+
+def warn_of_dark(name: str, highest: int) -> None:
+    """Log that a picture of 16 bits is nearly black."""
+    logger.warning(
+        "%s is nearly black: its 16-bit samples reach %d of 65535. If white is less, say it: load_image(..., white=%d)",
+        name,
+        highest,
+        DARK_BELOW - 1,
+    )
 
 
 def source_name(source: object) -> str:
@@ -176,15 +215,30 @@ def _read_stream(stream: BinaryIO) -> bytes:
     return b"".join(pieces)
 
 
-def _from_file(data: bytes, pixel_limit: int | None) -> ByteArray:
+def _from_file(data: bytes, pixel_limit: int | None, bands: Sequence[int] | None, scale: Scale) -> ByteArray:
     from fastsam_onnx.images.header import read_header
 
     header = read_header(data)
     _check_size(header.width, header.height, pixel_limit)
-    return _upright(_decode(header), header.orientation)
+    if header.directory is None and bands is not None:
+        raise OptionError(f"bands must be None for {header.format}; only those of TIFF files can be chosen")
+    return _upright(_decode(header, bands, scale), header.orientation)
 
 
-def _decode(header: ImageHeader) -> ByteArray:
+def _decode(header: ImageHeader, bands: Sequence[int] | None, scale: Scale) -> ByteArray:
+    if header.directory is None:
+        return _decode_by_opencv(header, scale)
+    from fastsam_onnx.images.tiff_bands import needs_bands, read_bands
+    from fastsam_onnx.images.tiff_strips import check_strips
+
+    if bands is None and not needs_bands(header.directory):
+        check_strips(header.directory)
+        return _decode_by_opencv(header, scale)
+    samples = scale.eight_bit(read_bands(header.directory, bands))
+    return _three_channels(~samples if header.inverted else samples, "rgb", header.alpha)
+
+
+def _decode_by_opencv(header: ImageHeader, scale: Scale) -> ByteArray:
     import cv2
 
     data = np.frombuffer(header.data, np.uint8)
@@ -205,7 +259,7 @@ def _decode(header: ImageHeader) -> ByteArray:
             f"the {header.format} header declares {header.width} x {header.height} pixels "
             f"but {pixels.shape[1]} x {pixels.shape[0]} were decoded"
         )
-    samples = _eight_bit(pixels, header.white)
+    samples = scale.eight_bit(pixels, header.white)
     if header.inverted:
         samples = ~samples
     if header.clear is not None:
@@ -229,7 +283,7 @@ def _is_pil(source: object) -> bool:
     return isinstance(getattr(source, "mode", None), str) and callable(getattr(source, "getexif", None))
 
 
-def _from_pil(image: PILImage, pixel_limit: int | None) -> ByteArray:
+def _from_pil(image: PILImage, pixel_limit: int | None, scale: Scale) -> ByteArray:
     from fastsam_onnx.images.tiff import ORIENTATION
 
     _check_size(*image.size, pixel_limit)
@@ -242,10 +296,10 @@ def _from_pil(image: PILImage, pixel_limit: int | None) -> ByteArray:
             pixels = np.asarray(image.convert("RGBA" if has_alpha else "RGB"))
     except Exception as error:  # PIL decodes here: OSError, SyntaxError, struct.error and more
         raise ImageError(f"PIL cannot give its pixels: {error}") from error
-    return _upright(_from_array(pixels, "rgb", pixel_limit), orientation if orientation in range(1, 9) else 1)
+    return _upright(_from_array(pixels, "rgb", pixel_limit, scale), orientation if orientation in range(1, 9) else 1)
 
 
-def _from_array(array: NDArray[Any], order: Literal["rgb", "bgr"], pixel_limit: int | None) -> ByteArray:
+def _from_array(array: NDArray[Any], order: Literal["rgb", "bgr"], pixel_limit: int | None, scale: Scale) -> ByteArray:
     pixels = np.asarray(array)
     if pixels.ndim not in {2, 3} or (pixels.ndim == 3 and pixels.shape[2] not in {1, 3, 4}):
         hint = ""
@@ -257,7 +311,7 @@ def _from_array(array: NDArray[Any], order: Literal["rgb", "bgr"], pixel_limit: 
     if pixels.size == 0:
         raise ImageError("it has no pixels")
     _check_size(pixels.shape[1], pixels.shape[0], pixel_limit)
-    return _three_channels(_eight_bit(pixels, None), order, "straight")
+    return _three_channels(scale.eight_bit(pixels), order, "straight")
 
 
 def _check_size(width: int, height: int, pixel_limit: int | None) -> None:
@@ -266,39 +320,6 @@ def _check_size(width: int, height: int, pixel_limit: int | None) -> None:
             f"it has {width} x {height} = {width * height} pixels, more than pixel_limit={pixel_limit}; "
             "raise pixel_limit if you trust the picture"
         )
-
-
-def _eight_bit(pixels: NDArray[Any], white: int | None) -> ByteArray:
-    """Scale samples to 0 to 255; `white` is the sample value of white, None for the largest of the dtype."""
-    if pixels.dtype.kind == "f":
-        return _eight_bit_float(pixels)
-    if pixels.dtype.kind == "b":
-        return pixels.astype(np.uint8) * np.uint8(255)
-    if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
-        raise ImageError(
-            f"its samples must be uint8, uint16, bool or floats from 0 to 1, got {pixels.dtype}; "
-            "scale and convert them, for example (255 * x / x.max()).astype(numpy.uint8)"
-        )
-    largest = int(np.iinfo(pixels.dtype).max)
-    white = white or largest
-    if white == 255 and largest == 255:
-        return pixels
-    scaled = (np.arange(largest + 1, dtype=np.uint32) * 255 + white // 2) // white
-    eight_bit: ByteArray = scaled.clip(max=255).astype(np.uint8)[pixels]
-    return eight_bit
-
-
-def _eight_bit_float(pixels: NDArray[Any]) -> ByteArray:
-    with np.errstate(invalid="ignore"):
-        low, high = float(pixels.min()), float(pixels.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise ImageError("its floats must be finite; replace NaN and infinity first")
-    if low < 0 or high > 1:
-        raise ImageError(
-            f"its floats must be from 0 to 1, got {low:g} to {high:g}; "
-            "divide by the value of white, or convert 0 to 255 with .astype(numpy.uint8)"
-        )
-    return np.rint(pixels.astype(np.float32) * 255).astype(np.uint8)
 
 
 def _three_channels(samples: ByteArray, order: Literal["rgb", "bgr"], alpha: Alpha) -> ByteArray:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +20,8 @@ import numpy as np
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import ImageError
 from fastsam_onnx.images.header import identify, read_pnm_head
-from fastsam_onnx.images.load import ImageSource, load_image, source_name
+from fastsam_onnx.images.load import ImageSource, load_scaled, source_name, warn_of_dark
+from fastsam_onnx.images.scale import Scale
 from fastsam_onnx.images.tiff import tiff_parts
 
 STRIPS_ABOVE = 1 << 26
@@ -159,9 +162,10 @@ def _tiff_rows(data: mmap.mmap, name: str) -> FileRows | None:
 
 def _decoded(data: mmap.mmap, name: str, parts: Iterator[ImageSource]) -> Iterator[ByteArray]:
     """The parts as pictures; what was read for them goes out of memory again, where the system can do that."""
+    scale = Scale(None, _once(partial(warn_of_dark, name)))
     for part in parts:
         try:
-            picture = load_image(part, pixel_limit=None)
+            picture = load_scaled(part, scale)
         except ImageError as error:
             reason = str(error).removeprefix(f"cannot read {source_name(part)}: ")
             raise ImageError(f"cannot read {name}: {reason}") from error
@@ -171,3 +175,14 @@ def _decoded(data: mmap.mmap, name: str, parts: Iterator[ImageSource]) -> Iterat
         if hasattr(mmap, "MADV_DONTNEED"):
             data.madvise(mmap.MADV_DONTNEED)
         yield picture
+
+
+def _once(tell: Callable[[int], None]) -> Callable[[int], None]:
+    """The function, for the first call alone."""
+    calls = count()
+
+    def tell_once(value: int) -> None:
+        if next(calls) == 0:
+            tell(value)
+
+    return tell_once

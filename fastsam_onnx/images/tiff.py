@@ -25,12 +25,78 @@ MAX_TILE_PIXELS = 1 << 26
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _STRIP_OFFSETS = 256, 257, 258, 262, 273
 _SAMPLES, _STRIP_ROWS, _STRIP_BYTES, _PLANES = 277, 278, 279, 284
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES, _EXTRA = 322, 323, 324, 325, 338
+_PREDICTOR, _YCBCR = 317, 6
 # What the samples mean and how they are compressed: bits, compression, colour space, fill order, samples, planes,
 # predictor, palette, extra samples, sample format, JPEG tables and YCbCr.
-_KEPT = (_BITS, 259, _PHOTOMETRIC, 266, _SAMPLES, _PLANES, 317, 320, _EXTRA, 339, 347, 530, 531, 532)
+_KEPT = (_BITS, 259, _PHOTOMETRIC, 266, _SAMPLES, _PLANES, _PREDICTOR, 320, _EXTRA, 339, 347, 530, 531, 532)
+_COMPRESSION, _FILL_ORDER, _SAMPLE_FORMAT, _SUBSAMPLING = 259, 266, 339, 530
+NO_COMPRESSION, JPEG, FAX = 1, 7, (2, 3, 4)
+"""Values of tag 259."""
+_COMPRESSIONS = {
+    NO_COMPRESSION: "no",
+    **dict.fromkeys(FAX, "fax"),
+    5: "LZW",
+    6: "old JPEG",
+    JPEG: "JPEG",
+    8: "Deflate",
+    32773: "PackBits",
+    32809: "ThunderScan",
+    32946: "Deflate",
+    33003: "JPEG 2000",
+    33005: "JPEG 2000",
+    34676: "LogLuv",
+    34677: "LogLuv",
+    34712: "JPEG 2000",
+    34887: "LERC",
+    34925: "LZMA",
+    50000: "Zstandard",
+    50001: "WebP",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
+}
+_COLOUR_SPACES = {
+    0: "grey from white",
+    1: "grey",
+    2: "RGB",
+    3: "palette",
+    4: "mask",
+    5: "CMYK",
+    6: "YCbCr",
+    8: "CIE Lab",
+    9: "ICC Lab",
+    10: "ITU Lab",
+    32803: "colour filter array",
+    32844: "LogL",
+    32845: "LogLuv",
+    34892: "linear raw",
+}
+_SAMPLE_FORMATS = {1: "unsigned integer", 2: "signed integer", 3: "float", 4: "undefined", 5: "complex", 6: "complex"}
+UNSIGNED, FLOAT = (1, 4), 3
+"""Values of tag 339; 4 is undefined, which readers take for 1."""
+GREY_FROM_WHITE, GREY, RGB = 0, 1, 2
+"""Values of tag 262."""
 _LONG = 4
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGER_LETTERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+
+
+@dataclass(frozen=True)
+class TiffLayout:
+    """Where the strips or tiles of a picture lie.
+
+    Attributes:
+        offsets: Positions in the file.
+        sizes: Numbers of bytes.
+        part_width: Width of a strip or tile in pixels.
+        part_height: Height of a strip or tile in pixels; the last strip may have fewer rows.
+        tiled: True for tiles.
+    """
+
+    offsets: tuple[int, ...]
+    sizes: tuple[int, ...]
+    part_width: int
+    part_height: int
+    tiled: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +148,77 @@ class TiffDirectory:
         """(width, height) in pixels as stored; 0 if the file does not say it."""
         return self.first(_WIDTH, 0), self.first(_HEIGHT, 0)
 
+    @property
+    def bits(self) -> int:
+        """Bits of a sample."""
+        return self.first(_BITS, 1)
+
+    @property
+    def samples(self) -> int:
+        """Number of samples of a pixel: the bands."""
+        return self.first(_SAMPLES, 1)
+
+    @property
+    def sample_format(self) -> int:
+        """Tag 339."""
+        return self.first(_SAMPLE_FORMAT, 1)
+
+    @property
+    def photometric(self) -> int:
+        """Tag 262, the colour space."""
+        return self.first(_PHOTOMETRIC, GREY)
+
+    @property
+    def compression(self) -> int:
+        """Tag 259."""
+        return self.first(_COMPRESSION, NO_COMPRESSION)
+
+    @property
+    def predictor(self) -> int:
+        """Tag 317: 2 for differences of neighbours, 3 for those of bytes of floats."""
+        return self.first(_PREDICTOR, 1)
+
+    @property
+    def plane_count(self) -> int:
+        """Number of planes that lie apart; 1 where the samples of a pixel lie together."""
+        return self.samples if self.first(_PLANES, 1) == 2 else 1
+
+    @property
+    def extra_sample(self) -> int:
+        """Tag 338 of the first sample beyond the colours: 1 and 2 are alpha."""
+        return self.first(_EXTRA, 0)
+
+    @property
+    def reversed_bits(self) -> bool:
+        """True if the lowest bit of a byte comes first."""
+        return self.first(_FILL_ORDER, 1) == 2
+
+    @property
+    def subsampling(self) -> tuple[int, int] | None:
+        """(horizontal, vertical) of the colours of YCbCr; None where every pixel has its own."""
+        if self.photometric != _YCBCR or self.compression == JPEG:
+            return None
+        horizontal, vertical = (*self.values(_SUBSAMPLING), 2, 2)[:2] if _SUBSAMPLING in self.entries else (2, 2)
+        return max(horizontal, 1), max(vertical, 1)
+
+    @property
+    def layout(self) -> TiffLayout:
+        """Where the strips or tiles lie.
+
+        Raises:
+            ImageError: If the lists do not lie in the file.
+        """
+        width, height = self.image_size
+        tiled = bool(self.values(_TILE_OFFSETS))
+        offsets = self.values(_TILE_OFFSETS if tiled else _STRIP_OFFSETS)
+        sizes = self.values(_TILE_BYTES if tiled else _STRIP_BYTES)
+        if not sizes:  # which only files without compression can do without
+            ends = sorted({*offsets, len(self.data)})
+            sizes = tuple(ends[min(ends.index(offset) + 1, len(ends) - 1)] - offset for offset in offsets)
+        if tiled:
+            return TiffLayout(offsets, sizes, self.first(_TILE_WIDTH, 0), self.first(_TILE_HEIGHT, 0), tiled=True)
+        return TiffLayout(offsets, sizes, width, min(self.first(_STRIP_ROWS, height) or height, height), tiled=False)
+
 
 def read_directory(data: bytes | mmap.mmap) -> TiffDirectory:
     """Read the first directory of a TIFF structure.
@@ -122,20 +259,28 @@ def check_parts(directory: TiffDirectory) -> None:
         ImageError: If they do not, or are larger than any picture needs.
     """
     width, height = directory.image_size
-    offsets = directory.values(_STRIP_OFFSETS) or directory.values(_TILE_OFFSETS)
-    sizes = directory.values(_STRIP_BYTES) or directory.values(_TILE_BYTES) or (0,) * len(offsets)
-    if directory.values(_TILE_OFFSETS):
-        tile_width, tile_height = directory.first(_TILE_WIDTH, 0), directory.first(_TILE_HEIGHT, 0)
-        if not 0 < tile_width * tile_height <= MAX_TILE_PIXELS:
-            raise ImageError(f"the TIFF file has tiles of {tile_width} x {tile_height} pixels")
-        parts = -(-width // tile_width) * -(-height // tile_height)
-    else:
-        parts = -(-height // max(directory.first(_STRIP_ROWS, height), 1))
-    if directory.first(_PLANES, 1) == 2:
-        parts *= directory.first(_SAMPLES, 1)
-    whole = all(offset + size <= len(directory.data) for offset, size in zip(offsets, sizes, strict=False))
-    if not whole or not parts <= min(len(offsets), len(sizes)):
+    layout = directory.layout
+    if layout.tiled and not 0 < layout.part_width * layout.part_height <= MAX_TILE_PIXELS:
+        raise ImageError(f"the TIFF file has tiles of {layout.part_width} x {layout.part_height} pixels")
+    if min(width, height) < 1:
+        raise ImageError(f"the TIFF header declares {width} x {height} pixels")
+    parts = -(-width // layout.part_width) * -(-height // layout.part_height) * directory.plane_count
+    places = list(zip(layout.offsets, layout.sizes, strict=False))
+    if parts > len(places) or any(offset + size > len(directory.data) for offset, size in places):
         raise _cut_short()
+
+
+def not_read(directory: TiffDirectory) -> ImageError:
+    """The refusal of a kind of TIFF, which names the compression, the samples and the colour space."""
+    compression = directory.compression
+    names = [
+        f"{_COMPRESSIONS.get(compression, 'unknown')} compression (tag 259: {compression})",
+        f"{directory.samples} x {directory.bits} bits {_SAMPLE_FORMATS.get(directory.sample_format, 'unknown')}",
+        f"colour space {_COLOUR_SPACES.get(directory.photometric, 'unknown')} (tag 262: {directory.photometric})",
+    ]
+    if directory.plane_count > 1:
+        names.append("planes apart")
+    return ImageError(f"TIFF with {', '.join(names)} is not read; convert it to PNG")
 
 
 def sample_kind(directory: TiffDirectory) -> tuple[Alpha, bool]:
@@ -144,20 +289,31 @@ def sample_kind(directory: TiffDirectory) -> tuple[Alpha, bool]:
     Raises:
         ImageError: If OpenCV would decode something else than the file means.
     """
-    bits, photometric = directory.first(_BITS, 1), directory.first(_PHOTOMETRIC, 1)
-    samples, extra = directory.first(_SAMPLES, 1), directory.first(_EXTRA, 0)
+    bits, photometric = directory.bits, directory.photometric
+    is_float = directory.sample_format == FLOAT and bits in {32, 64}
     # Grey, RGB, palette, CMYK and YCbCr; beyond 8 bits OpenCV takes any samples for grey or RGB.
-    if photometric not in ({0, 1, 2, 3, 5, 6} if bits <= 8 else {0, 1, 2}):
-        raise ImageError(f"TIFF with {bits} bits of colour space {photometric} is not read; convert it to PNG")
-    if bits > 8 and (directory.first(_PLANES, 1) == 2 or bits not in {16, 32, 64}):
-        raise ImageError(f"TIFF with {bits} bits or separate planes is not read; convert it to PNG")
-    if photometric in {0, 1} and samples > 1 and extra in {1, 2}:
-        raise ImageError("TIFF in grey with alpha is not read; convert it to PNG")
+    read = (
+        photometric in ({0, 1, 2, 3, 5, 6} if bits <= 8 else {0, 1, 2})
+        and (bits <= 8 or (directory.plane_count == 1 and bits in {16, 32, 64}))
+        and not (photometric in {0, 1} and directory.samples > 1 and directory.extra_sample in {1, 2})
+        and (is_float or directory.sample_format in UNSIGNED)
+        and len(set(directory.values(_BITS))) <= 1
+    )
+    if not read:
+        raise not_read(directory)
     # Up to 8 bits OpenCV uses libtiff's RGBA reader, which multiplies; else it takes the samples as they are.
     alpha: Alpha = "none"
-    if photometric == 2 and extra in {1, 2}:
-        alpha = "straight" if bits > 8 and extra == 2 else "premultiplied"
-    return alpha, bits > 8 and photometric == 0
+    if photometric == RGB and directory.extra_sample in {1, 2}:
+        alpha = "straight" if bits > 8 and directory.extra_sample == 2 else "premultiplied"
+    return alpha, bits > 8 and photometric == GREY_FROM_WHITE
+
+
+def band_kind(directory: TiffDirectory) -> tuple[Alpha, bool]:
+    """The alpha of the bands, and whether white is 0 in them."""
+    alpha: Alpha = "none"
+    if directory.photometric == RGB and directory.extra_sample in {1, 2}:
+        alpha = "straight" if directory.extra_sample == 2 else "premultiplied"
+    return alpha, directory.photometric == GREY_FROM_WHITE
 
 
 def first_page_upright(directory: TiffDirectory) -> bytes:
@@ -247,14 +403,10 @@ def tiff_parts(data: bytes | mmap.mmap) -> TiffParts | None:
     """
     try:
         directory = read_directory(data)
-        width, height = directory.image_size
-        tiled = bool(directory.values(_TILE_OFFSETS))
-        offsets = directory.values(_TILE_OFFSETS if tiled else _STRIP_OFFSETS)
-        sizes = directory.values(_TILE_BYTES if tiled else _STRIP_BYTES)
-        part_height = directory.first(_TILE_HEIGHT if tiled else _STRIP_ROWS, 0)
-        part_width = directory.first(_TILE_WIDTH, 0) if tiled else width
-        plain = all(directory.first(tag, 1) == 1 for tag in (ORIENTATION, _PLANES))
-        needed = (_WIDTH, _TILE_WIDTH, _TILE_HEIGHT) if tiled else (_WIDTH,)
+        check_parts(directory)
+        layout = directory.layout
+        plain = directory.first(ORIENTATION, 1) == 1 and directory.first(_PLANES, 1) == 1
+        needed = (_WIDTH, _TILE_WIDTH, _TILE_HEIGHT) if layout.tiled else (_WIDTH,)
         kept = {
             tag: (*directory.entries[tag][:2], directory.raw(tag))
             for tag in (*_KEPT, *needed)
@@ -262,15 +414,12 @@ def tiff_parts(data: bytes | mmap.mmap) -> TiffParts | None:
         }
     except ImageError:
         return None
-    if min(width, height, part_width, part_height) < 1 or not plain:
+    width, height = directory.image_size
+    across = -(-width // layout.part_width)
+    places = list(zip(layout.offsets, layout.sizes, strict=False))
+    if not plain or len(places) != across * -(-height // layout.part_height):
         return None
-    across = -(-width // part_width)
-    places = list(zip(offsets, sizes, strict=False))
-    whole = all(offset + size <= len(data) for offset, size in places)
-    if not whole or len(places) != across * -(-height // part_height):
-        return None
-    part_height = part_height if tiled else min(part_height, height)
-    return TiffParts(data, directory.order, width, height, part_height, across, kept, places)
+    return TiffParts(data, directory.order, width, height, layout.part_height, across, kept, places)
 
 
 def _cut_short() -> ImageError:

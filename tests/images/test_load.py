@@ -191,6 +191,18 @@ class TestFormats:
             np.testing.assert_allclose(load_image(file), 40, atol=1)
 
     @needs_animation
+    @needs_animation
+    @pytest.mark.parametrize("index", [0, 3, 4, 255])
+    def test_gif_whose_background_is_no_colour_of_its_table(self, index):
+        """Pillow reads it; OpenCV took it for damage."""
+        buffer = io.BytesIO()
+        Image.fromarray(RGB).quantize(4).save(buffer, "GIF")
+        file = bytearray(buffer.getvalue())
+        assert file[10] & 0x87 == 0x81  # a table of 4 colours
+        file[11] = index
+        expected = np.asarray(Image.open(io.BytesIO(bytes(file))).convert("RGB"))
+        np.testing.assert_array_equal(load_image(bytes(file)), expected)
+
     def test_gif_without_its_trailer_is_whole(self):
         # Browsers show it and nothing of the picture is missing.
         file = small_files()["gif"]

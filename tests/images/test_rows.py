@@ -150,19 +150,22 @@ def test_files_cut_anywhere_or_with_any_byte_changed_never_crash(tmp_path: Path)
             parts.excerpt(0, 1)
 
 
-def test_a_damaged_part_is_an_error_that_names_the_file(tmp_path: Path) -> None:
-    # 16 bits, because OpenCV lets libtiff's reader of 8 bits go on over damage, in strips as in whole pictures.
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("compression", [LZW, DEFLATE, PACKBITS])
+def test_a_damaged_part_is_an_error_that_names_the_file(tmp_path: Path, compression: int, dtype: type) -> None:
     path = tmp_path / "a.tif"
-    options = [cv2.IMWRITE_TIFF_COMPRESSION, DEFLATE, cv2.IMWRITE_TIFF_ROWSPERSTRIP, 7]
-    assert cv2.imwrite(str(path), picture(dtype=np.uint16), options)
+    options = [cv2.IMWRITE_TIFF_COMPRESSION, compression, cv2.IMWRITE_TIFF_ROWSPERSTRIP, 7]
+    assert cv2.imwrite(str(path), picture(dtype=dtype), options)
     data = bytearray(path.read_bytes())
     offset, size = tiff_parts(bytes(data)).places[12]
     data[offset : offset + size] = bytes(size)
     path.write_bytes(data)
     rows = open_rows(path, pixel_limit=None)
     rows.band(0, 60)
-    with pytest.raises(ImageError, match=r"cannot read .*a\.tif: the TIFF is damaged"):
+    with pytest.raises(ImageError, match=r"cannot read .*a\.tif: strip or tile 0 of the TIFF is damaged"):
         rows.band(60, 101)
+    with pytest.raises(ImageError, match=r"cannot read .*a\.tif: strip or tile 12 of the TIFF is damaged"):
+        load_image(path)
 
 
 def test_tiles_of_a_file_in_strips_find_what_tiles_of_the_picture_find(tmp_path: Path) -> None:

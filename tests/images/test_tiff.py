@@ -1,0 +1,278 @@
+"""TIFF as people have it: compressions, bands, ranges of values; damage is told, whatever strip it is in."""
+
+import io
+import logging
+import struct
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from fastsam_onnx import ImageError, OptionError
+from fastsam_onnx.images.load import load_image
+from fastsam_onnx.images.tiff import read_directory, tiff_parts
+from fastsam_onnx.images.tiff_bands import read_bands
+from fastsam_onnx.images.tiff_strips import check_strips, strips_of
+
+tifffile = pytest.importorskip("tifffile")
+
+RNG = np.random.default_rng(0)
+BLOCKS = np.kron(RNG.integers(0, 256, (15, 11, 3), np.uint8), np.ones((4, 5, 1), np.uint8))[:57, :53]
+"""57 x 53 pixels: no side is a multiple of 2 or 16."""
+COMPRESSIONS = {"raw": 1, "tiff_lzw": 5, "tiff_adobe_deflate": 8, "packbits": 32773, "jpeg": 7}
+
+
+def encoded(pixels, compression, rows=7, tags=None):
+    buffer = io.BytesIO()
+    options = {"compression": compression, "tiffinfo": {278: rows, **(tags or {})}}
+    Image.fromarray(pixels).save(buffer, "TIFF", **options)
+    return buffer.getvalue()
+
+
+def written(pixels, **options):
+    """A file of tifffile: contiguous, in strips of 10 rows, unless told otherwise."""
+    buffer = io.BytesIO()
+    options = {"rowsperstrip": 10, "metadata": None, **options}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tifffile.imwrite(buffer, pixels, **options)
+    return buffer.getvalue()
+
+
+def with_tag(file, tag, value):
+    """The file with another first value of a tag of type SHORT or LONG."""
+    changed = bytearray(file)
+    kind, _, position = read_directory(file).entries[tag]
+    struct.pack_into("<H" if kind == 3 else "<I", changed, position, value)
+    return bytes(changed)
+
+
+class TestCompressions:
+    @pytest.mark.parametrize(
+        ("value", "name"),
+        [
+            (6, "old JPEG"),
+            (32809, "ThunderScan"),
+            (33003, "JPEG 2000"),
+            (33005, "JPEG 2000"),
+            (34676, "LogLuv"),
+            (34712, "JPEG 2000"),
+            (34887, "LERC"),
+            (34925, "LZMA"),
+            (50000, "Zstandard"),
+            (50001, "WebP"),
+            (50002, "JPEG XL"),
+            (12345, "unknown"),
+        ],
+    )
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+    def test_others_are_refused_by_name_and_tag(self, value, name, dtype):
+        """Eight bits came out black, and objects were found in it."""
+        file = with_tag(written(BLOCKS.astype(dtype), photometric="rgb"), 259, value)
+        with pytest.raises(ImageError, match=rf"{name} compression \(tag 259: {value}\), 3 x .*RGB"):
+            load_image(file)
+
+    @pytest.mark.parametrize("compression", COMPRESSIONS)
+    @pytest.mark.parametrize("rows", [8, 57])
+    def test_every_strip_is_counted_and_the_picture_is_pillows(self, compression, rows):
+        file = encoded(BLOCKS, compression, rows)
+        directory = read_directory(file)
+        check_strips(directory)
+        assert len(list(strips_of(directory))) >= 1
+        assert np.abs(load_image(file).astype(int) - np.asarray(Image.open(io.BytesIO(file)))).max() <= 1
+
+    @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+    @pytest.mark.parametrize("predictor", [1, 2])
+    def test_our_own_decoder_reads_what_was_written(self, compression, predictor):
+        noise = RNG.integers(0, 256, (61, 203, 3), np.uint8)  # long enough for codes of 12 bits and a cleared table
+        flat = np.zeros((61, 203, 3), np.uint8)  # the longest strings
+        for pixels in (BLOCKS, noise, flat):
+            tags = {317: predictor} if "lzw" in compression or "deflate" in compression else {}
+            np.testing.assert_array_equal(read_bands(read_directory(encoded(pixels, compression, 61, tags))), pixels)
+
+    def test_a_strip_without_bytes_is_damage(self):
+        """GDAL leaves out blocks that hold nothing, which libtiff shows as black."""
+        file = encoded(BLOCKS, "tiff_lzw", 57)
+        with pytest.raises(ImageError, match="strip or tile 0 of the TIFF is damaged"):
+            load_image(with_tag(file, 279, 0))
+
+    @pytest.mark.parametrize(
+        ("tag", "value", "words"), [(262, 2, "signed integer"), (262, 8, "CIE Lab"), (262, 6, "YCbCr")]
+    )
+    def test_samples_and_colours_are_named(self, tag, value, words):
+        pixels = BLOCKS.astype(np.int16 if words.startswith("signed") else np.uint16)
+        file = with_tag(written(pixels, photometric="rgb"), tag, value)
+        with pytest.raises(ImageError, match=rf"3 x 16 bits .*{words}"):
+            load_image(file)
+
+
+class TestBands:
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
+    @pytest.mark.parametrize("planar", ["contig", "separate"])
+    @pytest.mark.parametrize("photometric", ["minisblack", "rgb"])
+    @pytest.mark.parametrize("tile", [None, (64, 80)])
+    @pytest.mark.parametrize("byteorder", ["<", ">"])
+    def test_three_bands_are_rgb_whatever_the_tag_says(self, dtype, planar, photometric, tile, byteorder):
+        """As rasterio writes them by default they were (124, 124, 124) for (200, 100, 50), or the first band alone."""
+        white = {np.uint8: 255, np.uint16: 65535}.get(dtype, 1)
+        pixels = np.zeros((40, 50, 3), dtype)
+        pixels[:] = np.array([200, 100, 50]) * (white / 255)
+        pixels[:20, :, 1] = 0
+        stored = pixels if planar == "contig" else np.moveaxis(pixels, 2, 0)
+        options = {"planarconfig": planar, "photometric": photometric, "byteorder": byteorder}
+        options |= {"tile": tile, "rowsperstrip": None} if tile else {}
+        file = written(stored, **options)
+        loaded = load_image(file)
+        assert loaded.shape == (40, 50, 3)
+        assert loaded[0, 0].tolist() == [200, 0, 50]
+        assert loaded[39, 49].tolist() == [200, 100, 50]
+        assert load_image(file, bands=(3, 2, 1))[39, 49].tolist() == [50, 100, 200]
+        assert load_image(file, bands=[2])[39, 49].tolist() == [100, 100, 100]
+
+    @pytest.mark.parametrize("planar", ["contig", "separate"])
+    def test_any_number_of_bands(self, planar):
+        values = np.arange(1, 9) * 257 * 20  # 20, 40, ... 160 of 255
+        pixels = np.broadcast_to(values.astype(np.uint16), (30, 20, 8)).copy()
+        stored = pixels if planar == "contig" else np.moveaxis(pixels, 2, 0)
+        file = written(stored, planarconfig=planar, photometric="minisblack")
+        assert load_image(file)[0, 0].tolist() == [20, 40, 60]
+        assert load_image(file, bands=np.array([8, 4, 2]))[29, 19].tolist() == [160, 80, 40]
+        with pytest.raises(OptionError, match="from 1 to 8, got 9"):
+            load_image(file, bands=(1, 2, 9))
+
+    @pytest.mark.parametrize("predictor", [True, False])
+    def test_predictors_of_floats_and_integers(self, predictor):
+        codecs = pytest.importorskip("imagecodecs", reason="tifffile compresses with it")
+        assert codecs
+        for dtype in (np.uint16, np.float32):
+            pixels = (
+                RNG.random((30, 20, 3)).astype(np.float32) if dtype == np.float32 else BLOCKS.astype(np.uint16) * 257
+            )
+            file = written(
+                pixels, photometric="minisblack", planarconfig="contig", compression="zlib", predictor=predictor
+            )
+            np.testing.assert_array_equal(read_bands(read_directory(file)), pixels)
+
+    @pytest.mark.parametrize("bands", [(0, 1, 2), (1, 2), "123", (1, 2, 3, 4), 5, (True, 1, 2), (1.0, 2, 3)])
+    def test_other_choices_are_refused(self, bands):
+        with pytest.raises(OptionError, match="band"):
+            load_image(written(BLOCKS, photometric="rgb"), bands=bands)
+
+    def test_only_tiff_has_bands_to_choose(self):
+        buffer = io.BytesIO()
+        Image.fromarray(BLOCKS).save(buffer, "PNG")
+        for source in (buffer.getvalue(), BLOCKS, Image.fromarray(BLOCKS)):
+            with pytest.raises(OptionError, match="bands must be None"):
+                load_image(source, bands=(3, 2, 1))
+
+
+class TestWhite:
+    def test_twelve_bits_are_told_and_stretched(self, caplog):
+        pixels = np.zeros((4, 6, 3), np.uint16)
+        pixels[:] = (4095, 2048, 0)
+        for source in (
+            pixels,
+            written(pixels, photometric="rgb"),
+            written(pixels, photometric="minisblack", planarconfig="contig"),
+        ):
+            caplog.clear()
+            with caplog.at_level(logging.WARNING, "fastsam_onnx"):
+                assert load_image(source)[0, 0].tolist() == [16, 8, 0]  # 4095 / 257 = 15.93, 2048 / 257 = 7.97
+            [record] = caplog.records
+            assert "reach 4095 of 65535" in record.getMessage()
+            assert "white=4095" in record.getMessage()
+            caplog.clear()
+            assert load_image(source, white=4095)[0, 0].tolist() == [255, 128, 0]  # 2048 * 255 / 4095 = 127.53
+            assert not caplog.records
+
+    def test_reflectances_and_floats(self):
+        assert load_image(np.array([[10_000, 5_000, 30_000]], np.uint16), white=10_000)[0, :, 0].tolist() == [
+            255,
+            128,
+            255,
+        ]
+        assert load_image(np.array([[-3.0, 25.0, 400.0]]), white=100)[0, :, 0].tolist() == [0, 64, 255]  # 63.75
+        assert load_image(np.array([[10, 50]], np.uint8), white=100)[0, :, 0].tolist() == [26, 128]
+
+    def test_what_reaches_further_is_not_told(self, caplog):
+        load_image(np.array([[4096, 0]], np.uint16))
+        load_image(np.zeros((3, 3), np.uint16))  # black is black
+        assert not caplog.records
+
+    @pytest.mark.parametrize("white", [0, -1, float("nan"), True, "4095"])
+    def test_white_must_be_a_number_above_0(self, white):
+        with pytest.raises(OptionError, match="white must be a number"):
+            load_image(BLOCKS, white=white)
+
+
+class TestDamage:
+    """What is read from a damaged file is what another strict reader reads, or it is refused; never black or noise."""
+
+    @staticmethod
+    def outcome(file):
+        try:
+            loaded = load_image(file, pixel_limit=1_000_000)
+        except ImageError:
+            return "refused"
+        # Bytes that were changed and are valid still: no checksum tells. libtiff through Pillow reads the same.
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                reference = np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))
+        except Exception:
+            return "silent"
+        return "right" if np.array_equal(loaded, reference) else "silent"
+
+    @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+    @given(data=st.data())
+    @settings(deadline=None, max_examples=150, derandomize=True)
+    def test_bytes_of_strips_zeroed_or_changed_or_cut(self, compression, data):
+        file = bytearray(encoded(BLOCKS, compression))
+        strips = list(strips_of(read_directory(bytes(file))))
+        strip = data.draw(st.sampled_from(strips))
+        kind = data.draw(st.sampled_from(["zeros", "noise", "byte", "cut"]))
+        at = data.draw(st.integers(0, strip.size - 1))
+        length = data.draw(st.integers(1, strip.size - at))
+        if kind == "cut":
+            del file[strip.offset + at :]
+        else:
+            value = {"zeros": bytes(length), "noise": data.draw(st.binary(min_size=length, max_size=length))}.get(
+                kind, bytes([data.draw(st.integers(0, 255))])
+            )
+            file[strip.offset + at : strip.offset + at + len(value)] = value
+        assert self.outcome(bytes(file)) in ("right", "refused")
+
+    @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits"])
+    @pytest.mark.parametrize("mode", ["RGB", "L", "1"])
+    def test_a_zeroed_strip_is_refused_in_every_kind_of_picture(self, compression, mode):
+        file = bytearray(encoded(np.asarray(Image.fromarray(BLOCKS).convert(mode)), compression))
+        strip = list(strips_of(read_directory(bytes(file))))[-2]
+        file[strip.offset : strip.offset + strip.size] = bytes(strip.size)
+        with pytest.raises(ImageError, match=r"strip or tile .* of the TIFF is damaged"):
+            load_image(bytes(file))
+
+    def test_a_bomb_is_stopped_at_the_bytes_of_its_strip(self):
+        import zlib
+
+        bomb = zlib.compress(bytes(50_000_000))
+        file = bytearray(written(np.zeros((200, 300), np.uint8), photometric="minisblack", rowsperstrip=200))
+        directory = read_directory(bytes(file))
+        offset = directory.layout.offsets[0]
+        file[offset : offset + len(bomb)] = bomb
+        file = with_tag(with_tag(bytes(file), 259, 8), 279, len(bomb))
+        assert not load_image(file).any()  # more than it needs, of which only the beginning counts
+
+    @given(st.data())
+    @settings(deadline=None, max_examples=200, derandomize=True)
+    def test_any_byte_changed_gives_a_picture_or_an_image_error(self, data):
+        file = bytearray(written(BLOCKS.astype(np.uint16), photometric="minisblack"))
+        file[data.draw(st.integers(0, 400))] = data.draw(st.integers(0, 255))
+        try:
+            loaded = load_image(bytes(file), pixel_limit=1_000_000)
+        except ImageError:
+            return
+        assert loaded.dtype == np.uint8
+        assert tiff_parts(bytes(file)) is None or loaded.ndim == 3
