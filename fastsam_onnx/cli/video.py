@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,15 +27,24 @@ from fastsam_onnx.draw import overlay
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
 from fastsam_onnx.files import complete_file
 from fastsam_onnx.formats import to_dict
-from fastsam_onnx.images.video import DEFAULT_FPS, VIDEO_SUFFIXES, is_video, open_video, video_writer
+from fastsam_onnx.images.load import ImageSource
+from fastsam_onnx.images.video import DEFAULT_FPS, Frame, is_video, open_video
+from fastsam_onnx.images.video_writer import VIDEO_SUFFIXES, video_writer
+from fastsam_onnx.stream import Failure
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
     from fastsam_onnx.results.prompts import Prompts
     from fastsam_onnx.results.segmentation import Segmentation
 
-Sink = Callable[[int, "Segmentation"], object]
+logger = logging.getLogger("fastsam_onnx")
 
+Sink = Callable[[Frame, "Segmentation | Failure"], object]
+
+MOST_NUMBERS = 10
+"""Numbers of missing frames that a line tells."""
+NOTHING = np.zeros((0, 0, 3), np.uint8)
+"""The picture of a frame that is under way: it must not be kept twice."""
 SUFFIXES = {"overlay": ".overlay.mp4", "json": ".jsonl"}
 
 
@@ -56,13 +67,13 @@ class FrameSource:
         """Name in messages."""
         return "-" if self.path is None else str(self.path)
 
-    def open(self) -> tuple[Iterator[ByteArray], float, int | None]:
+    def open(self) -> tuple[Iterator[Frame], float, int | None]:
         """The frames, their number per second, and the number that the file declares, if it does."""
         if self.path is not None:
             video = open_video(self.path)
             return video.frames(), video.fps, video.frame_count
         assert self.raw_size is not None
-        return _raw_frames(self.raw_size), self.fps, None
+        return _raw_frames(self.raw_size, self.fps), self.fps, None
 
 
 def holds_frames(arguments: argparse.Namespace) -> bool:
@@ -91,8 +102,11 @@ def segment_frames(arguments: argparse.Namespace, screen: Screen) -> int:
             try:
                 for path in outputs.values():
                     check_new(path, overwrite=arguments.overwrite)
-                facts = _run(source, outputs, model=model, prompts=prompts, arguments=arguments, screen=screen)
-                report.done(source.name, outputs=outputs, **facts)
+                facts, missing = _run(source, outputs, model=model, prompts=prompts, arguments=arguments, screen=screen)
+                if missing:
+                    report.failed(source.name, missing)
+                else:
+                    report.done(source.name, outputs=outputs, **facts)
             except BrokenPipeError:
                 raise
             except FastSAMError as error:
@@ -109,27 +123,63 @@ def _run(
     prompts: Prompts,
     arguments: argparse.Namespace,
     screen: Screen,
-) -> dict[str, Any]:
-    """Take one source from its first frame to its last. Returns what `RunReport.done` tells."""
+) -> tuple[dict[str, Any], str]:
+    """Take one source from its first frame to its last. Returns what `RunReport.done` tells, and what is missing."""
     began = time.perf_counter()
     frames, fps, total = source.open()
     options = {"pixel_limit": arguments.pixel_limit, "tile": arguments.tile}
+    under_way: deque[Frame] = deque()
+    missing: list[Frame] = []
     count, objects, size = 0, 0, (0, 0)
     with ExitStack() as stack:
-        stream = stack.enter_context(closing(model.stream(frames, workers=arguments.jobs, **options)))
+        pictures = _pictures(frames, under_way)
+        found_of = stack.enter_context(
+            closing(model.stream(pictures, workers=arguments.jobs, on_error="yield", **options))
+        )
         sinks = [stack.enter_context(_sink(form, path, fps, prompts)) for form, path in outputs.items()]
         progress = Progress(screen)
-        for found in stream:
-            chosen = prompts.choose(found)
+        for found in found_of:
+            frame = under_way.popleft()
+            if isinstance(found, Failure):
+                if not frame.missing:
+                    raise found.error
+                missing.append(frame)
+                chosen: Segmentation | Failure = found
+            else:
+                chosen = selected = prompts.choose(found)
+                count, objects, size = count + 1, objects + len(selected), selected.image_size
             for sink in sinks:
-                sink(count, chosen)
-            count, objects, size = count + 1, objects + len(chosen), chosen.image_size
+                sink(frame, chosen)
             if not arguments.quiet:
-                _show(progress, source.name, count, total)
+                _show(progress, source.name, frame.number + 1, total)
         if not count:
             raise ImageError(f"cannot read {source.name}: it holds no frames that can be decoded")
     milliseconds = {"frame": 1000 * (time.perf_counter() - began) / count}
-    return {"objects": objects, "image_size": size, "milliseconds": milliseconds, "frames": count}
+    facts = {"objects": objects, "image_size": size, "milliseconds": milliseconds, "frames": count}
+    return facts, _told(missing, count)
+
+
+def _pictures(frames: Iterator[Frame], under_way: deque[Frame]) -> Iterator[ImageSource]:
+    """The pictures of frames, which are noted when they are taken."""
+    for frame in frames:
+        under_way.append(replace(frame, picture=NOTHING))
+        yield frame.picture
+
+
+def _told(missing: list[Frame], count: int) -> str:
+    """The frames that are missing, in words; empty if all were there."""
+    if not missing:
+        return ""
+    total = sum(frame.missing for frame in missing)
+    numbers = [
+        str(frame.number) if frame.missing == 1 else f"{frame.number} to {frame.number + frame.missing - 1}"
+        for frame in missing[:MOST_NUMBERS]
+    ]
+    more = ", ..." if len(missing) > MOST_NUMBERS else ""
+    return (
+        f"{total} of {total + count} frames are missing or cannot be decoded (number {', '.join(numbers)}{more}); "
+        f"the results of the others are written"
+    )
 
 
 def _show(progress: Progress, name: str, count: int, total: int | None) -> None:
@@ -140,24 +190,70 @@ def _show(progress: Progress, name: str, count: int, total: int | None) -> None:
 
 @contextmanager
 def _sink(form: str, path: Path, fps: float, prompts: Prompts) -> Iterator[Sink]:
-    """Give a function that takes the frames' number and objects to a file or to standard output."""
+    """Give a function that takes the frames and their objects to a file or to standard output."""
     options = format_options(form, prompts)
-    if path == STDOUT:
-        yield lambda frame, found: write_stdout(
-            overlay(found, **options).tobytes() if form == "overlay" else _line(frame, fps, found)
-        )
-        return
-    make_folder(path.parent)
-    if form == "overlay":
-        with video_writer(path, fps) as add:
-            yield lambda _, found: add(overlay(found, **options))
-        return
-    with complete_file(path) as part, part.open("xb") as file:
-        yield lambda frame, found: file.write(_line(frame, fps, found))
+    with ExitStack() as stack:
+        if form == "overlay":
+            if path == STDOUT:
+                add: Callable[[ByteArray], object] = _write_picture
+            else:
+                make_folder(path.parent)
+                add = stack.enter_context(video_writer(path, fps))
+            pace = _Pace(add, fps)
+            yield lambda frame, found: pace.add(frame, found, options)
+            if pace.left_out:
+                logger.warning("%s: %d frames came faster than %g a second and are left out", path, pace.left_out, fps)
+        elif path == STDOUT:
+            yield lambda frame, found: write_stdout(_line(frame, found))
+        else:
+            make_folder(path.parent)
+            part = stack.enter_context(complete_file(path))
+            file = stack.enter_context(part.open("xb"))
+            yield lambda frame, found: file.write(_line(frame, found))
 
 
-def _line(frame: int, fps: float, found: Segmentation) -> bytes:
-    record = {"frame": frame, "seconds": round(frame / fps, 3), **to_dict(found)}
+def _write_picture(picture: ByteArray) -> None:
+    write_stdout(picture.tobytes())
+
+
+class _Pace:
+    """Pictures at the times of their frames in a video of constant rate: the last one stays until the next is due.
+
+    Attributes:
+        left_out: Number of frames that came faster than the rate.
+    """
+
+    def __init__(self, add: Callable[[ByteArray], object], fps: float) -> None:
+        self._add, self._fps = add, fps
+        self._count, self.left_out = 0, 0
+        self._began: float | None = None
+        self._last: ByteArray | None = None
+
+    def add(self, frame: Frame, found: Segmentation | Failure, options: dict[str, Any]) -> None:
+        if isinstance(found, Failure):
+            return  # what comes next is due later
+        if self._began is None:
+            self._began = frame.seconds
+        due = round((frame.seconds - self._began) * self._fps)
+        if due < self._count - 1:  # one too early is within the unevenness of cameras
+            self.left_out += 1
+            return
+        while self._last is not None and self._count < due:
+            self._put(self._last)
+        self._last = overlay(found, **options)
+        self._put(self._last)
+
+    def _put(self, picture: ByteArray) -> None:
+        self._add(picture)
+        self._count += 1
+
+
+def _line(frame: Frame, found: Segmentation | Failure) -> bytes:
+    record: dict[str, Any] = {"frame": frame.number, "seconds": round(frame.seconds, 3)}
+    if isinstance(found, Failure):
+        record |= {"error": str(found.error), "missing": frame.missing}
+    else:
+        record |= to_dict(found)
     return json.dumps(record).encode("ascii") + b"\n"
 
 
@@ -222,7 +318,7 @@ def _form_of_file(output: str) -> str | None:
     )
 
 
-def _raw_frames(size: tuple[int, int]) -> Iterator[ByteArray]:
+def _raw_frames(size: tuple[int, int], fps: float) -> Iterator[Frame]:
     """Frames of RGB24 from standard input, to its end."""
     if sys.stdin is None:
         raise ImageError("standard input is closed")
@@ -236,5 +332,5 @@ def _raw_frames(size: tuple[int, int]) -> Iterator[ByteArray]:
                 f"cannot read -: it ends within frame {number}, after {len(data)} of {3 * width * height} bytes; "
                 f"frames must be RGB24 of {width}x{height}"
             )
-        yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
+        yield Frame(number, number / fps, np.frombuffer(data, np.uint8).reshape(height, width, 3))
         number += 1

@@ -13,6 +13,7 @@ import os
 import re
 import stat
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
@@ -52,7 +53,22 @@ class PILImage(Protocol):
     def getexif(self) -> Any: ...  # noqa: D102
 
 
-ImageSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | NDArray[Any] | PILImage
+@dataclass(frozen=True)
+class MissingPicture:
+    """The place of a picture that could not be had; to load it is an ImageError.
+
+    Attributes:
+        name: Name in messages.
+        reason: Why there is no picture.
+    """
+
+    name: str
+    reason: str
+
+
+ImageSource = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | NDArray[Any] | PILImage | MissingPicture
+)
 
 
 def load_image(
@@ -144,6 +160,8 @@ def source_name(source: object) -> str:
     Returns:
         The path, or words such as `"bytes (1234 bytes)"` and `"array (480, 640, 3) uint8"`; always printable.
     """
+    if isinstance(source, MissingPicture):
+        return source.name
     if isinstance(source, str | os.PathLike):
         text = os.fsdecode(source)
         return text if text.isprintable() and text else ascii(text)
@@ -162,6 +180,8 @@ def source_name(source: object) -> str:
 
 
 def _read(source: object) -> bytes:
+    if isinstance(source, MissingPicture):
+        raise ImageError(source.reason)
     if isinstance(source, str | os.PathLike):
         return _read_path(os.fsdecode(source))
     if isinstance(source, bytes):

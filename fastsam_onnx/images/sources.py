@@ -58,10 +58,10 @@ def open_sources(sources: Sources) -> tuple[Iterator[ImageSource], bool]:
         if not path.exists():
             raise ImageError(f"cannot read {source_name(sources)}: {_what_is_missing(os.fspath(sources))}")
         if video.is_video(path):
-            return video.open_video(path).frames(), True
+            return _pictures(video.open_video(path)), True
         return iter([path]), False
-    if isinstance(sources, int | video.Capture):
-        return video.open_video(sources).frames(), True
+    if isinstance(sources, int | np.integer | video.Capture) and not isinstance(sources, bool):
+        return _pictures(video.open_video(sources)), True
     if isinstance(sources, np.ndarray) and sources.ndim == 4:
         return iter(sources), False
     if _is_one_photo(sources) or not isinstance(sources, Iterable):
@@ -70,6 +70,10 @@ def open_sources(sources: Sources) -> tuple[Iterator[ImageSource], bool]:
             f"got {source_name(sources)}; put one photo in a list, or call the model on it"
         )
     return iter(sources), False
+
+
+def _pictures(opened: video.Video) -> Iterator[ImageSource]:
+    return (frame.picture for frame in opened.frames())
 
 
 def _pictures_or_refusal(folder: Path) -> list[Path]:

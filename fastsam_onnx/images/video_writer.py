@@ -17,8 +17,6 @@ logger = logging.getLogger("fastsam_onnx")
 
 VIDEO_SUFFIXES = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 """The kinds of video that are written, and the codec: those that OpenCV's own packages always have."""
-NEEDS_EVEN_SIDES = frozenset(("mp4v",))
-"""Codecs that store colours for 2 x 2 pixels, of which OpenCV cuts off what is left over."""
 MAX_RATE_NUMBER = 65_535
 """MPEG-4 has 16 bits for the numerator of the frame rate, which OpenCV makes of decimals."""
 
@@ -27,7 +25,8 @@ MAX_RATE_NUMBER = 65_535
 def video_writer(path: Path, fps: float) -> Iterator[Callable[[ByteArray], None]]:
     """Give a function that adds (H, W, 3) uint8 RGB pictures of one size to a video without sound.
 
-    A picture of odd width or height gets its last column or row twice, where the codec needs even ones.
+    A picture of odd width or height gets its last column or row twice: codecs store colours for 2 x 2 pixels, and
+    OpenCV would cut off what is left over.
 
     Args:
         path: One of `VIDEO_SUFFIXES`. The file appears at the end, when it is complete.
@@ -48,11 +47,11 @@ def video_writer(path: Path, fps: float) -> Iterator[Callable[[ByteArray], None]
 
         def add(picture: ByteArray) -> None:
             nonlocal count
-            even = _even(picture) if codec in NEEDS_EVEN_SIDES else picture
+            even = _even(picture)
             size = (even.shape[1], even.shape[0])
             if not writer.isOpened():
                 if size != (picture.shape[1], picture.shape[0]):
-                    logger.info("%s is %d x %d, because %s needs even sides", path, *size, codec)
+                    logger.info("%s is %d x %d: sides must be even", path, *size)
                 if not writer.open(str(part), cv2.VideoWriter.fourcc(*codec), rate_to_write(fps), size):
                     raise OutputError(
                         f"cannot write {path}: OpenCV {cv2.__version__} cannot make {codec} of {size[0]}x{size[1]} at "

@@ -18,6 +18,7 @@ from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.instances import Instances, Masks
 from fastsam_onnx.masks.mask import Mask, Polygon
 from fastsam_onnx.masks.preview import jpeg_preview
+from fastsam_onnx.options import CountProgress
 from fastsam_onnx.results import rules, text_prompts
 from fastsam_onnx.results.crops import CropStyle
 from fastsam_onnx.results.text_prompts import CropEmbeddings
@@ -231,10 +232,10 @@ class Segmentation(Instances):
         top_k: int | None = 1,
         threshold: float | None = None,
         negative: str | Sequence[str] = (),
-        templates: Sequence[str] = text_prompts.PLAIN,
+        templates: Sequence[str] = text_prompts.NO_TEMPLATE,
         min_area: int = 100,
         crops: CropStyle | None = None,
-        progress: text_prompts.Progress | None = None,
+        progress: CountProgress | None = None,
     ) -> Segmentation:
         """The objects that texts mean, by CLIP; the model needs `FastSAM(..., clip=...)`.
 
@@ -276,10 +277,10 @@ class Segmentation(Instances):
         texts: str | Sequence[str],
         *,
         softmax: bool = False,
-        templates: Sequence[str] = text_prompts.PLAIN,
+        templates: Sequence[str] = text_prompts.NO_TEMPLATE,
         min_area: int = 100,
         crops: CropStyle | None = None,
-        progress: text_prompts.Progress | None = None,
+        progress: CountProgress | None = None,
     ) -> FloatArray:
         """The similarity of every object and every text.
 

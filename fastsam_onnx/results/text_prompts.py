@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastsam_onnx.arrays import ByteArray, FloatArray
+from fastsam_onnx.clip.encoders import unit_vectors
 from fastsam_onnx.errors import OptionError
+from fastsam_onnx.options import CountProgress
 from fastsam_onnx.results.crops import CropStyle
 
 if TYPE_CHECKING:
     from fastsam_onnx.clip.clip import Clip
     from fastsam_onnx.masks.instances import MaskLike
 
-Progress = Callable[[int, int], None]
-"""Called after every batch with the number of crops that are done and the number of all."""
-
-PLAIN = ("{}",)
+NO_TEMPLATE = ("{}",)
 """The template that is the text itself."""
-TINY = np.float32(1e-30)
-"""Below every length and sum that is not zero: it keeps divisions defined."""
+SMALLEST_SUM = np.float32(1e-30)
+"""Below every sum that is not zero: it keeps divisions defined."""
 SHARPNESS = 100.0
 """Factor of cosines before a softmax: where CLIP's training ends, and what the official code takes."""
 
@@ -42,7 +41,7 @@ class CropEmbeddings:
         self._lock = threading.Lock()
 
     def vectors(
-        self, masks: Sequence[MaskLike], image: ByteArray, style: CropStyle, progress: Progress | None = None
+        self, masks: Sequence[MaskLike], image: ByteArray, style: CropStyle, progress: CountProgress | None = None
     ) -> FloatArray:
         """The vectors of masks; those that are not known yet are computed.
 
@@ -83,10 +82,10 @@ class CropEmbeddings:
             for mask in masks
             for crop, pad in style.views(image, mask.render(), mean)
         ]
-        return _unit(encoder.embed(squares).reshape(len(masks), len(style.backgrounds), -1).mean(axis=1))
+        return unit_vectors(encoder.embed(squares).reshape(len(masks), len(style.backgrounds), -1).mean(axis=1))
 
 
-def embed_texts(clip: Clip, texts: str | Sequence[str], templates: Sequence[str] = PLAIN) -> FloatArray:
+def embed_texts(clip: Clip, texts: str | Sequence[str], templates: Sequence[str] = NO_TEMPLATE) -> FloatArray:
     """(n, width) float32 of length 1: of each text the mean over the templates, in each of which "{}" is the text.
 
     Raises:
@@ -102,7 +101,7 @@ def embed_texts(clip: Clip, texts: str | Sequence[str], templates: Sequence[str]
             f'templates must be a list of texts such as "a photo of {{}}", each with {{}}, got {templates!r}'
         )
     filled = [template.replace("{}", text) for text in listed for template in templates]
-    return _unit(clip.embed_texts(filled).reshape(len(listed), len(templates), -1).mean(axis=1))
+    return unit_vectors(clip.embed_texts(filled).reshape(len(listed), len(templates), -1).mean(axis=1))
 
 
 def softmax(cosines: FloatArray) -> FloatArray:
@@ -111,14 +110,8 @@ def softmax(cosines: FloatArray) -> FloatArray:
         return cosines
     top = cosines.max(axis=-1, keepdims=True)
     powers = np.exp(SHARPNESS * (cosines - np.where(np.isfinite(top), top, 0)))
-    shares: FloatArray = powers / np.maximum(powers.sum(axis=-1, keepdims=True), TINY)
+    shares: FloatArray = powers / np.maximum(powers.sum(axis=-1, keepdims=True), SMALLEST_SUM)
     return shares
-
-
-def _unit(vectors: FloatArray) -> FloatArray:
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    unit: FloatArray = vectors / np.maximum(lengths, TINY)  # opposite vectors have no mean
-    return unit
 
 
 def _batches(masks: Sequence[MaskLike], size: int) -> list[Sequence[MaskLike]]:

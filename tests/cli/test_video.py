@@ -13,9 +13,12 @@ from support.terminal import in_a_terminal
 from support.tiny_onnx import bright_object
 
 import fastsam_onnx
+from fastsam_onnx import Segmentation
+from fastsam_onnx.cli import video as video_command
 from fastsam_onnx.cli.program import main
 from fastsam_onnx.errors import OutputError
-from fastsam_onnx.images.video import is_video, open_video, video_writer
+from fastsam_onnx.images.video import Frame, is_video, open_video
+from fastsam_onnx.images.video_writer import video_writer
 
 SIZE = (96, 64)  # width, height
 FRAMES = 9
@@ -84,7 +87,7 @@ def test_a_video_gives_an_overlay_video_and_json_lines_beside_it(run, clip):
     check_lines(lines((clip.parent / "clip.jsonl").read_text()))
     video = open_video(clip.parent / "clip.overlay.mp4")
     assert video.fps == pytest.approx(10)
-    pictures = list(video.frames())
+    pictures = [each.picture for each in video.frames()]
     assert len(pictures) == FRAMES
     # The background is the same, the disc has the colour of its object.
     for number, picture in enumerate(pictures):
@@ -235,3 +238,42 @@ def test_a_video_is_known_by_its_first_bytes(tmp_path, head, expected):
     assert is_video(tmp_path / "file") is expected
     assert not is_video(tmp_path / "nowhere")
     assert not is_video(tmp_path)
+
+
+def test_a_damaged_video_goes_on_and_ends_with_1(run, clip, tmp_path) -> None:
+    """Its first damaged frame was its end, and it was called done."""
+    data = bytearray(clip.read_bytes())
+    at = data.index(b"movi") + 4
+    for number in range(FRAMES):
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        if number in (3, 4):
+            data[at + 8 : at + 8 + size] = bytes(size)
+        at += 8 + size + size % 2
+    damaged = tmp_path / "damaged.avi"
+    damaged.write_bytes(data)
+    code, _, err = run(damaged, "-o", tmp_path / "out")
+    assert code == 1
+    assert "damaged.avi: 2 of 9 frames are missing or cannot be decoded (number 3, 4)" in err
+    records = lines((tmp_path / "out" / "damaged.jsonl").read_text())
+    assert [record["frame"] for record in records] == list(range(FRAMES))
+    assert [record["seconds"] for record in records] == [number / 10 for number in range(FRAMES)]
+    assert [number for number, record in enumerate(records) if "error" in record] == [3, 4]
+    assert all(len(record["objects"]) == 1 for record in records if "error" not in record)
+    # Frame 2 stays in the place of the two, so that what follows comes at its time.
+    pictures = [each.picture for each in open_video(tmp_path / "out" / "damaged.overlay.mp4").frames()]
+    assert len(pictures) == FRAMES
+    assert np.abs(pictures[4].astype(int) - pictures[2]).mean() < 2
+    assert np.abs(pictures[5].astype(int) - pictures[4]).mean() > 2
+
+
+def test_an_overlay_keeps_the_times_of_a_video_of_variable_rate() -> None:
+    """At 10 a second: frames at 0, 0.1, 0.4 and 0.5 s; the second stays until the third is due, then some are fast."""
+    given = []
+    pace = video_command._Pace(given.append, 10)
+    for number, seconds in enumerate((2.0, 2.1, 2.4, 2.5, 2.52, 2.54, 2.56)):
+        image = np.full((8, 8, 3), 10 * number, np.uint8)
+        found = Segmentation.from_masks([], image_size=(8, 8), image=image)
+        pace.add(Frame(number, seconds, image), found, {})
+    # Due at 0, 1, 4, 5, 5, 5, 6: the fifth may be one too early, the sixth would be two.
+    assert [int(picture[0, 0, 0]) // 10 for picture in given] == [0, 1, 1, 1, 2, 3, 4, 6]
+    assert pace.left_out == 1

@@ -1,0 +1,285 @@
+"""Videos: frames have true numbers and times, and those that are missing are told."""
+
+import json
+import logging
+import random
+import shutil
+import subprocess
+from collections import Counter
+
+import cv2
+import numpy as np
+import pytest
+
+from fastsam_onnx import Failure, FastSAM, ImageError, OptionError, OutputError
+from fastsam_onnx.images import video_writer as writing
+from fastsam_onnx.images.load import load_image
+from fastsam_onnx.images.sources import open_sources
+from fastsam_onnx.images.video import is_cut, open_video
+from fastsam_onnx.images.video_writer import rate_to_write, video_writer
+
+FRAMES, RATE, SIZE = 40, 10, (96, 64)
+needs_ffmpeg = pytest.mark.skipif(shutil.which("ffprobe") is None, reason="needs ffmpeg and ffprobe, a test-time tool")
+
+
+def picture(number, width=SIZE[0], height=SIZE[1]):
+    image = np.full((height, width, 3), 20, np.uint8)
+    cv2.circle(image, (10 + 2 * number, height // 2), 8, (255, 240, 180), -1)
+    return image
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """40 frames of MJPEG, 10 a second."""
+    path = tmp_path_factory.mktemp("clip") / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), RATE, SIZE)
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no video")
+    for number in range(FRAMES):
+        writer.write(picture(number)[..., ::-1])
+    writer.release()
+    return path
+
+
+def without(clip, path, numbers):
+    """The clip with the bytes of frames zeroed."""
+    data = bytearray(clip.read_bytes())
+    at = data.index(b"movi") + 4
+    for number in range(FRAMES):
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        if number in numbers:
+            data[at + 8 : at + 8 + size] = bytes(size)
+        at += 8 + size + size % 2
+    path.write_bytes(data)
+    return path
+
+
+def encode(clip, path, *options):
+    subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", str(clip), *options, str(path)], check=True)
+    return path
+
+
+def times_of_ffprobe(path):
+    entries = ["-show_entries", "frame=best_effort_timestamp_time", "-select_streams", "v", "-of", "json"]
+    told = subprocess.run(["ffprobe", "-v", "quiet", *entries, str(path)], capture_output=True, check=False)
+    frames = json.loads(told.stdout or b"{}").get("frames", [])
+    return [round(float(frame.get("best_effort_timestamp_time", "nan")), 3) for frame in frames]
+
+
+class TestFrames:
+    def test_numbers_times_and_pictures(self, clip):
+        frames = list(open_video(clip).frames())
+        assert [frame.number for frame in frames] == list(range(FRAMES))
+        assert [round(frame.seconds, 3) for frame in frames] == [number / RATE for number in range(FRAMES)]
+        assert not any(frame.missing for frame in frames)
+        assert np.abs(frames[7].picture.astype(int) - picture(7)).mean() < 3
+
+    @pytest.mark.parametrize("numbers", [{15}, {0}, {3, 4, 5, 20}, {1, 38}])
+    def test_a_damaged_frame_has_its_place_and_the_others_their_own(self, clip, tmp_path, numbers):
+        """The video ended at its first damaged frame, and was called done."""
+        frames = list(open_video(without(clip, tmp_path / "damaged.avi", numbers)).frames())
+        assert [frame.number for frame in frames] == list(range(FRAMES))
+        assert [round(frame.seconds, 3) for frame in frames] == [number / RATE for number in range(FRAMES)]
+        assert {frame.number for frame in frames if frame.missing} == numbers
+        for frame in frames:
+            if frame.missing:
+                with pytest.raises(ImageError, match=rf"damaged\.avi#{frame.number}: it cannot be decoded"):
+                    load_image(frame.picture)
+            else:
+                assert np.abs(frame.picture.astype(int) - picture(frame.number)).mean() < 3
+
+    @pytest.mark.parametrize("last", [1, 2])
+    def test_one_or_two_too_many_are_told_in_the_log(self, clip, tmp_path, caplog, last):
+        with caplog.at_level(logging.WARNING, "fastsam_onnx"):
+            frames = list(open_video(without(clip, tmp_path / "d.avi", set(range(FRAMES - last, FRAMES)))).frames())
+        assert len(frames) == FRAMES - last
+        assert f"{FRAMES - last} frames were read, of about {FRAMES}" in caplog.text
+
+    def test_a_video_that_is_cut_says_how_many_are_missing(self, clip, tmp_path):
+        path = tmp_path / "cut.avi"
+        data = clip.read_bytes()
+        path.write_bytes(data[: len(data) // 2])
+        assert is_cut(path)
+        assert not is_cut(clip)
+        *frames, last = open_video(path).frames()
+        assert not any(frame.missing for frame in frames)
+        assert last.number == len(frames)
+        assert last.missing == FRAMES - len(frames) > 15
+        with pytest.raises(ImageError, match=f"{last.missing} of the {FRAMES} frames that the file declares"):
+            load_image(last.picture)
+
+    def test_a_video_without_a_frame_is_an_error(self, clip, tmp_path):
+        frames = open_video(without(clip, tmp_path / "none.avi", set(range(FRAMES)))).frames()
+        with pytest.raises(ImageError, match="no frames that can be decoded"):
+            list(frames)
+
+    def test_streams_give_failures_in_their_place(self, clip, tmp_path, bright):
+        path = without(clip, tmp_path / "damaged.avi", {2, 5})
+        results = list(bright.stream(path, on_error="yield"))
+        assert len(results) == FRAMES
+        assert [index for index, result in enumerate(results) if isinstance(result, Failure)] == [2, 5]
+        assert (results[5].index, results[5].source) == (5, f"{path}#5")
+        with pytest.raises(ImageError, match="#2: it cannot be decoded"):
+            list(bright.stream(path))
+
+    @needs_ffmpeg
+    @pytest.mark.parametrize(
+        ("suffix", "options"),
+        [
+            (".mp4", ["-c:v", "libx264", "-bf", "2"]),
+            (".mkv", ["-c:v", "libx264", "-bf", "2"]),
+            (".avi", ["-c:v", "mpeg4", "-bf", "0"]),
+            (".webm", ["-c:v", "libvpx"]),
+            (".mov", ["-c:v", "mpeg4"]),
+        ],
+    )
+    def test_variable_rate_has_true_times(self, clip, tmp_path, suffix, options):
+        """Frames of a phone: 0.2 s apart, then 0.1; by the mean rate they were up to a second wrong."""
+        timing = "setpts='if(lt(N,10),N*0.2,2+(N-10)*0.1)/TB'"
+        steady = [] if suffix == ".avi" else ["-vf", timing, "-fps_mode", "vfr"]
+        path = encode(clip, tmp_path / f"a{suffix}", *steady, *options, "-pix_fmt", "yuv420p")
+        frames = [frame for frame in open_video(path).frames() if not frame.missing]
+        assert len(frames) == FRAMES
+        assert [round(frame.seconds, 3) for frame in frames] == times_of_ffprobe(path)
+
+
+@pytest.fixture(scope="module")
+def bright():
+    from support.tiny_onnx import bright_object
+
+    return FastSAM(bright_object(), imgsz=96, threads=1)
+
+
+@needs_ffmpeg
+def test_damaged_at_random_the_frames_are_those_of_ffmpeg_or_it_is_told(clip, tmp_path, caplog):
+    """25 videos: bytes zeroed, cut out, cut off, twice. The counts are whole, told, refused; silent is none."""
+    h264 = ["-c:v", "libx264", "-pix_fmt", "yuv420p"]
+    sound = [clip, encode(clip, tmp_path / "m.avi", "-c:v", "mpeg4")]
+    sound += [encode(clip, tmp_path / f"a{suffix}", *h264) for suffix in (".mp4", ".mkv", ".ts")]
+    draw, outcomes = random.Random(1), Counter()
+    for index in range(25):
+        source = sound[index % len(sound)]
+        data = bytearray(source.read_bytes())
+        at = draw.randrange(200, len(data))
+        count = draw.randrange(1, max(2, min(len(data) - at, 4000)))
+        kind = draw.choice(["zeros", "cut out", "cut off", "twice"])
+        data[at : at + count] = {"zeros": bytes(count), "twice": 2 * data[at : at + count]}.get(kind, b"")
+        path = tmp_path / f"damaged{index}{source.suffix}"
+        path.write_bytes(data[:at] if kind == "cut off" else data)
+        caplog.clear()
+        expected = times_of_ffprobe(path)
+        try:
+            with caplog.at_level(logging.WARNING, "fastsam_onnx"):
+                frames = list(open_video(path).frames())
+        except ImageError:
+            outcomes["refused"] += 1
+            continue
+        given = [frame for frame in frames if not frame.missing]
+        assert len(given) == len(expected)  # every frame that ffmpeg decodes
+        first = 0 if source.suffix != ".ts" else expected[0] - given[0].seconds  # OpenCV's times begin with 0
+        off = sum(abs(each.seconds + first - time) > 0.002 for each, time in zip(given, expected, strict=True))
+        assert off == 0 or kind == "twice"  # times that run backwards are brought into order
+        missing = sum(frame.missing for frame in frames)
+        whole = len(given) >= FRAMES or (source.suffix == ".ts" and kind == "cut off")  # a shorter file, and valid
+        outcomes["whole" if whole else "told" if missing or caplog.records else "silent"] += 1
+    assert outcomes["silent"] == 0, outcomes
+    assert outcomes["told"] > 5
+
+
+class FakeCapture:
+    """A cv2.VideoCapture that gives what it is told to."""
+
+    def __init__(self, *frames):
+        self.frames = list(frames)
+
+    def isOpened(self):  # noqa: N802
+        return True
+
+    def get(self, _):
+        return 0.0
+
+    def read(self):
+        return self.frames.pop(0) if self.frames else (False, None)
+
+    def release(self):
+        raise AssertionError("it is not ours to close")
+
+
+class TestCaptures:
+    @pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.uint8])
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_frames_without_opencvs_conversion_are_as_arrays(self, dtype, channels):
+        """16 bits were taken modulo 256, floats became black."""
+        white = 1.0 if dtype == np.float32 else np.iinfo(dtype).max
+        values = np.linspace(0, 1, 6 * 4 * channels).reshape(4, 6, channels) * white
+        frame = values.astype(dtype).squeeze()
+        [given] = open_video(FakeCapture((True, frame))).frames()
+        np.testing.assert_array_equal(given.picture, load_image(frame, channel_order="bgr"))
+
+    def test_what_is_no_picture_is_an_error(self):
+        for frame, words in ((None, "got NoneType"), (np.zeros((4, 6, 2), np.uint8), "shape")):
+            with pytest.raises(ImageError, match=words):
+                list(open_video(FakeCapture((True, frame))).frames())
+
+    @pytest.mark.parametrize("source", [True, False])
+    def test_a_bool_is_no_camera(self, source):
+        with pytest.raises(OptionError, match="number of a camera"):
+            open_sources(source)
+
+
+class TestWriting:
+    @staticmethod
+    def write(path, pictures):
+        with video_writer(path, 25) as add:
+            for image in pictures:
+                add(image)
+
+    @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".avi"])
+    @pytest.mark.parametrize("size", [(321, 241), (320, 241), (321, 240), (96, 64)])
+    def test_odd_sizes_are_padded_not_cut(self, tmp_path, suffix, size):
+        path = tmp_path / f"a{suffix}"
+        with video_writer(path, 25) as add:
+            for number in range(3):
+                add(picture(number, *size))
+        frames = [frame.picture for frame in open_video(path).frames()]
+        assert len(frames) == 3
+        height, width = frames[0].shape[:2]
+        assert (width, height) == (size[0] + size[0] % 2, size[1] + size[1] % 2)
+        assert np.abs(frames[1][: size[1], : size[0]].astype(int) - picture(1, *size)).mean() < 6
+
+    @pytest.mark.parametrize(
+        ("fps", "written"),
+        [(25, 25), (29.97, 29.97), (23.976, 23.976), (59.94, 59.94), (239.986, 239.99), (1000, 1000), (0.5, 0.5)],
+    )
+    def test_odd_rates(self, tmp_path, fps, written):
+        """MPEG-4 takes 239.99 = 23999/100; 239986/1000 does not fit into its 16 bits."""
+        assert rate_to_write(fps) == pytest.approx(written, abs=1e-9)
+        with video_writer(tmp_path / "a.mp4", fps) as add:
+            for number in range(5):
+                add(picture(number))
+        video = open_video(tmp_path / "a.mp4")
+        assert video.fps == pytest.approx(fps, rel=1e-4)
+        assert len(list(video.frames())) == 5
+
+    @pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+    def test_a_full_disk_is_an_error_and_the_old_file_stays(self, tmp_path, suffix):
+        """It exited with 0, and a good file was replaced by one that cannot be opened."""
+        resource = pytest.importorskip("resource")
+        path = tmp_path / f"a{suffix}"
+        path.write_bytes(b"the old one")
+        noise = np.random.default_rng(0).integers(0, 256, (12, 240, 320, 3), np.uint8)
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+        try:
+            with pytest.raises(OutputError, match=r"of 12 frames are in the file|cannot write"):
+                self.write(path, noise)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert path.read_bytes() == b"the old one"
+        assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+    def test_frames_that_are_not_in_the_file_are_counted(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(writing, "_count_frames", lambda _: 2)
+        with pytest.raises(OutputError, match="only 2 of 3 frames"):
+            self.write(tmp_path / "a.mp4", [picture(number) for number in range(3)])
+        assert list(tmp_path.iterdir()) == []
