@@ -31,6 +31,8 @@ MAX_TRIES = 10_000
 """The same where it says more: reading on behind the end costs microseconds a time."""
 USUALLY_REGULAR = 0.8
 """Share of frames that come one after the other in a video of steady rate."""
+MOVIE_HEADER_WITHIN = 1 << 12
+"""Bytes at the beginning of a movie's description, whose header comes first."""
 DECLARED_TOO_MANY = 2
 """Frames that healthy files declare and do not hold: of a group that was cut off, say."""
 
@@ -147,6 +149,9 @@ class Video:
         missing = (declared or 0) - number
         is_damaged = clock.owed > 0 or (self.path is not None and is_cut(self.path))
         is_certain = missing > DECLARED_TOO_MANY and self.path is not None and counts_frames(self.path)
+        if is_certain and self.path is not None and (length := movie_seconds(self.path)) is not None:
+            # A clip that was trimmed keeps frames that are not shown; then the last one comes at the end all the same.
+            is_certain = clock.seconds + 2.5 / clock.fps < length
         if clock.jumps:
             place, seconds = clock.jumps[0]
             logger.warning(
@@ -273,6 +278,35 @@ def is_cut(path: Path) -> bool:
                 return False
             at += max(length, 8)
         return at > size
+
+
+def movie_seconds(path: Path) -> float | None:
+    """The length that an MP4 or QuickTime file declares; None for others, or if it does not."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if not counts_frames(path) or file.read(4) == b"RIFF":
+            return None
+        at = 0
+        while at + 8 <= size:
+            file.seek(at)
+            length, kind = int.from_bytes(file.read(4)), file.read(4)
+            if length == 1:
+                length = int.from_bytes(file.read(8))
+            if kind == b"moov":
+                return _movie_header_seconds(file.read(MOVIE_HEADER_WITHIN))
+            at += max(length, 8) if length else size
+    return None
+
+
+def _movie_header_seconds(moov: bytes) -> float | None:
+    at = moov.find(b"mvhd") + 4
+    if at < 4 or at + 32 > len(moov):
+        return None
+    if moov[at] == 1:
+        scale, length = int.from_bytes(moov[at + 20 : at + 24]), int.from_bytes(moov[at + 24 : at + 32])
+    else:
+        scale, length = int.from_bytes(moov[at + 12 : at + 16]), int.from_bytes(moov[at + 16 : at + 20])
+    return length / scale if scale else None
 
 
 def _matroska_end(head: bytes) -> int:

@@ -283,3 +283,46 @@ class TestWriting:
         with pytest.raises(OutputError, match="only 2 of 3 frames"):
             self.write(tmp_path / "a.mp4", [picture(number) for number in range(3)])
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def h264(clip, tmp_path_factory):
+    path = tmp_path_factory.mktemp("h264") / "a.mp4"
+    return encode(clip, path, "-c:v", "libx264", "-bf", "2", "-pix_fmt", "yuv420p")
+
+
+@needs_ffmpeg
+class TestHealthy:
+    """What people have and is not damaged gives no place for missing frames, at most a word in the log."""
+
+    def test_a_clip_that_was_trimmed_keeps_frames_that_are_not_shown(self, h264, tmp_path):
+        path = tmp_path / "trimmed.mp4"
+        subprocess.run(["ffmpeg", "-v", "error", "-ss", "1.05", "-i", h264, "-c", "copy", path], check=True)
+        frames = list(open_video(path).frames())
+        assert not any(frame.missing for frame in frames)
+        assert len(frames) == len(times_of_ffprobe(path)) < FRAMES
+
+    @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".mov"])
+    def test_sound_that_is_longer(self, h264, tmp_path, suffix):
+        path = tmp_path / f"sound{suffix}"
+        sound = ["-f", "lavfi", "-i", "sine=duration=9", "-c:v", "copy", "-c:a", "aac"]
+        subprocess.run(["ffmpeg", "-v", "error", "-i", h264, *sound, path], check=True)
+        frames = list(open_video(path).frames())
+        assert len(frames) == FRAMES
+        assert not any(frame.missing for frame in frames)
+
+    @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+    def test_frames_that_a_recorder_left_out(self, clip, tmp_path, suffix, caplog):
+        left_out = ["-vf", "select='not(eq(n,7)+eq(n,20))'", "-fps_mode", "vfr"]
+        path = encode(clip, tmp_path / f"a{suffix}", *left_out, "-c:v", "libx264", "-pix_fmt", "yuv420p")
+        with caplog.at_level(logging.WARNING, "fastsam_onnx"):
+            frames = list(open_video(path).frames())
+        assert [frame.number for frame in frames] == list(range(FRAMES - 2))
+        assert [round(frame.seconds, 1) for frame in frames][6:8] == [0.6, 0.8]
+        assert "time jumps 2 times over frames, first after frame 6" in caplog.text
+
+    def test_sound_alone_is_not_a_video(self, tmp_path):
+        path = tmp_path / "sound.mp4"
+        subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=duration=1", path], check=True)
+        with pytest.raises(ImageError, match="cannot open it as a video"):
+            open_video(path)
