@@ -19,11 +19,12 @@ from fastsam_onnx import __version__
 from fastsam_onnx.cli import download, export, info, models, quantize, segment, serve
 from fastsam_onnx.cli.arguments import EXIT_CODES
 from fastsam_onnx.cli.screen import PROGRAM, Screen, abandon, logged_to
+from fastsam_onnx.cli.signals import EndedBySignal, signals_that_end
 from fastsam_onnx.errors import FastSAMError
 
 COMMANDS = (segment, info, models, download, export, quantize, serve)
 """In the order of `--help`; `add(commands)` of each adds its parser, which says what to run."""
-FAILED, WRONG_USAGE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+FAILED, WRONG_USAGE, SIGNALLED, INTERRUPTED, PIPE_CLOSED = 1, 2, 128, 130, 141
 DESCRIPTION = "Segment everything in a photo, and pick objects by point, box or text, on any CPU."
 
 
@@ -34,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; `sys.argv[1:]` by default.
 
     Returns:
-        The exit code: 0 done, 1 some inputs failed, 2 wrong usage or no model, 130 interrupted, 141 standard output
-        was closed by its reader.
+        The exit code: 0 done, 1 some inputs failed, 2 wrong usage or no model, 130 interrupted, 129 or 143 ended by
+        SIGHUP or SIGTERM, 141 standard output was closed by its reader.
     """
     _fill_closed_streams()
     screen = Screen(sys.stderr)
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str], screen: Screen) -> int:
     try:
         arguments = _parse(argv)
-        with logged_to(screen, logging.ERROR if arguments.quiet else logging.WARNING):
+        with signals_that_end(), logged_to(screen, logging.ERROR if arguments.quiet else logging.WARNING):
             code: int = arguments.run(arguments, screen)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -57,6 +58,9 @@ def _run(argv: Sequence[str], screen: Screen) -> int:
     except KeyboardInterrupt:
         screen.say("interrupted; the files that are there are complete")
         return INTERRUPTED
+    except EndedBySignal as stop:
+        screen.say("ended by a signal; the files that are there are complete")
+        return SIGNALLED + stop.number
     except FastSAMError as error:
         screen.explain(str(error))
         return WRONG_USAGE

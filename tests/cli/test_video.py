@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -277,3 +279,26 @@ def test_an_overlay_keeps_the_times_of_a_video_of_variable_rate() -> None:
     # Due at 0, 1, 4, 5, 5, 5, 6: the fifth may be one too early, the sixth would be two.
     assert [int(picture[0, 0, 0]) // 10 for picture in given] == [0, 1, 1, 1, 2, 3, 4, 6]
     assert pace.left_out == 1
+
+
+@pytest.mark.process
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX system")
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_leaves_nothing_half_written(network, tmp_path, ending) -> None:
+    """Hidden .part files stayed for good."""
+    command = [sys.executable, "-m", "fastsam_onnx", "segment", "--model", network, "--imgsz", "96"]
+    command += ["--raw", "96x64", "-", "-o", str(tmp_path / "out"), "--format", "overlay", "--format", "json"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(fastsam_onnx.__file__).parents[1])}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        process.stdin.write(b"".join(frame(number).tobytes() for number in range(FRAMES)))
+        process.stdin.flush()
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.glob("out/.*.part*"))) < 2 and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(list(tmp_path.glob("out/.*.part*"))) == 2  # it has begun, and waits for more frames
+        process.send_signal(ending)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + ending
+    assert err.startswith(b"fastsam-onnx: ")
+    assert len(err.splitlines()) == 1
+    assert list((tmp_path / "out").iterdir()) == []
