@@ -167,7 +167,8 @@ def _read_webp(data: bytes) -> ImageHeader:
         at += length & 1
     if not has_picture:
         raise _cut_short("WebP")
-    return ImageHeader("WebP", *size, data, exif_orientation(exif))
+    # Without what follows the container, from which OpenCV would take what the picture lacks.
+    return ImageHeader("WebP", *size, data[:riff_end], exif_orientation(exif))
 
 
 def _webp_size(data: bytes, kind: bytes, start: int) -> tuple[int, int]:
@@ -275,7 +276,7 @@ def read_pnm_head(data: bytes | mmap.mmap) -> PnmHead:
             raise _cut_short("PNM")
         white, end = int(maximum[1]), maximum.end()
     head = PnmHead(kind, width, height, white, end)
-    if end + 1 + head.sample_bytes > len(data):
+    if end + 1 + head.sample_bytes > len(data) or not data[end : end + 1].isspace():
         raise _cut_short("PNM")
     return head
 
