@@ -201,9 +201,9 @@ def check_texts(texts: str | Sequence[str]) -> list[str]:
         raise PromptError(f"texts must be a text or a list of at least one, got {texts!r}")
     for index, text in enumerate(listed):
         if not isinstance(text, str):
-            raise PromptError(f"texts[{index}] must be a string, got {text!r}")
+            raise PromptError(f"text prompt {index} must be a string, got {text!r}")
         if not text.strip():
-            raise PromptError(f"texts[{index}] is empty: {text!r}")
+            raise PromptError(f"text prompt {index} is empty: {text!r}")
     return list(listed)
 
 

@@ -160,7 +160,7 @@ class ClipTokenizer:
         for index, text in enumerate(texts):
             encoded = self.encode(clean(text[:LONGEST_TEXT]))
             if not encoded:
-                raise PromptError(f"texts[{index}] must have at least one word, got {text[:80]!r}")
+                raise PromptError(f"text prompt {index} must have at least one word, got {text[:80]!r}")
             rows.append([self._start, *encoded[: length - 2], self._end])
         width = length if pad_to_length else max(map(len, rows))
         ids = np.full((len(rows), width), self._end if pad_with_end else 0, np.int64)

@@ -71,7 +71,7 @@ def test_a_prompt_without_an_answer_keeps_the_numbers_of_the_others(found):
         ({"points": [[[1, 2]], [[3, 4]]], "labels": [[1], [0]]}, "background points alone"),
         ({"points": [[1, 2]] * 6, "labels": [[1, 1]] * 3}, "one label for every point"),
         ({"texts": []}, "at least one"),
-        ({"texts": ["a dog", " "]}, r"texts\[1\]"),
+        ({"texts": ["a dog", " "]}, "text prompt 1"),
         ({"texts": 7}, "text"),
     ],
 )
