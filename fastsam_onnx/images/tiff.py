@@ -25,10 +25,10 @@ MAX_TILE_PIXELS = 1 << 26
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _STRIP_OFFSETS = 256, 257, 258, 262, 273
 _SAMPLES, _STRIP_ROWS, _STRIP_BYTES, _PLANES = 277, 278, 279, 284
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES, _EXTRA = 322, 323, 324, 325, 338
-_PREDICTOR, _YCBCR = 317, 6
+_PREDICTOR, _FAX_OPTIONS, _YCBCR = 317, 292, 6
 # What the samples mean and how they are compressed: bits, compression, colour space, fill order, samples, planes,
-# predictor, palette, extra samples, sample format, JPEG tables and YCbCr.
-_KEPT = (_BITS, 259, _PHOTOMETRIC, 266, _SAMPLES, _PLANES, _PREDICTOR, 320, _EXTRA, 339, 347, 530, 531, 532)
+# fax options, predictor, palette, extra samples, sample format, JPEG tables and YCbCr.
+_KEPT = (258, 259, 262, 266, 277, 284, 292, 293, 317, 320, 338, 339, 347, 530, 531, 532)
 _COMPRESSION, _FILL_ORDER, _SAMPLE_FORMAT, _SUBSAMPLING = 259, 266, 339, 530
 NO_COMPRESSION, JPEG, FAX = 1, 7, (2, 3, 4)
 """Values of tag 259."""
@@ -192,6 +192,11 @@ class TiffDirectory:
     def reversed_bits(self) -> bool:
         """True if the lowest bit of a byte comes first."""
         return self.first(_FILL_ORDER, 1) == 2
+
+    @property
+    def two_dimensional(self) -> bool:
+        """True if fax codes of group 3 may tell a row by the one above."""
+        return bool(self.first(_FAX_OPTIONS, 0) & 1)
 
     @property
     def subsampling(self) -> tuple[int, int] | None:

@@ -17,6 +17,7 @@ import numpy as np
 from fastsam_onnx.arrays import ByteArray, IntArray
 from fastsam_onnx.errors import ImageError
 from fastsam_onnx.images import tiff
+from fastsam_onnx.images.fax import check_group_3, check_group_4, check_rows_alone
 from fastsam_onnx.images.jpeg import scan_jpeg
 from fastsam_onnx.images.tiff import TiffDirectory
 
@@ -43,6 +44,7 @@ class Strip:
         width: Width in pixels; that of a tile counts also where the picture ends before.
         height: Height in pixels.
         unpacked: Number of bytes of its samples.
+        two_dimensional: True if fax codes of group 3 may tell a row by the one above.
     """
 
     offset: int
@@ -50,6 +52,7 @@ class Strip:
     width: int
     height: int
     unpacked: int
+    two_dimensional: bool = False
 
 
 def check_strips(directory: TiffDirectory) -> None:
@@ -81,7 +84,7 @@ def strips_of(directory: TiffDirectory) -> Iterator[Strip]:
         if directory.subsampling is not None:
             horizontal, vertical = directory.subsampling
             unpacked = -(-layout.part_width // horizontal) * -(-rows // vertical) * (horizontal * vertical + 2)
-        yield Strip(offset, size, layout.part_width, rows, unpacked)
+        yield Strip(offset, size, layout.part_width, rows, unpacked, directory.two_dimensional)
 
 
 def unpacked(directory: TiffDirectory, number: int, strip: Strip) -> ByteArray:
@@ -108,7 +111,7 @@ def _naming(number: int) -> Iterator[None]:
 def _packed(directory: TiffDirectory, strip: Strip) -> memoryview:
     """The bytes of a strip in the file, turned round where the file counts bits from the other side."""
     packed = memoryview(directory.data)[strip.offset : strip.offset + strip.size]
-    if directory.reversed_bits and directory.compression not in (*tiff.FAX, tiff.JPEG):
+    if directory.reversed_bits and directory.compression != tiff.JPEG:
         return memoryview(bytes(packed).translate(_REVERSED))
     return packed
 
@@ -252,8 +255,16 @@ def _check_jpeg(packed: memoryview, strip: Strip) -> None:
         raise ImageError(f"its JPEG has {size[0]} x {size[1]} pixels instead of {strip.width} x {strip.height}")
 
 
-def _check_nothing(packed: memoryview, strip: Strip) -> None:
-    """Fax codes of 1 bit: libtiff's own checks must do."""
+def _check_fax_2(packed: memoryview, strip: Strip) -> None:
+    check_rows_alone(bytes(packed), strip.width, strip.height)
+
+
+def _check_fax_3(packed: memoryview, strip: Strip) -> None:
+    check_group_3(bytes(packed), strip.width, strip.height, two_dimensional=strip.two_dimensional)
+
+
+def _check_fax_4(packed: memoryview, strip: Strip) -> None:
+    check_group_4(bytes(packed), strip.width, strip.height)
 
 
 def _exactly(data: bytes, strip: Strip) -> ByteArray:
@@ -264,7 +275,9 @@ def _exactly(data: bytes, strip: Strip) -> ByteArray:
 
 _CHECKS: dict[int, Callable[[memoryview, Strip], None]] = {
     tiff.NO_COMPRESSION: _check_plain,
-    **dict.fromkeys(tiff.FAX, _check_nothing),
+    2: _check_fax_2,
+    3: _check_fax_3,
+    4: _check_fax_4,
     5: _check_lzw,
     tiff.JPEG: _check_jpeg,
     8: _check_deflate,

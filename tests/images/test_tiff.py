@@ -276,3 +276,36 @@ class TestDamage:
             return
         assert loaded.dtype == np.uint8
         assert tiff_parts(bytes(file)) is None or loaded.ndim == 3
+
+
+class TestFax:
+    """Codes of one bit a pixel, which have no checksum: a row whose runs do not fill it is damage."""
+
+    KINDS = (("tiff_ccitt", 0), ("group3", 0), ("group3", 1), ("group3", 4), ("group3", 5), ("group4", 0))
+
+    @staticmethod
+    def page(draw):
+        """Runs of one to thousands of pixels, alike or not from row to row."""
+        width, height = int(draw.integers(1, 3000)), int(draw.integers(1, 40))
+        scale = int(draw.choice([1, 2, 5, 40, 400, 3000]))
+        page = np.repeat(draw.random((height, width // scale + 1)) < 0.5, scale, 1)[:, :width]
+        return page if draw.random() < 0.6 else np.repeat(page[:1], height, 0) ^ (draw.random(page.shape) < 0.002)
+
+    @pytest.mark.parametrize(("compression", "options"), KINDS)
+    @pytest.mark.parametrize("photometric", [0, 1])
+    def test_healthy_pages_are_read_and_damaged_ones_are_not_taken_for_healthy(self, compression, options, photometric):
+        draw, refused = np.random.default_rng(options + photometric), 0
+        for _ in range(25):
+            page = self.page(draw)
+            rows = int(draw.integers(1, len(page) + 1))
+            file = encoded(page, compression, rows, {262: photometric, **({292: options} if options else {})})
+            np.testing.assert_array_equal(load_image(file)[..., 0] > 0, np.asarray(Image.open(io.BytesIO(file))))
+            changed = bytearray(file)
+            strip = draw.choice(list(strips_of(read_directory(file))))
+            at = int(draw.integers(strip.size))
+            size = int(draw.integers(1, strip.size - at + 1))
+            changed[strip.offset + at : strip.offset + at + size] = bytes(size) if size % 2 else draw.bytes(size)
+            outcome = TestDamage.outcome(bytes(changed))
+            assert outcome in ("right", "refused")
+            refused += outcome == "refused"
+        assert refused > 15
