@@ -21,7 +21,7 @@ SMALLEST_WHITE = 1e-30
 
 @dataclass(frozen=True)
 class Scale:
-    """How samples become 8 bits.
+    """A scale from samples of a type to 8 bits.
 
     Attributes:
         white: Sample value of white; None for what the file says, or the largest value of the type.

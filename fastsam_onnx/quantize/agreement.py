@@ -1,4 +1,4 @@
-"""How much the masks of two networks agree."""
+"""The agreement of the masks of two networks."""
 
 from __future__ import annotations
 

@@ -237,7 +237,7 @@ class _Quantizer:
         self.nodes += [first, second]
 
     def _weights(self, node: onnx.NodeProto, source: str) -> None:
-        """Give a convolution weights and bias of whole numbers.
+        """Give a convolution weights and bias of integers.
 
         Rounded weights shift the mean of what a convolution makes; its bias takes that back (Nagel et al. 2019, section
         4.2, https://arxiv.org/abs/1906.04721).
@@ -294,7 +294,7 @@ def scale_of(low: float, high: float) -> tuple[float, int]:
 
 
 def _shift(errors: npt.NDArray[Any], means: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """How far errors of a convolution's weights move the mean of what it makes, away from the border.
+    """The distance that errors of a convolution's weights move the mean of what it makes, away from the border.
 
     Args:
         errors: (o, c / groups, kh, kw).
