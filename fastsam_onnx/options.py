@@ -20,9 +20,6 @@ from fastsam_onnx.errors import FastSAMError, OptionError
 
 CountProgress = Callable[[int, int], None]
 """Called with the number of things that are done and the number of all."""
-DownloadProgress = Callable[[str, int, int | None], None]
-"""Called with a file's name, the number of bytes that are here, and that of all (None if unknown). After a failure the
-count starts again from 0 with the next address. An exception that it raises stops the download."""
 ShareProgress = Callable[[float, str], None]
 """Called with the share of the work that is done, 0 to 1, and the name of the step."""
 

@@ -6,16 +6,19 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
-from fastsam_onnx.options import DownloadProgress
 from fastsam_onnx.weights.cache import writing
 from fastsam_onnx.weights.catalogue import File
 
 logger = logging.getLogger("fastsam_onnx")
+
+DownloadProgress = Callable[[str, int, int | None], None]
+"""Called with a file's name, the number of bytes that are here, and that of all (None if unknown). After a failure the
+count starts again from 0 with the next address. An exception that it raises stops the download."""
 
 ROUNDS = 2
 """Number of times that each address is tried, unless it says that trying again is of no use."""

@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastsam_onnx.errors import DownloadError, ModelNotFoundError, OptionError
-from fastsam_onnx.options import DownloadProgress
 from fastsam_onnx.weights import catalogue
 from fastsam_onnx.weights.cache import (
     APP,
@@ -32,7 +31,7 @@ from fastsam_onnx.weights.cache import (
     writing,
 )
 from fastsam_onnx.weights.catalogue import Entry, File, Task
-from fastsam_onnx.weights.download import download
+from fastsam_onnx.weights.download import DownloadProgress, download
 
 logger = logging.getLogger("fastsam_onnx")
 
