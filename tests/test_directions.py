@@ -53,5 +53,5 @@ def test_no_private_name_crosses_a_room():
 
 if __name__ == "__main__":
     arrows = {(room, other) for room, other, _ in imports()}
-    print(f"{len(FLOOR)} rooms, {len(arrows)} arrows, {len(upward())} imports upward:")  # noqa: T201
-    print("\n".join(upward()))  # noqa: T201
+    print(f"{len(FLOOR)} rooms, {len(arrows)} arrows, {len(upward())} imports upward:")
+    print("\n".join(upward()))
