@@ -17,8 +17,6 @@ from fastsam_onnx.images.tiff import read_directory, tiff_parts
 from fastsam_onnx.images.tiff_bands import read_bands
 from fastsam_onnx.images.tiff_strips import check_strips, strips_of
 
-tifffile = pytest.importorskip("tifffile")
-
 RNG = np.random.default_rng(0)
 BLOCKS = np.kron(RNG.integers(0, 256, (15, 11, 3), np.uint8), np.ones((4, 5, 1), np.uint8))[:57, :53]
 """57 x 53 pixels: no side is a multiple of 2 or 16."""
@@ -34,6 +32,7 @@ def encoded(pixels, compression, rows=7, tags=None):
 
 def written(pixels, **options):
     """A file of tifffile: contiguous, in strips of 10 rows, unless told otherwise."""
+    tifffile = pytest.importorskip("tifffile", reason="needs tifffile, a test-time tool")
     buffer = io.BytesIO()
     options = {"rowsperstrip": 10, "metadata": None, **options}
     with warnings.catch_warnings():
