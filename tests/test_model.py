@@ -13,9 +13,8 @@ import pytest
 from support import toy_clip
 from support.tiny_onnx import known, tiny, ultralytics_metadata
 
-from fastsam_onnx import Clip, FastSAM, ModelError, ModelNotFoundError, OptionError, Segmentation
+from fastsam_onnx import Clip, FastSAM, ModelError, ModelNotFoundError, OptionError, Segmentation, weights
 from fastsam_onnx.network.network import Network
-from fastsam_onnx.weights import lookup
 from fastsam_onnx.weights.bundled import bundled_model
 
 # One prototype of 16x16: grid columns 0..9 are positive.
@@ -274,7 +273,7 @@ def test_a_folder_named_like_a_model_hides_no_model(tmp_path: Path, monkeypatch:
     (tmp_path / "FastSAM-s").mkdir()
     monkeypatch.chdir(tmp_path)
     asked = []
-    monkeypatch.setattr(lookup, "resolve", lambda source, **_: asked.append(source) or bundled_model())
+    monkeypatch.setattr(weights, "resolve", lambda source, **_: asked.append(source) or bundled_model())
     FastSAM("FastSAM-s")
     assert asked == ["FastSAM-s"]
 
