@@ -1,0 +1,39 @@
+"""The Python of README and docs runs as it stands, in a folder that holds `examples/`; local links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^(<!-- not run: .+ -->\n)?```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="docs/ is not in the source distribution")
+
+
+def blocks(page):
+    return [code for skipped, code in BLOCK.findall(page.read_text("utf-8")) if not skipped]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
+def test_the_python_blocks_of_a_page_run_in_their_order(page, tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("serverless", "*.py"))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for number, code in enumerate(blocks(page)):
+        exec(compile(code, f"{page.name}, block {number}", "exec"), names)
+
+
+def test_the_readme_has_a_block_to_paste():
+    assert blocks(ROOT / "README.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_local_links_and_pictures_are_there(page):
+    targets = [link for link in LINK.findall(page.read_text("utf-8")) if "://" not in link]
+    assert [target for target in targets if not (page.parent / target).exists()] == []

@@ -1,0 +1,73 @@
+"""Makes the pictures of README and docs with the bundled model: docs/everything.jpg and docs/picks.jpg.
+
+    python tools/make_pictures.py
+
+Look at them before you commit them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fastsam_onnx import FastSAM
+from fastsam_onnx.results.rules import Pick
+
+ROOT = Path(__file__).parents[1]
+HEIGHT, GAP = 340, 8
+
+Picture = NDArray[np.uint8]
+
+
+def everything() -> Picture:
+    """Two photos with all their objects; one object by a box, two by points."""
+    model = FastSAM()
+    coffee = model(ROOT / "examples" / "coffee.jpg")
+    cat = model(ROOT / "examples" / "chelsea.jpg")
+    cup, spoon, face = (170, 12, 420, 225), (335, 280), (230, 110)
+    first = [coffee.overlay(), coffee.box_prompt(cup).overlay(boxes=[cup])]
+    second = [cat.overlay(), cat.point_prompt(face).overlay(points=[face])]
+    return _stacked([_joined(first), _joined([*second, coffee.point_prompt(spoon).overlay(points=[spoon])])])
+
+
+def picks() -> Picture:
+    """One click into the coffee, answered by each pick."""
+    click = (300, 150)
+    found = FastSAM()(ROOT / "examples" / "coffee.jpg")
+    tiles = [_named(found[:0].overlay(points=[click]), "the click")]
+    for pick in get_args(Pick):
+        tiles.append(_named(found.point_prompt(click, pick=pick).overlay(points=[click]), pick))
+    half = (len(tiles) + 1) // 2
+    return _stacked([_joined(tiles[:half], 180), _joined(tiles[half:], 180)])
+
+
+def _named(tile: Picture, name: str) -> Picture:
+    for colour, width in (((0, 0, 0), 8), ((255, 255, 255), 2)):
+        cv2.putText(tile, name, (12, 46), cv2.FONT_HERSHEY_SIMPLEX, 1.5, colour, width, cv2.LINE_AA)
+    return tile
+
+
+def _joined(pictures: list[Picture], height: int = HEIGHT) -> Picture:
+    """Side by side at one height, with a white gap between."""
+    gap = np.full((height, GAP, 3), 255, np.uint8)
+    scaled = [cv2.resize(each, (round(each.shape[1] * height / each.shape[0]), height), interpolation=cv2.INTER_AREA)
+              for each in pictures]  # fmt: skip
+    return np.hstack([part for each in scaled for part in (each, gap)][:-1]).astype(np.uint8)
+
+
+def _stacked(pictures: list[Picture]) -> Picture:
+    """One above the other at the width of the narrowest."""
+    width = min(each.shape[1] for each in pictures)
+    gap = np.full((GAP, width, 3), 255, np.uint8)
+    scaled = [cv2.resize(each, (width, round(each.shape[0] * width / each.shape[1])), interpolation=cv2.INTER_AREA)
+              for each in pictures]  # fmt: skip
+    return np.vstack([part for each in scaled for part in (each, gap)][:-1]).astype(np.uint8)
+
+
+if __name__ == "__main__":
+    for name, picture in (("everything.jpg", everything()), ("picks.jpg", picks())):
+        cv2.imwrite(str(ROOT / "docs" / name), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
