@@ -2,7 +2,7 @@
 
 FastSAMError
   ImageError              the picture cannot be read (ValueError)
-  ModelError              the file is no network of the YOLOv8-seg family, or no CLIP (ValueError)
+  ModelError              the file is not a network of the YOLO segmentation families, nor CLIP (ValueError)
     ModelNotFoundError    there is no such file (FileNotFoundError)
     CheckpointError       a PyTorch checkpoint is damaged, or asks for more than parameters need
   PromptError             a point, box or text prompt cannot mean what it says (ValueError)

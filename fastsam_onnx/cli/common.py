@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastsam_onnx import weights
 from fastsam_onnx.cli.screen import DownloadBar, Screen
 from fastsam_onnx.errors import OutputError
-from fastsam_onnx.weights.bundled import BUNDLED_MODEL, bundled_model
+from fastsam_onnx.weights.bundled import bundled_model
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
@@ -30,7 +30,7 @@ def find_model(given: str | None, screen: Screen) -> Path:
     Raises:
         FastSAMError: If there is no such model, or it cannot be downloaded.
     """
-    if given is None or (given.casefold() == Path(BUNDLED_MODEL).stem and not os.access(given, os.F_OK)):
+    if given is None:
         return bundled_model()
     return weights.resolve(given, task="segment", progress=DownloadBar(screen))
 

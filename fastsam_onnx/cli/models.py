@@ -14,7 +14,7 @@ from fastsam_onnx.cli.arguments import add_command
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line, printable
 from fastsam_onnx.errors import DownloadError
 from fastsam_onnx.weights import catalogue
-from fastsam_onnx.weights.bundled import bundled_model
+from fastsam_onnx.weights.bundled import BUNDLED, BundledModel, bundled_model
 from fastsam_onnx.weights.catalogue import Entry
 
 EPILOG = f"""\
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace, _screen: Screen) -> int:
     Raises:
         FastSAMError: If there is no place for a cache folder.
     """
-    records = [_bundled(), *map(_facts, catalogue.ENTRIES)]
+    records = [*map(_bundled, BUNDLED), *map(_facts, catalogue.ENTRIES)]
     for line in map(json.dumps, records) if arguments.json else _readable(records):
         print_line(line)
     return 0
@@ -75,14 +75,14 @@ def _readable(records: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield f"`{PROGRAM} download NAME` keeps files in {printable(str(weights.cache_folder()))}"
 
 
-def _bundled() -> dict[str, Any]:
-    """The facts of the model that comes with the package."""
-    path = bundled_model()
+def _bundled(model: BundledModel) -> dict[str, Any]:
+    """The facts of a model that comes with the package."""
+    path = bundled_model(model.name)
     data = path.read_bytes()
     return {
-        "name": path.stem,
+        "name": model.name,
         "task": "segment",
-        "purpose": "segments everything; the default, included in the package",
+        "purpose": model.purpose,
         "bytes": len(data),
         "licence": "Apache-2.0",
         "licence_details": "Apache-2.0, trained for this package; weights/README.md tells from which photos",

@@ -1,22 +1,43 @@
-"""The model that comes with the package."""
+"""The models that come with the package."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from fastsam_onnx.errors import ModelNotFoundError
 
-BUNDLED_MODEL = "fastsam-nano.onnx"
+
+@dataclass(frozen=True)
+class BundledModel:
+    """A model in the package.
+
+    Attributes:
+        name: Name that `FastSAM` takes; the file is called so, too.
+        purpose: What it is for, in a few words.
+    """
+
+    name: str
+    purpose: str
 
 
-def bundled_model() -> Path:
-    """The file of the bundled model: in the wheel, or in `weights/` of a checkout.
+DEFAULT = "fastsam-nano"
+BUNDLED = (BundledModel("fastsam-nano", "segments everything; the default, included in the package"),)
+
+
+def bundled_names() -> list[str]:
+    """The names of the models that come with the package, the default first."""
+    return [model.name for model in BUNDLED]
+
+
+def bundled_model(name: str = DEFAULT) -> Path:
+    """The file of a bundled model: in the wheel, or in `weights/` of a checkout.
 
     Raises:
         ModelNotFoundError: If the installation lacks it.
     """
     package = Path(__file__).parent.parent
-    for path in (package / "bundled" / BUNDLED_MODEL, package.parent / "weights" / BUNDLED_MODEL):
-        if path.is_file():
+    for folder in (package / "bundled", package.parent / "weights"):
+        if (path := folder / f"{name}.onnx").is_file():
             return path
-    raise ModelNotFoundError(f"the bundled model {BUNDLED_MODEL} is not in {package}: install the package again")
+    raise ModelNotFoundError(f"the bundled model {name} is not in {package}: install the package again")

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from fastsam_onnx.errors import DownloadError, ModelNotFoundError, OptionError
 from fastsam_onnx.weights import catalogue
+from fastsam_onnx.weights.bundled import bundled_model, bundled_names
 from fastsam_onnx.weights.cache import (
     APP,
     by_hand,
@@ -67,6 +68,8 @@ def resolve(
     path = Path(name_or_path)
     if not isinstance(name_or_path, str):
         return path
+    if name_or_path.casefold() in bundled_names() and task in (None, "segment") and not _exists(path):
+        return bundled_model(name_or_path.casefold())
     entry = catalogue.find(name_or_path)
     if entry is None:
         _check_no_misspelt_name(path)
@@ -166,13 +169,17 @@ def _check_no_misspelt_name(path: Path) -> None:
     files = {file.path.casefold(): entry.name for entry in catalogue.ENTRIES for file in entry.files}
     meant = files.get(path.name.casefold())
     looks_like_name = path.name == spelling and not path.suffix
-    if not (meant or looks_like_name) or os.path.exists(path):  # noqa: PTH110 - Path.exists raises on some names
+    if not (meant or looks_like_name) or _exists(path):
         return
     if meant:
         raise ModelNotFoundError(f"there is no model file {spelling}; the name {meant!r} without suffix downloads it")
     raise ModelNotFoundError(
-        f"there is no model file {spelling} and no model of that name; names: {', '.join(names())}"
+        f"there is no model file {spelling} and no model of that name; names: {', '.join([*bundled_names(), *names()])}"
     )
+
+
+def _exists(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises on some names
 
 
 def _check_allowed(entry: Entry, missing: Sequence[File], folder: Path, *, unverified: bool) -> None:

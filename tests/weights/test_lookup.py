@@ -708,7 +708,7 @@ class TestResolve:
 
     def test_what_looks_like_a_misspelt_name(self, tiny_catalogue, home, forbidden_network, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        with pytest.raises(ModelNotFoundError, match=r"Net-m.*names: Net-s, clip, unknown"):
+        with pytest.raises(ModelNotFoundError, match=r"Net-m.*names: fastsam-nano, .*Net-s, clip, unknown"):
             resolve("Net-m")
         with pytest.raises(ModelNotFoundError, match=r"no model file dir/net-s\.onnx; the name 'Net-s' without suffix"):
             resolve("dir/net-s.onnx")

@@ -1,0 +1,38 @@
+"""Models that come with the package have names, which a file of that name hides."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastsam_onnx import FastSAM, ModelNotFoundError, OptionError
+from fastsam_onnx.weights import resolve
+from fastsam_onnx.weights.bundled import BUNDLED, DEFAULT, bundled_model, bundled_names
+
+
+@pytest.mark.parametrize("model", BUNDLED, ids=lambda model: model.name)
+def test_every_bundled_model_opens_by_its_name(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = resolve(model.name.upper(), task="segment")
+    assert path == bundled_model(model.name)
+    assert path.stat().st_size <= 8_000_000
+    assert FastSAM(model.name).contract.class_count == 1
+
+
+def test_the_default_is_listed_first():
+    assert bundled_names()[0] == DEFAULT
+
+
+def test_a_file_of_that_name_wins(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / DEFAULT).write_bytes(b"mine")
+    assert resolve(DEFAULT).samefile(tmp_path / DEFAULT)
+
+
+def test_it_is_not_a_clip():
+    with pytest.raises((OptionError, ModelNotFoundError)):
+        resolve(DEFAULT, task="clip")
+
+
+def test_an_installation_without_it_says_so():
+    with pytest.raises(ModelNotFoundError, match="fastsam-huge"):
+        bundled_model("fastsam-huge")
