@@ -131,6 +131,8 @@ class FastSAM:
         max_det: int | None = None,
         channel_order: ChannelOrder = "rgb",
         pixel_limit: int | None = DEFAULT_PIXEL_LIMIT,
+        bands: Sequence[int] | None = None,
+        white: float | None = None,
         border_snap: bool = True,
         refine: bool | None = None,
         tile: int | None = None,
@@ -147,6 +149,10 @@ class FastSAM:
             max_det: As in `FastSAM`, for this photo.
             channel_order: "rgb", or "bgr" for arrays from OpenCV.
             pixel_limit: Maximum number of pixels of the photo; None for no limit.
+            bands: Bands of a TIFF that are red, green and blue, or one for grey, counted from 1: `(4, 3, 2)`. By
+                default the first three.
+            white: Sample value of white where it is not the largest of its type, such as 4095 for 12 bits in uint16;
+                see `images.load_image`.
             border_snap: True to move boxes that nearly touch the border onto it, so that masks reach the frame.
             refine: As in `FastSAM`, for this photo.
             tile: Side of tiles in pixels of the photo, at least 64. Large photos are looked at tile by tile and once as
@@ -167,6 +173,8 @@ class FastSAM:
             max_det=max_det,
             channel_order=channel_order,
             pixel_limit=pixel_limit,
+            bands=bands,
+            white=white,
             border_snap=border_snap,
             refine=refine,
             tile=tile,
@@ -355,9 +363,10 @@ class FastSAM:
             return seen
 
         began = time.perf_counter()
-        rows = open_rows(source, pixel_limit=options.pixel_limit) or HeldRows(_load(source, options))
+        rows = open_rows(source, pixel_limit=options.pixel_limit, bands=options.bands, white=options.white)
+        rows_or_held = rows or HeldRows(_load(source, options))
         decoding = 1000 * (time.perf_counter() - began)
-        return _of_source(find_in_tiles(find, rows, tile=tile, overlap=options.overlap), source, decoding)
+        return _of_source(find_in_tiles(find, rows_or_held, tile=tile, overlap=options.overlap), source, decoding)
 
     def _find(
         self, images: Sequence[ByteArray], options: DetectionOptions, image_size: tuple[int, int] | None = None
@@ -430,7 +439,13 @@ def _of_source(found: Segmentation, source: ImageSource, decoding: float) -> Seg
 
 
 def _load(source: ImageSource, options: CallOptions) -> ByteArray:
-    return load_image(source, channel_order=options.channel_order, pixel_limit=options.pixel_limit)
+    return load_image(
+        source,
+        channel_order=options.channel_order,
+        pixel_limit=options.pixel_limit,
+        bands=options.bands,
+        white=options.white,
+    )
 
 
 def _first(*values: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
@@ -32,6 +32,8 @@ DEFAULT_PIXEL_LIMIT = 178_956_970
 """Pillow's: 512 MiB of RGB."""
 MIN_TILE = 64
 MAX_OVERLAP = 0.5
+MIN_WHITE = 1e-30
+"""Below, floats of a picture could not be told from zero."""
 
 ChannelOrder = Literal["rgb", "bgr"]
 
@@ -45,6 +47,8 @@ class CallKeywords(TypedDict, total=False):
     max_det: int | None
     channel_order: ChannelOrder
     pixel_limit: int | None
+    bands: Sequence[int] | None
+    white: float | None
     border_snap: bool
     refine: bool | None
     tile: int | None
@@ -64,6 +68,8 @@ class CallOptions:
     max_det: int | None = None
     channel_order: ChannelOrder = "rgb"
     pixel_limit: int | None = DEFAULT_PIXEL_LIMIT
+    bands: Sequence[int] | None = None
+    white: float | None = None
     border_snap: bool = True
     refine: bool | None = None
     tile: int | None = None
@@ -80,6 +86,10 @@ class CallOptions:
             if getattr(self, name) is not None:
                 integer(name, getattr(self, name))
         choice("channel_order", self.channel_order, ("rgb", "bgr"))
+        if self.bands is not None:
+            check_bands(self.bands)
+        if self.white is not None:
+            number("white", self.white, MIN_WHITE)
         if self.refine is not None:
             boolean("refine", self.refine)
         if self.tile is not None:
@@ -115,6 +125,18 @@ def check_tiles(tile: int, overlap: float) -> None:
     """
     integer("tile", tile, MIN_TILE)
     number("overlap", overlap, 0, MAX_OVERLAP)
+
+
+def check_bands(bands: Sequence[int]) -> tuple[int, ...]:
+    """The bands as a tuple.
+
+    Raises:
+        OptionError: If they are not one or three integers from 1 on.
+    """
+    is_list = isinstance(bands, list | tuple) or (isinstance(bands, np.ndarray) and bands.ndim == 1)
+    if not is_list or len(bands) not in (1, 3):
+        raise OptionError(f"bands must be three numbers for red, green and blue, or one for grey, got {bands!r}")
+    return tuple(integer("a number of bands", band) for band in bands)
 
 
 def input_size(name: str, value: Any, order: str = "(height, width)") -> tuple[int, int]:
@@ -282,6 +304,15 @@ def input_size_from_text(name: str, text: str) -> int | tuple[int, int]:
         raise OptionError(f"{name} must be a number of pixels (640) or WIDTHxHEIGHT (1280x736), got {text!r}")
     width, height = match.groups()
     return int(width) if height is None else (int(height), int(width))
+
+
+def bands_from_text(name: str, text: str) -> tuple[int, ...]:
+    """`check_bands` of a text such as "3,2,1", or "1"; OptionError otherwise."""
+    if not re.fullmatch(r"[0-9]{1,6}(,[0-9]{1,6}){0,2}", text) or text.count(",") == 1:
+        raise OptionError(
+            f"{name} must be three bands as in 3,2,1 for red, green and blue, or one for grey, got {text!r}"
+        )
+    return check_bands([int(band) for band in text.split(",")])
 
 
 def _span(minimum: float, maximum: float | None) -> str:

@@ -11,9 +11,9 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from support import toy_clip
-from support.tiny_onnx import known, tiny, ultralytics_metadata
+from support.tiny_onnx import bright_object, known, tiny, ultralytics_metadata
 
-from fastsam_onnx import Clip, FastSAM, ModelError, ModelNotFoundError, OptionError, Segmentation, weights
+from fastsam_onnx import Clip, FastSAM, Mask, ModelError, ModelNotFoundError, OptionError, Segmentation, weights
 from fastsam_onnx.network.network import Network
 from fastsam_onnx.weights.bundled import bundled_model
 
@@ -49,6 +49,25 @@ def test_one_known_object_lands_where_arithmetic_says() -> None:
     assert np.array_equal(found.masks.dense()[0], expected)
     assert found.areas.tolist() == [16 * 24]
     assert found.image_size == (64, 48)
+
+
+@pytest.mark.parametrize("tile", [None, 64])
+def test_a_call_and_a_stream_take_the_bands_and_the_white_of_photos(tmp_path: Path, tile: int | None) -> None:
+    tifffile = pytest.importorskip("tifffile", reason="needs tifffile, a test-time tool")
+    samples = np.zeros((64, 96, 4), np.uint16)
+    samples[20:40, 30:60, 3] = 4000  # of 4095: what the fourth band alone sees
+    samples[..., 1] = 2048
+    path = tmp_path / "scene.tif"
+    tifffile.imwrite(path, samples, photometric="minisblack", planarconfig="contig")
+    model = FastSAM(bright_object(), imgsz=96)
+    options = {"bands": (4, 4, 2), "white": 4095, "tile": tile}
+    for found in (model(path, **options), *model.stream([path], **options)):
+        assert found.image[30, 40].tolist() == [249, 249, 128]  # 4000 * 255 / 4095 = 249.1, 2048 * 255 / 4095 = 127.5
+        assert found.image[0, 0].tolist() == [0, 0, 128]
+        [mask] = found.masks
+        assert mask.iou(Mask.from_dense(samples[..., 3] > 0)) > 0.8
+    assert len(model(path, bands=[4], white=4095, conf=0.1)) == 1
+    assert len(model(path, bands=[1], white=4095, conf=0.1)) == 0
 
 
 def test_masks_without_a_pixel_go_with_their_detections() -> None:
@@ -193,7 +212,15 @@ def test_options_outside_their_range_are_refused_at_once(options: dict) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"channel_order": "rbg"}, {"pixel_limit": 0}, {"tile": 63}, {"tile": 64, "overlap": 0.6}]
+    "options",
+    [
+        {"channel_order": "rbg"},
+        {"pixel_limit": 0},
+        {"bands": (1, 2)},
+        {"white": 0},
+        {"tile": 63},
+        {"tile": 64, "overlap": 0.6},
+    ],
 )
 def test_options_of_a_call_are_checked_before_the_photo_is_read(options: dict) -> None:
     for call in (FastSAM(tiny()), FastSAM(tiny()).stream):

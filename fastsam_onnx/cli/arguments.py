@@ -46,6 +46,8 @@ whole = integer  # for serve.request, until it reads for itself
 threads = argument_type(partial(options.integer_from_text, VALUE, maximum=4096))
 fraction = argument_type(partial(options.number_from_text, VALUE, minimum=0, maximum=1))
 cosine = argument_type(partial(options.number_from_text, VALUE, minimum=-1, maximum=1))
+bands = argument_type(partial(options.bands_from_text, VALUE))
+white = argument_type(partial(options.number_from_text, VALUE, minimum=options.MIN_WHITE))
 input_size = argument_type(partial(options.input_size_from_text, VALUE))
 point = argument_type(partial(coordinates, form="X,Y"))
 box = argument_type(partial(coordinates, form="X1,Y1,X2,Y2"))

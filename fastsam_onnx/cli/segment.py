@@ -22,8 +22,10 @@ from fastsam_onnx.cli.arguments import (
     add_output,
     add_prompts,
     argument_type,
+    bands,
     frame_size,
     integer,
+    white,
 )
 from fastsam_onnx.cli.common import STDOUT, check_new, format_options, make_folder, open_model, write_stdout
 from fastsam_onnx.cli.photos import Job, Photo, file_name, find_photos, plan
@@ -108,6 +110,18 @@ def add(commands: Any) -> None:
         help="refuse photos with more pixels (default: %(default)s)",
     )
     parser.add_argument(
+        "--bands",
+        metavar="R,G,B",
+        type=bands,
+        help="bands of a TIFF that are red, green and blue, or one for grey, counted from 1 (default: 1,2,3)",
+    )
+    parser.add_argument(
+        "--white",
+        metavar="VALUE",
+        type=white,
+        help="sample value of white, such as 4095 for 12 bits (default: the largest of the type, or the file's own)",
+    )
+    parser.add_argument(
         "--jobs",
         metavar="N",
         type=integer,
@@ -144,6 +158,9 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """
     if arguments.fps is not None and arguments.raw is None:
         raise OptionError("--fps needs --raw: a video knows its own frame rate")
+    for name in ("bands", "white"):
+        if getattr(arguments, name) is not None and holds_frames(arguments):
+            raise OptionError(f"--{name} is for photos; the frames of a video are RGB of 8 bits")
     return segment_frames(arguments, screen) if holds_frames(arguments) else _segment_photos(arguments, screen)
 
 
@@ -180,7 +197,8 @@ def _process(
     try:
         if source is None:
             source = _stdin_bytes()
-        found = model(source, pixel_limit=arguments.pixel_limit, tile=arguments.tile)
+        reading = {name: getattr(arguments, name) for name in ("pixel_limit", "bands", "white", "tile")}
+        found = model(source, **reading)
         chosen = prompts.choose(found)
         began = time.perf_counter()
         for form, path in job.outputs.items():

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import ImageError, OptionError
-from fastsam_onnx.images.scale import DARK_BELOW, SMALLEST_WHITE, Scale
-from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, choice, integer, number
+from fastsam_onnx.images.scale import DARK_BELOW, Scale
+from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, MIN_WHITE, check_bands, choice, integer, number
 
 if TYPE_CHECKING:
     from fastsam_onnx.images.header import ImageHeader
@@ -109,13 +109,15 @@ def load_image(
 
     Raises:
         ImageError: If the picture cannot be read; the message names the source and the reason.
-        OptionError: If `channel_order` or `pixel_limit` is not one of the accepted values.
+        OptionError: If an option is not one of the accepted values, or there are no such bands.
     """
     choice("channel_order", channel_order, ("rgb", "bgr"))
     if pixel_limit is not None:
         pixel_limit = integer("pixel_limit", pixel_limit)
+    if bands is not None:
+        bands = check_bands(bands)
     if white is not None:
-        white = number("white", white, SMALLEST_WHITE)
+        white = number("white", white, MIN_WHITE)
     scale = Scale(white, partial(warn_of_dark, source_name(source)))
     return load_scaled(source, scale, channel_order=channel_order, pixel_limit=pixel_limit, bands=bands)
 
@@ -144,9 +146,10 @@ def load_scaled(
 def warn_of_dark(name: str, highest: int) -> None:
     """Log that a picture of 16 bits is nearly black."""
     logger.warning(
-        "%s is nearly black: its 16-bit samples reach %d of 65535. If white is less, say it: load_image(..., white=%d)",
+        "%s is nearly black: its 16-bit samples reach %d of 65535. If white is less, say it: white=%d, or --white %d",
         name,
         highest,
+        DARK_BELOW - 1,
         DARK_BELOW - 1,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -32,6 +32,9 @@ MAX_PART_PIXELS = 1 << 25
 """Files whose strips or rows of tiles have more pixels are decoded as a whole: 96 MB as RGB."""
 OVERVIEW_SIDE = 2048
 """The longer side of an overview has from this to twice this many pixels: enough to look at."""
+
+Decode = Callable[[Iterable[ImageSource]], Iterator[ByteArray]]
+"""Pictures of parts of a file."""
 
 
 class ImageRows(Protocol):
@@ -115,7 +118,9 @@ class FileRows:
         self._small.append(np.asarray(cv2.resize(rows, size, interpolation=cv2.INTER_AREA), np.uint8))
 
 
-def open_rows(source: ImageSource, *, pixel_limit: int | None) -> FileRows | None:
+def open_rows(
+    source: ImageSource, *, pixel_limit: int | None, bands: Sequence[int] | None = None, white: float | None = None
+) -> FileRows | None:
     """The rows of a file that is large and can be decoded in strips; None for anything else.
 
     None also if anything is wrong with the file: `load_image` says it.
@@ -128,8 +133,11 @@ def open_rows(source: ImageSource, *, pixel_limit: int | None) -> FileRows | Non
             if kind not in ("TIFF", "PNM"):
                 return None
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        name = source_name(source)
-        rows = _tiff_rows(data, name) if kind == "TIFF" else _pnm_rows(data, name)
+        if kind == "PNM" and bands is not None:
+            return None
+        read = partial(load_scaled, scale=Scale(white, _once(partial(warn_of_dark, source_name(source)))), bands=bands)
+        decode = partial(_decoded, data, source_name(source), read)
+        rows = _tiff_rows(data, decode) if kind == "TIFF" else _pnm_rows(data, decode)
     except (OSError, ValueError):
         return None
     if rows is None or rows.image_size[0] * rows.image_size[1] <= STRIPS_ABOVE:
@@ -140,7 +148,7 @@ def open_rows(source: ImageSource, *, pixel_limit: int | None) -> FileRows | Non
     return rows
 
 
-def _pnm_rows(data: mmap.mmap, name: str) -> FileRows | None:
+def _pnm_rows(data: mmap.mmap, decode: Decode) -> FileRows | None:
     """Grey or RGB of 8 bits, which lie in the file as they are."""
     head = read_pnm_head(data)
     width, height, channels = head.width, head.height, {5: 1, 6: 3}.get(head.kind)
@@ -148,24 +156,25 @@ def _pnm_rows(data: mmap.mmap, name: str) -> FileRows | None:
         return None
     pixels = np.frombuffer(data, np.uint8, head.sample_bytes, head.end + 1).reshape(height, width, channels)
     step = max(1, PART_PIXELS // width)
-    return FileRows((width, height), _decoded(data, name, (pixels[top : top + step] for top in range(0, height, step))))
+    return FileRows((width, height), decode(pixels[top : top + step] for top in range(0, height, step)))
 
 
-def _tiff_rows(data: mmap.mmap, name: str) -> FileRows | None:
+def _tiff_rows(data: mmap.mmap, decode: Decode) -> FileRows | None:
     parts = tiff_parts(data)
     if parts is None or parts.part_height * parts.width > MAX_PART_PIXELS:
         return None
     together = max(1, PART_PIXELS // (parts.part_height * parts.width))
     excerpts = (parts.excerpt(first, first + together) for first in range(0, parts.count, together))
-    return FileRows((parts.width, parts.height), _decoded(data, name, excerpts))
+    return FileRows((parts.width, parts.height), decode(excerpts))
 
 
-def _decoded(data: mmap.mmap, name: str, parts: Iterator[ImageSource]) -> Iterator[ByteArray]:
+def _decoded(
+    data: mmap.mmap, name: str, read: Callable[[ImageSource], ByteArray], parts: Iterable[ImageSource]
+) -> Iterator[ByteArray]:
     """The parts as pictures; what was read for them goes out of memory again, where the system can do that."""
-    scale = Scale(None, _once(partial(warn_of_dark, name)))
     for part in parts:
         try:
-            picture = load_scaled(part, scale)
+            picture = read(part)
         except ImageError as error:
             reason = str(error).removeprefix(f"cannot read {source_name(part)}: ")
             raise ImageError(f"cannot read {name}: {reason}") from error

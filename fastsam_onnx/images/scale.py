@@ -15,9 +15,6 @@ from fastsam_onnx.errors import ImageError
 DARK_BELOW = 1 << 12
 """A picture of 16 bits that stays below has 12 bits or fewer, or is nearly black."""
 
-SMALLEST_WHITE = 1e-30
-"""Below, floats of a picture could not be told from zero."""
-
 
 @dataclass(frozen=True)
 class Scale:

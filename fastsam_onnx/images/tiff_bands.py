@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import ByteArray
-from fastsam_onnx.errors import OptionError
 from fastsam_onnx.images import tiff
 from fastsam_onnx.images.tiff import TiffDirectory
 from fastsam_onnx.images.tiff_strips import Strip, strips_of, unpacked
-from fastsam_onnx.options import integer
+from fastsam_onnx.options import check_bands, integer
 
 _DTYPES = {(1, 8): "u1", (1, 16): "u2", (4, 8): "u1", (4, 16): "u2", (3, 32): "f4", (3, 64): "f8"}
 _DIFFERENCES, _FLOAT_DIFFERENCES = 2, 3
@@ -75,17 +74,6 @@ def _chosen(directory: TiffDirectory, bands: Sequence[int] | None) -> list[int]:
         has_alpha = tiff.band_kind(directory)[0] != "none"
         return [0, 1, 2, 3] if has_alpha else [0, 1, 2] if directory.samples >= 3 else [0]
     return [integer("a number of bands", band, 1, directory.samples) - 1 for band in check_bands(bands)]
-
-
-def check_bands(bands: Sequence[int]) -> tuple[int, ...]:
-    """The bands as a tuple.
-
-    Raises:
-        OptionError: If they are not one or three integers from 1 on.
-    """
-    if isinstance(bands, str | bytes) or not isinstance(bands, Sequence | np.ndarray) or len(bands) not in (1, 3):
-        raise OptionError(f"bands must be three numbers for red, green and blue, or one for grey, got {bands!r}")
-    return tuple(integer("a number of bands", band) for band in bands)
 
 
 def _samples(

@@ -1,5 +1,9 @@
 """How text becomes a value, and that the help tells the truth."""
 
+import argparse
+
+import pytest
+
 from fastsam_onnx.cli import arguments
 from fastsam_onnx.cli.program import main
 from fastsam_onnx.formats.registry import FORMATS
@@ -11,8 +15,17 @@ def test_numbers_of_options():
     assert arguments.box("-5,0,90,80") == (-5, 0, 90, 80)
     assert arguments.input_size("1024") == 1024
     assert arguments.input_size("1280x736") == (736, 1280)  # (height, width)
+    assert arguments.bands("3,2,1") == (3, 2, 1)
+    assert arguments.bands("4") == (4,)
+    assert arguments.white("4095") == 4095
     assert arguments.integer("300") == 300
     assert arguments.fraction("1") == 1
+
+
+@pytest.mark.parametrize("text", ["", "0,1,2", "1,2", "1,2,3,4", "1,2,", "a", "-1", "1.0,2,3", "1;2;3"])
+def test_bands_are_one_or_three(text):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"bands|number of bands must be an integer >= 1"):
+        arguments.bands(text)
 
 
 def test_help_agrees_with_the_defaults(capsys):

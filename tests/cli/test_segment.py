@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from support.command_line import (
     FIRST,
@@ -295,6 +297,25 @@ class TestFolders:
         code, _, err = run(source, "--pixel-limit", 64 * 64 - 1)
         assert (code, "pixel_limit=4095" in err) == (1, True)
         assert run(source, "--pixel-limit", 64 * 64)[0] == 0
+
+    def test_bands_and_white_choose_what_is_seen(self, run, tmp_path):
+        tifffile = pytest.importorskip("tifffile", reason="needs tifffile, a test-time tool")
+        samples = np.full((64, 64, 4), (0, 1000, 2048, 4095), np.uint16)
+        tifffile.imwrite(tmp_path / "a.tif", samples, photometric="minisblack", planarconfig="contig")
+        run(tmp_path / "a.tif", "--bands", "4,3,2", "--white", "4095", "--format", "cutouts")
+        piece = cv2.imread(str(tmp_path / "a.cutouts" / "object-0000.png"), cv2.IMREAD_UNCHANGED)
+        assert piece[piece[..., 3] > 0][0].tolist() == [62, 128, 255, 255]  # BGRA; 1000 * 255 / 4095 = 62.3
+        code, _, err = run(tmp_path / "a.tif", "--bands", "5", "--overwrite")
+        assert (code, "from 1 to 4, got 5" in err) == (1, True)
+        code, _, err = run(photo(tmp_path / "b.png"), "--bands", "3,2,1", "--white", "200")
+        assert (code, "only those of TIFF files can be chosen" in err) == (1, True)
+        for wrong in (("--bands", "1,2"), ("--white", "0")):
+            assert run(tmp_path / "a.tif", *wrong)[0] == 2
+
+    @pytest.mark.parametrize("option", [("--bands", "3,2,1"), ("--white", "4095")])
+    def test_bands_and_white_of_a_video_are_refused(self, run, option):
+        code, _, err = run("--raw", "64x64", "-", *option)
+        assert (code, f"{option[0]} is for photos" in err) == (2, True)
 
     def test_a_photo_named_twice_is_done_once(self, run, tmp_path):
         source = photo(tmp_path / "a.png")

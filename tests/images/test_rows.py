@@ -106,6 +106,29 @@ def test_pnm(tmp_path: Path, kind: bytes, channels: int) -> None:
     check_rows(path)
 
 
+@pytest.mark.parametrize("tile", [None, (32, 32)])
+@pytest.mark.parametrize("bands", [(4, 2, 1), [3], None])
+def test_bands_and_white_are_those_of_the_whole_picture(tmp_path, tile, bands):
+    tifffile = pytest.importorskip("tifffile", reason="needs tifffile, a test-time tool")
+    path = tmp_path / "a.tif"
+    samples = (picture(channels=5, dtype=np.uint16) >> 4).astype(np.uint16)
+    tifffile.imwrite(path, samples, photometric="minisblack", planarconfig="contig", rowsperstrip=7, tile=tile)
+    rows = open_rows(path, pixel_limit=None, bands=bands, white=4095)
+    chosen = samples[..., [band - 1 for band in bands or (1, 2, 3)]].astype(int)
+    expected = np.broadcast_to((chosen * 255 + 2047) // 4095, (101, 67, 3))
+    for top, bottom in ((0, 40), (20, 60), (41, 101)):
+        assert np.array_equal(rows.band(top, bottom), expected[top:bottom])
+
+
+def test_bands_of_a_pnm_are_left_to_the_refusal(tmp_path):
+    path = tmp_path / "a.ppm"
+    path.write_bytes(b"P6 67 101 255\n" + picture().tobytes())
+    assert open_rows(path, pixel_limit=None, bands=(3, 2, 1)) is None
+    assert open_rows(path, pixel_limit=None, white=100).band(0, 1)[0, 0].tolist() == [
+        min(255, (int(value) * 255 + 50) // 100) for value in picture()[0, 0]
+    ]
+
+
 def test_an_overview_is_the_picture_made_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strips, "OVERVIEW_SIDE", 32)
     path = tmp_path / "a.tif"
