@@ -43,7 +43,6 @@ from fastsam_onnx.options import (
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.results.text_prompts import CropEmbeddings
 from fastsam_onnx.runtime import Provider, RuntimeOptions
-from fastsam_onnx.weights.bundled import bundled_model
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -113,7 +112,7 @@ class FastSAM:
         self._defaults = CallOptions(imgsz=imgsz, conf=conf, iou=iou, max_det=max_det, refine=refine)
         self._runtime = RuntimeOptions(threads, providers, session_options)
         self._clip = None if clip is None else _clip(clip, threads=threads, providers=providers)
-        self._source = bundled_model() if model is None else _lasting(model)
+        self._source = _bundled() if model is None else _lasting(model)
         self._network = _open(self._source, self._runtime)
         try:
             self._resolve(CallOptions())
@@ -473,6 +472,12 @@ def _open(source: Any, runtime: RuntimeOptions) -> Network:
     return Network.open(
         source, threads=runtime.threads, providers=runtime.providers, session_options=runtime.session_options
     )
+
+
+def _bundled() -> Path:
+    from fastsam_onnx.weights.bundled import bundled_model
+
+    return bundled_model()
 
 
 def _clip(clip: Any, *, threads: int | None, providers: Any) -> Clip:

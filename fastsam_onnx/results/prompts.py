@@ -6,7 +6,6 @@ same words mean the same objects everywhere.
 
 from __future__ import annotations
 
-import json
 import math
 import reprlib
 from collections.abc import Mapping, Sequence
@@ -60,6 +59,8 @@ class Prompts:
         Raises:
             PromptError: If it is not JSON, or as in `from_value`.
         """
+        import json
+
         try:
             given = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -219,7 +220,7 @@ def _from_entries(entries: Sequence[Any]) -> Prompts:
             else:
                 raise PromptError(
                     'an entry must be {"type": "point", "data": [x, y], "label": 1} or '
-                    f'{{"type": "rectangle", "data": [x1, y1, x2, y2]}}, got {json.dumps(entry)[:200]}'
+                    f'{{"type": "rectangle", "data": [x1, y1, x2, y2]}}, got {entry!r:.200}'
                 )
         except PromptError as error:
             raise PromptError(f"entry {index}: {error}") from None
@@ -229,5 +230,5 @@ def _from_entries(entries: Sequence[Any]) -> Prompts:
 def _data(entry: Mapping[str, Any], form: str) -> tuple[float, ...]:
     data = entry.get("data")
     if not isinstance(data, list) or len(data) != form.count(",") + 1:
-        raise PromptError(f"data must be [{form}] in image pixels, got {json.dumps(data)[:200]}")
+        raise PromptError(f"data must be [{form}] in image pixels, got {data!r:.200}")
     return tuple(options.number("data", value, -1e9, 1e9, error=PromptError) for value in data)

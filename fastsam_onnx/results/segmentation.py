@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -151,6 +150,8 @@ class Segmentation(Instances):
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """The overlay as a small JPEG beside the text, for notebooks."""
+        from base64 import b64encode
+
         return {"image/jpeg": b64encode(self._preview()).decode("ascii"), "text/plain": repr(self)}
 
     def _preview(self) -> bytes:

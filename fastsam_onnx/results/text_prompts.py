@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsam_onnx.arrays import ByteArray, FloatArray
-from fastsam_onnx.clip.encoders import unit_vectors
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.options import CountProgress
 from fastsam_onnx.results.crops import CropStyle
@@ -82,6 +81,8 @@ class CropEmbeddings:
             for mask in masks
             for crop, pad in style.views(image, mask.render(), mean)
         ]
+        from fastsam_onnx.clip.encoders import unit_vectors
+
         return unit_vectors(encoder.embed(squares).reshape(len(masks), len(style.backgrounds), -1).mean(axis=1))
 
 
@@ -101,6 +102,8 @@ def embed_texts(clip: Clip, texts: str | Sequence[str], templates: Sequence[str]
             f'templates must be a list of texts such as "a photo of {{}}", each with {{}}, got {templates!r}'
         )
     filled = [template.replace("{}", text) for text in listed for template in templates]
+    from fastsam_onnx.clip.encoders import unit_vectors
+
     return unit_vectors(clip.embed_texts(filled).reshape(len(listed), len(templates), -1).mean(axis=1))
 
 
