@@ -119,6 +119,8 @@ def _prompts(given: Any) -> Prompts:
     if given is None:
         return Prompts()
     prompts = Prompts.from_value(given)
+    if prompts.masks is not None:  # a few bytes of run lengths can ask for gigabytes
+        raise RequestError(422, "prompts of this function must be points, boxes and texts, got masks")
     prompts.check()
     if prompts.count > PROMPT_LIMIT:
         raise RequestError(422, f"prompts must be at most {PROMPT_LIMIT} points, boxes and texts, got {prompts.count}")

@@ -177,6 +177,14 @@ def add_prompts(group: Any) -> None:
         "masks; or the objects' boxes (default: candidate)",
     )
     group.add_argument(
+        "--mask",
+        metavar="FILE.png",
+        type=Path,
+        **many,
+        help="a picture of the photo's size, black but for one object, such as a sketch; gives the object whose mask "
+        "fits it best; repeatable",
+    )
+    group.add_argument(
         "--text",
         metavar="WORDS",
         **many,

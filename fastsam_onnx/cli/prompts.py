@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from fastsam_onnx.errors import OptionError, PromptError
+from fastsam_onnx.results.mask_prompts import read_mask
 from fastsam_onnx.results.prompts import Prompts
 
 
@@ -14,6 +15,7 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
 
     Raises:
         PromptError: If they can mean nothing.
+        ImageError: If the picture of a mask cannot be read.
         OptionError: If there are texts, but no CLIP, or an option without the prompts that it belongs to.
     """
     options = {"pick": arguments.pick, "match": arguments.match, "threshold": arguments.similarity}
@@ -22,12 +24,16 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
         given["top_k"] = None
     labels = [1] * len(arguments.point) + [0] * len(arguments.background)
     points = [*arguments.point, *arguments.background]
-    prompts = Prompts(points or None, labels or None, arguments.box or None, arguments.text or None, **given)
+    masks = [read_mask(path) for path in arguments.mask]
+    prompts = Prompts(
+        points or None, labels or None, arguments.box or None, arguments.text or None, masks=masks or None, **given
+    )
     if arguments.prompts is not None:
         prompts = prompts.joined(_read_file(arguments.prompts))
+    fitted = prompts.masks if prompts.boxes is None else prompts.boxes
     for name, value, kind, needed in (
         ("--pick", arguments.pick, prompts.points, "--point: it chooses among the objects at the points"),
-        ("--match", arguments.match, prompts.boxes, "--box: it says what is compared with the box"),
+        ("--match", arguments.match, fitted, "--box or --mask: it says what is compared with it"),
         ("--similarity", arguments.similarity, prompts.texts, "--text: it is how similar objects must be to the text"),
     ):
         if value is not None and kind is None:

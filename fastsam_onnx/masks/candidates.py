@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.masks.detections import box_iou, class_agnostic_scores, xyxy_from_xywh
+from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.pending import PendingMask, pending_masks, prototypes_at
 from fastsam_onnx.masks.refine import calm, refined
 from fastsam_onnx.network.letterbox import Letterbox
@@ -33,6 +34,7 @@ AREA_POWER = 2 / 3
 LEAST_DEPTH = 0.05
 """Depth of a point at the mask's edge, where that in the mask's middle is 1, so that a click there still counts."""
 MOST_MEASURED = 50
+NO_POINTS = np.zeros((0, 2))
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,25 @@ class Candidates:
         likely = hits[np.argsort(-promise, kind="stable")[:MOST_MEASURED]]
         claims = self._claims(likely, points[foreground])
         return self._answer(int(likely[int(np.argmax(claims))]), points[foreground])
+
+    def for_mask(self, mask: Mask) -> Answer | None:
+        """The candidate whose mask has the highest IoU with this one; None if none overlaps.
+
+        The masks of the twenty candidates are measured whose boxes have the highest IoU with the mask's own box.
+
+        Args:
+            mask: Of the photo's size, with at least one pixel.
+        """
+        overlap = np.nan_to_num(box_iou(mask.box[None], self.boxes_xyxy)[0])
+        best, best_iou = None, 0.0
+        for index in np.argsort(-overlap, kind="stable")[:MOST_TRIED].tolist():
+            if overlap[index] <= 0:
+                break
+            answer = self._answer(index, NO_POINTS)
+            iou = mask.iou(answer.mask.render())
+            if iou > best_iou:
+                best, best_iou = answer, iou
+        return best
 
     def _held(self, points: npt.NDArray[np.float64]) -> BoolArray:
         """(n, k): candidate n holds point k."""

@@ -1,4 +1,4 @@
-"""Points, boxes and texts that are put to a photo, as one value, with the options that choose among several answers.
+"""Points, boxes, masks and texts that are put to a photo, as one value, with the options that choose among answers.
 
 The command line, the server and the function in examples/ read their prompts into it and choose by it, so that the
 same words mean the same objects everywhere.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -17,20 +17,23 @@ import numpy.typing as npt
 
 from fastsam_onnx import options
 from fastsam_onnx.errors import OptionError, PromptError
+from fastsam_onnx.results.mask_prompts import MaskPrompts, listed_masks
 from fastsam_onnx.results.rules import Match, Pick, check_boxes, check_limits, check_match, check_pick, check_points
-from fastsam_onnx.results.segmentation import Segmentation, join_answers
+from fastsam_onnx.results.segmentation import Segmentation
 
 OPTIONS: Mapping[str, Sequence[str]] = {
-    "points": ("labels", "pick"),
-    "boxes": ("match",),
-    "texts": ("top_k", "threshold"),
+    "labels": ("points",),
+    "pick": ("points",),
+    "match": ("boxes", "masks"),
+    "top_k": ("texts",),
+    "threshold": ("texts",),
 }
-"""The kinds of prompts, and the options of each."""
+"""The options, and the kinds of prompts that each belongs to."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prompts:
-    """Points, boxes and texts that are put to one photo together; without any, every object is meant.
+    """Points, boxes, masks and texts that are put to one photo together; without any, every object is meant.
 
     Attributes:
         points: (2,), (k, 2) or (g, k, 2) x, y in image pixels, as `Segmentation.point_prompt` takes them.
@@ -38,9 +41,11 @@ class Prompts:
         boxes: (4,) or (k, 4) x1, y1, x2, y2 in image pixels; each asks for one object.
         texts: One text or several; each asks for objects of its own.
         pick: Answer to points that lie on several objects, as in `Segmentation.point_prompt`.
-        match: Measure of the fit to a box, as in `Segmentation.box_prompt`.
+        match: Measure of the fit to a box or a mask, as in `Segmentation.box_prompt` and `mask_prompt`.
         top_k: Maximum number of objects for each text; None for no limit.
         threshold: Cosine that an object's similarity to a text must exceed, -1 to 1; None for no limit.
+        masks: One mask or several of the photo's size, as `Segmentation.mask_prompt` takes them; each asks for one
+            object. In JSON COCO's run lengths, {"size": [height, width], "counts"}.
     """
 
     points: npt.ArrayLike | None = None
@@ -51,6 +56,7 @@ class Prompts:
     match: Match = "candidate"
     top_k: int | None = 1
     threshold: float | None = None
+    masks: MaskPrompts | None = None
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Prompts:
@@ -89,22 +95,22 @@ class Prompts:
         unknown = [str(name)[:80] for name in given if name not in names]
         if unknown:
             raise PromptError(f"prompts must be among {', '.join(names)}, got {', '.join(map(repr, unknown[:5]))}")
-        for kind, own in OPTIONS.items():
-            for name in own:
-                if name in given and given.get(kind) is None:
-                    raise PromptError(f"{name} is given without {kind}")
+        for name, kinds in OPTIONS.items():
+            if name in given and all(given.get(kind) is None for kind in kinds):
+                raise PromptError(f"{name} is given without {' or '.join(kinds)}")
         return cls(**given)
 
     @property
     def count(self) -> int:
-        """Number of points, boxes and texts, together.
+        """Number of points, boxes, masks and texts, together.
 
         Raises:
-            PromptError: If points or boxes are malformed.
+            PromptError: If points, boxes or masks are malformed.
         """
         points = 0 if self.points is None else check_points(self.points, self.labels)[1].size
         boxes = 0 if self.boxes is None else len(check_boxes(self.boxes))
-        return points + boxes + len(self._listed_texts())
+        masks = 0 if self.masks is None else len(listed_masks(self.masks))
+        return points + boxes + masks + len(self._listed_texts())
 
     def check(self) -> None:
         """Raise unless every prompt and option can mean something.
@@ -123,19 +129,21 @@ class Prompts:
             raise PromptError("background points alone mean no object; give a foreground point (label 1) too")
         if self.boxes is not None:
             check_boxes(self.boxes)
+        if self.masks is not None:
+            listed_masks(self.masks)
         if self.texts is not None:
             from fastsam_onnx.clip.clip import check_texts
 
             check_texts(self.texts)
 
     def choose(self, found: Segmentation) -> Segmentation:
-        """The objects that are meant: those of the points first, then of the boxes, then of the texts.
+        """The objects that are meant: those of the points first, then of the boxes, the masks and the texts.
 
         Returns:
             The chosen objects, `prompt_index` counting on from each kind to the next; `found` itself without prompts.
 
         Raises:
-            PromptError: As in `check`.
+            PromptError: As in `check`, or if a mask has another size than the photo.
             OptionError: As in `check`, or if there are texts and the result has neither CLIP nor the photo.
             ModelError: If the files of CLIP cannot be used.
         """
@@ -147,10 +155,13 @@ class Prompts:
         if self.boxes is not None:
             boxes = check_boxes(self.boxes)
             answers.append((found.box_prompt(boxes, match=self.match), len(boxes)))
+        if self.masks is not None:
+            masks = listed_masks(self.masks)
+            answers.append((found.mask_prompt(masks, match=self.match), len(masks)))
         if self.texts is not None:
             texts = self._listed_texts()
             answers.append((found.text_prompt(texts, top_k=self.top_k, threshold=self.threshold), len(texts)))
-        return join_answers(answers) if answers else found
+        return _join_answers(answers) if answers else found
 
     def joined(self, other: Prompts) -> Prompts:
         """These prompts and another's; the points of both ask for one object together.
@@ -168,12 +179,14 @@ class Prompts:
                 raise PromptError("points that ask for several objects, (g, k, 2), cannot be joined with others")
             points, labels = (np.concatenate(arrays, axis=1)[0] for arrays in zip(*pairs, strict=True))
         both = [check_boxes(each.boxes) for each in (self, other) if each.boxes is not None]
+        masks = [mask for each in (self, other) if each.masks is not None for mask in listed_masks(each.masks)]
         texts = [*self._listed_texts(), *other._listed_texts()]
         return replace(
             self,
             points=points,
             labels=labels,
             boxes=np.concatenate(both) if both else None,
+            masks=masks or None,
             texts=texts or None,
             **{name: self._agreed(other, name) for name in ("pick", "match", "top_k", "threshold")},
         )
@@ -186,6 +199,20 @@ class Prompts:
         if ours != default and theirs not in (default, ours):
             raise OptionError(f"{name} is given twice, as {ours!r} and {theirs!r}")
         return theirs if ours == default else ours
+
+
+def _join_answers(answers: Iterable[tuple[Segmentation, int]]) -> Segmentation:
+    """The answers of several prompts about one photo as one, `prompt_index` counting on from each to the next.
+
+    Args:
+        answers: At least one, each with the number of objects that were asked for.
+    """
+    counted, first = [], 0
+    for answer, asked in answers:
+        index = answer.prompt_index
+        counted.append(answer if index is None else replace(answer, prompt_index=index + first))
+        first += asked
+    return Segmentation.concatenate(counted)
 
 
 def coordinates(text: str, form: str) -> tuple[float, ...]:

@@ -15,7 +15,7 @@ from fastsam_onnx import options
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.errors import PromptError
 from fastsam_onnx.masks.detections import box_iou
-from fastsam_onnx.masks.instances import MaskLike
+from fastsam_onnx.masks.instances import MaskLike, Masks
 from fastsam_onnx.masks.mask import Mask, union
 
 Pick = Literal["candidate", "balanced", "merge", "all", "smallest", "largest", "best"]
@@ -219,6 +219,35 @@ def closest_by_box(
     cut = np.clip(box_xyxy, 0, (width, height, width, height)).astype(np.float32)
     overlap = np.nan_to_num(box_iou(cut[None], mask_boxes_xyxy)[0])
     return int(overlap.argmax()) if overlap.size and overlap.max() > 0 else None
+
+
+def closest_to_box(box_xyxy: npt.NDArray[np.float64], masks: Masks, match: Match) -> int | None:
+    """Index of the mask that fits a box best, by its own box or, with any other `match`, by its pixels."""
+    if match == "box":
+        return closest_by_box(box_xyxy, masks.boxes, masks.image_size)
+    return closest_by_mask(box_xyxy, masks.bounds, masks.image_size, masks.areas, masks.lazy)
+
+
+def closest_to_mask(mask: Mask, masks: Masks, match: Match) -> int | None:
+    """Index of the mask that fits another best, by their boxes or, with any other `match`, by their pixels.
+
+    By pixels it is the one with the highest IoU, of equal ones the first; None if none overlaps. Masks are rendered
+    only while their rectangle leaves them a chance.
+    """
+    if match == "box":
+        return closest_by_box(mask.box.astype(np.float64), masks.boxes, masks.image_size)
+    area, (x1, y1, x2, y2) = mask.area, mask.bounds
+    low = np.maximum(masks.bounds[:, :2], (x1, y1))
+    high = np.minimum(masks.bounds[:, 2:], (x2, y2))
+    bound = np.minimum(np.maximum(high - low, 0).prod(axis=1), area) / max(area, 1)
+    best, best_iou = None, 0.0
+    for index in np.argsort(-bound, kind="stable").tolist():
+        if bound[index] < best_iou or bound[index] == 0:
+            break
+        iou = mask.iou(masks[index])
+        if iou > best_iou or (best is not None and iou == best_iou and index < best):
+            best, best_iou = index, iou
+    return best
 
 
 def most_similar(

@@ -12,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx import options
-from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray
+from fastsam_onnx.arrays import ByteArray, FloatArray, IntArray
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.instances import Instances, Masks
 from fastsam_onnx.masks.mask import Mask, Polygon
 from fastsam_onnx.masks.preview import jpeg_preview
 from fastsam_onnx.options import CountProgress
-from fastsam_onnx.results import rules, text_prompts
+from fastsam_onnx.results import answers, rules, text_prompts
 from fastsam_onnx.results.crops import CropStyle
+from fastsam_onnx.results.mask_prompts import MaskPrompts, check_masks
 from fastsam_onnx.results.text_prompts import CropEmbeddings
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from fastsam_onnx.formats.geojson import Affine
     from fastsam_onnx.formats.native import MaskForm
     from fastsam_onnx.formats.sam import OutputMode
-    from fastsam_onnx.masks.candidates import Answer, Candidates
+    from fastsam_onnx.masks.candidates import Candidates
     from fastsam_onnx.results.rules import Match, Pick
 
 
@@ -191,10 +192,12 @@ class Segmentation(Instances):
         groups, signs = rules.check_points(points, labels)
         if pick == "candidate":
             if self.candidates is not None:
-                return self._answers(map(self.candidates.for_points, groups, signs))
+                return answers.of_candidates(self, map(self.candidates.for_points, groups, signs))
             pick = "balanced"
-        answers = [self._at_points(*group, pick) for group in zip(groups, signs, strict=True)]
-        return self.concatenate([answer._answering(index) for index, answer in enumerate(answers)])
+        chosen = [answers.of_points(self, *group, pick) for group in zip(groups, signs, strict=True)]
+        return self.concatenate(
+            [replace(each, prompt_index=np.full(len(each), index, np.int64)) for index, each in enumerate(chosen)]
+        )
 
     def box_prompt(self, boxes: npt.ArrayLike, *, match: Match = "candidate") -> Segmentation:
         """For each box the object that fits it best.
@@ -220,11 +223,33 @@ class Segmentation(Instances):
         if match == "candidate" and self.candidates is not None:
             width, height = self.image_size
             inside = np.clip(checked, 0, (width, height, width, height)).astype(np.float32)
-            return self._answers(map(self.candidates.for_box, inside))
-        closest = [self._closest(box, match) for box in checked]
-        chosen = [index for index in closest if index is not None]
-        answered = [prompt for prompt, index in enumerate(closest) if index is not None]
-        return replace(self.take(np.array(chosen, np.int64)), prompt_index=np.array(answered, np.int64))
+            return answers.of_candidates(self, map(self.candidates.for_box, inside))
+        return answers.of_rows(self, [rules.closest_to_box(box, self.masks, match) for box in checked])
+
+    def mask_prompt(self, masks: MaskPrompts, *, match: Match = "candidate") -> Segmentation:
+        """For each mask the object that fits it best: a sketch, or what another program found.
+
+        Args:
+            masks: (H, W) or (k, H, W) of the photo's size, true or non-zero where the object is; a `Mask`, COCO's run
+                lengths {"size", "counts"}, or a list of such masks. Numbers between 0 and 1 are refused: compare
+                probabilities with a threshold first.
+            match: "candidate": the highest IoU of the masks' pixels in everything that the network offered, also below
+                the threshold. Where there are only objects, as in a selection, it is "mask", the same among the
+                objects; "box": the IoU of the masks' bounding boxes.
+
+        Returns:
+            One object per mask, in the order of the masks, `prompt_index` telling which; none for a mask that overlaps
+            nothing.
+
+        Raises:
+            PromptError: If a mask is malformed, of another size than the photo, or has no pixels.
+            OptionError: If `match` is not known.
+        """
+        rules.check_match(match)
+        checked = check_masks(masks, self.image_size)
+        if match == "candidate" and self.candidates is not None:
+            return answers.of_candidates(self, map(self.candidates.for_mask, checked))
+        return answers.of_rows(self, [rules.closest_to_mask(mask, self.masks, match) for mask in checked])
 
     def text_prompt(
         self,
@@ -313,18 +338,13 @@ class Segmentation(Instances):
         min_area = options.integer("min_area", min_area, 0)
         if crops is not None and not isinstance(crops, CropStyle):
             raise OptionError(f"crops must be a CropStyle, got {crops!r}")
-        of_texts = text_prompts.embed_texts(self.embeddings.clip, texts, templates)
-        cosines = np.full((len(of_texts), len(self)), -np.inf, np.float32)
-        kept = np.flatnonzero(self.areas > min_area)
-        if kept.size:
-            of_crops = self.embeddings.vectors(
-                self.masks.take(kept.tolist()).lazy, self.image, crops or CropStyle(), progress
-            )
-            cosines[:, kept] = of_texts @ of_crops.T
+        cosines = self.embeddings.cosines(
+            texts, self.masks, self.image, min_area=min_area, templates=templates, style=crops, progress=progress
+        )
         return text_prompts.softmax(cosines) if softmax else cosines
 
     def prompt(self, prompts: Chooser) -> Segmentation:
-        """The objects that a `Prompts` means: its points, boxes and texts, put together."""
+        """The objects that a `Prompts` means: its points, boxes, masks and texts, put together."""
         return prompts.choose(self)
 
     def smooth(self, min_area: int = 64, radius: int = 1) -> Segmentation:
@@ -439,59 +459,3 @@ class Segmentation(Instances):
     def to_polygons(self, tolerance: float = 0.0) -> list[list[Polygon]]:
         """For each object its islands, each an outline with holes, in image pixels; see `Mask.polygons`."""
         return [mask.polygons(tolerance) for mask in self.masks]
-
-    def _answering(self, prompt: int) -> Segmentation:
-        return replace(self, prompt_index=np.full(len(self), prompt, np.int64))
-
-    def _at_points(self, points: npt.NDArray[np.float64], foreground: BoolArray, pick: Pick) -> Segmentation:
-        held = rules.hits(self.masks.lazy, self.masks.bounds, points)
-        if pick == "merge":
-            return self._merged(held, foreground)
-        candidates = rules.candidates_at_points(held, foreground)
-        needs_areas = pick != "best"
-        areas = [self.masks.lazy[i].area if needs_areas else 0 for i in candidates.tolist()]
-        scores = self.scores[candidates]
-        return self.take(
-            rules.pick_candidates(candidates, held, foreground, pick, areas=np.array(areas, np.int64), scores=scores)
-        )
-
-    def _merged(self, held: BoolArray, foreground: BoolArray) -> Segmentation:
-        touched = np.flatnonzero(held.any(axis=1))
-        merged = rules.merge_masks([self.masks[i] for i in touched.tolist()], held[touched], foreground)
-        if merged is None:
-            return self.take(np.zeros(0, np.int64))
-        score = self.scores[held[:, foreground].any(axis=1)].max(keepdims=True)
-        masks = Masks([merged], self.image_size)
-        return replace(self, boxes=merged.box[None], scores=score, masks=masks, similarity=None, candidates=None)
-
-    def _answers(self, answers: Iterable[Answer | None]) -> Segmentation:
-        """The answers of candidates to prompts, in their order."""
-        answered = [(index, answer) for index, answer in enumerate(answers) if answer is not None]
-        return replace(
-            self,
-            boxes=np.array([answer.box_xyxy for _, answer in answered], np.float32).reshape(-1, 4),
-            scores=np.array([answer.score for _, answer in answered], np.float32),
-            masks=Masks((answer.mask for _, answer in answered), self.image_size),
-            prompt_index=np.array([index for index, _ in answered], np.int64),
-            similarity=None,
-            candidates=None,
-        )
-
-    def _closest(self, box: npt.NDArray[np.float64], match: Match) -> int | None:
-        if match == "box":
-            return rules.closest_by_box(box, self.mask_boxes, self.image_size)
-        return rules.closest_by_mask(box, self.masks.bounds, self.image_size, self.areas, self.masks.lazy)
-
-
-def join_answers(answers: Iterable[tuple[Segmentation, int]]) -> Segmentation:
-    """The answers of several prompts about one photo as one, `prompt_index` counting on from each to the next.
-
-    Args:
-        answers: At least one, each with the number of objects that were asked for.
-    """
-    counted, first = [], 0
-    for answer, asked in answers:
-        index = answer.prompt_index
-        counted.append(answer if index is None else replace(answer, prompt_index=index + first))
-        first += asked
-    return Segmentation.concatenate(counted)

@@ -15,7 +15,7 @@ from fastsam_onnx.results.crops import CropStyle
 
 if TYPE_CHECKING:
     from fastsam_onnx.clip.clip import Clip
-    from fastsam_onnx.masks.instances import MaskLike
+    from fastsam_onnx.masks.instances import MaskLike, Masks
 
 NO_TEMPLATE = ("{}",)
 """The template that is the text itself."""
@@ -65,6 +65,31 @@ class CropEmbeddings:
                 if progress is not None:
                     progress(done, len(missing))
             return np.stack([self._known[mask, style] for mask in masks])
+
+    def cosines(
+        self,
+        texts: str | Sequence[str],
+        masks: Masks,
+        image: ByteArray,
+        *,
+        min_area: int,
+        templates: Sequence[str] = NO_TEMPLATE,
+        style: CropStyle | None = None,
+        progress: CountProgress | None = None,
+    ) -> FloatArray:
+        """(texts, n) float32 cosines of texts and masks; -inf for masks of `min_area` pixels or fewer.
+
+        Raises:
+            PromptError: If there is no text, something that is not a text, or an empty text.
+            OptionError: If there is no template, or one without "{}".
+        """
+        of_texts = embed_texts(self.clip, texts, templates)
+        cosines = np.full((len(of_texts), len(masks)), -np.inf, np.float32)
+        kept = np.flatnonzero(masks.areas > min_area)
+        if kept.size:
+            of_crops = self.vectors(masks.take(kept.tolist()).lazy, image, style or CropStyle(), progress)
+            cosines[:, kept] = of_texts @ of_crops.T
+        return cosines
 
     def __getstate__(self) -> dict[str, Any]:
         return {"clip": self.clip, "_known": self._known}

@@ -237,7 +237,8 @@ def _prompts() -> Schema:
             "threshold": {"type": ["number", "null"], "minimum": -1, "maximum": 1},
         }
     )
-    kinds = {option: kind for kind, options in OPTIONS.items() for option in options}
+    # Masks are not taken here: their run lengths say how much memory they need.
+    kinds = {option: kind for option, kinds in OPTIONS.items() for kind in kinds if kind in schema["properties"]}
     with_kind = {
         option: {"required": [kind], "properties": {kind: {"not": {"type": "null"}}}} for option, kind in kinds.items()
     }

@@ -15,7 +15,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
 
 from fastsam_onnx import formats
-from fastsam_onnx.errors import FastSAMError, ImageError, ModelError, OptionError
+from fastsam_onnx.errors import FastSAMError, ImageError, ModelError, OptionError, PromptError
 from fastsam_onnx.images.header import read_header
 from fastsam_onnx.images.load import source_name
 from fastsam_onnx.options import input_size_from_text, integer_from_text, number_from_text
@@ -177,6 +177,8 @@ def read_prompts(text: str, limits: Limits, *, has_texts: bool) -> Prompts:
     """
     try:
         prompts = Prompts.from_json(text)
+        if prompts.masks is not None:  # a few bytes of run lengths can ask for gigabytes
+            raise PromptError("prompts of the server must be points, boxes and texts, got masks")
         prompts.check()
     except FastSAMError as error:
         raise HTTPException(422, str(error)[:_MAX_REASON]) from error

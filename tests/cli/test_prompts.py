@@ -49,6 +49,20 @@ class TestPrompts:
         assert areas(tmp_path / "cat.json") == []
         assert "0 objects" in err
 
+    def test_a_mask_chooses_the_object_that_fits_it(self, run, tmp_path):
+        sketch = np.zeros((64, 64), np.uint8)
+        sketch[42:58, 40:58] = 255
+        cv2.imwrite(str(tmp_path / "sketch.png"), sketch)
+        source = photo(tmp_path / "in" / "cat.png")
+        assert run(source, "--mask", tmp_path / "sketch.png", "--match", "mask", "-o", tmp_path / "cat.json")[0] == 0
+        assert areas(tmp_path / "cat.json") == [SECOND_AREA]
+        code, _, err = run(source, "--mask", source, "-o", tmp_path / "other.json")
+        assert code == 2
+        assert "two values" in err
+        code, _, err = run(photo(tmp_path / "large.png", size=(80, 64)), "--mask", tmp_path / "sketch.png")
+        assert code == 1
+        assert "size of the photo, 80x64, got 64x64" in err
+
     def test_prompts_are_drawn(self, run, tmp_path):
         source = photo(tmp_path / "cat.png")
         run(source, "--point", "50,50", "--background", "4,60", "--output", tmp_path / "x.png")

@@ -125,7 +125,7 @@ def test_the_list_of_rembg_and_samexporter():
         ('{"url": "x"}', "points, labels, boxes, .*'url'"),
         ('{"labels": [1]}', "labels is given without points"),
         ('{"pick": "all", "points": null}', "pick is given without points"),
-        ('{"match": "box"}', "match is given without boxes"),
+        ('{"match": "box"}', "match is given without boxes or masks"),
         ('{"top_k": 1}', "top_k is given without texts"),
         ("[7]", "entry 0.*rectangle"),
         ('[{"type": "circle", "data": [1, 2]}]', "entry 0.*rectangle"),

@@ -29,3 +29,9 @@ def test_options_of_texts_are_checked(options):
 def test_texts_count_as_prompts():
     with pytest.raises(HTTPException, match="at most 3 points, boxes and texts together, got 4"):
         read_prompts('{"texts": ["a", "b"], "points": [[1, 1], [2, 2]]}', Limits(prompts=3), has_texts=True)
+
+
+def test_masks_are_refused_before_they_are_unpacked():
+    masks = '{"masks": {"size": [2000000000, 2000000000], "counts": [0, 4000000000000000000]}}'
+    with pytest.raises(HTTPException, match="points, boxes and texts, got masks"):
+        read_prompts(masks, Limits(), has_texts=True)

@@ -1,0 +1,73 @@
+"""The answers to points, boxes and masks: rows of a result, or results made of what the network offered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.arrays import BoolArray
+from fastsam_onnx.masks.instances import Instances, Masks
+from fastsam_onnx.results import rules
+
+if TYPE_CHECKING:
+    from fastsam_onnx.masks.candidates import Answer
+    from fastsam_onnx.results.rules import Pick
+
+Found = TypeVar("Found", bound=Instances)
+NOTHING = np.zeros(0, np.int64)
+
+
+def of_rows(found: Found, rows: Sequence[int | None]) -> Found:
+    """The rows that answer prompts, in the order of the prompts; None where nothing answers."""
+    chosen = [index for index in rows if index is not None]
+    answered = [prompt for prompt, index in enumerate(rows) if index is not None]
+    return replace(found.take(np.array(chosen, np.int64)), prompt_index=np.array(answered, np.int64))
+
+
+def of_candidates(found: Found, answers: Iterable[Answer | None]) -> Found:
+    """The answers of candidates to prompts, in the order of the prompts; None where nothing answers."""
+    answered = [(index, answer) for index, answer in enumerate(answers) if answer is not None]
+    return replace(
+        found.take(NOTHING),
+        boxes=np.array([answer.box_xyxy for _, answer in answered], np.float32).reshape(-1, 4),
+        scores=np.array([answer.score for _, answer in answered], np.float32),
+        masks=Masks((answer.mask for _, answer in answered), found.image_size),
+        prompt_index=np.array([index for index, _ in answered], np.int64),
+        similarity=None,
+    )
+
+
+def of_points(found: Found, points: npt.NDArray[np.float64], foreground: BoolArray, pick: Pick) -> Found:
+    """The objects that a group of points means, by a rule that looks at the objects alone.
+
+    Args:
+        found: The objects.
+        points: (k, 2) x, y.
+        foreground: (k,): point k is foreground.
+        pick: As in `rules.pick_candidates`, or "merge".
+    """
+    held = rules.hits(found.masks.lazy, found.masks.bounds, points)
+    if pick == "merge":
+        return _merged(found, held, foreground)
+    candidates = rules.candidates_at_points(held, foreground)
+    needs_areas = pick != "best"
+    areas = [found.masks.lazy[i].area if needs_areas else 0 for i in candidates.tolist()]
+    scores = found.scores[candidates]
+    return found.take(
+        rules.pick_candidates(candidates, held, foreground, pick, areas=np.array(areas, np.int64), scores=scores)
+    )
+
+
+def _merged(found: Found, held: BoolArray, foreground: BoolArray) -> Found:
+    touched = np.flatnonzero(held.any(axis=1))
+    merged = rules.merge_masks([found.masks[i] for i in touched.tolist()], held[touched], foreground)
+    nothing = found.take(NOTHING)
+    if merged is None:
+        return nothing
+    score = found.scores[held[:, foreground].any(axis=1)].max(keepdims=True)
+    masks = Masks([merged], found.image_size)
+    return replace(nothing, boxes=merged.box[None], scores=score, masks=masks, prompt_index=None, similarity=None)

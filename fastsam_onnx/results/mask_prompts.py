@@ -1,0 +1,112 @@
+"""Masks that are put to a photo as prompts, from what callers have, and from picture files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.errors import OptionError, PromptError
+from fastsam_onnx.images.load import load_image
+from fastsam_onnx.masks.mask import Mask
+
+MaskPrompt = Mask | Mapping[str, Any] | npt.ArrayLike
+"""A mask, COCO's run lengths, or (H, W) bool or numbers of which those that are not 0 are the object."""
+MaskPrompts = MaskPrompt | Sequence[MaskPrompt]
+
+
+def listed_masks(masks: MaskPrompts) -> list[Mask]:
+    """Masks as a list, whatever they are given as.
+
+    Args:
+        masks: As in `Segmentation.mask_prompt`.
+
+    Raises:
+        PromptError: If they are something else, there is none, or one has no pixels.
+    """
+    listed = [_mask_of(each) for each in _separate(masks)]
+    if not listed:
+        raise PromptError("masks must be at least one mask, got none")
+    for index, mask in enumerate(listed):
+        if not mask.area:
+            raise PromptError(f"mask {index} has no pixels, so it means nothing; leave it out")
+    return listed
+
+
+def check_masks(masks: MaskPrompts, image_size: tuple[int, int]) -> list[Mask]:
+    """`listed_masks` of a photo.
+
+    Args:
+        masks: As in `Segmentation.mask_prompt`.
+        image_size: (width, height) of the photo.
+
+    Raises:
+        PromptError: If they are malformed, or one has another size than the photo.
+    """
+    listed = listed_masks(masks)
+    width, height = image_size
+    for index, mask in enumerate(listed):
+        if mask.image_size != image_size:
+            own = "{}x{}".format(*mask.image_size)
+            raise PromptError(f"a mask must have the size of the photo, {width}x{height}, got {own} (mask {index})")
+    return listed
+
+
+def read_mask(path: Path) -> Mask:
+    """The mask in a picture of two values: black, and another one for the object.
+
+    Raises:
+        PromptError: If it has other values, such as a photo or a picture that was stored with loss.
+        ImageError: If it cannot be read.
+    """
+    picture = load_image(path)
+    values = np.unique(picture.reshape(-1, 3), axis=0)
+    if len(values) > 2 or values[0].any():
+        raise PromptError(
+            f"the mask {path} must be a picture of two values, black and another one (a PNG without soft edges), got "
+            f"{len(values)} colours from {values[0].tolist()} to {values[-1].tolist()}"
+        )
+    return Mask.from_dense(picture.any(axis=2))
+
+
+def _separate(masks: Any) -> list[Any]:
+    """One mask or several as a list."""
+    if isinstance(masks, Mask | Mapping):
+        return [masks]
+    if isinstance(masks, np.ndarray):
+        return list(masks) if masks.ndim == 3 else [masks]
+    if isinstance(masks, list | tuple):
+        return [masks] if masks and _is_row(masks[0]) else list(masks)
+    return [masks]
+
+
+def _is_row(value: Any) -> bool:
+    """True for a flat list of numbers, a row of a mask; of an array too."""
+    if isinstance(value, np.ndarray):
+        return value.ndim == 1
+    return isinstance(value, list | tuple) and not any(isinstance(each, list | tuple) for each in value)
+
+
+def _mask_of(given: Any) -> Mask:
+    if isinstance(given, Mask):
+        return given
+    try:
+        if isinstance(given, Mapping):
+            return Mask.from_rle(given)
+        dense = np.asarray(given)
+    except (OptionError, ValueError) as error:
+        raise PromptError(f"a mask must be (H, W) numbers, a Mask, or COCO's run lengths: {error}") from error
+    if dense.ndim != 2 or dense.dtype.kind not in "biuf":
+        raise PromptError(
+            f"a mask must be (H, W) bool or numbers, a Mask, or COCO's run lengths, got {dense.dtype} of shape "
+            f"{dense.shape}"
+        )
+    if dense.dtype.kind == "f" and not np.isin(dense, (0, 1, 255)).all():
+        raise PromptError(
+            f"a mask of floats must hold 0 and 1, got values from {dense.min()} to {dense.max()}; compare them with a "
+            "threshold first: probabilities > 0.5"
+        )
+    return Mask.from_dense(dense)

@@ -1,0 +1,147 @@
+"""Masks as prompts: the object with the highest IoU, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from support.tiny_onnx import tiny
+
+from fastsam_onnx import FastSAM
+from fastsam_onnx.errors import FastSAMError, OptionError, PromptError
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.results.mask_prompts import read_mask
+from fastsam_onnx.results.prompts import Prompts
+from fastsam_onnx.results.segmentation import Segmentation
+
+
+def dense(x1, y1, x2, y2, size=(20, 16)):
+    full = np.zeros((size[1], size[0]), bool)
+    full[y1:y2, x1:x2] = True
+    return full
+
+
+@pytest.fixture
+def found() -> Segmentation:
+    """A bar, the square that holds it, and a square elsewhere."""
+    boxes = [(2, 2, 10, 4), (2, 2, 10, 10), (12, 8, 18, 14)]
+    return Segmentation.from_masks([Mask.from_dense(dense(*box)) for box in boxes], [0.9, 0.8, 0.7], source="a.jpg")
+
+
+def test_the_highest_iou_of_pixels_answers(found):
+    """A mask of 8 x 5: IoU 16 / 40 with the bar, 40 / 64 with the square; of 8 x 3: 16 / 24 and 24 / 64."""
+    answer = found.mask_prompt(np.stack([dense(2, 2, 10, 7), dense(2, 2, 10, 5)]))
+    assert answer.areas.tolist() == [64, 16]
+    assert answer.prompt_index.tolist() == [0, 1]
+    assert answer.source == "a.jpg"
+
+
+def test_a_mask_that_overlaps_nothing_has_no_answer(found):
+    answer = found.mask_prompt([dense(0, 15, 2, 16), dense(13, 9, 17, 12)])
+    assert answer.prompt_index.tolist() == [1]
+    assert answer.areas.tolist() == [36]
+    assert len(replace(found.take(np.arange(0)), prompt_index=None).mask_prompt(dense(0, 0, 2, 2))) == 0
+
+
+def test_boxes_are_compared_when_that_is_asked_for(found):
+    """The corners of the square: 2 of its 64 pixels, and exactly its box; half of them lie in the bar."""
+    corners = dense(2, 2, 3, 3) | dense(9, 9, 10, 10)
+    assert found.mask_prompt(corners, match="box").areas.tolist() == [64]
+    assert found.mask_prompt(corners, match="mask").areas.tolist() == [16]
+    with pytest.raises(OptionError, match=r"match .*'candidate', 'mask', 'box'"):
+        found.mask_prompt(corners, match="iou")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda mask: mask,
+        lambda mask: mask.tolist(),
+        lambda mask: mask * np.uint8(255),
+        lambda mask: mask.astype(np.float32),
+        Mask.from_dense,
+        lambda mask: [Mask.from_dense(mask)],
+        lambda mask: (Mask.from_dense(mask).rle(),),
+        lambda mask: Mask.from_dense(mask).rle(),
+        lambda mask: mask[None],
+    ],
+)
+def test_a_mask_is_taken_in_every_form(form, found):
+    answer = found.mask_prompt(form(dense(12, 8, 18, 15)))
+    assert answer.areas.tolist() == [36]
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        (dense(2, 2, 4, 4, size=(16, 20)), "size of the photo, 20x16, got 16x20"),
+        (np.zeros((16, 20), bool), "mask 0 has no pixels"),
+        ([dense(2, 2, 4, 4), np.zeros((16, 20))], "mask 1 has no pixels"),
+        (np.full((16, 20), 0.3), "0.3.*threshold"),
+        (np.full((16, 20), np.nan), "threshold"),
+        ([], "at least one"),
+        (np.zeros((0, 16, 20), bool), "at least one"),
+        ("mask.png", "got <U8"),
+        (7, "shape"),
+        (None, "mask"),
+        (np.zeros((2, 2, 16, 20), bool), "shape"),
+        ([[[1, 2], [3]], [[1]]], "mask"),
+        ({"size": [16, 20], "counts": "?"}, "run lengths"),
+        ({"size": [16, 20]}, "run lengths"),
+        ([7, dense(2, 2, 4, 4)], "mask"),
+    ],
+)
+def test_what_is_no_mask_of_the_photo_is_refused(masks, message, found):
+    with pytest.raises(PromptError, match=message):
+        found.mask_prompt(masks)
+
+
+def test_prompts_have_masks_between_boxes_and_texts(found):
+    prompts = Prompts(boxes=(12, 8, 18, 14), masks=[dense(2, 2, 10, 10), dense(2, 2, 10, 4)], match="mask")
+    assert prompts.count == 3
+    answer = found.prompt(prompts)
+    assert answer.prompt_index.tolist() == [0, 1, 2]
+    assert answer.areas.tolist() == [36, 64, 16]
+    joined = prompts.joined(Prompts(masks=dense(12, 8, 18, 14)))
+    assert joined.count == 4
+    assert found.prompt(joined).areas.tolist() == [36, 64, 16, 36]
+
+
+def test_masks_of_json_are_run_lengths(found):
+    text = json.dumps({"masks": [Mask.from_dense(dense(2, 2, 10, 9)).rle()], "match": "mask"})
+    assert found.prompt(Prompts.from_json(text)).areas.tolist() == [64]
+    with pytest.raises(PromptError, match="run lengths"):
+        Prompts.from_json('{"masks": [{"size": [1, 2, 3]}]}').check()
+
+
+def test_the_candidates_fit_at_least_as_well_as_the_objects():
+    photo = np.random.default_rng(4).integers(0, 255, (64, 96, 3)).astype(np.uint8)
+    found = FastSAM(tiny(), imgsz=64, conf=0.3)(photo)
+    assert found.candidates is not None
+    sketch = Mask.from_dense(dense(20, 10, 60, 40, size=(96, 64)))
+    [among_all] = found.mask_prompt(sketch)
+    best = max(sketch.iou(mask) for mask in found.masks)
+    assert sketch.iou(among_all.mask) >= best > 0
+    [among_objects] = found.mask_prompt(sketch, match="mask")
+    assert sketch.iou(among_objects.mask) == best
+
+
+def test_a_picture_of_two_values_is_a_mask(tmp_path):
+    path = tmp_path / "sketch.png"
+    cv2.imwrite(str(path), dense(2, 2, 10, 9) * np.uint8(255))
+    np.testing.assert_array_equal(read_mask(path).dense(), dense(2, 2, 10, 9))
+    cv2.imwrite(str(path), dense(2, 2, 10, 9) * np.uint8(1))
+    assert read_mask(path).area == 8 * 7
+
+
+@pytest.mark.parametrize("values", [[0, 100, 255], [100, 255]])
+def test_a_picture_of_other_values_is_refused(values, tmp_path):
+    path = tmp_path / "soft.png"
+    cv2.imwrite(str(path), np.resize(np.array(values, np.uint8), (16, 20)))
+    with pytest.raises(PromptError, match=r"soft\.png.*two values"):
+        read_mask(path)
+    with pytest.raises(FastSAMError, match=r"missing\.png"):
+        read_mask(tmp_path / "missing.png")
