@@ -92,7 +92,7 @@ class TestPrompts:
             ('{"pick": "largest"}', "pick is given without points"),
             ("3", "got 3"),
             ("[3]", "entry 0"),
-            ('[{"type": "circle"}]', '"circle"'),
+            ('[{"type": "circle"}]', "circle"),
             ('[{"type": "point", "data": [1, 2]}, {"type": "point", "data": [1]}]', "entry 1: data must be [x, y]"),
             ('[{"type": "point", "data": [1, "2"]}]', "data must be a number"),
             ('[{"type": "point", "data": [1, NaN]}]', "data must be a number"),
