@@ -432,9 +432,12 @@ def _size(image: ByteArray) -> tuple[int, int]:
 
 
 def _of_source(found: Segmentation, source: ImageSource, decoding: float) -> Segmentation:
-    """The result with its photo's name, and the milliseconds that decoding took."""
+    """The result with its photo's name, its place on a map, and the milliseconds that decoding took."""
+    from fastsam_onnx.images.geotiff import georeference_of
+
     name = Path(source).name if isinstance(source, str | os.PathLike) else None
-    return replace(found, source=name, speed=MappingProxyType({"decode": decoding, **found.speed}))
+    place = georeference_of(source)
+    return replace(found, source=name, georeference=place, speed=MappingProxyType({"decode": decoding, **found.speed}))
 
 
 def _load(source: ImageSource, options: CallOptions) -> ByteArray:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,11 @@ from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats.text import PIXEL_DECIMALS, Json, numbers, optional_integer, rounded_score
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import Polygon
+
+if TYPE_CHECKING:
+    from fastsam_onnx.images.geotiff import Georeference
+
+logger = logging.getLogger("fastsam_onnx")
 
 Affine = Sequence[float]
 
@@ -32,17 +38,21 @@ def to_geojson(
     Args:
         found: The objects.
         affine: (a, b, c, d, e, f) from image pixels to coordinates: X = a*x + b*y + c, Y = d*x + e*y + f. rasterio's
-            `transform[:6]`; GDAL's order is another (c, a, b, f, d, e). By default image pixels, y down. Coordinates
-            keep a hundredth of a pixel.
+            `transform[:6]`; GDAL's order is another (c, a, b, f, d, e). By default that of the GeoTIFF, if the photo
+            was the path or the bytes of one; else image pixels, y down, which (1, 0, 0, 0, 1, 0) gives in any case.
+            Coordinates keep a hundredth of a pixel.
         crs: Coordinate reference system of the coordinates, "EPSG:32633", 32633 or a URN. Without it readers take them
             for degrees of longitude and latitude (RFC 7946), which those of a UTM zone are not. It becomes the member
-            "crs" of GeoJSON 2008, which GDAL, QGIS and geopandas read.
+            "crs" of GeoJSON 2008, which GDAL, QGIS and geopandas read. By default that of the GeoTIFF, if its affine
+            is taken; a warning is logged if the file does not say it in a way that is understood.
         tolerance: Distance in pixels by which an outline may stray to save points; 0 is exact.
 
     Raises:
         OptionError: If the affine is not six finite numbers, or flattens the plane, the crs is something else or stands
             without an affine, or the tolerance is not a number of at least 0.
     """
+    if affine is None and found.georeference is not None:
+        affine, crs = _placed_by_file(found, found.georeference, crs)
     named = {} if crs is None else _named_crs(crs)
     if crs is not None and affine is None:
         raise OptionError(f"crs={crs!r} needs affine=, which makes coordinates of image pixels")
@@ -62,6 +72,25 @@ def to_geojson(
         }
         features.append({"type": "Feature", "id": index, "geometry": geometry, "properties": properties})
     return {"type": "FeatureCollection", **named, "features": features}
+
+
+def _placed_by_file(
+    found: Instances, place: Georeference, crs: str | int | None
+) -> tuple[Affine | None, str | int | None]:
+    """The affine and crs of a GeoTIFF, whose own crs counts less than a given one."""
+    if crs is None:
+        # GeoTIFFs have longitude first; EPSG:4326 would have latitude first.
+        crs = "OGC:CRS84" if place.crs == "EPSG:4326" and place.affine else place.affine and place.crs
+    name = found.source or "the GeoTIFF"
+    if place.affine is None:
+        logger.warning("%s: its place on a map is not understood: %s; outlines are in pixels", name, place.missing)
+    elif crs is None:
+        logger.warning(
+            "%s: what its coordinates are is not understood: %s; say crs=, or readers take them for degrees",
+            name,
+            place.missing,
+        )
+    return place.affine, crs
 
 
 def _named_crs(crs: str | int) -> Json:

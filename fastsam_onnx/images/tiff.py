@@ -78,6 +78,7 @@ GREY_FROM_WHITE, GREY, RGB = 0, 1, 2
 _LONG = 4
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGER_LETTERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+_FLOAT_LETTERS = {11: "f", 12: "d"}
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,16 @@ class TiffDirectory:
         """
         kind, count, _ = self.entries.get(tag, (0, 0, 0))
         letter = _INTEGER_LETTERS.get(kind)
+        return struct.unpack(f"{self.order}{count}{letter}", self.raw(tag)) if letter else ()
+
+    def floats(self, tag: int) -> tuple[float, ...]:
+        """The floats of a tag; empty if it is missing or holds none.
+
+        Raises:
+            ImageError: If they do not lie in the file.
+        """
+        kind, count, _ = self.entries.get(tag, (0, 0, 0))
+        letter = _FLOAT_LETTERS.get(kind)
         return struct.unpack(f"{self.order}{count}{letter}", self.raw(tag)) if letter else ()
 
     def first(self, tag: int, default: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol, Self, overload
+from typing import TYPE_CHECKING, Any, Protocol, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from fastsam_onnx import options
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from fastsam_onnx.errors import ObjectIndexError, OptionError
 from fastsam_onnx.masks.mask import Mask, stack_dense, union
+
+if TYPE_CHECKING:
+    from fastsam_onnx.images.geotiff import Georeference
 
 Index = slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]
 """A choice of several objects."""
@@ -146,6 +149,7 @@ class Instances:
         similarity: (n,) float32 cosine with the text that each object answers; None where there was no text.
         image: (H, W, 3) uint8 RGB, the upright photo.
         source: File name of the photo, if it had one.
+        georeference: Place of a GeoTIFF on a map; None for other photos.
     """
 
     boxes: FloatArray
@@ -155,6 +159,7 @@ class Instances:
     similarity: FloatArray | None = None
     image: ByteArray | None = field(default=None, repr=False)
     source: str | None = None
+    georeference: Georeference | None = field(default=None, repr=False)
 
     @classmethod
     def from_masks(

@@ -54,6 +54,7 @@ class Segmentation(Instances):
         similarity: (n,) float32 cosine with the text that each object answers; None where there was no text.
         image: (H, W, 3) uint8 RGB, the upright photo.
         source: File name of the photo, if it had one.
+        georeference: Place of a GeoTIFF on a map; None for other photos.
         speed: Milliseconds of "decode", "preprocess", "network" and "postprocess"; masks are rendered later.
     """
 
