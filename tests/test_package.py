@@ -28,6 +28,10 @@ def test_public_names_are_listed_and_sorted() -> None:
     assert not missing
 
 
+def test_dir_shows_what_is_public() -> None:
+    assert dir(fastsam_onnx) == fastsam_onnx.__all__
+
+
 def test_every_exception_derives_from_ours_and_from_a_builtin() -> None:
     errors = [value for _, value in inspect.getmembers(fastsam_onnx.errors, inspect.isclass)]
     for error in errors:
