@@ -13,6 +13,7 @@ from fastsam_onnx import options
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.errors import FastSAMError
 from fastsam_onnx.formats import registry as formats
+from fastsam_onnx.formats.coco_dataset import COCO_DATASET
 from fastsam_onnx.results.prompts import coordinates
 from fastsam_onnx.results.rules import Match, Pick
 
@@ -214,7 +215,7 @@ def add_output(group: Any) -> None:
         "--format",
         metavar="NAME",
         dest="formats",
-        choices=list(formats.FORMATS),
+        choices=[*formats.FORMATS, COCO_DATASET],
         action="append",
         help="format to write, see below; repeatable (default: overlay and json; on standard output overlay)",
     )

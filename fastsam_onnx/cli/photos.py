@@ -46,11 +46,13 @@ class Job:
         photo: The input.
         outputs: The files, by format.
         image_id: Id of the photo, another one for every photo of the run; None for standard input.
+        entry: Name of the photo in the data set of the run; None if it is not to be added to one.
     """
 
     photo: Photo
     outputs: dict[str, Path]
     image_id: int | str | None = None
+    entry: str | None = None
 
 
 def find_photos(inputs: Sequence[str], *, recursive: bool) -> tuple[list[Photo], list[tuple[str, str]]]:
@@ -110,14 +112,14 @@ def plan(photos: Sequence[Photo], formats: Sequence[str] | None, output: str | N
     Raises:
         OptionError: If the output cannot be what it should be, or would replace an input.
     """
-    if output is None or _is_folder_name(output):
-        return _plan_many(photos, formats or DEFAULT_FORMATS, output)
+    if output is None or is_folder_name(output):
+        return _plan_many(photos, DEFAULT_FORMATS if formats is None else formats, output)
     form = _format_of_file(output, formats)
     if len(photos) != 1 or photos[0].folder is not None:
         raise OptionError(f"--output {output} is one file, but there may be several photos; name a folder")
     if _key(Path(output)) in _input_keys(photos):
         raise OptionError(f"--output {output} is the photo itself; name another file")
-    return [Job(photos[0], {form: Path(output)}, *image_ids(photos))]
+    return [Job(photos[0], {form: Path(output)}, image_ids(photos)[0])]
 
 
 def image_ids(photos: Sequence[Photo]) -> list[int | str | None]:
@@ -129,6 +131,16 @@ def image_ids(photos: Sequence[Photo]) -> list[int | str | None]:
     return ids
 
 
+def file_names(photos: Sequence[Photo]) -> list[str | None]:
+    """A name for each photo: `file_name`, or where several have the same, its path."""
+    names = [file_name(photo) for photo in photos]
+    count = Counter(names)
+    return [
+        photo.path.as_posix() if photo.path is not None and count[name] > 1 else name
+        for photo, name in zip(photos, names, strict=True)
+    ]
+
+
 def file_name(photo: Photo) -> str | None:
     """The photo's path in the folder that was given, with slashes; its name if it was given itself."""
     if photo.path is None:
@@ -136,7 +148,7 @@ def file_name(photo: Photo) -> str | None:
     return photo.path.name if photo.folder is None else photo.path.relative_to(photo.folder).as_posix()
 
 
-def _is_folder_name(output: str) -> bool:
+def is_folder_name(output: str) -> bool:
     """True for a folder: one that exists, ends with a slash, or has no suffix of a file.
 
     Raises:

@@ -28,13 +28,15 @@ from fastsam_onnx.cli.arguments import (
     white,
 )
 from fastsam_onnx.cli.common import STDOUT, check_new, format_options, make_folder, open_model, write_stdout
-from fastsam_onnx.cli.photos import Job, Photo, file_name, find_photos, plan
+from fastsam_onnx.cli.datasets import DESCRIPTION, check_named, open_dataset
+from fastsam_onnx.cli.photos import Job, Photo, file_name, file_names, find_photos, plan
 from fastsam_onnx.cli.prompts import read_prompts
 from fastsam_onnx.cli.report import RunReport
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.cli.video import holds_frames, segment_frames
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError, OutputError
 from fastsam_onnx.formats import registry as formats
+from fastsam_onnx.formats.coco_dataset import COCO_DATASET, CocoDataset, dataset_entry
 from fastsam_onnx.images.load import source_name
 from fastsam_onnx.images.video import DEFAULT_FPS
 from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, MIN_TILE
@@ -56,7 +58,9 @@ their suffix or their folder differs, get longer ones.
 Existing files are kept unless you pass --overwrite. A photo that you named
 counts as failed if one of its results exists; a photo from a folder is
 skipped, so that an interrupted run can be resumed. A file appears when it is
-complete. In folders, hidden files and earlier results (*.overlay.png,
+complete. A data set (--format coco-dataset) gets the photos that it lacks;
+until the run ends they are kept in its journal, instances.json.journal, which
+the next run goes on from. In folders, hidden files and earlier results (*.overlay.png,
 *.labels.png, *.cutouts) are not taken for photos.
 
 A video gives a video with overlays and without sound, clip.overlay.mp4, and
@@ -87,6 +91,7 @@ examples:
 def add(commands: Any) -> None:
     """Add the command."""
     listing = "\n".join(f"  {name:9}{kind.suffixes[0]:15}{kind.what}" for name, kind in formats.FORMATS.items())
+    listing += f"\n  {COCO_DATASET}\n{'':26}{DESCRIPTION}"
     parser = add_command(
         commands,
         "segment",
@@ -168,28 +173,34 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
     prompts = read_prompts(arguments)
     photos, troubles = find_photos(arguments.inputs, recursive=arguments.recursive)
     chosen = list(dict.fromkeys(arguments.formats)) if arguments.formats else None
-    if arguments.output == "-" or (arguments.output is None and arguments.inputs == ["-"]):
-        jobs = [Job(_one_for_stdout(photos, arguments.json), {_format_for_stdout(chosen): STDOUT})]
-    else:
-        jobs = plan(photos, chosen, arguments.output)
-    report = RunReport(screen, len(jobs) + len(troubles), quiet=arguments.quiet, as_json=arguments.json)
-    for name, reason in troubles:
-        report.failed(name, reason)
-    if not arguments.overwrite:
-        jobs = [left for job in jobs if (left := _left_to_do(job, report)) is not None]
-    if jobs:
-        with open_model(arguments, screen) as model:
-            report.start()
-            process = partial(_process, model=model, prompts=prompts, arguments=arguments)
-            with closing(ordered_map(process, jobs, workers=arguments.jobs or default_workers())) as done:
-                for tell in done:
-                    tell(report)
+    with open_dataset(chosen, arguments.output) as dataset:
+        if dataset is not None:
+            chosen = [form for form in chosen or () if form != COCO_DATASET]
+            check_named(photos)
+        if dataset is None and (arguments.output == "-" or (arguments.output is None and arguments.inputs == ["-"])):
+            jobs = [Job(_one_for_stdout(photos, arguments.json), {_format_for_stdout(chosen): STDOUT})]
+        else:
+            jobs = plan(photos, chosen, arguments.output)
+        if dataset is not None:
+            jobs = [replace(job, entry=name) for job, name in zip(jobs, file_names(photos), strict=True)]
+        report = RunReport(screen, len(jobs) + len(troubles), quiet=arguments.quiet, as_json=arguments.json)
+        for name, reason in troubles:
+            report.failed(name, reason)
+        if not arguments.overwrite:
+            jobs = [left for job in jobs if (left := _left_to_do(job, dataset, report)) is not None]
+        if jobs:
+            with open_model(arguments, screen) as model:
+                report.start()
+                process = partial(_process, model=model, prompts=prompts, dataset=dataset, arguments=arguments)
+                with closing(ordered_map(process, jobs, workers=arguments.jobs or default_workers())) as done:
+                    for tell in done:
+                        tell(report)
     report.end(arguments.output)
     return 1 if report.counts["failed"] else 0
 
 
 def _process(
-    job: Job, *, model: FastSAM, prompts: Prompts, arguments: argparse.Namespace
+    job: Job, *, model: FastSAM, prompts: Prompts, dataset: CocoDataset | None, arguments: argparse.Namespace
 ) -> Callable[[RunReport], None]:
     """Take one photo all the way; an error in it stops no other photo. Returns the call that reports it."""
     name = job.photo.name
@@ -203,6 +214,7 @@ def _process(
         began = time.perf_counter()
         for form, path in job.outputs.items():
             _write(chosen, form, path, format_options(form, prompts) | _place_options(form, job, path))
+        entry = None if job.entry is None else dataset_entry(chosen, job.entry)
         written = {"output": 1000 * (time.perf_counter() - began)}
     except FastSAMError as error:
         reason = str(error).removeprefix(f"cannot read {source_name(source)}: ")
@@ -211,14 +223,32 @@ def _process(
         raise
     except Exception as error:  # a defect, or memory ran out: the other photos can still be done
         return methodcaller("failed", name, f"unexpected {type(error).__name__}: {error}")
-    return methodcaller(
+    done = methodcaller(
         "done",
         name,
         objects=len(chosen),
         image_size=chosen.image_size,
-        outputs=job.outputs,
+        outputs=_outputs(job, dataset),
         milliseconds={**found.speed, **written},
     )
+    return done if dataset is None or entry is None else partial(_added, dataset, entry, name, done)
+
+
+def _added(
+    dataset: CocoDataset, entry: dict[str, Any], name: str, done: Callable[[RunReport], None], report: RunReport
+) -> None:
+    """Add a photo to the data set, in the order of the photos, and report it."""
+    try:
+        dataset.append(entry)
+    except FastSAMError as error:
+        report.failed(name, str(error))
+    else:
+        done(report)
+
+
+def _outputs(job: Job, dataset: CocoDataset | None) -> dict[str, Path]:
+    """The files that a photo goes to, by format."""
+    return job.outputs if dataset is None else {**job.outputs, COCO_DATASET: dataset.path}
 
 
 def _write(found: Segmentation, form: str, path: Path, options: dict[str, Any]) -> None:
@@ -240,13 +270,16 @@ def _place_options(form: str, job: Job, path: Path) -> dict[str, Any]:
     return {}
 
 
-def _left_to_do(job: Job, report: RunReport) -> Job | None:
+def _left_to_do(job: Job, dataset: CocoDataset | None, report: RunReport) -> Job | None:
     """The job without the results that exist. None, and reported, if that settles it.
 
     A photo that was named fails if any of its results exists, because the caller expects new ones.
     """
+    is_added = dataset is not None and job.entry in dataset
     if job.photo.folder is None:
         try:
+            if dataset is not None and is_added:
+                raise OutputError(f"{dataset.path} has this photo; pass --overwrite to replace its objects")
             for path in job.outputs.values():
                 check_new(path, overwrite=False)
         except OutputError as error:
@@ -254,10 +287,11 @@ def _left_to_do(job: Job, report: RunReport) -> Job | None:
             return None
         return job
     missing = {form: path for form, path in job.outputs.items() if not os.access(path, os.F_OK)}
-    if not missing:
-        report.skipped(job.photo.name, job.outputs)
+    entry = None if is_added else job.entry
+    if not missing and entry is None:
+        report.skipped(job.photo.name, _outputs(job, dataset))
         return None
-    return replace(job, outputs=missing)
+    return replace(job, outputs=missing, entry=entry)
 
 
 def _one_for_stdout(photos: Sequence[Photo], as_json: bool) -> Photo:

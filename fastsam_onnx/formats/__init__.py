@@ -1,6 +1,7 @@
 """Results out: one module per format, one table of them all."""
 
 from fastsam_onnx.formats.coco import image_id_of, to_coco
+from fastsam_onnx.formats.coco_dataset import CocoDataset, dataset_entry
 from fastsam_onnx.formats.cutouts import to_cutouts
 from fastsam_onnx.formats.geojson import to_geojson
 from fastsam_onnx.formats.labelme import to_labelme
@@ -12,7 +13,9 @@ from fastsam_onnx.formats.svg import to_svg
 
 __all__ = [
     "FORMATS",
+    "CocoDataset",
     "Format",
+    "dataset_entry",
     "encode",
     "format_of_suffix",
     "image_id_of",

@@ -1,0 +1,272 @@
+"""A COCO data set: photos, objects and classes in one file, which grows photo by photo and survives a kill.
+
+While it grows, every photo is a line of a journal beside the file. Closing writes the file anew, complete, and then
+removes the journal. Whatever is cut short is done again: a line that is not whole, or a file that was not renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from fastsam_onnx import options
+from fastsam_onnx.errors import OptionError, OutputError
+from fastsam_onnx.files import output_error, write_file
+from fastsam_onnx.formats.categories import OBJECT, category_names
+from fastsam_onnx.formats.coco import image_id_of
+from fastsam_onnx.formats.rings import ring_with_holes
+from fastsam_onnx.formats.text import Json, json_bytes, numbers, rounded_score, xywh
+from fastsam_onnx.masks.instances import Instances
+
+COCO_DATASET = "coco-dataset"
+"""Name among the formats of the command line."""
+FILE_NAME = "instances.json"
+JOURNAL_SUFFIX = ".journal"
+TOLERANCE = 0.5
+"""Distance in pixels by which outlines may stray: the steps of slanting edges go."""
+LARGEST_ID = 2**53
+"""Up to here every reader of JSON has exact integers."""
+
+
+def dataset_entry(found: Instances, file_name: str | None = None, *, tolerance: float = TOLERANCE) -> Json:
+    """A photo and its objects, without ids.
+
+    Args:
+        found: The objects; those without pixels are left out.
+        file_name: Name of the photo in the data set; by default the photo's own.
+        tolerance: Distance in pixels by which an outline may stray to save points; 0 is exact.
+
+    Returns:
+        {"image": {"file_name", "width", "height"}, "annotations": [{"category", "segmentation" (one ring per island,
+        holes joined to it by cuts of no width), "area", "bbox" [x, y, width, height] of the pixels, "iscrowd": 0,
+        "score"}]}.
+
+    Raises:
+        OptionError: If the photo has no name, or the tolerance is not a number of at least 0.
+    """
+    name = found.source if file_name is None else options.text("file_name", file_name)
+    if not name:
+        raise OptionError("a photo of a data set needs a name; give file_name=")
+    tolerance = options.number("tolerance", tolerance, 0)
+    width, height = found.image_size
+    annotations = []
+    for instance, category in zip(found, category_names(found), strict=True):
+        rings = [ring_with_holes(polygon) for polygon in instance.mask.polygons(tolerance)]
+        if rings:
+            annotations.append(
+                {
+                    "category": category,
+                    "segmentation": [numbers(ring.reshape(-1)) for ring in rings],
+                    "area": instance.mask.area,
+                    "bbox": xywh(instance.mask.box),
+                    "iscrowd": 0,
+                    "score": rounded_score(instance.score),
+                }
+            )
+    return {"image": {"file_name": name, "width": width, "height": height}, "annotations": annotations}
+
+
+class CocoDataset:
+    """A data set that is written, photo by photo, by one process at a time.
+
+        with CocoDataset("dataset/instances.json") as dataset:
+            for path in paths:
+                if path.name not in dataset:
+                    dataset.add(model(path))
+
+    An existing file is added to. Photos that were added are kept whatever happens; the file has them after `close`.
+
+    Attributes:
+        path: The file.
+        journal: File beside it that holds what is not in it yet.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open a data set, or begin one.
+
+        Args:
+            path: The file; its folder must exist.
+
+        Raises:
+            OutputError: If the file is there and not a COCO data set, or cannot be read, or the journal cannot be
+                written.
+        """
+        self.path = Path(path)
+        self.journal = self.path.with_name(self.path.name + JOURNAL_SUFFIX)
+        self._image_ids: dict[str, int] = {}
+        self._used: set[int] = set()
+        self._last_image, self._last_annotation = 0, 0
+        document = _read_dataset(self.path)
+        for image in document["images"]:
+            self._know(image["file_name"], image["id"], ())
+        self._last_annotation = max((one["id"] for one in document["annotations"]), default=0)
+        try:
+            self._file: BinaryIO = self.journal.open("ab+")
+        except OSError as error:
+            raise output_error(self.journal, error) from error
+        self._end = 0
+        try:
+            self._read_journal()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __contains__(self, file_name: object) -> bool:
+        """True if the data set has a photo of this name."""
+        return file_name in self._image_ids
+
+    def __len__(self) -> int:
+        """Number of photos."""
+        return len(self._image_ids)
+
+    def add(self, found: Instances, file_name: str | None = None, *, tolerance: float = TOLERANCE) -> None:
+        """Add a photo and its objects, or put them in the place of those that the data set has of this photo.
+
+        Args:
+            found: The objects.
+            file_name: As in `dataset_entry`.
+            tolerance: As in `dataset_entry`.
+
+        Raises:
+            OptionError: As in `dataset_entry`.
+            OutputError: If it cannot be written; nothing of it is kept.
+        """
+        self.append(dataset_entry(found, file_name, tolerance=tolerance))
+
+    def append(self, entry: Json) -> None:
+        """`add` of what `dataset_entry` made, for callers that make entries in several threads."""
+        name = entry["image"]["file_name"]
+        image_id = self._image_id(name)
+        first = self._last_annotation + 1
+        annotations = [
+            {"id": first + index, "image_id": image_id, **one} for index, one in enumerate(entry["annotations"])
+        ]
+        record = {"image": {"id": image_id, **entry["image"]}, "annotations": annotations}
+        self._write(json.dumps(record).encode("ascii") + b"\n")
+        self._know(name, image_id, annotations)
+
+    def close(self) -> None:
+        """Write the file with everything that was added, and remove the journal.
+
+        Raises:
+            OutputError: If it cannot be written; the journal stays, and the next run goes on from it.
+        """
+        if self._file.closed:
+            return
+        self._file.close()
+        try:
+            if self._end:
+                document = _merged(_read_dataset(self.path), _records(self.journal.read_bytes()))
+                write_file(self.path, [json_bytes(document, ".json")])
+            self.journal.unlink(missing_ok=True)
+        except OSError as error:
+            raise output_error(self.path, error) from error
+
+    def _read_journal(self) -> None:
+        """Take in the lines of a run that was cut short, but for what is behind the last whole one."""
+        try:
+            self._file.seek(0)
+            content = self._file.read()
+            for record in _records(content):
+                self._know(record["image"]["file_name"], record["image"]["id"], record["annotations"])
+            self._end = content.rfind(b"\n") + 1
+            self._file.truncate(self._end)
+        except (ValueError, KeyError, TypeError) as error:
+            raise OutputError(
+                f"cannot add to {self.path}: {self.journal} is damaged ({error}); remove it to go on without what it "
+                "holds"
+            ) from error
+        except OSError as error:
+            raise output_error(self.journal, error) from error
+
+    def _write(self, line: bytes) -> None:
+        """Add a whole line to the journal, or nothing."""
+        try:
+            if os.fstat(self._file.fileno()).st_size != self._end:
+                raise OutputError(f"cannot write {self.journal}: another run writes to it, too")
+            try:
+                self._file.write(line)
+                self._file.flush()
+                os.fsync(self._file.fileno())
+            except OSError:
+                self._file.truncate(self._end)
+                raise
+        except (OSError, ValueError) as error:
+            raise output_error(self.journal, error) from error
+        self._end += len(line)
+
+    def _know(self, name: str, image_id: int, annotations: Iterable[Json]) -> None:
+        self._image_ids[name] = image_id
+        self._used.add(image_id)
+        self._last_image = max(self._last_image, image_id)
+        self._last_annotation = max([self._last_annotation, *(one["id"] for one in annotations)])
+
+    def _image_id(self, name: str) -> int:
+        """The id that the photo has; or the number that its name says; or the next one."""
+        if name in self._image_ids:
+            return self._image_ids[name]
+        said = image_id_of(name)
+        is_free = isinstance(said, int) and said < LARGEST_ID and said not in self._used
+        return said if isinstance(said, int) and is_free else self._last_image + 1
+
+
+def _read_dataset(path: Path) -> dict[str, list[Json]]:
+    """The data set of a file, checked as far as adding to it needs; an empty one if there is no file."""
+    try:
+        if not path.exists():
+            return {"images": [], "annotations": [], "categories": []}
+        document = json.loads(path.read_bytes())
+        lists = {name: document[name] for name in ("images", "annotations", "categories")}
+        for name, keys in (("images", ("file_name",)), ("annotations", ()), ("categories", ("name",))):
+            for one in lists[name]:
+                options.integer(f"an id of {name}", one["id"], 0)
+                for key in keys:
+                    options.text(key, one[key])
+    except OSError as error:
+        raise output_error(path, error) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise OutputError(
+            f"cannot add to {path}: it is not a COCO data set ({type(error).__name__}: {error})"
+        ) from error
+    return {**document, **lists}
+
+
+def _records(content: bytes) -> Iterator[Json]:
+    """The whole lines of a journal."""
+    for line in content.split(b"\n")[:-1]:
+        yield json.loads(line)
+
+
+def _merged(document: dict[str, Any], records: Iterable[Json]) -> dict[str, Any]:
+    """The data set with the photos of a journal; a later record of a photo takes the place of an earlier one."""
+    added = {record["image"]["file_name"]: record for record in records}
+    replaced = {image["id"] for image in document["images"] if image["file_name"] in added}
+    images = [image for image in document["images"] if image["id"] not in replaced]
+    annotations = [one for one in document["annotations"] if one.get("image_id") not in replaced]
+    categories = list(document["categories"])
+    ids = {one["name"]: one["id"] for one in categories}
+    for record in added.values():
+        images.append(record["image"])
+        for one in record["annotations"]:
+            name = one["category"]
+            if name not in ids:
+                ids[name] = max(ids.values(), default=0) + 1
+                categories.append({"id": ids[name], "name": name, "supercategory": ""})
+            rest = {key: value for key, value in one.items() if key not in ("id", "image_id", "category")}
+            annotations.append({"id": one["id"], "image_id": one["image_id"], "category_id": ids[name], **rest})
+    if not categories:
+        categories = [{"id": 1, "name": OBJECT, "supercategory": ""}]
+    opening = {"info": {"description": "written by fastsam-onnx"}, "licenses": []}
+    return {**opening, **document, "images": images, "annotations": annotations, "categories": categories}

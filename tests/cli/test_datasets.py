@@ -1,0 +1,105 @@
+"""`segment --format coco-dataset`: one file of a whole run, also after a kill."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from support.command_line import FIRST_AREA, POSIX, SECOND_AREA, environment, names, photo, read_json
+
+from fastsam_onnx.cli.program import main
+
+NAMES = [f"{index:03d}.png" for index in range(12)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in NAMES:
+        photo(tmp_path / "in" / name)
+    return tmp_path / "in"
+
+
+def counts(path):
+    document = read_json(path)
+    annotations = document["annotations"]
+    assert len({one["id"] for one in annotations}) == len(annotations)
+    return sorted(image["file_name"] for image in document["images"]), len(annotations)
+
+
+def test_a_folder_becomes_one_data_set(run, folder, tmp_path):
+    photo(folder / "more" / "a.png")
+    out = tmp_path / "out"
+    assert run(folder, "--recursive", "--format", "coco-dataset", "-o", out)[0] == 0
+    assert names(out) == ["instances.json"]
+    assert counts(out / "instances.json") == ([*NAMES, "more/a.png"], 26)
+    assert {one["area"] for one in read_json(out / "instances.json")["annotations"]} == {FIRST_AREA, SECOND_AREA}
+
+
+def test_photos_that_it_has_are_skipped_and_new_ones_added(run, folder, tmp_path):
+    out = tmp_path / "out"
+    run(folder, "--format", "coco-dataset", "-o", out)
+    before = (out / "instances.json").read_bytes()
+    code, _, err = run(folder, "--format", "coco-dataset", "-o", out)
+    assert code == 0
+    assert "12 skipped" in err
+    assert (out / "instances.json").read_bytes() == before
+    photo(folder / "new.png")
+    run(folder, "--format", "coco-dataset", "--format", "json", "-o", out)
+    assert counts(out / "instances.json") == ([*NAMES, "new.png"], 26)
+    assert len(names(out)) == 1 + 13
+    code, _, err = run(folder / "new.png", "--format", "coco-dataset", "-o", out)
+    assert code == 1
+    assert "instances.json has this photo; pass --overwrite" in err
+    assert run(folder / "new.png", "--format", "coco-dataset", "-o", out, "--overwrite")[0] == 0
+    assert counts(out / "instances.json") == ([*NAMES, "new.png"], 26)
+
+
+def test_photos_of_the_same_name_have_their_paths(run, tmp_path):
+    one, other = photo(tmp_path / "one" / "a.png"), photo(tmp_path / "other" / "a.png")
+    run(one.parent, other.parent, "--format", "coco-dataset", "-o", tmp_path / "out")
+    assert counts(tmp_path / "out" / "instances.json") == ([one.as_posix(), other.as_posix()], 4)
+
+
+def test_a_bad_photo_stops_no_other(run, folder, tmp_path):
+    (folder / "bad.png").write_bytes(b"nonsense")
+    assert run(folder, "--format", "coco-dataset", "-o", tmp_path / "out")[0] == 1
+    assert counts(tmp_path / "out" / "instances.json") == (NAMES, 24)
+
+
+@pytest.mark.parametrize("output", [["-o", "a.json"], ["-o", "-"], []])
+def test_a_data_set_needs_a_folder(run, folder, output, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(folder, "--format", "coco-dataset", *output)
+    assert code == 2
+    assert "needs --output FOLDER" in err
+
+
+def test_standard_input_has_no_name(network, tmp_path, capsys):
+    assert main(["segment", "--model", network, "-", "--format", "coco-dataset", "-o", str(tmp_path / "out")]) == 2
+    assert "needs photos with names" in capsys.readouterr().err
+
+
+@POSIX
+def test_killed_again_and_again_and_resumed(network, folder, tmp_path):
+    """Each process is killed as soon as it has added a photo, at no moment of its own choice; the last one ends."""
+    journal, path = tmp_path / "out" / "instances.json.journal", tmp_path / "out" / "instances.json"
+    command = [sys.executable, "-m", "fastsam_onnx", "segment", str(folder), "--model", network, "--jobs", "1"]
+    command += ["--format", "coco-dataset", "-o", str(tmp_path / "out"), "--quiet"]
+    rng = np.random.default_rng(1)
+    killed = 0
+    for _ in range(4):
+        before = journal.stat().st_size if journal.exists() else 0
+        process = subprocess.Popen(command, env=environment())
+        while process.poll() is None and (journal.stat().st_size if journal.exists() else 0) <= before:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.01))
+        process.send_signal(signal.SIGKILL)
+        killed += process.wait() == -signal.SIGKILL
+    assert killed
+    subprocess.run(command, env=environment(), check=True, timeout=120)
+    assert counts(path) == (NAMES, 24)
+    assert names(tmp_path / "out") == ["instances.json"]
+    subprocess.run([*command[:-2], str(tmp_path / "whole")], env=environment(), check=True, timeout=120)
+    assert path.read_bytes() == (tmp_path / "whole" / "instances.json").read_bytes()

@@ -1,0 +1,213 @@
+"""A COCO data set that grows: what readers see, and that no moment of a kill loses or doubles anything."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from support.samples import make_sample, names_in, random_instances, read_json
+
+from fastsam_onnx.errors import FastSAMError, OptionError, OutputError
+from fastsam_onnx.formats.coco_dataset import CocoDataset, dataset_entry
+from fastsam_onnx.formats.rings import joined, ring_with_holes
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.results.segmentation import Segmentation
+
+RESULTS = {f"{name}.jpg": random_instances(seed) for seed, name in enumerate(("b", "a", "000139", "c"))}
+
+
+def write(path, names=tuple(RESULTS)):
+    with CocoDataset(path) as dataset:
+        for name in names:
+            if name not in dataset:
+                dataset.add(RESULTS[name], name)
+    return path.read_bytes()
+
+
+def check_whole(document, names=tuple(RESULTS)):
+    assert sorted(image["file_name"] for image in document["images"]) == sorted(names)
+    ids = {image["id"] for image in document["images"]}
+    assert len(ids) == len(names)
+    assert all(type(number) is int for number in ids)
+    annotations = document["annotations"]
+    assert len({one["id"] for one in annotations}) == len(annotations) == sum(len(RESULTS[name]) for name in names)
+    assert {one["image_id"] for one in annotations} == ids
+    assert {one["category_id"] for one in annotations} == {one["id"] for one in document["categories"]}
+
+
+def test_what_a_data_set_holds(tmp_path):
+    with CocoDataset(tmp_path / "d.json") as dataset:
+        dataset.add(make_sample())
+    document = read_json((tmp_path / "d.json").read_bytes())
+    assert document["images"] == [{"id": 1, "file_name": "photo.jpg", "width": 48, "height": 36}]
+    assert document["categories"] == [{"id": 1, "name": "object", "supercategory": ""}]
+    assert [one["id"] for one in document["annotations"]] == [1, 2, 3, 4, 5]
+    rectangle = document["annotations"][3]
+    assert rectangle["segmentation"] == [[24, 20, 40, 20, 40, 30, 24, 30]]
+    assert (rectangle["area"], rectangle["bbox"], rectangle["iscrowd"]) == (160, [24, 20, 16, 10], 0)
+    assert (rectangle["image_id"], rectangle["category_id"], rectangle["score"]) == (1, 1, 0.5)
+    assert names_in(tmp_path) == ["d.json"]
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_pycocotools_reads_the_very_pixels(tmp_path, capsys):
+    """Holes and islands, too: with tolerance 0 the masks are those of the result."""
+    coco = pytest.importorskip("pycocotools.coco")
+    found = make_sample()
+    with CocoDataset(tmp_path / "d.json") as dataset:
+        dataset.add(found, tolerance=0)
+    read = coco.COCO(str(tmp_path / "d.json"))
+    capsys.readouterr()
+    for annotation, mask in zip(read.loadAnns(read.getAnnIds()), found.masks, strict=True):
+        np.testing.assert_array_equal(read.annToMask(annotation).astype(bool), mask.dense())
+
+
+def test_a_number_in_the_name_is_the_id_unless_it_is_taken(tmp_path):
+    with CocoDataset(tmp_path / "d.json") as dataset:
+        for name in ("000139.jpg", "a.jpg", "140.jpg", "139.png", "7.png"):
+            dataset.add(random_instances(0), name)
+    images = read_json((tmp_path / "d.json").read_bytes())["images"]
+    assert [image["id"] for image in images] == [139, 140, 141, 142, 7]
+
+
+def test_objects_without_pixels_are_left_out_and_photos_without_objects_stay(tmp_path):
+    with CocoDataset(tmp_path / "d.json") as dataset:
+        dataset.add(Segmentation.from_masks([Mask.empty((8, 6))]), "empty.jpg")
+    document = read_json((tmp_path / "d.json").read_bytes())
+    assert [image["file_name"] for image in document["images"]] == ["empty.jpg"]
+    assert document["annotations"] == []
+    assert [one["name"] for one in document["categories"]] == ["object"]
+
+
+def test_a_data_set_is_added_to_and_keeps_what_was_changed_in_it(tmp_path):
+    path = tmp_path / "d.json"
+    write(path, ("b.jpg", "a.jpg"))
+    document = read_json(path.read_bytes())
+    document["info"] = {"contributor": "somebody"}
+    document["categories"].append({"id": 7, "name": "dog", "supercategory": "animal"})
+    document["annotations"][0]["category_id"] = 7
+    path.write_text(json.dumps(document))
+    write(path)
+    grown = read_json(path.read_bytes())
+    check_whole(grown)
+    assert grown["info"] == {"contributor": "somebody"}
+    assert grown["annotations"][0] == document["annotations"][0]
+
+
+def test_adding_again_takes_the_place_of_what_was_there(tmp_path):
+    path = tmp_path / "d.json"
+    write(path)
+    with CocoDataset(path) as dataset:
+        for _ in range(2):
+            dataset.add(random_instances(9, count=1), "a.jpg")
+    document = read_json(path.read_bytes())
+    [image] = [image for image in document["images"] if image["file_name"] == "a.jpg"]
+    assert sum(one["image_id"] == image["id"] for one in document["annotations"]) == 1
+    assert len(document["images"]) == 4
+    assert len({one["id"] for one in document["annotations"]}) == len(document["annotations"]) == 3 * 3 + 1
+
+
+def test_a_kill_at_any_byte_loses_and_doubles_nothing(tmp_path):
+    """The journal cut at every length, and the data set from there on: always the bytes of a run without a kill."""
+    whole = write(tmp_path / "whole.json")
+    dataset = CocoDataset(tmp_path / "killed.json")
+    for name, found in RESULTS.items():
+        dataset.add(found, name)
+    journal = dataset.journal.read_bytes()
+    dataset._file.close()  # as the system does for a process that is killed
+    for end in [*range(0, len(journal), 97), len(journal) - 1, len(journal)]:
+        path = tmp_path / "resumed.json"
+        path.unlink(missing_ok=True)
+        path.with_name("resumed.json.journal").write_bytes(journal[:end])
+        assert write(path) == whole
+        assert "resumed.json.journal" not in names_in(tmp_path)
+
+
+def test_a_kill_between_the_file_and_the_journals_end_doubles_nothing(tmp_path):
+    path = tmp_path / "d.json"
+    dataset = CocoDataset(path)
+    for name, found in RESULTS.items():
+        dataset.add(found, name)
+    journal = dataset.journal.read_bytes()
+    dataset.close()
+    whole = path.read_bytes()
+    dataset.journal.write_bytes(journal)
+    assert write(path) == whole
+
+
+def test_a_write_that_fails_leaves_the_line_before_whole(tmp_path, monkeypatch):
+    path = tmp_path / "d.json"
+    with CocoDataset(path) as dataset:
+        dataset.add(RESULTS["a.jpg"], "a.jpg")
+
+        def full(_):
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("os.fsync", full)
+            with pytest.raises(OutputError, match=r"d\.json\.journal: No space left"):
+                dataset.add(RESULTS["b.jpg"], "b.jpg")
+        assert "b.jpg" not in dataset
+        dataset.add(RESULTS["c.jpg"], "c.jpg")
+    check_whole(read_json(path.read_bytes()), ("a.jpg", "c.jpg"))
+
+
+def test_two_runs_at_once_are_told(tmp_path):
+    one, other = CocoDataset(tmp_path / "d.json"), CocoDataset(tmp_path / "d.json")
+    one.add(RESULTS["a.jpg"], "a.jpg")
+    with pytest.raises(OutputError, match="another run"):
+        other.add(RESULTS["b.jpg"], "b.jpg")
+    one.close()
+    other.close()
+    check_whole(read_json((tmp_path / "d.json").read_bytes()), ("a.jpg",))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"images": [{"id": "a", "file_name": "a.jpg"}], "annotations": [], "categories": []}',
+        "",
+        "{",
+        "[]",
+        '{"images": []}',
+        '{"images": [{}], "annotations": [], "categories": []}',
+        "[" * 100_000,
+    ],
+)
+def test_a_file_that_is_no_data_set_is_not_touched(content, tmp_path):
+    path = tmp_path / "d.json"
+    path.write_text(content)
+    with pytest.raises(OutputError, match=r"d\.json.*not a COCO data set"):
+        CocoDataset(path)
+    assert path.read_text() == content
+    assert names_in(tmp_path) == ["d.json"]
+
+
+@pytest.mark.parametrize("line", ["nonsense", "{}", "[]", '{"image": 1}'])
+def test_a_journal_that_is_damaged_within_is_refused(line, tmp_path):
+    (tmp_path / "d.json.journal").write_text(line + "\n")
+    with pytest.raises(OutputError, match=r"d\.json\.journal is damaged"):
+        CocoDataset(tmp_path / "d.json")
+
+
+def test_a_photo_needs_a_name(tmp_path):
+    with pytest.raises(OptionError, match="file_name="):
+        dataset_entry(random_instances(0))
+    with pytest.raises(FastSAMError, match="missing"):
+        CocoDataset(tmp_path / "missing" / "d.json")
+
+
+def test_rings_are_joined_by_cuts_of_no_width():
+    """A square of 8 with a hole of 4: the shoelace area is 64 - 16, and every corner is on the one ring."""
+    dense = np.zeros((10, 10), bool)
+    dense[1:9, 1:9], dense[3:7, 3:7] = True, False
+    [polygon] = Mask.from_dense(dense).polygons()
+    ring = ring_with_holes(polygon)
+    x, y = ring.T
+    assert abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2 == 48
+    assert {tuple(corner) for corner in ring} == {
+        (a, b) for low, high in ((1, 9), (3, 7)) for a in (low, high) for b in (low, high)
+    }
+    assert len(ring) == 4 + 4 + 2
+    np.testing.assert_array_equal(joined([polygon.exterior]), polygon.exterior)
