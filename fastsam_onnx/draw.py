@@ -37,6 +37,7 @@ def overlay(
     point_labels: npt.ArrayLike | None = None,
     boxes: npt.ArrayLike | None = None,
     seed: int = 0,
+    colours: npt.ArrayLike | None = None,
 ) -> ByteArray:
     """Draw the objects over the photo, each in its own colour, the smallest on top.
 
@@ -50,23 +51,25 @@ def overlay(
         boxes: (k, 4) x1, y1, x2, y2 in image pixels, prompts to draw.
         seed: Another integer of at least 0 gives other colours; the colour of an object depends on this and its index
             alone.
+        colours: (n,) integers of at least 0, the place of each object's colour in `palette`, so that objects of one
+            class, or one object in several frames, have the same; by default 0, 1, 2, ...
 
     Returns:
         (H, W, 3) uint8 RGB, a new array.
 
     Raises:
-        OptionError: If no photo is known, it does not fit, or alpha or seed is outside its range.
+        OptionError: If no photo is known, it does not fit, or alpha, seed or colours are outside their range.
         PromptError: If the points, their labels or the boxes are malformed.
     """
     photo = photo_of(found, image)
     alpha = options.fraction("alpha", alpha)
     contours = options.boolean("contours", contours)
     labels = label_map(found)
-    colours = palette(len(found), seed)
+    shades = palette(len(found), seed) if colours is None else _chosen_shades(colours, len(found), seed)
     unit = max(photo.shape[:2]) / 1000
-    picture = _blend(photo, labels, colours, alpha)
+    picture = _blend(photo, labels, shades, alpha)
     if contours:
-        _outline(picture, labels, colours, width=max(1, round(unit)))
+        _outline(picture, labels, shades, width=max(1, round(unit)))
     if boxes is not None:
         _draw_boxes(picture, _prompt_array("boxes", boxes, 4), width=max(1, round(2 * unit)))
     if points is not None:
@@ -139,6 +142,15 @@ def palette(count: int, seed: int = 0) -> ByteArray:
         rgb = colorsys.hsv_to_rgb((start + index * _GOLDEN_RATIO) % 1, saturation, value)
         colours[index] = [round(255 * channel) for channel in rgb]
     return colours
+
+
+def _chosen_shades(colours: npt.ArrayLike, count: int, seed: int) -> ByteArray:
+    """(count, 3) uint8 RGB at these places of the palette."""
+    places = options.numbers("colours", colours)
+    if places.shape != (count,) or (places % 1).any() or not ((places >= 0) & (places < MAX_LABELS)).all():
+        raise OptionError(f"colours must be {count} integers from 0 to {MAX_LABELS - 1}, one for each object")
+    index = places.astype(np.int64)
+    return palette(int(index.max(initial=-1)) + 1, seed)[index]
 
 
 def photo_of(found: Instances, image: npt.ArrayLike | None) -> ByteArray:

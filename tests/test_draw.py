@@ -147,6 +147,18 @@ def test_malformed_prompts_are_refused(prompts: dict[str, object]) -> None:
         overlay(found, **prompts)
 
 
+def test_objects_of_one_colour_and_colours_that_are_not() -> None:
+    found = Segmentation.from_masks([_rectangle(0, 0, 9, 9), _rectangle(20, 0, 29, 9), _rectangle(0, 20, 9, 29)])
+    picture = overlay(found, image=_photo(), alpha=1, contours=False, colours=[4, 0, 4])
+    shades = palette(5)
+    assert [picture[y, x].tolist() for x, y in ((4, 4), (24, 4), (4, 24))] == shades[[4, 0, 4]].tolist()
+    for wrong in ([0, 1], [0, 1, -1], [0, 1, 1.5], [0, 1, 65535], ["a", 1, 2], 3):
+        with pytest.raises(OptionError, match="colours must be"):
+            overlay(found, image=_photo(), colours=wrong)
+    empty = Segmentation.from_masks([], image_size=(40, 30))
+    assert np.array_equal(overlay(empty, image=_photo(), colours=[]), _photo())
+
+
 def test_alpha_outside_0_to_1_is_refused() -> None:
     found = Segmentation.from_masks([], image_size=(40, 30), image=_photo())
     for alpha in (-0.1, 1.1, float("nan")):

@@ -46,9 +46,7 @@ def open_model(arguments: argparse.Namespace, screen: Screen, *, threads: int | 
     Raises:
         FastSAMError: If it cannot be opened.
     """
-    # What OpenCV cannot decode is said once, by us. It reads these when it is loaded, later.
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    silence_opencv()
     from fastsam_onnx.model import FastSAM
 
     model = find_model(arguments.model, screen)
@@ -56,6 +54,12 @@ def open_model(arguments: argparse.Namespace, screen: Screen, *, threads: int | 
     given = {name: getattr(arguments, name) for name in ("imgsz", "conf", "iou", "max_det", "refine")}
     given["threads"] = threads or arguments.threads
     return FastSAM(model, clip=clip, **{name: value for name, value in given.items() if value is not None})
+
+
+def silence_opencv() -> None:
+    """Let OpenCV say nothing: what it cannot do is said once, by us. It reads these when it is loaded, later."""
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 def make_folder(folder: Path) -> None:

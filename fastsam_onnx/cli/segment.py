@@ -39,6 +39,7 @@ from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET, CocoDataset, dataset_entry
 from fastsam_onnx.images.load import source_name
 from fastsam_onnx.images.video import DEFAULT_FPS
+from fastsam_onnx.images.video_writer import CODECS
 from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, MIN_TILE
 from fastsam_onnx.stream import default_workers, ordered_map
 
@@ -142,6 +143,11 @@ def add(commands: Any) -> None:
         help=f"frames per second of --raw (default: {DEFAULT_FPS:g})",
     )
     parser.add_argument(
+        "--codec",
+        choices=CODECS,
+        help="codec of the overlay of a video; h264 and vp9 play in browsers (default: mpeg4; mjpeg in .avi)",
+    )
+    parser.add_argument(
         "--tile",
         metavar="SIZE",
         type=argument_type(partial(options.integer_from_text, VALUE, minimum=MIN_TILE)),
@@ -166,6 +172,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     for name in ("bands", "white"):
         if getattr(arguments, name) is not None and holds_frames(arguments):
             raise OptionError(f"--{name} is for photos; the frames of a video are RGB of 8 bits")
+    if arguments.codec is not None and not holds_frames(arguments):
+        raise OptionError("--codec is for the overlay of a video; photos have none")
     return segment_frames(arguments, screen) if holds_frames(arguments) else _segment_photos(arguments, screen)
 
 

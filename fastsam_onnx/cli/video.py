@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsam_onnx.arrays import ByteArray
-from fastsam_onnx.cli.common import STDOUT, check_new, format_options, make_folder, open_model, write_stdout
+from fastsam_onnx.cli.colours import SteadyColours
+from fastsam_onnx.cli.common import (
+    STDOUT,
+    check_new,
+    format_options,
+    make_folder,
+    open_model,
+    silence_opencv,
+    write_stdout,
+)
 from fastsam_onnx.cli.photos import STDIN_STEM
 from fastsam_onnx.cli.prompts import read_prompts
 from fastsam_onnx.cli.report import RunReport
@@ -29,7 +38,8 @@ from fastsam_onnx.files import complete_file
 from fastsam_onnx.formats import to_dict
 from fastsam_onnx.images.load import ImageSource
 from fastsam_onnx.images.video import DEFAULT_FPS, Frame, is_video, open_video
-from fastsam_onnx.images.video_writer import VIDEO_SUFFIXES, video_writer
+from fastsam_onnx.images.video_writer import VIDEO_CODECS, check_codec, video_writer
+from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.stream import Failure
 
 if TYPE_CHECKING:
@@ -67,6 +77,11 @@ class FrameSource:
         """Name in messages."""
         return "-" if self.path is None else str(self.path)
 
+    @property
+    def stem(self) -> str:
+        """Name of its frames, before their number."""
+        return STDIN_STEM if self.path is None else self.path.name
+
     def open(self) -> tuple[Iterator[Frame], float, int | None]:
         """The frames, their number per second, and the number that the file declares, if it does."""
         if self.path is not None:
@@ -96,6 +111,8 @@ def segment_frames(arguments: argparse.Namespace, screen: Screen) -> int:
     paths = [path for _, outputs in jobs for path in outputs.values()]
     if len(set(paths)) < len(paths):
         raise OptionError("two of the videos would get results of the same name; run them one by one")
+    if arguments.codec is not None:
+        _check_codec(arguments.codec, [outputs.get("overlay", STDOUT) for _, outputs in jobs])
     report = RunReport(screen, len(jobs), quiet=arguments.quiet, as_json=arguments.json, noun="video")
     with open_model(arguments, screen) as model:
         for source, outputs in jobs:
@@ -136,7 +153,9 @@ def _run(
         found_of = stack.enter_context(
             closing(model.stream(pictures, workers=arguments.jobs, on_error="yield", **options))
         )
-        sinks = [stack.enter_context(_sink(form, path, fps, prompts)) for form, path in outputs.items()]
+        sinks = [
+            stack.enter_context(_sink(form, path, fps, prompts, arguments.codec)) for form, path in outputs.items()
+        ]
         progress = Progress(screen)
         for found in found_of:
             frame = under_way.popleft()
@@ -146,7 +165,7 @@ def _run(
                 missing.append(frame)
                 chosen: Segmentation | Failure = found
             else:
-                chosen = selected = prompts.choose(found)
+                chosen = selected = replace(prompts.choose(found), source=f"{source.stem}#{frame.number}")
                 count, objects, size = count + 1, objects + len(selected), selected.image_size
             for sink in sinks:
                 sink(frame, chosen)
@@ -189,7 +208,7 @@ def _show(progress: Progress, name: str, count: int, total: int | None) -> None:
 
 
 @contextmanager
-def _sink(form: str, path: Path, fps: float, prompts: Prompts) -> Iterator[Sink]:
+def _sink(form: str, path: Path, fps: float, prompts: Prompts, codec: str | None) -> Iterator[Sink]:
     """Give a function that takes the frames and their objects to a file or to standard output."""
     options = format_options(form, prompts)
     with ExitStack() as stack:
@@ -198,7 +217,7 @@ def _sink(form: str, path: Path, fps: float, prompts: Prompts) -> Iterator[Sink]
                 add: Callable[[ByteArray], object] = _write_picture
             else:
                 make_folder(path.parent)
-                add = stack.enter_context(video_writer(path, fps))
+                add = stack.enter_context(video_writer(path, fps, codec))
             pace = _Pace(add, fps)
             yield lambda frame, found: pace.add(frame, found, options)
             if pace.left_out:
@@ -210,6 +229,15 @@ def _sink(form: str, path: Path, fps: float, prompts: Prompts) -> Iterator[Sink]
             part = stack.enter_context(complete_file(path))
             file = stack.enter_context(part.open("xb"))
             yield lambda frame, found: file.write(_line(frame, found))
+
+
+def _check_codec(codec: str, paths: list[Path]) -> None:
+    """Raise an OptionError if one of the overlays cannot have this codec."""
+    silence_opencv()
+    for path in paths:
+        if path == STDOUT:
+            raise OptionError("--codec is for the file of an overlay; standard output takes frames as RGB24, or lines")
+        check_codec(path, codec)
 
 
 def _write_picture(picture: ByteArray) -> None:
@@ -228,6 +256,7 @@ class _Pace:
         self._count, self.left_out = 0, 0
         self._began: float | None = None
         self._last: ByteArray | None = None
+        self._colours = SteadyColours()
 
     def add(self, frame: Frame, found: Segmentation | Failure, options: dict[str, Any]) -> None:
         if isinstance(found, Failure):
@@ -240,7 +269,8 @@ class _Pace:
             return
         while self._last is not None and self._count < due:
             self._put(self._last)
-        self._last = overlay(found, **options)
+        rendered = replace(found, masks=Masks(list(found.masks), found.image_size))  # once, for both
+        self._last = overlay(rendered, colours=self._colours.of_frame(rendered.masks), **options)
         self._put(self._last)
 
     def _put(self, picture: ByteArray) -> None:
@@ -309,12 +339,12 @@ def _form_of_file(output: str) -> str | None:
     suffix = path.suffix.lower()
     if path.is_dir() or output.endswith(tuple(filter(None, (os.sep, os.altsep)))) or not suffix:
         return None
-    if suffix in VIDEO_SUFFIXES:
+    if suffix in VIDEO_CODECS:
         return "overlay"
     if suffix == ".jsonl":
         return "json"
     raise OptionError(
-        f"--output {output} must be a folder or end with one of {', '.join((*VIDEO_SUFFIXES, '.jsonl'))} for a video"
+        f"--output {output} must be a folder or end with one of {', '.join((*VIDEO_CODECS, '.jsonl'))} for a video"
     )
 
 

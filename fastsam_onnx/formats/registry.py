@@ -152,7 +152,7 @@ def save(
             .coco.json, .labelme.json, .sam.json, .labels.png, and .cutouts a folder.
         format: A name in `FORMATS`, where the suffix does not say it.
         options: The format's own (`FORMATS[format].options`), as the function that makes it explains them:
-            "overlay" (`draw.overlay`): image, alpha, contours, points, point_labels, boxes, seed.
+            "overlay" (`draw.overlay`): image, alpha, contours, points, point_labels, boxes, seed, colours.
             "labels": none.
             "cutouts": image.
             "json" (`to_dict`): masks, tolerance.

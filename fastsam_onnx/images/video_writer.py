@@ -6,41 +6,50 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from fastsam_onnx.arrays import ByteArray
-from fastsam_onnx.errors import OutputError
+from fastsam_onnx.errors import OptionError, OutputError
 from fastsam_onnx.files import complete_file
+from fastsam_onnx.options import choice
 
 logger = logging.getLogger("fastsam_onnx")
 
-VIDEO_SUFFIXES = {".mp4": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
-"""The kinds of video that are written, and the codec: those that OpenCV's own packages always have."""
+VIDEO_CODECS = {
+    ".mp4": {"mpeg4": "mp4v", "h264": "avc1", "vp9": "vp09"},
+    ".mov": {"mpeg4": "mp4v", "h264": "avc1"},
+    ".mkv": {"mpeg4": "mp4v", "h264": "H264", "vp9": "VP90"},
+    ".avi": {"mjpeg": "MJPG", "mpeg4": "mp4v"},
+}
+"""The kinds of video that are written: by suffix the codecs, the default one first, and their four letters."""
+CODECS = ("mpeg4", "h264", "vp9", "mjpeg")
+"""Names of codecs. OpenCV's own packages have all but H.264, which depends on the build and the machine."""
 MAX_RATE_NUMBER = 65_535
 """MPEG-4 has 16 bits for the numerator of the frame rate, which OpenCV makes of decimals."""
 
 
 @contextmanager
-def video_writer(path: Path, fps: float) -> Iterator[Callable[[ByteArray], None]]:
+def video_writer(path: Path, fps: float, codec: str | None = None) -> Iterator[Callable[[ByteArray], None]]:
     """Give a function that adds (H, W, 3) uint8 RGB pictures of one size to a video without sound.
 
     A picture of odd width or height gets its last column or row twice: codecs store colours for 2 x 2 pixels, and
     OpenCV would cut off what is left over.
 
     Args:
-        path: One of `VIDEO_SUFFIXES`. The file appears at the end, when it is complete.
+        path: A name that ends with one of `VIDEO_CODECS`. The file appears at the end, when it is complete.
         fps: Frames per second; rounded to a rate that can be written.
+        codec: One of `CODECS`; the first that the suffix has by default.
 
     Raises:
+        OptionError: If such a file does not hold this codec.
         OutputError: If it cannot be written, no picture came, or what was written does not hold every picture (a full
             disk makes OpenCV write less without a word). Nothing half written is left, and an older file is kept.
     """
     import cv2
 
-    codec = VIDEO_SUFFIXES.get(path.suffix.lower())
-    if codec is None:
-        raise OutputError(f"cannot write {path}: videos are written as {', '.join(VIDEO_SUFFIXES)}")
+    letters = _letters(path, codec)
     writer = cv2.VideoWriter()
     count = 0
     with complete_file(path, path.suffix) as part:
@@ -52,10 +61,10 @@ def video_writer(path: Path, fps: float) -> Iterator[Callable[[ByteArray], None]
             if not writer.isOpened():
                 if size != (picture.shape[1], picture.shape[0]):
                     logger.info("%s is %d x %d: sides must be even", path, *size)
-                if not writer.open(str(part), cv2.VideoWriter.fourcc(*codec), rate_to_write(fps), size):
+                if not writer.open(str(part), cv2.VideoWriter.fourcc(*letters), rate_to_write(fps), size):
                     raise OutputError(
-                        f"cannot write {path}: OpenCV {cv2.__version__} cannot make {codec} of {size[0]}x{size[1]} at "
-                        f"{fps:g} frames per second, or the folder cannot be written"
+                        f"cannot write {path}: OpenCV {cv2.__version__} cannot make {letters} of {size[0]}x{size[1]} "
+                        f"at {fps:g} frames per second, or the folder cannot be written"
                     )
             writer.write(cv2.cvtColor(even, cv2.COLOR_RGB2BGR))
             count += 1
@@ -71,6 +80,45 @@ def video_writer(path: Path, fps: float) -> Iterator[Callable[[ByteArray], None]
             raise OutputError(
                 f"cannot write {path}: only {written} of {count} frames are in the file; is the disk full?"
             )
+
+
+def check_codec(path: Path, codec: str) -> None:
+    """See that this OpenCV can write a codec, by trying it.
+
+    Raises:
+        OptionError: If it cannot, or such a file does not hold this codec; the message names those that can be had.
+    """
+    _letters(path, codec)
+    if not _can_write(path.suffix, codec):
+        import cv2
+
+        others = [other for other in VIDEO_CODECS[path.suffix.lower()] if _can_write(path.suffix, other)]
+        raise OptionError(
+            f"this OpenCV ({cv2.__version__}) has no encoder for {codec} here; it can write {path.suffix} as "
+            f"{', '.join(others) or 'nothing'}. For other codecs pipe the frames into ffmpeg (--format overlay -o -)"
+        )
+
+
+def _letters(path: Path, codec: str | None) -> str:
+    """The four letters of a codec in a kind of file."""
+    codecs = VIDEO_CODECS.get(path.suffix.lower())
+    if codecs is None:
+        raise OutputError(f"cannot write {path}: videos are written as {', '.join(VIDEO_CODECS)}")
+    name = next(iter(codecs)) if codec is None else choice("codec", codec, CODECS)
+    if name not in codecs:
+        raise OptionError(f"the codec of a file that ends with {path.suffix} must be {' or '.join(codecs)}, got {name}")
+    return codecs[name]
+
+
+def _can_write(suffix: str, codec: str) -> bool:
+    import cv2
+
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "try" + suffix)
+        writer = cv2.VideoWriter()
+        opened = writer.open(str(file), cv2.VideoWriter.fourcc(*_letters(file, codec)), 25, (64, 64))
+        writer.release()
+    return opened
 
 
 def rate_to_write(fps: float) -> float:

@@ -377,7 +377,7 @@ class Segmentation(Instances):
             format: Name of the format, where the suffix does not say it: "overlay", "labels", "cutouts", "json",
                 "coco", "labelme", "sam", "svg" or "geojson".
             options: The format's own, as the function of its name in `fastsam_onnx.formats` takes them.
-                "overlay": image, alpha, contours, points, point_labels, boxes, seed, as in `draw.overlay`.
+                "overlay": image, alpha, contours, points, point_labels, boxes, seed, colours, as in `draw.overlay`.
                 "labels": none.
                 "cutouts": image.
                 "json": masks, tolerance.

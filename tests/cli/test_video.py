@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,10 +16,11 @@ from support.terminal import in_a_terminal
 from support.tiny_onnx import bright_object
 
 import fastsam_onnx
-from fastsam_onnx import Segmentation
+from fastsam_onnx import Mask, Segmentation, draw
 from fastsam_onnx.cli import video as video_command
 from fastsam_onnx.cli.program import main
 from fastsam_onnx.errors import OutputError
+from fastsam_onnx.images import video_writer as video_files
 from fastsam_onnx.images.video import Frame, is_video, open_video
 from fastsam_onnx.images.video_writer import video_writer
 
@@ -73,6 +75,7 @@ def lines(text):
 
 def check_lines(records, fps=10):
     assert [record["frame"] for record in records] == list(range(FRAMES))
+    assert [record["source"].rpartition("#")[2] for record in records] == [str(number) for number in range(FRAMES)]
     assert [record["seconds"] for record in records] == [round(number / fps, 3) for number in range(FRAMES)]
     for number, record in enumerate(records):
         [one] = record["objects"]
@@ -86,7 +89,9 @@ def test_a_video_gives_an_overlay_video_and_json_lines_beside_it(run, clip):
     assert code == 0
     assert out == ""
     assert sorted(path.name for path in clip.parent.iterdir()) == ["clip.avi", "clip.jsonl", "clip.overlay.mp4"]
-    check_lines(lines((clip.parent / "clip.jsonl").read_text()))
+    records = lines((clip.parent / "clip.jsonl").read_text())
+    check_lines(records)
+    assert records[4]["source"] == "clip.avi#4"
     video = open_video(clip.parent / "clip.overlay.mp4")
     assert video.fps == pytest.approx(10)
     pictures = [each.picture for each in video.frames()]
@@ -117,6 +122,7 @@ def test_raw_frames_go_in_and_lines_or_frames_come_out(network):
     told = program(network, "--raw", "96x64", "--fps", "20", "-", stdin=stdin)
     assert told.returncode == 0
     check_lines(lines(told.stdout), fps=20)
+    assert lines(told.stdout)[0]["source"] == "stdin#0"
     drawn = program(network, "--raw", "96x64", "-", "--format", "overlay", "-o", "-", stdin=stdin)
     assert len(drawn.stdout) == len(stdin)
     pictures = np.frombuffer(drawn.stdout, np.uint8).reshape(FRAMES, 64, 96, 3)
@@ -172,6 +178,11 @@ def test_what_exists_is_kept_and_a_broken_video_stops_no_other(run, clip, tmp_pa
         (["CLIP", "CLIP2"], "of the same name"),
         (["--raw", "96x64", "CLIP"], "give - as the only input"),
         (["--raw", "96", "-"], "WIDTHxHEIGHT"),
+        (["CLIP", "--codec", "mpeg2"], "h264"),
+        (["CLIP", "--codec", "vp9", "-o", "a.avi"], "ends with .avi must be mjpeg or mpeg4, got vp9"),
+        (["CLIP", "--codec", "vp9", "-o", "-"], "--codec is for the file of an overlay"),
+        (["CLIP", "--codec", "vp9", "--format", "json"], "--codec is for the file of an overlay"),
+        (["photo.jpg", "--codec", "vp9"], "--codec is for the overlay of a video"),
         (["CLIP", "--fps", "30"], "--fps needs --raw"),
         (["--raw", "96x64", "--fps", "0", "-"], "--fps: the value must be a number from 0.001 to 1000, got 0"),
     ],
@@ -203,6 +214,61 @@ def test_a_terminal_sees_frames_rate_and_time_left(clip, network):
     assert " of 150, " in told
     assert "frames/s, 0:0" in told
     assert " left" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("a.mp4", [], "mpeg4"),
+        ("a.mp4", ["--codec", "vp9"], "vp9"),
+        ("a.mkv", ["--codec", "vp9"], "vp9"),
+        ("a.avi", [], "mjpeg"),
+        ("a.avi", ["--codec", "mpeg4"], "mpeg4"),
+        ("a.mov", ["--codec", "mpeg4"], "mpeg4"),
+        ("a.mp4", ["--codec", "h264"], "h264"),
+    ],
+)
+def test_a_codec_is_the_one_that_was_asked_for(run, clip, name, options, told):
+    ffprobe = shutil.which("ffprobe")
+    if ffprobe is None:
+        pytest.skip("needs ffprobe, a test-time tool")
+    code, _, err = run(clip, "-o", clip.parent / name, *options)
+    if code == 2:
+        assert "no encoder for" in err
+        pytest.skip("this OpenCV does not encode it")
+    command = [ffprobe, "-v", "error", "-count_frames", "-show_entries", "stream=codec_name,nb_read_frames", "-of"]
+    answer = subprocess.run([*command, "json", clip.parent / name], capture_output=True, check=True).stdout
+    [stream] = json.loads(answer)["streams"]
+    assert stream == {"codec_name": told, "nb_read_frames": str(FRAMES)}
+
+
+def test_a_codec_that_this_opencv_lacks_is_refused_before_anything_is_done(run, clip, monkeypatch):
+    monkeypatch.setattr(video_files, "_can_write", lambda suffix, codec: codec == "mpeg4")
+    code, _, err = run(clip, "--codec", "h264")
+    assert code == 2
+    assert "has no encoder for h264 here; it can write .mp4 as mpeg4" in err
+    assert [path.name for path in clip.parent.iterdir()] == ["clip.avi"]
+
+
+def test_an_object_keeps_its_colour_whatever_its_rank(run):
+    """Two discs that move apart change places in the list from frame to frame."""
+    given = []
+    pace = video_command._Pace(given.append, 10)
+    for number in range(6):
+        discs = [np.zeros((64, 200), np.uint8) for _ in range(2)]
+        centres = [(20 + 6 * number, 20), (180 - 6 * number, 44)]
+        for disc, centre in zip(discs, centres, strict=True):
+            cv2.circle(disc, centre, 12, 1, -1)
+        order = [0, 1] if number % 2 else [1, 0]
+        masks = [Mask.from_dense(discs[index] > 0) for index in order]
+        found = Segmentation.from_masks(masks, image=np.zeros((64, 200, 3), np.uint8))
+        pace.add(Frame(number, number / 10, found.image), found, {"contours": False, "alpha": 1})
+    colours = [
+        [picture[y, x].tolist() for x, y in ((20 + 6 * number, 20), (180 - 6 * number, 44))]
+        for number, picture in enumerate(given)
+    ]
+    assert colours == [colours[0]] * 6
+    assert colours[0] == draw.palette(2)[::-1].tolist()
 
 
 def test_a_video_that_cannot_be_written_leaves_nothing(tmp_path):
