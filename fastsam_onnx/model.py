@@ -133,6 +133,7 @@ class FastSAM:
         bands: Sequence[int] | None = None,
         white: float | None = None,
         border_snap: bool = True,
+        agnostic: bool = True,
         refine: bool | None = None,
         tile: int | None = None,
         overlap: float = DEFAULT_OVERLAP,
@@ -153,6 +154,7 @@ class FastSAM:
             white: Sample value of white where it is not the largest of its type, such as 4095 for 12 bits in uint16;
                 see `images.load_image`.
             border_snap: True to move boxes that nearly touch the border onto it, so that masks reach the frame.
+            agnostic: True for one object in one place; False to compare boxes of one class only, as detectors do.
             refine: As in `FastSAM`, for this photo.
             tile: Side of tiles in pixels of the photo, at least 64. Large photos are looked at tile by tile and once as
                 a whole, and objects that tiles cut are joined (see `tiling`). `max_det` counts for each view.
@@ -175,6 +177,7 @@ class FastSAM:
             bands=bands,
             white=white,
             border_snap=border_snap,
+            agnostic=agnostic,
             refine=refine,
             tile=tile,
             overlap=overlap,
@@ -329,6 +332,7 @@ class FastSAM:
             iou=fraction("iou", _first(given.iou, defaults.iou, contract.iou, DEFAULT_IOU)),
             max_det=integer("max_det", _first(given.max_det, defaults.max_det, DEFAULT_MAX_DET)),
             border_snap=given.border_snap,
+            agnostic=given.agnostic,
             refine=boolean("refine", _first(given.refine, defaults.refine, contract.refine, False)),
         )
 
@@ -397,16 +401,18 @@ class FastSAM:
     ) -> Segmentation:
         """From the network's answer for one photo to its objects; `speed` in seconds of the stages before."""
         began = time.perf_counter()
-        candidates, prototypes = output
-        class_count = self._network.contract.class_count
+        candidates, prototypes, classes = output
+        class_count, names = self.contract.class_count, self.contract.class_names
         detections = detect(
             candidates,
             letterbox,
+            labels=classes,
             class_count=class_count,
             conf=options.conf,
             iou=options.iou,
             max_det=options.max_det,
             border_snap=options.border_snap,
+            agnostic=options.agnostic or names is None,
         )
         boxes, coefficients = detections.boxes_xyxy, detections.coefficients
         masks = pending_masks(boxes, coefficients, prototypes, letterbox)
@@ -414,16 +420,21 @@ class FastSAM:
             boxes, masks = refined(boxes, coefficients, prototypes, masks)
         kept = [index for index, mask in enumerate(masks) if not mask.is_empty()]
         if options.refine:
-            kept = [kept[place] for place in distinct([masks[index] for index in kept], options.iou)]
+            groups = None if options.agnostic else detections.labels[kept]
+            kept = [kept[place] for place in distinct([masks[index] for index in kept], options.iou, groups)]
         stages = {**speed, "postprocess": time.perf_counter() - began}
         return Segmentation(
             boxes=boxes[kept],
             scores=detections.scores[kept],
             masks=Masks((masks[index] for index in kept), letterbox.image_size),
+            labels=None if names is None else detections.labels[kept],
+            names=None if names is None else MappingProxyType(names),
             image=image,
             speed=MappingProxyType({stage: 1000 * seconds for stage, seconds in stages.items()}),
             embeddings=None if self._clip is None else CropEmbeddings(self._clip),
-            candidates=Candidates.from_output(candidates, prototypes, letterbox, class_count, refine=options.refine),
+            candidates=Candidates.from_output(
+                candidates, prototypes, letterbox, class_count, labels=classes, refine=options.refine
+            ),
         )
 
 

@@ -50,6 +50,7 @@ class CallKeywords(TypedDict, total=False):
     bands: Sequence[int] | None
     white: float | None
     border_snap: bool
+    agnostic: bool
     refine: bool | None
     tile: int | None
     overlap: float
@@ -71,6 +72,7 @@ class CallOptions:
     bands: Sequence[int] | None = None
     white: float | None = None
     border_snap: bool = True
+    agnostic: bool = True
     refine: bool | None = None
     tile: int | None = None
     overlap: float = DEFAULT_OVERLAP
@@ -90,6 +92,7 @@ class CallOptions:
             check_bands(self.bands)
         if self.white is not None:
             number("white", self.white, MIN_WHITE)
+        boolean("agnostic", self.agnostic)
         if self.refine is not None:
             boolean("refine", self.refine)
         if self.tile is not None:
@@ -106,6 +109,7 @@ class DetectionOptions:
         iou: IoU above which the lower-scoring one of two boxes is dropped; of two refined masks, too.
         max_det: Maximum number of detections.
         border_snap: True if boxes that nearly touch the border are moved onto it.
+        agnostic: True if boxes of different classes suppress each other, too.
         refine: True if masks are refined, see `masks.refine`.
     """
 
@@ -114,6 +118,7 @@ class DetectionOptions:
     iou: float
     max_det: int
     border_snap: bool
+    agnostic: bool
     refine: bool
 
 

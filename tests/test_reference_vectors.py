@@ -618,6 +618,7 @@ def block_on(prototypes: np.ndarray, image_size: tuple[int, int]) -> Segmentatio
         np.tile(np.array([0, 0, *image_size], np.float32), (count, 1)),
         (0.9 - 0.1 * np.arange(count)).astype(np.float32),
         np.eye(count, dtype=np.float32),
+        np.zeros(count, np.int64),
     )
     return assembled(found, prototypes, letterbox)
 
@@ -1144,8 +1145,8 @@ def test_what_an_export_says_of_itself(vector):
                 runs["run_shapes_2x3x96x128"] = (2, 96, 128)
             for key, (photos, rows, columns) in runs.items():
                 answers = network.run(np.zeros((photos, 3, rows, columns), np.float32))
-                assert [[photos, *candidates.shape] for candidates, _ in answers] == [export[key][0]] * photos
-                assert [[photos, *prototypes.shape] for _, prototypes in answers] == [export[key][1]] * photos
+                assert [[photos, *candidates.shape] for candidates, *_ in answers] == [export[key][0]] * photos
+                assert [[photos, *prototypes.shape] for _, prototypes, _ in answers] == [export[key][1]] * photos
 
 
 @exercises("NMS-14")
@@ -1170,6 +1171,6 @@ def test_nms_inside_the_graph_is_seen(vector):
     with Network.open(tiny(nms_inside=True, nms_rows=300, height=160, width=160)) as network:
         assert network.contract.nms_inside
         assert network.contract.coefficient_count == 32
-        [(candidates, _)] = network.run(np.zeros((1, 3, 160, 160), np.float32))
+        [(candidates, *_)] = network.run(np.zeros((1, 3, 160, 160), np.float32))
         assert candidates.shape[0] == 4 + 1 + 32, "columns as every other network gives them"
     assert vector["output"]["ultralytics_kept_shapes"][0][0] == [32, 301]

@@ -62,7 +62,7 @@ def places(
 
 def find(network: Network, image: np.ndarray, objects: int, imgsz: int) -> tuple[Detections, np.ndarray, Letterbox]:
     letterbox = Letterbox.fit((image.shape[1], image.shape[0]), (imgsz, imgsz), stride=network.contract.stride)
-    [(candidates, prototypes)] = network.run(letterbox.tensor(image))
+    [(candidates, prototypes, _)] = network.run(letterbox.tensor(image))
     found = detect(
         candidates, letterbox, class_count=network.contract.class_count, conf=0.0005, iou=0.9, max_det=objects
     )
@@ -92,7 +92,7 @@ def compare_times(network: Network, image: np.ndarray, objects: int, megapixels:
     scale = (megapixels * 1e6 / (image.shape[0] * image.shape[1])) ** 0.5
     large = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     letterbox = Letterbox.fit((large.shape[1], large.shape[0]), (1024, 1024), stride=network.contract.stride)
-    [(candidates, prototypes)] = network.run(letterbox.tensor(large))
+    [(candidates, prototypes, _)] = network.run(letterbox.tensor(large))
 
     def detections() -> Detections:
         return detect(

@@ -57,7 +57,7 @@ def compare(network: Network, reference: Any, tensor: np.ndarray) -> tuple[int, 
     with torch.no_grad():
         answer = reference(torch.from_numpy(tensor).double())[0]
     expected, masks = (each[0].numpy() for each in answer)
-    [(candidates, prototypes)] = network.run(tensor)
+    [(candidates, prototypes, _)] = network.run(tensor)
     classes = 1 if network.contract.nms_inside else network.contract.class_count
     if network.contract.nms_inside:  # rows of x1, y1, x2, y2, score, class, coefficients
         corners, far = expected[:, :2], expected[:, 2:4]

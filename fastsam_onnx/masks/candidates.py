@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
-from fastsam_onnx.masks.detections import box_iou, class_agnostic_scores, xyxy_from_xywh
+from fastsam_onnx.masks.detections import best_classes, box_iou, class_agnostic_scores, xyxy_from_xywh
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.pending import PendingMask, pending_masks, prototypes_at
 from fastsam_onnx.masks.refine import calm, refined
@@ -45,11 +45,13 @@ class Answer:
         mask: Its pixels.
         box_xyxy: (4,) float32 in pixels of the photo.
         score: 0 to 1.
+        label: Index of its class.
     """
 
     mask: PendingMask
     box_xyxy: FloatArray
     score: float
+    label: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +63,7 @@ class Candidates:
     Attributes:
         boxes_xywh: (n, 4) float32 cx, cy, w, h in pixels of the network's input.
         scores: (n,) float32 score of the best class.
-        labels: (n,) int64 index of the best class.
+        labels: (n,) int64 index of the class.
         coefficients: (n, nm) float32.
         prototypes: (nm, h, w) float32.
         letterbox: Place of the photo in the network's input.
@@ -84,6 +86,7 @@ class Candidates:
         letterbox: Letterbox,
         class_count: int,
         *,
+        labels: IntArray | None = None,
         refine: bool = False,
     ) -> Candidates:
         """Keep what prompts may need of a network's output.
@@ -93,6 +96,7 @@ class Candidates:
             prototypes: (nm, h, w) float32.
             letterbox: Place of the photo in the network's input.
             class_count: nc.
+            labels: (N,) int64 index of each one's class; by default that of its best score.
             refine: True if answers to points are refined.
         """
         scores = class_agnostic_scores(output, class_count)
@@ -104,7 +108,7 @@ class Candidates:
         return cls(
             boxes_xywh=held[:4].T.copy(),
             scores=scores[columns],
-            labels=held[4 : 4 + class_count].argmax(axis=0),
+            labels=best_classes(held, class_count) if labels is None else labels[columns],
             coefficients=held[4 + class_count :].T.copy(),
             prototypes=_alone(prototypes),
             letterbox=letterbox,
@@ -133,7 +137,7 @@ class Candidates:
                 break
             [mask] = pending_masks(prompt, self.coefficients[[index]], self.prototypes, self.letterbox)
             if not mask.is_empty():
-                return Answer(calm(_filling(mask)), box_xyxy, float(self.scores[index]))
+                return self._answer(index, calm(_filling(mask)), box_xyxy)
         return None
 
     def for_points(self, points: npt.NDArray[np.float64], foreground: BoolArray) -> Answer | None:
@@ -155,7 +159,7 @@ class Candidates:
         promise = self.scores[hits] / np.maximum(sides.prod(axis=1), 1) ** AREA_POWER
         likely = hits[np.argsort(-promise, kind="stable")[:MOST_MEASURED]]
         claims = self._claims(likely, points[foreground])
-        return self._answer(int(likely[int(np.argmax(claims))]), points[foreground])
+        return self._at_points(int(likely[int(np.argmax(claims))]), points[foreground])
 
     def for_mask(self, mask: Mask) -> Answer | None:
         """The candidate whose mask has the highest IoU with this one; None if none overlaps.
@@ -170,7 +174,7 @@ class Candidates:
         for index in np.argsort(-overlap, kind="stable")[:MOST_TRIED].tolist():
             if overlap[index] <= 0:
                 break
-            answer = self._answer(index, NO_POINTS)
+            answer = self._at_points(index, NO_POINTS)
             iou = mask.iou(answer.mask.render())
             if iou > best_iou:
                 best, best_iou = answer, iou
@@ -198,13 +202,16 @@ class Candidates:
             )
         ]
 
-    def _answer(self, index: int, points: npt.NDArray[np.float64]) -> Answer:
+    def _answer(self, index: int, mask: PendingMask, box_xyxy: FloatArray) -> Answer:
+        return Answer(mask, box_xyxy, float(self.scores[index]), int(self.labels[index]))
+
+    def _at_points(self, index: int, points: npt.NDArray[np.float64]) -> Answer:
         boxes, [mask] = self.boxes_xyxy[[index]], self._masks(np.array([index]))
         if self.refine:
             new_boxes, [new] = refined(boxes, self.coefficients[[index]], self.prototypes, [mask])
             if all(new.contains(*point) for point in points if mask.contains(*point)):
                 boxes, mask = new_boxes, new
-        return Answer(mask, boxes[0], float(self.scores[index]))
+        return self._answer(index, mask, boxes[0])
 
     def _masks(self, index: IntArray) -> list[PendingMask]:
         return pending_masks(self.boxes_xyxy[index], self.coefficients[index], self.prototypes, self.letterbox)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastsam_onnx.arrays import FloatArray, IntArray
+from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.network.letterbox import Letterbox
 
 MAX_CANDIDATES = 30_000
@@ -27,22 +27,26 @@ class Detections:
         boxes_xyxy: (n, 4) float32 in pixels of the photo.
         scores: (n,) float32, 0 to 1.
         coefficients: (n, nm) float32: weights of the prototypes in each mask.
+        labels: (n,) int64 index of the class of each.
     """
 
     boxes_xyxy: FloatArray
     scores: FloatArray
     coefficients: FloatArray
+    labels: IntArray
 
 
 def detect(
     candidates: FloatArray,
     letterbox: Letterbox,
     *,
+    labels: IntArray | None = None,
     class_count: int,
     conf: float,
     iou: float,
     max_det: int,
     border_snap: bool = True,
+    agnostic: bool = True,
 ) -> Detections:
     """The detections of one photo.
 
@@ -50,11 +54,13 @@ def detect(
         candidates: (4 + nc + nm, N): cx, cy, w, h in input pixels, scores of the classes, mask coefficients. Those
             with a number that is not finite (half precision overflows) are left out.
         letterbox: Where the photo lies in the input.
-        class_count: nc; the best class counts and is forgotten, NMS is class-agnostic.
+        labels: (N,) int64 index of each candidate's class; by default that of its best score.
+        class_count: nc; the best class counts.
         conf: A score must be greater, strictly.
         iou: NMS threshold: of two boxes with a greater IoU, strictly, the one with the lower score is dropped.
         max_det: Maximum number of detections, the best.
         border_snap: See `snap_to_border`.
+        agnostic: True for NMS among all candidates, False for NMS within each class.
     """
     scores = class_agnostic_scores(candidates, class_count)
     survivors = np.flatnonzero(scores > np.float32(conf))
@@ -62,11 +68,17 @@ def detect(
     best_first = survivors[np.argsort(-scores[survivors], kind="stable")[:MAX_CANDIDATES]]
     chosen = candidates[:, best_first].T
     boxes = xyxy_from_xywh(chosen[:, :4])
-    kept = nms(boxes, iou, max_det)
+    classes = best_classes(chosen.T, class_count) if labels is None else labels[best_first]
+    kept = nms(boxes, iou, max_det, None if agnostic else classes)
     in_photo = letterbox.boxes_to_image(boxes[kept])
     if border_snap:
         in_photo = snap_to_border(in_photo, letterbox.image_size)
-    return Detections(in_photo, scores[best_first[kept]].copy(), np.ascontiguousarray(chosen[kept, 4 + class_count :]))
+    return Detections(
+        boxes_xyxy=in_photo,
+        scores=scores[best_first[kept]].copy(),
+        coefficients=np.ascontiguousarray(chosen[kept, 4 + class_count :]),
+        labels=classes[kept],
+    )
 
 
 def class_agnostic_scores(candidates: FloatArray, class_count: int) -> FloatArray:
@@ -75,28 +87,44 @@ def class_agnostic_scores(candidates: FloatArray, class_count: int) -> FloatArra
     return scores
 
 
+def best_classes(candidates: FloatArray, class_count: int) -> IntArray:
+    """(N,) int64 index of the best class of each of the candidates (4 + nc + nm, N), the first of equal ones."""
+    return np.asarray(candidates[4 : 4 + class_count].argmax(axis=0), np.int64)
+
+
 def xyxy_from_xywh(boxes_xywh: FloatArray) -> FloatArray:
     """(n, 4) boxes cx, cy, w, h as x1, y1, x2, y2."""
     half = boxes_xywh[:, 2:4] / 2
     return np.concatenate([boxes_xywh[:, :2] - half, boxes_xywh[:, :2] + half], axis=1)
 
 
-def nms(boxes_xyxy: FloatArray, iou: float, max_det: int) -> IntArray:
+def nms(boxes_xyxy: FloatArray, iou: float, max_det: int, labels: IntArray | None = None) -> IntArray:
     """Greedy non-maximum suppression of boxes that are sorted, best first.
 
     torchvision's rule: a box goes when its IoU with a kept one before it is greater than `iou`, strictly; where the
     IoU is not defined (two boxes without area), both stay. Boxes are looked at in blocks: first those go
     that a box kept before suppresses, then the block is settled row by row, which hardly any row needs.
 
+    Args:
+        boxes_xyxy: (n, 4), best first.
+        iou: Threshold.
+        max_det: Maximum number of boxes to keep.
+        labels: (n,) class of each box: only boxes of one class suppress each other; None for all.
+
     Returns:
         The kept indices, ascending, at most `max_det`.
     """
     limit = np.float32(iou)
+
+    def rivals(first: IntArray, second: IntArray) -> BoolArray:
+        overlap = box_iou(boxes_xyxy[first], boxes_xyxy[second]) > limit
+        return np.asarray(overlap if labels is None else overlap & (labels[first][:, None] == labels[second]), bool)
+
     kept = np.zeros(0, np.int64)
     for start in range(0, len(boxes_xyxy), NMS_BLOCK):
         block = np.arange(start, min(start + NMS_BLOCK, len(boxes_xyxy)))
-        block = block[~(box_iou(boxes_xyxy[kept], boxes_xyxy[block]) > limit).any(axis=0)]
-        overlaps = np.triu(box_iou(boxes_xyxy[block], boxes_xyxy[block]) > limit, 1)
+        block = block[~rivals(kept, block).any(axis=0)]
+        overlaps = np.triu(rivals(block, block), 1)
         alive = np.ones(len(block), bool)
         for row in np.flatnonzero(overlaps.any(axis=1)).tolist():
             if alive[row]:

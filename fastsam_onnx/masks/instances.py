@@ -5,10 +5,10 @@ Drawing and writing objects needs no more than this, so masks of any origin will
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, Self, overload
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,13 @@ import numpy.typing as npt
 from fastsam_onnx import options
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from fastsam_onnx.errors import ObjectIndexError, OptionError
+from fastsam_onnx.masks.classes import class_indices, class_name
 from fastsam_onnx.masks.mask import Mask, stack_dense, union
 
 if TYPE_CHECKING:
     from fastsam_onnx.images.geotiff import Georeference
 
+Known = TypeVar("Known", bound=npt.NDArray[Any])
 Index = slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]
 """A choice of several objects."""
 
@@ -60,6 +62,8 @@ class Instance:
         score: 0 to 1.
         prompt_index: Index of the prompt that it answers; None where there was no prompt.
         similarity: Cosine of its vector and that of the text that it answers, -1 to 1; None where there was no text.
+        label: Index of its class; None where the network does not tell classes apart.
+        name: Name of its class, its index as text if the network's file has none; None where there is no class.
     """
 
     mask: Mask
@@ -67,6 +71,8 @@ class Instance:
     score: float
     prompt_index: int | None = None
     similarity: float | None = None
+    label: int | None = None
+    name: str | None = None
 
     def _repr_png_(self) -> bytes:
         return self.mask._repr_png_()
@@ -147,6 +153,8 @@ class Instances:
         masks: A sequence of n `Mask`, rendered when asked for; `masks.dense()` is (n, H, W) bool.
         prompt_index: (n,) int64 index of the prompt that each object answers; None where there was no prompt.
         similarity: (n,) float32 cosine with the text that each object answers; None where there was no text.
+        labels: (n,) int64 index of each object's class; None where the network does not tell classes apart.
+        names: Name of each class by index, from the network's file; None where there are no classes.
         image: (H, W, 3) uint8 RGB, the upright photo.
         source: File name of the photo, if it had one.
         georeference: Place of a GeoTIFF on a map; None for other photos.
@@ -157,6 +165,8 @@ class Instances:
     masks: Masks = field(repr=False)
     prompt_index: IntArray | None = None
     similarity: FloatArray | None = None
+    labels: IntArray | None = None
+    names: Mapping[int, str] | None = field(default=None, repr=False)
     image: ByteArray | None = field(default=None, repr=False)
     source: str | None = None
     georeference: Georeference | None = field(default=None, repr=False)
@@ -172,6 +182,8 @@ class Instances:
         image: ByteArray | None = None,
         source: str | None = None,
         prompt_index: npt.ArrayLike | None = None,
+        labels: npt.ArrayLike | None = None,
+        names: Mapping[int, str] | None = None,
     ) -> Self:
         """Objects from masks that exist already.
 
@@ -183,9 +195,12 @@ class Instances:
             image: (H, W, 3) uint8 RGB.
             source: File name of the photo.
             prompt_index: (n,).
+            labels: (n,) index of each object's class.
+            names: Name of each class by index; for labels alone.
 
         Raises:
-            OptionError: If the masks are of different photos, or there are not as many scores, boxes or indices.
+            OptionError: If the masks are of different photos, or there are not as many scores, boxes, indices or
+                labels.
         """
         wrong = [masks] if not isinstance(masks, Sequence) else [mask for mask in masks if not isinstance(mask, Mask)]
         if wrong:
@@ -201,6 +216,7 @@ class Instances:
             "boxes": own if boxes is None else options.numbers("boxes", boxes),
             "scores": np.ones(n) if scores is None else options.numbers("scores", scores),
             "prompt_index": np.zeros(n) if prompt_index is None else options.numbers("prompt_index", prompt_index),
+            "labels": np.zeros(n) if labels is None else options.numbers("labels", labels),
         }
         for name, values in checked.items():
             shape = (n, 4) if name == "boxes" else (n,)
@@ -214,8 +230,37 @@ class Instances:
             scores=checked["scores"].astype(np.float32),
             masks=Masks(masks, image_size),
             prompt_index=None if prompt_index is None else checked["prompt_index"].astype(np.int64),
+            labels=None if labels is None else checked["labels"].astype(np.int64),
+            names=None if labels is None else dict(names or {}),
             image=image,
             source=source,
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Iterable[Self]) -> Self:
+        """The objects of several results of one photo, one after another.
+
+        What only some of them know of their objects (prompts, similarities, classes of the same names) is left out.
+
+        Raises:
+            OptionError: If there is none, or they are of photos of different sizes.
+        """
+        parts = list(parts) if isinstance(parts, Iterable) and not isinstance(parts, np.ndarray) else []
+        if not parts or not all(isinstance(part, cls) for part in parts):
+            raise OptionError(f"give a list of at least one {cls.__name__}, and nothing else, to concatenate")
+        sizes = {part.image_size for part in parts}
+        if len(sizes) > 1:
+            raise OptionError(f"{cls.__name__}s of photos of different sizes: {sorted(sizes)}")
+        same_names = all(part.names == parts[0].names for part in parts)
+        return replace(
+            parts[0],
+            boxes=np.concatenate([part.boxes for part in parts]),
+            scores=np.concatenate([part.scores for part in parts]),
+            masks=Masks((mask for part in parts for mask in part.masks.lazy), parts[0].image_size),
+            prompt_index=_all_known([part.prompt_index for part in parts]),
+            similarity=_all_known([part.similarity for part in parts]),
+            labels=_all_known([part.labels for part in parts]) if same_names else None,
+            names=parts[0].names if same_names else None,
         )
 
     def __len__(self) -> int:
@@ -247,12 +292,15 @@ class Instances:
         """
         if isinstance(index, int | np.integer) and not isinstance(index, bool):
             self._check_index(np.array([index]))
+            label = None if self.labels is None else int(self.labels[index])
             return Instance(
                 mask=self.masks[int(index)],
                 box=self.boxes[index],
                 score=float(self.scores[index]),
                 prompt_index=None if self.prompt_index is None else int(self.prompt_index[index]),
                 similarity=None if self.similarity is None else float(self.similarity[index]),
+                label=label,
+                name=None if label is None else class_name(label, self.names or {}),
             )
         try:
             chosen = np.asarray(index) if not isinstance(index, slice) else index
@@ -277,7 +325,21 @@ class Instances:
             masks=self.masks.take(index.tolist()),
             prompt_index=None if self.prompt_index is None else self.prompt_index[index],
             similarity=None if self.similarity is None else self.similarity[index],
+            labels=None if self.labels is None else self.labels[index],
         )
+
+    def of_class(self, *names: str | int) -> Self:
+        """The objects of these classes, best first.
+
+        Args:
+            names: Names as in `names`, or indices.
+
+        Raises:
+            OptionError: If the network does not tell classes apart, or one is not known.
+        """
+        if self.labels is None:
+            return self.take(np.array(class_indices(names, None), np.int64))
+        return self.take(np.flatnonzero(np.isin(self.labels, class_indices(names, self.names or {}))))
 
     def _check_index(self, index: npt.NDArray[Any]) -> None:
         for wrong in index[(index < -len(self)) | (index >= len(self))].tolist():
@@ -301,3 +363,9 @@ class Instances:
     def union(self) -> Mask:
         """The pixels of any object; empty if there is none."""
         return self.masks.union()
+
+
+def _all_known(values: Sequence[Known | None]) -> Known | None:
+    """The arrays one after another, if none of them is missing."""
+    known = [value for value in values if value is not None]
+    return cast(Known, np.concatenate(known)) if len(known) == len(values) else None

@@ -110,13 +110,22 @@ def calm(mask: PendingMask) -> PendingMask:
     return replace(mask, logits=np.where(filled, strength, logits))
 
 
-def distinct(masks: Sequence[PendingMask], iou: float) -> list[int]:
+def distinct(masks: Sequence[PendingMask], iou: float, labels: IntArray | None = None) -> list[int]:
     """Indices of masks, best first, that show something of their own; told on the grid.
 
     Those go that cover the whole photo, and those that have an IoU above `iou` with a better one that stays.
+
+    Args:
+        masks: The masks.
+        iou: Threshold.
+        labels: (n,) class of each mask: only masks of one class are compared; None for all.
     """
-    kept = [index for index, mask in enumerate(masks) if not _is_everything(mask)]
-    return [kept[place] for place in _without_doubles([masks[index] for index in kept], iou)]
+    kept = np.array([index for index, mask in enumerate(masks) if not _is_everything(mask)], np.int64)
+    groups = [kept] if labels is None else [kept[labels[kept] == label] for label in np.unique(labels[kept])]
+    result: list[int] = []
+    for group in groups:
+        result += group[_without_doubles([masks[index] for index in group.tolist()], iou)].tolist()
+    return sorted(result)
 
 
 def _is_everything(mask: PendingMask) -> bool:

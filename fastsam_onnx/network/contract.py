@@ -63,6 +63,15 @@ class Contract:
         return self.height is not None or self.width is not None
 
     @property
+    def class_names(self) -> dict[int, str] | None:
+        """Names of the classes that objects are told apart by, by index; None if the network does not tell them apart.
+
+        It is empty if it does, and the file has no names.
+        """
+        told_apart = len(self.names) > 1 if self.nms_inside else self.class_count > 1
+        return self.names if told_apart else None
+
+    @property
     def description(self) -> str:
         """One line that says all this."""
         classes = "1 class" if self.class_count == 1 else f"{self.class_count} classes"

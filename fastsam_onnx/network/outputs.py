@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastsam_onnx.arrays import FloatArray
+from fastsam_onnx.arrays import FloatArray, IntArray
 from fastsam_onnx.errors import ModelError
 from fastsam_onnx.network.contract import Contract
 from fastsam_onnx.network.inspection import EXPORT_HINT
@@ -19,6 +19,8 @@ SCORE_TOLERANCE = 0.01
 """Distance that rounding (float16, int8) may take a score out of 0 to 1."""
 NEGLIGIBLE_SCORE = 0.001
 """Candidates with a score up to this are never objects, so that nothing in them can be wrong."""
+MOST_CLASSES = 1 << 20
+"""An index of a class is below; a number above is not one."""
 ONE_CORNER = 2
 """If no box reaches farther than this many pixels from the corner of the input, boxes are not in pixels."""
 NOT_FINITE = "the outputs contain NaN or infinite values; is the file damaged?"
@@ -31,10 +33,12 @@ class Output(NamedTuple):
         candidates: (4 + nc + nm, N) float32: cx, cy, w, h in input pixels, scores 0 to 1, coefficients. Columns whose
             scores are all negligible may hold numbers that are not finite.
         prototypes: (nm, h/4, w/4) float32, contiguous.
+        labels: (N,) int64 index of each candidate's class, where NMS inside has settled it; None where the scores tell.
     """
 
     candidates: FloatArray
     prototypes: FloatArray
+    labels: IntArray | None = None
 
 
 def to_outputs(
@@ -57,7 +61,9 @@ def to_outputs(
     candidates = turned[0] if len(turned) == 1 else np.concatenate(turned, axis=1)
     _check_shapes(candidates, prototypes, outputs, contract, input_size)
     _check_scores(candidates[:, 4 : 4 + outputs.score_count], padded=outputs.after_nms)
+    labels: list[IntArray | None] = [None] * len(candidates)
     if outputs.after_nms:
+        labels = list(_labels_of_detections(candidates))
         candidates = _candidates_from_detections(candidates)
     elif outputs.objectness:
         candidates = _with_products(candidates, contract.class_count)
@@ -69,7 +75,7 @@ def to_outputs(
         _check_boxes(candidates[:, :4].swapaxes(1, 2)[scores[:, 0] > 0])
     elif everywhere:
         _check_boxes(candidates[:, :4])
-    return [Output(*pair) for pair in zip(candidates, prototypes, strict=True)]
+    return [Output(*parts) for parts in zip(candidates, prototypes, labels, strict=True)]
 
 
 def _check_shapes(
@@ -110,6 +116,18 @@ def _candidates_from_detections(detections: FloatArray) -> FloatArray:
     corners, far, scores, weights = np.split(detections, (2, 4, 5), axis=1)
     # Some exporters pad with -1 instead of 0.
     return np.concatenate([(corners + far) / 2, far - corners, np.maximum(scores, 0), weights[:, 1:]], axis=1)
+
+
+def _labels_of_detections(detections: FloatArray) -> IntArray:
+    """(B, k) int64 classes of detections as in `_candidates_from_detections`; 0 where one is padding.
+
+    Raises:
+        ModelError: If an object's class is not an index.
+    """
+    classes, counts = np.rint(detections[:, 5]), detections[:, 4] > NEGLIGIBLE_SCORE
+    if not ((classes >= 0) & (classes < MOST_CLASSES))[counts].all():
+        raise ModelError(f"classes after NMS must be indices from 0 on, got {detections[:, 5][counts].min():.3g}")
+    return np.where(counts, classes, 0).astype(np.int64)
 
 
 def _with_products(candidates: FloatArray, class_count: int) -> FloatArray:

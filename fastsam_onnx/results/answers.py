@@ -38,6 +38,7 @@ def of_candidates(found: Found, answers: Iterable[Answer | None]) -> Found:
         masks=Masks((answer.mask for _, answer in answered), found.image_size),
         prompt_index=np.array([index for index, _ in answered], np.int64),
         similarity=None,
+        labels=None if found.labels is None else np.array([answer.label for _, answer in answered], np.int64),
     )
 
 
@@ -65,9 +66,9 @@ def of_points(found: Found, points: npt.NDArray[np.float64], foreground: BoolArr
 def _merged(found: Found, held: BoolArray, foreground: BoolArray) -> Found:
     touched = np.flatnonzero(held.any(axis=1))
     merged = rules.merge_masks([found.masks[i] for i in touched.tolist()], held[touched], foreground)
-    nothing = found.take(NOTHING)
     if merged is None:
-        return nothing
-    score = found.scores[held[:, foreground].any(axis=1)].max(keepdims=True)
+        return found.take(NOTHING)
+    meant = np.flatnonzero(held[:, foreground].any(axis=1))
+    best = found.take(meant[[np.argmax(found.scores[meant])]])
     masks = Masks([merged], found.image_size)
-    return replace(nothing, boxes=merged.box[None], scores=score, masks=masks, prompt_index=None, similarity=None)
+    return replace(best, boxes=merged.box[None], masks=masks, prompt_index=None, similarity=None)

@@ -52,6 +52,8 @@ class Segmentation(Instances):
         masks: A sequence of n `Mask`, rendered when asked for; `masks.dense()` is (n, H, W) bool.
         prompt_index: (n,) int64 index of the prompt that each object answers; None where there was no prompt.
         similarity: (n,) float32 cosine with the text that each object answers; None where there was no text.
+        labels: (n,) int64 index of each object's class; None where the network does not tell classes apart.
+        names: Name of each class by index, from the network's file; None where there are no classes.
         image: (H, W, 3) uint8 RGB, the upright photo.
         source: File name of the photo, if it had one.
         georeference: Place of a GeoTIFF on a map; None for other photos.
@@ -75,6 +77,8 @@ class Segmentation(Instances):
         image: ByteArray | None = None,
         source: str | None = None,
         prompt_index: npt.ArrayLike | None = None,
+        labels: npt.ArrayLike | None = None,
+        names: Mapping[int, str] | None = None,
         clip: Clip | None = None,
     ) -> Self:
         """A Segmentation of masks that exist already.
@@ -87,43 +91,41 @@ class Segmentation(Instances):
             image: (H, W, 3) uint8 RGB.
             source: File name of the photo.
             prompt_index: (n,).
+            labels: (n,) index of each object's class.
+            names: Name of each class by index; for labels alone.
             clip: For text prompts, which need the image, too.
 
         Raises:
-            OptionError: If the masks are of different photos, or there are not as many scores, boxes or indices.
+            OptionError: If the masks are of different photos, or there are not as many scores, boxes, indices or
+                labels.
         """
         found = super().from_masks(
-            masks, scores, boxes, image_size=image_size, image=image, source=source, prompt_index=prompt_index
+            masks,
+            scores,
+            boxes,
+            image_size=image_size,
+            image=image,
+            source=source,
+            prompt_index=prompt_index,
+            labels=labels,
+            names=names,
         )
         return found if clip is None else replace(found, embeddings=CropEmbeddings(clip))
 
-    @staticmethod
-    def concatenate(parts: Iterable[Segmentation]) -> Segmentation:
+    @classmethod
+    def concatenate(cls, parts: Iterable[Self]) -> Self:
         """The objects of several Segmentations of one photo, one after another.
+
+        What only some of them know of their objects (prompts, similarities, classes of the same names) is left out.
 
         Raises:
             OptionError: If there is none, or they are of photos of different sizes.
         """
-        parts = list(parts) if isinstance(parts, Iterable) and not isinstance(parts, np.ndarray) else []
-        if not parts or not all(isinstance(part, Segmentation) for part in parts):
-            raise OptionError("give a list of at least one Segmentation, and nothing else, to concatenate")
-        sizes = {part.image_size for part in parts}
-        if len(sizes) > 1:
-            raise OptionError(f"Segmentations of photos of different sizes: {sorted(sizes)}")
-        indices = [part.prompt_index for part in parts if part.prompt_index is not None]
-        similarities = [part.similarity for part in parts if part.similarity is not None]
-        return replace(
-            parts[0],
-            boxes=np.concatenate([part.boxes for part in parts]),
-            scores=np.concatenate([part.scores for part in parts]),
-            masks=Masks((mask for part in parts for mask in part.masks.lazy), parts[0].image_size),
-            prompt_index=np.concatenate(indices) if len(indices) == len(parts) else None,
-            similarity=np.concatenate(similarities) if len(similarities) == len(parts) else None,
-            candidates=None,
-        )
+        return replace(super().concatenate(parts), candidates=None)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "speed": dict(self.speed)}  # a read-only view of a dict cannot be pickled
+        names = None if self.names is None else dict(self.names)  # a read-only view of a dict cannot be pickled
+        return {**self.__dict__, "speed": dict(self.speed), "names": names}
 
     def take(self, index: IntArray) -> Self:
         """The objects with these indices, in this order."""
@@ -196,7 +198,7 @@ class Segmentation(Instances):
                 return answers.of_candidates(self, map(self.candidates.for_points, groups, signs))
             pick = "balanced"
         chosen = [answers.of_points(self, *group, pick) for group in zip(groups, signs, strict=True)]
-        return self.concatenate(
+        return Segmentation.concatenate(
             [replace(each, prompt_index=np.full(len(each), index, np.int64)) for index, each in enumerate(chosen)]
         )
 

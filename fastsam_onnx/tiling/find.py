@@ -63,6 +63,7 @@ def find_in_tiles(find: Find, photo: ImageRows, *, tile: int, overlap: float) ->
         boxes=np.array([part.box for part in objects], np.float32).reshape(-1, 4),
         scores=np.array([part.score for part in objects], np.float32),
         masks=Masks((part.mask for part in objects), image_size),
+        labels=None if everything.labels is None else np.array([part.label for part in objects], np.int64),
         candidates=None,
         image=overview if overview.shape[1::-1] == image_size else None,
         speed=MappingProxyType(speed),
@@ -78,7 +79,10 @@ def _parts_of(seen: Segmentation, view: Tile, image_size: tuple[int, int]) -> It
     inner = np.array(view.inner_sides(image_size))
     offset = np.array([view.left, view.top] * 2, np.float32)
     edges = np.array([view.left, view.top, view.right, view.bottom], np.float32)
-    for mask, box, score in zip(seen.masks.lazy, seen.boxes + offset, seen.scores.tolist(), strict=True):
+    labels = [0] * len(seen) if seen.labels is None else seen.labels.tolist()
+    for mask, box, score, label in zip(seen.masks.lazy, seen.boxes + offset, seen.scores.tolist(), labels, strict=True):
         assert isinstance(mask, PendingMask)
         left, top, right, bottom = (inner & (np.abs(box - edges) <= EDGE_PIXELS)).tolist()
-        yield Part(PlacedMask(mask, view.left, view.top, image_size), box, score, view, (left, top, right, bottom))
+        yield Part(
+            PlacedMask(mask, view.left, view.top, image_size), box, score, view, (left, top, right, bottom), label
+        )

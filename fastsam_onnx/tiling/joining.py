@@ -41,6 +41,7 @@ class Part:
         score: 0 to 1.
         view: Tile, or whole photo, in which the network saw it; None if it was joined.
         cut: True for each of left, top, right, bottom where it goes on beyond its tile.
+        label: Index of its class.
     """
 
     mask: TiledMask
@@ -48,6 +49,7 @@ class Part:
     score: float
     view: Tile | None
     cut: tuple[bool, bool, bool, bool] = (False, False, False, False)
+    label: int = 0
 
     @cached_property
     def samples(self) -> Samples:
@@ -119,7 +121,8 @@ def _joined(parts: Sequence[Part]) -> Part:
         any(part.cut[side] and not _continues(tile, tiles, side) for part, tile in zip(parts, tiles, strict=True))
         for side in (LEFT, TOP, RIGHT, BOTTOM)
     )
-    return Part(JoinedMask(masks), box, max(part.score for part in parts), None, (left, top, right, bottom))
+    best = max(parts, key=lambda part: part.score)
+    return Part(JoinedMask(masks), box, best.score, None, (left, top, right, bottom), best.label)
 
 
 def _continues(tile: Tile, others: Sequence[Tile], side: int) -> bool:

@@ -50,7 +50,7 @@ def as_rows(candidates: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_as_pytorch_computes_it(name):
     network = Network.open(model_bytes(NETWORKS[name]()), threads=1)
-    [(candidates, prototypes)] = network.run(photo())
+    [(candidates, prototypes, _)] = network.run(photo())
     wanted = reference()[f"{name}/candidates"]
     if network.contract.nms_inside:
         assert name in ("YOLO26", "YOLOE-26")

@@ -77,7 +77,7 @@ def test_the_stand_ins_of_official_files(shared: Path, name: str) -> None:
     network = Network.open(shared / "models" / f"{name}.pt", threads=1)
     with np.load(shared / "models" / f"{name}.reference.npz") as reference:
         for size in [key.removeprefix("input_") for key in reference if key.startswith("input_")]:
-            [(candidates, prototypes)] = network.run(reference[f"input_{size}"].astype(np.float32) / 255)
+            [(candidates, prototypes, _)] = network.run(reference[f"input_{size}"].astype(np.float32) / 255)
             wanted = reference[f"det_{size}"][0]
             np.testing.assert_allclose(candidates[:4], wanted[:4], rtol=0, atol=0.1)
             np.testing.assert_allclose(candidates[4:5], wanted[4:5], rtol=0, atol=5e-4)

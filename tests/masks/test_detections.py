@@ -155,3 +155,15 @@ def test_the_snap_grows_with_the_photo(width, height):
         (width, height),
     )
     assert found[:, 0].tolist() == [np.float32(near), 0.0], "strictly nearer than 20 of 1024"
+
+
+@pytest.mark.parametrize("iou", [0.05, 0.5])
+def test_nms_within_classes_is_nms_of_each_class_alone(iou):
+    rng = np.random.default_rng(1)
+    corners = rng.random((2 * NMS_BLOCK + 40, 2, 2)).astype(np.float32)
+    found = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+    labels = rng.integers(0, 3, len(found))
+    groups = [np.flatnonzero(labels == label) for label in range(3)]
+    expected = sorted(index for group in groups for index in group[plain_nms(found[group], iou, 1000)].tolist())
+    assert nms(found, iou, 1000, labels).tolist() == expected
+    assert len(expected) > len(nms(found, iou, 1000))

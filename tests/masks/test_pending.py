@@ -71,7 +71,7 @@ def test_crops_are_the_full_frame_on_real_photos(shared):
         for photo in photos:
             image = load_image(photo)
             letterbox = Letterbox.fit((image.shape[1], image.shape[0]), (640, 640), stride=32)
-            [(candidates, prototypes)] = network.run(letterbox.tensor(image))
+            [(candidates, prototypes, _)] = network.run(letterbox.tensor(image))
             class_count = len(candidates) - 4 - len(prototypes)
             found = detect(candidates, letterbox, class_count=class_count, conf=0.25, iou=0.7, max_det=20)
             expected = full_frame_masks(found.boxes_xyxy, found.coefficients, prototypes, letterbox)

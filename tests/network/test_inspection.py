@@ -45,7 +45,7 @@ class TestContract:
         rows = np.array([[5, 5, 10, 10, 0.1, 0.9, 0.0], [25, 5, 10, 10, 0.3, -1.0, 0.2]], np.float32)
         model = tiny_onnx.known(rows[:, :4], rows[:, 4], rows[:, 5:], np.ones((2, 8, 8)))
         network = Network.open(model)
-        [(candidates, _)] = network.run(photos(1, 32, 32))
+        [(candidates, *_)] = network.run(photos(1, 32, 32))
         assert network.contract.class_count == 1
         np.testing.assert_array_equal(candidates, rows.T)
 

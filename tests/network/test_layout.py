@@ -19,8 +19,8 @@ class TestLayouts:
         results = Network.open(model).run(tensor)
         assert_same(results, list(zip(outputs["output0"], outputs["output1"], strict=True)))
         # (64*96)/64 + (64*96)/256 + (64*96)/1024 = 96 + 24 + 6 anchors
-        assert [array.shape for array in results[0]] == [(37, 126), (32, 16, 24)]
-        assert all(prototypes.flags.c_contiguous for _, prototypes in results)
+        assert [array.shape for array in results[0][:2]] == [(37, 126), (32, 16, 24)]
+        assert all(prototypes.flags.c_contiguous for _, prototypes, _ in results)
 
     @pytest.mark.parametrize("nc", [1, 2, 80])
     @pytest.mark.parametrize(
@@ -61,14 +61,14 @@ class TestLayouts:
     def test_the_number_of_prototypes_is_the_files_own(self, nm):
         network = Network.open(tiny_onnx.tiny(2, nm))
         assert (network.contract.class_count, network.contract.coefficient_count) == (2, nm)
-        assert [array.shape for array in network.run(photos())[0]] == [(6 + nm, 126), (nm, 16, 24)]
+        assert [array.shape for array in network.run(photos())[0][:2]] == [(6 + nm, 126), (nm, 16, 24)]
 
     def test_float16_files_take_and_give_float32(self):
         tensor = photos()
         network = Network.open(tiny_onnx.tiny(fp16=True))
         assert network.contract.input_dtype == np.float16
-        [(candidates, prototypes)] = network.run(tensor)
-        [(expected, expected_prototypes)] = Network.open(tiny_onnx.tiny()).run(tensor)
+        [(candidates, prototypes, _)] = network.run(tensor)
+        [(expected, expected_prototypes, _)] = Network.open(tiny_onnx.tiny()).run(tensor)
         # float16 keeps 11 bits: 1/2048 of the value; the input is rounded too
         assert candidates.dtype == prototypes.dtype == np.float32
         np.testing.assert_allclose(candidates, expected, rtol=2e-3, atol=1e-2)
@@ -79,7 +79,7 @@ class TestLayouts:
         # 32x32 has 16 + 4 + 1 = 21 anchors, fewer than 37 channels (ambiguity of the reference, section 4)
         for transposed in (False, True):
             network = Network.open(tiny_onnx.tiny(height=height, width=32, transposed=transposed))
-            [(candidates, _)] = network.run(photos(1, height, 32))
+            [(candidates, *_)] = network.run(photos(1, height, 32))
             assert candidates.shape == (37, 21 * height // 32)
             assert candidates[0, :4].tolist() == [4, 12, 20, 28]
 
@@ -93,7 +93,7 @@ class TestLayouts:
         model = tiny_onnx.known(*parts, planes, metadata=tiny_onnx.ultralytics_metadata(nc))
         network = Network.open(model)
         assert network.contract.class_count == nc
-        [(candidates, prototypes)] = network.run(photos(1, 32, 32))
+        [(candidates, prototypes, _)] = network.run(photos(1, 32, 32))
         np.testing.assert_array_equal(candidates, np.concatenate(parts, axis=1).T.astype(np.float32))
         np.testing.assert_array_equal(prototypes, planes)
 
@@ -106,7 +106,7 @@ class TestLayouts:
     def test_columns_follow_the_strides_row_by_row(self):
         # NET-01: stride 8, 16, 32; rows of cells from the top, cells from the left, centres at half a cell. The builder
         # keeps to it, so results look like an export's.
-        [(candidates, _)] = Network.open(tiny_onnx.tiny()).run(photos())
+        [(candidates, *_)] = Network.open(tiny_onnx.tiny()).run(photos())
         centres = [
             ((column + 0.5) * stride, (row + 0.5) * stride)
             for stride in (8, 16, 32)
@@ -123,7 +123,7 @@ class TestLayouts:
         for sizes in (fixed, {"symbolic_channels": True}):
             network = Network.open(tiny_onnx.tiny(**sizes, metadata=tiny_onnx.ultralytics_metadata()))
             results = network.run(photos(batch, height, width))
-            shapes = [array.shape for result in results for array in result]
+            shapes = [array.shape for result in results for array in result[:2]]
             assert shapes == [(37, anchors), (32, height // 4, width // 4)] * batch
 
 
@@ -137,7 +137,7 @@ class TestNmsInside:
         assert network.contract.nms_inside
         assert network.contract.class_count == 1
         rows = raw(model, tensor)["output0"]
-        for photo, (candidates, prototypes) in zip(rows, network.run(tensor), strict=True):
+        for photo, (candidates, prototypes, labels) in zip(rows, network.run(tensor), strict=True):
             assert candidates.shape == (37, 20)
             assert prototypes.shape == (32, 16, 24)
             half = candidates[2:4] / 2
@@ -145,10 +145,11 @@ class TestNmsInside:
             np.testing.assert_allclose(candidates[:2] + half, photo[:, 2:4].T, atol=1e-4)
             np.testing.assert_array_equal(candidates[4], photo[:, 4])
             np.testing.assert_array_equal(candidates[5:], photo[:, 6:].T)
+            np.testing.assert_array_equal(labels, photo[:, 5])
 
     def test_padding_rows_have_score_0(self):
         model, tensor = tiny_onnx.tiny(nms_inside=True, nms_rows=84), photos(1, 64, 64)
-        [(candidates, _)] = Network.open(model).run(tensor)
+        [(candidates, *_)] = Network.open(model).run(tensor)
         padding = ~candidates[5:].any(axis=0)
         assert 0 < padding.sum() < 84
         assert not candidates[4, padding].any()
@@ -164,7 +165,7 @@ class TestNmsInside:
             value=value,
             metadata={"end2end": "True"},
         )
-        [(candidates, _)] = Network.open(model).run(photos(1, 64, 64))
+        [(candidates, *_)] = Network.open(model).run(photos(1, 64, 64))
         assert candidates.shape == (37, rows)
         assert not candidates[4].any()
 
@@ -196,7 +197,7 @@ class TestNmsInside:
         # 128x128 has 256 + 64 + 16 = 336 anchors; ultralytics reads (1, 300, 38) without a flag as 300 channels
         metadata = None if flag is None else tiny_onnx.ultralytics_metadata(nms=flag)
         network = Network.open(tiny_onnx.tiny(height=128, width=128, nms_inside=True, nms_rows=300, metadata=metadata))
-        [(candidates, _)] = network.run(photos(1, 128, 128))
+        [(candidates, *_)] = network.run(photos(1, 128, 128))
         assert candidates.shape == (37, 300)
 
     def test_the_flag_end2end_counts(self):
@@ -232,7 +233,7 @@ class TestNmsInside:
         network = Network.open(model)
         assert network.contract.batch == unrolled
         expected = Network.open(tiny_onnx.tiny(nms_inside=True)).run(tensor)
-        assert all(candidates[4].any() for candidates, _ in expected)
+        assert all(candidates[4].any() for candidates, *_ in expected)
         assert_same(network.run(tensor), expected, tolerance=2e-5)
 
     def test_nms_without_metadata_gets_one_photo_at_a_time_and_end_to_end_networks_any(self):
@@ -250,7 +251,7 @@ class TestNmsInside:
                 with pytest.raises(ModelError, match="pixels of the input"):
                     network.run(photos(1, 32, 32))
             else:
-                [(candidates, _)] = network.run(photos(1, 32, 32))
+                [(candidates, *_)] = network.run(photos(1, 32, 32))
                 np.testing.assert_allclose(candidates[:4, 0], [16, 16, 25.6, 19.2], rtol=1e-6)
 
     def test_a_dynamic_network_that_needs_300_candidates_is_not_fixed(self):
@@ -287,7 +288,7 @@ class TestObjectness:
         assert (contract.class_count, contract.objectness, contract.nms_inside) == (nc, True, False)
         assert len(contract.names) == named * nc
         assert contract.description.startswith("YOLOv5-seg network")
-        [(candidates, _)] = network.run(photos(1, 32, 32))
+        [(candidates, *_)] = network.run(photos(1, 32, 32))
         expected = np.concatenate([boxes, scores[:, :1] * scores[:, 1:], weights], axis=1)
         np.testing.assert_array_equal(candidates, expected.T)
 

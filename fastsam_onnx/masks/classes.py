@@ -1,0 +1,55 @@
+"""The classes that objects are told apart by: indices, and the names that a network's file gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+
+from fastsam_onnx import options
+from fastsam_onnx.errors import OptionError
+
+MOST_LISTED = 100
+"""Maximum number of names that a message lists."""
+
+
+def class_name(label: int, names: Mapping[int, str]) -> str:
+    """The name of a class; its index as text where there is none."""
+    return names.get(label, str(label))
+
+
+def class_indices(asked: Sequence[str | int], names: Mapping[int, str] | None) -> list[int]:
+    """The indices of classes that are asked for by name or by index.
+
+    Args:
+        asked: At least one. All classes of a name are meant.
+        names: Names by index; None if there are no classes.
+
+    Raises:
+        OptionError: If there are no classes, none is asked for, or one is not known; the message lists what is there.
+    """
+    if names is None:
+        raise OptionError("there are no classes to choose: this network finds objects without telling what they are")
+    if not asked:
+        raise OptionError("give the name of at least one class")
+    return [index for one in asked for index in _indices_of(one, names)]
+
+
+def _indices_of(asked: str | int, names: Mapping[int, str]) -> list[int]:
+    if isinstance(asked, str):
+        known = [index for index, name in names.items() if name == asked]
+    else:
+        index = options.integer("the index of a class", asked, 0)
+        known = [index] if index in names or not names else []
+    if not known:
+        close = get_close_matches(str(asked).casefold(), list(dict.fromkeys(names.values())), 3)
+        hint = f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
+        raise OptionError(f"a class must be one that the network knows, got {asked!r}{hint}; {_listed(names)}")
+    return known
+
+
+def _listed(names: Mapping[int, str]) -> str:
+    if not names:
+        return "its file gives no names: give indices"
+    first = [f"{index} {name!r}" for index, name in list(names.items())[:MOST_LISTED]]
+    more = len(names) - len(first)
+    return f"it knows {', '.join(first)}" + (f" and {more} more" if more else "")
