@@ -72,8 +72,8 @@ def test_any_number_and_size_of_photos(name):
     step = contract.stride
     tensor = np.random.default_rng(0).random((3, 3, 2 * step, 4 * step), np.float32)
     together = network.run(tensor)
-    for index, (candidates, prototypes) in enumerate(together):
-        [(alone, own)] = network.run(tensor[index : index + 1])
+    for index, (candidates, prototypes, _) in enumerate(together):
+        [(alone, own, _)] = network.run(tensor[index : index + 1])
         np.testing.assert_allclose(candidates, alone, rtol=0, atol=1e-3)
         np.testing.assert_allclose(prototypes, own, rtol=0, atol=1e-4)
 
@@ -119,7 +119,7 @@ def test_metadata_of_a_network_without_nms():
 def test_the_number_of_rows_is_the_file_s_own():
     network = yolo26()
     head_of(network).attributes["max_det"] = 7
-    [(candidates, _)] = Network.open(model_bytes(network), threads=1).run(photo())
+    [(candidates, *_)] = Network.open(model_bytes(network), threads=1).run(photo())
     wanted = as_rows(reference()["YOLO26/candidates"])[:, :7]  # the best come first
     np.testing.assert_allclose(candidates, wanted, rtol=0, atol=0.002)
 
