@@ -183,6 +183,14 @@ def test_objects_from_the_models_threshold_are_listed_and_all_can_be(page, model
     assert f"{len(found)} objects in 600 × 400 pixels" in status(page)
 
 
+def test_the_tint_begins_with_the_objects_listed(page):
+    """It was once made before the slider stood at the model's threshold, and showed every object."""
+    first, anew = page.execute_script(
+        "const first = base.toDataURL(); tinted = null; paintBase(); return [first, base.toDataURL()]"
+    )
+    assert first == anew
+
+
 @pytest.mark.parametrize("point", [(300, 200), (130, 110), (560, 40), (365, 280), (20, 380)])
 def test_a_click_chooses_what_the_python_api_chooses(page, found: Segmentation, point) -> None:
     pointer(page, found, *point).click().perform()
