@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fastsam_onnx.cli.common import make_folder
-from fastsam_onnx.cli.photos import Photo, is_folder_name
+from fastsam_onnx.cli.photos import Photo, is_folder_name, relative_path
 from fastsam_onnx.errors import OptionError
+from fastsam_onnx.files import write_file
+from fastsam_onnx.formats.categories import OBJECT
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET, FILE_NAME, CocoDataset
+from fastsam_onnx.formats.yolo import DATA_FILE, yolo_data
 
 DESCRIPTION = "one COCO data set of all photos, in the folder --output"
 
@@ -41,3 +44,28 @@ def check_named(photos: Sequence[Photo]) -> None:
     """Raise OptionError if there is a photo without a name, from standard input."""
     if any(photo.path is None for photo in photos):
         raise OptionError(f"--format {COCO_DATASET} needs photos with names, got standard input")
+
+
+def write_yolo_data(
+    formats: Sequence[str] | None, output: str | None, photos: Sequence[Photo], *, overwrite: bool
+) -> None:
+    """Write data.yaml beside YOLO's label files, if these go to a folder; one that is there stays.
+
+    Args:
+        formats: Names of formats.
+        output: Folder of the results.
+        photos: All of the run.
+        overwrite: True to replace a data.yaml that exists.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    if "yolo" not in (formats or ()) or output is None or not is_folder_name(output):
+        return
+    path = Path(output, DATA_FILE)
+    if path.exists() and not overwrite:
+        return
+    make_folder(path.parent)
+    folders = [photo.folder or photo.path.parent for photo in photos if photo.path is not None]
+    listed = [relative_path(folder, path.parent) for folder in dict.fromkeys(folders)]
+    write_file(path, [yolo_data(listed, [OBJECT]).encode("utf-8")])

@@ -148,6 +148,14 @@ def file_name(photo: Photo) -> str | None:
     return photo.path.name if photo.folder is None else photo.path.relative_to(photo.folder).as_posix()
 
 
+def relative_path(path: Path, folder: Path) -> str:
+    """A path as seen from a folder, with slashes; the whole path if there is no way from there."""
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # Windows: on another drive
+        return path.resolve().as_posix()
+
+
 def is_folder_name(output: str) -> bool:
     """True for a folder: one that exists, ends with a slash, or has no suffix of a file.
 

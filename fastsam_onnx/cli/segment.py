@@ -28,8 +28,8 @@ from fastsam_onnx.cli.arguments import (
     white,
 )
 from fastsam_onnx.cli.common import STDOUT, check_new, format_options, make_folder, open_model, write_stdout
-from fastsam_onnx.cli.datasets import DESCRIPTION, check_named, open_dataset
-from fastsam_onnx.cli.photos import Job, Photo, file_name, file_names, find_photos, plan
+from fastsam_onnx.cli.datasets import DESCRIPTION, check_named, open_dataset, write_yolo_data
+from fastsam_onnx.cli.photos import Job, Photo, file_name, file_names, find_photos, plan, relative_path
 from fastsam_onnx.cli.prompts import read_prompts
 from fastsam_onnx.cli.report import RunReport
 from fastsam_onnx.cli.screen import PROGRAM, Screen
@@ -198,6 +198,7 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
             jobs = [left for job in jobs if (left := _left_to_do(job, dataset, report)) is not None]
         if jobs:
             with open_model(arguments, screen) as model:
+                write_yolo_data(chosen, arguments.output, photos, overwrite=arguments.overwrite)
                 report.start()
                 process = partial(_process, model=model, prompts=prompts, dataset=dataset, arguments=arguments)
                 with closing(ordered_map(process, jobs, workers=arguments.jobs or default_workers())) as done:
@@ -272,7 +273,7 @@ def _place_options(form: str, job: Job, path: Path) -> dict[str, Any]:
     if job.photo.path is None:
         return {}
     if form == "labelme" and path != STDOUT:
-        return {"image_path": _relative(job.photo.path, path.parent)}
+        return {"image_path": relative_path(job.photo.path, path.parent)}
     if form == "coco":
         return {"image_id": job.image_id, "file_name": file_name(job.photo)}
     return {}
@@ -331,10 +332,3 @@ def _stdin_bytes() -> bytes:
     if sys.stdin.isatty():
         raise ImageError("standard input is a terminal; redirect a file to it")
     return sys.stdin.buffer.read()
-
-
-def _relative(path: Path, folder: Path) -> str:
-    try:
-        return Path(os.path.relpath(path, folder)).as_posix()
-    except ValueError:  # Windows: on another drive
-        return path.resolve().as_posix()

@@ -2,6 +2,7 @@
 
 from fastsam_onnx.formats.coco import image_id_of, to_coco
 from fastsam_onnx.formats.coco_dataset import CocoDataset, dataset_entry
+from fastsam_onnx.formats.colours import to_colours
 from fastsam_onnx.formats.cutouts import to_cutouts
 from fastsam_onnx.formats.geojson import to_geojson
 from fastsam_onnx.formats.labelme import to_labelme
@@ -10,6 +11,8 @@ from fastsam_onnx.formats.registry import FORMATS, Format, encode, format_of_suf
 from fastsam_onnx.formats.sam import to_sam
 from fastsam_onnx.formats.supervision import to_supervision
 from fastsam_onnx.formats.svg import to_svg
+from fastsam_onnx.formats.voc import to_voc, voc_palette
+from fastsam_onnx.formats.yolo import to_yolo, yolo_data
 
 __all__ = [
     "FORMATS",
@@ -22,6 +25,7 @@ __all__ = [
     "save",
     "suffixes_beside_photos",
     "to_coco",
+    "to_colours",
     "to_cutouts",
     "to_dict",
     "to_geojson",
@@ -30,4 +34,8 @@ __all__ = [
     "to_sam",
     "to_supervision",
     "to_svg",
+    "to_voc",
+    "to_yolo",
+    "voc_palette",
+    "yolo_data",
 ]

@@ -13,6 +13,6 @@ def category_names(found: Instances) -> list[str]:
     return [OBJECT] * len(found)
 
 
-def all_categories(found: Instances) -> list[str]:
-    """The names of all classes that the network knows, in its order."""
-    return [OBJECT]
+def category_indices(found: Instances) -> list[int]:
+    """The index of each object's class, counted from 0."""
+    return [0] * len(found)

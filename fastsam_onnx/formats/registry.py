@@ -17,6 +17,7 @@ from fastsam_onnx.draw import label_map, overlay
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.files import write_file
 from fastsam_onnx.formats.coco import to_coco
+from fastsam_onnx.formats.colours import colours_png, to_colours
 from fastsam_onnx.formats.cutouts import to_cutouts, write_folder
 from fastsam_onnx.formats.geojson import to_geojson
 from fastsam_onnx.formats.labelme import to_labelme
@@ -25,6 +26,8 @@ from fastsam_onnx.formats.pictures import PICTURE_SUFFIXES, picture_bytes
 from fastsam_onnx.formats.sam import sam_file
 from fastsam_onnx.formats.svg import to_svg
 from fastsam_onnx.formats.text import json_bytes, text_bytes
+from fastsam_onnx.formats.voc import palette_png, to_voc
+from fastsam_onnx.formats.yolo import to_yolo
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.options import choice, text
 
@@ -84,6 +87,20 @@ FORMATS: dict[str, Format] = {
         folder=True,
         media_types={".zip": "application/zip"},
     ),
+    "colours": Format(
+        (".colours.png",),
+        "the label map in the colours of the overlay",
+        to_colours,
+        colours_png,
+        media_types={".png": "image/png"},
+    ),
+    "voc": Format(
+        (".voc.png",),
+        "Pascal VOC's object map, 8-bit PNG with its palette",
+        to_voc,
+        palette_png,
+        media_types={".png": "image/png"},
+    ),
     "json": Format(
         (".json",),
         "boxes, scores, areas and masks (run lengths or polygons)",
@@ -99,6 +116,9 @@ FORMATS: dict[str, Format] = {
         json_bytes,
         media_types=_JSON,
         sought=".json",
+    ),
+    "yolo": Format(
+        (".txt",), "YOLO's labels for segmentation", to_yolo, text_bytes, media_types={".txt": "text/x-yolo"}
     ),
     "sam": Format((".sam.json",), "Segment Anything's record list", sam_file, json_bytes, media_types=_JSON),
     "svg": Format(
@@ -149,15 +169,19 @@ def save(
     Args:
         found: The objects.
         path: The file. Its suffix says what is written: .png, .jpg, .jpeg, .webp an overlay, .json, .svg, .geojson,
-            .coco.json, .labelme.json, .sam.json, .labels.png, and .cutouts a folder.
+            .coco.json, .labelme.json, .sam.json, .txt (YOLO's), .labels.png, .colours.png, .voc.png, and
+            .cutouts a folder.
         format: A name in `FORMATS`, where the suffix does not say it.
         options: The format's own (`FORMATS[format].options`), as the function that makes it explains them:
             "overlay" (`draw.overlay`): image, alpha, contours, points, point_labels, boxes, seed, colours.
             "labels": none.
             "cutouts": image.
+            "colours": seed.
+            "voc": none.
             "json" (`to_dict`): masks, tolerance.
             "coco": image_id, category_id, file_name.
             "labelme": label, image_path, tolerance, polygons_only.
+            "yolo": tolerance.
             "sam": output_mode.
             "svg": tolerance, link, seed.
             "geojson": affine, crs, tolerance.

@@ -37,7 +37,7 @@ PICTURE_SUFFIXES = frozenset(
         ".heif",
     )
 )
-RESULT_SUFFIXES = (".overlay.png", ".labels.png", ".cutouts")
+RESULT_SUFFIXES = (".overlay.png", ".labels.png", ".colours.png", ".voc.png", ".cutouts")
 """Of what this package writes, the names that look like pictures or hold them; a test compares them with FORMATS."""
 
 

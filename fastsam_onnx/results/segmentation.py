@@ -375,16 +375,19 @@ class Segmentation(Instances):
 
         Args:
             path: The file. Its suffix says what is written: .png, .jpg, .jpeg, .webp an overlay; .json, .coco.json,
-                .labelme.json, .sam.json, .svg, .geojson, .labels.png; .cutouts a folder.
-            format: Name of the format, where the suffix does not say it: "overlay", "labels", "cutouts", "json",
-                "coco", "labelme", "sam", "svg" or "geojson".
+                .labelme.json, .sam.json, .txt (YOLO's), .svg, .geojson, .labels.png, .colours.png, .voc.png; .cutouts a
+                folder.
+            format: Name of the format, where the suffix does not say it: a name of the options below.
             options: The format's own, as the function of its name in `fastsam_onnx.formats` takes them.
                 "overlay": image, alpha, contours, points, point_labels, boxes, seed, colours, as in `draw.overlay`.
                 "labels": none.
                 "cutouts": image.
+                "colours": seed.
+                "voc": none.
                 "json": masks, tolerance.
                 "coco": image_id, category_id, file_name.
                 "labelme": label, image_path, tolerance, polygons_only.
+                "yolo": tolerance.
                 "sam": output_mode.
                 "svg": tolerance, link, seed.
                 "geojson": affine, crs, tolerance.

@@ -81,6 +81,19 @@ def test_standard_input_has_no_name(network, tmp_path, capsys):
     assert "needs photos with names" in capsys.readouterr().err
 
 
+def test_yolos_labels_have_a_data_yaml(run, folder, tmp_path):
+    out = tmp_path / "labels"
+    assert run(folder, "--format", "yolo", "-o", out)[0] == 0
+    assert names(out) == [*(name.replace("png", "txt") for name in NAMES), "data.yaml"]
+    assert (out / "data.yaml").read_text() == 'train: ["../in"]\nval: ["../in"]\nnames:\n  0: "object"\n'
+    assert (out / "000.txt").read_text().splitlines()[0].startswith("0 0.125000 0.125000 0.500000 0.125000")
+    (out / "data.yaml").write_text("mine")
+    photo(folder / "new.png")
+    run(folder, "--format", "yolo", "-o", out)
+    assert (out / "data.yaml").read_text() == "mine"
+    assert (out / "new.txt").exists()
+
+
 @POSIX
 def test_killed_again_and_again_and_resumed(network, folder, tmp_path):
     """Each process is killed as soon as it has added a photo, at no moment of its own choice; the last one ends."""

@@ -57,6 +57,7 @@ def test_formats_and_a_folder_that_is_made(run, tmp_path):
     assert code == 0
     assert names(tmp_path / "new" / "results") == [
         "cat.coco.json",
+        "cat.colours.png",
         "cat.cutouts/object-0000.png",
         "cat.cutouts/object-0001.png",
         "cat.geojson",
@@ -66,6 +67,9 @@ def test_formats_and_a_folder_that_is_made(run, tmp_path):
         "cat.overlay.png",
         "cat.sam.json",
         "cat.svg",
+        "cat.txt",
+        "cat.voc.png",
+        "data.yaml",
     ]
 
 

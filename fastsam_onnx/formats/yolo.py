@@ -1,0 +1,50 @@
+"""YOLO's label files for segmentation: a line per object, and the data.yaml that names the classes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastsam_onnx import options
+from fastsam_onnx.formats.categories import category_indices
+from fastsam_onnx.formats.coco_dataset import TOLERANCE
+from fastsam_onnx.formats.rings import joined, ring_with_holes
+from fastsam_onnx.masks.instances import Instances
+
+DATA_FILE = "data.yaml"
+
+
+def to_yolo(found: Instances, *, tolerance: float = TOLERANCE) -> str:
+    """YOLO's labels for segmentation: "class x y x y ..." a line, with shares of the photo's width and height.
+
+    An object is one ring: its islands and holes are joined by cuts of no width. Objects without pixels are left out.
+
+    Args:
+        found: The objects.
+        tolerance: Distance in pixels by which an outline may stray to save points; 0 is exact.
+
+    Raises:
+        OptionError: If the tolerance is not a number of at least 0.
+    """
+    tolerance = options.number("tolerance", tolerance, 0)
+    lines = []
+    for instance, category in zip(found, category_indices(found), strict=True):
+        polygons = instance.mask.polygons(tolerance)
+        if polygons:
+            ring = joined([ring_with_holes(polygon) for polygon in polygons]) / np.array(found.image_size, np.float64)
+            lines.append(" ".join([str(category), *(f"{value:.6f}" for value in ring.reshape(-1).tolist())]))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def yolo_data(folders: Sequence[str], names: Sequence[str]) -> str:
+    """The text of data.yaml.
+
+    Args:
+        folders: Folders of the photos, absolute or relative to the file.
+        names: Names of the classes, in their order.
+    """
+    listed = ", ".join(json.dumps(folder) for folder in folders)  # a text of JSON is one of YAML
+    classes = "".join(f"  {index}: {json.dumps(name)}\n" for index, name in enumerate(names))
+    return f"train: [{listed}]\nval: [{listed}]\nnames:\n{classes}"

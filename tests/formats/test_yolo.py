@@ -1,0 +1,76 @@
+"""YOLO's label files: shares of the photo, one ring per object, and the data.yaml."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from fastsam_onnx import formats
+from fastsam_onnx.errors import OptionError
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.results.segmentation import Segmentation
+
+
+def filled(line, size):
+    """The pixels whose centres are inside the ring of a label: an odd number of edges lies to their left."""
+    ring = np.array(line.split()[1:], float).reshape(-1, 2) * np.array(size)
+    x, y = np.meshgrid(np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5)
+    inside = np.zeros(x.shape, bool)
+    for (x1, y1), (x2, y2) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+        crossed = (y1 > y) != (y2 > y)
+        inside ^= crossed & (x > x1 + (y - y1) * (x2 - x1) / (y2 - y1 if y1 != y2 else 1))
+    return inside
+
+
+def test_a_rectangle_is_four_corners_in_shares_of_the_photo():
+    """Of 48 x 36: 24 / 48 = 0.5, 40 / 48 = 0.833333, 20 / 36 = 0.555556, 30 / 36 = 0.833333."""
+    dense = np.zeros((36, 48), bool)
+    dense[20:30, 24:40] = True
+    found = Segmentation.from_masks([Mask.from_dense(dense), Mask.empty((48, 36))])
+    right, low, high = "0.833333", "0.833333", "0.555556"
+    assert formats.to_yolo(found) == f"0 0.500000 {high} {right} {high} {right} {low} 0.500000 {low}\n"
+
+
+def test_holes_and_islands_are_in_the_one_ring(sample):
+    lines = formats.to_yolo(sample, tolerance=0).splitlines()
+    assert len(lines) == len(sample)
+    for line, mask in zip(lines, sample.masks, strict=True):
+        np.testing.assert_array_equal(filled(line, sample.image_size), mask.dense())
+
+
+def test_shares_are_from_0_to_1_and_nothing_is_an_empty_file():
+    whole = Segmentation.from_masks([Mask.from_dense(np.ones((7, 5), bool))])
+    values = [float(value) for value in formats.to_yolo(whole).split()[1:]]
+    assert (min(values), max(values)) == (0, 1)
+    assert formats.encode(Segmentation.from_masks([], image_size=(5, 7)), "yolo") == b""
+
+
+def test_the_tolerance_is_checked(sample):
+    with pytest.raises(OptionError, match="tolerance"):
+        formats.to_yolo(sample, tolerance=-1)
+
+
+def test_data_yaml_is_yaml():
+    yaml = pytest.importorskip("yaml")
+    read = yaml.safe_load(formats.yolo_data(["../images", 'a "b": c'], ["object", "yes"]))
+    assert read == {
+        "train": ["../images", 'a "b": c'],
+        "val": ["../images", 'a "b": c'],
+        "names": {0: "object", 1: "yes"},
+    }
+
+
+def test_supervision_reads_folder_and_classes(sample, tmp_path):
+    supervision = pytest.importorskip("supervision")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "photo.png"), sample.image)
+    formats.save(sample, tmp_path / "labels" / "photo.txt")
+    (tmp_path / "labels" / "data.yaml").write_text(formats.yolo_data(["../images"], ["object"]))
+    read = supervision.DetectionDataset.from_yolo(
+        str(tmp_path / "images"), str(tmp_path / "labels"), str(tmp_path / "labels" / "data.yaml"), force_masks=True
+    )
+    [detections] = read.annotations.values()
+    assert read.classes == ["object"]
+    assert len(detections) == len(sample)
