@@ -25,15 +25,15 @@ from fastsam_onnx.errors import (
     OutputError,
     PromptError,
 )
-from fastsam_onnx.masks.instances import Instance, Masks
-from fastsam_onnx.masks.mask import Mask, Polygon
-from fastsam_onnx.model import FastSAM
-from fastsam_onnx.results.crops import CropStyle
-from fastsam_onnx.results.prompts import Prompts
-from fastsam_onnx.results.segmentation import Segmentation
 
 if TYPE_CHECKING:
     from fastsam_onnx.clip.clip import Clip
+    from fastsam_onnx.masks.instances import Instance, Masks
+    from fastsam_onnx.masks.mask import Mask, Polygon
+    from fastsam_onnx.model import FastSAM
+    from fastsam_onnx.results.crops import CropStyle
+    from fastsam_onnx.results.prompts import Prompts
+    from fastsam_onnx.results.segmentation import Segmentation
     from fastsam_onnx.stream import Failure
 
 __version__ = "0.1.0"
@@ -63,14 +63,26 @@ __all__ = [
     "__version__",
 ]
 
-_LATER = {"Clip": "fastsam_onnx.clip.clip", "Failure": "fastsam_onnx.stream"}
+_LATER = {
+    "Clip": "fastsam_onnx.clip.clip",
+    "CropStyle": "fastsam_onnx.results.crops",
+    "Failure": "fastsam_onnx.stream",
+    "FastSAM": "fastsam_onnx.model",
+    "Instance": "fastsam_onnx.masks.instances",
+    "Mask": "fastsam_onnx.masks.mask",
+    "Masks": "fastsam_onnx.masks.instances",
+    "Polygon": "fastsam_onnx.masks.mask",
+    "Prompts": "fastsam_onnx.results.prompts",
+    "Segmentation": "fastsam_onnx.results.segmentation",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import what few programs need when it is asked for (PEP 562)."""
+    """Import what is asked for (PEP 562): the command line must catch Ctrl-C before NumPy is there."""
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_LATER[name]), name)
+    value = globals()[name] = getattr(import_module(_LATER[name]), name)
+    return value
 
 
 def __dir__() -> list[str]:

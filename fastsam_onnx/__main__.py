@@ -2,7 +2,7 @@
 
 import sys
 
-from fastsam_onnx.cli.program import main
+from fastsam_onnx.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -311,6 +311,13 @@ def input_size_from_text(name: str, text: str) -> int | tuple[int, int]:
     return int(width) if height is None else (int(height), int(width))
 
 
+def boolean_from_text(name: str, text: str) -> bool:
+    """True of the text "true", False of "false"; OptionError otherwise."""
+    if text not in ("true", "false"):
+        raise OptionError(f"{name} must be true or false, got {text!r}")
+    return text == "true"
+
+
 def bands_from_text(name: str, text: str) -> tuple[int, ...]:
     """`check_bands` of a text such as "3,2,1", or "1"; OptionError otherwise."""
     if not re.fullmatch(r"[0-9]{1,6}(,[0-9]{1,6}){0,2}", text) or text.count(",") == 1:

@@ -41,7 +41,7 @@ def describe(limits: Limits, defaults: Mapping[str, Any], *, has_token: bool) ->
 
     Args:
         limits: Limits of the server.
-        defaults: Options of the model: conf, iou, max_det, imgsz.
+        defaults: Options of the model: conf, iou, max_det, imgsz, refine.
         has_token: Whether /segment and /info ask for a token.
     """
     schemes: Schema = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}} if has_token else {}
@@ -146,6 +146,11 @@ def _options(defaults: Mapping[str, Any]) -> dict[str, Schema]:
             "type": "string",
             "pattern": "^[1-9][0-9]{0,5}(x[1-9][0-9]{0,5})?$",
             "description": f"Size of the network's input, one side or WIDTHxHEIGHT, at most {width}x{height}.",
+        },
+        "refine": {
+            "type": "boolean",
+            "default": defaults["refine"],
+            "description": "Whether masks go on where their box ends, and specks, holes and doubles are dropped.",
         },
     }
 

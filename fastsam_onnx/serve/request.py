@@ -18,7 +18,7 @@ from fastsam_onnx import formats
 from fastsam_onnx.errors import FastSAMError, ImageError, ModelError, OptionError, PromptError
 from fastsam_onnx.images.header import read_header
 from fastsam_onnx.images.load import source_name
-from fastsam_onnx.options import input_size_from_text, integer_from_text, number_from_text
+from fastsam_onnx.options import boolean_from_text, input_size_from_text, integer_from_text, number_from_text
 from fastsam_onnx.results.prompts import Prompts
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.serve.archive import zip_cutouts
@@ -35,6 +35,7 @@ OPTIONS: Mapping[str, Callable[[str, str], Any]] = {
     "iou": _fraction,
     "max_det": integer_from_text,
     "imgsz": input_size_from_text,
+    "refine": boolean_from_text,
 }
 """Options of a call of the model, each with the function that reads it from its name and its text."""
 PARAMETERS = ("prompts", "format", *OPTIONS)
@@ -89,7 +90,7 @@ class SegmentRequest:
         photo: Bytes of a picture file.
         source: File name of the photo, if it came with one.
         prompts: Which objects are wanted.
-        options: conf, iou, max_det and imgsz, as far as they were given.
+        options: conf, iou, max_det, imgsz and refine, as far as they were given.
         representation: Form of the answer.
     """
 

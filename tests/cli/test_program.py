@@ -265,3 +265,36 @@ class TestProcess:
             os.close(writer)
             assert done.returncode == code
         assert len(names(tmp_path / "in")) == 9
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("module", ["argparse", "numpy", "fastsam_onnx.model", "fastsam_onnx.cli.serve"])
+def test_ctrl_c_while_modules_are_imported_ends_with_130_and_one_line(tmp_path, module):
+    picture = Path(__file__).parents[2] / "examples" / "coffee.jpg"
+    code = f"""
+import signal, sys
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            sys.meta_path.remove(self)
+            signal.raise_signal(signal.SIGINT)
+from fastsam_onnx.cli import main
+sys.meta_path.insert(0, Interrupt())
+for name in [{module!r}]:
+    sys.modules.pop(name, None)
+sys.exit(main(["segment", {str(picture)!r}, "-o", {str(tmp_path / "a.json")!r}]))
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, env=environment(), timeout=120, check=False
+    )
+    assert told.returncode == 130, told.stderr
+    assert told.stderr.count(b"\n") == 1
+    assert b"interrupted" in told.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_package_itself_imports_next_to_nothing():
+    """What is imported before `cli.main` can catch Ctrl-C."""
+    code = "import fastsam_onnx.cli, sys; print(*sorted({'numpy', 'cv2', 'argparse', 'logging'} & set(sys.modules)))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment(), timeout=120, check=True)
+    assert told.stdout.split() == []

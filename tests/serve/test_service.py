@@ -193,6 +193,22 @@ def test_prompts_and_options_mean_what_they_mean_in_python(client: Client, model
     assert len(in_boxes) >= 1
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_refine_is_that_of_python(client: Client, model: FastSAM, wanted: bool) -> None:
+    expected = [mask.rle() for mask in model(PHOTO, refine=wanted).masks]
+    assert expected != [mask.rle() for mask in model(PHOTO, refine=not wanted).masks]
+    text = str(wanted).lower()
+    for reply in (client.form(("photo", PHOTO), ("refine", text)), client.segment(PHOTO, f"?refine={text}")):
+        assert [one["rle"] for one in reply.json["objects"]] == expected
+    assert client.ask("GET", "/info").json["defaults"]["refine"] is model.options["refine"]
+
+
+@pytest.mark.parametrize("text", ["", "True", "1", "yes"])
+def test_refine_is_true_or_false(client: Client, text: str) -> None:
+    reply = client.form(("photo", PHOTO), ("refine", text))
+    assert (reply.status, "refine must be true or false" in reply.json["error"]) == (422, True)
+
+
 def test_a_raw_photo_takes_prompts_in_the_query(client: Client, found: Segmentation) -> None:
     reply = client.segment(PHOTO, "?prompts=%7B%22points%22%3A%5B%5B300%2C200%5D%5D%7D")
     assert [one["rle"] for one in reply.json["objects"]] == [
