@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from fastsam_onnx.cli.common import make_folder
 from fastsam_onnx.cli.photos import Photo, is_folder_name, relative_path
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.files import write_file
-from fastsam_onnx.formats.categories import OBJECT
+from fastsam_onnx.formats.categories import listed_categories
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET, FILE_NAME, CocoDataset
 from fastsam_onnx.formats.yolo import DATA_FILE, yolo_data
 
@@ -47,7 +47,12 @@ def check_named(photos: Sequence[Photo]) -> None:
 
 
 def write_yolo_data(
-    formats: Sequence[str] | None, output: str | None, photos: Sequence[Photo], *, overwrite: bool
+    formats: Sequence[str] | None,
+    output: str | None,
+    photos: Sequence[Photo],
+    classes: Mapping[int, str] | None,
+    *,
+    overwrite: bool,
 ) -> None:
     """Write data.yaml beside YOLO's label files, if these go to a folder; one that is there stays.
 
@@ -55,6 +60,7 @@ def write_yolo_data(
         formats: Names of formats.
         output: Folder of the results.
         photos: All of the run.
+        classes: Names of the network's classes by index; None if it tells none apart.
         overwrite: True to replace a data.yaml that exists.
 
     Raises:
@@ -68,4 +74,4 @@ def write_yolo_data(
     make_folder(path.parent)
     folders = [photo.folder or photo.path.parent for photo in photos if photo.path is not None]
     listed = [relative_path(folder, path.parent) for folder in dict.fromkeys(folders)]
-    write_file(path, [yolo_data(listed, [OBJECT]).encode("utf-8")])
+    write_file(path, [yolo_data(listed, listed_categories(classes)).encode("utf-8")])

@@ -16,13 +16,13 @@ from difflib import get_close_matches
 from typing import Any
 
 from fastsam_onnx import __version__
-from fastsam_onnx.cli import download, export, info, models, quantize, segment, serve
+from fastsam_onnx.cli import convert, download, export, info, models, quantize, segment, serve
 from fastsam_onnx.cli.arguments import EXIT_CODES
 from fastsam_onnx.cli.screen import PROGRAM, Screen, abandon, logged_to
 from fastsam_onnx.cli.signals import EndedBySignal, signals_that_end
 from fastsam_onnx.errors import FastSAMError
 
-COMMANDS = (segment, info, models, download, export, quantize, serve)
+COMMANDS = (segment, convert, info, models, download, export, quantize, serve)
 """In the order of `--help`; `add(commands)` of each adds its parser, which says what to run."""
 FAILED, WRONG_USAGE, SIGNALLED, INTERRUPTED, PIPE_CLOSED = 1, 2, 128, 130, 141
 DESCRIPTION = "Segment everything in a photo, and pick objects by point, box or text, on any CPU."

@@ -198,7 +198,8 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
             jobs = [left for job in jobs if (left := _left_to_do(job, dataset, report)) is not None]
         if jobs:
             with open_model(arguments, screen) as model:
-                write_yolo_data(chosen, arguments.output, photos, overwrite=arguments.overwrite)
+                classes = model.contract.class_names
+                write_yolo_data(chosen, arguments.output, photos, classes, overwrite=arguments.overwrite)
                 report.start()
                 process = partial(_process, model=model, prompts=prompts, dataset=dataset, arguments=arguments)
                 with closing(ordered_map(process, jobs, workers=arguments.jobs or default_workers())) as done:

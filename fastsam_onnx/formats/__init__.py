@@ -6,7 +6,7 @@ from fastsam_onnx.formats.colours import to_colours
 from fastsam_onnx.formats.cutouts import to_cutouts
 from fastsam_onnx.formats.geojson import to_geojson
 from fastsam_onnx.formats.labelme import to_labelme
-from fastsam_onnx.formats.native import to_dict, to_json
+from fastsam_onnx.formats.native import from_dict, read_json, to_dict, to_json
 from fastsam_onnx.formats.registry import FORMATS, Format, encode, format_of_suffix, save, suffixes_beside_photos
 from fastsam_onnx.formats.sam import to_sam
 from fastsam_onnx.formats.supervision import to_supervision
@@ -21,7 +21,9 @@ __all__ = [
     "dataset_entry",
     "encode",
     "format_of_suffix",
+    "from_dict",
     "image_id_of",
+    "read_json",
     "save",
     "suffixes_beside_photos",
     "to_coco",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from fastsam_onnx.masks.classes import class_name
 from fastsam_onnx.masks.instances import Instances
 
 OBJECT = "object"
@@ -10,9 +13,16 @@ OBJECT = "object"
 
 def category_names(found: Instances) -> list[str]:
     """The name of each object's class."""
-    return [OBJECT] * len(found)
+    if found.labels is None:
+        return [OBJECT] * len(found)
+    return [class_name(label, found.names or {}) for label in found.labels.tolist()]
 
 
 def category_indices(found: Instances) -> list[int]:
     """The index of each object's class, counted from 0."""
-    return [0] * len(found)
+    return [0] * len(found) if found.labels is None else list(found.labels.tolist())
+
+
+def listed_categories(names: Mapping[int, str] | None) -> list[str]:
+    """The names of a network's classes by their index; "object" alone for a network that tells none apart."""
+    return [class_name(index, names) for index in range(max(names) + 1)] if names else [OBJECT]

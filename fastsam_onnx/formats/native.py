@@ -1,12 +1,21 @@
-"""The package's own JSON: everything that a result holds."""
+"""The package's own JSON: everything that a result holds, written and read."""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+import json
+import reprlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
 
 from fastsam_onnx import options
+from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats.text import SCORE_DECIMALS, Json, json_text, numbers, optional_integer, rounded_score
 from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.masks.mask import Mask
 
 MaskForm = Literal["rle", "polygons"]
 
@@ -70,3 +79,91 @@ def to_json(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
         OptionError: As in `to_dict`.
     """
     return json_text(to_dict(found, masks=masks, tolerance=tolerance))
+
+
+def read_json(text: str | bytes, *, pixel_limit: int | None = options.DEFAULT_PIXEL_LIMIT) -> Instances:
+    """The objects of a JSON text that `to_json` wrote with run lengths.
+
+    Args:
+        text: The text, or the bytes of a file.
+        pixel_limit: Maximum of width x height; None for no limit.
+
+    Raises:
+        OptionError: If it is something else, or damaged.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise OptionError(f"a result must be JSON: {error}") from error
+    return from_dict(document, pixel_limit=pixel_limit)
+
+
+def from_dict(document: Mapping[str, Any], *, pixel_limit: int | None = options.DEFAULT_PIXEL_LIMIT) -> Instances:
+    """The objects of what `to_dict` gave with run lengths: all but the photo.
+
+    Args:
+        document: As `to_dict` describes it.
+        pixel_limit: Maximum of width x height; None for no limit.
+
+    Raises:
+        OptionError: If it is something else, or damaged.
+    """
+    if not isinstance(document, Mapping) or document.get("format") != "fastsam-onnx" or document.get("version") != 1:
+        raise OptionError('a result must be an object with "format": "fastsam-onnx" and "version": 1')
+    width, height = (options.integer(name, document.get(name)) for name in ("width", "height"))
+    if pixel_limit is not None and width * height > options.integer("pixel_limit", pixel_limit):
+        raise OptionError(f"a result must be of a photo of at most {pixel_limit} pixels, got {width} x {height}")
+    source = document.get("source")
+    records = document.get("objects")
+    if not isinstance(records, list) or not all(isinstance(record, Mapping) for record in records):
+        raise OptionError(f'"objects" must be a list of objects, got {reprlib.repr(records)}')
+    masks = [_mask_of(index, record, (width, height)) for index, record in enumerate(records)]
+    found = Instances.from_masks(
+        masks,
+        [options.fraction("score", record.get("score")) for record in records],
+        np.array([_box_of(record) for record in records]).reshape(-1, 4),
+        image_size=(width, height),
+        source=None if source is None else options.text("source", source),
+        prompt_index=_all_integers(records, "prompt_index"),
+    )
+    labels = _all_integers(records, "label")
+    if labels is not None:
+        names = {label: record["name"] for label, record in zip(labels, records, strict=True) if "name" in record}
+        names = {label: options.text("name", name) for label, name in names.items()}
+        found = replace(found, labels=np.array(labels, np.int64), names=names)
+    if not any("similarity" in record for record in records):
+        return found
+    cosines = [options.cosine("similarity", record.get("similarity")) for record in records]
+    return replace(found, similarity=np.array(cosines, np.float32))
+
+
+def _mask_of(index: int, record: Mapping[str, Any], image_size: tuple[int, int]) -> Mask:
+    """The mask of a record, which must be of the photo's size and have the area that is beside it."""
+    if "rle" not in record:
+        raise OptionError(
+            f'object {index} has no run lengths ("rle"); write the JSON with masks="rle", polygons are not read back'
+        )
+    width, height = image_size
+    rle = record["rle"]
+    size = rle.get("size") if isinstance(rle, Mapping) else None
+    if size != [height, width]:  # before the runs are unpacked: they say how much memory they need
+        raise OptionError(f"object {index} must have run lengths of size {[height, width]}, got {reprlib.repr(size)}")
+    mask = Mask.from_rle(rle)
+    if "area" in record and mask.area != record["area"]:
+        raise OptionError(f"object {index} is damaged: its area is {record['area']!r}, its mask has {mask.area} pixels")
+    return mask
+
+
+def _box_of(record: Mapping[str, Any]) -> npt.NDArray[np.float64]:
+    box = options.numbers("box", record.get("box"))
+    if box.shape != (4,):
+        raise OptionError(f"box must be x1, y1, x2, y2, got {reprlib.repr(record.get('box'))}")
+    return box
+
+
+def _all_integers(records: Sequence[Mapping[str, Any]], name: str) -> list[int] | None:
+    """A value of every object; None if none has one."""
+    values = [record.get(name) for record in records]
+    if all(value is None for value in values):
+        return None
+    return [options.integer(name, value, 0) for value in values]

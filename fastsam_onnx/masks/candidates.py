@@ -162,20 +162,19 @@ class Candidates:
         return self._at_points(int(likely[int(np.argmax(claims))]), points[foreground])
 
     def for_mask(self, mask: Mask) -> Answer | None:
-        """The candidate whose mask has the highest IoU with this one; None if none overlaps.
+        """What fits this mask best, by IoU; None if nothing overlaps it.
 
-        The masks of the twenty candidates are measured whose boxes have the highest IoU with the mask's own box.
+        The masks of the twenty candidates are measured whose boxes have the highest IoU with the mask's own box, and
+        the answer to that box.
 
         Args:
             mask: Of the photo's size, with at least one pixel.
         """
         overlap = np.nan_to_num(box_iou(mask.box[None], self.boxes_xyxy)[0])
+        nearest = [index for index in np.argsort(-overlap, kind="stable")[:MOST_TRIED].tolist() if overlap[index] > 0]
         best, best_iou = None, 0.0
-        for index in np.argsort(-overlap, kind="stable")[:MOST_TRIED].tolist():
-            if overlap[index] <= 0:
-                break
-            answer = self._at_points(index, NO_POINTS)
-            iou = mask.iou(answer.mask.render())
+        for answer in (self.for_box(mask.box), *(self._at_points(index, NO_POINTS) for index in nearest)):
+            iou = 0.0 if answer is None else mask.iou(answer.mask.render())
             if iou > best_iou:
                 best, best_iou = answer, iou
         return best

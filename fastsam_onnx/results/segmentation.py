@@ -407,6 +407,17 @@ class Segmentation(Instances):
 
         return formats.to_dict(self, masks=masks, tolerance=tolerance)
 
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """The objects of a JSON text that `to_json` wrote with run lengths: all but the photo; see `formats.read_json`.
+
+        Raises:
+            OptionError: If it is something else, or damaged.
+        """
+        from fastsam_onnx import formats
+
+        return cls(**vars(formats.read_json(text)))
+
     def to_json(self, *, masks: MaskForm = "rle", tolerance: float = 0.0) -> str:
         """`to_dict` as JSON text; see `formats.to_json`."""
         from fastsam_onnx import formats

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from support.samples import make_sample, names_in, random_instances, read_json
 
 from fastsam_onnx.errors import FastSAMError, OptionError, OutputError
+from fastsam_onnx.formats.categories import listed_categories
 from fastsam_onnx.formats.coco_dataset import CocoDataset, dataset_entry
 from fastsam_onnx.formats.rings import joined, ring_with_holes
+from fastsam_onnx.formats.yolo import to_yolo
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.results.segmentation import Segmentation
 
@@ -211,3 +214,16 @@ def test_rings_are_joined_by_cuts_of_no_width():
     }
     assert len(ring) == 4 + 4 + 2
     np.testing.assert_array_equal(joined([polygon.exterior]), polygon.exterior)
+
+
+def test_classes_that_a_network_tells_apart_are_categories(sample, tmp_path):
+    labels, classes = np.array([1, 0, 1, 5, 0]), {0: "cat", 1: "dog"}
+    found = replace(sample, labels=labels, names=classes)
+    with CocoDataset(tmp_path / "d.json") as dataset:
+        dataset.add(found)
+    document = read_json((tmp_path / "d.json").read_bytes())
+    by_id = {one["id"]: one["name"] for one in document["categories"]}
+    assert [by_id[one["category_id"]] for one in document["annotations"]] == ["dog", "cat", "dog", "5", "cat"]
+    assert [line[0] for line in to_yolo(found).splitlines()] == ["1", "0", "1", "5", "0"]
+    assert listed_categories({0: "cat", 2: "dog"}) == ["cat", "1", "dog"]
+    assert listed_categories(None) == listed_categories({}) == ["object"]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.samples import fill_rings, random_instances, read_json
 
 from fastsam_onnx import formats
+from fastsam_onnx.errors import OptionError
+from fastsam_onnx.results.segmentation import Segmentation
 
 
 @settings(deadline=None, max_examples=40)
@@ -32,3 +36,69 @@ def test_prompt_index_is_in_the_plain_json_and_the_geojson(sample):
 
 def test_plain_json_text_is_its_dictionary(sample):
     assert json.loads(formats.to_json(sample, masks="polygons")) == formats.to_dict(sample, masks="polygons")
+
+
+# ---------------------------------------------------------------- reading
+
+
+def test_what_was_written_is_read(sample):
+    found = replace(
+        sample,
+        prompt_index=np.arange(5),
+        similarity=np.linspace(-0.5, 0.5, 5, dtype=np.float32),
+    )
+    read = Segmentation.from_json(formats.to_json(found))
+    assert isinstance(read, Segmentation)
+    assert formats.to_json(read) == formats.to_json(found)
+    assert formats.to_json(Segmentation.from_json(formats.to_json(sample).encode())) == formats.to_json(sample)
+    for ours, theirs in zip(read.masks, found.masks, strict=True):
+        np.testing.assert_array_equal(ours.dense(), theirs.dense())
+    empty = Segmentation.from_masks([], image_size=(8, 6))
+    assert formats.from_dict(empty.to_dict()).image_size == (8, 6)
+
+
+def change(**values):
+    return lambda document: document.update(values)
+
+
+def change_first(**values):
+    return lambda document: document["objects"][0].update(values)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (change(format="coco"), "fastsam-onnx"),
+        (change(version=2), "version"),
+        (change(width="48"), "width"),
+        (change(height=0), "height"),
+        (change(width=47), r"object 0 .*\[36, 47\]"),
+        (change(width=10**6, height=10**6), "pixels"),
+        (change(source=7), "source"),
+        (change(objects={}), "objects"),
+        (change(objects=[7]), "objects"),
+        (change_first(score=2), "score"),
+        (change_first(score=None), "score"),
+        (change_first(box=[1, 2, 3]), "box"),
+        (change_first(box="1234"), "box"),
+        (change_first(area=7), "object 0 is damaged: its area is 7"),
+        (change_first(prompt_index=0.5), "prompt_index"),
+        (change_first(prompt_index=0), "prompt_index"),
+        (change_first(similarity=0.5), "similarity"),
+        (change_first(rle={"size": [36, 48], "counts": "?"}), "RLE"),
+        (change_first(rle={"size": [36, 48]}), "counts"),
+        (change_first(rle=[]), "object 0 .*size"),
+        (lambda document: document["objects"][0].pop("rle"), "object 0 has no run lengths"),
+    ],
+)
+def test_damage_is_refused_by_name(damage, message, sample):
+    document = json.loads(formats.to_json(sample))
+    damage(document)
+    with pytest.raises(OptionError, match=message):
+        formats.from_dict(document)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, b"\xff", "7", "null", None])
+def test_what_is_no_json_of_ours_is_refused(text):
+    with pytest.raises(OptionError, match="a result must be"):
+        formats.read_json(text)

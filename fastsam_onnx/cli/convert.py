@@ -1,0 +1,137 @@
+"""`fastsam-onnx convert`: results in our JSON written in another format, without the network."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fastsam_onnx.cli.arguments import add_command, add_shared
+from fastsam_onnx.cli.common import check_new, make_folder
+from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
+from fastsam_onnx.errors import FastSAMError, OptionError
+from fastsam_onnx.formats import registry as formats
+from fastsam_onnx.formats.coco_dataset import COCO_DATASET, FILE_NAME, CocoDataset
+from fastsam_onnx.formats.native import read_json
+from fastsam_onnx.images.load import load_image
+from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT
+
+NEED_PHOTO = ("overlay", "cutouts")
+"""Formats that show the photo."""
+EPILOG = f"""\
+Reads what `{PROGRAM} segment --format json` wrote. photo.json gives
+photo.svg beside it, or in the folder --output. Overlays and cut-outs need the
+photo, which is sought beside the JSON file, or in --photos, under the name
+that the file says. Paths of what was written go to standard output.
+
+examples:
+  {PROGRAM} convert photo.json --to svg
+  {PROGRAM} convert results/*.json --to coco-dataset -o dataset
+  {PROGRAM} convert photo.json --to overlay --photos photos/ -o pictures"""
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "convert",
+        run,
+        usage="[OPTIONS] FILE.json [FILE.json ...] --to FORMAT",
+        summary="write results in another format, from their JSON files",
+        epilog=EPILOG,
+    )
+    parser.add_argument("inputs", metavar="FILE.json", nargs="+", type=Path, help="a result in JSON, with run lengths")
+    parser.add_argument(
+        "--to",
+        metavar="FORMAT",
+        required=True,
+        choices=[*formats.FORMATS, COCO_DATASET],
+        help=f"one of {', '.join((*formats.FORMATS, COCO_DATASET))}",
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FOLDER", type=Path, help="folder of the results (default: beside each file)"
+    )
+    parser.add_argument(
+        "--photos", metavar="FOLDER", type=Path, help="folder of the photos (default: beside each file)"
+    )
+    add_shared(parser, "--overwrite")
+
+
+def run(arguments: argparse.Namespace, screen: Screen) -> int:
+    """Convert the files; one that cannot be read stops no other.
+
+    Returns:
+        0, or 1 if some failed.
+
+    Raises:
+        FastSAMError: If the arguments do not fit each other; nothing was done.
+    """
+    if arguments.to == COCO_DATASET:
+        return _to_dataset(arguments, screen)
+    suffix = formats.suffixes_beside_photos([arguments.to])[arguments.to]
+    targets = [_target(path, arguments.output, suffix) for path in arguments.inputs]
+    if len(set(targets)) < len(targets):
+        raise OptionError("two of the files would get results of the same name; convert them one by one")
+    failed = False
+    for path, target in zip(arguments.inputs, targets, strict=True):
+        try:
+            check_new(target, overwrite=arguments.overwrite)
+            make_folder(target.parent)
+            found = _with_photo(read_result(path), path, arguments)
+            formats.save(found, target, format=arguments.to)
+        except FastSAMError as error:
+            screen.explain(f"{path}: {error}")
+            failed = True
+        else:
+            print_line(str(target))
+    return 1 if failed else 0
+
+
+def read_result(path: Path) -> Instances:
+    """The objects of a JSON file.
+
+    Raises:
+        OptionError: If it cannot be read, or is no result of ours.
+    """
+    try:
+        return read_json(path.read_bytes())
+    except OSError as error:
+        raise OptionError(f"cannot read the file: {error.strerror or error}") from error
+
+
+def _to_dataset(arguments: argparse.Namespace, screen: Screen) -> int:
+    if arguments.output is None:
+        raise OptionError(f"--to {COCO_DATASET} needs --output FOLDER, the folder of the data set")
+    make_folder(arguments.output)
+    failed = False
+    with CocoDataset(arguments.output / FILE_NAME) as dataset:
+        for path in arguments.inputs:
+            try:
+                found = read_result(path)
+                if found.source in dataset and not arguments.overwrite:
+                    raise OptionError(f"{dataset.path} has {found.source}; pass --overwrite to replace its objects")
+                dataset.add(found)
+            except FastSAMError as error:
+                screen.explain(f"{path}: {error}")
+                failed = True
+    print_line(str(dataset.path))
+    return 1 if failed else 0
+
+
+def _target(path: Path, folder: Path | None, suffix: str) -> Path:
+    name = path.name.removesuffix(".json") + suffix
+    target = path.with_name(name) if folder is None else folder / name
+    if target.absolute() == path.absolute():
+        raise OptionError(f"{path} would be replaced by its own conversion; name a folder with --output")
+    return target
+
+
+def _with_photo(found: Instances, path: Path, arguments: argparse.Namespace) -> Instances:
+    if arguments.to not in NEED_PHOTO:
+        return found
+    if found.source is None:
+        raise OptionError(f"{arguments.to} needs the photo, but the file says no name of one")
+    photo = (arguments.photos or path.parent) / Path(found.source).name
+    return replace(found, image=load_image(photo, pixel_limit=DEFAULT_PIXEL_LIMIT))

@@ -1,0 +1,98 @@
+"""`convert`: results in our JSON written in every format, without the network."""
+
+import json
+import shutil
+
+import pytest
+from support.command_line import FIRST_AREA, SECOND_AREA, listing, names, photo, read_json
+
+from fastsam_onnx.cli.program import main
+from fastsam_onnx.formats import FORMATS
+
+
+@pytest.fixture
+def folder(run, tmp_path):
+    """Two photos and their results in JSON."""
+    for name in ("a", "b"):
+        photo(tmp_path / "in" / f"{name}.png")
+    assert run(tmp_path / "in", "--format", "json")[0] == 0
+    return tmp_path / "in"
+
+
+def convert(capsys, *arguments):
+    code = main(["convert", *map(str, arguments)])
+    return code, *capsys.readouterr()
+
+
+@pytest.mark.parametrize("form", [name for name in FORMATS if name != "json"])
+def test_every_format_is_what_the_network_would_have_given(form, run, folder, tmp_path, capsys):
+    assert run(folder / "a.png", "--format", form, "-o", f"{tmp_path / 'direct'}/")[0] == 0
+    (tmp_path / "direct" / "data.yaml").unlink(missing_ok=True)
+    code, out, _ = convert(capsys, folder / "a.json", "--to", form, "--photos", folder, "-o", tmp_path / "converted")
+    assert code == 0
+    [written] = listing(tmp_path / "converted")
+    assert out == f"{tmp_path / 'converted' / written}\n"
+    direct, converted = (
+        [path.read_bytes() for path in sorted((tmp_path / place).rglob("*")) if path.is_file()]
+        for place in ("direct", "converted")
+    )
+    if form == "labelme":  # the photo's place differs
+        direct, converted = ([{**json.loads(data), "imagePath": ""} for data in each] for each in (direct, converted))
+    assert converted == direct
+
+
+def test_many_files_become_a_data_set(folder, tmp_path, capsys):
+    arguments = [folder / "a.json", folder / "b.json", "--to", "coco-dataset", "-o", tmp_path / "out"]
+    code, out, _ = convert(capsys, *arguments)
+    assert (code, out) == (0, f"{tmp_path / 'out' / 'instances.json'}\n")
+    document = read_json(tmp_path / "out" / "instances.json")
+    assert [image["file_name"] for image in document["images"]] == ["a.png", "b.png"]
+    assert [one["area"] for one in document["annotations"]] == [FIRST_AREA, SECOND_AREA] * 2
+    code, _, err = convert(capsys, *arguments)
+    assert code == 1
+    assert "instances.json has a.png; pass --overwrite" in err
+    assert convert(capsys, *arguments, "--overwrite")[0] == 0
+    again = read_json(tmp_path / "out" / "instances.json")
+    assert (len(again["images"]), len(again["annotations"])) == (2, 4)
+    assert names(tmp_path / "out") == ["instances.json"]
+
+
+def test_results_lie_beside_their_files_and_are_kept(folder, capsys):
+    assert convert(capsys, folder / "a.json", folder / "b.json", "--to", "svg")[0] == 0
+    assert {"a.svg", "b.svg"} <= set(names(folder))
+    code, _, err = convert(capsys, folder / "a.json", "--to", "svg")
+    assert code == 1
+    assert "a.svg exists; pass --overwrite" in err
+    assert convert(capsys, folder / "a.json", "--to", "svg", "--overwrite")[0] == 0
+
+
+def test_a_file_is_not_replaced_by_its_own_conversion(folder, capsys):
+    for form in ("json", "labelme"):
+        code, _, err = convert(capsys, folder / "a.json", "--to", form, "--overwrite")
+        assert code == 2
+        assert "name a folder with --output" in err
+    (folder / "more").mkdir()
+    shutil.copy(folder / "a.json", folder / "more")
+    code, _, err = convert(capsys, folder / "a.json", folder / "more" / "a.json", "--to", "svg", "-o", folder)
+    assert code == 2
+    assert "same name" in err
+    assert convert(capsys, folder / "a.json", "--to", "coco-dataset")[0] == 2
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"format": "fastsam-onnx", "version": 2}', "cut"])
+def test_damaged_files_are_named_and_stop_no_other(damage, folder, capsys):
+    whole = (folder / "a.json").read_text()
+    (folder / "a.json").write_text(whole[: len(whole) // 2] if damage == "cut" else damage)
+    code, out, err = convert(capsys, folder / "a.json", folder / "missing.json", folder / "b.json", "--to", "svg")
+    assert code == 1
+    assert "a.json: a result must be" in err
+    assert "missing.json: cannot read" in err
+    assert out == f"{folder / 'b.svg'}\n"
+
+
+def test_what_shows_the_photo_needs_it(folder, tmp_path, capsys):
+    code, _, err = convert(capsys, folder / "a.json", "--to", "overlay", "--photos", tmp_path)
+    assert code == 1
+    assert "a.png" in err
+    assert convert(capsys, folder / "a.json", "--to", "overlay")[0] == 0
+    assert (folder / "a.overlay.png").exists()
