@@ -5,6 +5,7 @@ Skipped where MobileSAM's code is not installed; its weights are not needed here
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 torch = pytest.importorskip("torch", reason="tools/train needs PyTorch, which the package does not")
 pytest.importorskip("mobile_sam", reason="the teacher needs the package mobilesam-mirror")
 
-from tools.train import teach  # noqa: E402
+from tools.train import encoder, teach  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # timm's own deprecations
 
@@ -53,3 +54,22 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mobile_sam.pt").write_bytes(b"not it")
     with pytest.raises(SystemExit, match="sha256"):
         teach.Teacher(tmp_path / "mobile_sam.pt")
+
+
+def test_our_encoder_is_mobilesams() -> None:
+    torch.manual_seed(0)
+    sizes = {"depths": [2, 2, 6, 2], "num_heads": [2, 4, 5, 10], "window_sizes": [7, 7, 14, 7]}
+    theirs = teach.TinyViT(img_size=224, embed_dims=[64, 128, 160, 320], **sizes).eval()
+    for name, value in theirs.state_dict().items():  # norms and biases that do something
+        if name.endswith(("running_var", "bn.weight")):
+            value.uniform_(0.5, 1.5)
+        elif name.endswith(("running_mean", "bn.bias", "attention_biases")):
+            value.normal_(std=0.1)
+    ours = encoder.SamEncoder().eval()
+    ours.load_state_dict(encoder.folded(theirs.state_dict()))
+    photo = torch.rand(1, 3, 128, 224)  # windows are filled up at the bottom
+    mean, deviation = (torch.tensor(v).view(1, 3, 1, 1) / 255 for v in (encoder.MEAN, encoder.DEVIATION))
+    with torch.no_grad():
+        wanted = teach.Teacher.embed(SimpleNamespace(encoder=theirs), (photo - mean) / deviation)
+        found = ours(photo)[-1].permute(0, 3, 1, 2)
+    assert (found - wanted).abs().max() < 0.03  # of values around 1: random layers enlarge the last bits

@@ -17,13 +17,36 @@ torch = pytest.importorskip("torch", reason="tools/train needs PyTorch, which th
 onnxruntime = pytest.importorskip("onnxruntime")
 sys.path.insert(0, str(ROOT))
 
-from tools.train import choose, compose, data, export, graph, losses, network, sampler, train, validate  # noqa: E402
+from tools.train import (  # noqa: E402
+    choose,
+    compose,
+    data,
+    encoder,
+    export,
+    graph,
+    losses,
+    models,
+    network,
+    sampler,
+    train,
+    validate,
+)
 
 
 @pytest.fixture(scope="module")
 def untrained() -> network.SegmentEverything:
     torch.manual_seed(0)
-    return network.SegmentEverything().eval()
+    return models.make("nano").eval()
+
+
+@pytest.fixture(scope="module")
+def small() -> network.SegmentEverything:
+    torch.manual_seed(0)
+    made = models.make("small").eval()
+    for module in made.modules():
+        if isinstance(module, encoder.Attention):
+            torch.nn.init.normal_(module.attention_biases)
+    return made
 
 
 def boxes(*rows: tuple[float, ...]) -> torch.Tensor:
@@ -113,6 +136,14 @@ def test_mask_losses_ignore_what_is_far_from_the_box() -> None:
     weights = losses.box_weights(boxes((4, 4, 12, 12)), 8, 8)[0]
     assert weights[:4, :4].all()
     assert weights.sum() == 16
+
+
+def test_masks_of_large_objects_are_compared_far_beyond_their_boxes() -> None:
+    # canvas of 64 x 64 cells; boxes of 16 and 32 cells are a quarter and a half of it
+    found = losses.margins(boxes((64, 64, 128, 128), (64, 64, 192, 192)), 64, 64)
+    assert found[:, 0].numpy() == pytest.approx(np.array([losses.MARGIN, losses.LARGE_MARGIN]))
+    wide = losses.box_weights(boxes((64, 64, 192, 192)), 64, 64, 0.5)[0]
+    assert wide.sum() == 64 * 64  # 32 cells, half of that and one on either side, as far as there are cells
 
 
 # Assignment -----------------------------------------------------------------------------------------------------
@@ -205,7 +236,7 @@ def test_a_new_training_takes_over_what_still_fits(untrained: network.SegmentEve
     source = {name: value.clone() for name, value in untrained.state_dict().items()}
     source["prototypes.predict.weight"] = torch.ones(32, 64, 1, 1)  # more rows than today's
     source["heads.0.mask.predict.weight"] = torch.ones(32, 48, 1, 1)  # fewer columns
-    other = network.SegmentEverything()
+    other = models.make("nano")
     more = other.heads[0].mask.predict.weight[:, 48:].clone()
     train.take_over(other, source)
     assert (other.prototypes.predict.weight == 1).all()
@@ -215,7 +246,7 @@ def test_a_new_training_takes_over_what_still_fits(untrained: network.SegmentEve
 
 
 def test_frozen_blocks_get_no_gradient_and_the_others_do(untrained: network.SegmentEverything) -> None:
-    net = network.SegmentEverything().train()
+    net = models.make("nano").train()
     raw = net(torch.rand(2, 3, 64, 64))
     (raw.scores.sum() + raw.distances.sum() + raw.coefficients.sum() + raw.prototypes.sum()).backward()
     frozen = {id(p) for module in net.backbone.frozen() for p in module.parameters()}
@@ -223,13 +254,50 @@ def test_frozen_blocks_get_no_gradient_and_the_others_do(untrained: network.Segm
         assert (parameter.grad is None) == (id(parameter) in frozen), name
 
 
-@pytest.mark.parametrize("half", [False, True])
-def test_graph_says_what_pytorch_says(untrained: network.SegmentEverything, half: bool) -> None:
-    model = graph.build(untrained, tuple(network.TAPS), export.metadata(640, 0.25, None), half)
+@pytest.mark.parametrize(("stored", "box", "rest"), [("float32", 0.01, 1e-4), ("float16", 0.5, 0.02)])
+def test_graph_says_what_pytorch_says(
+    untrained: network.SegmentEverything, stored: str, box: float, rest: float
+) -> None:
+    model = graph.build(untrained, "fastsam-nano", export.metadata("nano", 640, 0.25, None), stored)
     found = export.differences(model.SerializeToString(), untrained)
     worst_box, worst_rest = (max(values) for values in zip(*found, strict=True))
-    assert worst_box < (0.5 if half else 0.01)
-    assert worst_rest < (0.02 if half else 1e-4)
+    assert worst_box < box
+    assert worst_rest < rest
+
+
+@pytest.mark.parametrize(("stored", "box", "rest"), [("float32", 0.01, 1e-4), ("int8", 1.0, 0.2)])
+def test_graph_of_the_small_network_says_what_pytorch_says(
+    small: network.SegmentEverything, stored: str, box: float, rest: float
+) -> None:
+    model = graph.build(small, "fastsam-small", export.metadata("small", 640, None, None), stored)
+    found = export.differences(model.SerializeToString(), small)
+    worst_box, worst_rest = (max(values) for values in zip(*found, strict=True))
+    assert worst_box < box
+    assert worst_rest < rest
+
+
+def test_a_file_of_int8_weights_stores_shared_ones_once(small: network.SegmentEverything) -> None:
+    # three heads have one set of 3 x 3 convolutions, each with norms of its own: 230,000 weights that are not repeated
+    parameters = sum(parameter.numel() for parameter in small.parameters())
+    size = len(graph.build(small, "fastsam-small", {}, "int8").SerializeToString())
+    assert parameters < size < parameters + 450_000
+
+
+def test_distances_of_a_window_are_those_of_rows_and_columns() -> None:
+    # tokens (0,0), (0,1), (1,0), (1,1); number 2 |dy| + |dx|
+    assert encoder.window_distances(2).tolist() == [[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0]]
+
+
+def test_windows_do_not_see_each_other() -> None:
+    torch.manual_seed(0)
+    block = encoder.Block(64, 7).eval()
+    x = torch.randn(1, 10, 16, 64)  # 2 x 3 windows, the lower and the right ones filled up
+    with torch.no_grad():
+        whole = block.attended(x)
+        alone = block.attended(x[:, :7, 7:14])
+        filled = block.attended(torch.nn.functional.pad(x[:, 7:, 14:], (0, 0, 0, 5, 0, 4)))
+    torch.testing.assert_close(whole[:, :7, 7:14], alone)
+    torch.testing.assert_close(whole[:, 7:, 14:], filled[:, :3, :2])
 
 
 def test_choosing_and_exporting_lift_masks_alike(untrained: network.SegmentEverything) -> None:
@@ -252,7 +320,9 @@ def test_choosing_and_exporting_lift_masks_alike(untrained: network.SegmentEvery
 
 
 def test_graph_keeps_the_contract(untrained: network.SegmentEverything) -> None:
-    model = graph.build(untrained, tuple(network.TAPS), export.metadata(512, 0.25, None), True).SerializeToString()
+    model = graph.build(
+        untrained, "fastsam-nano", export.metadata("nano", 512, 0.25, None), "float16"
+    ).SerializeToString()
     assert len(model) <= export.LARGEST_FILE
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     (images,) = session.get_inputs()
@@ -276,7 +346,7 @@ def test_graph_keeps_the_contract(untrained: network.SegmentEverything) -> None:
 
 def test_the_same_network_gives_the_same_bytes(untrained: network.SegmentEverything) -> None:
     one, two = (
-        graph.build(untrained, tuple(network.TAPS), export.metadata(640, None, None), True).SerializeToString()
+        graph.build(untrained, "fastsam-nano", export.metadata("nano", 640, None, None), "float16").SerializeToString()
         for _ in range(2)
     )
     assert one == two
@@ -343,7 +413,9 @@ def test_a_mosaic_puts_objects_and_backgrounds_in_their_tiles() -> None:
 
 def test_a_batch_is_a_function_of_seed_and_step() -> None:
     photos = [square_photo()] * 3
-    one, two, other = (sampler.Sampler(photos, seed, pixels=2 * 256 * 256, largest=256).batch(7) for seed in (0, 0, 1))
+    one, two, other = (
+        sampler.Sampler(photos, seed, pixels=2 * 256 * 256, canvases=(256,)).batch(7) for seed in (0, 0, 1)
+    )
     assert torch.equal(one.photos, two.photos)
     assert all(torch.equal(a, b) for a, b in zip(one.boxes, two.boxes, strict=True))
     assert one.photos.shape != other.photos.shape or not torch.equal(one.photos, other.photos)
@@ -355,6 +427,14 @@ def test_sampling_honours_the_weights_of_prefixes() -> None:
     # bsds 3, ccp (both copies) 1, others 2, of 6
     wanted = np.array([1 / 6] * 3 + [1 / 12] * 2 + [2 / 6])
     assert data.sampling_weights(photos) == pytest.approx(wanted)
+
+
+def test_photos_that_only_the_teacher_labelled_have_shares_of_their_own() -> None:
+    blank = np.zeros((1, 1, 3), np.uint8)
+    folders = ["train_labelled", "train_unlabelled", "train_photos640", "train_photos640"]
+    photos = [data.Photo(f"ade_{n}.jpg", blank, 1.0, (), folder) for n, folder in enumerate(folders)]
+    # ade 3, unlabelled 4, photos640 6, of 13
+    assert data.sampling_weights(photos) == pytest.approx(np.array([3, 4, 3, 3]) / 13)
 
 
 # Validation -----------------------------------------------------------------------------------------------------
@@ -435,7 +515,7 @@ def test_eight_pictures_are_learnt_and_training_can_go_on(tmp_path: Path) -> Non
         [torch.from_numpy(e.trusts) for e in examples],
         torch.from_numpy(np.stack([e.background for e in examples])),
     )
-    training = train.Training(network.SegmentEverything(), 2e-3, 0.0, "cpu")
+    training = train.Training(models.make("nano"), 2e-3, 0.0, "cpu")
     training.step = train.WARM_UP  # no warm-up
     history = [training.learn(batch, 0.0) for _ in range(30)]
     for name in ("score", "box", "distribution", "mask", "dice"):
@@ -443,7 +523,7 @@ def test_eight_pictures_are_learnt_and_training_can_go_on(tmp_path: Path) -> Non
 
     path = tmp_path / "state.pt"
     train.save(path, training.state({"rate": "0.002"}))
-    again = train.Training(network.SegmentEverything(), 2e-3, 0.0, "cpu")
+    again = train.Training(models.make("nano"), 2e-3, 0.0, "cpu")
     again.resume(path)
     assert again.step == training.step
     assert again.learn(batch, 0.5) == pytest.approx(training.learn(batch, 0.5), rel=0.05)

@@ -10,7 +10,7 @@ import json
 import math
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ SHRINK = 2  # masks are kept at half of the photo's size: still finer than any p
 # Sampling weights by prefix, as the README of the data suggests; labelled prefixes not named share OTHERS.
 PREFIX_WEIGHTS = {"bsds": 3.0, "ade": 3.0, "coco": 3.0, "ccp": 1.0}
 OTHERS_WEIGHT = 2.0
-UNLABELLED_WEIGHT = 4.0  # photos that only the teacher has labelled
+TAUGHT_FOLDERS = {"train_unlabelled": 4.0, "train_photos640": 6.0}  # photos that only the teacher has labelled
 
 # Weight of "no object here": where everything is annotated, where a teacher looked, where some things are.
 DENSE, TAUGHT, PARTIAL = 1.0, 0.3, 0.1
@@ -56,7 +56,7 @@ class Photo:
     pixels: np.ndarray  # (H, W, 3) uint8 RGB
     background: float  # weight of "no object here"
     masks: tuple[MaskCrop, ...]
-    labelled: bool = True  # by humans, in part at least
+    folder: str = "train_labelled"  # of the others people have labelled nothing
 
 
 @dataclass(frozen=True)
@@ -134,17 +134,17 @@ def labelled(folder: Path) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
 
 
 def unlabelled(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and pixels of every photo of shared/data/train_unlabelled."""
+    """Name and pixels of every photo of shared/data/train_unlabelled or its like."""
     for tar in sorted(folder.glob("photos-*.tar")):
         yield from read_photos(tar).items()
 
 
-def load_training(folder: Path, limit: int | None = None, taught: Path | None = None) -> list[Photo]:
+def load_training(folder: Path, limit: int | None = None, taught: Sequence[Path] = ()) -> list[Photo]:
     """Reads shared/data/train_labelled (or its first photos) into memory.
 
-    ``taught``: what teach.py wrote; its masks come beside the drawn ones, and so do the photos of train_unlabelled.
+    ``taught``: what teach.py wrote; its masks come beside the drawn ones, and so do the photos of TAUGHT_FOLDERS.
     """
-    more = read_taught(taught) if taught else {}
+    more = read_taught(taught)
     photos: list[Photo] = []
     for pixels, record in labelled(folder):
         name = record["file"]
@@ -152,16 +152,21 @@ def load_training(folder: Path, limit: int | None = None, taught: Path | None = 
         photos.append(Photo(name, pixels, background, (*crop_masks(record["masks"]), *more.get(name, ()))))
         if limit and len(photos) == limit:
             return photos
-    if more:
-        others = unlabelled(folder.parent / "train_unlabelled")
-        photos.extend(Photo(name, pixels, TAUGHT, more[name], False) for name, pixels in others if more.get(name))
+    for other in TAUGHT_FOLDERS:
+        for name, pixels in unlabelled(folder.parent / other):
+            if more.get(name):
+                photos.append(Photo(name, pixels, TAUGHT, more[name], other))
     return photos
 
 
-def read_taught(path: Path) -> dict[str, tuple[MaskCrop, ...]]:
+def read_taught(paths: Sequence[Path]) -> dict[str, tuple[MaskCrop, ...]]:
     """The teacher's masks by photo."""
-    with gzip.open(path, "rt") as lines:
-        return {record["file"]: crop_masks(record["masks"], TAUGHT_TRUST) for record in map(json.loads, lines)}
+    masks = {}
+    for path in paths:
+        with gzip.open(path, "rt") as lines:
+            for record in map(json.loads, lines):
+                masks[record["file"]] = crop_masks(record["masks"], TAUGHT_TRUST)
+    return masks
 
 
 def crop_masks(records: list[dict[str, Any]], trust: float = 1.0) -> tuple[MaskCrop, ...]:
@@ -192,8 +197,9 @@ def sampling_weights(photos: list[Photo]) -> np.ndarray:
     groups = []
     for photo in photos:
         prefix = photo.name.split("_")[0].rstrip("0123456789")
-        groups.append((prefix if prefix in PREFIX_WEIGHTS else "others") if photo.labelled else "unlabelled")
-    shares = PREFIX_WEIGHTS | {"others": OTHERS_WEIGHT, "unlabelled": UNLABELLED_WEIGHT}
+        drawn = prefix if prefix in PREFIX_WEIGHTS else "others"
+        groups.append(photo.folder if photo.folder in TAUGHT_FOLDERS else drawn)
+    shares = PREFIX_WEIGHTS | {"others": OTHERS_WEIGHT} | TAUGHT_FOLDERS
     counts = Counter(groups)
     weights = np.array([shares[group] / counts[group] for group in groups])
     return weights / weights.sum()

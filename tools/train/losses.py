@@ -21,6 +21,8 @@ TOP_K = 10
 ALPHA = 0.5  # exponent of the score in the alignment
 BETA = 6.0  # exponent of the IoU
 MASKS_PER_PHOTO = 96  # positives whose masks and scores are compared, drawn at random
+MARGIN, LARGE_MARGIN = 0.1, 0.5  # around a box, shares of its sides
+LARGE = 0.3  # root of a box's share of the canvas
 GAINS = {"box": 7.5, "distribution": 1.5, "score": 0.5, "mask": 3.0, "dice": 4.0}
 
 
@@ -95,10 +97,21 @@ def assign(scores: Tensor, boxes: Tensor, points: Tensor, objects: Tensor) -> As
     return Assignment(positive, objects_of, targets)
 
 
-def box_weights(boxes: Tensor, height: int, width: int) -> Tensor:
-    """(P, h, w) of 0 and 1: the cells of boxes grown by a tenth and one cell, so that masks end by themselves."""
+def margins(boxes: Tensor, height: int, width: int) -> Tensor:
+    """(P, 1): how far beyond its box a mask is compared, as a share of the sides.
+
+    A tenth, so that masks end by themselves; half for large objects, whose boxes are uncertain: what is cut off by one
+    can be taken back only if the mask is right there too.
+    """
     grid = boxes / PROTOTYPE_STRIDE
-    margin = 0.1 * (grid[:, 2:] - grid[:, :2]) + 1
+    share = ((grid[:, 2:] - grid[:, :2]).prod(1, keepdim=True) / (height * width)).sqrt()
+    return torch.where(share > LARGE, LARGE_MARGIN, MARGIN)
+
+
+def box_weights(boxes: Tensor, height: int, width: int, margin: Tensor | float = MARGIN) -> Tensor:
+    """(P, h, w) of 0 and 1: the cells of boxes grown by ``margin`` of the sides and one cell."""
+    grid = boxes / PROTOTYPE_STRIDE
+    margin = margin * (grid[:, 2:] - grid[:, :2]) + 1
     low, high = grid[:, :2] - margin, grid[:, 2:] + margin
     x = torch.arange(width, device=boxes.device) + 0.5
     y = torch.arange(height, device=boxes.device) + 0.5
@@ -110,20 +123,21 @@ def box_weights(boxes: Tensor, height: int, width: int) -> Tensor:
 def mask_losses(
     coefficients: Tensor, prototypes: Tensor, masks: Tensor, boxes: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Cross-entropy, dice and the IoU, each (P,), inside the boxes.
+    """Cross-entropy, dice and the IoU, each (P,), inside the boxes and their margins.
 
     ``coefficients`` (P, 32), ``prototypes`` (32, h, w), ``masks`` (P, h, w) 0 to 1, ``boxes`` (P, 4) pixels.
     """
     height, width = prototypes.shape[1:]
     logits = (coefficients @ prototypes.flatten(1)).unflatten(1, (height, width))
-    weights = box_weights(boxes, height, width)
+    near = box_weights(boxes, height, width, MARGIN)
+    weights = box_weights(boxes, height, width, margins(boxes, height, width))
     entropy = F.binary_cross_entropy_with_logits(logits, masks, weights, reduction="none").sum((1, 2))
     entropy = entropy / weights.sum((1, 2)).clamp(min=1)
     said = logits.sigmoid() * weights
     wanted = masks * weights
     dice = 1 - (2 * (said * wanted).sum((1, 2)) + 1) / (said.sum((1, 2)) + wanted.sum((1, 2)) + 1)
     with torch.no_grad():
-        found, true = (logits > 0) * weights, (masks > 0.5) * weights
+        found, true = (logits > 0) * near, (masks > 0.5) * near  # what is shown is cropped
         common = (found * true).sum((1, 2))
         iou = common / (found.sum((1, 2)) + true.sum((1, 2)) - common).clamp(min=1)
     return entropy, dice, iou

@@ -1,4 +1,4 @@
-"""The network: EfficientNet-Lite0, a feature pyramid, a decoupled head and mask prototypes.
+"""The network: a backbone (here EfficientNet-Lite0), a feature pyramid, a decoupled head and mask prototypes.
 
 Written from the papers: EfficientNet (Tan and Le, 2019; the Lite variant has no squeeze-excite and ReLU6),
 feature pyramids (Lin 2017) with a path back down (Liu 2018), head convolutions shared over the levels with
@@ -62,10 +62,15 @@ class ConvNorm(nn.Module):
         before = total // 2  # TensorFlow's SAME padding, for even sizes: the larger half is after
         self.padding = (before, total - before)
 
+    def scale_and_bias(self) -> tuple[Tensor, Tensor]:
+        """What the batch norm does after the convolution, (outputs,) each."""
+        scale = self.norm.weight * torch.rsqrt(self.norm.running_var + self.norm.eps)
+        return scale, self.norm.bias - self.norm.running_mean * scale
+
     def folded(self) -> tuple[Tensor, Tensor]:
         """Weight and bias of the convolution with the batch norm in it."""
-        scale = self.norm.weight * torch.rsqrt(self.norm.running_var + self.norm.eps)
-        return self.conv.weight * scale[:, None, None, None], self.norm.bias - self.norm.running_mean * scale
+        scale, bias = self.scale_and_bias()
+        return self.conv.weight * scale[:, None, None, None], bias
 
     def forward(self, x: Tensor) -> Tensor:
         before, after = self.padding
@@ -102,6 +107,8 @@ class InvertedResidual(nn.Module):
 class Backbone(nn.Module):
     """EfficientNet-Lite0 to stride 32; returns features at strides 4, 8, 16, 32."""
 
+    channels = tuple(TAPS.values())
+
     def __init__(self) -> None:
         super().__init__()
         self.stem = ConvNorm(3, 32, 3, 2, act="relu6")
@@ -112,6 +119,13 @@ class Backbone(nn.Module):
                 blocks.append(InvertedResidual(inputs, outputs, expansion, kernel, stride if repeat == 0 else 1))
                 inputs = outputs
         self.blocks = nn.ModuleList(blocks)
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Does nothing: the statistics of the batch norms stay ImageNet's."""
+        return super().train(False)
+
+    def pretrained(self) -> nn.Module:
+        return self
 
     def frozen(self) -> list[nn.Module]:
         """The modules that never learn: the stem and the first five blocks."""
@@ -179,9 +193,9 @@ def enlarge(x: Tensor) -> Tensor:
 class Pyramid(nn.Module):
     """Top down, then bottom up; three maps of WIDTH channels at strides 8, 16, 32."""
 
-    def __init__(self) -> None:
+    def __init__(self, c3: int, c4: int, c5: int) -> None:
+        """``c3`` to ``c5``: channels of the maps that come in."""
         super().__init__()
-        _, c3, c4, c5 = TAPS.values()
         self.context = Context(c5, WIDTH)
         self.down4 = Merge(c4 + WIDTH, WIDTH)
         self.down3 = Merge(c3 + WIDTH, WIDTH)
@@ -244,12 +258,13 @@ class Head(nn.Module):
 class Prototypes(nn.Module):
     """Mask prototypes at stride 4, with the fine detail of the backbone's stride 4."""
 
-    def __init__(self) -> None:
+    def __init__(self, c2: int, width: int) -> None:
+        """``c2``: channels of that detail; ``width``: channels of the branch."""
         super().__init__()
-        self.coarse = ConvNorm(WIDTH, 64, 3)
-        self.detail = ConvNorm(TAPS[2], 64)
-        self.refine = ConvNorm(64, 64, 3)
-        self.predict = nn.Conv2d(64, COEFFICIENTS - ELLIPSE, 1)
+        self.coarse = ConvNorm(WIDTH, width, 3)
+        self.detail = ConvNorm(c2, width)
+        self.refine = ConvNorm(width, width, 3)
+        self.predict = nn.Conv2d(width, COEFFICIENTS - ELLIPSE, 1)
 
     def forward(self, c2: Tensor, p3: Tensor) -> Tensor:
         learned = self.predict(self.refine(enlarge(self.coarse(p3)) + self.detail(c2)))
@@ -260,20 +275,15 @@ class Prototypes(nn.Module):
 class SegmentEverything(nn.Module):
     """Photos (B, 3, H, W) as RGB / 255, H and W multiples of 32, to Raw."""
 
-    def __init__(self) -> None:
+    def __init__(self, backbone: nn.Module, mask_width: int) -> None:
+        """``backbone``: maps of strides 4 to 32, with ``channels``; ``mask_width``: channels of prototypes."""
         super().__init__()
-        self.backbone = Backbone()
-        self.pyramid = Pyramid()
+        self.backbone = backbone
+        self.pyramid = Pyramid(*backbone.channels[1:])
         self.heads = nn.ModuleList(Head() for _ in STRIDES)
         for head in self.heads[1:]:
             head.share(self.heads[0])
-        self.prototypes = Prototypes()
-
-    def train(self, mode: bool = True) -> SegmentEverything:
-        """Training mode; the statistics of the backbone's batch norms stay ImageNet's."""
-        super().train(mode)
-        self.backbone.eval()
-        return self
+        self.prototypes = Prototypes(backbone.channels[0], mask_width)
 
     def forward(self, photos: Tensor) -> Raw:
         c2, c3, c4, c5 = self.backbone(photos)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,9 @@ import torch
 from .compose import cut_out, paste, textured_shape
 from .data import Batch, Example, Photo, mosaic, place, random_placement, recolour, sampling_weights
 
-# Long sides of a training canvas and how often each is drawn; every batch has about PIXELS pixels.
-CANVAS_SIZES = {256: 1, 320: 3, 384: 3, 448: 2, 512: 2, 640: 2}
+# Long sides of a canvas and the short ones that go with them: near 3 to 4, and few tokens over whole windows of 7.
+SHORT_SIDES = {256: 192, 320: 256, 384: 288, 448: 320, 512: 384, 576: 448, 640: 448, 672: 448}
+CANVASES = (256, 320, 320, 320, 384, 384, 384, 448, 448, 512, 512, 640, 640)  # long sides, drawn alike
 MOSAIC_FROM = 448
 PASTE = 0.5  # share of the pictures on which something is pasted
 MOST_PASTED = 8
@@ -20,8 +22,8 @@ MOST_PASTED = 8
 class Sampler:
     """Makes the batch of a step."""
 
-    def __init__(self, photos: list[Photo], seed: int, *, pixels: int, largest: int) -> None:
-        """``pixels``: budget of a batch; ``largest``: long side of the largest canvas."""
+    def __init__(self, photos: list[Photo], seed: int, *, pixels: int, canvases: Sequence[int] = CANVASES) -> None:
+        """``pixels``: budget of a batch; ``canvases``: long sides, one is drawn for each batch."""
         self.photos = photos
         self.seed = seed
         self.pixels = pixels
@@ -30,14 +32,13 @@ class Sampler:
         self.pools = [np.flatnonzero(lying), np.flatnonzero(~lying)]  # landscape, portrait
         self.pool_weights = [weights[pool] / max(weights[pool].sum(), 1e-9) for pool in self.pools]
         self.portrait_share = float(weights[~lying].sum())
-        self.sizes = [size for size in CANVAS_SIZES if size <= largest]
+        self.canvases = canvases
 
     def batch(self, step: int) -> Batch:
         """The batch of a step: one canvas shape for all."""
         rng = np.random.default_rng((self.seed, step))
-        frequencies = np.array([CANVAS_SIZES[size] for size in self.sizes], float)
-        size = int(rng.choice(self.sizes, p=frequencies / frequencies.sum()))
-        short = size if rng.random() < 0.3 else size * 3 // 4 // 32 * 32
+        size = int(rng.choice(self.canvases))
+        short = size if rng.random() < 0.3 else SHORT_SIDES[size]
         portrait = int(rng.random() < self.portrait_share)
         height, width = (size, short) if portrait else (short, size)
         count = max(2, round(self.pixels / (height * width)))

@@ -28,6 +28,7 @@ from torch import Tensor
 from fastsam_onnx.masks.mask import Mask
 
 from .data import TEACHER_SHA256, decode_rle, labelled, unlabelled
+from .encoder import DEVIATION, MEAN
 
 LONG_SIDE = 640  # the network's own 1024 finds 5 % better masks in four times the time; these photos have 416
 STRIDE = 16
@@ -37,7 +38,6 @@ LEAST_STABILITY = 0.85  # area above logit 1 over area above logit -1
 SAME = 0.7  # IoU of two masks that are one
 LARGEST_SHARE = 0.95  # of the photo
 SMALLEST_SIDE = 6  # photo pixels
-MEAN, DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 class Teacher:

@@ -26,8 +26,9 @@ from torch import Tensor, nn
 
 from .data import Batch, load_training, load_validation
 from .losses import losses
-from .network import Raw, SegmentEverything, load_imagenet
-from .sampler import Sampler
+from .models import NAMES, fill, make
+from .network import Raw, SegmentEverything
+from .sampler import CANVASES, Sampler
 from .validate import examine, figures
 
 BACKBONE_RATE = 0.3  # of the learning rate
@@ -42,6 +43,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of train_labelled and train_validation")
     parser.add_argument("--out", type=Path, required=True, help="folder for state.pt and log.jsonl")
+    parser.add_argument("--model", choices=NAMES, default="nano")
+    parser.add_argument("--weights", type=Path, help="mobile_sam.pt, which the small network begins with")
     parser.add_argument(
         "--start", type=Path, help="a finished state.pt whose averaged weights a new training starts from"
     )
@@ -49,10 +52,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=10**9)
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
     parser.add_argument("--decay", type=float, default=0.03, help="weight decay")
-    parser.add_argument("--taught", type=Path, help="the teacher's labels, from teach.py")
-    parser.add_argument("--freeze", action="store_true", help="the whole backbone stays as it is: twice the speed")
+    parser.add_argument("--taught", type=Path, nargs="+", default=[], help="the teacher's labels, from teach.py")
+    parser.add_argument("--freeze", action="store_true", help="what is pretrained stays as it is: twice the speed")
     parser.add_argument("--pixels", type=int, default=12 * 320 * 320, help="pixels of a batch")
-    parser.add_argument("--largest", type=int, default=640, help="long side of the largest canvas")
+    parser.add_argument(
+        "--canvases", type=int, nargs="+", default=CANVASES, help="long sides, one is drawn for each batch"
+    )
     parser.add_argument("--limit", type=int, help="train on this many photos only")
     parser.add_argument("--validate", type=int, default=600, help="steps between validation figures")
     parser.add_argument("--seed", type=int, default=0)
@@ -62,11 +67,12 @@ def arguments() -> argparse.Namespace:
 
 
 def parameter_groups(network: SegmentEverything, decay: float) -> list[dict[str, Any]]:
-    """Backbone and the rest, with and without weight decay; frozen parameters are left out."""
+    """What is pretrained and the rest, with and without weight decay; frozen parameters are left out."""
+    pretrained = {id(parameter) for parameter in network.backbone.pretrained().parameters()}
     groups: dict[tuple[float, float], list[Tensor]] = defaultdict(list)
-    for name, parameter in network.named_parameters():
+    for parameter in network.parameters():
         if parameter.requires_grad:
-            share = BACKBONE_RATE if name.startswith("backbone.") else 1.0
+            share = BACKBONE_RATE if id(parameter) in pretrained else 1.0
             groups[share, decay if parameter.ndim > 1 else 0.0].append(parameter)
     return [{"params": p, "share": share, "weight_decay": d} for (share, d), p in groups.items()]
 
@@ -111,14 +117,16 @@ def save(path: Path, state: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
-def new_network(device: str, start: Path | None = None, freeze: bool = False) -> SegmentEverything:
-    """A network with ImageNet weights, or with the averaged ones of ``start``; its first blocks do not learn."""
-    network = SegmentEverything()
+def new_network(
+    name: str, device: str, weights: Path | None = None, start: Path | None = None, freeze: bool = False
+) -> SegmentEverything:
+    """A network with a pretrained backbone, or with the averaged weights of ``start``; a part of it does not learn."""
+    network = make(name)
     if start is None:
-        load_imagenet(network.backbone)
+        fill(network, weights)
     else:
         take_over(network, torch.load(start, map_location="cpu", weights_only=True)["mean"])
-    for module in [network.backbone] if freeze else network.backbone.frozen():
+    for module in [network.backbone.pretrained()] if freeze else network.backbone.frozen():
         module.requires_grad_(False)
     return network.to(device, memory_format=torch.channels_last)
 
@@ -191,6 +199,12 @@ class Training:
         torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], 1 - decay)
 
 
+def described(options: argparse.Namespace) -> dict[str, str]:
+    """The options for the manifest."""
+    named = {name: str(value) for name, value in vars(options).items()}
+    return named | {"canvases": str(list(options.canvases)), "taught": " ".join(path.name for path in options.taught)}
+
+
 class Log:
     """Means of the losses, on the screen and in log.jsonl."""
 
@@ -228,17 +242,16 @@ def main() -> None:
     torch.manual_seed(options.seed)
     photos = load_training(options.data / "train_labelled", options.limit, options.taught)
     validation = load_validation(options.data / "train_validation")[:60]
-    sampler = Sampler(photos, options.seed, pixels=options.pixels, largest=options.largest)
-    training = Training(
-        new_network(options.device, options.start, options.freeze), options.rate, options.decay, options.device
-    )
+    sampler = Sampler(photos, options.seed, pixels=options.pixels, canvases=options.canvases)
+    network = new_network(options.model, options.device, options.weights, options.start, options.freeze)
+    training = Training(network, options.rate, options.decay, options.device)
     state_path = options.out / "state.pt"
     if state_path.exists():
         training.resume(state_path)
     print(f"{len(photos)} photos, {sum(len(p.masks) for p in photos)} masks, from step {training.step}", flush=True)
 
     log = Log(options.out / "log.jsonl")
-    named = {name: str(value) for name, value in vars(options).items()}
+    named = described(options)
     started, saved = time.monotonic() - training.spent, time.monotonic()
     while True:
         training.spent = time.monotonic() - started
