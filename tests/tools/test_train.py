@@ -421,6 +421,14 @@ def test_a_batch_is_a_function_of_seed_and_step() -> None:
     assert one.photos.shape != other.photos.shape or not torch.equal(one.photos, other.photos)
 
 
+def test_batches_made_ahead_are_the_same() -> None:
+    maker = sampler.Sampler([square_photo()] * 3, 0, pixels=2 * 256 * 256, canvases=(256,))
+    here, ahead = (list(train.batches(maker, 5, 8, workers)) for workers in (0, 2))
+    assert len(here) == len(ahead) == 3
+    assert all(torch.equal(a.photos, b.photos) for a, b in zip(here, ahead, strict=True))
+    assert all(torch.equal(a.masks[0], b.masks[0]) for a, b in zip(here, ahead, strict=True))
+
+
 def test_sampling_honours_the_weights_of_prefixes() -> None:
     names = ["bsds_1.jpg"] * 3 + ["ccp_1.jpg", "ccp2_1.jpg"] + ["wh_1.jpg"]
     photos = [data.Photo(name, np.zeros((1, 1, 3), np.uint8), True, ()) for name in names]

@@ -14,6 +14,7 @@ import json
 import math
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from .data import Batch, load_training, load_validation
 from .losses import losses
@@ -62,6 +64,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--validate", type=int, default=600, help="steps between validation figures")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=0, help="processes that make batches ahead, for a GPU")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser.parse_args()
 
@@ -199,6 +202,30 @@ class Training:
         torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], 1 - decay)
 
 
+class Steps(Dataset[Batch]):
+    """The batches of all steps, for processes that make them ahead."""
+
+    def __init__(self, sampler: Sampler, steps: int) -> None:
+        self.sampler = sampler
+        self.steps = steps
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        cv2.setNumThreads(1)
+        return self.sampler.batch(step)
+
+
+def batches(sampler: Sampler, first: int, last: int, workers: int) -> Iterable[Batch]:
+    """The batches of the steps from ``first`` to before ``last``; the same whatever ``workers`` are."""
+    order = range(first, last)
+    if not workers:
+        return map(sampler.batch, order)
+    torch.multiprocessing.set_sharing_strategy("file_system")  # a batch has more tensors than a process may open files
+    return DataLoader(Steps(sampler, last), batch_size=None, sampler=order, num_workers=workers, prefetch_factor=4)
+
+
 def described(options: argparse.Namespace) -> dict[str, str]:
     """The options for the manifest."""
     named = {name: str(value) for name, value in vars(options).items()}
@@ -253,12 +280,11 @@ def main() -> None:
     log = Log(options.out / "log.jsonl")
     named = described(options)
     started, saved = time.monotonic() - training.spent, time.monotonic()
-    while True:
+    for batch in batches(sampler, training.step, options.steps, options.workers):
         training.spent = time.monotonic() - started
         progress = max(training.spent / 60 / options.minutes, training.step / options.steps)
         if progress >= 1:
             break
-        batch = sampler.batch(training.step)
         log.add(training.learn(batch, progress), len(batch.photos))
         if training.step % 100 == 0:
             log.losses(training.step, training.spent)

@@ -1,0 +1,60 @@
+"""tools/train/pack.py: what is sent in parts arrives whole, and so does what comes back."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tools.train import pack
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["pack", *map(str, arguments)])
+    pack.main()
+
+
+def test_data_travel_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack, "PART", 7_000)
+    for name in pack.FOLDERS:
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "photos-000.tar").write_bytes(name.encode() * 200)
+    (tmp_path / "mobile_sam.pt").write_bytes(b"weights")
+    run(monkeypatch, "make", "--data", tmp_path / "data", "--out", tmp_path / "parts", tmp_path / "mobile_sam.pt")
+    parts = sorted((tmp_path / "parts").iterdir())
+    assert len(parts) > 2
+    assert all(part.stat().st_size <= 7_000 for part in parts)
+    run(monkeypatch, "open", tmp_path / "parts", "--into", tmp_path / "there")
+    for name in pack.FOLDERS:
+        assert (tmp_path / "there" / "data" / name / "photos-000.tar").read_bytes() == name.encode() * 200
+    assert (tmp_path / "there" / "mobile_sam.pt").read_bytes() == b"weights"
+
+
+def test_a_missing_part_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "whole").write_bytes(bytes(range(100)))
+    pieces = pack.cut(tmp_path / "whole", tmp_path / "pieces", 30, "part")
+    assert [piece.name for piece in pieces] == [f"part-0{index}-of-04" for index in range(4)]
+    pieces[2].unlink()
+    with pytest.raises(SystemExit, match="3 of 4"):
+        run(monkeypatch, "open", tmp_path / "pieces", "--into", tmp_path / "there")
+
+
+def test_pieces_of_an_earlier_cut_go(tmp_path: Path) -> None:
+    (tmp_path / "whole").write_bytes(b"0123456789")
+    pack.cut(tmp_path / "whole", tmp_path / "pieces", 2, "part")
+    pack.cut(tmp_path / "whole", tmp_path / "pieces", 4, "part")
+    pack.join(tmp_path / "pieces", tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == b"0123456789"
+
+
+def test_averaged_weights_come_back_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch", reason="states are PyTorch's")
+    monkeypatch.setattr(pack, "PIECE", 1_000)
+    state = {"mean": {"a": torch.arange(500.0)}, "network": {}, "optimizer": {}, "step": 3, "spent": 1.5, "options": {}}
+    torch.save(state, tmp_path / "state.pt")
+    run(monkeypatch, "slim", tmp_path / "state.pt", "--out", tmp_path / "pieces")
+    run(monkeypatch, "join", tmp_path / "pieces", "--out", tmp_path / "back.pt")
+    back = torch.load(tmp_path / "back.pt", weights_only=True)
+    assert set(back) == {"mean", "step", "spent", "options"}
+    assert torch.equal(back["mean"]["a"], torch.arange(500.0))
