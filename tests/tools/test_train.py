@@ -24,6 +24,7 @@ from tools.train import (  # noqa: E402
     encoder,
     export,
     graph,
+    imitate,
     losses,
     models,
     network,
@@ -196,6 +197,55 @@ def test_anchors_of_a_small_canvas() -> None:
     assert strides.tolist() == [8.0] * 32 + [16.0] * 8 + [32.0] * 2
     assert points[:2].tolist() == [[4, 4], [12, 4]]
     assert points[-1].tolist() == [48, 16]
+
+
+# Imitation ------------------------------------------------------------------------------------------------------
+
+
+def raw_answers(seed: int) -> network.Raw:
+    """What an untrained network might say of one photo of 64 x 96 pixels."""
+    torch.manual_seed(seed)
+    points, strides = network.anchor_points(64, 96)
+    distances = torch.randn(1, len(points), 4 * network.REG_MAX)
+    boxes = network.decode_boxes(distances, points, strides)
+    shape = (1, network.COEFFICIENTS, 16, 24)
+    return network.Raw(
+        distances, torch.randn(1, len(points)), torch.randn(1, len(points), 32), torch.randn(shape), boxes
+    )
+
+
+def test_a_student_that_says_what_its_teacher_says_has_nothing_to_learn() -> None:
+    teacher = raw_answers(0)
+    student = network.Raw(*(part.clone().requires_grad_() for part in teacher))
+    terms = imitate.imitation(student, teacher, 64, 96, torch.Generator().manual_seed(0))
+    sum(terms.values()).backward()
+    assert terms["box"].item() == pytest.approx(0, abs=1e-4)
+    assert terms["distribution"].item() == pytest.approx(0, abs=1e-4)
+    assert terms["dice"].item() == pytest.approx(0, abs=1e-4)
+    for part in (student.distances, student.scores, student.coefficients, student.prototypes):
+        assert part.grad.abs().max() < 1e-4
+
+
+def test_a_student_comes_nearer_to_its_teacher() -> None:
+    teacher, start = raw_answers(0), raw_answers(1)
+    student = network.Raw(*(part.clone().requires_grad_() for part in start))
+    optimizer = torch.optim.Adam(student[:4], lr=0.05)
+    found = []
+    for step in range(30):
+        terms = imitate.imitation(student, teacher, 64, 96, torch.Generator().manual_seed(step))
+        found.append({name: term.item() for name, term in terms.items()})
+        optimizer.zero_grad()
+        sum(terms.values()).backward()
+        optimizer.step()
+    assert all(found[-1][name] < found[0][name] for name in imitate.GAINS)
+
+
+def test_divergence_by_hand() -> None:
+    # the teacher is sure of bin 3 on every side, the student of nothing: log REG_MAX
+    wanted = torch.full((1, 4, network.REG_MAX), -100.0)
+    wanted[..., 3] = 0
+    found = imitate.divergence(torch.zeros(1, 4 * network.REG_MAX), wanted.flatten(1))
+    assert found.item() == pytest.approx(math.log(network.REG_MAX))
 
 
 # Network and graph ----------------------------------------------------------------------------------------------

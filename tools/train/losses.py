@@ -158,11 +158,15 @@ def losses(raw: Raw, batch: Batch, generator: torch.Generator) -> dict[str, Tens
     weights = background_weights(batch.background)
     picked_logits, picked_points, picked_strides, picked_objects, picked_targets = [], [], [], [], []
     entropies, dices = [], []
+    # taken apart once: of every index by itself the gradient is as large as the whole
+    distances_of, coefficients_of, prototypes_of = (
+        part.unbind() for part in (raw.distances, raw.coefficients, raw.prototypes)
+    )
     for row, objects in enumerate(batch.boxes):
         found = assign(scores[row], raw.boxes[row], points, objects)
         if not len(found.positive):
             continue
-        picked_logits.append(raw.distances[row, found.positive])
+        picked_logits.append(distances_of[row][found.positive])
         picked_points.append(points[found.positive])
         picked_strides.append(strides[found.positive])
         picked_objects.append(objects[found.objects])
@@ -170,8 +174,8 @@ def losses(raw: Raw, batch: Batch, generator: torch.Generator) -> dict[str, Tens
         some = torch.randperm(len(found.positive), generator=generator)[:MASKS_PER_PHOTO]
         owners = found.objects[some.to(found.objects.device)]
         entropy, dice, mask_iou = mask_losses(
-            raw.coefficients[row, found.positive[some]],
-            raw.prototypes[row],
+            coefficients_of[row][found.positive[some]],
+            prototypes_of[row],
             batch.masks[row][owners].float() / 255,
             objects[owners],
         )

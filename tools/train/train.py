@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from .data import Batch, load_training, load_validation
+from .imitate import imitation
 from .losses import losses
 from .models import NAMES, fill, make
 from .network import Raw, SegmentEverything
@@ -38,6 +39,7 @@ WARM_UP = 150  # steps
 CLIP = 10.0
 EMA_DECAY = 0.999
 FINAL_RATE = 0.02  # of the learning rate
+LABELS_SHARE = 0.5  # of the losses of labels, beside those of a teacher
 SAVE_SECONDS = 180.0
 
 
@@ -54,6 +56,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=10**9)
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
     parser.add_argument("--decay", type=float, default=0.03, help="weight decay")
+    parser.add_argument(
+        "--teacher", type=Path, help="a state.pt of the small network, which is imitated on every picture"
+    )
     parser.add_argument("--taught", type=Path, nargs="+", default=[], help="the teacher's labels, from teach.py")
     parser.add_argument("--freeze", action="store_true", help="what is pretrained stays as it is: twice the speed")
     parser.add_argument("--pixels", type=int, default=12 * 320 * 320, help="pixels of a batch")
@@ -134,6 +139,13 @@ def new_network(
     return network.to(device, memory_format=torch.channels_last)
 
 
+def load_teacher(path: Path, device: str) -> SegmentEverything:
+    """The averaged small network of a state; it does not learn."""
+    network = make("small")
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["mean"])
+    return network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+
+
 @torch.no_grad()
 def take_over(network: SegmentEverything, source: dict[str, Tensor]) -> None:
     """Copies an earlier network's parameters; of one whose shape has changed, the part that both have."""
@@ -146,7 +158,15 @@ def take_over(network: SegmentEverything, source: dict[str, Tensor]) -> None:
 class Training:
     """Everything that changes while training, and one step of it."""
 
-    def __init__(self, network: SegmentEverything, rate: float, decay: float, device: str) -> None:
+    def __init__(
+        self,
+        network: SegmentEverything,
+        rate: float,
+        decay: float,
+        device: str,
+        teacher: SegmentEverything | None = None,
+    ) -> None:
+        self.teacher = teacher
         self.network = network.train()
         self.mean = copy.deepcopy(network).eval()  # the averaged weights: what is exported
         self.rate = rate
@@ -182,6 +202,8 @@ class Training:
         with torch.autocast(self.device, torch.bfloat16):
             raw = self.network(batch.photos)
         terms = losses(raw, batch, torch.Generator().manual_seed(self.step))
+        if self.teacher:
+            terms = self.taught(terms, raw, batch.photos)
         self.optimizer.zero_grad(set_to_none=True)
         sum(terms.values()).backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
@@ -192,6 +214,14 @@ class Training:
             print(f"step {self.step}: gradient is not finite, step left out", flush=True)
         self.step += 1
         return {name: float(term.detach()) for name, term in terms.items()} | {"gradient": float(norm)}
+
+    def taught(self, terms: dict[str, Tensor], raw: Raw, photos: Tensor) -> dict[str, Tensor]:
+        """The losses, less of those of labels, and how far the network is from its teacher."""
+        with torch.no_grad(), torch.autocast(self.device, torch.bfloat16):
+            wanted = self.teacher(photos)
+        apart = imitation(raw, wanted, *photos.shape[2:], torch.Generator().manual_seed(self.step))
+        own = {name: LABELS_SHARE * term for name, term in terms.items()}
+        return own | {f"teacher's {name}": term for name, term in apart.items()}
 
     @torch.no_grad()
     def average(self) -> None:
@@ -271,7 +301,8 @@ def main() -> None:
     validation = load_validation(options.data / "train_validation")[:60]
     sampler = Sampler(photos, options.seed, pixels=options.pixels, canvases=options.canvases)
     network = new_network(options.model, options.device, options.weights, options.start, options.freeze)
-    training = Training(network, options.rate, options.decay, options.device)
+    teacher = load_teacher(options.teacher, options.device) if options.teacher else None
+    training = Training(network, options.rate, options.decay, options.device, teacher)
     state_path = options.out / "state.pt"
     if state_path.exists():
         training.resume(state_path)
