@@ -491,8 +491,8 @@ def test_photos_that_only_the_teacher_labelled_have_shares_of_their_own() -> Non
     blank = np.zeros((1, 1, 3), np.uint8)
     folders = ["train_labelled", "train_unlabelled", "train_photos640", "train_photos640"]
     photos = [data.Photo(f"ade_{n}.jpg", blank, 1.0, (), folder) for n, folder in enumerate(folders)]
-    # ade 3, unlabelled 4, photos640 6, of 13
-    assert data.sampling_weights(photos) == pytest.approx(np.array([3, 4, 3, 3]) / 13)
+    # three quarters are people's; of the rest two and three fifths
+    assert data.sampling_weights(photos, 0.25) == pytest.approx(np.array([0.75, 0.1, 0.075, 0.075]))
 
 
 # Validation -----------------------------------------------------------------------------------------------------

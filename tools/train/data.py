@@ -27,7 +27,8 @@ SHRINK = 2  # masks are kept at half of the photo's size: still finer than any p
 # Sampling weights by prefix, as the README of the data suggests; labelled prefixes not named share OTHERS.
 PREFIX_WEIGHTS = {"bsds": 3.0, "ade": 3.0, "coco": 3.0, "ccp": 1.0}
 OTHERS_WEIGHT = 2.0
-TAUGHT_FOLDERS = {"train_unlabelled": 4.0, "train_photos640": 6.0}  # photos that only the teacher has labelled
+TAUGHT_FOLDERS = {"train_unlabelled": 2.0, "train_photos640": 3.0}  # photos that only the teacher has labelled
+TAUGHT_SHARE = 0.25  # of the pictures
 
 # Weight of "no object here": where everything is annotated, where a teacher looked, where some things are.
 DENSE, TAUGHT, PARTIAL = 1.0, 0.3, 0.1
@@ -192,8 +193,8 @@ def load_validation(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     return examples
 
 
-def sampling_weights(photos: list[Photo]) -> np.ndarray:
-    """(n,) probabilities that honour PREFIX_WEIGHTS and its like."""
+def sampling_weights(photos: list[Photo], taught_share: float = TAUGHT_SHARE) -> np.ndarray:
+    """(n,) probabilities that honour PREFIX_WEIGHTS and its like; ``taught_share`` is that of TAUGHT_FOLDERS."""
     groups = []
     for photo in photos:
         prefix = photo.name.split("_")[0].rstrip("0123456789")
@@ -202,6 +203,9 @@ def sampling_weights(photos: list[Photo]) -> np.ndarray:
     shares = PREFIX_WEIGHTS | {"others": OTHERS_WEIGHT} | TAUGHT_FOLDERS
     counts = Counter(groups)
     weights = np.array([shares[group] / counts[group] for group in groups])
+    taught = np.array([group in TAUGHT_FOLDERS for group in groups])
+    for part, share in ((taught, taught_share), (~taught, 1 - taught_share)):
+        weights[part] *= share / max(weights[part].sum(), 1e-9)
     return weights / weights.sum()
 
 

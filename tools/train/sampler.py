@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from .compose import cut_out, paste, textured_shape
-from .data import Batch, Example, Photo, mosaic, place, random_placement, recolour, sampling_weights
+from .data import TAUGHT_SHARE, Batch, Example, Photo, mosaic, place, random_placement, recolour, sampling_weights
 
 # Long sides of a canvas and the short ones that go with them: near 3 to 4, and few tokens over whole windows of 7.
 SHORT_SIDES = {256: 192, 320: 256, 384: 288, 448: 320, 512: 384, 576: 448, 640: 448, 672: 448}
@@ -22,12 +22,23 @@ MOST_PASTED = 8
 class Sampler:
     """Makes the batch of a step."""
 
-    def __init__(self, photos: list[Photo], seed: int, *, pixels: int, canvases: Sequence[int] = CANVASES) -> None:
-        """``pixels``: budget of a batch; ``canvases``: long sides, one is drawn for each batch."""
+    def __init__(
+        self,
+        photos: list[Photo],
+        seed: int,
+        *,
+        pixels: int,
+        canvases: Sequence[int] = CANVASES,
+        taught_share: float = TAUGHT_SHARE,
+    ) -> None:
+        """``pixels``: budget of a batch; ``canvases``: long sides, one is drawn for each batch.
+
+        ``taught_share``: of the pictures, photos that only the teacher has labelled.
+        """
         self.photos = photos
         self.seed = seed
         self.pixels = pixels
-        weights = sampling_weights(photos)
+        weights = sampling_weights(photos, taught_share)
         lying = np.array([photo.pixels.shape[1] >= photo.pixels.shape[0] for photo in photos])
         self.pools = [np.flatnonzero(lying), np.flatnonzero(~lying)]  # landscape, portrait
         self.pool_weights = [weights[pool] / max(weights[pool].sum(), 1e-9) for pool in self.pools]

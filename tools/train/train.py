@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from .data import Batch, load_training, load_validation
+from .data import TAUGHT_SHARE, Batch, load_training, load_validation
 from .imitate import imitation
 from .losses import losses
 from .models import NAMES, fill, make
@@ -60,6 +60,9 @@ def arguments() -> argparse.Namespace:
         "--teacher", type=Path, help="a state.pt of the small network, which is imitated on every picture"
     )
     parser.add_argument("--taught", type=Path, nargs="+", default=[], help="the teacher's labels, from teach.py")
+    parser.add_argument(
+        "--taught-share", type=float, default=TAUGHT_SHARE, help="of the pictures, photos that only it has labelled"
+    )
     parser.add_argument("--freeze", action="store_true", help="what is pretrained stays as it is: twice the speed")
     parser.add_argument("--pixels", type=int, default=12 * 320 * 320, help="pixels of a batch")
     parser.add_argument(
@@ -243,7 +246,6 @@ class Steps(Dataset[Batch]):
         return self.steps
 
     def __getitem__(self, step: int) -> Batch:
-        cv2.setNumThreads(1)
         return self.sampler.batch(step)
 
 
@@ -252,6 +254,7 @@ def batches(sampler: Sampler, first: int, last: int, workers: int) -> Iterable[B
     order = range(first, last)
     if not workers:
         return map(sampler.batch, order)
+    cv2.setNumThreads(1)  # before the processes are forked: threads would be missing there, and waited for
     torch.multiprocessing.set_sharing_strategy("file_system")  # a batch has more tensors than a process may open files
     return DataLoader(Steps(sampler, last), batch_size=None, sampler=order, num_workers=workers, prefetch_factor=4)
 
@@ -299,7 +302,13 @@ def main() -> None:
     torch.manual_seed(options.seed)
     photos = load_training(options.data / "train_labelled", options.limit, options.taught)
     validation = load_validation(options.data / "train_validation")[:60]
-    sampler = Sampler(photos, options.seed, pixels=options.pixels, canvases=options.canvases)
+    sampler = Sampler(
+        photos,
+        options.seed,
+        pixels=options.pixels,
+        canvases=options.canvases,
+        taught_share=options.taught_share,
+    )
     network = new_network(options.model, options.device, options.weights, options.start, options.freeze)
     teacher = load_teacher(options.teacher, options.device) if options.teacher else None
     training = Training(network, options.rate, options.decay, options.device, teacher)
