@@ -58,3 +58,21 @@ def test_averaged_weights_come_back_in_pieces(tmp_path: Path, monkeypatch: pytes
     back = torch.load(tmp_path / "back.pt", weights_only=True)
     assert set(back) == {"mean", "step", "spent", "options"}
     assert torch.equal(back["mean"]["a"], torch.arange(500.0))
+
+
+def test_what_was_learned_beside_a_frozen_encoder_can_be_kept_alone(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="states are PyTorch's")
+    from tools.train import models, train
+
+    small = models.make("small")
+    mean = {**small.state_dict()}
+    state = {"mean": mean, "step": 3, "spent": 1.5, "options": {}}
+    torch.save(state, tmp_path / "state.pt")
+    pack.slimmed(tmp_path / "state.pt", tmp_path / "learned.pt", learned=True)
+    assert (tmp_path / "learned.pt").stat().st_size < 4_700_000
+    other = models.make("small")
+    encoder = other.backbone.encoder.neck[0].weight.clone()
+    train.take_over(other, torch.load(tmp_path / "learned.pt", weights_only=True)["mean"])
+    assert torch.equal(other.backbone.encoder.neck[0].weight, encoder)
+    found, wanted = other.prototypes.refine.conv.weight, small.prototypes.refine.conv.weight
+    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)

@@ -22,6 +22,7 @@ from pathlib import Path
 PART = 56_000_000  # bytes; what is sent may have 60 MB
 PIECE = 15_000_000  # bytes; what comes back may have 16 MB a file
 FOLDERS = ("train_labelled", "train_unlabelled", "train_photos640", "train_validation")
+ENCODER = "backbone.encoder."
 START = "start.pt"  # averaged weights: what a new training starts from
 
 
@@ -56,12 +57,19 @@ def join(folder: Path, path: Path) -> None:
                 shutil.copyfileobj(source, target)
 
 
-def slimmed(state: Path, path: Path) -> None:
-    """A training state with its averaged weights alone: to start from, or to export."""
+def slimmed(state: Path, path: Path, learned: bool = False) -> None:
+    """A training state with its averaged weights alone: to start from, or to export.
+
+    ``learned``: only what a training of the small network with --freeze has learned, in float16.
+    """
     import torch
 
     whole = torch.load(state, map_location="cpu", weights_only=True)
-    torch.save({name: whole[name] for name in ("mean", "step", "spent", "options")}, path)
+    kept = {name: whole[name] for name in ("mean", "step", "spent", "options")}
+    if learned:
+        mean = {name: value for name, value in whole["mean"].items() if not name.startswith(ENCODER)}
+        kept["mean"] = {name: value.half() if value.is_floating_point() else value for name, value in mean.items()}
+    torch.save(kept, path)
 
 
 def contents(data: Path, others: list[Path]) -> Iterator[tuple[Path, str]]:
@@ -99,7 +107,7 @@ def unpack(options: argparse.Namespace) -> None:
 def slim(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         small = Path(temporary) / "state.pt"
-        slimmed(options.state, small)
+        slimmed(options.state, small, options.learned)
         for piece in cut(small, options.out, PIECE, "state"):
             print(piece, piece.stat().st_size)
 
@@ -120,6 +128,7 @@ def main() -> None:
     one = commands.add_parser("slim", help="the averaged weights of a state, in pieces")
     one.add_argument("state", type=Path)
     one.add_argument("--out", type=Path, required=True)
+    one.add_argument("--learned", action="store_true", help="without the frozen encoder, in float16: 4.4 MB to keep")
     one.set_defaults(run=slim)
     one = commands.add_parser("join", help="pieces to the file they were")
     one.add_argument("pieces", type=Path, help="folder with all of them")

@@ -131,11 +131,11 @@ def save(path: Path, state: dict[str, Any]) -> None:
 def new_network(
     name: str, device: str, weights: Path | None = None, start: Path | None = None, freeze: bool = False
 ) -> SegmentEverything:
-    """A network with a pretrained backbone, or with the averaged weights of ``start``; a part of it does not learn."""
+    """A network with a pretrained backbone, with the averaged weights of ``start``, or both; a part does not learn."""
     network = make(name)
-    if start is None:
+    if start is None or weights is not None:
         fill(network, weights)
-    else:
+    if start is not None:
         take_over(network, torch.load(start, map_location="cpu", weights_only=True)["mean"])
     for module in [network.backbone.pretrained()] if freeze else network.backbone.frozen():
         module.requires_grad_(False)
@@ -151,9 +151,12 @@ def load_teacher(path: Path, device: str) -> SegmentEverything:
 
 @torch.no_grad()
 def take_over(network: SegmentEverything, source: dict[str, Tensor]) -> None:
-    """Copies an earlier network's parameters; of one whose shape has changed, the part that both have."""
+    """Copies an earlier network's parameters; of one whose shape has changed, the part that both have.
+
+    What the earlier one lacks stays: a frozen encoder need not be kept with what was learned beside it.
+    """
     for name, own in network.state_dict().items():
-        other = source[name]
+        other = source.get(name, own)
         common = tuple(slice(min(pair)) for pair in zip(own.shape, other.shape, strict=True))
         own[common] = other[common]
 
