@@ -33,7 +33,8 @@ def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
         {"format": "fastsam-onnx", "version": 1, "source": file name or None, "width", "height": pixels, "objects":
         [...]}. An object has "index", "score" (0 to 1), "box" [x1, y1, x2, y2] (the detector's, image pixels, right and
         bottom exclusive), "area" (pixels), "prompt_index" (the prompt it answers, or None), if it answers a text
-        "similarity" (a cosine, -1 to 1), and either "rle" {"size": [H, W], "counts"} or "polygons" [{"exterior":
+        "similarity" (a cosine, -1 to 1), if the network tells classes apart "label" (the index of its class) and "name"
+        (that of the class), and either "rle" {"size": [H, W], "counts"} or "polygons" [{"exterior":
         [[x, y], ...], "holes": [[[x, y], ...], ...]}, ...] along the edges of the pixels, pixel (0, 0) covering [0, 1)
         x [0, 1).
 
@@ -53,6 +54,8 @@ def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
         }
         if instance.similarity is not None:
             record["similarity"] = round(instance.similarity, SCORE_DECIMALS)
+        if instance.label is not None:
+            record |= {"label": instance.label, "name": instance.name}
         if masks == "rle":
             record["rle"] = instance.mask.rle()
         else:

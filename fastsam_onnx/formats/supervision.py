@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsam_onnx.errors import MissingPackageError
+from fastsam_onnx.formats.categories import category_indices, category_names
 from fastsam_onnx.masks.instances import Instances
 
 if TYPE_CHECKING:
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def to_supervision(found: Instances) -> supervision.Detections:
-    """A `supervision.Detections` with boxes, dense masks, scores and class 0.
+    """A `supervision.Detections` with boxes, dense masks, scores and classes.
+
+    `class_id` is the object's label, and its name in `data["class_name"]`; 0 and no name where the network tells no
+    classes apart.
 
     Raises:
         MissingPackageError: If supervision is not installed.
@@ -26,10 +30,12 @@ def to_supervision(found: Instances) -> supervision.Detections:
             f"to_supervision() needs the package supervision ({error}); install it with: pip install supervision"
         ) from error
     data: dict[str, Any] = {} if found.prompt_index is None else {"prompt_index": np.asarray(found.prompt_index)}
+    if found.labels is not None:
+        data["class_name"] = np.array(category_names(found))
     return supervision.Detections(
         xyxy=np.array(found.boxes, np.float32).reshape(-1, 4),
         mask=found.masks.dense(),
         confidence=np.array(found.scores, np.float32),
-        class_id=np.zeros(len(found), int),
+        class_id=np.array(category_indices(found), int),
         data=data,
     )

@@ -220,9 +220,11 @@ def _found() -> Schema:
             "area": {"type": "integer", "minimum": 0},
             "prompt_index": {"type": ["integer", "null"], "description": "The prompt that the object answers."},
             "similarity": {"type": "number", "minimum": -1, "maximum": 1},
+            "label": {"type": "integer", "minimum": 0, "description": "Class, where the network tells classes apart."},
+            "name": {"type": "string", "description": "Name of the class."},
             "rle": {**_RLE, "description": "Run lengths as COCO's tools write them."},
         },
-        optional=("similarity",),
+        optional=("similarity", "label", "name"),
     )
 
 

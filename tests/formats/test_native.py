@@ -57,6 +57,22 @@ def test_what_was_written_is_read(sample):
     assert formats.from_dict(empty.to_dict()).image_size == (8, 6)
 
 
+def test_classes_are_written_and_read(sample):
+    found = replace(sample, labels=np.array([1, 0, 1, 5, 0]), names={0: "cat", 1: "dog"})
+    records = formats.to_dict(found)["objects"]
+    assert [(one["label"], one["name"]) for one in records] == [
+        (1, "dog"),
+        (0, "cat"),
+        (1, "dog"),
+        (5, "5"),
+        (0, "cat"),
+    ]
+    read = Segmentation.from_json(found.to_json())
+    assert read.to_json() == found.to_json()
+    assert read.labels.tolist() == [1, 0, 1, 5, 0]
+    assert "label" not in formats.to_dict(sample)["objects"][0]
+
+
 def change(**values):
     return lambda document: document.update(values)
 
@@ -85,6 +101,7 @@ def change_first(**values):
         (change_first(prompt_index=0.5), "prompt_index"),
         (change_first(prompt_index=0), "prompt_index"),
         (change_first(similarity=0.5), "similarity"),
+        (change_first(label=1), "label"),
         (change_first(rle={"size": [36, 48], "counts": "?"}), "RLE"),
         (change_first(rle={"size": [36, 48]}), "counts"),
         (change_first(rle=[]), "object 0 .*size"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,3 +25,11 @@ def test_without_supervision_the_error_says_what_to_install(sample, monkeypatch)
     monkeypatch.setitem(sys.modules, "supervision", None)
     with pytest.raises(MissingPackageError, match="pip install supervision"):
         formats.to_supervision(sample)
+
+
+def test_classes_have_their_labels_and_names(sample):
+    pytest.importorskip("supervision", reason="supervision is not installed")
+    found = replace(sample, labels=np.array([1, 0, 1, 5, 0]), names={0: "cat", 1: "dog"})
+    detections = formats.to_supervision(found)
+    assert detections.class_id.tolist() == [1, 0, 1, 5, 0]
+    assert detections.data["class_name"].tolist() == ["dog", "cat", "dog", "5", "cat"]
