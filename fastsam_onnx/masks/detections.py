@@ -8,6 +8,7 @@ import numpy as np
 
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.network.letterbox import Letterbox
+from fastsam_onnx.network.outputs import LARGEST_NUMBER
 
 MAX_CANDIDATES = 30_000
 """Maximum number of candidates that go into NMS, the best; as in the references."""
@@ -52,7 +53,7 @@ def detect(
 
     Args:
         candidates: (4 + nc + nm, N): cx, cy, w, h in input pixels, scores of the classes, mask coefficients. Those
-            with a number that is not finite (half precision overflows) are left out.
+            with a number that is not finite or beyond `LARGEST_NUMBER` (half precision overflows) are left out.
         letterbox: Where the photo lies in the input.
         labels: (N,) int64 index of each candidate's class; by default that of its best score.
         class_count: nc; the best class counts.
@@ -64,7 +65,7 @@ def detect(
     """
     scores = class_agnostic_scores(candidates, class_count)
     survivors = np.flatnonzero(scores > np.float32(conf))
-    survivors = survivors[np.isfinite(candidates[:, survivors]).all(axis=0)]
+    survivors = survivors[(np.abs(candidates[:, survivors]) <= LARGEST_NUMBER).all(axis=0)]  # not so for NaN
     best_first = survivors[np.argsort(-scores[survivors], kind="stable")[:MAX_CANDIDATES]]
     chosen = candidates[:, best_first].T
     boxes = xyxy_from_xywh(chosen[:, :4])

@@ -23,6 +23,8 @@ MOST_CLASSES = 1 << 20
 """An index of a class is below; a number above is not one."""
 ONE_CORNER = 2
 """If no box reaches farther than this many pixels from the corner of the input, boxes are not in pixels."""
+LARGEST_NUMBER = 1e9
+"""Coordinates and weights beyond are damage; areas of boxes much larger would overflow."""
 NOT_FINITE = "the outputs contain NaN or infinite values; is the file damaged?"
 
 
@@ -70,6 +72,7 @@ def to_outputs(
     scores = candidates[:, 4 : 4 + contract.class_count]
     if not _is_finite(prototypes) or not _is_finite_where_it_counts(candidates, scores):
         raise ModelError(NOT_FINITE)
+    _check_reach(candidates[:, :4], scores)
     everywhere = candidates.shape[2] == outputs.per_cell * anchor_count(input_size, contract.stride)
     if outputs.after_nms:
         _check_boxes(candidates[:, :4].swapaxes(1, 2)[scores[:, 0] > 0])
@@ -103,6 +106,16 @@ def _check_scores(scores: FloatArray, *, padded: bool) -> None:
             f"scores must be 0 to 1, got {low:.3g} to {high:.3g}: the export lacks the sigmoid or has another layout; "
             f"{EXPORT_HINT}"
         )
+
+
+def _check_reach(boxes_xywh: FloatArray, scores: FloatArray) -> None:
+    """Check that boxes whose scores count are nowhere far outside of every photo."""
+    if not boxes_xywh.size or np.abs(boxes_xywh).max() <= LARGEST_NUMBER:  # not so where a number is NaN
+        return
+    counted = (scores > NEGLIGIBLE_SCORE).any(axis=1)
+    farthest = float(np.abs(boxes_xywh.swapaxes(1, 2)[counted]).max(initial=0))
+    if farthest > LARGEST_NUMBER:
+        raise ModelError(f"boxes must be in pixels of the input, got {farthest:.3g}; is the file damaged?")
 
 
 def _check_boxes(boxes_xywh: FloatArray) -> None:

@@ -1,17 +1,21 @@
 """Videos and raw frames on the command line: what is written, and what is said when that cannot be."""
 
+import io
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from support.damage import damaged
 from support.terminal import in_a_terminal
 from support.tiny_onnx import bright_object
 
@@ -19,7 +23,7 @@ import fastsam_onnx
 from fastsam_onnx import Mask, Segmentation, draw
 from fastsam_onnx.cli import video as video_command
 from fastsam_onnx.cli.program import main
-from fastsam_onnx.errors import OutputError
+from fastsam_onnx.errors import ImageError, OutputError
 from fastsam_onnx.images import video_writer as video_files
 from fastsam_onnx.images.video import Frame, is_video, open_video
 from fastsam_onnx.images.video_writer import video_writer
@@ -368,3 +372,41 @@ def test_a_signal_leaves_nothing_half_written(network, tmp_path, ending) -> None
     assert err.startswith(b"fastsam-onnx: ")
     assert len(err.splitlines()) == 1
     assert list((tmp_path / "out").iterdir()) == []
+
+
+class _Pipe(io.RawIOBase):
+    """Gives its bytes in pieces of random length, as pipes do."""
+
+    def __init__(self, data, draw):
+        self._data, self._draw = data, draw
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        count = min(len(buffer), self._draw.randrange(1, 50), len(self._data))
+        buffer[:count], self._data = self._data[:count], self._data[count:]
+        return count
+
+
+def test_damage_to_raw_frames_is_told_or_gives_the_bytes_as_they_came(monkeypatch):
+    whole = np.random.default_rng(0).integers(0, 256, (5, 4, 6, 3), np.uint8).tobytes()
+    draw = random.Random(2)
+    outcomes = Counter()
+    for _ in range(500):
+        data = damaged(whole, draw)
+        stdin = io.TextIOWrapper(io.BufferedReader(_Pipe(data, draw)))
+        monkeypatch.setattr(sys, "stdin", stdin)
+        frames, told = [], ""
+        try:
+            for each in video_command._raw_frames((6, 4), 25):
+                frames.append(each)
+        except ImageError as error:
+            told = str(error)
+        assert b"".join(each.picture.tobytes() for each in frames) == data[: len(data) // 72 * 72]
+        assert [each.number for each in frames] == list(range(len(data) // 72))
+        rest = len(data) % 72
+        assert bool(told) == bool(rest)
+        assert not rest or f"within frame {len(frames)}, after {rest} of 72 bytes" in told
+        outcomes["told" if told else "right"] += 1
+    assert min(outcomes["told"], outcomes["right"]) > 50

@@ -11,6 +11,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from PIL import Image
+from support.damage import damaged
 
 from fastsam_onnx import ImageError
 from fastsam_onnx.images.load import load_image
@@ -37,21 +38,6 @@ def encoded(name):
     buffer = io.BytesIO()
     Image.fromarray(PIXELS).save(buffer, name.split()[0], **FORMATS[name])
     return buffer.getvalue()
-
-
-def damaged(file, draw):
-    data = bytearray(file)
-    at = draw.randrange(len(data))
-    count = draw.randrange(1, max(2, min(400, len(data) - at)))
-    kind = draw.choice(["zeros", "noise", "one byte", "cut off", "cut out", "twice"])
-    if kind == "one byte":
-        data[at] = draw.randrange(256)
-    elif kind == "cut off":
-        del data[at:]
-    else:
-        new = {"zeros": bytes(count), "noise": draw.randbytes(count), "twice": 2 * data[at : at + count]}
-        data[at : at + count] = new.get(kind, b"")
-    return bytes(data)
 
 
 def outcome(file, whole, tolerance):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
+
 import numpy as np
 import pytest
+from support.damage import damaged
 
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.mask import Mask
@@ -101,3 +105,53 @@ def test_runs_whose_sum_overflows_are_an_error():
     assert runs.sum() == 117
     with pytest.raises(OptionError, match="size 13x9"):
         Mask.from_rle({"size": [9, 13], "counts": pack_counts(runs)})
+
+
+def decoded(counts):
+    """COCO's text as run lengths, a character at a time; None for what is not one."""
+    runs, at = [], 0
+    while at < len(counts):
+        value, place, more = 0, 0, True
+        while more:
+            if at == len(counts) or not 48 <= counts[at] < 112 or place > 11:
+                return None
+            code = counts[at] - 48
+            value |= (code & 31) << (5 * place)
+            more, place, at = bool(code & 32), place + 1, at + 1
+        if code & 16:
+            value -= 1 << (5 * place)
+        runs.append(value + runs[-2] if len(runs) > 2 else value)
+    return runs
+
+
+def painted(runs, height, width):
+    """The mask of run lengths; None if they do not cover it."""
+    if not runs or min(runs) < 0 or sum(runs) != height * width:
+        return None
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
+
+
+def test_damage_to_run_lengths_is_refused_or_means_what_it_says():
+    dense = np.kron(np.random.default_rng(5).random((9, 12)) < 0.4, np.ones((5, 7), bool))
+    good = Mask.from_dense(dense).rle()["counts"].encode()
+    assert np.array_equal(painted(decoded(good), *dense.shape), dense)
+    draw = random.Random(3)
+    outcomes = Counter()
+    for number in range(1000):
+        if number % 2:
+            counts = damaged(good, draw, 20)
+            runs = decoded(counts)
+        else:
+            runs = list(decoded(good))
+            at = draw.randrange(len(runs))
+            runs[at : at + draw.randrange(3)] = [draw.choice([0, -1, 7, 2**40, 2**62, runs[at]])] * draw.randrange(3)
+            counts = runs
+        expected = painted(runs, *dense.shape) if runs and max(map(abs, runs)) < 2**40 else None
+        try:
+            mask = Mask.from_rle({"size": list(dense.shape), "counts": counts})
+        except OptionError:
+            outcomes["refused" if expected is None else "refused though right"] += 1
+        else:
+            outcomes["right" if expected is not None and np.array_equal(mask.dense(), expected) else "silent"] += 1
+    assert set(outcomes) == {"right", "refused"}, outcomes
+    assert min(outcomes.values()) >= 10, outcomes

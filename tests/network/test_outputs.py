@@ -1,5 +1,8 @@
 """Damaged numbers in a network's outputs: an error, or where they cannot matter, the same answer."""
 
+import random
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -80,3 +83,39 @@ def test_a_prototype_that_is_not_finite_is_an_error(index, bad):
     prototypes.flat[index] = bad
     with pytest.raises(ModelError, match="NaN or infinite"):
         answer(candidates, prototypes)
+
+
+def test_blocks_of_damage_are_refused_or_reach_no_object():
+    """NaN, infinity, huge numbers and other shapes, anywhere; numbers that may be right are taken."""
+    draw = random.Random(1)
+    outcomes = Counter()
+    for _ in range(1000):
+        tensors = list(healthy())
+        which = draw.randrange(2)
+        one = tensors[which]
+        bad = draw.choice([np.nan, np.inf, -np.inf, 3e38, -3e38, 2.0, "shape"])
+        if bad == "shape":
+            axis = draw.randrange(1, one.ndim)
+            tensors[which] = draw.choice(
+                [np.delete(one, 0, axis), np.concatenate([one, one], axis), np.swapaxes(one, 1, one.ndim - 1), one[:0]]
+            )
+        else:
+            place = [slice(begin := draw.randrange(side), begin + draw.randrange(1, 9)) for side in one.shape[1:]]
+            one[(slice(None), *place)] = bad
+        try:
+            found = answer(*tensors)
+        except ModelError:
+            outcomes["refused"] += 1
+            continue
+        boxes = detections(found.candidates)
+        scores = found.candidates[4 : 4 + NC].max(axis=0)
+        taken = found.candidates[:, scores > NEGLIGIBLE_SCORE]
+        sound = np.isfinite(boxes).all() and np.isfinite(taken).all() and np.isfinite(found.prototypes).all()
+        in_range = (
+            taken[4 : 4 + NC].max(initial=0) <= 1.01 and boxes.min(initial=0) >= 0 and boxes.max(initial=0) <= SIDE
+        )
+        shapes = found.candidates.shape[0] == 4 + NC + NM and found.prototypes.shape == (NM, SIDE // 4, SIDE // 4)
+        outcomes["right" if sound and in_range and shapes else "silent"] += 1
+    assert outcomes["silent"] == 0, outcomes
+    assert outcomes["refused"] > 300
+    assert outcomes["right"] > 30

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
+from collections import Counter
 
 import numpy as np
 import pytest
+from support.damage import damaged
 
 import fastsam_onnx
-from fastsam_onnx import Mask, OptionError, PromptError, Prompts, Segmentation
+from fastsam_onnx import FastSAMError, Mask, OptionError, PromptError, Prompts, Segmentation
 from fastsam_onnx.results.prompts import coordinates
 
 WIDTH, HEIGHT = 20, 10
@@ -173,3 +176,63 @@ def test_coordinates_are_read_from_text():
 
 def test_the_name_is_public():
     assert fastsam_onnx.Prompts is Prompts
+
+
+def said(value):
+    """(points, labels, boxes, texts) of a JSON value that is right."""
+    if isinstance(value, dict):
+        return [value.get(name) for name in ("points", "labels", "boxes", "texts")]
+    points = [entry for entry in value if entry["type"] == "point"]
+    boxes = [entry["data"] for entry in value if entry["type"] == "rectangle"]
+    labels = [entry.get("label", 1) for entry in points]
+    return [[entry["data"] for entry in points] or None, labels or None, boxes or None, None]
+
+
+def held(prompts):
+    texts = None if prompts.texts is None else prompts.texts
+    return [
+        *(None if one is None else np.asarray(one).tolist() for one in (prompts.points, prompts.labels, prompts.boxes)),
+        texts,
+    ]
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        {
+            "points": [[620.5, 360], [1, 2]],
+            "labels": [1, 0],
+            "pick": "largest",
+            "boxes": [[0, 0, 90, 80]],
+            "match": "box",
+        },
+        {"texts": ["a yellow dog", "a cat"], "threshold": 0.25, "top_k": None},
+        [
+            {"type": "point", "data": [10, 10.5], "label": 1},
+            {"type": "rectangle", "data": [36, 40, 60, 60]},
+            {"type": "point", "data": [52, 52], "label": 0},
+        ],
+    ],
+    ids=["points and boxes", "texts", "entries"],
+)
+def test_damage_to_json_is_refused_or_means_what_it_says(good):
+    text = json.dumps(good).encode()
+    draw = random.Random(9)
+    outcomes = Counter()
+    for _ in range(1500):
+        changed = damaged(text, draw, 12)
+        try:
+            prompts = Prompts.from_json(changed)
+            prompts.check()
+        except FastSAMError:
+            outcomes["refused"] += 1
+            continue
+        points, labels, boxes, texts = said(json.loads(changed))
+        expected = [points, labels, boxes, [texts] if isinstance(texts, str) else texts]
+        same = all(
+            mine == theirs or (not mine and not theirs) for mine, theirs in zip(held(prompts), expected, strict=True)
+        )
+        outcomes["right" if same else "silent"] += 1
+    assert outcomes["silent"] == 0, outcomes
+    assert outcomes["refused"] > 300
+    assert outcomes["right"] > 10
