@@ -116,7 +116,8 @@ def _to_dataset(arguments: argparse.Namespace, screen: Screen) -> int:
             except FastSAMError as error:
                 screen.explain(f"{path}: {error}")
                 failed = True
-    print_line(str(dataset.path))
+    if dataset.path.exists():
+        print_line(str(dataset.path))
     return 1 if failed else 0
 
 

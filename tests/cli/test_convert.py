@@ -57,6 +57,12 @@ def test_many_files_become_a_data_set(folder, tmp_path, capsys):
     assert names(tmp_path / "out") == ["instances.json"]
 
 
+def test_of_nothing_but_damage_there_is_no_data_set(folder, tmp_path, capsys):
+    (folder / "a.json").write_text("{")
+    code, out, _ = convert(capsys, folder / "a.json", "--to", "coco-dataset", "-o", tmp_path / "out")
+    assert (code, out, names(tmp_path / "out")) == (1, "", [])
+
+
 def test_results_lie_beside_their_files_and_are_kept(folder, capsys):
     assert convert(capsys, folder / "a.json", folder / "b.json", "--to", "svg")[0] == 0
     assert {"a.svg", "b.svg"} <= set(names(folder))
