@@ -6,14 +6,19 @@ hardly grows with the number of objects and no float image of the photo's size i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx import options
 from fastsam_onnx.arrays import BoolArray, ByteArray
 from fastsam_onnx.errors import OptionError, PromptError
+from fastsam_onnx.masks.classes import class_name
 from fastsam_onnx.masks.instances import Instance, Instances
 
+Corners = tuple[int, int, int, int]
+"""x1, y1, x2, y2 of a rectangle of whole pixels, right and bottom exclusive."""
 LabelMap = npt.NDArray[np.uint16]
 
 MAX_LABELS = 65535
@@ -25,6 +30,9 @@ _GOLDEN_RATIO = 0.6180339887498949
 _TONES = ((0.85, 1.0), (0.6, 1.0), (0.95, 0.66), (0.75, 0.88), (0.38, 1.0))
 _FIRST_HUE = 0.56  # blue: red and green are the prompts'
 _GREEN, _RED, _WHITE, _BLACK = (0, 190, 60), (225, 30, 40), (255, 255, 255), (0, 0, 0)
+_FONT_HEIGHT = 22  # pixels of a capital of OpenCV's Hershey font at scale 1
+_BRIGHTNESS = (0.299, 0.587, 0.114)
+_BRIGHT = 130  # black text is better to read on a colour above
 
 
 def overlay(
@@ -38,6 +46,7 @@ def overlay(
     boxes: npt.ArrayLike | None = None,
     seed: int = 0,
     colours: npt.ArrayLike | None = None,
+    names: bool = True,
 ) -> ByteArray:
     """Draw the objects over the photo, each in its own colour, the smallest on top.
 
@@ -53,6 +62,8 @@ def overlay(
             alone.
         colours: (n,) integers of at least 0, the place of each object's colour in `palette`, so that objects of one
             class, or one object in several frames, have the same; by default 0, 1, 2, ...
+        names: True to write the name of each object's class beside it, where its network tells classes apart. The best
+            objects come first; a name without a free place at its object is left out.
 
     Returns:
         (H, W, 3) uint8 RGB, a new array.
@@ -66,10 +77,13 @@ def overlay(
     contours = options.boolean("contours", contours)
     labels = label_map(found)
     shades = palette(len(found), seed) if colours is None else _chosen_shades(colours, len(found), seed)
+    names = options.boolean("names", names)
     unit = max(photo.shape[:2]) / 1000
     picture = _blend(photo, labels, shades, alpha)
     if contours:
         _outline(picture, labels, shades, width=max(1, round(unit)))
+    if names and found.labels is not None:
+        _write_names(picture, found, shades, height=max(8, round(16 * unit)))
     if boxes is not None:
         _draw_boxes(picture, _prompt_array("boxes", boxes, 4), width=max(1, round(2 * unit)))
     if points is not None:
@@ -205,6 +219,43 @@ def _outline(picture: ByteArray, labels: LabelMap, colours: ByteArray, width: in
 def _tint(colours: ByteArray) -> ByteArray:
     """Light shades, which show on dark photos and between two touching objects."""
     return (0.4 * colours + 0.6 * 255).astype(np.uint8)
+
+
+def _write_names(picture: ByteArray, found: Instances, colours: ByteArray, height: int) -> None:
+    """Write each object's name, its capitals `height` pixels high, on its colour, where no other name stands."""
+    import cv2
+
+    assert found.labels is not None
+
+    font, scale, width = cv2.FONT_HERSHEY_SIMPLEX, height / _FONT_HEIGHT, max(1, round(height / 9))
+    taken: list[Corners] = []
+    for label, box, colour in zip(found.labels.tolist(), found.boxes.tolist(), colours.tolist(), strict=True):
+        text = class_name(label, found.names or {}).encode("ascii", "replace").decode()  # the font has no more
+        (across, _), below = cv2.getTextSize(text, font, scale, width)
+        margin = max(2, height // 3)
+        size = across + 2 * margin, height + below + margin
+        place = _free_place(box, size, picture.shape[1::-1], taken)
+        if place is None:
+            continue
+        taken.append(place)
+        cv2.rectangle(picture, place[:2], (place[2] - 1, place[3] - 1), colour, -1)
+        ink = _BLACK if np.dot(colour, _BRIGHTNESS) > _BRIGHT else _WHITE
+        cv2.putText(picture, text, (place[0] + margin, place[3] - below - 1), font, scale, ink, width, cv2.LINE_AA)
+
+
+def _free_place(
+    box: list[float], size: tuple[int, int], photo_size: tuple[int, int], taken: Sequence[Corners]
+) -> Corners | None:
+    """The first of some places at a box, moved into the photo, that meets none that is taken; None without."""
+    x1, y1, x2, y2 = (round(side) for side in box)
+    width, height = size
+    middle = (x1 + x2 - width) // 2, (y1 + y2 - height) // 2
+    for left in (x1, x2 - width, middle[0]):
+        for top in (y1 - height, y1, y2, y2 - height, middle[1]):
+            x, y = max(0, min(left, photo_size[0] - width)), max(0, min(top, photo_size[1] - height))
+            if all(x + width <= a or c <= x or y + height <= b or d <= y for a, b, c, d in taken):
+                return x, y, x + width, y + height
+    return None
 
 
 def _draw_boxes(picture: ByteArray, boxes: npt.NDArray[np.float64], width: int) -> None:

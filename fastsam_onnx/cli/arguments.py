@@ -62,6 +62,14 @@ def frame_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def class_names(text: str) -> list[str]:
+    """An argument type: "person,dog" is two names."""
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"{VALUE} must be names of classes with commas between, got {text!r}")
+    return names
+
+
 SHARED: dict[str, dict[str, Any]] = {
     "--model": {
         "metavar": "FILE",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastsam_onnx import weights
 from fastsam_onnx.cli.screen import DownloadBar, Screen
 from fastsam_onnx.errors import OutputError
+from fastsam_onnx.masks.classes import class_indices
 from fastsam_onnx.weights.bundled import bundled_model
 
 if TYPE_CHECKING:
@@ -60,6 +61,21 @@ def silence_opencv() -> None:
     """Let OpenCV say nothing: what it cannot do is said once, by us. It reads these when it is loaded, later."""
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+
+def wanted_classes(arguments: argparse.Namespace, model: FastSAM) -> list[int] | None:
+    """The indices of the classes of --classes; None for objects of any class.
+
+    Raises:
+        OptionError: If the model does not know one of them, or does not tell classes apart.
+    """
+    if arguments.classes is None:
+        return None
+    names = model.contract.class_names
+    known = set((names or {}).values())
+    return class_indices(
+        [int(one) if one.isdecimal() and one not in known else one for one in arguments.classes], names
+    )
 
 
 def make_folder(folder: Path) -> None:

@@ -23,11 +23,20 @@ from fastsam_onnx.cli.arguments import (
     add_prompts,
     argument_type,
     bands,
+    class_names,
     frame_size,
     integer,
     white,
 )
-from fastsam_onnx.cli.common import STDOUT, check_new, format_options, make_folder, open_model, write_stdout
+from fastsam_onnx.cli.common import (
+    STDOUT,
+    check_new,
+    format_options,
+    make_folder,
+    open_model,
+    wanted_classes,
+    write_stdout,
+)
 from fastsam_onnx.cli.datasets import DESCRIPTION, check_named, open_dataset, write_yolo_data
 from fastsam_onnx.cli.photos import Job, Photo, file_name, file_names, find_photos, plan, relative_path
 from fastsam_onnx.cli.prompts import read_prompts
@@ -153,6 +162,18 @@ def add(commands: Any) -> None:
         type=argument_type(partial(options.integer_from_text, VALUE, minimum=MIN_TILE)),
         help="for large photos: search tiles of this side in photo pixels as well, and join what they cut",
     )
+    parser.add_argument(
+        "--classes",
+        metavar="NAMES",
+        type=class_names,
+        help="keep objects of these classes, such as person,dog, before any prompt; for models that tell classes apart",
+    )
+    parser.add_argument(
+        "--no-agnostic",
+        dest="agnostic",
+        action="store_false",
+        help="let --iou compare boxes of one class alone, as detectors do: one thing may be found as two classes",
+    )
     add_model(parser.add_argument_group("model"))
     add_prompts(parser.add_argument_group("prompts", "Without any, every object is written."))
     add_output(parser.add_argument_group("output"))
@@ -198,10 +219,13 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
             jobs = [left for job in jobs if (left := _left_to_do(job, dataset, report)) is not None]
         if jobs:
             with open_model(arguments, screen) as model:
-                classes = model.contract.class_names
-                write_yolo_data(chosen, arguments.output, photos, classes, overwrite=arguments.overwrite)
+                classes = wanted_classes(arguments, model)
+                names = model.contract.class_names
+                write_yolo_data(chosen, arguments.output, photos, names, overwrite=arguments.overwrite)
                 report.start()
-                process = partial(_process, model=model, prompts=prompts, dataset=dataset, arguments=arguments)
+                process = partial(
+                    _process, model=model, prompts=prompts, classes=classes, dataset=dataset, arguments=arguments
+                )
                 with closing(ordered_map(process, jobs, workers=arguments.jobs or default_workers())) as done:
                     for tell in done:
                         tell(report)
@@ -210,7 +234,13 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
 
 
 def _process(
-    job: Job, *, model: FastSAM, prompts: Prompts, dataset: CocoDataset | None, arguments: argparse.Namespace
+    job: Job,
+    *,
+    model: FastSAM,
+    prompts: Prompts,
+    classes: list[int] | None,
+    dataset: CocoDataset | None,
+    arguments: argparse.Namespace,
 ) -> Callable[[RunReport], None]:
     """Take one photo all the way; an error in it stops no other photo. Returns the call that reports it."""
     name = job.photo.name
@@ -218,9 +248,9 @@ def _process(
     try:
         if source is None:
             source = _stdin_bytes()
-        reading = {name: getattr(arguments, name) for name in ("pixel_limit", "bands", "white", "tile")}
+        reading = {name: getattr(arguments, name) for name in ("pixel_limit", "bands", "white", "agnostic", "tile")}
         found = model(source, **reading)
-        chosen = prompts.choose(found)
+        chosen = prompts.choose(found if classes is None else found.of_class(*classes))
         began = time.perf_counter()
         for form, path in job.outputs.items():
             _write(chosen, form, path, format_options(form, prompts) | _place_options(form, job, path))

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from fastsam_onnx.cli.common import (
     make_folder,
     open_model,
     silence_opencv,
+    wanted_classes,
     write_stdout,
 )
 from fastsam_onnx.cli.photos import STDIN_STEM
@@ -115,11 +117,12 @@ def segment_frames(arguments: argparse.Namespace, screen: Screen) -> int:
         _check_codec(arguments.codec, [outputs.get("overlay", STDOUT) for _, outputs in jobs])
     report = RunReport(screen, len(jobs), quiet=arguments.quiet, as_json=arguments.json, noun="video")
     with open_model(arguments, screen) as model:
+        run = partial(_run, model=model, prompts=prompts, classes=wanted_classes(arguments, model))
         for source, outputs in jobs:
             try:
                 for path in outputs.values():
                     check_new(path, overwrite=arguments.overwrite)
-                facts, missing = _run(source, outputs, model=model, prompts=prompts, arguments=arguments, screen=screen)
+                facts, missing = run(source, outputs, arguments=arguments, screen=screen)
                 if missing:
                     report.failed(source.name, missing)
                 else:
@@ -138,13 +141,14 @@ def _run(
     *,
     model: FastSAM,
     prompts: Prompts,
+    classes: list[int] | None,
     arguments: argparse.Namespace,
     screen: Screen,
 ) -> tuple[dict[str, Any], str]:
     """Take one source from its first frame to its last. Returns what `RunReport.done` tells, and what is missing."""
     began = time.perf_counter()
     frames, fps, total = source.open()
-    options = {"pixel_limit": arguments.pixel_limit, "tile": arguments.tile}
+    options = {"pixel_limit": arguments.pixel_limit, "agnostic": arguments.agnostic, "tile": arguments.tile}
     under_way: deque[Frame] = deque()
     missing: list[Frame] = []
     count, objects, size = 0, 0, (0, 0)
@@ -165,7 +169,8 @@ def _run(
                 missing.append(frame)
                 chosen: Segmentation | Failure = found
             else:
-                chosen = selected = replace(prompts.choose(found), source=f"{source.stem}#{frame.number}")
+                kept = found if classes is None else found.of_class(*classes)
+                chosen = selected = replace(prompts.choose(kept), source=f"{source.stem}#{frame.number}")
                 count, objects, size = count + 1, objects + len(selected), selected.image_size
             for sink in sinks:
                 sink(frame, chosen)

@@ -6,11 +6,11 @@ from pathlib import PurePath
 
 from fastsam_onnx import options
 from fastsam_onnx.formats.text import Json, rounded_score, xywh
-from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.masks.instances import Instance, Instances
 
 
 def to_coco(
-    found: Instances, *, image_id: int | str | None = None, category_id: int = 1, file_name: str | None = None
+    found: Instances, *, image_id: int | str | None = None, category_id: int | None = None, file_name: str | None = None
 ) -> list[Json]:
     """COCO's results format, as pycocotools' `loadRes` reads it.
 
@@ -18,7 +18,8 @@ def to_coco(
         found: The objects.
         image_id: The photo's id in the data set; by default what its file name says, see `image_id_of`, or 0 without a
             name. Photos of the same name from several folders need ids of their own.
-        category_id: The class of all objects, which the network does not know.
+        category_id: The class of all objects. By default the index that the network's file gives each one's class (0 is
+            the first; COCO's own ids are others, 1 to 90), or 1 if the network does not tell classes apart.
         file_name: Name of the photo in the data set, for readers that go by names; by default the photo's own.
 
     Returns:
@@ -33,12 +34,13 @@ def to_coco(
         image_id = 0 if not name else image_id_of(name)
     elif not isinstance(image_id, str):
         image_id = options.integer("image_id", image_id, 0)
-    category_id = options.integer("category_id", category_id, 0)
+    if category_id is not None:
+        category_id = options.integer("category_id", category_id, 0)
     photo = {"image_id": image_id} if not name else {"image_id": image_id, "file_name": name}
     return [
         {
             **photo,
-            "category_id": category_id,
+            "category_id": _category(instance) if category_id is None else category_id,
             "segmentation": instance.mask.rle(),
             "bbox": xywh(instance.box),
             "score": rounded_score(instance.score),
@@ -46,6 +48,10 @@ def to_coco(
         }
         for instance in found
     ]
+
+
+def _category(instance: Instance) -> int:
+    return 1 if instance.label is None else instance.label
 
 
 def image_id_of(name: str) -> int | str:

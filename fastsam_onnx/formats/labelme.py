@@ -18,7 +18,7 @@ from fastsam_onnx.masks.mask import Mask
 def to_labelme(
     found: Instances,
     *,
-    label: str = "object",
+    label: str | None = None,
     image_path: str | None = None,
     tolerance: float = 1.0,
     polygons_only: bool = False,
@@ -30,7 +30,7 @@ def to_labelme(
 
     Args:
         found: The objects.
-        label: The label of all objects.
+        label: The label of all objects; by default the name of each one's class, or "object" without classes.
         image_path: Path of the photo, relative to the file; by default the photo's file name. A photo without a name
             is put into the file.
         tolerance: Distance in pixels by which a polygon may stray to save points; 0 is exact, and hard to edit.
@@ -41,21 +41,23 @@ def to_labelme(
         OptionError: If the label or the path is not a text, the tolerance not a number of at least 0, or neither the
             photo nor its name is known.
     """
-    options.text("label", label)
+    if label is not None:
+        options.text("label", label)
     polygons_only = options.boolean("polygons_only", polygons_only)
     tolerance = options.number("tolerance", tolerance, 0)
     path = (found.source or "") if image_path is None else options.text("image_path", image_path)
     photo = None if path else _embedded_photo(found)
     shapes = []
     for index, instance in enumerate(found):
+        named = label if label is not None else instance.name or "object"
         polygons = instance.mask.polygons(tolerance)
         if not polygons_only and any(polygon.holes for polygon in polygons):
-            shapes.append(_mask_shape(instance.mask, label))
+            shapes.append(_mask_shape(instance.mask, named))
             continue
         group = index if len(polygons) > 1 else None
         for polygon in polygons:
             points = numbers(polygon.exterior)
-            shapes.append(_shape(label, points, group_id=group, shape_type="polygon"))
+            shapes.append(_shape(named, points, group_id=group, shape_type="polygon"))
     width, height = found.image_size
     return {
         "version": "5.5.0",

@@ -13,7 +13,15 @@ import numpy.typing as npt
 
 from fastsam_onnx import options
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.formats.text import SCORE_DECIMALS, Json, json_text, numbers, optional_integer, rounded_score
+from fastsam_onnx.formats.text import (
+    SCORE_DECIMALS,
+    Json,
+    class_facts,
+    json_text,
+    numbers,
+    optional_integer,
+    rounded_score,
+)
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import Mask
 
@@ -54,8 +62,7 @@ def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
         }
         if instance.similarity is not None:
             record["similarity"] = round(instance.similarity, SCORE_DECIMALS)
-        if instance.label is not None:
-            record |= {"label": instance.label, "name": instance.name}
+        record |= class_facts(instance)
         if masks == "rle":
             record["rle"] = instance.mask.rle()
         else:

@@ -173,7 +173,7 @@ def save(
             .cutouts a folder.
         format: A name in `FORMATS`, where the suffix does not say it.
         options: The format's own (`FORMATS[format].options`), as the function that makes it explains them:
-            "overlay" (`draw.overlay`): image, alpha, contours, points, point_labels, boxes, seed, colours.
+            "overlay" (`draw.overlay`): image, alpha, contours, points, point_labels, boxes, seed, colours, names.
             "labels": none.
             "cutouts": image.
             "colours": seed.

@@ -31,7 +31,7 @@ def to_supervision(found: Instances) -> supervision.Detections:
         ) from error
     data: dict[str, Any] = {} if found.prompt_index is None else {"prompt_index": np.asarray(found.prompt_index)}
     if found.labels is not None:
-        data["class_name"] = np.array(category_names(found))
+        data["class_name"] = np.array(category_names(found), str)
     return supervision.Detections(
         xyxy=np.array(found.boxes, np.float32).reshape(-1, 4),
         mask=found.masks.dense(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from html import escape
 from urllib.parse import quote
 
 import numpy as np
@@ -34,9 +35,10 @@ def to_svg(found: Instances, *, tolerance: float = 0.0, link: str | None = None,
     for index, (instance, colour) in enumerate(zip(found, palette(len(found), seed), strict=True)):
         red, green, blue = (int(channel) for channel in colour)
         outline = "".join(_rings(polygon) for polygon in instance.mask.polygons(tolerance))
+        what = f"object {index}" if instance.name is None else f"object {index}, {escape(instance.name)}"
         path = (
             f'<path id="object-{index}" fill="#{red:02x}{green:02x}{blue:02x}" d="{outline}">'
-            f"<title>object {index}, score {rounded_score(instance.score)}</title></path>"
+            f"<title>{what}, score {rounded_score(instance.score)}</title></path>"
         )
         paths.append((-instance.mask.area, index, path))
     lines = [

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import FloatArray
+from fastsam_onnx.masks.instances import Instance
 
 Json = dict[str, Any]
 
@@ -27,6 +28,11 @@ def rounded_score(value: float) -> float:
 def optional_integer(value: int | None) -> int | None:
     """The value as a plain int, or None."""
     return None if value is None else int(value)
+
+
+def class_facts(instance: Instance) -> Json:
+    """{"label", "name"} of an object's class; {} where there are no classes."""
+    return {} if instance.label is None else {"label": instance.label, "name": instance.name}
 
 
 def numbers(values: npt.ArrayLike, decimals: int = PIXEL_DECIMALS) -> list[Any]:

@@ -379,7 +379,8 @@ class Segmentation(Instances):
                 folder.
             format: Name of the format, where the suffix does not say it: a name of the options below.
             options: The format's own, as the function of its name in `fastsam_onnx.formats` takes them.
-                "overlay": image, alpha, contours, points, point_labels, boxes, seed, colours, as in `draw.overlay`.
+                "overlay": image, alpha, contours, points, point_labels, boxes, seed, colours, names, as in
+                    `draw.overlay`.
                 "labels": none.
                 "cutouts": image.
                 "colours": seed.
@@ -425,7 +426,7 @@ class Segmentation(Instances):
         return formats.to_json(self, masks=masks, tolerance=tolerance)
 
     def to_coco(
-        self, *, image_id: int | str | None = None, category_id: int = 1, file_name: str | None = None
+        self, *, image_id: int | str | None = None, category_id: int | None = None, file_name: str | None = None
     ) -> list[dict[str, Any]]:
         """COCO results: a list of records with compressed RLE; see `formats.to_coco`."""
         from fastsam_onnx import formats
@@ -435,7 +436,7 @@ class Segmentation(Instances):
     def to_labelme(
         self,
         *,
-        label: str = "object",
+        label: str | None = None,
         image_path: str | None = None,
         tolerance: float = 1.0,
         polygons_only: bool = False,
