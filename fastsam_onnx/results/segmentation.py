@@ -379,8 +379,7 @@ class Segmentation(Instances):
                 folder.
             format: Name of the format, where the suffix does not say it: a name of the options below.
             options: The format's own, as the function of its name in `fastsam_onnx.formats` takes them.
-                "overlay": image, alpha, contours, points, point_labels, boxes, seed, colours, names, as in
-                    `draw.overlay`.
+                "overlay": image, alpha, contours, points, point_labels, boxes, seed, colours, names.
                 "labels": none.
                 "cutouts": image.
                 "colours": seed.
