@@ -250,6 +250,23 @@ def closest_to_mask(mask: Mask, masks: Masks, match: Match) -> int | None:
     return best
 
 
+def best_texts(cosines: FloatArray, threshold: float | None) -> tuple[IntArray, FloatArray]:
+    """For each object the text that fits it best.
+
+    Args:
+        cosines: (texts, n), -inf for objects that were not compared.
+        threshold: Cosine that must be exceeded; None for no limit.
+
+    Returns:
+        (n,) int64 index of the text, the number of texts where none fits; (n,) float32 cosine with the best one, -1 for
+        objects that were not compared.
+    """
+    best = cosines.max(axis=0)
+    fits = best > (-np.inf if threshold is None else np.float32(threshold))
+    labels = np.where(fits, cosines.argmax(axis=0), len(cosines)).astype(np.int64)
+    return labels, np.maximum(best, -1).astype(np.float32)
+
+
 def most_similar(
     similarity: FloatArray, top_k: int | None, threshold: float | None, rivals: FloatArray | None
 ) -> IntArray:

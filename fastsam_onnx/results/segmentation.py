@@ -301,6 +301,29 @@ class Segmentation(Instances):
         answered = np.repeat(np.arange(len(chosen), dtype=np.int64), [len(each) for each in chosen])
         return replace(self.take(index), prompt_index=answered, similarity=cosines[answered, index])
 
+    def classify(
+        self, texts: str | Sequence[str], *, threshold: float | None = None, other: str | None = None, **options: Any
+    ) -> Segmentation:
+        """The objects, each with the text that fits it best as its class: `labels`, `names` and `similarity`; by CLIP.
+
+        Args:
+            texts: Names of the classes, in the order of their indices.
+            threshold: Cosine, -1 to 1, that an object must exceed to be of one of them; as in `text_prompt`.
+            other: Name of the class of all other objects, the last one; None to leave these out.
+            options: `templates`, `min_area`, `crops` and `progress`, as in `text_scores`.
+
+        Raises:
+            PromptError: As in `text_prompt`.
+            OptionError: As in `text_prompt`, or if a name is given twice.
+            ModelError: As in `text_prompt`.
+        """
+        rules.check_limits(None, threshold)
+        names = text_prompts.class_names(texts, other)
+        cosines = self.text_scores(texts, softmax=False, **{"min_area": 0, **options})
+        labels, similarity = rules.best_texts(cosines, threshold)
+        kept = np.flatnonzero(labels < len(names))
+        return replace(self.take(kept), labels=labels[kept], names=names, similarity=similarity[kept])
+
     def text_scores(
         self,
         texts: str | Sequence[str],
@@ -333,11 +356,7 @@ class Segmentation(Instances):
         """
         if self.embeddings is None or self.image is None:
             missing = "the photo" if self.embeddings is not None else "CLIP"
-            raise OptionError(
-                f'this result lacks {missing}: text prompts need FastSAM(..., clip="clip-vit-b-32-int8"), a name that '
-                "downloads CLIP once (156 MB), or clip= with the folder of another; Segmentation.from_masks takes "
-                "clip= and image="
-            )
+            raise OptionError(f"this result lacks {missing}: {text_prompts.NEEDS}")
         min_area = options.integer("min_area", min_area, 0)
         if crops is not None and not isinstance(crops, CropStyle):
             raise OptionError(f"crops must be a CropStyle, got {crops!r}")

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.options import CountProgress
+from fastsam_onnx.options import CountProgress, text
 from fastsam_onnx.results.crops import CropStyle
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 NO_TEMPLATE = ("{}",)
 """The template that is the text itself."""
+NEEDS = (
+    'text prompts need FastSAM(..., clip="clip-vit-b-32-int8"), a name that downloads CLIP once (156 MB), or clip= '
+    "with the folder of another; Segmentation.from_masks takes clip= and image="
+)
 SMALLEST_SUM = np.float32(1e-30)
 """Below every sum that is not zero: it keeps divisions defined."""
 SHARPNESS = 100.0
@@ -109,6 +113,22 @@ class CropEmbeddings:
         from fastsam_onnx.clip.encoders import unit_vectors
 
         return unit_vectors(encoder.embed(squares).reshape(len(masks), len(style.backgrounds), -1).mean(axis=1))
+
+
+def class_names(texts: str | Sequence[str], other: str | None) -> dict[int, str]:
+    """Texts as names of classes by index, and the name of the class of objects that fit none, if there is one.
+
+    Raises:
+        PromptError: If there is no text, something that is not a text, or an empty text.
+        OptionError: If `other` is not a text, or a name is there twice.
+    """
+    from fastsam_onnx.clip.clip import check_texts
+
+    names = [*check_texts(texts), *([] if other is None else [text("other", other)])]
+    twice = [name for place, name in enumerate(names) if name in names[:place]]
+    if twice:
+        raise OptionError(f"the names of classes must differ, got {twice[0]!r} twice")
+    return dict(enumerate(names))
 
 
 def embed_texts(clip: Clip, texts: str | Sequence[str], templates: Sequence[str] = NO_TEMPLATE) -> FloatArray:
