@@ -58,6 +58,11 @@ def _run(argv: Sequence[str], screen: Screen) -> int:
     except KeyboardInterrupt:
         screen.say("interrupted; the files that are there are complete")
         return INTERRUPTED
+    except ImportError as error:
+        if not _comes_from_interrupt(error):
+            raise
+        screen.say("interrupted; the files that are there are complete")
+        return INTERRUPTED
     except EndedBySignal as stop:
         screen.say("ended by a signal; the files that are there are complete")
         return SIGNALLED + stop.number
@@ -71,6 +76,13 @@ def _run(argv: Sequence[str], screen: Screen) -> int:
         screen.say(f"standard output: {error.strerror or error}")
         return FAILED
     return code
+
+
+def _comes_from_interrupt(error: BaseException | None) -> bool:
+    """True if Ctrl-C is behind an error: compiled modules make ImportErrors of what interrupts their initialization."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

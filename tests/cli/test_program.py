@@ -298,3 +298,18 @@ def test_the_package_itself_imports_next_to_nothing():
     code = "import fastsam_onnx.cli, sys; print(*sorted({'numpy', 'cv2', 'argparse', 'logging'} & set(sys.modules)))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment(), timeout=120, check=True)
     assert told.stdout.split() == []
+
+
+def test_an_interrupt_that_a_compiled_module_made_an_import_error_of(monkeypatch, capsys):
+    def run(arguments, screen):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as interrupt:
+            raise ImportError("initialization failed") from interrupt
+
+    monkeypatch.setattr("fastsam_onnx.cli.info.run", run)
+    assert main(["info"]) == 130
+    assert capsys.readouterr().err.count("\n") == 1
+    monkeypatch.setattr("fastsam_onnx.cli.info.run", lambda arguments, screen: __import__("no_such_module"))
+    with pytest.raises(ImportError, match="no_such_module"):
+        main(["info"])
