@@ -185,6 +185,12 @@ def add_prompts(group: Any) -> None:
         help="what is compared with the box: every candidate of the network, its mask cut to the box; the objects' "
         "masks; or the objects' boxes (default: candidate)",
     )
+    _add_other_prompts(group)
+
+
+def _add_other_prompts(group: Any) -> None:
+    """Add masks, texts, and the file of prompts."""
+    many = {"action": "append", "default": []}
     group.add_argument(
         "--mask",
         metavar="FILE.png",

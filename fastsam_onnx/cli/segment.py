@@ -116,6 +116,15 @@ def add(commands: Any) -> None:
         nargs="+",
         help="a photo, a folder of photos, a pattern such as 'shots/*.jpg', a video, or - for standard input",
     )
+    _add_photos(parser)
+    _add_frames(parser)
+    _add_classes(parser)
+    add_model(parser.add_argument_group("model"))
+    add_prompts(parser.add_argument_group("prompts", "Without any, every object is written."))
+    add_output(parser.add_argument_group("output"))
+
+
+def _add_photos(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recursive", action="store_true", help="search the folders inside a folder, too")
     parser.add_argument(
         "--pixel-limit",
@@ -137,11 +146,20 @@ def add(commands: Any) -> None:
         help="sample value of white, such as 4095 for 12 bits (default: the largest of the type, or the file's own)",
     )
     parser.add_argument(
+        "--tile",
+        metavar="SIZE",
+        type=argument_type(partial(options.integer_from_text, VALUE, minimum=MIN_TILE)),
+        help="for large photos: search tiles of this side in photo pixels as well, and join what they cut",
+    )
+    parser.add_argument(
         "--jobs",
         metavar="N",
         type=integer,
         help=f"number of photos processed at the same time (default here: {default_workers()})",
     )
+
+
+def _add_frames(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--raw", metavar="WxH", type=frame_size, help="standard input holds RGB24 frames of this size (see below)"
     )
@@ -156,12 +174,9 @@ def add(commands: Any) -> None:
         choices=CODECS,
         help="codec of the overlay of a video; h264 and vp9 play in browsers (default: mpeg4; mjpeg in .avi)",
     )
-    parser.add_argument(
-        "--tile",
-        metavar="SIZE",
-        type=argument_type(partial(options.integer_from_text, VALUE, minimum=MIN_TILE)),
-        help="for large photos: search tiles of this side in photo pixels as well, and join what they cut",
-    )
+
+
+def _add_classes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--classes",
         metavar="NAMES",
@@ -174,9 +189,6 @@ def add(commands: Any) -> None:
         action="store_false",
         help="let --iou compare boxes of one class alone, as detectors do: one thing may be found as two classes",
     )
-    add_model(parser.add_argument_group("model"))
-    add_prompts(parser.add_argument_group("prompts", "Without any, every object is written."))
-    add_output(parser.add_argument_group("output"))
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
