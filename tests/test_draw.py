@@ -24,7 +24,7 @@ def _photo(width: int = 40, height: int = 30) -> np.ndarray:
 
 @settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(0, 9))
-def test_label_map_shows_the_smallest_and_of_equals_the_first(seed: int, count: int) -> None:
+def test_label_map_shows_the_smallest_and_of_equals_the_first(seed, count):
     rng = np.random.default_rng(seed)
     masks = [Mask.from_dense(rng.random((7, 9)) < rng.random()) for _ in range(count)]
     expected = np.zeros((7, 9), np.uint16)
@@ -35,14 +35,14 @@ def test_label_map_shows_the_smallest_and_of_equals_the_first(seed: int, count: 
     np.testing.assert_array_equal(labels, expected)
 
 
-def test_label_map_of_more_objects_than_16_bits_can_number_is_refused() -> None:
+def test_label_map_of_more_objects_than_16_bits_can_number_is_refused():
     masks = [Mask.empty((4, 4))] * 65536
     found = Segmentation.from_masks(masks, boxes=np.zeros((65536, 4)))
     with pytest.raises(OptionError, match="65535"):
         label_map(found)
 
 
-def test_overlay_leaves_the_ground_and_the_given_photo_as_they_were() -> None:
+def test_overlay_leaves_the_ground_and_the_given_photo_as_they_were():
     photo = _photo()
     before = photo.copy()
     picture = overlay(Segmentation.from_masks([_rectangle(5, 5, 20, 20)]), image=photo)
@@ -51,7 +51,7 @@ def test_overlay_leaves_the_ground_and_the_given_photo_as_they_were() -> None:
     np.testing.assert_array_equal(picture[ground], photo[ground])
 
 
-def test_overlay_mixes_photo_and_colour() -> None:
+def test_overlay_mixes_photo_and_colour():
     photo = _photo()
     found = Segmentation.from_masks([_rectangle(5, 5, 20, 20)], image=photo)
     inside = _rectangle(5, 5, 20, 20).dense()
@@ -61,7 +61,7 @@ def test_overlay_mixes_photo_and_colour() -> None:
         assert np.abs(picture[inside] - expected).max() <= 0.5 + 1e-6
 
 
-def test_outline_lies_on_the_inner_side_and_not_along_the_border_of_the_photo() -> None:
+def test_outline_lies_on_the_inner_side_and_not_along_the_border_of_the_photo():
     photo = _photo()
     found = Segmentation.from_masks([_rectangle(0, 0, 20, 30)], image=photo)
     changed = (overlay(found, alpha=0.0) != photo).any(axis=2)  # with alpha 0 only the outline shows
@@ -70,34 +70,34 @@ def test_outline_lies_on_the_inner_side_and_not_along_the_border_of_the_photo() 
     np.testing.assert_array_equal(changed, expected)
 
 
-def test_touching_objects_are_separated_by_an_outline_on_both_sides() -> None:
+def test_touching_objects_are_separated_by_an_outline_on_both_sides():
     photo = np.zeros((30, 40, 3), np.uint8)
     found = Segmentation.from_masks([_rectangle(5, 5, 15, 20), _rectangle(15, 5, 30, 20)], image=photo)
     changed = overlay(found, alpha=0.0).any(axis=2)
     assert changed[10].nonzero()[0].tolist() == [5, 14, 15, 29]
 
 
-def test_outline_grows_with_the_photo() -> None:
+def test_outline_grows_with_the_photo():
     photo = np.zeros((3000, 20, 3), np.uint8)
     found = Segmentation.from_masks([_rectangle(0, 0, 10, 3000, (20, 3000))], image=photo)
     changed = overlay(found, alpha=0.0).any(axis=2)
     assert changed[1500].nonzero()[0].tolist() == [7, 8, 9]
 
 
-def test_overlay_of_nothing_is_the_photo() -> None:
+def test_overlay_of_nothing_is_the_photo():
     photo = _photo()
     picture = overlay(Segmentation.from_masks([], image_size=(40, 30)), image=photo)
     np.testing.assert_array_equal(picture, photo)
     assert picture is not photo
 
 
-def test_overlay_in_bands_has_no_seams() -> None:
+def test_overlay_in_bands_has_no_seams():
     photo = np.full((700, 30, 3), 100, np.uint8)
     found = Segmentation.from_masks([_rectangle(0, 0, 30, 700, (30, 700))], image=photo)
     assert len(np.unique(overlay(found).reshape(-1, 3), axis=0)) == 1
 
 
-def test_prompts_are_drawn_in_their_colours() -> None:
+def test_prompts_are_drawn_in_their_colours():
     photo = np.full((300, 400, 3), 128, np.uint8)
     found = Segmentation.from_masks([], image_size=(400, 300), image=photo)
     picture = overlay(found, points=[(50, 60), (300, 200)], point_labels=[1, 0], boxes=[(100, 110, 200, 210)])
@@ -109,7 +109,7 @@ def test_prompts_are_drawn_in_their_colours() -> None:
     assert picture[150, 150].tolist() == [128, 128, 128]
 
 
-def test_a_single_point_without_labels_is_foreground() -> None:
+def test_a_single_point_without_labels_is_foreground():
     photo = np.full((300, 400, 3), 128, np.uint8)
     found = Segmentation.from_masks([], image_size=(400, 300), image=photo)
     np.testing.assert_array_equal(
@@ -117,14 +117,14 @@ def test_a_single_point_without_labels_is_foreground() -> None:
     )
 
 
-def test_prompts_far_outside_the_photo_change_nothing() -> None:
+def test_prompts_far_outside_the_photo_change_nothing():
     photo = _photo(400, 300)
     found = Segmentation.from_masks([], image_size=(400, 300), image=photo)
     picture = overlay(found, points=[(-1e12, 5), (5, 1e12)], boxes=[(-1e12, -1e12, 1e12, 1e12)])
     np.testing.assert_array_equal(picture, photo)
 
 
-def test_no_prompts_may_be_empty_lists() -> None:
+def test_no_prompts_may_be_empty_lists():
     photo = _photo()
     found = Segmentation.from_masks([], image_size=(40, 30), image=photo)
     np.testing.assert_array_equal(overlay(found, points=[], point_labels=[], boxes=[]), photo)
@@ -141,13 +141,13 @@ def test_no_prompts_may_be_empty_lists() -> None:
         {"boxes": [(1, 2, 3, float("inf"))]},
     ],
 )
-def test_malformed_prompts_are_refused(prompts: dict[str, object]) -> None:
+def test_malformed_prompts_are_refused(prompts):
     found = Segmentation.from_masks([], image_size=(40, 30), image=_photo())
     with pytest.raises(PromptError):
         overlay(found, **prompts)
 
 
-def test_objects_of_one_colour_and_colours_that_are_not() -> None:
+def test_objects_of_one_colour_and_colours_that_are_not():
     found = Segmentation.from_masks([_rectangle(0, 0, 9, 9), _rectangle(20, 0, 29, 9), _rectangle(0, 20, 9, 29)])
     picture = overlay(found, image=_photo(), alpha=1, contours=False, colours=[4, 0, 4])
     shades = palette(5)
@@ -159,20 +159,20 @@ def test_objects_of_one_colour_and_colours_that_are_not() -> None:
     assert np.array_equal(overlay(empty, image=_photo(), colours=[]), _photo())
 
 
-def test_alpha_outside_0_to_1_is_refused() -> None:
+def test_alpha_outside_0_to_1_is_refused():
     found = Segmentation.from_masks([], image_size=(40, 30), image=_photo())
     for alpha in (-0.1, 1.1, float("nan")):
         with pytest.raises(OptionError, match="alpha"):
             overlay(found, alpha=alpha)
 
 
-def test_without_a_photo_the_error_says_how_to_give_one() -> None:
+def test_without_a_photo_the_error_says_how_to_give_one():
     with pytest.raises(OptionError, match="image="):
         overlay(Segmentation.from_masks([_rectangle(1, 1, 5, 5)]))
 
 
 @pytest.mark.parametrize("photo", [np.zeros((30, 41, 3), np.uint8), np.zeros((30, 40)), np.zeros((30, 40, 3))])
-def test_a_photo_that_does_not_fit_is_refused(photo: np.ndarray) -> None:
+def test_a_photo_that_does_not_fit_is_refused(photo):
     found = Segmentation.from_masks([_rectangle(1, 1, 5, 5)])
     with pytest.raises(OptionError, match=r"\(30, 40, 3\) uint8"):
         overlay(found, image=photo)
@@ -180,7 +180,7 @@ def test_a_photo_that_does_not_fit_is_refused(photo: np.ndarray) -> None:
         cutout(found[0], photo)
 
 
-def test_cutout_is_the_objects_own_size_and_holds_nothing_else() -> None:
+def test_cutout_is_the_objects_own_size_and_holds_nothing_else():
     photo = _photo()
     dense = np.zeros((30, 40), bool)
     dense[4:9, 10:16] = True
@@ -193,12 +193,12 @@ def test_cutout_is_the_objects_own_size_and_holds_nothing_else() -> None:
     assert not cut[1, 1].any()
 
 
-def test_cutout_of_a_mask_without_pixels_is_empty() -> None:
+def test_cutout_of_a_mask_without_pixels_is_empty():
     found = Segmentation.from_masks([Mask.empty((40, 30))])
     assert cutout(found[0], _photo()).shape == (0, 0, 4)
 
 
-def test_colours_are_stable_per_index_and_far_apart() -> None:
+def test_colours_are_stable_per_index_and_far_apart():
     np.testing.assert_array_equal(palette(50)[:10], palette(10))
     assert not np.array_equal(palette(10), palette(10, seed=1))
     lab = cv2.cvtColor((palette(40)[None] / 255).astype(np.float32), cv2.COLOR_RGB2LAB)[0]

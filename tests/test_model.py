@@ -38,7 +38,7 @@ def same(a: Segmentation, b: Segmentation) -> bool:
     )
 
 
-def test_one_known_object_lands_where_arithmetic_says() -> None:
+def test_one_known_object_lands_where_arithmetic_says():
     # A 48x64 (H, W) photo in a 64x64 input: scale 1, 8 rows of padding above. Box rows 24..40 become 16..32.
     # The mask's boundary lies between the centres of grid columns 9 and 10, at input column 40 exactly.
     found = FastSAM(one_object())(photo())
@@ -52,7 +52,7 @@ def test_one_known_object_lands_where_arithmetic_says() -> None:
 
 
 @pytest.mark.parametrize("tile", [None, 64])
-def test_a_call_and_a_stream_take_the_bands_and_the_white_of_photos(tmp_path: Path, tile: int | None) -> None:
+def test_a_call_and_a_stream_take_the_bands_and_the_white_of_photos(tmp_path, tile):
     tifffile = pytest.importorskip("tifffile", reason="needs tifffile, a test-time tool")
     samples = np.zeros((64, 96, 4), np.uint16)
     samples[20:40, 30:60, 3] = 4000  # of 4095: what the fourth band alone sees
@@ -70,13 +70,13 @@ def test_a_call_and_a_stream_take_the_bands_and_the_white_of_photos(tmp_path: Pa
     assert len(model(path, bands=[1], white=4095, conf=0.1)) == 0
 
 
-def test_masks_without_a_pixel_go_with_their_detections() -> None:
+def test_masks_without_a_pixel_go_with_their_detections():
     boxes = [[32, 32, 32, 16], [56, 32, 8, 8], [8, 8, 0, 0]]  # the second lies right of the mask, the third has no area
     found = FastSAM(known(boxes, [0.8, 0.9, 0.7], [[1.0]] * 3, LEFT_OF_10))(photo())
     assert found.boxes.tolist() == [[16, 16, 48, 32]]
 
 
-def test_a_candidate_that_overflowed_does_not_refuse_the_photo() -> None:
+def test_a_candidate_that_overflowed_does_not_refuse_the_photo():
     boxes = [[32, 32, 32, 16], [np.inf, 32, 8, 8], [32, 32, 32, 16]]
     weights = [[1.0], [1.0], [np.nan]]
     found = FastSAM(known(boxes, [0.8, 0.0, 0.0], weights, LEFT_OF_10))(photo(), conf=0)
@@ -84,7 +84,7 @@ def test_a_candidate_that_overflowed_does_not_refuse_the_photo() -> None:
     assert len(found.box_prompt([(16, 16, 40, 32)])) == 1
 
 
-def test_a_thin_photo_has_enough_candidates_for_a_network_that_chooses_300() -> None:
+def test_a_thin_photo_has_enough_candidates_for_a_network_that_chooses_300():
     # 320x32 has 40 * 4 + 20 * 2 + 10 = 210 candidates, 320x320 has 2100, 96x96 has 144 + 36 + 9.
     network = tiny(nms_inside=True, nms_rows=300, metadata={"end2end": "True"})
     model = FastSAM(network, imgsz=320, conf=0.3)
@@ -97,7 +97,7 @@ def test_a_thin_photo_has_enough_candidates_for_a_network_that_chooses_300() -> 
     assert FastSAM(tiny(), imgsz=320).contract.letterbox((320, 20), (320, 320)).input_size == (320, 32)
 
 
-def test_yolov5_counts_objectness_times_class() -> None:
+def test_yolov5_counts_objectness_times_class():
     # 64x64 pixels have 64 + 16 + 4 = 84 cells. The likeliest class lies where there is no object.
     boxes, scores = np.tile(np.float32([32, 32, 32, 16]), (252, 1)), np.zeros((252, 3), np.float32)
     boxes[9], scores[9] = (8, 8, 8, 8), (0.05, 0.99, 0.5)
@@ -108,7 +108,7 @@ def test_yolov5_counts_objectness_times_class() -> None:
     assert found.scores.tolist() == [np.float32(0.9) * np.float32(0.8)]
 
 
-def test_nothing_found_is_an_empty_result() -> None:
+def test_nothing_found_is_an_empty_result():
     found = FastSAM(one_object())(photo(), conf=0.9)
     assert len(found) == 0
     assert found.boxes.shape == (0, 4)
@@ -118,9 +118,7 @@ def test_nothing_found_is_an_empty_result() -> None:
 
 
 @pytest.mark.parametrize(("image_size", "shape"), [(None, (1, 3, 64, 96)), ((640, 160), (1, 3, 32, 96))])
-def test_warming_up_runs_the_network_at_its_size_or_the_photos(
-    monkeypatch: pytest.MonkeyPatch, image_size: tuple[int, int] | None, shape: tuple[int, ...]
-) -> None:
+def test_warming_up_runs_the_network_at_its_size_or_the_photos(monkeypatch, image_size, shape):
     model = FastSAM(tiny(), imgsz=(64, 96))
     shapes = []
     run = Network.run
@@ -129,14 +127,14 @@ def test_warming_up_runs_the_network_at_its_size_or_the_photos(
     assert shapes == [shape]
 
 
-def test_border_snap_can_be_switched_off() -> None:
+def test_border_snap_can_be_switched_off():
     # A 64x64 photo; 20 of 1024 is 1.25 of 64: the box edge at 1 goes to the border, that at 2 stays.
     model = FastSAM(known([[16.5, 17, 31, 30]], [0.8], [[1.0]], LEFT_OF_10))
     assert model(photo(64, 64)).boxes.tolist() == [[0, 2, 32, 32]]
     assert model(photo(64, 64), border_snap=False).boxes.tolist() == [[1, 2, 32, 32]]
 
 
-def test_refined_masks_are_not_cut_where_the_box_ends() -> None:
+def test_refined_masks_are_not_cut_where_the_box_ends():
     """The region goes on to the left, above and below; the box follows, to x 40 where the mask ends."""
     model = FastSAM(one_object(refine="True"))
     found = model(photo())
@@ -145,7 +143,7 @@ def test_refined_masks_are_not_cut_where_the_box_ends() -> None:
     assert same(model(photo(), refine=False), FastSAM(one_object())(photo()))
 
 
-def test_a_refined_mask_that_a_better_one_has_goes() -> None:
+def test_a_refined_mask_that_a_better_one_has_goes():
     boxes = [[32, 32, 32, 16], [24, 32, 16, 24]]  # both are cut out of one region
     model = FastSAM(known(boxes, [0.8, 0.9], [[1.0]] * 2, LEFT_OF_10), refine=True)
     assert model(photo()).scores.tolist() == [np.float32(0.9)]
@@ -153,7 +151,7 @@ def test_a_refined_mask_that_a_better_one_has_goes() -> None:
     assert len(model(photo(), iou=1.0)) == 2, "the limit is that of NMS"
 
 
-def test_refine_comes_from_the_call_then_the_constructor_then_the_file_then_is_off() -> None:
+def test_refine_comes_from_the_call_then_the_constructor_then_the_file_then_is_off():
     plain, own = one_object(), one_object(refine="True")
     assert FastSAM(plain).options["refine"] is False
     assert FastSAM(own).options["refine"] is True
@@ -165,7 +163,7 @@ def test_refine_comes_from_the_call_then_the_constructor_then_the_file_then_is_o
         FastSAM(plain)(photo(), refine="yes")
 
 
-def test_options_come_from_the_call_then_the_constructor_then_the_file_then_ours() -> None:
+def test_options_come_from_the_call_then_the_constructor_then_the_file_then_ours():
     plain, own = one_object(), one_object(conf="0.85", iou="0.6")
     assert FastSAM(plain).options["conf"] == 0.4
     assert FastSAM(plain).options["iou"] == 0.9
@@ -176,7 +174,7 @@ def test_options_come_from_the_call_then_the_constructor_then_the_file_then_ours
     assert len(FastSAM(own, conf=0.1)(photo(), conf=0.81)) == 0
 
 
-def test_imgsz_is_rounded_up_and_the_smallest_rectangle_is_taken() -> None:
+def test_imgsz_is_rounded_up_and_the_smallest_rectangle_is_taken():
     model = FastSAM(tiny(metadata=ultralytics_metadata(imgsz=(96, 96))))
     assert model.options["imgsz"] == (96, 96)
     assert FastSAM(tiny()).options["imgsz"] == (1024, 1024)
@@ -186,7 +184,7 @@ def test_imgsz_is_rounded_up_and_the_smallest_rectangle_is_taken() -> None:
     assert FastSAM(tiny(), imgsz=(64, 100)).options["imgsz"] == (64, 128)
 
 
-def test_a_fixed_network_takes_its_own_size_and_refuses_another() -> None:
+def test_a_fixed_network_takes_its_own_size_and_refuses_another():
     model = FastSAM(tiny(height=64, width=96))
     assert model.options["imgsz"] == (64, 96)
     assert model.contract.letterbox((200, 10), (64, 96)).input_size == (96, 64)
@@ -204,7 +202,7 @@ def test_a_fixed_network_takes_its_own_size_and_refuses_another() -> None:
         *({"imgsz": value} for value in (0, (64,), "640", (64, -1), True)),
     ],
 )
-def test_options_outside_their_range_are_refused_at_once(options: dict) -> None:
+def test_options_outside_their_range_are_refused_at_once(options):
     with pytest.raises(OptionError, match=next(iter(options))):
         FastSAM(tiny(), **options)
     with pytest.raises(OptionError, match=next(iter(options))):
@@ -222,13 +220,13 @@ def test_options_outside_their_range_are_refused_at_once(options: dict) -> None:
         {"tile": 64, "overlap": 0.6},
     ],
 )
-def test_options_of_a_call_are_checked_before_the_photo_is_read(options: dict) -> None:
+def test_options_of_a_call_are_checked_before_the_photo_is_read(options):
     for call in (FastSAM(tiny()), FastSAM(tiny()).stream):
         with pytest.raises(OptionError, match=list(options)[-1]):
             call("nowhere.png", **options)
 
 
-def test_numbers_of_numpy_count_like_pythons() -> None:
+def test_numbers_of_numpy_count_like_pythons():
     one, half = np.int64(1), np.float32(0.5)
     model = FastSAM(one_object(), threads=one, max_det=one, conf=half, imgsz=np.int64(64))
     assert model.options == {"imgsz": (64, 64), "conf": 0.5, "iou": 0.9, "max_det": 1, "refine": False}
@@ -237,19 +235,19 @@ def test_numbers_of_numpy_count_like_pythons() -> None:
 
 
 @pytest.mark.parametrize("image_size", [0, (64, 0), (64,), "64x64", (64.0, 64)])
-def test_warming_up_for_a_size_that_no_photo_has(image_size: object) -> None:
+def test_warming_up_for_a_size_that_no_photo_has(image_size):
     with pytest.raises(OptionError, match="image_size"):
         FastSAM(one_object()).warmup(image_size)
 
 
-def test_a_file_that_is_not_there() -> None:
+def test_a_file_that_is_not_there():
     with pytest.raises(ModelNotFoundError, match=r"nowhere\.onnx"):
         FastSAM("nowhere.onnx")
     with pytest.raises(FileNotFoundError):
         FastSAM(Path("nowhere.onnx"))
 
 
-def test_threads_get_the_results_of_a_single_thread() -> None:
+def test_threads_get_the_results_of_a_single_thread():
     # The main job's issue asks for 8 threads x 50 photos; the shapes differ, so that runs overlap in every stage.
     model = FastSAM(tiny(seed=3), imgsz=96, conf=0.1, iou=0.7, max_det=20, threads=1)
     photos = [photo(40 + index, 90 - index, seed=index) for index in range(50)]
@@ -267,7 +265,7 @@ def _work(model: FastSAM) -> tuple[int, float]:
 
 
 @pytest.mark.process
-def test_a_model_travels_to_worker_processes(tmp_path: Path) -> None:
+def test_a_model_travels_to_worker_processes(tmp_path):
     path = tmp_path / "tiny.onnx"
     path.write_bytes(tiny(seed=3))
     model = FastSAM(path, imgsz=96, conf=0.1, threads=1)
@@ -278,9 +276,7 @@ def test_a_model_travels_to_worker_processes(tmp_path: Path) -> None:
     assert len(again(photo())) == 1
 
 
-def test_relative_paths_survive_pickling_into_another_working_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_relative_paths_survive_pickling_into_another_working_folder(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "tiny.onnx").write_bytes(one_object())
     toy_clip.write(tmp_path / "clip")
@@ -296,7 +292,7 @@ def test_relative_paths_survive_pickling_into_another_working_folder(
         assert repr(again).startswith("FastSAM(tiny.onnx,")
 
 
-def test_a_folder_named_like_a_model_hides_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_named_like_a_model_hides_no_model(tmp_path, monkeypatch):
     (tmp_path / "FastSAM-s").mkdir()
     monkeypatch.chdir(tmp_path)
     asked = []
@@ -305,7 +301,7 @@ def test_a_folder_named_like_a_model_hides_no_model(tmp_path: Path, monkeypatch:
     assert asked == ["FastSAM-s"]
 
 
-def test_a_session_is_used_as_it_is_and_does_not_pickle() -> None:
+def test_a_session_is_used_as_it_is_and_does_not_pickle():
     session = ort.InferenceSession(one_object(), providers=["CPUExecutionProvider"])
     model = FastSAM(session)
     assert len(model(photo())) == 1
@@ -316,14 +312,14 @@ def test_a_session_is_used_as_it_is_and_does_not_pickle() -> None:
         FastSAM(session, threads=2)
 
 
-def test_a_closed_model_says_so() -> None:
+def test_a_closed_model_says_so():
     with FastSAM(one_object()) as model:
         model(photo())
     with pytest.raises(ModelError, match="closed"):
         model(photo())
 
 
-def test_the_result_knows_its_photo(tmp_path: Path) -> None:
+def test_the_result_knows_its_photo(tmp_path):
     import cv2
 
     path = tmp_path / "shot.png"
@@ -338,12 +334,12 @@ def test_the_result_knows_its_photo(tmp_path: Path) -> None:
     assert repr(model).startswith("FastSAM(bytes, imgsz 64x64")
 
 
-def test_channel_order() -> None:
+def test_channel_order():
     model = FastSAM(tiny(seed=3), imgsz=96, conf=0.1)
     assert same(model(photo()), model(photo()[..., ::-1], channel_order="bgr"))
 
 
-def test_the_bundled_model_finds_objects_of_a_real_photo() -> None:
+def test_the_bundled_model_finds_objects_of_a_real_photo():
     found = FastSAM()(Path(__file__).parents[1] / "examples" / "coffee.jpg")
     assert bundled_model().stat().st_size <= 8_000_000
     assert len(found) >= 5

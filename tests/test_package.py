@@ -22,17 +22,17 @@ def python(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
 
-def test_public_names_are_listed_and_sorted() -> None:
+def test_public_names_are_listed_and_sorted():
     assert fastsam_onnx.__all__ == sorted(fastsam_onnx.__all__)
     missing = [name for name in fastsam_onnx.__all__ if not hasattr(fastsam_onnx, name)]
     assert not missing
 
 
-def test_dir_shows_what_is_public() -> None:
+def test_dir_shows_what_is_public():
     assert dir(fastsam_onnx) == fastsam_onnx.__all__
 
 
-def test_every_exception_derives_from_ours_and_from_a_builtin() -> None:
+def test_every_exception_derives_from_ours_and_from_a_builtin():
     errors = [value for _, value in inspect.getmembers(fastsam_onnx.errors, inspect.isclass)]
     for error in errors:
         if error is not fastsam_onnx.FastSAMError:
@@ -42,7 +42,7 @@ def test_every_exception_derives_from_ours_and_from_a_builtin() -> None:
 
 
 @pytest.mark.process
-def test_import_loads_no_heavy_module() -> None:
+def test_import_loads_no_heavy_module():
     rooms = ("clip", "weights", "formats", "checkpoints", "quantize", "serve", "cli", "tiling", "draw", "stream")
     heavy = ("cv2", "onnxruntime", "tokenizers", "json", "html", *NETWORK, *(f"fastsam_onnx.{room}" for room in rooms))
     code = f"import sys, fastsam_onnx; print([m for m in {heavy!r} if m in sys.modules])"
@@ -50,7 +50,7 @@ def test_import_loads_no_heavy_module() -> None:
 
 
 @pytest.mark.process
-def test_a_photo_goes_through_without_forbidden_modules(tmp_path: Path) -> None:
+def test_a_photo_goes_through_without_forbidden_modules(tmp_path):
     code = (
         "import sys; from fastsam_onnx import FastSAM;"
         f"found = FastSAM()({str(ROOT / 'examples' / 'chelsea.jpg')!r});"
@@ -60,7 +60,7 @@ def test_a_photo_goes_through_without_forbidden_modules(tmp_path: Path) -> None:
     assert python(code).strip() == "[]"
 
 
-def test_no_source_names_a_forbidden_import() -> None:
+def test_no_source_names_a_forbidden_import():
     """But for the package onnx, where networks are quantized, and there only when that is done."""
     pattern = re.compile(r"^(\s*)(?:import|from) (" + "|".join(FORBIDDEN) + r")\b", re.MULTILINE)
     for path in (ROOT / "fastsam_onnx").rglob("*.py"):
@@ -70,7 +70,7 @@ def test_no_source_names_a_forbidden_import() -> None:
             assert indent.strip("\n"), path
 
 
-def test_only_downloads_use_the_network() -> None:
+def test_only_downloads_use_the_network():
     pattern = re.compile(r"^\s*(?:import|from) (?:pooch|socket|http|urllib.request|ssl|ftplib)\b", re.MULTILINE)
     package = ROOT / "fastsam_onnx"
     users = [path for path in package.rglob("*.py") if pattern.search(path.read_text("utf-8"))]
@@ -78,26 +78,26 @@ def test_only_downloads_use_the_network() -> None:
     assert places == ["cli/serve.py", "weights/download.py"]  # the one listens, where it is told to
 
 
-def test_the_library_never_prints_nor_exits() -> None:
+def test_the_library_never_prints_nor_exits():
     pattern = re.compile(r"(?<![\w.])print\(|sys\.exit\(")
     for path in (ROOT / "fastsam_onnx").rglob("*.py"):
         if path.parent.name != "cli" and path.name != "__main__.py":
             assert not pattern.search(path.read_text("utf-8")), path
 
 
-def test_the_version_is_one_and_the_changelog_names_it() -> None:
+def test_the_version_is_one_and_the_changelog_names_it():
     assert re.fullmatch(r"\d+\.\d+\.\d+", fastsam_onnx.__version__)
     assert fastsam_onnx.__version__ in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
-def test_runtime_dependencies_are_the_five() -> None:
+def test_runtime_dependencies_are_the_five():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     names = sorted(re.split(r"[<>=!~ ]", each)[0] for each in project["dependencies"])
     assert names == ["numpy", "onnxruntime", "opencv-python-headless", "pooch", "tokenizers"]
 
 
 @pytest.mark.parametrize("name", ["weights", "examples"])
-def test_what_is_not_ours_or_is_trained_says_where_it_comes_from(name: str) -> None:
+def test_what_is_not_ours_or_is_trained_says_where_it_comes_from(name):
     text = (ROOT / name / "README.md").read_text("utf-8")
     for path in (ROOT / name).iterdir():
         if path.suffix in {".jpg", ".png", ".onnx"}:

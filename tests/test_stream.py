@@ -43,7 +43,7 @@ def our_threads() -> list[threading.Thread]:
 
 
 @pytest.mark.parametrize("workers", [None, 1, 3])
-def test_a_stream_is_the_loop_in_order(model: FastSAM, workers: int | None) -> None:
+def test_a_stream_is_the_loop_in_order(model, workers):
     photos = [photo(40 + index, 90 - index, seed=index) for index in range(20)]
     streamed = list(model.stream(iter(photos), workers=workers))
     assert sum(map(len, streamed)) > 20
@@ -51,7 +51,7 @@ def test_a_stream_is_the_loop_in_order(model: FastSAM, workers: int | None) -> N
     assert not our_threads()
 
 
-def test_photos_of_equal_shape_share_a_batch_and_others_do_not(model: FastSAM, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_photos_of_equal_shape_share_a_batch_and_others_do_not(model, monkeypatch):
     sizes = []
     run = model._network.run
     monkeypatch.setattr(model._network, "run", lambda tensor: (sizes.append(tensor.shape), run(tensor))[1])
@@ -64,7 +64,7 @@ def test_photos_of_equal_shape_share_a_batch_and_others_do_not(model: FastSAM, m
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_a_failure_comes_in_its_place_and_the_rest_goes_on(model: FastSAM, tmp_path: Path, batch: int) -> None:
+def test_a_failure_comes_in_its_place_and_the_rest_goes_on(model, tmp_path, batch):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8 no more")
     sources = [photo(seed=0), broken, photo(seed=2), np.zeros((2, 2, 7), np.uint8), photo(seed=4)]
@@ -78,7 +78,7 @@ def test_a_failure_comes_in_its_place_and_the_rest_goes_on(model: FastSAM, tmp_p
     assert all(same(model(sources[index]), results[index]) for index in (0, 2, 4))
 
 
-def test_an_error_is_raised_where_the_result_would_be(model: FastSAM) -> None:
+def test_an_error_is_raised_where_the_result_would_be(model):
     taken = []
     with pytest.raises(ImageError, match="cannot read") as caught:
         taken += model.stream([photo(), photo(), "nowhere.jpg", photo()])
@@ -88,7 +88,7 @@ def test_an_error_is_raised_where_the_result_would_be(model: FastSAM) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 4])
-def test_an_error_of_the_generator_comes_after_the_photos_before_it(model: FastSAM, batch: int) -> None:
+def test_an_error_of_the_generator_comes_after_the_photos_before_it(model, batch):
     def broken() -> Iterator[np.ndarray]:
         yield from (photo(seed=index) for index in range(3))
         raise RuntimeError("the disc is gone")
@@ -100,7 +100,7 @@ def test_an_error_of_the_generator_comes_after_the_photos_before_it(model: FastS
     assert not our_threads()
 
 
-def test_leaving_early_ends_the_threads_and_takes_no_more(model: FastSAM) -> None:
+def test_leaving_early_ends_the_threads_and_takes_no_more(model):
     drawn = []
 
     def endless() -> Iterator[np.ndarray]:
@@ -116,7 +116,7 @@ def test_leaving_early_ends_the_threads_and_takes_no_more(model: FastSAM) -> Non
     assert len(drawn) <= 6 + 2 * 2
 
 
-def test_the_window_is_bounded_however_slow_the_taker_is() -> None:
+def test_the_window_is_bounded_however_slow_the_taker_is():
     started, taken = [], 0
     for _ in ordered_map(started.append, range(50), workers=2):
         taken += 1
@@ -125,7 +125,7 @@ def test_the_window_is_bounded_however_slow_the_taker_is() -> None:
     assert taken == 50
 
 
-def test_results_keep_their_order_when_the_first_takes_longest() -> None:
+def test_results_keep_their_order_when_the_first_takes_longest():
     def slow_first(number: int) -> int:
         time.sleep(0.05 if number == 0 else 0)
         return number
@@ -133,7 +133,7 @@ def test_results_keep_their_order_when_the_first_takes_longest() -> None:
     assert list(ordered_map(slow_first, range(9), workers=3)) == list(range(9))
 
 
-def test_what_changes_when_the_generator_goes_on_is_kept_as_it_was(model: FastSAM) -> None:
+def test_what_changes_when_the_generator_goes_on_is_kept_as_it_was(model):
     def reused() -> Iterator[np.ndarray]:
         buffer = np.empty((48, 64, 3), np.uint8)
         for seed in range(6):
@@ -159,7 +159,7 @@ def test_what_changes_when_the_generator_goes_on_is_kept_as_it_was(model: FastSA
         assert all(same(model(photo(seed=seed)), found) for seed, found in enumerate(streamed))
 
 
-def test_a_folder_gives_its_pictures_sorted(model: FastSAM, tmp_path: Path) -> None:
+def test_a_folder_gives_its_pictures_sorted(model, tmp_path):
     for name in ("b.png", "a.jpg", "a.overlay.png", ".hidden.png", "notes.txt"):
         assert cv2.imwrite(str(tmp_path / name), photo()) if name != "notes.txt" else (tmp_path / name).write_text("x")
     (tmp_path / "folder.png").mkdir()
@@ -179,7 +179,7 @@ def make_video(path: Path, frames: int = 7) -> list[np.ndarray]:
     return pictures
 
 
-def test_a_video_gives_its_frames_by_path_or_open_capture(model: FastSAM, tmp_path: Path) -> None:
+def test_a_video_gives_its_frames_by_path_or_open_capture(model, tmp_path):
     pictures = make_video(tmp_path / "clip.avi")
     capture = cv2.VideoCapture(str(tmp_path / "clip.avi"))
     for source, name in ((tmp_path / "clip.avi", "clip.avi"), (capture, "video")):
@@ -196,12 +196,12 @@ def test_a_video_gives_its_frames_by_path_or_open_capture(model: FastSAM, tmp_pa
     "sources",
     [photo(), photo()[..., 0], b"bytes", bytearray(b"bytes"), io.BytesIO(b"file"), 1.5, Image.new("L", (9, 9))],
 )
-def test_a_single_photo_is_no_stream(model: FastSAM, sources: object) -> None:
+def test_a_single_photo_is_no_stream(model, sources):
     with pytest.raises(OptionError, match="iterable of photos"):
         model.stream(sources)
 
 
-def test_what_cannot_be_is_said_at_once(model: FastSAM, tmp_path: Path) -> None:
+def test_what_cannot_be_is_said_at_once(model, tmp_path):
     (tmp_path / "no.avi").write_bytes(b"RIFF\0\0\0\0AVI nothing")
     for source in (tmp_path / "nowhere", tmp_path / "no.avi", 97):
         with pytest.raises(ImageError, match="cannot read"):
@@ -224,12 +224,12 @@ def test_what_cannot_be_is_said_at_once(model: FastSAM, tmp_path: Path) -> None:
         ("nowhere", "no such folder, picture or video"),
     ],
 )
-def test_what_is_not_there_names_the_way_that_works(model: FastSAM, source: str, way: str) -> None:
+def test_what_is_not_there_names_the_way_that_works(model, source, way):
     with pytest.raises(ImageError, match=way):
         model.stream(source)
 
 
-def test_a_folder_of_folders_is_not_passed_over_in_silence(model: FastSAM, tmp_path: Path) -> None:
+def test_a_folder_of_folders_is_not_passed_over_in_silence(model, tmp_path):
     assert list(model.stream(tmp_path)) == []
     (tmp_path / "monday").mkdir()
     assert cv2.imwrite(str(tmp_path / "monday" / "a.png"), photo())
@@ -240,12 +240,12 @@ def test_a_folder_of_folders_is_not_passed_over_in_silence(model: FastSAM, tmp_p
     assert [found.source for found in model.stream(tmp_path)] == ["b.png"]
 
 
-def test_an_array_of_frames_and_nothing_at_all(model: FastSAM) -> None:
+def test_an_array_of_frames_and_nothing_at_all(model):
     assert len(list(model.stream(np.stack([photo(), photo(seed=1)])))) == 2
     assert list(model.stream([])) == []
 
 
-def test_two_streams_at_once_share_a_model(model: FastSAM) -> None:
+def test_two_streams_at_once_share_a_model(model):
     photos = [photo(seed=seed) for seed in range(6)]
     first, second = model.stream(photos), model.stream(photos[::-1])
     pairs = list(zip(first, second, strict=True))

@@ -42,7 +42,7 @@ TINY = Path(__file__).parents[1] / "data" / "tiny.pt"
 # ---------------------------------------------------------------------------------------------- good files
 
 
-def test_the_tiny_checkpoint() -> None:
+def test_the_tiny_checkpoint():
     found = read_checkpoint(TINY)
     # YOLOv8-seg of depth n: 64 convolutions with batch norm (6 entries), 9 + 1 with a bias, and the fixed bins.
     assert len(found.arrays) == 417
@@ -61,7 +61,7 @@ def test_the_tiny_checkpoint() -> None:
     assert not any(each.flags.writeable for each in found.arrays.values())
 
 
-def test_a_path_a_string_and_bytes_are_the_same() -> None:
+def test_a_path_a_string_and_bytes_are_the_same():
     expected = read_checkpoint(TINY)
     assert_same(read_checkpoint(str(TINY)), expected)
     assert_same(read_checkpoint(TINY.read_bytes()), expected)
@@ -76,7 +76,7 @@ def test_a_path_a_string_and_bytes_are_the_same() -> None:
         ("tiny-oldpaths-random", 16, 826987.070444107),
     ],
 )
-def test_what_ultralytics_wrote(shared: Path, name: str, bins: int, magnitude: float) -> None:
+def test_what_ultralytics_wrote(shared, name, bins, magnitude):
     found = read_checkpoint(shared / "models" / f"{name}.pt")
     assert len(found.arrays) == 417
     assert (found.names, found.stride, found.eps) == ({0: "object"}, (8, 16, 32), 1e-3)
@@ -87,7 +87,7 @@ def test_what_ultralytics_wrote(shared: Path, name: str, bins: int, magnitude: f
 
 
 @pytest.mark.parametrize("old_paths", [False, True])
-def test_every_array_is_what_was_written_under_old_and_new_module_paths(old_paths: bool) -> None:
+def test_every_array_is_what_was_written_under_old_and_new_module_paths(old_paths):
     network = yolov8_seg(classes=3, reg_max=26, seed=5, old_paths=old_paths)
     found = read_checkpoint(checkpoint(official(network)))
     expected = dict(state_dict(network))
@@ -104,20 +104,20 @@ def state_dict(layer: Object, prefix: str = "") -> list[tuple[str, np.ndarray]]:
     return own + [pair for key, each in parts["_modules"].items() for pair in state_dict(each, f"{prefix}{key}.")]
 
 
-def test_the_moving_average_comes_first() -> None:
+def test_the_moving_average_comes_first():
     one, two = one_layer(weight=Parameter(np.ones(3))), one_layer(weight=Parameter(np.zeros(3)))
     assert read_checkpoint(checkpoint(official(one, ema=two))).arrays["0.weight"].tolist() == [0, 0, 0]
     assert read_checkpoint(checkpoint(official(one, ema=None))).arrays["0.weight"].tolist() == [1, 1, 1]
 
 
-def test_a_network_alone_is_a_checkpoint() -> None:
+def test_a_network_alone_is_a_checkpoint():
     found = read_checkpoint(checkpoint(one_layer(weight=Parameter(np.float32([1, 2])))))
     assert found.arrays["0.weight"].tolist() == [1, 2]
     assert (found.names, found.train_args, found.version, found.stride, found.eps) == ({}, {}, None, None, None)
 
 
 @pytest.mark.parametrize("key", [None, "state_dict", "model"])
-def test_a_plain_state_dict(key: str | None) -> None:
+def test_a_plain_state_dict(key):
     state = {"model.0.conv.weight": np.float32([[1, 2]]), "model.0.bn.num_batches_tracked": np.array(7)}
     found = read_checkpoint(checkpoint({key: state} if key else state))
     assert list(found.arrays) == list(state)
@@ -148,7 +148,7 @@ def test_objects_around_the_network_are_taken_off():
         assert found.network.kind == "SegmentationModel"
 
 
-def test_an_ordered_state_dict_with_versions_of_its_modules() -> None:
+def test_an_ordered_state_dict_with_versions_of_its_modules():
     # Written by hand as torch does: the items set on an empty OrderedDict, then _metadata as an attribute of it.
     data, storages = pickled(np.float32([3]))
     code = b"ccollections\nOrderedDict\n)R(" + text("weight") + data[2:-1]
@@ -157,7 +157,7 @@ def test_an_ordered_state_dict_with_versions_of_its_modules() -> None:
     assert found.arrays["weight"].tolist() == [3]
 
 
-def test_strides_offsets_and_shared_storages() -> None:
+def test_strides_offsets_and_shared_storages():
     storage = np.arange(12, dtype=np.float32)
     found = read_checkpoint(
         checkpoint(
@@ -183,13 +183,13 @@ def test_strides_offsets_and_shared_storages() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "float64", "int64", "int32", "uint8", "bool"])
-def test_element_types(dtype: str) -> None:
+def test_element_types(dtype):
     values = np.array([0, 1, 1, 0, 1]).astype(dtype)
     found = read_checkpoint(checkpoint(one_layer(weight=values)))
     np.testing.assert_array_equal(found.arrays["0.weight"], values, strict=True)
 
 
-def test_bfloat16_is_widened_exactly() -> None:
+def test_bfloat16_is_widened_exactly():
     # The upper halves of float32: 0x3F80 is 1, 0xC020 is -2.5, 0x7F80 is infinity.
     stored = np.array([0x3F80, 0xC020, 0x7F80, 0x0001], np.uint16)
     found = read_checkpoint(checkpoint(one_layer(weight=tensor(stored, kind="BFloat16Storage"))))
@@ -199,36 +199,36 @@ def test_bfloat16_is_widened_exactly() -> None:
     assert not array.flags.writeable
 
 
-def test_any_byte_that_is_not_zero_is_true() -> None:
+def test_any_byte_that_is_not_zero_is_true():
     found = read_checkpoint(checkpoint(one_layer(weight=tensor(np.uint8([0, 1, 2, 255]), kind="BoolStorage"))))
     assert found.arrays["0.weight"].tolist() == [False, True, True, True]
 
 
-def test_elements_that_are_not_aligned_in_the_file() -> None:
+def test_elements_that_are_not_aligned_in_the_file():
     data = checkpoint(one_layer(weight=np.float32([1, 2, 3])))
     shifted = read_checkpoint(rezip(data, lambda entries: entries))  # zipfile aligns nothing
     assert shifted.arrays["0.weight"].tolist() == [1, 2, 3]
     assert shifted.arrays["0.weight"].flags.aligned
 
 
-def test_the_folder_may_have_any_name() -> None:
+def test_the_folder_may_have_any_name():
     network = one_layer(weight=np.float32([1]))
     for folder in ("archive/", "FastSAM-s/", "mein modell.v1/", "фото/"):
         assert read_checkpoint(checkpoint(network, folder)).arrays["0.weight"].tolist() == [1]
 
 
-def test_what_new_torch_puts_beside_is_no_matter() -> None:
+def test_what_new_torch_puts_beside_is_no_matter():
     extra = {"byteorder": b"little", ".format_version": b"1", ".data/serialization_id": b"1234"}
     assert read_checkpoint(checkpoint(one_layer(weight=np.float32([1])), **extra)).arrays["0.weight"].tolist() == [1]
 
 
-def test_buffers_that_torch_does_not_save_are_left_out() -> None:
+def test_buffers_that_torch_does_not_save_are_left_out():
     layer = module("torch.nn.Conv2d", buffers={"kept": np.float32([1]), "scratch": np.float32([2])})
     layer.attributes["_non_persistent_buffers_set"] = Call(Name("builtins", "set"), (["scratch"],))
     assert list(read_checkpoint(checkpoint(layer)).arrays) == ["kept"]
 
 
-def test_the_options_may_be_a_namespace_of_the_network() -> None:
+def test_the_options_may_be_a_namespace_of_the_network():
     network = one_layer(weight=np.float32([1]))
     namespace = Name("ultralytics.yolo.utils", "IterableSimpleNamespace")
     options = {"imgsz": 640, "hooks": {}, "a": [1, "b"]}
@@ -238,7 +238,7 @@ def test_the_options_may_be_a_namespace_of_the_network() -> None:
     assert found.names == {0: "cat", 1: "dog"}
 
 
-def test_what_training_leaves_beside_the_network_is_passed_over() -> None:
+def test_what_training_leaves_beside_the_network_is_passed_over():
     double = Call(Name("numpy", "dtype"), ("f8", False, True))
     leftovers = {
         "device": Call(Name("torch", "device"), ("cuda", 0)),
@@ -253,7 +253,7 @@ def test_what_training_leaves_beside_the_network_is_passed_over() -> None:
     assert list(found.arrays) == ["0.weight"]
 
 
-def test_protocol_4() -> None:
+def test_protocol_4():
     def short(value: str) -> bytes:
         return b"\x8c" + bytes([len(value)]) + value.encode() + b"\x94"
 
@@ -274,24 +274,24 @@ def test_protocol_4() -> None:
     (b"\xff\xd8\xff\xe0", False),
     (b"", False),
 ])  # fmt: skip
-def test_is_checkpoint(head: bytes, answer: bool) -> None:
+def test_is_checkpoint(head, answer):
     assert is_checkpoint(head) is answer
 
 
 # ---------------------------------------------------------------------------------------------- files that are none
 
 
-def test_no_such_file(tmp_path: Path) -> None:
+def test_no_such_file(tmp_path):
     with pytest.raises(ModelNotFoundError, match=r"not found.*nowhere\.pt"):
         read_checkpoint(tmp_path / "nowhere.pt")
 
 
-def test_a_folder(tmp_path: Path) -> None:
+def test_a_folder(tmp_path):
     with pytest.raises(CheckpointError, match="is a folder"):
         read_checkpoint(tmp_path)
 
 
-def test_the_message_names_the_file(tmp_path: Path) -> None:
+def test_the_message_names_the_file(tmp_path):
     path = tmp_path / "broken.pt"
     path.write_bytes(TINY.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match=r"^broken\.pt: .*damaged"):
@@ -405,7 +405,7 @@ def norms(*epsilons: float) -> Object:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_files_that_are_refused(name: str) -> None:
+def test_files_that_are_refused(name):
     make, reason = FILES[name]
     with pytest.raises(CheckpointError, match=rf"(?s)^the checkpoint \(\d+ bytes\): .*({reason})"):
         read_checkpoint(make())
@@ -446,7 +446,7 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_damaged_files_give_an_error_or_the_exact_result(seed: int) -> None:
+def test_damaged_files_give_an_error_or_the_exact_result(seed):
     """Twenty accidents each; the checksums of the archive tell whatever changed a value."""
     good, chance = TINY.read_bytes(), random.Random(seed)
     expected = read_checkpoint(TINY)

@@ -9,9 +9,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -60,7 +58,7 @@ def no_room(*_: object, **__: object) -> None:
 # ---------------------------------------------------------------- opening
 
 
-def test_by_path_by_bytes_and_exported_give_the_same(tmp_path: Path, checkpoint: Checkpoint) -> None:
+def test_by_path_by_bytes_and_exported_give_the_same(tmp_path, checkpoint):
     path = tmp_path / "tiny.onnx"
     export(checkpoint, path)
     expected = Network.open(path, threads=1)
@@ -71,13 +69,13 @@ def test_by_path_by_bytes_and_exported_give_the_same(tmp_path: Path, checkpoint:
     assert Network.open(TINY).name == "tiny.pt"
 
 
-def test_content_counts_not_the_name(tmp_path: Path) -> None:
+def test_content_counts_not_the_name(tmp_path):
     other = tmp_path / "weights.onnx"
     other.write_bytes(TINY.read_bytes())
     assert_same(Network.open(other, threads=1), Network.open(TINY, threads=1))
 
 
-def test_nothing_temporary_stays(temporary: Path) -> None:
+def test_nothing_temporary_stays(temporary):
     network = Network.open(TINY, threads=1)
     assert not list(temporary.iterdir())
     assert run(network)  # what ONNX Runtime mapped is still there
@@ -89,9 +87,7 @@ def test_nothing_temporary_stays(temporary: Path) -> None:
 
 
 @pytest.mark.parametrize(("module", "name"), [(tempfile, "TemporaryDirectory"), (conversion, "external_model")])
-def test_without_room_for_temporary_files_it_goes_through_memory(
-    temporary: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, module: Any, name: str
-) -> None:
+def test_without_room_for_temporary_files_it_goes_through_memory(temporary, monkeypatch, caplog, module, name):
     expected = Network.open(TINY, threads=1)
     monkeypatch.setattr(module, name, no_room)
     with caplog.at_level(logging.INFO, "fastsam_onnx"):
@@ -100,7 +96,7 @@ def test_without_room_for_temporary_files_it_goes_through_memory(
     assert not list(temporary.iterdir())
 
 
-def test_options_of_the_session_are_the_caller_s() -> None:
+def test_options_of_the_session_are_the_caller_s():
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     for _ in range(2):  # and can be used again
@@ -109,7 +105,7 @@ def test_options_of_the_session_are_the_caller_s() -> None:
         Network.open(TINY, threads=1, session_options=options)
 
 
-def test_fastsam_takes_a_checkpoint_and_travels() -> None:
+def test_fastsam_takes_a_checkpoint_and_travels():
     picture = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
     options = {"imgsz": 64, "conf": 0.01, "threads": 1}
     with FastSAM(TINY, **options) as model:
@@ -122,7 +118,7 @@ def test_fastsam_takes_a_checkpoint_and_travels() -> None:
         np.testing.assert_array_equal(model(picture).boxes, found.boxes)
 
 
-def test_messages_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_name_the_file(tmp_path, monkeypatch):
     path = tmp_path / "broken.pt"
     with pytest.raises(ModelNotFoundError, match=r"broken\.pt"):
         Network.open(path)
@@ -142,7 +138,7 @@ def test_messages_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.process
-def test_no_forbidden_module_is_needed() -> None:
+def test_no_forbidden_module_is_needed():
     code = (
         f"import sys; from fastsam_onnx import FastSAM; FastSAM({str(TINY)!r}, threads=1);"
         "print([m for m in ('torch', 'ultralytics', 'onnx', 'pickle5', 'PIL') if m in sys.modules])"
@@ -153,7 +149,7 @@ def test_no_forbidden_module_is_needed() -> None:
 # ---------------------------------------------------------------- exporting
 
 
-def test_an_exported_file_needs_no_other(tmp_path: Path, checkpoint: Checkpoint) -> None:
+def test_an_exported_file_needs_no_other(tmp_path, checkpoint):
     export(checkpoint, tmp_path / "a.onnx")
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.onnx"]
     model = onnx.load(tmp_path / "a.onnx", load_external_data=False)
@@ -167,9 +163,7 @@ def broken(checkpoint: Checkpoint) -> None:
     checkpoint.arrays[name] = np.full_like(checkpoint.arrays[name], np.nan)
 
 
-def test_what_was_there_stays_if_writing_fails(
-    tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_there_stays_if_writing_fails(tmp_path, checkpoint, monkeypatch):
     path = tmp_path / "a.onnx"
     path.write_bytes(b"before")
     broken(checkpoint)
@@ -190,9 +184,7 @@ def test_what_was_there_stays_if_writing_fails(
         (lambda folder: f"{folder}/a\0.onnx", "cannot write"),
     ],
 )
-def test_places_that_cannot_be_written(
-    tmp_path: Path, checkpoint: Checkpoint, place: Callable[[Path], Path], message: str
-) -> None:
+def test_places_that_cannot_be_written(tmp_path, checkpoint, place, message):
     with pytest.raises(OutputError, match=message):
         export(checkpoint, place(tmp_path))
     assert not list(tmp_path.iterdir())
@@ -201,14 +193,14 @@ def test_places_that_cannot_be_written(
 # ---------------------------------------------------------------- the command
 
 
-def test_the_command_writes_the_file_and_tells_its_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_the_file_and_tells_its_path(tmp_path, capsys):
     path = tmp_path / "tiny.onnx"
     assert main(["export", str(TINY), "-o", str(path)]) == 0
     assert capsys.readouterr() == (f"{path}\n", "")
     assert_same(Network.open(path, threads=1), Network.open(TINY, threads=1))
 
 
-def test_the_command_replaces_only_when_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_replaces_only_when_told(tmp_path, capsys):
     path = tmp_path / "tiny.onnx"
     path.write_bytes(b"before")
     assert main(["export", str(TINY), "-o", str(path)]) == 2
@@ -219,9 +211,7 @@ def test_the_command_replaces_only_when_told(tmp_path: Path, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("content", [b"hello", b"\x08\x08", TINY.read_bytes()[:400]])
-def test_the_command_says_what_is_no_checkpoint(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
-) -> None:
+def test_the_command_says_what_is_no_checkpoint(tmp_path, capsys, content):
     source, path = tmp_path / "a.pt", tmp_path / "a.onnx"
     source.write_bytes(content)
     assert main(["export", str(source), "-o", str(path)]) == 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,7 +127,7 @@ HOSTILE: dict[str, tuple[Callable[[], Object], Change]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_it_is_refused_and_runs_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_it_is_refused_and_runs_nothing(name, tmp_path, monkeypatch):
     make, change = HOSTILE[name]
     network = make()
     change(network)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -33,7 +32,7 @@ def read(writer: GraphWriter, metadata: dict[str, str] | None = None) -> onnx.Mo
     return onnx.load_from_string(b"".join(model_parts(writer, metadata or {}, ())))
 
 
-def test_a_model_is_valid_and_holds_what_was_given() -> None:
+def test_a_model_is_valid_and_holds_what_was_given():
     writer, values = small()
     model = onnx.load_from_string(b"".join(model_parts(writer, {"stride": "32"}, values)))
     onnx.checker.check_model(model, full_check=True)
@@ -50,7 +49,7 @@ def test_a_model_is_valid_and_holds_what_was_given() -> None:
     assert sides == [["batch", 3, "height", "width"], ["batch", 2, "height", "width"]]
 
 
-def test_parameters_in_a_file_beside_it(tmp_path: Path) -> None:
+def test_parameters_in_a_file_beside_it(tmp_path):
     writer, values = small()
     (tmp_path / "model.onnx").write_bytes(external_model(writer, {}, "values"))
     (tmp_path / "values").write_bytes(b"".join(float_bytes(array) for _, array in values))
@@ -59,7 +58,7 @@ def test_parameters_in_a_file_beside_it(tmp_path: Path) -> None:
         np.testing.assert_array_equal(onnx.numpy_helper.to_array(tensor), array)
 
 
-def test_every_kind_of_attribute() -> None:
+def test_every_kind_of_attribute():
     writer = GraphWriter("attributes")
     given_ = {"axis": -1, "alpha": 0.1, "mode": "nearest", "perm": [0, -2, 2**40], "start": 2, "zero": 0}
     writer.add("Anything", "x", **given_)
@@ -69,7 +68,7 @@ def test_every_kind_of_attribute() -> None:
     assert node.op_type == "Anything"
 
 
-def test_nodes_of_several_outputs_and_inputs_left_out() -> None:
+def test_nodes_of_several_outputs_and_inputs_left_out():
     writer = GraphWriter("nodes")
     names = writer.add_many("Split", "x", outputs=3, axis=1)
     last = writer.add("Resize", names[2], "", names[0])
@@ -84,7 +83,7 @@ def test_nodes_of_several_outputs_and_inputs_left_out() -> None:
     ("values", "integers", "dtype"),
     [(0.5, False, np.float32), ([1.0, -2.5], False, np.float32), ([0, -1], True, np.int64), (3, True, np.int64)],
 )
-def test_constants(values: object, integers: bool, dtype: type) -> None:
+def test_constants(values, integers, dtype):
     writer = GraphWriter("constants")
     name = writer.constant(values, integers=integers)
     [tensor] = read(writer).graph.initializer
@@ -95,25 +94,25 @@ def test_constants(values: object, integers: bool, dtype: type) -> None:
 
 
 @given(st.dictionaries(st.text(min_size=1), st.text()))
-def test_metadata_of_any_text(metadata: dict[str, str]) -> None:
+def test_metadata_of_any_text(metadata):
     model = read(GraphWriter("texts"), metadata)
     assert {each.key: each.value for each in model.metadata_props} == metadata
 
 
-def test_half_a_surrogate_pair_does_not_spoil_the_file() -> None:
+def test_half_a_surrogate_pair_does_not_spoil_the_file():
     # A pickle can hold such a text; no UTF-8 can.
     [pair] = read(GraphWriter("texts"), {"version": "8\ud800"}).metadata_props
     assert pair.value == "8?"
 
 
 @given(st.integers(0, 2**64 - 1))
-def test_varint(value: int) -> None:
+def test_varint(value):
     encoded = _varint(value)
     assert sum((byte & 0x7F) << 7 * index for index, byte in enumerate(encoded)) == value
     assert [byte >> 7 for byte in encoded] == [1] * (len(encoded) - 1) + [0]
 
 
-def test_more_than_protobuf_allows_is_refused_before_anything_is_computed() -> None:
+def test_more_than_protobuf_allows_is_refused_before_anything_is_computed():
     writer = GraphWriter("large")
     writer.parameter("weight", (2**29, 1))
 
@@ -126,7 +125,7 @@ def test_more_than_protobuf_allows_is_refused_before_anything_is_computed() -> N
 
 
 @pytest.mark.parametrize("values", [[("bias", BIAS), ("weight", WEIGHT)], [("weight", WEIGHT[:1]), ("bias", BIAS)]])
-def test_values_that_were_not_declared_so(values: list[tuple[str, np.ndarray]]) -> None:
+def test_values_that_were_not_declared_so(values):
     writer, _ = small()
     with pytest.raises(ValueError, match=r"weight \(2, 3, 1, 1\) as declared"):
         list(model_parts(writer, {}, values))

@@ -140,7 +140,7 @@ def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("name", RUNNERS)
-def test_pickles_that_would_run_something(name: str, canary: Path) -> None:
+def test_pickles_that_would_run_something(name, canary):
     loaded = set(sys.modules)
     with pytest.raises(CheckpointError, match=r"its pickle|the attributes of"):
         read_checkpoint(checkpoint(hostile_tree(RUNNERS[name])))
@@ -150,7 +150,7 @@ def test_pickles_that_would_run_something(name: str, canary: Path) -> None:
 
 @pytest.mark.process
 @pytest.mark.parametrize("name", ["exec", "eval", "open", "cProfile"])
-def test_the_same_pickles_do_run_under_pythons_own_reader(name: str, canary: Path) -> None:
+def test_the_same_pickles_do_run_under_pythons_own_reader(name, canary):
     """Otherwise the absence of the canary would prove nothing."""
     data, _ = pickled(RUNNERS[name])
     code = "import pickle, sys; pickle.loads(sys.stdin.buffer.read())"
@@ -230,14 +230,14 @@ OPCODES: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", OPCODES)
-def test_opcodes_out_of_place(name: str, canary: Path) -> None:
+def test_opcodes_out_of_place(name, canary):
     with pytest.raises(CheckpointError):
         read_checkpoint(raw_checkpoint(OPCODES[name]))
     assert not canary.exists()
 
 
 @pytest.mark.parametrize("data", [b"", b"\x80", b"\x80\2", b"cos\nsystem\n(S'x'\ntR.", b"\x80\1}.", b"\x80\6}.", b"}."])
-def test_pickles_of_no_protocol_that_torch_writes(data: bytes) -> None:
+def test_pickles_of_no_protocol_that_torch_writes(data):
     with pytest.raises(CheckpointError):
         read_checkpoint(archive({"data.pkl": data}))
 
@@ -270,12 +270,12 @@ TENSORS: dict[str, View] = {
 
 
 @pytest.mark.parametrize("name", TENSORS)
-def test_tensors_that_do_not_fit_their_storages(name: str) -> None:
+def test_tensors_that_do_not_fit_their_storages(name):
     with pytest.raises(CheckpointError):
         read_checkpoint(checkpoint(one_layer(weight=Parameter(TENSORS[name]))))
 
 
-def test_attributes_of_stand_ins_mean_nothing_to_python() -> None:
+def test_attributes_of_stand_ins_mean_nothing_to_python():
     layer = layer_with(parameters={"weight": np.float32([1])})
     for name in ("__class__", "__dict__", "__reduce__", "__setstate__", "get", "kind"):
         layer.attributes[name] = "x"
@@ -285,7 +285,7 @@ def test_attributes_of_stand_ins_mean_nothing_to_python() -> None:
 
 
 @pytest.mark.parametrize("owner", [DETECT, Object(DETECT)])
-def test_getattr_is_answered_by_a_name(owner: Name | Object) -> None:
+def test_getattr_is_answered_by_a_name(owner):
     data, _ = pickled(Call(GETATTR, (owner, "forward")))
     assert read_pickle(data, lambda _: None) == Global(DETECT.module, "Detect.forward")
 
@@ -393,7 +393,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.process
 @pytest.mark.parametrize("name", BOMBS)
-def test_small_files_that_ask_for_much(name: str, tmp_path: Path) -> None:
+def test_small_files_that_ask_for_much(name, tmp_path):
     """Refused within 5 seconds of processor time and 500 MB; Linux ends a process that takes more."""
     path = tmp_path / "bomb.pt"
     path.write_bytes(BOMBS[name]())
@@ -421,7 +421,7 @@ def test_small_files_that_ask_for_much(name: str, tmp_path: Path) -> None:
     assert done.returncode == 7, done.stderr
 
 
-def test_nested_values_beside_the_network_are_never_walked() -> None:
+def test_nested_values_beside_the_network_are_never_walked():
     """Twice the same list, forty levels deep, is a million million items to whoever walks it."""
     levels = b"".join(b"](h" + bytes([n]) + b"h" + bytes([n]) + b"eq" + bytes([n + 1]) for n in range(40))
     doubled = b"(]q\0" + levels + b"t"
@@ -439,7 +439,7 @@ SMALL_PICKLE, SMALL_STORAGES = pickled(official(one_layer(weight=Parameter(np.fl
 
 
 @given(st.data())
-def test_a_changed_pickle_with_right_checksums_gives_an_error_or_a_checkpoint(data: st.DataObject) -> None:
+def test_a_changed_pickle_with_right_checksums_gives_an_error_or_a_checkpoint(data):
     """No exception but ours, whatever the opcodes are."""
     changed = bytearray(SMALL_PICKLE)
     for _ in range(data.draw(st.integers(1, 4))):
@@ -462,7 +462,7 @@ CODES = [
 
 
 @given(st.lists(st.sampled_from(CODES), max_size=40))
-def test_any_order_of_opcodes_gives_an_error_or_a_checkpoint(codes: list[bytes]) -> None:
+def test_any_order_of_opcodes_gives_an_error_or_a_checkpoint(codes):
     """No exception but ours."""
     with contextlib.suppress(CheckpointError):
         read_checkpoint(raw_checkpoint(b"".join(codes)))

@@ -58,7 +58,7 @@ def pictures(height: int = 64, width: int = 96, seed: int = 0) -> np.ndarray:
 # ---------------------------------------------------------------- numbers
 
 
-def test_as_pytorch_computes_it(tiny: Checkpoint) -> None:
+def test_as_pytorch_computes_it(tiny):
     # tools/make_tiny_reference.py. Prototypes up to 2 are stored as float16: half a unit there is 0.001.
     with np.load(DATA / "tiny.reference.npz") as file:
         reference = dict(file)
@@ -72,7 +72,7 @@ def test_as_pytorch_computes_it(tiny: Checkpoint) -> None:
 
 
 @pytest.mark.parametrize("name", ["fastsam-s-random", "fastsam-n-reg26-random", "tiny-oldpaths-random"])
-def test_the_stand_ins_of_official_files(shared: Path, name: str) -> None:
+def test_the_stand_ins_of_official_files(shared, name):
     # Limits from shared/models/README.md: scores 5e-4, coefficients 1e-3; float16 storage of prototypes up to 39.
     network = Network.open(shared / "models" / f"{name}.pt", threads=1)
     with np.load(shared / "models" / f"{name}.reference.npz") as reference:
@@ -103,7 +103,7 @@ def decided(bins: int, distances: tuple[int, int, int, int], logit: float) -> Ca
 
 
 @pytest.mark.parametrize("bins", [8, 16, 26])
-def test_boxes_are_decoded_from_distances(bins: int) -> None:
+def test_boxes_are_decoded_from_distances(bins):
     # Distances 1, 2, 3 and 5 cells to the left, top, right and bottom of the centre (column + 0.5, row + 0.5): the box
     # is 4 by 7 cells, and its centre one cell to the right and 1.5 below. In pixels all of it times the stride.
     checkpoint = changed(made(reg_max=bins), decided(bins, (1, 2, 3, 5), math.log(3)))
@@ -119,7 +119,7 @@ def test_boxes_are_decoded_from_distances(bins: int) -> None:
         np.testing.assert_allclose(candidates[5:].T, np.broadcast_to(np.arange(32), (126, 32)), rtol=1e-6)
 
 
-def test_a_distance_is_the_mean_of_its_distribution() -> None:
+def test_a_distance_is_the_mean_of_its_distribution():
     # Bins 2 and 5 with logits log 1 and log 3, the others impossible: 2 * 1/4 + 5 * 3/4 = 4.25 on every side.
     def change(arrays: Arrays) -> None:
         decided(16, (0, 0, 0, 0), 0)(arrays)
@@ -136,7 +136,7 @@ def test_a_distance_is_the_mean_of_its_distribution() -> None:
 # ---------------------------------------------------------------- parameters
 
 
-def test_folding_by_hand() -> None:
+def test_folding_by_hand():
     # gamma -2, variance 0.24, eps 0.01: scale -2 / 0.5 = -4. Weight 3 becomes -12; bias 1 - (-4) * 0.5 = 3.
     arrays = {
         "a.conv.weight": np.full((1, 1, 1, 1), 3, np.float16),
@@ -150,7 +150,7 @@ def test_folding_by_hand() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_folding_is_rounded_once(dtype: type) -> None:
+def test_folding_is_rounded_once(dtype):
     rng = np.random.default_rng(0)
     arrays = {f"a.bn.{key}": rng.uniform(0.1, 2, 64).astype(dtype) for key in BATCH_NORM}
     arrays["a.conv.weight"] = rng.normal(size=(64, 40, 3, 3)).astype(dtype)
@@ -163,13 +163,13 @@ def test_folding_is_rounded_once(dtype: type) -> None:
     np.testing.assert_array_equal(folded("a.conv.bias", arrays, 1e-3), bias)
 
 
-def test_the_epsilon_is_the_file_s_own_or_ultralytics(tiny: Checkpoint) -> None:
+def test_the_epsilon_is_the_file_s_own_or_ultralytics(tiny):
     same, unknown, other = (replace(tiny, eps=eps) for eps in (1e-3, None, 0.1))
     assert model_bytes(same) == model_bytes(unknown)
     assert model_bytes(same) != model_bytes(other)
 
 
-def test_a_checkpoint_that_is_folded_already(tiny: Checkpoint) -> None:
+def test_a_checkpoint_that_is_folded_already(tiny):
     def fold(arrays: Arrays) -> None:
         for name in [name for name in arrays if name.endswith(".conv.weight") and ".dfl." not in name]:
             prefix = name.removesuffix(".conv.weight")
@@ -183,7 +183,7 @@ def test_a_checkpoint_that_is_folded_already(tiny: Checkpoint) -> None:
 
 @pytest.mark.parametrize("key", ["conv.weight", "bn.weight", "bn.running_var"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_parameters_that_are_no_numbers(tiny: Checkpoint, key: str, value: float) -> None:
+def test_parameters_that_are_no_numbers(tiny, key, value):
     name = f"model.4.m.1.cv2.{key}"
 
     def spoil(arrays: Arrays) -> None:
@@ -197,7 +197,7 @@ def test_parameters_that_are_no_numbers(tiny: Checkpoint, key: str, value: float
         model_bytes(changed(tiny, spoil))
 
 
-def test_a_negative_variance(tiny: Checkpoint) -> None:
+def test_a_negative_variance(tiny):
     def spoil(arrays: Arrays) -> None:
         arrays["model.0.bn.running_var"] = -np.ones_like(arrays["model.0.bn.running_var"])
 
@@ -209,7 +209,7 @@ def test_a_negative_variance(tiny: Checkpoint) -> None:
 
 
 @pytest.mark.parametrize(("width", "classes", "bins"), [(8, 1, 16), (4, 80, 16), (16, 3, 26), (2, 1, 2)])
-def test_any_width_number_of_classes_and_bins(width: int, classes: int, bins: int) -> None:
+def test_any_width_number_of_classes_and_bins(width, classes, bins):
     network = network_of(made(width=width, classes=classes, reg_max=bins))
     contract = network.contract
     assert (contract.class_count, contract.coefficient_count) == (classes, 32)
@@ -234,7 +234,7 @@ def deepened(arrays: Arrays, layer: str, more: int) -> None:
     arrays[f"{layer}.cv2.conv.weight"] = np.concatenate([joined, unseen], axis=1)
 
 
-def test_any_depth(tiny: Checkpoint) -> None:
+def test_any_depth(tiny):
     # Depths of l and x: 3, 6, 6, 3 in the backbone and 3 in the neck, where n has 1, 2, 2, 1 and 1.
     def change(arrays: Arrays) -> None:
         for layer, more in ((2, 2), (4, 4), (6, 4), (8, 2), (12, 2), (15, 2), (18, 2), (21, 2)):
@@ -249,7 +249,7 @@ def test_any_depth(tiny: Checkpoint) -> None:
     assert len(external_model(build(deep).writer, {}, "parameters")) < 150_000
 
 
-def test_the_file_is_valid_for_the_onnx_package(tiny: Checkpoint) -> None:
+def test_the_file_is_valid_for_the_onnx_package(tiny):
     model = onnx.load_from_string(model_bytes(tiny))
     onnx.checker.check_model(model, full_check=True)
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
@@ -260,14 +260,14 @@ def test_the_file_is_valid_for_the_onnx_package(tiny: Checkpoint) -> None:
     assert {tensor.name for tensor in model.graph.initializer} <= used
 
 
-def test_the_same_bytes_every_time(tiny: Checkpoint) -> None:
+def test_the_same_bytes_every_time(tiny):
     assert model_bytes(tiny) == model_bytes(tiny)
 
 
 # ---------------------------------------------------------------- metadata
 
 
-def test_metadata_as_ultralytics_writes_them(tiny: Checkpoint) -> None:
+def test_metadata_as_ultralytics_writes_them(tiny):
     metadata = build(tiny).metadata
     assert {key: metadata[key] for key in ("stride", "task", "batch", "imgsz", "names", "channels", "version")} == {
         "stride": "32",
@@ -287,18 +287,18 @@ def test_metadata_as_ultralytics_writes_them(tiny: Checkpoint) -> None:
     ("imgsz", "expected"),
     [(640, "[640, 640]"), ([384, 640], "[384, 640]"), ("640", None), (None, None), (True, None), (-1, None)],
 )
-def test_the_size_of_training_photos(tiny: Checkpoint, imgsz: object, expected: str | None) -> None:
+def test_the_size_of_training_photos(tiny, imgsz, expected):
     assert build(replace(tiny, train_args={"imgsz": imgsz})).metadata.get("imgsz") == expected
 
 
-def test_a_plain_state_dict_says_nothing_but_what_it_is(tiny: Checkpoint) -> None:
+def test_a_plain_state_dict_says_nothing_but_what_it_is(tiny):
     bare = replace(tiny, names={}, train_args={}, version=None, stride=None, eps=None)
     assert set(build(tiny).metadata) - set(build(bare).metadata) == {"version", "imgsz", "names"}
     contract = network_of(bare).contract
     assert (contract.imgsz, contract.names) == (None, {})
 
 
-def test_class_names_of_any_text(tiny: Checkpoint) -> None:
+def test_class_names_of_any_text(tiny):
     names = {0: 'it\'s "π"\n\ud800'}
     assert network_of(replace(tiny, names=names)).contract.names == names
 
@@ -350,7 +350,7 @@ def renumbered(arrays: Arrays) -> None:
         (resized(f"{HEAD}.proto.upsample.weight", 8, 8, 4, 4), r"upsample\.weight .*got \(8, 8, 4, 4\)"),
     ],
 )
-def test_other_networks_are_refused_by_name(tiny: Checkpoint, change: Callable[[Arrays], None], message: str) -> None:
+def test_other_networks_are_refused_by_name(tiny, change, message):
     with pytest.raises(ModelError, match=message) as caught:
         build(changed(tiny, change))
     assert "YOLOv8-seg" in str(caught.value)
@@ -376,11 +376,11 @@ def widened(name: str) -> Callable[[Arrays], None]:
         (f"{HEAD}.cv2.0.2", "16 bins.*stride 8 .*64 channels, got 65"),
     ],
 )
-def test_channels_that_do_not_fit_together(tiny: Checkpoint, name: str, message: str) -> None:
+def test_channels_that_do_not_fit_together(tiny, name, message):
     with pytest.raises(ModelError, match=message):
         build(changed(tiny, widened(name)))
 
 
-def test_other_strides(tiny: Checkpoint) -> None:
+def test_other_strides(tiny):
     with pytest.raises(ModelError, match=r"strides must be \(8, 16, 32\), got \(8, 16, 32, 64\)"):
         build(replace(tiny, stride=(8, 16, 32, 64)))

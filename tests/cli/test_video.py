@@ -312,7 +312,7 @@ def test_a_video_is_known_by_its_first_bytes(tmp_path, head, expected):
     assert not is_video(tmp_path)
 
 
-def test_a_damaged_video_goes_on_and_ends_with_1(run, clip, tmp_path) -> None:
+def test_a_damaged_video_goes_on_and_ends_with_1(run, clip, tmp_path):
     """Its first damaged frame was its end, and it was called done."""
     data = bytearray(clip.read_bytes())
     at = data.index(b"movi") + 4
@@ -338,7 +338,7 @@ def test_a_damaged_video_goes_on_and_ends_with_1(run, clip, tmp_path) -> None:
     assert np.abs(pictures[5].astype(int) - pictures[4]).mean() > 2
 
 
-def test_an_overlay_keeps_the_times_of_a_video_of_variable_rate() -> None:
+def test_an_overlay_keeps_the_times_of_a_video_of_variable_rate():
     """At 10 a second: frames at 0, 0.1, 0.4 and 0.5 s; the second stays until the third is due, then some are fast."""
     given = []
     pace = video_command._Pace(given.append, 10)
@@ -354,7 +354,7 @@ def test_an_overlay_keeps_the_times_of_a_video_of_variable_rate() -> None:
 @pytest.mark.process
 @pytest.mark.skipif(os.name != "posix", reason="needs a POSIX system")
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_leaves_nothing_half_written(network, tmp_path, ending) -> None:
+def test_a_signal_leaves_nothing_half_written(network, tmp_path, ending):
     """Hidden .part files stayed for good."""
     command = [sys.executable, "-m", "fastsam_onnx", "segment", "--model", network, "--imgsz", "96"]
     command += ["--raw", "96x64", "-", "-o", str(tmp_path / "out"), "--format", "overlay", "--format", "json"]

@@ -62,7 +62,7 @@ def check_complete(output: Path) -> None:
 
 
 @pytest.mark.process
-def test_a_pool_that_was_killed_goes_on_where_it_was(photos: Path, tmp_path: Path) -> None:
+def test_a_pool_that_was_killed_goes_on_where_it_was(photos, tmp_path):
     pytest.importorskip("pyarrow", reason="needs pyarrow")
     output = tmp_path / "rows"
     first = subprocess.Popen(command("process_pool.py", photos, output, "--workers", "1"), stdout=subprocess.PIPE)
@@ -81,7 +81,7 @@ def test_a_pool_that_was_killed_goes_on_where_it_was(photos: Path, tmp_path: Pat
 
 
 @pytest.mark.process
-def test_photos_that_came_later_are_added(photos: Path, tmp_path: Path) -> None:
+def test_photos_that_came_later_are_added(photos, tmp_path):
     pytest.importorskip("pyarrow", reason="needs pyarrow")
     output = tmp_path / "rows"
     late = photos / "more" / "3.JPG"
@@ -93,7 +93,7 @@ def test_photos_that_came_later_are_added(photos: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.process
-def test_ray_does_every_photo_once(photos: Path, tmp_path: Path) -> None:
+def test_ray_does_every_photo_once(photos, tmp_path):
     pytest.importorskip("ray", reason="needs ray[data]")
     output = tmp_path / "rows"
     assert f"done: {PHOTOS} photos" in run("ray_batch.py", photos, output, "--actors", "1")

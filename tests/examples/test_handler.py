@@ -70,7 +70,7 @@ def refused(function: ModuleType, status: int, reason: str, **fields: Any) -> No
 
 
 @pytest.mark.parametrize("event", [rest, http])
-def test_without_prompts_the_answer_is_everything_as_python_finds_it(function: ModuleType, event: Any) -> None:
+def test_without_prompts_the_answer_is_everything_as_python_finds_it(function, event):
     status, content = call(function, event(json.dumps({"photo": photo()})))
     expected = to_dict(FastSAM()(PHOTO.read_bytes()))
     assert status == 200
@@ -78,7 +78,7 @@ def test_without_prompts_the_answer_is_everything_as_python_finds_it(function: M
     assert content == json.loads(json.dumps(expected))
 
 
-def test_points_and_boxes_choose_as_python_does(function: ModuleType) -> None:
+def test_points_and_boxes_choose_as_python_does(function):
     prompts = {"points": [[300, 200], [20, 20]], "labels": [1, 0], "boxes": [BOX]}
     fields = {"photo": photo(), "prompts": prompts, "conf": 0.1}
     status, content = call(function, http(json.dumps(fields)))
@@ -90,7 +90,7 @@ def test_points_and_boxes_choose_as_python_does(function: ModuleType) -> None:
         assert np.array_equal(Mask.from_rle(each["rle"]).dense(), ours.mask.dense())
 
 
-def test_prompts_may_be_the_list_of_rembg_and_samexporter(function: ModuleType) -> None:
+def test_prompts_may_be_the_list_of_rembg_and_samexporter(function):
     entries = [{"type": "point", "data": [300, 200], "label": 1}, {"type": "rectangle", "data": BOX}]
     status, content = call(function, rest(json.dumps({"photo": photo(), "prompts": entries})))
     found = FastSAM()(PHOTO.read_bytes())
@@ -100,7 +100,7 @@ def test_prompts_may_be_the_list_of_rembg_and_samexporter(function: ModuleType) 
 
 
 @pytest.mark.parametrize("event", [rest, http])
-def test_a_gateway_may_code_the_body_and_a_photo_may_come_as_it_is(function: ModuleType, event: Any) -> None:
+def test_a_gateway_may_code_the_body_and_a_photo_may_come_as_it_is(function, event):
     as_json = base64.b64encode(json.dumps({"photo": "data:image/jpeg;base64," + photo()}).encode()).decode()
     answers = [
         call(function, event(json.dumps({"photo": photo()}))),
@@ -111,7 +111,7 @@ def test_a_gateway_may_code_the_body_and_a_photo_may_come_as_it_is(function: Mod
     assert answers[0] == answers[1] == answers[2]
 
 
-def test_polygons_and_fewer_objects_on_request(function: ModuleType) -> None:
+def test_polygons_and_fewer_objects_on_request(function):
     fields = {"photo": photo(), "masks": "polygons", "tolerance": 2, "max_det": 3, "iou": 0.5}
     status, content = call(function, rest(json.dumps(fields)))
     assert status == 200
@@ -142,19 +142,17 @@ def test_polygons_and_fewer_objects_on_request(function: ModuleType) -> None:
         (422, "cannot read bytes", {"body": "aGVsbG8=", "content_type": "image/png", "coded": True}),
     ],
 )
-def test_what_is_no_request_is_refused_with_a_reason(
-    function: ModuleType, event: Any, status: int, reason: str, parts: dict[str, Any]
-) -> None:
+def test_what_is_no_request_is_refused_with_a_reason(function, event, status, reason, parts):
     found, content = call(function, event(**parts))
     assert (found, list(content)) == (status, ["error"])
     assert reason in content["error"]
 
 
-def test_a_405_says_what_is_allowed(function: ModuleType) -> None:
+def test_a_405_says_what_is_allowed(function):
     assert function.handler(rest(None, method="GET"), None)["headers"]["allow"] == "POST"
 
 
-def test_prompts_and_options_that_mean_nothing_are_refused(function: ModuleType) -> None:
+def test_prompts_and_options_that_mean_nothing_are_refused(function):
     for reason, prompts in (
         ("points must have shape", {"points": [1, 2, 3]}),
         ("points must be numbers", {"points": [["a", "b"]]}),
@@ -179,7 +177,7 @@ def test_prompts_and_options_that_mean_nothing_are_refused(function: ModuleType)
     refused(function, 422, "max_det must be at most 1000", max_det=10**6)
 
 
-def test_too_much_is_refused_before_it_is_computed(function: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_much_is_refused_before_it_is_computed(function, monkeypatch):
     monkeypatch.setattr(function, "model", None)  # would fail if asked
     refused(
         function, 422, "at most 256 points, boxes and texts, got 300", prompts={"points": [[1, 2]] * 299, "boxes": BOX}
@@ -189,14 +187,14 @@ def test_too_much_is_refused_before_it_is_computed(function: ModuleType, monkeyp
     refused(function, 413, "at most 1000 bytes")
 
 
-def test_large_photos_and_large_answers_are_refused(function: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_photos_and_large_answers_are_refused(function, monkeypatch):
     monkeypatch.setattr(function, "ANSWER_LIMIT", 500)
     refused(function, 422, "bytes, 500 can be sent")
     monkeypatch.setattr(function, "PIXEL_LIMIT", 1000)
     refused(function, 422, "pixel_limit=1000")
 
 
-def test_too_little_memory_is_a_413(function: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_is_a_413(function, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise MemoryError
 
@@ -204,9 +202,7 @@ def test_too_little_memory_is_a_413(function: ModuleType, monkeypatch: pytest.Mo
     refused(function, 413, "more memory than the function has")
 
 
-def test_a_fault_of_ours_is_a_500_that_tells_the_log_alone(
-    function: ModuleType, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_fault_of_ours_is_a_500_that_tells_the_log_alone(function, monkeypatch, caplog):
     monkeypatch.setattr(function, "model", None)
     status, content = call(function, rest(json.dumps({"photo": photo()})))
     assert (status, content) == (500, {"error": "the function failed; its log says why"})

@@ -72,9 +72,7 @@ def run(
     return {Path(line["input"]).name: line for line in lines}
 
 
-def test_every_file_has_its_outcome_and_memory_comes_back(
-    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_every_file_has_its_outcome_and_memory_comes_back(folder, tmp_path, capfd):
     import cv2
 
     model = tmp_path / "tiny.onnx"
@@ -100,7 +98,7 @@ def test_every_file_has_its_outcome_and_memory_comes_back(
     assert resident_kilobytes() - before < 20_000
 
 
-def test_all_orientations_give_the_same_upright_masks(folder: Path) -> None:
+def test_all_orientations_give_the_same_upright_masks(folder):
     # Lossless files: equal pixels, so equal masks. JPEGs turned before compression differ a little: see test_load.py.
     group = [entry["file"] for entry in entries(folder) if entry.get("group") == "same-pixels:exif-lossless"]
     assert len(group) > 8

@@ -84,7 +84,7 @@ def check_rows(path: Path) -> None:
 
 @pytest.mark.parametrize("compression", [NONE, LZW, DEFLATE, PACKBITS])
 @pytest.mark.parametrize(("channels", "dtype"), [(3, np.uint8), (1, np.uint8), (4, np.uint8), (3, np.uint16)])
-def test_tiff_in_strips(tmp_path: Path, compression: int, channels: int, dtype: type) -> None:
+def test_tiff_in_strips(tmp_path, compression, channels, dtype):
     path = tmp_path / "a.tif"
     options = [cv2.IMWRITE_TIFF_COMPRESSION, compression, cv2.IMWRITE_TIFF_ROWSPERSTRIP, 7]
     assert cv2.imwrite(str(path), picture(channels=channels, dtype=dtype), options)
@@ -92,7 +92,7 @@ def test_tiff_in_strips(tmp_path: Path, compression: int, channels: int, dtype: 
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_tiff_in_tiles(tmp_path: Path, order: str) -> None:
+def test_tiff_in_tiles(tmp_path, order):
     path = tmp_path / "a.tif"
     tiled_tiff(path, picture(), order=order)
     assert np.array_equal(load_image(path), picture())  # the test's own writer is right
@@ -100,7 +100,7 @@ def test_tiff_in_tiles(tmp_path: Path, order: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "channels"), [(b"P6", 3), (b"P5", 1)])
-def test_pnm(tmp_path: Path, kind: bytes, channels: int) -> None:
+def test_pnm(tmp_path, kind, channels):
     path = tmp_path / "a.pnm"
     path.write_bytes(kind + b"\n# a comment\n67 101\n255\n" + picture(channels=channels).tobytes())
     check_rows(path)
@@ -129,7 +129,7 @@ def test_bands_of_a_pnm_are_left_to_the_refusal(tmp_path):
     ]
 
 
-def test_an_overview_is_the_picture_made_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_overview_is_the_picture_made_smaller(tmp_path, monkeypatch):
     monkeypatch.setattr(strips, "OVERVIEW_SIDE", 32)
     path = tmp_path / "a.tif"
     tiled_tiff(path, picture(150, 110))
@@ -142,7 +142,7 @@ def test_an_overview_is_the_picture_made_smaller(tmp_path: Path, monkeypatch: py
     assert np.abs(small[:37, :27] - blocks).mean() < 25  # columns are 110 / 28 pixels wide, not 4
 
 
-def test_what_cannot_be_read_in_strips_is_left_to_the_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_read_in_strips_is_left_to_the_decoder(tmp_path, monkeypatch):
     for name in ("a.png", "a.jpg", "a.webp", "a.bmp"):
         assert cv2.imwrite(str(tmp_path / name), picture())
         assert open_rows(tmp_path / name, pixel_limit=None) is None
@@ -159,7 +159,7 @@ def test_what_cannot_be_read_in_strips_is_left_to_the_decoder(tmp_path: Path, mo
     assert open_rows(whole, pixel_limit=None) is None
 
 
-def test_files_cut_anywhere_or_with_any_byte_changed_never_crash(tmp_path: Path) -> None:
+def test_files_cut_anywhere_or_with_any_byte_changed_never_crash(tmp_path):
     tiled_tiff(tmp_path / "a.tif", picture(40, 40))
     data = (tmp_path / "a.tif").read_bytes()
     rng = np.random.default_rng(0)
@@ -175,7 +175,7 @@ def test_files_cut_anywhere_or_with_any_byte_changed_never_crash(tmp_path: Path)
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("compression", [LZW, DEFLATE, PACKBITS])
-def test_a_damaged_part_is_an_error_that_names_the_file(tmp_path: Path, compression: int, dtype: type) -> None:
+def test_a_damaged_part_is_an_error_that_names_the_file(tmp_path, compression, dtype):
     path = tmp_path / "a.tif"
     options = [cv2.IMWRITE_TIFF_COMPRESSION, compression, cv2.IMWRITE_TIFF_ROWSPERSTRIP, 7]
     assert cv2.imwrite(str(path), picture(dtype=dtype), options)
@@ -191,7 +191,7 @@ def test_a_damaged_part_is_an_error_that_names_the_file(tmp_path: Path, compress
         load_image(path)
 
 
-def test_tiles_of_a_file_in_strips_find_what_tiles_of_the_picture_find(tmp_path: Path) -> None:
+def test_tiles_of_a_file_in_strips_find_what_tiles_of_the_picture_find(tmp_path):
     photo = np.full((384, 384, 3), 40, np.uint8)
     cv2.circle(photo, (192, 196), 90, (255, 255, 255), -1)
     tiled_tiff(tmp_path / "a.tif", photo)
@@ -203,7 +203,7 @@ def test_tiles_of_a_file_in_strips_find_what_tiles_of_the_picture_find(tmp_path:
     assert read.image.shape == (384, 384, 3)
 
 
-def test_a_large_picture_in_strips_comes_without_its_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_picture_in_strips_comes_without_its_photo(tmp_path, monkeypatch):
     monkeypatch.setattr(strips, "OVERVIEW_SIDE", 100)
     photo = np.full((384, 384, 3), 40, np.uint8)
     cv2.circle(photo, (192, 196), 90, (255, 255, 255), -1)

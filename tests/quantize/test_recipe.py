@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import cv2
 import numpy as np
@@ -90,7 +88,7 @@ def made(exported: Path) -> Path:
 # ---------------------------------------------------------------- the whole
 
 
-def test_int8_of_a_checkpoint_keeps_its_contract_and_its_numbers(made: Path, exported: Path) -> None:
+def test_int8_of_a_checkpoint_keeps_its_contract_and_its_numbers(made, exported):
     with FastSAM(TINY, threads=1) as old, FastSAM(made, threads=1) as new:
         assert new.contract == old.contract  # stride, imgsz, names, sizes
     keys = {each.key: each.value for each in onnx.load(made).metadata_props}
@@ -101,7 +99,7 @@ def test_int8_of_a_checkpoint_keeps_its_contract_and_its_numbers(made: Path, exp
         assert np.corrcoef(old_values.ravel(), new_values.ravel())[0, 1] > 0.98
 
 
-def test_onnx_runtime_finds_integer_kernels(made: Path, tmp_path: Path) -> None:
+def test_onnx_runtime_finds_integer_kernels(made, tmp_path):
     """Every pair is used up: a float operator in the middle would be slow without an error."""
     options = ort.SessionOptions()
     options.log_severity_level = 4
@@ -117,9 +115,7 @@ def test_onnx_runtime_finds_integer_kernels(made: Path, tmp_path: Path) -> None:
     assert found["QuantizeLinear"] <= 2  # where the network begins
 
 
-def test_a_network_that_lost_too_much_is_not_written(
-    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_network_that_lost_too_much_is_not_written(exported, tmp_path, monkeypatch):
     monkeypatch.setattr(quantize, "MINIMUM_RECALL", 1.1)
     target = tmp_path / "out.onnx"
     with pytest.raises(ModelError, match=r"not written.*found again.*force"):
@@ -129,7 +125,7 @@ def test_a_network_that_lost_too_much_is_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_report(exported: Path, tmp_path: Path) -> None:
+def test_report(exported, tmp_path):
     said = []
     report = quantize.quantize(
         exported, tmp_path / "out.onnx", PHOTOS, imgsz=96, weight_bits=7, threads=1, force=True,
@@ -143,7 +139,7 @@ def test_report(exported: Path, tmp_path: Path) -> None:
     assert [share for share, _ in said] == sorted(share for share, _ in said)
 
 
-def test_weights_stored_as_float16_are_float32_before_they_are_rounded(exported: Path, tmp_path: Path) -> None:
+def test_weights_stored_as_float16_are_float32_before_they_are_rounded(exported, tmp_path):
     network = onnx.load(exported)
     stored, casts = [], []
     for constant in network.graph.initializer:
@@ -164,7 +160,7 @@ def test_weights_stored_as_float16_are_float32_before_they_are_rounded(exported:
 
 
 @pytest.mark.parametrize("opset", [18, 20, 22])
-def test_later_opsets(exported: Path, made: Path, tmp_path: Path, opset: int) -> None:
+def test_later_opsets(exported, made, tmp_path, opset):
     """From 18 on ReduceMax has its axes as an input; what is computed is the same."""
     path = tmp_path / "later.onnx"
     onnx.save(version_converter.convert_version(onnx.load(exported), opset), path)
@@ -218,7 +214,7 @@ def halved(network: onnx.ModelProto, *, float32_ends: bool) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("float32_ends", [False, True])
-def test_half_exports_become_int8_too(exported: Path, made: Path, tmp_path: Path, float32_ends: bool) -> None:
+def test_half_exports_become_int8_too(exported, made, tmp_path, float32_ends):
     path = tmp_path / "half.onnx"
     onnx.save(halved(onnx.load(exported), float32_ends=float32_ends), path)
     report = quantize.quantize(path, tmp_path / "out.onnx", PHOTOS, imgsz=96, threads=1, force=True)
@@ -229,29 +225,29 @@ def test_half_exports_become_int8_too(exported: Path, made: Path, tmp_path: Path
         assert np.corrcoef(values.ravel(), expected.ravel())[0, 1] > 0.99  # weights are rounded twice
 
 
-def test_a_network_without_a_convolution_says_so() -> None:
+def test_a_network_without_a_convolution_says_so():
     with pytest.raises(ModelError, match="no convolution"):
         quantize._observe(None, network_of([helper.make_node("Neg", ["x"], ["y"])], {}, 3), PHOTOS, print, 1)
 
 
 @pytest.mark.parametrize("bits", [0, 4, 16, True, 7.5])
-def test_bits_outside_what_is_accepted(tmp_path: Path, bits: int) -> None:
+def test_bits_outside_what_is_accepted(tmp_path, bits):
     with pytest.raises(OptionError, match="weight_bits must be 7 or 8, got"):
         quantize.quantize(TINY, tmp_path / "out.onnx", PHOTOS, weight_bits=bits)
 
 
-def test_a_network_that_is_int8_already(made: Path, tmp_path: Path) -> None:
+def test_a_network_that_is_int8_already(made, tmp_path):
     again = tmp_path / "out.onnx"
     with pytest.raises(ModelError, match=r"tiny.int8.onnx is quantized already"):
         quantize.quantize(made, again, PHOTOS, imgsz=96, threads=1)
 
 
-def test_too_few_photos(tmp_path: Path) -> None:
+def test_too_few_photos(tmp_path):
     with pytest.raises(OptionError, match=r"photos must be at least 3.*got 2"):
         quantize.quantize(TINY, tmp_path / "out.onnx", PHOTOS[:2])
 
 
-def test_without_the_package_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_onnx(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingPackageError, match=r"pip install 'fastsam-onnx\[quantize\]'"):
         quantize.quantize(TINY, tmp_path / "out.onnx", PHOTOS)
@@ -268,7 +264,7 @@ def test_without_the_package_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ("AMD64", None, False),
     ],
 )
-def test_processors_that_add_in_32_bits(tmp_path: Path, machine: str, flags: str | None, expected: bool) -> None:
+def test_processors_that_add_in_32_bits(tmp_path, machine, flags, expected):
     """Two products of 8 bits, at most 2 * 255 * 127, do not fit into the 16 bits of AVX2; with 7 bits they do."""
     assert 2 * 255 * 63 < 2**15 <= 2 * 255 * 127
     if flags is not None:
@@ -279,7 +275,7 @@ def test_processors_that_add_in_32_bits(tmp_path: Path, machine: str, flags: str
 # ---------------------------------------------------------------- the command
 
 
-def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command(tmp_path, capsys):
     folder, target = tmp_path / "photos", tmp_path / "out.onnx"
     folder.mkdir()
     for index, picture in enumerate(PHOTOS):
@@ -294,18 +290,18 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "out.onnx exists; pass --overwrite" in capsys.readouterr().err
 
 
-def test_command_without_photos_in_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_without_photos_in_the_folder(tmp_path, capsys):
     assert main(["quantize", str(TINY), "--photos", str(tmp_path), "-o", str(tmp_path / "out.onnx")]) == 2
     assert "no pictures in this folder" in capsys.readouterr().err
 
 
-def test_command_with_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_with_a_folder_that_is_not_there(tmp_path, capsys):
     missing = tmp_path / "none"
     assert main(["quantize", str(TINY), "--photos", str(missing), "-o", str(tmp_path / "out.onnx")]) == 2
     assert f"--photos must be a folder, got {missing}" in capsys.readouterr().err
 
 
-def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written(tmp_path):
     with pytest.raises(OutputError, match="there is no folder"):
         quantize.quantize(TINY, tmp_path / "no" / "out.onnx", PHOTOS, imgsz=96, threads=1, force=True)
 
@@ -313,7 +309,7 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- transposed convolutions
 
 
-def test_compose_is_both_convolutions_away_from_the_border() -> None:
+def test_compose_is_both_convolutions_away_from_the_border():
     """A single 1 in the middle shows every tap: out of the two convolutions, and out of the one."""
     rng = np.random.default_rng(0)
     transposed, kernel = rng.standard_normal((2, 3, 2, 2)), rng.standard_normal((4, 3, 3, 3))
@@ -331,7 +327,7 @@ def test_compose_is_both_convolutions_away_from_the_border() -> None:
     np.testing.assert_allclose(wide[:, 1:-1, 1:-1], both, atol=1e-12)
 
 
-def test_transposed_convolution_of_yolov8_up_to_the_border(exported: Path) -> None:
+def test_transposed_convolution_of_yolov8_up_to_the_border(exported):
     network = onnx.load(exported)
     replaced = without_transposed(network)
     assert operators(network)["ConvTranspose"] == 1
@@ -342,7 +338,7 @@ def test_transposed_convolution_of_yolov8_up_to_the_border(exported: Path) -> No
 
 
 @pytest.mark.parametrize("following", ["nothing", "another kernel"])
-def test_transposed_convolution_alone(following: str) -> None:
+def test_transposed_convolution_alone(following):
     rng = np.random.default_rng(0)
     nodes = [helper.make_node("ConvTranspose", ["x", "w", "b"], ["y"], name="up", strides=[2, 2])]
     constants: dict[str, object] = {"w": rng.standard_normal((3, 5, 2, 2)), "b": rng.standard_normal(5)}
@@ -358,7 +354,7 @@ def test_transposed_convolution_alone(following: str) -> None:
     np.testing.assert_allclose(run(replaced, tensor)[0], run(network, tensor)[0], rtol=1e-5, atol=1e-5)
 
 
-def test_other_transposed_convolutions_stay() -> None:
+def test_other_transposed_convolutions_stay():
     node = helper.make_node("ConvTranspose", ["x", "w", "b"], ["y"], name="up", strides=[2, 2], pads=[1, 1, 1, 1])
     network = network_of([node], {"w": np.ones((3, 5, 2, 2)), "b": np.ones(5)}, 3)
     assert without_transposed(network) == network
@@ -375,7 +371,7 @@ def test_other_transposed_convolutions_stay() -> None:
         ([helper.make_node("MatMul", ["x", "w"], ["y"], name="product")], {"w": np.arange(5.0)[:, None]}),
     ],
 )
-def test_decoding_in_parts_is_the_same(nodes: list[onnx.NodeProto], constants: dict[str, object]) -> None:
+def test_decoding_in_parts_is_the_same(nodes, constants):
     network = network_of(nodes, constants, 7)
     replaced = with_fast_decoding(network)
     assert not {"Softmax", "MatMul"} & operators(replaced).keys()
@@ -385,7 +381,7 @@ def test_decoding_in_parts_is_the_same(nodes: list[onnx.NodeProto], constants: d
     np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-6)
 
 
-def test_other_products_stay() -> None:
+def test_other_products_stay():
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["p"], name="product"),
         helper.make_node("Softmax", ["p"], ["y"], name="softmax", axis=3),
@@ -397,7 +393,7 @@ def test_other_products_stay() -> None:
 # ---------------------------------------------------------------- what becomes integer
 
 
-def test_plan_is_what_lies_between_convolutions() -> None:
+def test_plan_is_what_lies_between_convolutions():
     """Normalisation before and decoding after stay in float; a clamp goes with its convolution."""
     nodes = [
         helper.make_node("Mul", ["x", "two"], ["x2"], name="normalise"),
@@ -426,7 +422,7 @@ def test_plan_is_what_lies_between_convolutions() -> None:
 
 
 @pytest.mark.parametrize(("then", "expected"), [("Sigmoid", []), ("Identity", []), ("Exp", ["last"])])
-def test_prototypes_are_integer_to_the_last(then: str, expected: list[str]) -> None:
+def test_prototypes_are_integer_to_the_last(then, expected):
     """What is an output but for an activation is no score, box or coefficient, which are put together first."""
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["middle"], name="first"),
@@ -436,7 +432,7 @@ def test_prototypes_are_integer_to_the_last(then: str, expected: list[str]) -> N
     assert qdq.last_convolutions(network_of(nodes, {"w": np.ones((1, 1, 1, 1))}, 1)) == expected
 
 
-def test_an_output_in_the_middle_keeps_its_name() -> None:
+def test_an_output_in_the_middle_keeps_its_name():
     nodes = [
         helper.make_node("Conv", ["x", "w", "b"], ["middle"], name="first"),
         helper.make_node("Conv", ["middle", "w", "b"], ["y"], name="last"),
@@ -448,7 +444,7 @@ def test_an_output_in_the_middle_keeps_its_name() -> None:
     assert last.item() == pytest.approx(2.5, abs=0.021)
 
 
-def test_a_bias_without_weights_fits_into_32_bits() -> None:
+def test_a_bias_without_weights_fits_into_32_bits():
     node = helper.make_node("Conv", ["x", "w", "b"], ["y"], name="first")
     network = network_of([node], {"w": np.zeros((1, 1, 1, 1)), "b": [1.5]}, 1)
     seen = {name: Activation(0, 2.55, np.zeros(1)) for name in ("x", "y")}
@@ -456,7 +452,7 @@ def test_a_bias_without_weights_fits_into_32_bits() -> None:
     assert result.item() == pytest.approx(1.5, abs=0.006)
 
 
-def test_the_bias_takes_back_what_rounded_weights_shift() -> None:
+def test_the_bias_takes_back_what_rounded_weights_shift():
     """Weights 1 and 0.001 in steps of 1/127: the second is lost, 0.001 * 100 = 0.1 of a source of mean 100."""
     node = helper.make_node("Conv", ["x", "w"], ["y"], name="first")
     network = network_of([node], {"w": np.array([1, 0.001]).reshape(1, 2, 1, 1)}, 2)
@@ -470,14 +466,14 @@ def test_the_bias_takes_back_what_rounded_weights_shift() -> None:
 @pytest.mark.parametrize(
     ("low", "high", "expected"), [(0, 255, (1, 0)), (-1.02, 1.53, (0.01, 102)), (5, 255, (1, 0)), (-255, -3, (1, 255))]
 )
-def test_zero_is_a_whole_step(low: float, high: float, expected: tuple[float, int]) -> None:
+def test_zero_is_a_whole_step(low, high, expected):
     assert qdq.scale_of(low, high) == pytest.approx(expected)
 
 
 # ---------------------------------------------------------------- calibration and agreement
 
 
-def test_observe_takes_all_runs_together() -> None:
+def test_observe_takes_all_runs_together():
     network = network_of([helper.make_node("Neg", ["x"], ["y"], name="minus")], {}, 2)
     runs = [np.array([0, 4], np.float32).reshape(1, 2, 1, 1), np.array([2, -6], np.float32).reshape(1, 2, 1, 1)]
     seen = observe_activations(network, ["x", "y"], runs, threads=1)
@@ -486,7 +482,7 @@ def test_observe_takes_all_runs_together() -> None:
     assert seen["y"].means.tolist() == [-1, 1]
 
 
-def test_drawn_pictures_are_the_same_every_time_and_differ() -> None:
+def test_drawn_pictures_are_the_same_every_time_and_differ():
     first, again, second = dead_leaves(1), dead_leaves(1), dead_leaves(2)
     assert first.shape == (480, 640, 3)
     assert first.dtype == np.uint8
@@ -500,7 +496,7 @@ def rectangles(*boxes: tuple[int, int, int, int]) -> Segmentation:
     return Segmentation.from_masks(masks, np.linspace(0.9, 0.5, len(masks), dtype=np.float32), image_size=(40, 40))
 
 
-def test_agreement_pairs_one_to_one() -> None:
+def test_agreement_pairs_one_to_one():
     """Of two alike masks one finds the other; IoU 90/100 and 60/100 are pairs, 40/100 is none."""
     expected = rectangles((0, 0, 10, 10), (0, 0, 10, 10), (20, 0, 30, 10), (0, 20, 10, 30))
     found = rectangles((0, 0, 10, 9), (20, 0, 30, 6), (0, 20, 10, 24), (30, 30, 40, 40))
@@ -511,15 +507,15 @@ def test_agreement_pairs_one_to_one() -> None:
     assert "25.0 % of 4 masks in 2 photos" in str(kept)
 
 
-def test_agreement_of_nothing() -> None:
+def test_agreement_of_nothing():
     kept = measure_agreement([(rectangles(), rectangles())])
     assert (kept.mean_iou, kept.recall) == (0, 0)
 
 
 def test_the_tool_that_compares_two_files(
-    tmp_path: Path, load_tool: Callable[[str], ModuleType], exported: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    tmp_path, load_tool, exported,
+    monkeypatch, capsys,
+):  # fmt: skip
     cv2.imwrite(str(tmp_path / "0.png"), PHOTOS[0])
     command = ["agree", str(exported), str(exported), "--photos", str(tmp_path), "--imgsz", "96", "--threads", "1"]
     monkeypatch.setattr(sys, "argv", command)

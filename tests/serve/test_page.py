@@ -172,7 +172,7 @@ def show_from(browser, score: float) -> None:
     browser.execute_script(move, score)
 
 
-def test_objects_from_the_models_threshold_are_listed_and_all_can_be(page, model, found: Segmentation) -> None:
+def test_objects_from_the_models_threshold_are_listed_and_all_can_be(page, model, found):
     shown = (found.scores >= model.options["conf"]).sum()
     assert shown == len(model(PHOTO))
     assert 0 < shown < len(found)
@@ -192,13 +192,13 @@ def test_the_tint_begins_with_the_objects_listed(page):
 
 
 @pytest.mark.parametrize("point", [(300, 200), (130, 110), (560, 40), (365, 280), (20, 380)])
-def test_a_click_chooses_what_the_python_api_chooses(page, found: Segmentation, point) -> None:
+def test_a_click_chooses_what_the_python_api_chooses(page, found, point):
     pointer(page, found, *point).click().perform()
     expected = rows_of(found, found.point_prompt([pixel(page, found, *point)], pick="balanced"))
     assert chosen(page) == expected
 
 
-def test_shift_click_excludes_and_control_click_adds(page, found: Segmentation) -> None:
+def test_shift_click_excludes_and_control_click_adds(page, found):
     first, second, away = (300, 200), (330, 260), (560, 40)
     pointer(page, found, *first).click().perform()
     pointer(page, found, *second).key_down(Keys.CONTROL).click().key_up(Keys.CONTROL).perform()
@@ -219,7 +219,7 @@ def drag(page, found: Segmentation, box) -> list[int]:
 
 
 @pytest.mark.parametrize("box", [(100, 80, 420, 330), (320, 230, 410, 332), (10, 5, 590, 395)])
-def test_a_dragged_box_chooses_what_the_python_api_chooses(page, found: Segmentation, tmp_path: Path, box) -> None:
+def test_a_dragged_box_chooses_what_the_python_api_chooses(page, found, tmp_path, box):
     corners = drag(page, found, box)
     wait(page, lambda b: "in the box" in status(b) and not busy(b))
     page.find_element(By.ID, "json").click()
@@ -229,7 +229,7 @@ def test_a_dragged_box_chooses_what_the_python_api_chooses(page, found: Segmenta
     assert len(expected) == 1
 
 
-def test_a_box_is_answered_at_once_and_without_the_server(page, found: Segmentation) -> None:
+def test_a_box_is_answered_at_once_and_without_the_server(page, found):
     offline = {"latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
     page.execute_cdp_cmd("Network.enable", {})
     page.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": True, **offline})
@@ -244,14 +244,14 @@ def test_a_box_is_answered_at_once_and_without_the_server(page, found: Segmentat
         page.get_log("browser")  # Chromium writes the failed request there
 
 
-def test_hover_lights_what_a_click_would_choose(page, found: Segmentation) -> None:
+def test_hover_lights_what_a_click_would_choose(page, found):
     pointer(page, found, 300, 200).perform()
     [lit] = page.find_elements(By.CSS_SELECTOR, "#list .lit")
     expected = rows_of(found, found.point_prompt([pixel(page, found, 300, 200)], pick="balanced"))
     assert [int(lit.get_attribute("data-index"))] == expected
 
 
-def test_larger_and_smaller_go_through_all_that_lie_under_the_point(page, found: Segmentation) -> None:
+def test_larger_and_smaller_go_through_all_that_lie_under_the_point(page, found):
     pointer(page, found, 300, 200).click().perform()
     every = rows_of(found, found.point_prompt([pixel(page, found, 300, 200)], pick="all"))
     assert len(every) > 1
@@ -264,7 +264,7 @@ def test_larger_and_smaller_go_through_all_that_lie_under_the_point(page, found:
         assert seen == expected
 
 
-def test_the_keyboard_does_all_of_it(page, found: Segmentation) -> None:
+def test_the_keyboard_does_all_of_it(page, found):
     view = page.find_element(By.ID, "view")
     view.send_keys(Keys.ENTER)  # the cross starts in the middle
     middle = (300, 200)
@@ -286,7 +286,7 @@ def test_the_keyboard_does_all_of_it(page, found: Segmentation) -> None:
     assert "2 objects chosen" in status(page)
 
 
-def test_saved_files_are_those_of_the_python_api(page, found: Segmentation, tmp_path: Path) -> None:
+def test_saved_files_are_those_of_the_python_api(page, found, tmp_path):
     import cv2
     import numpy as np
 
@@ -306,21 +306,21 @@ def test_saved_files_are_those_of_the_python_api(page, found: Segmentation, tmp_
     assert np.array_equal(cut[..., 3] > 0, found[row].mask.tight().crop)
 
 
-def test_all_objects_are_saved_as_the_python_api_saves_them(page, found: Segmentation, tmp_path: Path) -> None:
+def test_all_objects_are_saved_as_the_python_api_saves_them(page, found, tmp_path):
     show_from(page, 0)
     page.find_element(By.ID, "json").click()
     document = json.loads(saved(tmp_path, "coffee.json"))
     assert [Mask.from_rle(one["rle"]).area for one in document["objects"]] == found.areas.tolist()
 
 
-def test_the_servers_refusal_is_told_and_the_photo_stays(page) -> None:
+def test_the_servers_refusal_is_told_and_the_photo_stays(page):
     page.execute_script(DROP, base64.b64encode(b"no picture").decode(), "words.txt", "text/plain")
     wait(page, lambda b: "not a picture in a known format" in status(b))
     assert page.find_element(By.ID, "work").is_displayed()
     page.get_log("browser")  # Chromium writes the 422 there
 
 
-def test_a_photo_that_the_browser_cannot_show_is_segmented_all_the_same(page, model) -> None:
+def test_a_photo_that_the_browser_cannot_show_is_segmented_all_the_same(page, model):
     import cv2
 
     done, tiff = cv2.imencode(".tiff", cv2.imread(str(PHOTO)))
@@ -330,14 +330,14 @@ def test_a_photo_that_the_browser_cannot_show_is_segmented_all_the_same(page, mo
     assert len(listed(page)) == len(model(bytes(tiff)))
 
 
-def test_nothing_is_loaded_from_another_host(page, client: Client) -> None:
+def test_nothing_is_loaded_from_another_host(page, client):
     loaded = page.execute_script("return performance.getEntriesByType('resource').map(one => one.name)")
     assert loaded
     assert all(name.startswith((f"http://127.0.0.1:{client.port}/", "blob:", "data:")) for name in loaded)
 
 
 @pytest.mark.parametrize("width", [320, 390])
-def test_a_phone_shows_all_without_scrolling_sideways(page, width: int) -> None:
+def test_a_phone_shows_all_without_scrolling_sideways(page, width):
     page.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": width, "height": 844, "deviceScaleFactor": 2, "mobile": True}
     )
@@ -381,7 +381,7 @@ def frame_of(page) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("point", [(300, 200), (130, 110), (560, 40), (365, 280), (20, 380)])
-def test_a_tap_chooses_and_moves_nothing(phone, found: Segmentation, tmp_path: Path, point) -> None:
+def test_a_tap_chooses_and_moves_nothing(phone, found, tmp_path, point):
     before = frame_of(phone)
     touch(phone, where(phone, found, *point))
     wait(phone, chosen)
@@ -397,7 +397,7 @@ def test_a_tap_chooses_and_moves_nothing(phone, found: Segmentation, tmp_path: P
     assert phone.execute_script(inside + "return a.top >= b.top - 1 && a.bottom <= b.bottom + 1", item)
 
 
-def test_what_is_shown_is_what_is_saved(page, found: Segmentation, tmp_path: Path) -> None:
+def test_what_is_shown_is_what_is_saved(page, found, tmp_path):
     show_from(page, 0.3)
     shown = found[found.scores >= 0.3]
     assert 0 < len(shown) < len(found)
@@ -414,13 +414,13 @@ def test_what_is_shown_is_what_is_saved(page, found: Segmentation, tmp_path: Pat
     assert one["rle"] == masks[0]
 
 
-def test_a_cut_out_needs_a_choice(page, found: Segmentation) -> None:
+def test_a_cut_out_needs_a_choice(page, found):
     assert not page.find_element(By.ID, "cut").is_enabled()
     pointer(page, found, 300, 200).click().perform()
     assert page.find_element(By.ID, "cut").is_enabled()
 
 
-def test_picks_look_at_objects_below_the_slider_and_list_them(page, found: Segmentation) -> None:
+def test_picks_look_at_objects_below_the_slider_and_list_them(page, found):
     show_from(page, 0.9)
     assert listed(page) == []
     pointer(page, found, 300, 200).click().perform()
@@ -428,7 +428,7 @@ def test_picks_look_at_objects_below_the_slider_and_list_them(page, found: Segme
     assert chosen(page) == expected == listed(page)
 
 
-def test_undo_and_redo(page, found: Segmentation) -> None:
+def test_undo_and_redo(page, found):
     seen = [chosen(page)]
     for point in ((300, 200), (560, 40)):
         pointer(page, found, *point).click().perform()
@@ -452,7 +452,7 @@ def test_undo_and_redo(page, found: Segmentation) -> None:
     assert not page.find_element(By.ID, "redo").is_enabled()
 
 
-def test_the_wheel_zooms_and_a_click_means_what_is_under_it(page, found: Segmentation) -> None:
+def test_the_wheel_zooms_and_a_click_means_what_is_under_it(page, found):
     before = frame_of(page)
     x, y = map(round, where(page, found, 365, 280))
     wheel = {"type": "mouseWheel", "x": x, "y": y, "deltaX": 0}
@@ -470,7 +470,7 @@ def test_the_wheel_zooms_and_a_click_means_what_is_under_it(page, found: Segment
     assert frame_of(page) == before
 
 
-def test_two_fingers_zoom_and_choose_nothing(phone, found: Segmentation) -> None:
+def test_two_fingers_zoom_and_choose_nothing(phone, found):
     before = frame_of(phone)
     x, y = where(phone, found, 300, 200)
     steps = [((x - 30 - step, y), (x + 30 + step, y)) for step in range(0, 60, 6)]
@@ -485,11 +485,11 @@ def test_two_fingers_zoom_and_choose_nothing(phone, found: Segmentation) -> None
     assert chosen(phone) == []
 
 
-def test_a_desktop_needs_no_scrolling(page) -> None:
+def test_a_desktop_needs_no_scrolling(page):
     assert page.execute_script("return document.documentElement.scrollHeight - innerHeight") <= 0
 
 
-def test_an_example_is_one_click_away(browser, client: Client, found: Segmentation) -> None:
+def test_an_example_is_one_click_away(browser, client, found):
     browser.get(f"http://127.0.0.1:{client.port}/")
     browser.find_element(By.ID, "example").click()
     wait(browser, lambda b: listed(b) and not busy(b))
@@ -500,7 +500,7 @@ def test_an_example_is_one_click_away(browser, client: Client, found: Segmentati
     assert not hint.is_displayed()
 
 
-def test_the_photo_is_shown_while_it_is_computed(browser, model) -> None:
+def test_the_photo_is_shown_while_it_is_computed(browser, model):
     slow = Slow(model)
     with running(Service(slow, workers=1).app) as client:
         browser.get(f"http://127.0.0.1:{client.port}/")
@@ -516,7 +516,7 @@ def test_the_photo_is_shown_while_it_is_computed(browser, model) -> None:
         assert chosen(browser) == []
 
 
-def test_a_refused_photo_gives_way_to_the_one_before(page, found: Segmentation, model) -> None:
+def test_a_refused_photo_gives_way_to_the_one_before(page, found, model):
     import cv2
     import numpy as np
 
@@ -532,7 +532,7 @@ def test_a_refused_photo_gives_way_to_the_one_before(page, found: Segmentation, 
         page.get_log("browser")  # Chromium writes the 413 there
 
 
-def test_a_lost_server_is_told_in_words(browser, model) -> None:
+def test_a_lost_server_is_told_in_words(browser, model):
     with running(Service(model, workers=1).app) as client:
         browser.get(f"http://127.0.0.1:{client.port}/")
     browser.execute_script(DROP, base64.b64encode(PHOTO.read_bytes()).decode(), "coffee.jpg", "image/jpeg")
@@ -541,7 +541,7 @@ def test_a_lost_server_is_told_in_words(browser, model) -> None:
     browser.get_log("browser")
 
 
-def test_texts_are_asked_for_where_the_model_has_clip(browser, model, found: Segmentation) -> None:
+def test_texts_are_asked_for_where_the_model_has_clip(browser, model, found):
     with running(Service(Reader(model), workers=1).app) as client:
         browser.get(f"http://127.0.0.1:{client.port}/")
         drop(browser, PHOTO.read_bytes(), "coffee.jpg")
@@ -552,7 +552,7 @@ def test_texts_are_asked_for_where_the_model_has_clip(browser, model, found: Seg
         assert "0.27" in browser.find_element(By.CSS_SELECTOR, "#list [aria-selected=true]").text
 
 
-def test_a_token_is_asked_for(browser, model) -> None:
+def test_a_token_is_asked_for(browser, model):
     with running(Service(model, workers=1, token="open sesame").app) as client:
         browser.get(f"http://127.0.0.1:{client.port}/")
         wait(browser, lambda b: b.find_element(By.ID, "token").is_displayed())

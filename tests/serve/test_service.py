@@ -58,7 +58,7 @@ def found(model) -> Segmentation:
     return model(PHOTO)
 
 
-def test_a_raw_photo_gives_the_json_of_the_python_api(client: Client, found: Segmentation) -> None:
+def test_a_raw_photo_gives_the_json_of_the_python_api(client, found):
     reply = client.segment(PHOTO, Content_Type="image/jpeg")
     assert reply.status == 200
     assert reply.headers["content-type"] == "application/json"
@@ -66,7 +66,7 @@ def test_a_raw_photo_gives_the_json_of_the_python_api(client: Client, found: Seg
     assert len(found) > 5
 
 
-def test_a_form_gives_the_same_with_the_name_of_the_file(client: Client, found: Segmentation) -> None:
+def test_a_form_gives_the_same_with_the_name_of_the_file(client, found):
     reply = client.form(("photo", PHOTO))
     assert reply.body == encode(replace(found, source="x"), "json")
     assert reply.json["source"] == "x"
@@ -86,7 +86,7 @@ def test_a_form_gives_the_same_with_the_name_of_the_file(client: Client, found: 
         ("x" * 1000, "x" * 255),
     ],
 )
-def test_source_is_the_last_part_of_the_uploaded_files_name(client: Client, sent: str, name: str | None) -> None:
+def test_source_is_the_last_part_of_the_uploaded_files_name(client, sent, name):
     body = form_body(("photo", PHOTO)).replace(b'filename="x"', f'filename="{sent}"'.encode())
     reply = client.segment(body, "?max_det=1", **FORM)
     assert (reply.status, reply.json["source"]) == (200, name)
@@ -105,13 +105,13 @@ def test_source_is_the_last_part_of_the_uploaded_files_name(client: Client, sent
         ("application/geo+json", "geojson", ".geojson"),
     ],
 )
-def test_accept_chooses_the_form_of_the_answer(client: Client, found, accept: str, form: str, suffix: str) -> None:
+def test_accept_chooses_the_form_of_the_answer(client, found, accept, form, suffix):
     reply = client.segment(PHOTO, Accept=accept)
     assert reply.status == 200
     assert reply.body == encode(found, form, suffix=suffix)
 
 
-def test_the_query_chooses_the_form_of_the_answer(client: Client, found: Segmentation) -> None:
+def test_the_query_chooses_the_form_of_the_answer(client, found):
     assert client.segment(PHOTO, "?format=labels").body == encode(found, "labels")
 
 
@@ -124,14 +124,14 @@ def test_the_query_chooses_the_form_of_the_answer(client: Client, found: Segment
         ("geojson", {"Accept": "*/*"}, "application/geo+json"),
     ],
 )
-def test_a_field_of_the_form_chooses_the_form_of_the_answer(client: Client, found, form, headers, kind) -> None:
+def test_a_field_of_the_form_chooses_the_form_of_the_answer(client, found, form, headers, kind):
     reply = client.form(("photo", PHOTO), ("format", form), **headers)
     assert (reply.status, reply.headers["content-type"]) == (200, kind)
     suffix = {"image/jpeg": ".jpg", "image/png": ".png"}.get(kind)
     assert reply.body == encode(replace(found, source="x"), form, suffix=suffix)
 
 
-def test_cut_outs_come_as_a_zip_archive(client: Client, found: Segmentation) -> None:
+def test_cut_outs_come_as_a_zip_archive(client, found):
     prompts = json.dumps({"boxes": [[100, 80, 420, 330], [320, 230, 410, 332]]})
     reply = client.form(("photo", PHOTO), ("prompts", prompts), ("format", "cutouts"))
     assert (reply.status, reply.headers["content-type"]) == (200, "application/zip")
@@ -148,7 +148,7 @@ def test_cut_outs_come_as_a_zip_archive(client: Client, found: Segmentation) -> 
         assert files.namelist() == []
 
 
-def test_pages_of_other_origins_may_use_the_server_where_it_says_so(model: FastSAM) -> None:
+def test_pages_of_other_origins_may_use_the_server_where_it_says_so(model):
     ask = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
     with running(Service(model, workers=1, token="t", origins=["https://a.example"]).app) as client:
         allowed = client.ask("OPTIONS", "/segment", headers={"Origin": "https://a.example", **ask})
@@ -163,12 +163,12 @@ def test_pages_of_other_origins_may_use_the_server_where_it_says_so(model: FastS
         Service(model, workers=1, origins=["a.example"])
 
 
-def test_pages_of_other_origins_may_not_use_the_server_otherwise(client: Client) -> None:
+def test_pages_of_other_origins_may_not_use_the_server_otherwise(client):
     reply = client.segment(PHOTO, Origin="https://a.example")
     assert "access-control-allow-origin" not in reply.headers
 
 
-def test_a_format_that_is_not_known_or_does_not_fit_is_refused(client: Client) -> None:
+def test_a_format_that_is_not_known_or_does_not_fit_is_refused(client):
     unknown = client.form(("photo", PHOTO), ("format", "nonsense"))
     assert unknown.status == 422
     assert all(name in unknown.json["error"] for name in (*FORMATS, "nonsense"))
@@ -177,7 +177,7 @@ def test_a_format_that_is_not_known_or_does_not_fit_is_refused(client: Client) -
     assert (twice.status, "2 times" in twice.json["error"]) == (422, True)
 
 
-def test_prompts_and_options_mean_what_they_mean_in_python(client: Client, model: FastSAM) -> None:
+def test_prompts_and_options_mean_what_they_mean_in_python(client, model):
     points, labels, boxes = [[300, 200], [50, 50]], [1, 0], [[100, 80, 420, 330], [0, 0, 90, 90]]
     prompts = json.dumps({"points": points, "labels": labels, "pick": "largest", "boxes": boxes, "match": "box"})
     reply = client.form(("photo", PHOTO), ("prompts", prompts), ("conf", "0.02"), ("imgsz", "320"), ("max_det", "50"))
@@ -194,7 +194,7 @@ def test_prompts_and_options_mean_what_they_mean_in_python(client: Client, model
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_refine_is_that_of_python(client: Client, model: FastSAM, wanted: bool) -> None:
+def test_refine_is_that_of_python(client, model, wanted):
     expected = [mask.rle() for mask in model(PHOTO, refine=wanted).masks]
     assert expected != [mask.rle() for mask in model(PHOTO, refine=not wanted).masks]
     text = str(wanted).lower()
@@ -204,19 +204,19 @@ def test_refine_is_that_of_python(client: Client, model: FastSAM, wanted: bool) 
 
 
 @pytest.mark.parametrize("text", ["", "True", "1", "yes"])
-def test_refine_is_true_or_false(client: Client, text: str) -> None:
+def test_refine_is_true_or_false(client, text):
     reply = client.form(("photo", PHOTO), ("refine", text))
     assert (reply.status, "refine must be true or false" in reply.json["error"]) == (422, True)
 
 
-def test_a_raw_photo_takes_prompts_in_the_query(client: Client, found: Segmentation) -> None:
+def test_a_raw_photo_takes_prompts_in_the_query(client, found):
     reply = client.segment(PHOTO, "?prompts=%7B%22points%22%3A%5B%5B300%2C200%5D%5D%7D")
     assert [one["rle"] for one in reply.json["objects"]] == [
         mask.rle() for mask in found.point_prompt([(300, 200)]).masks
     ]
 
 
-def test_texts_are_asked_of_a_model_that_has_clip(model: FastSAM, found: Segmentation) -> None:
+def test_texts_are_asked_of_a_model_that_has_clip(model, found):
     with running(Service(Reader(model), workers=1).app) as client:
         assert client.ask("GET", "/info").json["text"] is True
         prompts = json.dumps({"points": [300, 200], "texts": ["3", "1"], "top_k": 2})
@@ -226,7 +226,7 @@ def test_texts_are_asked_of_a_model_that_has_clip(model: FastSAM, found: Segment
         assert [one["prompt_index"] for one in reply.json["objects"]] == [0, 1, 2]
 
 
-def test_info_tells_the_limits_and_health_is_quick(client: Client) -> None:
+def test_info_tells_the_limits_and_health_is_quick(client):
     facts = client.ask("GET", "/info").json
     assert facts["text"] is False
     assert facts["file"] == "fastsam-nano.onnx"
@@ -235,7 +235,7 @@ def test_info_tells_the_limits_and_health_is_quick(client: Client) -> None:
     assert client.ask("GET", "/healthz").json == {"status": "ok", "waiting": 0}
 
 
-def test_the_page_may_run_its_own_script_alone(client: Client) -> None:
+def test_the_page_may_run_its_own_script_alone(client):
     reply = client.ask("GET", "/")
     assert reply.headers["content-type"].startswith("text/html")
     policy = reply.headers["content-security-policy"]
@@ -268,7 +268,7 @@ def test_the_page_may_run_its_own_script_alone(client: Client) -> None:
         ((form_body(("photo", PHOTO))[:-9], "", FORM), 400, "cut short"),
     ],
 )
-def test_what_cannot_be_answered_is_refused_with_a_reason(client: Client, request_, status: int, reason: str) -> None:
+def test_what_cannot_be_answered_is_refused_with_a_reason(client, request_, status, reason):
     body, query, headers = request_
     reply = client.segment(body, query, **headers)
     assert reply.status == status
@@ -299,14 +299,14 @@ def test_what_cannot_be_answered_is_refused_with_a_reason(client: Client, reques
         (json.dumps({"points": ["x" * 5000]}), "points must be numbers"),
     ],
 )
-def test_prompts_that_mean_nothing_are_refused(client: Client, prompts: str, reason: str) -> None:
+def test_prompts_that_mean_nothing_are_refused(client, prompts, reason):
     reply = client.form(("photo", PHOTO), ("prompts", prompts))
     assert reply.status == 422
     assert reason in reply.json["error"]
     assert len(reply.body) < 1000
 
 
-def test_forms_of_many_parts_or_without_names_are_refused(client: Client) -> None:
+def test_forms_of_many_parts_or_without_names_are_refused(client):
     many = client.form(*[("conf", "0.1")] * 40)
     assert (many.status, "more than" in many.json["error"]) == (400, True)
     nameless = form_body(("photo", PHOTO)).replace(b'; name="photo"', b"")
@@ -316,13 +316,13 @@ def test_forms_of_many_parts_or_without_names_are_refused(client: Client) -> Non
     assert client.form(("photo", PHOTO), ("prompts", b"\xff")).status == 422
 
 
-def test_other_addresses_and_methods(client: Client) -> None:
+def test_other_addresses_and_methods(client):
     assert client.ask("GET", "/segment").status == 405
     assert client.ask("GET", "/../../etc/passwd").status == 404
     assert client.ask("POST", "/healthz").status == 405
 
 
-def test_large_requests_and_photos_are_refused(model: FastSAM) -> None:
+def test_large_requests_and_photos_are_refused(model):
     with running(Service(model, workers=1, limits=Limits(body_bytes=100_000, pixels=100_000)).app) as client:
         announced = client.segment(bytes(3_000_000))
         assert (announced.status, "100000 bytes" in announced.json["error"]) == (413, True)
@@ -334,13 +334,13 @@ def test_large_requests_and_photos_are_refused(model: FastSAM) -> None:
         assert (pixels.status, "600 x 400 pixels" in pixels.json["error"]) == (413, True)
 
 
-def test_a_large_request_is_refused_before_it_is_sent(model: FastSAM) -> None:
+def test_a_large_request_is_refused_before_it_is_sent(model):
     with running(Service(model, workers=1).app) as client, client.connect() as line:
         line.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\nExpect: 100-continue\r\n\r\n")
         assert line.recv(100).startswith(b"HTTP/1.1 413")
 
 
-def test_slow_senders_are_let_go(model: FastSAM) -> None:
+def test_slow_senders_are_let_go(model):
     with running(Service(model, workers=1, limits=Limits(body_seconds=0.3)).app) as client, client.connect() as line:
         line.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
         answer = to_the_end(line)
@@ -348,7 +348,7 @@ def test_slow_senders_are_let_go(model: FastSAM) -> None:
         assert b"did not arrive" in answer
 
 
-def test_requests_together_hold_no_more_bytes_than_allowed(model: FastSAM) -> None:
+def test_requests_together_hold_no_more_bytes_than_allowed(model):
     with running(Service(model, workers=1, limits=Limits(held_bytes=90_000)).app) as client:
         with client.connect() as line:
             line.sendall(b"POST /segment HTTP/1.1\r\nHost: x\r\nContent-Length: 30000\r\n\r\n" + bytes(20_000))
@@ -362,7 +362,7 @@ def test_requests_together_hold_no_more_bytes_than_allowed(model: FastSAM) -> No
         pytest.fail("the bytes of a cut connection are still counted")
 
 
-def test_requests_over_the_queue_get_503_and_the_others_their_answer(model: FastSAM, found: Segmentation) -> None:
+def test_requests_over_the_queue_get_503_and_the_others_their_answer(model, found):
     slow = Slow(model)
     service = Service(slow, workers=1, limits=Limits(queue=2))
     with running(service.app) as client, ThreadPoolExecutor(3) as threads:
@@ -378,7 +378,7 @@ def test_requests_over_the_queue_get_503_and_the_others_their_answer(model: Fast
         assert [reply.result().body for reply in replies] == [encode(found, "json")] * 3
 
 
-def test_a_cut_connection_costs_no_photo(model: FastSAM) -> None:
+def test_a_cut_connection_costs_no_photo(model):
     slow = Slow(model)
     with running(Service(slow, workers=1).app) as client, ThreadPoolExecutor(1) as threads:
         first = threads.submit(client.segment, PHOTO)
@@ -395,7 +395,7 @@ def test_a_cut_connection_costs_no_photo(model: FastSAM) -> None:
         assert slow.calls == 2
 
 
-def test_a_defect_is_a_500_that_tells_nothing(model: FastSAM, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_defect_is_a_500_that_tells_nothing(model, caplog):
     class Broken(Slow):
         def __call__(self, *arguments, **options):
             raise RuntimeError("secret")
@@ -407,7 +407,7 @@ def test_a_defect_is_a_500_that_tells_nothing(model: FastSAM, caplog: pytest.Log
     assert "secret" in caplog.text
 
 
-def test_a_token_is_asked_for(model: FastSAM) -> None:
+def test_a_token_is_asked_for(model):
     with running(Service(model, workers=1, token="open sesame").app) as client:
         for given in ({}, {"Authorization": "Bearer open"}, {"Authorization": "Bearer ÿ"}, {"Authorization": "open"}):
             reply = client.segment(PHOTO, **given)
@@ -419,7 +419,7 @@ def test_a_token_is_asked_for(model: FastSAM) -> None:
         assert client.ask("GET", "/").status == 200
 
 
-def test_hostile_files_get_their_outcome(shared: Path, tmp_path: Path) -> None:
+def test_hostile_files_get_their_outcome(shared, tmp_path):
     folder = shared / "data" / "hostile_images"
     listed = json.loads((folder / "manifest.json").read_text("utf-8"))["files"]
     old = tuple(map(int, cv2.__version__.split(".")[:2])) < (4, 12)  # lacks decoders, and says so
@@ -438,7 +438,7 @@ def test_hostile_files_get_their_outcome(shared: Path, tmp_path: Path) -> None:
                 assert [reply.json["width"], reply.json["height"]] == entry["size"], entry
 
 
-def test_workers_and_threads_fill_the_cores() -> None:
+def test_workers_and_threads_fill_the_cores():
     assert plan_workers(1, None, None) == (1, 1)
     assert plan_workers(2, None, None) == (2, 1)
     assert plan_workers(16, None, None) == (4, 13)  # 4 callers and 12 helpers
@@ -447,14 +447,14 @@ def test_workers_and_threads_fill_the_cores() -> None:
     assert plan_workers(8, 2, 4) == (2, 4)
 
 
-def test_extra_and_dependency_group_are_one() -> None:
+def test_extra_and_dependency_group_are_one():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     assert project["project"]["optional-dependencies"]["serve"] == project["dependency-groups"]["serve"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to stop a process cleanly")
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_the_command_listens_on_localhost_and_stops_cleanly(tmp_path: Path, stop: signal.Signals) -> None:
+def test_the_command_listens_on_localhost_and_stops_cleanly(tmp_path, stop):
     model = tmp_path / "tiny.onnx"
     model.write_bytes(tiny())
     command = [sys.executable, "-m", "fastsam_onnx", "serve", "--port", "0", "--model", str(model), "--access-log"]
@@ -471,7 +471,7 @@ def test_the_command_listens_on_localhost_and_stops_cleanly(tmp_path: Path, stop
     assert '"POST /segment HTTP/1.1" 200' in out
 
 
-def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str], client: Client) -> None:
+def test_the_command_says_what_is_wrong(tmp_path, capsys, client):
     assert main(["serve", "--port", str(client.port)]) == 2
     assert "cannot listen at 127.0.0.1" in capsys.readouterr().err
     assert main(["serve", "--token-file", str(tmp_path / "none")]) == 2
@@ -481,7 +481,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     assert "printable ASCII" in capsys.readouterr().err
 
 
-def test_without_the_extra_the_command_says_how_to_get_it(capsys, monkeypatch) -> None:
+def test_without_the_extra_the_command_says_how_to_get_it(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert main(["serve"]) == 2
     assert "pip install 'fastsam-onnx[serve]'" in capsys.readouterr().err

@@ -31,7 +31,7 @@ def picture(side: int = 384) -> np.ndarray:
 @given(
     st.tuples(st.integers(1, 3000), st.integers(1, 3000)), st.integers(64, 1500), st.sampled_from([0, 0.1, 0.25, 0.5])
 )
-def test_tiles_cover_the_photo_and_overlap(image_size: tuple[int, int], tile: int, overlap: float) -> None:
+def test_tiles_cover_the_photo_and_overlap(image_size, tile, overlap):
     tiles = grid(image_size, tile, overlap)
     for axis, side in enumerate(image_size):
         spans = sorted({((one.left, one.top)[axis], (one.right, one.bottom)[axis]) for one in tiles})
@@ -44,7 +44,7 @@ def test_tiles_cover_the_photo_and_overlap(image_size: tuple[int, int], tile: in
 
 
 @pytest.mark.parametrize("shape", ["disc", "ring", "bar", "snake"])
-def test_an_object_over_four_tiles_is_one_mask_as_without_tiles(model: FastSAM, shape: str) -> None:
+def test_an_object_over_four_tiles_is_one_mask_as_without_tiles(model, shape):
     # 384 = 224 + 160: two tiles a side, which share columns and rows 160 to 224; all the shapes reach into four.
     photo = picture()
     if shape == "snake":
@@ -63,7 +63,7 @@ def test_an_object_over_four_tiles_is_one_mask_as_without_tiles(model: FastSAM, 
     assert np.abs(found.boxes[0] - untiled.box).max() <= 2
 
 
-def test_two_objects_in_different_tiles_stay_two(model: FastSAM) -> None:
+def test_two_objects_in_different_tiles_stay_two(model):
     photo = picture()
     cv2.circle(photo, (80, 80), 40, (255, 255, 255), -1)
     cv2.circle(photo, (300, 300), 40, (255, 255, 255), -1)
@@ -73,7 +73,7 @@ def test_two_objects_in_different_tiles_stay_two(model: FastSAM) -> None:
     assert sorted(found.areas / disc) == pytest.approx([1, 1, 2], abs=0.1)
 
 
-def test_an_object_that_several_views_show_whole_comes_once(model: FastSAM) -> None:
+def test_an_object_that_several_views_show_whole_comes_once(model):
     photo = picture()
     cv2.circle(photo, (192, 192), 25, (255, 255, 255), -1)  # inside the 64 pixels that all four tiles share
     found = model(photo, tile=224)
@@ -81,7 +81,7 @@ def test_an_object_that_several_views_show_whole_comes_once(model: FastSAM) -> N
     assert found[0].mask.iou(model(photo, imgsz=384)[0].mask) >= 0.9
 
 
-def test_a_small_photo_is_one_tile_and_the_same_as_without(model: FastSAM) -> None:
+def test_a_small_photo_is_one_tile_and_the_same_as_without(model):
     photo = picture(200)
     cv2.circle(photo, (90, 90), 50, (255, 255, 255), -1)
     plain, tiled = model(photo), model(photo, tile=224)
@@ -89,11 +89,11 @@ def test_a_small_photo_is_one_tile_and_the_same_as_without(model: FastSAM) -> No
     assert np.array_equal(plain.masks.dense(), tiled.masks.dense())
 
 
-def test_nothing_is_found_in_nothing(model: FastSAM) -> None:
+def test_nothing_is_found_in_nothing(model):
     assert len(model(picture(), tile=224)) == 0
 
 
-def test_a_tiled_result_works_like_any_other(model: FastSAM) -> None:
+def test_a_tiled_result_works_like_any_other(model):
     photo = picture()
     cv2.circle(photo, (192, 192), 90, (255, 255, 255), -1)
     found = model(photo, tile=224)
@@ -107,7 +107,7 @@ def test_a_tiled_result_works_like_any_other(model: FastSAM) -> None:
     assert len(list(model.stream([photo, photo], tile=224))) == 2
 
 
-def test_results_do_not_depend_on_anything_but_the_photo() -> None:
+def test_results_do_not_depend_on_anything_but_the_photo():
     model = FastSAM(tiny(seed=3), imgsz=96, conf=0.1, iou=0.7, threads=1)
     photo = np.random.default_rng(0).integers(0, 256, (150, 230, 3), dtype=np.uint8)
     first, second = model(photo, tile=96), model(photo, tile=96)
@@ -127,7 +127,7 @@ def test_results_do_not_depend_on_anything_but_the_photo() -> None:
     "options",
     [{"tile": 63}, {"tile": 64.0}, {"tile": True}, {"tile": 64, "overlap": 0.6}, {"tile": 64, "overlap": -0.1}],
 )
-def test_options_outside_their_range(model: FastSAM, options: dict) -> None:
+def test_options_outside_their_range(model, options):
     with pytest.raises(OptionError, match=list(options)[-1]):
         model(picture(), **options)
 
@@ -142,7 +142,7 @@ def pending(box: list[float], image_size: tuple[int, int] = (64, 64)) -> Part:
 
 
 @given(st.lists(st.integers(0, 64), min_size=8, max_size=8))
-def test_samples_of_small_masks_are_exact(corners: list[int]) -> None:
+def test_samples_of_small_masks_are_exact(corners):
     boxes = []
     for x1, x2, y1, y2 in (corners[:4], corners[4:]):
         boxes.append([min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)])
@@ -152,7 +152,7 @@ def test_samples_of_small_masks_are_exact(corners: list[int]) -> None:
     assert iou(a.samples, b.samples) == pytest.approx(exact, abs=1e-9 if levels == 0 else 0.15)
 
 
-def test_levels_are_nested() -> None:
+def test_levels_are_nested():
     one = pending([3, 5, 61, 50])
     fine = Samples.from_mask(one.mask, one.box, 0)
     for level in (1, 2, 3):
@@ -161,7 +161,7 @@ def test_levels_are_nested() -> None:
         assert np.array_equal(coarse.pixels, again.pixels)
 
 
-def test_sampling_is_rendering_at_some_pixels() -> None:
+def test_sampling_is_rendering_at_some_pixels():
     rng = np.random.default_rng(5)
     letterbox = Letterbox.fit((57, 33), (64, 64))
     rows = pending_masks(
@@ -183,7 +183,7 @@ def test_sampling_is_rendering_at_some_pixels() -> None:
         assert moved.area_inside(20, 25, 40, 45) == moved.render().dense()[25:45, 20:40].sum()
 
 
-def test_parts_that_disagree_where_both_tiles_look_are_not_joined() -> None:
+def test_parts_that_disagree_where_both_tiles_look_are_not_joined():
     # Two tiles share columns 40 to 64 of 104; one part fills rows 0..20 there, the other rows 15..60.
     size, left, right = (104, 64), Tile(0, 0, 64, 64), Tile(40, 0, 104, 64)
 

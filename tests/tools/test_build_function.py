@@ -49,7 +49,7 @@ def names(tree: Path) -> set[str]:
     return {path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()}
 
 
-def test_what_is_not_run_is_left_out_and_counted(build: ModuleType, tree: Path) -> None:
+def test_what_is_not_run_is_left_out_and_counted(build, tree):
     removed = build.leave_out(tree)
     assert names(tree) == {
         "handler.py",
@@ -65,13 +65,13 @@ def test_what_is_not_run_is_left_out_and_counted(build: ModuleType, tree: Path) 
     assert [size for _, size in removed] == [10, 10, 20, 0, 20, 10, 10]
 
 
-def test_sizes_are_by_distribution(build: ModuleType, tree: Path) -> None:
+def test_sizes_are_by_distribution(build, tree):
     sizes = build.size_by_package(tree)
     record = (tree / "numpy-2.4.6.dist-info" / "RECORD").stat().st_size
     assert sizes == Counter({"numpy": 9 * 10 + record, "onnxruntime": 30, "handler.py": 10, "bin": 10})
 
 
-def test_the_same_tree_gives_the_same_zip(build: ModuleType, tree: Path, tmp_path: Path) -> None:
+def test_the_same_tree_gives_the_same_zip(build, tree, tmp_path):
     archives = [tmp_path / "a.zip", tmp_path / "b.zip"]
     for archive in archives:
         build.write_zip(archive, tree)
@@ -81,7 +81,7 @@ def test_the_same_tree_gives_the_same_zip(build: ModuleType, tree: Path, tmp_pat
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_the_table_says_what_is_in_and_what_is_out(build: ModuleType, tmp_path: Path) -> None:
+def test_the_table_says_what_is_in_and_what_is_out(build, tmp_path):
     archive = tmp_path / "function.zip"
     archive.write_bytes(bytes(2**20))
     sizes = Counter({"numpy": 3 * 2**20, "idna": 2**18, "certifi": 2**18})
@@ -100,18 +100,18 @@ def test_the_table_says_what_is_in_and_what_is_out(build: ModuleType, tmp_path: 
     ]
 
 
-def test_requirements_are_those_of_the_project_but_for_texts(build: ModuleType) -> None:
+def test_requirements_are_those_of_the_project_but_for_texts(build):
     whole, alone = build.requirements()
     assert [each.split(">")[0] for each in whole] == ["pooch"]
     assert sorted(each.split(">")[0] for each in alone) == ["numpy", "onnxruntime", "opencv-python-headless"]
 
 
-def test_a_target_is_given_to_pip(build: ModuleType) -> None:
+def test_a_target_is_given_to_pip(build):
     assert build.Target(None, None).is_ours
     other = build.Target("3.13", "manylinux_2_28_aarch64")
     assert not other.is_ours
     assert other.options[1:] == ["--python-version", "3.13", "--platform", "manylinux_2_28_aarch64"]
 
 
-def test_the_smoke_tests_are_there(build: ModuleType) -> None:
+def test_the_smoke_tests_are_there(build):
     assert [name for name in build.SMOKE if not (Path(__file__).parents[1] / name).is_file()] == []

@@ -15,7 +15,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     pack.main()
 
 
-def test_data_travel_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_travel_in_parts(tmp_path, monkeypatch):
     monkeypatch.setattr(pack, "PART", 7_000)
     for name in pack.FOLDERS:
         (tmp_path / "data" / name).mkdir(parents=True)
@@ -31,7 +31,7 @@ def test_data_travel_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (tmp_path / "there" / "mobile_sam.pt").read_bytes() == b"weights"
 
 
-def test_a_missing_part_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_part_is_noticed(tmp_path, monkeypatch):
     (tmp_path / "whole").write_bytes(bytes(range(100)))
     pieces = pack.cut(tmp_path / "whole", tmp_path / "pieces", 30, "part")
     assert [piece.name for piece in pieces] == [f"part-0{index}-of-04" for index in range(4)]
@@ -40,7 +40,7 @@ def test_a_missing_part_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         run(monkeypatch, "open", tmp_path / "pieces", "--into", tmp_path / "there")
 
 
-def test_pieces_of_an_earlier_cut_go(tmp_path: Path) -> None:
+def test_pieces_of_an_earlier_cut_go(tmp_path):
     (tmp_path / "whole").write_bytes(b"0123456789")
     pack.cut(tmp_path / "whole", tmp_path / "pieces", 2, "part")
     pack.cut(tmp_path / "whole", tmp_path / "pieces", 4, "part")
@@ -48,7 +48,7 @@ def test_pieces_of_an_earlier_cut_go(tmp_path: Path) -> None:
     assert (tmp_path / "again").read_bytes() == b"0123456789"
 
 
-def test_averaged_weights_come_back_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_averaged_weights_come_back_in_pieces(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch", reason="states are PyTorch's")
     monkeypatch.setattr(pack, "PIECE", 1_000)
     state = {"mean": {"a": torch.arange(500.0)}, "network": {}, "optimizer": {}, "step": 3, "spent": 1.5, "options": {}}
@@ -60,7 +60,7 @@ def test_averaged_weights_come_back_in_pieces(tmp_path: Path, monkeypatch: pytes
     assert torch.equal(back["mean"]["a"], torch.arange(500.0))
 
 
-def test_what_was_learned_beside_a_frozen_encoder_can_be_kept_alone(tmp_path: Path) -> None:
+def test_what_was_learned_beside_a_frozen_encoder_can_be_kept_alone(tmp_path):
     torch = pytest.importorskip("torch", reason="states are PyTorch's")
     from tools.train import models, train
 

@@ -19,14 +19,14 @@ from tools.train import encoder, teach  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("ignore")  # timm's own deprecations
 
 
-def test_points_lie_in_the_middle_of_even_cells() -> None:
+def test_points_lie_in_the_middle_of_even_cells():
     # 8 x 8 cells of 40 x 20 photo pixels, two input pixels each
     points = teach.grid_points(np.zeros((160, 320, 3), np.uint8), 2.0).numpy()
     assert points.shape == (64, 2)
     assert points[[0, 1, 8, 63]].tolist() == [[40, 20], [120, 20], [40, 60], [600, 300]]
 
 
-def test_the_input_is_padded_on_the_right_and_below() -> None:
+def test_the_input_is_padded_on_the_right_and_below():
     # 100 x 200 white pixels at 640 / 200 = 3.2: 320 x 640, multiples of 16 already
     x, scale = teach.prepared(np.full((100, 200, 3), 255, np.uint8))
     assert (tuple(x.shape), scale) == ((1, 3, 320, 640), 3.2)
@@ -36,7 +36,7 @@ def test_the_input_is_padded_on_the_right_and_below() -> None:
     assert (x[0, :, 291:] == 0).all()
 
 
-def test_what_repeats_a_better_or_a_drawn_mask_is_dropped() -> None:
+def test_what_repeats_a_better_or_a_drawn_mask_is_dropped():
     rows = torch.tensor(
         [
             [1, 1, 1, 1, 0, 0, 0, 0, 0, 0],
@@ -50,13 +50,13 @@ def test_what_repeats_a_better_or_a_drawn_mask_is_dropped() -> None:
     assert teach.distinct(rows, torch.zeros(0, 10)) == [0, 2, 3]
 
 
-def test_other_weights_are_refused(tmp_path: Path) -> None:
+def test_other_weights_are_refused(tmp_path):
     (tmp_path / "mobile_sam.pt").write_bytes(b"not it")
     with pytest.raises(SystemExit, match="sha256"):
         teach.Teacher(tmp_path / "mobile_sam.pt")
 
 
-def test_our_encoder_is_mobilesams() -> None:
+def test_our_encoder_is_mobilesams():
     torch.manual_seed(0)
     sizes = {"depths": [2, 2, 6, 2], "num_heads": [2, 4, 5, 10], "window_sizes": [7, 7, 14, 7]}
     theirs = teach.TinyViT(img_size=224, embed_dims=[64, 128, 160, 320], **sizes).eval()

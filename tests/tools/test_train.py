@@ -57,43 +57,43 @@ def boxes(*rows: tuple[float, ...]) -> torch.Tensor:
 # Losses ---------------------------------------------------------------------------------------------------------
 
 
-def test_pairwise_iou_by_hand() -> None:
+def test_pairwise_iou_by_hand():
     # 2x2 boxes shifted by one: 1 / (4 + 4 - 1); apart: 0; equal: 1
     found = losses.pairwise_iou(boxes((0, 0, 2, 2)), boxes((1, 1, 3, 3), (5, 5, 6, 6), (0, 0, 2, 2)))
     assert found.numpy() == pytest.approx(np.array([[1 / 7, 0, 1]]))
 
 
-def test_complete_iou_of_equal_boxes_is_one() -> None:
+def test_complete_iou_of_equal_boxes_is_one():
     box = boxes((3, 4, 10, 9))
     assert losses.complete_iou(box, box).item() == pytest.approx(1)
 
 
-def test_complete_iou_takes_off_the_distance_of_centres() -> None:
+def test_complete_iou_takes_off_the_distance_of_centres():
     # IoU 1/7, centres (1, 1) and (2, 2): distance squared 2, hull 3x3: diagonal squared 18; same aspect
     found = losses.complete_iou(boxes((0, 0, 2, 2)), boxes((1, 1, 3, 3)))
     assert found.item() == pytest.approx(1 / 7 - 2 / 18)
 
 
-def test_complete_iou_takes_off_the_difference_of_aspects() -> None:
+def test_complete_iou_takes_off_the_difference_of_aspects():
     # 4x2 in a 4x4 box, common centre (2, 2): IoU 8/16, no distance
     aspect = 4 / math.pi**2 * (math.atan(4 / 2) - math.atan(1)) ** 2
     found = losses.complete_iou(boxes((0, 1, 4, 3)), boxes((0, 0, 4, 4)))
     assert found.item() == pytest.approx(0.5 - aspect / (0.5 + aspect) * aspect)
 
 
-def test_complete_iou_of_boxes_apart_still_pulls_them_together() -> None:
+def test_complete_iou_of_boxes_apart_still_pulls_them_together():
     near, far = losses.complete_iou(boxes((0, 0, 1, 1), (0, 0, 1, 1)), boxes((2, 0, 3, 1), (9, 0, 10, 1)))
     assert far < near < 0
 
 
-def test_distribution_loss_by_hand() -> None:
+def test_distribution_loss_by_hand():
     # even logits: every bin has log(1 / REG_MAX), whatever the two shares are
     even = torch.zeros(1, 4 * network.REG_MAX)
     found = losses.distribution_loss(even, boxes((0.5, 3.25, 7.0, 30.9)))
     assert found.item() == pytest.approx(math.log(network.REG_MAX))
 
 
-def test_distribution_loss_shares_between_two_bins() -> None:
+def test_distribution_loss_shares_between_two_bins():
     # bins 2 and 3 hold 1/4 and 3/4 of the probability, which is the very distribution of distance 2.75
     logits = torch.full((4, network.REG_MAX), -100.0)
     logits[:, 2], logits[:, 3] = math.log(0.25), math.log(0.75)
@@ -103,12 +103,12 @@ def test_distribution_loss_shares_between_two_bins() -> None:
     assert network.expected_distances(logits.reshape(1, -1)).numpy() == pytest.approx(2.75)
 
 
-def test_distribution_loss_beyond_the_last_bin_is_finite() -> None:
+def test_distribution_loss_beyond_the_last_bin_is_finite():
     found = losses.distribution_loss(torch.zeros(1, 4 * network.REG_MAX), torch.full((1, 4), 1e4))
     assert torch.isfinite(found).all()
 
 
-def test_dice_and_entropy_by_hand() -> None:
+def test_dice_and_entropy_by_hand():
     # one prototype of logit 0 everywhere, 8x8 cells, the box covers all: p = 1/2 in 64 cells, 16 of them foreground
     prototypes = torch.zeros(32, 8, 8)
     masks = torch.zeros(1, 8, 8)
@@ -119,7 +119,7 @@ def test_dice_and_entropy_by_hand() -> None:
     assert iou.item() == 0  # logit 0 is not foreground
 
 
-def test_mask_losses_vanish_for_the_right_mask() -> None:
+def test_mask_losses_vanish_for_the_right_mask():
     masks = torch.zeros(1, 8, 8)
     masks[0, 2:5, 3:7] = 1
     prototypes = torch.zeros(32, 8, 8)
@@ -132,14 +132,14 @@ def test_mask_losses_vanish_for_the_right_mask() -> None:
     assert iou.item() == 1
 
 
-def test_mask_losses_ignore_what_is_far_from_the_box() -> None:
+def test_mask_losses_ignore_what_is_far_from_the_box():
     # box of 8x8 pixels = 2x2 cells, grown by a tenth and one cell: cells 0 to 3; cells from 4 on do not count
     weights = losses.box_weights(boxes((4, 4, 12, 12)), 8, 8)[0]
     assert weights[:4, :4].all()
     assert weights.sum() == 16
 
 
-def test_masks_of_large_objects_are_compared_far_beyond_their_boxes() -> None:
+def test_masks_of_large_objects_are_compared_far_beyond_their_boxes():
     # canvas of 64 x 64 cells; boxes of 16 and 32 cells are a quarter and a half of it
     found = losses.margins(boxes((64, 64, 128, 128), (64, 64, 192, 192)), 64, 64)
     assert found[:, 0].numpy() == pytest.approx(np.array([losses.MARGIN, losses.LARGE_MARGIN]))
@@ -150,7 +150,7 @@ def test_masks_of_large_objects_are_compared_far_beyond_their_boxes() -> None:
 # Assignment -----------------------------------------------------------------------------------------------------
 
 
-def test_assignment_only_inside_the_box_and_at_most_top_k() -> None:
+def test_assignment_only_inside_the_box_and_at_most_top_k():
     points, _ = network.anchor_points(64, 64)
     objects = boxes((0, 0, 64, 64), (20, 20, 28, 28))
     predicted = torch.cat([points - 8, points + 8], 1)
@@ -161,7 +161,7 @@ def test_assignment_only_inside_the_box_and_at_most_top_k() -> None:
         assert ((mine > box[:2]) & (mine < box[2:])).all()
 
 
-def test_assignment_prefers_overlap_and_scores_it() -> None:
+def test_assignment_prefers_overlap_and_scores_it():
     # two anchors inside one object; IoU 1 and 1/4, both of score 1: alignments 1 and 4 ** -6
     points = boxes((4, 4), (12, 4))
     predicted = boxes((0, 0, 16, 16), (8, 0, 16, 8))
@@ -170,20 +170,20 @@ def test_assignment_prefers_overlap_and_scores_it() -> None:
     assert found.targets.numpy() == pytest.approx(np.array([1, 4.0**-6]))
 
 
-def test_assignment_gives_a_contested_anchor_to_the_larger_overlap() -> None:
+def test_assignment_gives_a_contested_anchor_to_the_larger_overlap():
     points = boxes((4, 4))
     objects = boxes((0, 0, 8, 8), (0, 0, 8, 16))
     found = losses.assign(torch.ones(1), boxes((0, 0, 8, 9)), points, objects)
     assert found.objects.tolist() == [0]  # IoU 8/9 against 9/16
 
 
-def test_assignment_without_objects_is_empty() -> None:
+def test_assignment_without_objects_is_empty():
     points, _ = network.anchor_points(32, 32)
     found = losses.assign(torch.ones(len(points)), torch.zeros(len(points), 4), points, torch.zeros(0, 4))
     assert len(found.positive) == len(found.objects) == len(found.targets) == 0
 
 
-def test_anchor_order_and_background_weights_agree() -> None:
+def test_anchor_order_and_background_weights_agree():
     # a 64x96 canvas of six 32-px cells; only the last is dense: its anchors, and no others, weigh 1
     background = torch.zeros(1, 2, 3)
     background[0, 1, 2] = 1
@@ -192,7 +192,7 @@ def test_anchor_order_and_background_weights_agree() -> None:
     assert torch.equal(losses.background_weights(background)[0].bool(), inside)
 
 
-def test_anchors_of_a_small_canvas() -> None:
+def test_anchors_of_a_small_canvas():
     points, strides = network.anchor_points(32, 64)
     assert strides.tolist() == [8.0] * 32 + [16.0] * 8 + [32.0] * 2
     assert points[:2].tolist() == [[4, 4], [12, 4]]
@@ -214,7 +214,7 @@ def raw_answers(seed: int) -> network.Raw:
     )
 
 
-def test_a_student_that_says_what_its_teacher_says_has_nothing_to_learn() -> None:
+def test_a_student_that_says_what_its_teacher_says_has_nothing_to_learn():
     teacher = raw_answers(0)
     student = network.Raw(*(part.clone().requires_grad_() for part in teacher))
     terms = imitate.imitation(student, teacher, 64, 96, torch.Generator().manual_seed(0))
@@ -226,7 +226,7 @@ def test_a_student_that_says_what_its_teacher_says_has_nothing_to_learn() -> Non
         assert part.grad.abs().max() < 1e-4
 
 
-def test_a_student_comes_nearer_to_its_teacher() -> None:
+def test_a_student_comes_nearer_to_its_teacher():
     teacher, start = raw_answers(0), raw_answers(1)
     student = network.Raw(*(part.clone().requires_grad_() for part in start))
     optimizer = torch.optim.Adam(student[:4], lr=0.05)
@@ -240,7 +240,7 @@ def test_a_student_comes_nearer_to_its_teacher() -> None:
     assert all(found[-1][name] < found[0][name] for name in imitate.GAINS)
 
 
-def test_divergence_by_hand() -> None:
+def test_divergence_by_hand():
     # the teacher is sure of bin 3 on every side, the student of nothing: log REG_MAX
     wanted = torch.full((1, 4, network.REG_MAX), -100.0)
     wanted[..., 3] = 0
@@ -251,7 +251,7 @@ def test_divergence_by_hand() -> None:
 # Network and graph ----------------------------------------------------------------------------------------------
 
 
-def test_folded_norm_is_the_norm() -> None:
+def test_folded_norm_is_the_norm():
     torch.manual_seed(1)
     layer = network.ConvNorm(8, 4, 3, 2)
     layer.norm.running_mean.normal_()
@@ -263,7 +263,7 @@ def test_folded_norm_is_the_norm() -> None:
     torch.testing.assert_close(layer(x), wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_ellipses_follow_their_boxes_wherever_these_lie() -> None:
+def test_ellipses_follow_their_boxes_wherever_these_lie():
     # 1 - u^2 - v^2 is an ellipse that touches the box's sides; u v and u + 2 v tell the axes apart
     box, height, width = boxes((40, 8, 104, 40)), 64, 128
     kinds = torch.tensor([[1.0, 0, 0, -1, 0, -1], [0, 0, 0, 0, 1, 0], [0, 1, 2, 0, 0, 0]])
@@ -274,7 +274,7 @@ def test_ellipses_follow_their_boxes_wherever_these_lie() -> None:
         assert field == pytest.approx(wanted, abs=1e-4)
 
 
-def test_boxes_are_exact_under_autocast() -> None:
+def test_boxes_are_exact_under_autocast():
     logits = torch.randn(50, 4 * network.REG_MAX, generator=torch.Generator().manual_seed(0))
     with torch.autocast("cpu", torch.bfloat16):
         found = network.expected_distances(logits)
@@ -282,7 +282,7 @@ def test_boxes_are_exact_under_autocast() -> None:
     torch.testing.assert_close(found, network.expected_distances(logits), rtol=1e-6, atol=1e-5)
 
 
-def test_a_new_training_takes_over_what_still_fits(untrained: network.SegmentEverything) -> None:
+def test_a_new_training_takes_over_what_still_fits(untrained):
     source = {name: value.clone() for name, value in untrained.state_dict().items()}
     source["prototypes.predict.weight"] = torch.ones(32, 64, 1, 1)  # more rows than today's
     source["heads.0.mask.predict.weight"] = torch.ones(32, 48, 1, 1)  # fewer columns
@@ -295,7 +295,7 @@ def test_a_new_training_takes_over_what_still_fits(untrained: network.SegmentEve
     assert torch.equal(other.pyramid.up5.squeeze.conv.weight, untrained.pyramid.up5.squeeze.conv.weight)
 
 
-def test_frozen_blocks_get_no_gradient_and_the_others_do(untrained: network.SegmentEverything) -> None:
+def test_frozen_blocks_get_no_gradient_and_the_others_do(untrained):
     net = models.make("nano").train()
     raw = net(torch.rand(2, 3, 64, 64))
     (raw.scores.sum() + raw.distances.sum() + raw.coefficients.sum() + raw.prototypes.sum()).backward()
@@ -305,9 +305,7 @@ def test_frozen_blocks_get_no_gradient_and_the_others_do(untrained: network.Segm
 
 
 @pytest.mark.parametrize(("stored", "box", "rest"), [("float32", 0.01, 1e-4), ("float16", 0.5, 0.02)])
-def test_graph_says_what_pytorch_says(
-    untrained: network.SegmentEverything, stored: str, box: float, rest: float
-) -> None:
+def test_graph_says_what_pytorch_says(untrained, stored, box, rest):
     model = graph.build(untrained, "fastsam-nano", export.metadata("nano", 640, 0.25, None), stored)
     found = export.differences(model.SerializeToString(), untrained)
     worst_box, worst_rest = (max(values) for values in zip(*found, strict=True))
@@ -316,9 +314,7 @@ def test_graph_says_what_pytorch_says(
 
 
 @pytest.mark.parametrize(("stored", "box", "rest"), [("float32", 0.01, 1e-4), ("int8", 1.0, 0.2)])
-def test_graph_of_the_small_network_says_what_pytorch_says(
-    small: network.SegmentEverything, stored: str, box: float, rest: float
-) -> None:
+def test_graph_of_the_small_network_says_what_pytorch_says(small, stored, box, rest):
     model = graph.build(small, "fastsam-small", export.metadata("small", 640, None, None), stored)
     found = export.differences(model.SerializeToString(), small)
     worst_box, worst_rest = (max(values) for values in zip(*found, strict=True))
@@ -326,19 +322,19 @@ def test_graph_of_the_small_network_says_what_pytorch_says(
     assert worst_rest < rest
 
 
-def test_a_file_of_int8_weights_stores_shared_ones_once(small: network.SegmentEverything) -> None:
+def test_a_file_of_int8_weights_stores_shared_ones_once(small):
     # three heads have one set of 3 x 3 convolutions, each with norms of its own: 230,000 weights that are not repeated
     parameters = sum(parameter.numel() for parameter in small.parameters())
     size = len(graph.build(small, "fastsam-small", {}, "int8").SerializeToString())
     assert parameters < size < parameters + 450_000
 
 
-def test_distances_of_a_window_are_those_of_rows_and_columns() -> None:
+def test_distances_of_a_window_are_those_of_rows_and_columns():
     # tokens (0,0), (0,1), (1,0), (1,1); number 2 |dy| + |dx|
     assert encoder.window_distances(2).tolist() == [[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0]]
 
 
-def test_windows_do_not_see_each_other() -> None:
+def test_windows_do_not_see_each_other():
     torch.manual_seed(0)
     block = encoder.Block(64, 7).eval()
     x = torch.randn(1, 10, 16, 64)  # 2 x 3 windows, the lower and the right ones filled up
@@ -350,7 +346,7 @@ def test_windows_do_not_see_each_other() -> None:
     torch.testing.assert_close(whole[:, 7:, 14:], filled[:, :3, :2])
 
 
-def test_choosing_and_exporting_lift_masks_alike(untrained: network.SegmentEverything) -> None:
+def test_choosing_and_exporting_lift_masks_alike(untrained):
     photo = np.random.default_rng(0).random((1, 3, 64, 96), np.float32)
     state = {"mean": untrained.state_dict()}
 
@@ -369,7 +365,7 @@ def test_choosing_and_exporting_lift_masks_alike(untrained: network.SegmentEvery
     assert (chosen - plain).max() == pytest.approx(0.3 + 0.7, abs=0.1)  # in the middle of a box
 
 
-def test_graph_keeps_the_contract(untrained: network.SegmentEverything) -> None:
+def test_graph_keeps_the_contract(untrained):
     model = graph.build(
         untrained, "fastsam-nano", export.metadata("nano", 512, 0.25, None), "float16"
     ).SerializeToString()
@@ -394,7 +390,7 @@ def test_graph_keeps_the_contract(untrained: network.SegmentEverything) -> None:
     assert "iou" not in props
 
 
-def test_the_same_network_gives_the_same_bytes(untrained: network.SegmentEverything) -> None:
+def test_the_same_network_gives_the_same_bytes(untrained):
     one, two = (
         graph.build(untrained, "fastsam-nano", export.metadata("nano", 640, None, None), "float16").SerializeToString()
         for _ in range(2)
@@ -405,14 +401,14 @@ def test_the_same_network_gives_the_same_bytes(untrained: network.SegmentEveryth
 # Data -----------------------------------------------------------------------------------------------------------
 
 
-def test_run_lengths_of_coco() -> None:
+def test_run_lengths_of_coco():
     # 3x4 with runs 1, 2, 3, 6 down the columns. Runs from the third on are stored as the difference to the one
     # two before: 1, 2, 3, 6 - 2 = 4; each below 16, so one character of 48 + value
     wanted = np.array([0, 1, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1], np.uint8).reshape(4, 3).T
     assert (data.decode_rle([3, 4], "1234") == wanted).all()
 
 
-def test_run_lengths_of_coco_with_long_and_negative_values() -> None:
+def test_run_lengths_of_coco_with_long_and_negative_values():
     # runs 40, 50, 3, 7: 40 = 8 + 32 * 1 -> chr(48 + 8 + 32) + chr(48 + 1); 50 -> 18, 1; 3; 7 - 50 = -43:
     # -43 & 31 = 21 with more to come, then -43 >> 5 = -2 -> & 31 = 30 (sign bit 16 set)
     text = "".join(map(chr, (48 + 8 + 32, 49, 48 + 18 + 32, 49, 51, 48 + 21 + 32, 48 + 30)))
@@ -430,7 +426,7 @@ def square_photo() -> data.Photo:
 
 
 @pytest.mark.parametrize("mirror", [False, True])
-def test_photo_box_and_mask_stay_together(mirror: bool) -> None:
+def test_photo_box_and_mask_stay_together(mirror):
     # scale 2 and a shift of (4, 12); mirrored: x -> 132 - 2x
     at = data.Placement(-2.0 if mirror else 2.0, 2.0, 132.0 if mirror else 4.0, 12.0, 128, 160)
     example = data.place(square_photo(), at, 1.0)
@@ -444,13 +440,13 @@ def test_photo_box_and_mask_stay_together(mirror: bool) -> None:
     assert np.flatnonzero(mask.any(1))[[0, -1]].tolist() == [7, 14]
 
 
-def test_an_object_cut_by_the_canvas_has_a_tight_box() -> None:
+def test_an_object_cut_by_the_canvas_has_a_tight_box():
     # shifted left by 24 photo pixels: only x 24..32 of the square is left, at 0..8 of the canvas
     example = data.place(square_photo(), data.Placement(1.0, 1.0, -24.0, 0.0, 32, 32), 1.0)
     assert example.boxes.tolist() == [[0, 8, 8, 24]]
 
 
-def test_a_mosaic_puts_objects_and_backgrounds_in_their_tiles() -> None:
+def test_a_mosaic_puts_objects_and_backgrounds_in_their_tiles():
     at = data.Placement(1.0, 1.0, 0.0, 0.0, 32, 64)
     tiles = [data.place(square_photo(), at, weight) for weight in (1.0, 0.1, 0.2, 0.3)]
     whole = data.mosaic(tiles, 32, 64)
@@ -461,7 +457,7 @@ def test_a_mosaic_puts_objects_and_backgrounds_in_their_tiles() -> None:
     assert centres == [[3.5, 5.5], [3.5, 21.5], [11.5, 5.5], [11.5, 21.5]]
 
 
-def test_a_batch_is_a_function_of_seed_and_step() -> None:
+def test_a_batch_is_a_function_of_seed_and_step():
     photos = [square_photo()] * 3
     one, two, other = (
         sampler.Sampler(photos, seed, pixels=2 * 256 * 256, canvases=(256,)).batch(7) for seed in (0, 0, 1)
@@ -471,7 +467,7 @@ def test_a_batch_is_a_function_of_seed_and_step() -> None:
     assert one.photos.shape != other.photos.shape or not torch.equal(one.photos, other.photos)
 
 
-def test_batches_made_ahead_are_the_same() -> None:
+def test_batches_made_ahead_are_the_same():
     maker = sampler.Sampler([square_photo()] * 3, 0, pixels=2 * 256 * 256, canvases=(256,))
     here, ahead = (list(train.batches(maker, 5, 8, workers)) for workers in (0, 2))
     assert len(here) == len(ahead) == 3
@@ -479,7 +475,7 @@ def test_batches_made_ahead_are_the_same() -> None:
     assert all(torch.equal(a.masks[0], b.masks[0]) for a, b in zip(here, ahead, strict=True))
 
 
-def test_sampling_honours_the_weights_of_prefixes() -> None:
+def test_sampling_honours_the_weights_of_prefixes():
     names = ["bsds_1.jpg"] * 3 + ["ccp_1.jpg", "ccp2_1.jpg"] + ["wh_1.jpg"]
     photos = [data.Photo(name, np.zeros((1, 1, 3), np.uint8), True, ()) for name in names]
     # bsds 3, ccp (both copies) 1, others 2, of 6
@@ -487,7 +483,7 @@ def test_sampling_honours_the_weights_of_prefixes() -> None:
     assert data.sampling_weights(photos) == pytest.approx(wanted)
 
 
-def test_photos_that_only_the_teacher_labelled_have_shares_of_their_own() -> None:
+def test_photos_that_only_the_teacher_labelled_have_shares_of_their_own():
     blank = np.zeros((1, 1, 3), np.uint8)
     folders = ["train_labelled", "train_unlabelled", "train_photos640", "train_photos640"]
     photos = [data.Photo(f"ade_{n}.jpg", blank, 1.0, (), folder) for n, folder in enumerate(folders)]
@@ -498,7 +494,7 @@ def test_photos_that_only_the_teacher_labelled_have_shares_of_their_own() -> Non
 # Validation -----------------------------------------------------------------------------------------------------
 
 
-def test_recall_matches_each_object_once() -> None:
+def test_recall_matches_each_object_once():
     # both detections fit object 0 best; the second may take object 1 only where it overlaps it enough
     overlaps = np.array([[0.92, 0.0], [0.81, 0.62]])
     counts = validate.recall(overlaps)
@@ -506,7 +502,7 @@ def test_recall_matches_each_object_once() -> None:
     assert counts.tolist() == [2, 2, 2, 1, 1, 1, 1, 1, 1, 0]
 
 
-def test_figures_by_hand() -> None:
+def test_figures_by_hand():
     # three detections, two objects; above 0.15 only the first two count
     photo = validate.Examined(
         scores=np.array([0.9, 0.2, 0.1]),
@@ -524,7 +520,7 @@ def test_figures_by_hand() -> None:
     assert nothing["AR@10"] == nothing["box"] == nothing["found"] == 0
 
 
-def test_detect_finds_the_photo_again_under_letterbox() -> None:
+def test_detect_finds_the_photo_again_under_letterbox():
     # a network that says one box (in canvas pixels) whose prototypes are positive in its left half
     photo = np.zeros((60, 100, 3), np.uint8)  # at size 128: scale 1.28, 77x128 padded to 96x128, top 9
 
@@ -562,7 +558,7 @@ def shapes_photo(seed: int) -> data.Photo:
     return data.Photo(f"shapes_{seed}.jpg", pixels, 1.0, tuple(masks))
 
 
-def test_eight_pictures_are_learnt_and_training_can_go_on(tmp_path: Path) -> None:
+def test_eight_pictures_are_learnt_and_training_can_go_on(tmp_path):
     torch.set_num_threads(1)  # two threads that wait for each other on a busy machine are ten times slower
     torch.manual_seed(0)
     examples = [data.place(shapes_photo(k), data.Placement(0.5, 0.5, 0, 0, 64, 64), 1.0) for k in range(8)]
@@ -587,7 +583,7 @@ def test_eight_pictures_are_learnt_and_training_can_go_on(tmp_path: Path) -> Non
     assert again.learn(batch, 0.5) == pytest.approx(training.learn(batch, 0.5), rel=0.05)
 
 
-def test_learning_rate_warms_up_and_ends_low() -> None:
+def test_learning_rate_warms_up_and_ends_low():
     assert train.rate_at(0, 0) == pytest.approx(1 / train.WARM_UP)
     assert train.rate_at(0, train.WARM_UP) == pytest.approx(1)
     assert train.rate_at(0.5, 10**6) == pytest.approx((1 + train.FINAL_RATE) / 2)
