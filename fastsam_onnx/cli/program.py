@@ -58,15 +58,15 @@ def _run(argv: Sequence[str], screen: Screen) -> int:
     except KeyboardInterrupt:
         screen.say("interrupted; the files that are there are complete")
         return INTERRUPTED
-    except ImportError as error:
-        if not _comes_from_interrupt(error):
-            raise
-        screen.say("interrupted; the files that are there are complete")
-        return INTERRUPTED
     except EndedBySignal as stop:
         screen.say("ended by a signal; the files that are there are complete")
         return SIGNALLED + stop.number
-    except FastSAMError as error:
+    except (FastSAMError, ImportError) as error:  # a package that is missing is both
+        if _comes_from_interrupt(error):
+            screen.say("interrupted; the files that are there are complete")
+            return INTERRUPTED
+        if not isinstance(error, FastSAMError):
+            raise
         screen.explain(str(error))
         return WRONG_USAGE
     except OSError as error:  # from standard output: all others are FastSAMErrors
