@@ -28,6 +28,8 @@ from support.server import Client, Reader, Slow, running
 from fastsam_onnx.serve.request import Limits
 from fastsam_onnx.serve.service import Service
 
+pytestmark = pytest.mark.process  # a browser
+
 ROOT = Path(__file__).parents[2]
 PHOTO = ROOT / "examples" / "coffee.jpg"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
