@@ -55,13 +55,10 @@ def _run(argv: Sequence[str], screen: Screen) -> int:
             sys.stdout.flush()
     except SystemExit as stop:  # argparse has said why
         return int(stop.code or 0)
-    except KeyboardInterrupt:
-        screen.say("interrupted; the files that are there are complete")
-        return INTERRUPTED
     except EndedBySignal as stop:
         screen.say("ended by a signal; the files that are there are complete")
         return SIGNALLED + stop.number
-    except (FastSAMError, ImportError) as error:  # a package that is missing is both
+    except (KeyboardInterrupt, FastSAMError, ImportError) as error:  # a package that is missing is the last two
         if _comes_from_interrupt(error):
             screen.say("interrupted; the files that are there are complete")
             return INTERRUPTED

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 
 from fastsam_onnx import options
 from fastsam_onnx.errors import OptionError
@@ -41,6 +40,8 @@ def _indices_of(asked: str | int, names: Mapping[int, str]) -> list[int]:
         index = options.integer("the index of a class", asked, 0)
         known = [index] if index in names or not names else []
     if not known:
+        from difflib import get_close_matches
+
         close = get_close_matches(str(asked).casefold(), list(dict.fromkeys(names.values())), 3)
         hint = f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
         raise OptionError(f"a class must be one that the network knows, got {asked!r}{hint}; {_listed(names)}")
