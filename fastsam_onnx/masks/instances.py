@@ -21,6 +21,7 @@ from fastsam_onnx.masks.mask import Mask, stack_dense, union
 
 if TYPE_CHECKING:
     from fastsam_onnx.images.geotiff import Georeference
+    from fastsam_onnx.masks.candidates import Candidates
 
 Known = TypeVar("Known", bound=npt.NDArray[Any])
 Index = slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]
@@ -158,6 +159,7 @@ class Instances:
         image: (H, W, 3) uint8 RGB, the upright photo.
         source: File name of the photo, if it had one.
         georeference: Place of a GeoTIFF on a map; None for other photos.
+        candidates: Everything that the network offered, where prompts look; None in a selection.
     """
 
     boxes: FloatArray
@@ -170,6 +172,7 @@ class Instances:
     image: ByteArray | None = field(default=None, repr=False)
     source: str | None = None
     georeference: Georeference | None = field(default=None, repr=False)
+    candidates: Candidates | None = field(default=None, repr=False)
 
     @classmethod
     def from_masks(
@@ -261,6 +264,7 @@ class Instances:
             similarity=_all_known([part.similarity for part in parts]),
             labels=_all_known([part.labels for part in parts]) if same_names else None,
             names=parts[0].names if same_names else None,
+            candidates=None,
         )
 
     def __len__(self) -> int:
@@ -326,6 +330,7 @@ class Instances:
             prompt_index=None if self.prompt_index is None else self.prompt_index[index],
             similarity=None if self.similarity is None else self.similarity[index],
             labels=None if self.labels is None else self.labels[index],
+            candidates=None,
         )
 
     def of_class(self, *names: str | int) -> Self:
