@@ -9,7 +9,7 @@ from fastsam_onnx import formats
 from fastsam_onnx.results.segmentation import Segmentation
 
 _DATE = (1980, 1, 1, 0, 0, 0)
-"""Of every file, the earliest that zip knows: the bytes depend on the result alone."""
+"""Date of every file, the earliest that zip knows: the bytes depend on the result alone."""
 
 
 def zip_cutouts(found: Segmentation) -> bytes:

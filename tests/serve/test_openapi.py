@@ -12,24 +12,15 @@ pytest.importorskip("starlette", reason="needs the packages of fastsam-onnx[serv
 pytest.importorskip("uvicorn", reason="needs the packages of fastsam-onnx[serve]")
 pytest.importorskip("python_multipart", reason="needs the packages of fastsam-onnx[serve]")
 
-from support.server import Reader, running
+from support.server import PHOTO, Reader, running
 
 import fastsam_onnx.serve
-from fastsam_onnx import FastSAM
 from fastsam_onnx.formats import FORMATS
 from fastsam_onnx.results.prompts import Prompts
 from fastsam_onnx.serve.negotiate import REPRESENTATIONS
 from fastsam_onnx.serve.openapi import REFUSALS
 from fastsam_onnx.serve.request import PARAMETERS
 from fastsam_onnx.serve.service import Service
-
-PHOTO = (Path(__file__).parents[2] / "examples" / "coffee.jpg").read_bytes()
-
-
-@pytest.fixture(scope="module")
-def model():
-    with FastSAM(threads=1) as model:
-        yield model
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,13 @@ import math
 import os
 import shutil
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fastsam_onnx import FastSAM, Mask, Segmentation
+from fastsam_onnx import Mask, Segmentation
 
 for package in ("starlette", "uvicorn", "python_multipart"):
     pytest.importorskip(package, reason="needs the packages of fastsam-onnx[serve]")
@@ -44,21 +46,9 @@ for (const kind of ["dragenter", "dragover", "drop"])
 
 
 @pytest.fixture(scope="module")
-def model():
-    with FastSAM(threads=1) as model:
-        yield model
-
-
-@pytest.fixture(scope="module")
 def found(model) -> Segmentation:
     """What the page asks for: clicks look at objects below the model's threshold, too."""
     return model(PHOTO, conf=0.02)
-
-
-@pytest.fixture(scope="module")
-def client(model):
-    with running(Service(model, workers=1).app) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +104,31 @@ def indices(browser, selector: str) -> list[int]:
 
 def chosen(browser) -> list[int]:
     return indices(browser, "#list [aria-selected=true]")
+
+
+def picked(browser) -> list[str]:
+    """The masks that are chosen, when the server has looked closer; it may give one that the list has not."""
+    wait(browser, lambda b: not busy(b))
+    return browser.execute_script("return chosen().map(object => object.rle.counts)")
+
+
+def masks_of(answer: Segmentation) -> list[str]:
+    return [mask.rle()["counts"] for mask in answer.masks]
+
+
+@contextmanager
+def offline(browser):
+    """The server cannot be reached: what the page does by itself."""
+    speed = {"latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": True, **speed})
+    try:
+        yield
+        wait(browser, lambda b: not busy(b))
+    finally:
+        browser.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": False, **speed})
+        browser.execute_cdp_cmd("Network.disable", {})
+        browser.get_log("browser")  # Chromium writes the failed requests there
 
 
 def listed(browser) -> list[int]:
@@ -196,8 +211,55 @@ def test_the_tint_begins_with_the_objects_listed(page):
 @pytest.mark.parametrize("point", [(300, 200), (130, 110), (560, 40), (365, 280), (20, 380)])
 def test_a_click_chooses_what_the_python_api_chooses(page, found, point):
     pointer(page, found, *point).click().perform()
-    expected = rows_of(found, found.point_prompt([pixel(page, found, *point)], pick="balanced"))
-    assert chosen(page) == expected
+    assert picked(page) == masks_of(found.point_prompt([pixel(page, found, *point)]))
+
+
+@pytest.mark.parametrize("point", [(300, 200), (130, 110), (560, 40), (365, 280), (20, 380)])
+def test_a_click_is_answered_at_once_and_without_the_server(page, found, point):
+    with offline(page):
+        pointer(page, found, *point).click().perform()
+        expected = rows_of(found, found.point_prompt([pixel(page, found, *point)], pick="balanced"))
+        assert chosen(page) == expected
+        wait(page, lambda b: "could not look closer" in status(b))
+        assert chosen(page) == expected
+
+
+def test_an_answer_that_is_not_in_the_list_is_put_first_and_saved(page, found, tmp_path):
+    """Of all places there are some where the network offered a better mask than NMS left."""
+    masks = {mask.rle()["counts"] for mask in found.masks}
+    places = [(x, y) for x in range(20, 600, 40) for y in range(20, 400, 40)]
+    place = next(each for each in places if masks.isdisjoint(masks_of(found.point_prompt([each]))))
+    page.execute_script("choose(...arguments[0], {})", place)
+    expected = masks_of(found.point_prompt([place]))
+    assert picked(page) == expected
+    assert "The object at the point: " in status(page)
+    assert chosen(page) == [listed(page)[0]] == [len(found)]
+    page.find_element(By.ID, "json").click()
+    [one] = json.loads(saved(tmp_path, "coffee.json"))["objects"]
+    assert (one["rle"]["counts"], one["index"]) == (expected[0], 0)
+    assert set(one) == set(json.loads(found.to_json())["objects"][0])
+    page.find_element(By.ID, "keep").click()
+    page.find_element(By.CSS_SELECTOR, "#list li").click()  # takes it away again
+    assert picked(page) == []
+    assert len(found) not in listed(page)
+
+
+def test_a_later_click_does_not_wait_for_the_answer_to_the_first(browser, model, found):
+    slow = Slow(model)
+    slow.go.set()
+    with running(Service(slow, workers=1).app) as client:
+        browser.get(f"http://127.0.0.1:{client.port}/")
+        drop(browser, PHOTO.read_bytes(), "coffee.jpg")
+        slow.go.clear()
+        browser.execute_script("choose(300, 200, {}); choose(560, 40, {})")
+        assert chosen(browser) == rows_of(found, found.point_prompt([(560, 40)], pick="balanced"))
+        slow.go.set()
+        assert picked(browser) == masks_of(found.point_prompt([(560, 40)]))
+        slow.go.clear()
+        browser.execute_script("choose(300, 200, {}); clear()")
+        slow.go.set()
+        assert picked(browser) == []
+        assert browser.execute_script("return past.length") == 4
 
 
 def test_shift_click_excludes_and_control_click_adds(page, found):
@@ -206,7 +268,15 @@ def test_shift_click_excludes_and_control_click_adds(page, found):
     pointer(page, found, *second).key_down(Keys.CONTROL).click().key_up(Keys.CONTROL).perform()
     pointer(page, found, *away).key_down(Keys.SHIFT).click().key_up(Keys.SHIFT).perform()
     points = [pixel(page, found, *point) for point in (first, second, away)]
-    assert chosen(page) == rows_of(found, found.point_prompt(points, [1, 1, 0], pick="balanced"))
+    assert picked(page) == masks_of(found.point_prompt(points, [1, 1, 0]))
+
+
+def test_without_the_server_points_choose_by_the_rules_of_balanced(page, found):
+    points, labels = [(300, 200), (330, 260), (560, 40)], [1, 1, 0]
+    with offline(page):
+        for point, event in zip(points, ({}, {"ctrlKey": True}, {"shiftKey": True}), strict=True):
+            page.execute_script("choose(...arguments[0], arguments[1])", point, event)
+        assert chosen(page) == rows_of(found, found.point_prompt(points, labels, pick="balanced"))
 
 
 def drag(page, found: Segmentation, box) -> list[int]:
@@ -232,59 +302,72 @@ def test_a_dragged_box_chooses_what_the_python_api_chooses(page, found, tmp_path
 
 
 def test_a_box_is_answered_at_once_and_without_the_server(page, found):
-    offline = {"latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-    page.execute_cdp_cmd("Network.enable", {})
-    page.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": True, **offline})
-    try:
+    with offline(page):
         corners = drag(page, found, (100, 80, 420, 330))
         assert chosen(page) == rows_of(found, found.box_prompt([corners], match="mask"))
         wait(page, lambda b: "could not look closer" in status(b))
         assert chosen(page)
-    finally:
-        page.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": False, **offline})
-        page.execute_cdp_cmd("Network.disable", {})
-        page.get_log("browser")  # Chromium writes the failed request there
 
 
-def test_hover_lights_what_a_click_would_choose(page, found):
+def test_hover_lights_what_a_click_chooses_at_once(page, found):
     pointer(page, found, 300, 200).perform()
     [lit] = page.find_elements(By.CSS_SELECTOR, "#list .lit")
     expected = rows_of(found, found.point_prompt([pixel(page, found, 300, 200)], pick="balanced"))
     assert [int(lit.get_attribute("data-index"))] == expected
 
 
+def step_through(page, name: str, what) -> list[int]:
+    """What is chosen after each press of a button, until it cannot be pressed."""
+    seen = what(page)
+    while page.find_element(By.ID, name).is_enabled():
+        page.find_element(By.ID, name).click()
+        seen += what(page)
+    return seen
+
+
 def test_larger_and_smaller_go_through_all_that_lie_under_the_point(page, found):
+    with offline(page):
+        pointer(page, found, 300, 200).click().perform()
+        wait(page, lambda b: "could not look closer" in status(b))
+        every = rows_of(found, found.point_prompt([pixel(page, found, 300, 200)], pick="all"))
+        assert len(every) > 1
+        [row] = chosen(page)
+        assert step_through(page, "larger", chosen) == every[every.index(row) :]
+        assert step_through(page, "smaller", chosen) == every[::-1]
+
+
+def test_larger_and_smaller_pass_the_servers_answer_and_nothing_like_it(page, found):
     pointer(page, found, 300, 200).click().perform()
-    every = rows_of(found, found.point_prompt([pixel(page, found, 300, 200)], pick="all"))
-    assert len(every) > 1
-    [row] = chosen(page)
-    for name, expected in (("larger", every[every.index(row) :]), ("smaller", every[::-1])):
-        seen = chosen(page)
-        while page.find_element(By.ID, name).is_enabled():
-            page.find_element(By.ID, name).click()
-            seen += chosen(page)
-        assert seen == expected
+    [answer] = picked(page)
+    step_through(page, "larger", picked)
+    seen = [
+        Mask.from_rle({"size": [400, 600], "counts": counts}) for counts in step_through(page, "smaller", picked)[::-1]
+    ]
+    assert [mask.area for mask in seen] == sorted(mask.area for mask in seen)
+    same = [mask.iou(Mask.from_rle({"size": [400, 600], "counts": answer})) for mask in seen]
+    assert sorted(same)[-1] == 1
+    assert sorted(same)[-2] <= 0.8
 
 
 def test_the_keyboard_does_all_of_it(page, found):
     view = page.find_element(By.ID, "view")
     view.send_keys(Keys.ENTER)  # the cross starts in the middle
     middle = (300, 200)
-    assert chosen(page) == rows_of(found, found.point_prompt([middle], pick="balanced"))
+    assert picked(page) == masks_of(found.point_prompt([middle]))
     view.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_DOWN)  # by a 60th of the long side
     view.send_keys(Keys.SHIFT, Keys.ENTER)
     view.send_keys(Keys.NULL)
-    assert chosen(page) == rows_of(found, found.point_prompt([middle, (310, 210)], [1, 0], pick="balanced"))
+    assert picked(page) == masks_of(found.point_prompt([middle, (310, 210)], [1, 0]))
     view.send_keys(Keys.ESCAPE)
     assert chosen(page) == []
     view.send_keys("b", Keys.ARROW_RIGHT * 8, Keys.ARROW_DOWN * 8, "b")
-    assert chosen(page) == rows_of(found, found.box_prompt([(310, 210, 390, 290)], match="mask"))
-    wait(page, lambda b: "in the box" in status(b) and not busy(b))
+    assert picked(page) == masks_of(found.box_prompt([(310, 210, 390, 290)]))
+    assert "in the box" in status(page)
     view.send_keys("k")
     item = page.find_element(By.CSS_SELECTOR, '#list [tabindex="0"]')
     item.send_keys(Keys.ARROW_DOWN)
     page.switch_to.active_element.send_keys(Keys.ENTER)
-    assert chosen(page) == [1]
+    assert chosen(page) == listed(page)[:2]
     assert "2 objects chosen" in status(page)
 
 
@@ -293,19 +376,20 @@ def test_saved_files_are_those_of_the_python_api(page, found, tmp_path):
     import numpy as np
 
     pointer(page, found, 300, 200).click().perform()
-    [row] = chosen(page)
+    answer = found.point_prompt([pixel(page, found, 300, 200)])
+    assert picked(page) == masks_of(answer)
     for name in ("json", "coco", "png", "cut"):
         page.find_element(By.ID, name).click()
     document = json.loads(saved(tmp_path, "coffee.json"))
-    assert [one["rle"] for one in document["objects"]] == [found[row].mask.rle()]
+    assert [one["rle"] for one in document["objects"]] == [answer[0].mask.rle()]
     assert (document["width"], document["height"], document["source"]) == (600, 400, "coffee.jpg")
-    [coco], [expected] = json.loads(saved(tmp_path, "coffee.coco.json")), found[[row]].to_coco()
+    [coco], [expected] = json.loads(saved(tmp_path, "coffee.coco.json")), replace(answer, source="coffee.jpg").to_coco()
     assert coco.pop("bbox") == pytest.approx(expected.pop("bbox"), abs=0.011)  # the page knows corners to a hundredth
     assert coco == expected
     overlay = cv2.imdecode(np.frombuffer(saved(tmp_path, "coffee.overlay.png"), np.uint8), cv2.IMREAD_UNCHANGED)
     assert overlay.shape == (400, 600, 4)
     cut = cv2.imdecode(np.frombuffer(saved(tmp_path, "coffee.cutout.png"), np.uint8), cv2.IMREAD_UNCHANGED)
-    assert np.array_equal(cut[..., 3] > 0, found[row].mask.tight().crop)
+    assert np.array_equal(cut[..., 3] > 0, answer[0].mask.tight().crop)
 
 
 def test_all_objects_are_saved_as_the_python_api_saves_them(page, found, tmp_path):
@@ -387,12 +471,11 @@ def test_a_tap_chooses_and_moves_nothing(phone, found, tmp_path, point):
     before = frame_of(phone)
     touch(phone, where(phone, found, *point))
     wait(phone, chosen)
-    assert chosen(phone) == rows_of(found, found.point_prompt([point], pick="balanced"))
     time.sleep(0.3)  # what a browser makes of a tap comes later
     assert phone.execute_script("return [scrollX, scrollY]") == [0, 0]
     assert frame_of(phone) == before
     assert phone.find_element(By.CSS_SELECTOR, "[name=tool]:checked").get_attribute("value") == "pick"
-    assert chosen(phone) == rows_of(found, found.point_prompt([point], pick="balanced"))
+    assert picked(phone) == masks_of(found.point_prompt([point]))
     assert list(tmp_path.iterdir()) == []
     [item] = phone.find_elements(By.CSS_SELECTOR, "#list [aria-selected=true]")
     inside = "const a = arguments[0].getBoundingClientRect(), b = arguments[0].parentElement.getBoundingClientRect();"
@@ -426,8 +509,9 @@ def test_picks_look_at_objects_below_the_slider_and_list_them(page, found):
     show_from(page, 0.9)
     assert listed(page) == []
     pointer(page, found, 300, 200).click().perform()
-    expected = rows_of(found, found.point_prompt([pixel(page, found, 300, 200)], pick="balanced"))
-    assert chosen(page) == expected == listed(page)
+    assert picked(page) == masks_of(found.point_prompt([pixel(page, found, 300, 200)]))
+    assert chosen(page) == listed(page)
+    assert len(chosen(page)) == 1
 
 
 def test_undo_and_redo(page, found):
@@ -467,7 +551,7 @@ def test_the_wheel_zooms_and_a_click_means_what_is_under_it(page, found):
         page.execute_cdp_cmd(
             "Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1}
         )
-    assert chosen(page) == rows_of(found, found.point_prompt([(365, 280)], pick="balanced"))
+    assert picked(page) == masks_of(found.point_prompt([(365, 280)]))
     page.find_element(By.ID, "whole").click()
     assert frame_of(page) == before
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -14,27 +14,13 @@ pytest.importorskip("uvicorn", reason="needs the packages of fastsam-onnx[serve]
 pytest.importorskip("python_multipart", reason="needs the packages of fastsam-onnx[serve]")
 
 import uvicorn
-from support.server import Slow, running, to_the_end
+from support.server import PHOTO, Slow, running, to_the_end
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from fastsam_onnx import FastSAM
 from fastsam_onnx.formats import encode
 from fastsam_onnx.serve.protocol import ImpatientProtocol
 from fastsam_onnx.serve.service import Service
-
-PHOTO = (Path(__file__).parents[2] / "examples" / "coffee.jpg").read_bytes()
-
-
-@pytest.fixture(scope="module")
-def model():
-    with FastSAM(threads=1) as model:
-        yield model
-
-
-@pytest.fixture(scope="module")
-def found(model):
-    return model(PHOTO)
 
 
 def test_uvicorn_has_the_names_that_it_does_not_document():
@@ -58,15 +44,23 @@ def test_connections_without_a_request_are_cut(model, monkeypatch, sent):
         assert to_the_end(line).startswith(b"HTTP/1.1 200" if b"GET" in sent else b"")
 
 
-def test_clients_that_do_not_read_their_answer_are_cut(monkeypatch):
+def test_clients_that_do_not_read_their_answer_are_cut():
+    cut = threading.Event()
+
+    class Protocol(ImpatientProtocol):
+        seconds = 0.2
+
+        def connection_lost(self, exc):
+            super().connection_lost(exc)
+            cut.set()
+
     async def much(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": bytes(60_000_000)})
 
-    monkeypatch.setattr(ImpatientProtocol, "seconds", 0.2)
-    with running(much, http=ImpatientProtocol, lifespan="off") as client, client.connect() as line:
+    with running(much, http=Protocol, lifespan="off") as client, client.connect() as line:
         line.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        time.sleep(1)
+        assert cut.wait(30)  # nothing is read until then
         assert len(to_the_end(line)) < 60_000_000
 
 

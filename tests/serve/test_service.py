@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from support.tiny_onnx import tiny
 
-from fastsam_onnx import FastSAM, OptionError, Segmentation
+from fastsam_onnx import FastSAM, OptionError
 from fastsam_onnx.cli.program import main
 from fastsam_onnx.cli.serve import plan_workers
 from fastsam_onnx.formats import FORMATS, encode, to_cutouts
@@ -30,7 +30,7 @@ pytest.importorskip("starlette", reason="needs the packages of fastsam-onnx[serv
 pytest.importorskip("uvicorn", reason="needs the packages of fastsam-onnx[serve]")
 pytest.importorskip("python_multipart", reason="needs the packages of fastsam-onnx[serve]")
 
-from support.server import BOUNDARY, Client, Reader, Slow, form_body, running, to_the_end
+from support.server import BOUNDARY, PHOTO, Client, Reader, Slow, form_body, running, to_the_end
 
 from fastsam_onnx.serve.request import Limits
 from fastsam_onnx.serve.service import Service
@@ -38,24 +38,6 @@ from fastsam_onnx.serve.service import Service
 ROOT = Path(__file__).parents[2]
 FORM_HEADERS = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 FORM = {"Content_Type": f"multipart/form-data; boundary={BOUNDARY}"}
-PHOTO = (ROOT / "examples" / "coffee.jpg").read_bytes()
-
-
-@pytest.fixture(scope="module")
-def model():
-    with FastSAM(threads=1) as model:
-        yield model
-
-
-@pytest.fixture(scope="module")
-def client(model):
-    with running(Service(model, workers=2).app) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def found(model) -> Segmentation:
-    return model(PHOTO)
 
 
 def test_a_raw_photo_gives_the_json_of_the_python_api(client, found):

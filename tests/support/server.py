@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from fastsam_onnx import Segmentation
 
 BOUNDARY = "boundary-of-the-tests"
+PHOTO = (Path(__file__).parents[2] / "examples" / "coffee.jpg").read_bytes()
 
 
 @dataclass(frozen=True)
