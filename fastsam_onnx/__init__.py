@@ -9,8 +9,7 @@ found.save("overlay.png")
 ```
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
 from fastsam_onnx.errors import (
     CheckpointError,
@@ -26,7 +25,10 @@ from fastsam_onnx.errors import (
     PromptError,
 )
 
+TYPE_CHECKING = False  # typing, and what it imports, takes longer to import than all that is here
 if TYPE_CHECKING:
+    from typing import Any
+
     from fastsam_onnx.clip.clip import Clip
     from fastsam_onnx.masks.instances import Instance, Masks
     from fastsam_onnx.masks.mask import Mask, Polygon
@@ -79,6 +81,8 @@ _LATER = {
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for (PEP 562): the command line must catch Ctrl-C before NumPy is there."""
+    from importlib import import_module
+
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_LATER[name]), name)

@@ -7,24 +7,12 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 
-from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import ModelError, OptionError
-from fastsam_onnx.images.load import ImageSource, load_image
-from fastsam_onnx.masks.candidates import Candidates
-from fastsam_onnx.masks.detections import detect
-from fastsam_onnx.masks.instances import Masks
-from fastsam_onnx.masks.pending import pending_masks
-from fastsam_onnx.masks.refine import distinct, refined
-from fastsam_onnx.network.contract import Contract
-from fastsam_onnx.network.letterbox import PADDING_GREY, Letterbox
-from fastsam_onnx.network.network import Network
-from fastsam_onnx.network.outputs import Output
 from fastsam_onnx.options import (
     DEFAULT_CONF,
     DEFAULT_IOU,
@@ -40,15 +28,21 @@ from fastsam_onnx.options import (
     input_size,
     integer,
 )
-from fastsam_onnx.results.segmentation import Segmentation
-from fastsam_onnx.results.text_prompts import CropEmbeddings
 from fastsam_onnx.runtime import Provider, RuntimeOptions
 
+# Opening a network, loading a photo and what comes behind the network are imported with the first of each.
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import onnxruntime as ort
 
+    from fastsam_onnx.arrays import ByteArray
     from fastsam_onnx.clip.clip import Clip
+    from fastsam_onnx.images.load import ImageSource
     from fastsam_onnx.images.sources import Sources
+    from fastsam_onnx.network.contract import Contract
+    from fastsam_onnx.network.network import Network
+    from fastsam_onnx.results.segmentation import Segmentation
     from fastsam_onnx.stream import Failure
 
 
@@ -263,6 +257,8 @@ class FastSAM:
         Raises:
             OptionError: If the size is outside its range.
         """
+        from fastsam_onnx.network.letterbox import PADDING_GREY
+
         height, width = self.options["imgsz"]
         if image_size is not None:
             width, height = input_size("image_size", image_size, "(width, height)")
@@ -292,7 +288,7 @@ class FastSAM:
     @property
     def name(self) -> str:
         """File name of the model, or the type of what it was made from."""
-        return Path(self._source).name if isinstance(self._source, str | os.PathLike) else type(self._source).__name__
+        return _file_name(self._source) or type(self._source).__name__
 
     def __repr__(self) -> str:
         options = self.options
@@ -378,6 +374,8 @@ class FastSAM:
 
         With `image_size` they are smaller copies of photos of that (width, height).
         """
+        from fastsam_onnx.results.finding import find_objects
+
         began = time.perf_counter()
         letterboxes = [self.contract.letterbox(image_size or _size(image), options.imgsz) for image in images]
         tensors = [letterbox.tensor(image) for letterbox, image in zip(letterboxes, images, strict=True)]
@@ -387,55 +385,11 @@ class FastSAM:
         computed = time.perf_counter()
         speed = {"preprocess": (prepared - began) / len(images), "network": (computed - prepared) / len(images)}
         return [
-            self._objects(image, letterbox, output, options, speed)
+            find_objects(
+                image, letterbox, output, contract=self.contract, options=options, clip=self._clip, speed=speed
+            )
             for image, letterbox, output in zip(images, letterboxes, outputs, strict=True)
         ]
-
-    def _objects(
-        self,
-        image: ByteArray,
-        letterbox: Letterbox,
-        output: Output,
-        options: DetectionOptions,
-        speed: Mapping[str, float],
-    ) -> Segmentation:
-        """From the network's answer for one photo to its objects; `speed` in seconds of the stages before."""
-        began = time.perf_counter()
-        candidates, prototypes, classes = output
-        class_count, names = self.contract.class_count, self.contract.class_names
-        detections = detect(
-            candidates,
-            letterbox,
-            labels=classes,
-            class_count=class_count,
-            conf=options.conf,
-            iou=options.iou,
-            max_det=options.max_det,
-            border_snap=options.border_snap,
-            agnostic=options.agnostic or names is None,
-        )
-        boxes, coefficients = detections.boxes_xyxy, detections.coefficients
-        masks = pending_masks(boxes, coefficients, prototypes, letterbox)
-        if options.refine:
-            boxes, masks = refined(boxes, coefficients, prototypes, masks)
-        kept = [index for index, mask in enumerate(masks) if not mask.is_empty()]
-        if options.refine:
-            groups = None if options.agnostic else detections.labels[kept]
-            kept = [kept[place] for place in distinct([masks[index] for index in kept], options.iou, groups)]
-        stages = {**speed, "postprocess": time.perf_counter() - began}
-        return Segmentation(
-            boxes=boxes[kept],
-            scores=detections.scores[kept],
-            masks=Masks((masks[index] for index in kept), letterbox.image_size),
-            labels=None if names is None else detections.labels[kept],
-            names=None if names is None else MappingProxyType(names),
-            image=image,
-            speed=MappingProxyType({stage: 1000 * seconds for stage, seconds in stages.items()}),
-            embeddings=None if self._clip is None else CropEmbeddings(self._clip),
-            candidates=Candidates.from_output(
-                candidates, prototypes, letterbox, class_count, labels=classes, refine=options.refine
-            ),
-        )
 
 
 def _size(image: ByteArray) -> tuple[int, int]:
@@ -446,12 +400,20 @@ def _of_source(found: Segmentation, source: ImageSource, decoding: float) -> Seg
     """The result with its photo's name, its place on a map, and the milliseconds that decoding took."""
     from fastsam_onnx.images.geotiff import georeference_of
 
-    name = Path(source).name if isinstance(source, str | os.PathLike) else None
-    place = georeference_of(source)
-    return replace(found, source=name, georeference=place, speed=MappingProxyType({"decode": decoding, **found.speed}))
+    place, speed = georeference_of(source), MappingProxyType({"decode": decoding, **found.speed})
+    return replace(found, source=_file_name(source), georeference=place, speed=speed)
+
+
+def _file_name(source: Any) -> str | None:
+    """The name of the file at a path; None for what is not a path."""
+    from pathlib import Path
+
+    return Path(source).name if isinstance(source, str | os.PathLike) else None
 
 
 def _load(source: ImageSource, options: CallOptions) -> ByteArray:
+    from fastsam_onnx.images.load import load_image
+
     return load_image(
         source,
         channel_order=options.channel_order,
@@ -468,18 +430,22 @@ def _first(*values: Any) -> Any:
 
 def _lasting(source: Any) -> Any:
     """A path as one that means the same file in every working folder; names of models and all else as they are."""
+    from pathlib import Path
+
     is_file = isinstance(source, str | os.PathLike) and os.path.isfile(source)  # noqa: PTH113 - Path.is_file may raise
     return Path(source).absolute() if is_file else source
 
 
 def _open(source: Any, runtime: RuntimeOptions) -> Network:
+    from fastsam_onnx.network.network import Network
+
     if not isinstance(source, str | bytes | os.PathLike):
         if runtime != RuntimeOptions():
             raise OptionError(
                 "threads, providers and session_options are settled already in an InferenceSession; leave them out"
             )
         return Network.from_session(source)
-    if not isinstance(source, bytes):
+    if isinstance(source, str):
         from fastsam_onnx import weights
 
         source = weights.resolve(source, task="segment")

@@ -1,12 +1,4 @@
-"""A PyTorch checkpoint as ONNX, without PyTorch and without running anything of it."""
+"""A PyTorch checkpoint as ONNX, without PyTorch and without running anything of it.
 
-from fastsam_onnx.checkpoints.checkpoint import Checkpoint, is_checkpoint, read_checkpoint
-from fastsam_onnx.checkpoints.convert import as_onnx, export
-
-__all__ = [
-    "Checkpoint",
-    "as_onnx",
-    "export",
-    "is_checkpoint",
-    "read_checkpoint",
-]
+Nothing is imported here: opening an ONNX file asks `head` alone whether it is a checkpoint.
+"""

@@ -15,9 +15,9 @@ import zlib
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from fastsam_onnx.checkpoints.head import ZIP_MAGIC
 from fastsam_onnx.errors import CheckpointError
 
-LOCAL_MAGIC = b"PK\x03\x04"
 _CENTRAL_MAGIC = b"PK\x01\x02"
 _END_MAGIC = b"PK\x05\x06"
 _LOCAL = struct.Struct("<4s5H3I2H")
@@ -174,7 +174,7 @@ def _data_start(file: BinaryIO, entry: _Entry) -> int:
         raise CheckpointError(f"{entry.name!r:.80} lies beyond the end; {_DAMAGED}")
     magic, _, flags, method, _, _, crc, packed, size, name_bytes, extra_bytes = _LOCAL.unpack(header)
     stated = (0, 0, 0) if flags & _SIZES_FOLLOW and not packed else (entry.crc, entry.size, entry.size)
-    same = magic == LOCAL_MAGIC and flags == entry.flags and not method and (crc, packed, size) == stated
+    same = magic == ZIP_MAGIC and flags == entry.flags and not method and (crc, packed, size) == stated
     if not same or file.read(name_bytes) != entry.name.encode("utf-8"):
         raise CheckpointError(f"the header of {entry.name!r:.80} and the zip directory disagree; {_DAMAGED}")
     start: int = entry.header_offset + _LOCAL.size + name_bytes + extra_bytes

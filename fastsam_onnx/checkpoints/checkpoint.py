@@ -18,15 +18,13 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.checkpoints.archive import LOCAL_MAGIC, TorchArchive
+from fastsam_onnx.checkpoints.archive import TorchArchive
+from fastsam_onnx.checkpoints.head import HEAD_BYTES, ZIP_MAGIC, is_safetensors, other_format
 from fastsam_onnx.checkpoints.layers import Layer
-from fastsam_onnx.checkpoints.safetensors import is_safetensors, read_safetensors
+from fastsam_onnx.checkpoints.safetensors import read_safetensors
 from fastsam_onnx.checkpoints.unpickle import read_pickle
 from fastsam_onnx.checkpoints.values import Record, Tensor
 from fastsam_onnx.errors import CheckpointError, ModelNotFoundError
-
-HEAD_BYTES = 512
-"""Number of bytes from the start of a file that `is_checkpoint` looks at."""
 
 # Far above every network of the family, and low enough that a network nested into itself ends soon.
 _MAX_VISITS = 50_000
@@ -38,7 +36,6 @@ _STRIDES = (2, 4, 8, 16, 32, 64, 128)
 
 # Names of parameters behind what stands before the network: "module.", "model.", "model.model.", nothing.
 _WRAPPED = re.compile(r"((?:module\.|model\.){0,8})([0-9]{1,4}\..{1,1000})", re.ASCII | re.DOTALL)
-EXPORT = "yolo export model=FILE.pt format=onnx"
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")
@@ -66,15 +63,6 @@ class Checkpoint:
     stride: tuple[int, ...] | None
     eps: float | None
     network: Layer | None = None
-
-
-def is_checkpoint(head: bytes) -> bool:
-    """True for files of parameters, and for networks that are not ONNX, by their first `HEAD_BYTES` bytes.
-
-    False for ONNX files and pictures. True does not promise that `read_checkpoint` accepts the file, but that it knows
-    best what the file is.
-    """
-    return head[:4] == LOCAL_MAGIC or is_safetensors(head) or _other_format(head) is not None
 
 
 def read_checkpoint(source: str | Path | bytes) -> Checkpoint:
@@ -110,8 +98,8 @@ def _read(file: BinaryIO) -> Checkpoint:
     head = file.read(HEAD_BYTES)
     if is_safetensors(head):
         return Checkpoint(_shortened(read_safetensors(file)), {}, {}, None, None, None)
-    if head[:4] != LOCAL_MAGIC:
-        raise CheckpointError(_other_format(head) or "not a PyTorch checkpoint (those are zip archives)")
+    if head[:4] != ZIP_MAGIC:
+        raise CheckpointError(other_format(head) or "not a PyTorch checkpoint (those are zip archives)")
     archive = TorchArchive(file)
     if "byteorder" in archive and archive.read("byteorder") != b"little":
         raise CheckpointError("its numbers are big-endian; only little-endian files can be read")
@@ -146,25 +134,6 @@ def _read(file: BinaryIO) -> Checkpoint:
         next(iter(epsilons), None),
         description,
     )
-
-
-def _other_format(head: bytes) -> str | None:
-    """The reason to refuse a file of another known format; None for unknown ones."""
-    if _is_pickle(head) or _is_tar(head):
-        return "it has the format that PyTorch wrote before 1.6; load it there, save it again, and give that file"
-    if head[4:8] == b"TFL3":
-        return f"it is a TensorFlow Lite model; give the .pt file that it was made from, or its ONNX export: {EXPORT}"
-    if head[:8] == b"\x89HDF\r\n\x1a\n":
-        return f"it is an HDF5 file, as Keras writes them; give a .pt file, or an ONNX export: {EXPORT}"
-    return None
-
-
-def _is_pickle(head: bytes) -> bool:
-    return len(head) > 2 and head[0] == 0x80 and 2 <= head[1] <= 5
-
-
-def _is_tar(head: bytes) -> bool:
-    return head[257:262] == b"ustar"
 
 
 def _network(root: Mapping[Any, Any]) -> Record | Mapping[Any, Any]:

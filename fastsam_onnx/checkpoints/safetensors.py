@@ -16,9 +16,9 @@ from typing import Any, BinaryIO, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx.checkpoints.head import LENGTH_BYTES
 from fastsam_onnx.errors import CheckpointError
 
-LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 1 << 22
 MAX_TENSORS = 20_000
 MAX_DIMENSIONS = 8
@@ -30,11 +30,6 @@ _DTYPES = {
 }  # fmt: skip
 
 Array = npt.NDArray[Any]
-
-
-def is_safetensors(head: bytes) -> bool:
-    """True for files whose first bytes are a length and the beginning of a JSON object."""
-    return head[LENGTH_BYTES : LENGTH_BYTES + 1] == b"{" and head[4:LENGTH_BYTES] == bytes(4)
 
 
 def read_safetensors(file: BinaryIO) -> dict[str, Array]:

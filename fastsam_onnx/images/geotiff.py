@@ -6,14 +6,16 @@ Everything else (tie points alone, rational polynomials, reference systems witho
 from __future__ import annotations
 
 import math
-import mmap
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastsam_onnx.errors import ImageError
-from fastsam_onnx.images import tiff
-from fastsam_onnx.images.tiff import TiffDirectory
+
+if TYPE_CHECKING:
+    import mmap
+
+    from fastsam_onnx.images.tiff import TiffDirectory
 
 Coefficients = tuple[float, float, float, float, float, float]
 
@@ -55,6 +57,9 @@ def georeference_of(source: object) -> Georeference | None:
         return _read(source) if bytes(source[:4]) in _MAGICS else None
     if not isinstance(source, str | os.PathLike):
         return None
+    import mmap
+    from pathlib import Path
+
     try:
         with Path(os.fsdecode(source)).open("rb") as file:
             if file.read(4) not in _MAGICS:
@@ -66,8 +71,10 @@ def georeference_of(source: object) -> Georeference | None:
 
 
 def _read(data: bytes | bytearray | memoryview | mmap.mmap) -> Georeference | None:
+    from fastsam_onnx.images.tiff import read_directory
+
     try:
-        directory = tiff.read_directory(data if isinstance(data, mmap.mmap) else bytes(data))
+        directory = read_directory(bytes(data) if isinstance(data, bytearray | memoryview) else data)
         tags = {_PIXEL_SCALE, _TIE_POINTS, _TRANSFORMATION, _GEO_KEYS, _RATIONAL}
         if not tags & directory.entries.keys():
             return None
@@ -88,10 +95,12 @@ def _geo_keys(directory: TiffDirectory) -> dict[int, int]:
 
 def _affine(directory: TiffDirectory, *, is_point: bool) -> tuple[Coefficients | None, str]:
     """The affine, or the reason why there is none."""
+    from fastsam_onnx.images.tiff import ORIENTATION
+
     scale, points = directory.floats(_PIXEL_SCALE), directory.floats(_TIE_POINTS)
     matrix = directory.floats(_TRANSFORMATION)
-    if directory.first(tiff.ORIENTATION, 1) != 1:
-        return None, f"the picture is stored turned (tag {tiff.ORIENTATION})"
+    if directory.first(ORIENTATION, 1) != 1:
+        return None, f"the picture is stored turned (tag {ORIENTATION})"
     if len(scale) >= 2 and len(points) == 6:
         across, down = scale[:2]
         if across <= 0 or down <= 0:

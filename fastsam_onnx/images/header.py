@@ -10,17 +10,19 @@ The readers raise `ImageError` with the reason alone; `load_image` adds the name
 
 from __future__ import annotations
 
-import mmap
 import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastsam_onnx.errors import ImageError
-from fastsam_onnx.images import tiff
 from fastsam_onnx.images.jpeg import scan_jpeg
-from fastsam_onnx.images.tiff import Alpha
-from fastsam_onnx.images.tiff_bands import needs_bands
+
+if TYPE_CHECKING:
+    import mmap
+
+    from fastsam_onnx.images.tiff import Alpha, TiffDirectory
 
 FORMATS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM/PGM/PBM and AVIF"
 
@@ -50,7 +52,7 @@ class ImageHeader:
     white: int | None = None
     inverted: bool = False
     alpha: Alpha = "straight"
-    directory: tiff.TiffDirectory | None = None
+    directory: TiffDirectory | None = None
     clear: int | None = None
 
 
@@ -108,6 +110,10 @@ def exif_orientation(block: bytes) -> int:
     Returns:
         1 to 8; 1 where the block is damaged or says nothing valid, since the picture itself may be sound.
     """
+    if not block:
+        return 1
+    from fastsam_onnx.images import tiff
+
     try:
         orientation = tiff.read_directory(block.removeprefix(b"Exif\0\0")).first(tiff.ORIENTATION, 1)
     except ImageError:
@@ -313,6 +319,9 @@ def _read_avif(data: bytes) -> ImageHeader:
 
 
 def _read_tiff(data: bytes) -> ImageHeader:
+    from fastsam_onnx.images import tiff
+    from fastsam_onnx.images.tiff_bands import needs_bands
+
     directory = tiff.read_directory(data)
     tiff.check_parts(directory)
     alpha, inverted = tiff.band_kind(directory) if needs_bands(directory) else tiff.sample_kind(directory)

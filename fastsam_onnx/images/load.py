@@ -8,14 +8,12 @@ may write about a damaged file to stderr; silencing it would change the process 
 from __future__ import annotations
 
 import io
-import logging
 import os
 import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
 import numpy as np
@@ -24,13 +22,12 @@ from numpy.typing import NDArray
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import ImageError, OptionError
 from fastsam_onnx.images.scale import DARK_BELOW, Scale
+from fastsam_onnx.log import warn
 from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, MIN_WHITE, check_bands, choice, integer, number
 
 if TYPE_CHECKING:
     from fastsam_onnx.images.header import ImageHeader
     from fastsam_onnx.images.tiff import Alpha
-
-logger = logging.getLogger("fastsam_onnx")
 
 BLEND_ROWS = 64
 """Rows that are composited at a time: the 16-bit steps of the whole picture would take six times its memory."""
@@ -145,7 +142,7 @@ def load_scaled(
 
 def warn_of_dark(name: str, highest: int) -> None:
     """Log that a picture of 16 bits is nearly black."""
-    logger.warning(
+    warn(
         "%s is nearly black: its 16-bit samples reach %d of 65535. If white is less, say it: white=%d, or --white %d",
         name,
         highest,
@@ -200,6 +197,8 @@ def _read(source: object) -> bytes:
 
 
 def _read_path(text: str) -> bytes:
+    from pathlib import Path
+
     from fastsam_onnx.images.header import identify
 
     path = Path(text)

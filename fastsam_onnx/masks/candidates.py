@@ -37,7 +37,7 @@ MOST_MEASURED = 50
 NO_POINTS = np.zeros((0, 2))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Answer:
     """The answer to a prompt.
 
@@ -54,7 +54,7 @@ class Answer:
     label: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Candidates:
     """The candidates of one photo with finite numbers and a score above 0.001, also those that NMS took away.
 

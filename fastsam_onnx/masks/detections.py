@@ -20,7 +20,7 @@ NMS_BLOCK = 128
 """Boxes that NMS compares at a time: their table stays in the processor's cache."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Detections:
     """The candidates that survive, best first.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from fastsam_onnx.checkpoints.head import HEAD_BYTES, is_checkpoint
 from fastsam_onnx.errors import ModelError, ModelNotFoundError
 from fastsam_onnx.runtime import model_name
 
@@ -21,8 +22,6 @@ def is_checkpoint_file(source: str | Path | bytes) -> bool:
         ModelNotFoundError: If there is no such file.
         ModelError: If it is a folder, empty, or cannot be read.
     """
-    from fastsam_onnx.checkpoints.checkpoint import HEAD_BYTES, is_checkpoint
-
     head = source[:HEAD_BYTES] if isinstance(source, bytes) else _head(Path(source), HEAD_BYTES)
     name = model_name(source)
     if not head:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.errors import ModelError
+from fastsam_onnx.log import warn
 from fastsam_onnx.network.contract import Contract
 from fastsam_onnx.network.layout import Outputs, find_outputs
 from fastsam_onnx.network.metadata import Metadata, read_metadata
 
 if TYPE_CHECKING:
     import onnxruntime as ort
-
-logger = logging.getLogger("fastsam_onnx")
 
 DTYPES: dict[str, np.dtype[Any]] = {"tensor(float)": np.dtype(np.float32), "tensor(float16)": np.dtype(np.float16)}
 ACCEPTED = (
@@ -30,7 +28,7 @@ ACCEPTED = (
 EXPORT_HINT = "a YOLOv8-seg checkpoint opens as it is; `yolo export model=FILE.pt format=onnx` writes others as ONNX"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Input:
     """The input as the file declares it; None where it leaves a number open."""
 
@@ -56,7 +54,7 @@ def inspect_network(session: ort.InferenceSession, name: str) -> tuple[Contract,
         raise ModelError(message) from error
     names = metadata.names
     if names and not outputs.after_nms and len(names) != outputs.class_count:
-        logger.warning("%s: %d classes, but %d names in the metadata: ignored", name, outputs.class_count, len(names))
+        warn("%s: %d classes, but %d names in the metadata: ignored", name, outputs.class_count, len(names))
         names = {}
     contract = Contract(
         input_name=source.name,

@@ -66,7 +66,7 @@ class Outputs:
         return self.layout == "detections after NMS"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Reading:
     """One way to read the candidates' shape."""
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-logger = logging.getLogger("fastsam_onnx")
+from fastsam_onnx.log import warn
 
 STRIDES = (8, 16, 32, 64, 128)
 DEFAULT_STRIDE = 32
@@ -56,7 +55,7 @@ def read_metadata(raw: Mapping[str, str], name: str) -> Metadata:
         try:
             return parse(ast.literal_eval(raw[key].strip()))
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            logger.warning("%s: metadata %s=%.80r is not understood and ignored", name, key, raw[key])
+            warn("%s: metadata %s=%.80r is not understood and ignored", name, key, raw[key])
             return default
 
     args = take("args", _parse_args, {})

@@ -1,6 +1,5 @@
 """The objects found in a photo, and those of them that a prompt means."""
 
-from fastsam_onnx.results.prompts import Prompts
 from fastsam_onnx.results.segmentation import Segmentation
 
-__all__ = ["Prompts", "Segmentation"]
+__all__ = ["Segmentation"]

@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 import os
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def default_threads() -> int:
     """Cores that this process may use: by affinity and by the quota of its cgroup (rounded up), at least one."""
+    from pathlib import Path
+
     return usable_cores(_affinity(), cgroup_quota(Path("/")))
 
 

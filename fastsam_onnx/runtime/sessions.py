@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastsam_onnx.errors import ModelError, OptionError
+from fastsam_onnx.log import warn
 from fastsam_onnx.options import integer
 from fastsam_onnx.runtime.cores import default_threads
 from fastsam_onnx.runtime.forks import keep_in_children
 
 if TYPE_CHECKING:
-    import onnxruntime as ort
+    from pathlib import Path
 
-logger = logging.getLogger("fastsam_onnx")
+    import onnxruntime as ort
 
 Provider = str | tuple[str, dict[str, Any]]
 
@@ -87,7 +86,7 @@ def create_session(
     for provider in chosen:
         wanted = provider if isinstance(provider, str) else provider[0]
         if wanted not in session.get_providers():
-            logger.warning("%s could not be started; in use: %s", wanted, ", ".join(session.get_providers()))
+            warn("%s could not be started; in use: %s", wanted, ", ".join(session.get_providers()))
     return session
 
 
@@ -132,6 +131,8 @@ def default_options(threads: int | None = None, *, only_cpu: bool = True) -> ort
 
 def model_name(model: bytes | str | Path) -> str:
     """The name of a model in messages: its file name."""
+    from pathlib import Path
+
     return f"the model ({len(model)} bytes)" if isinstance(model, bytes) else Path(model).name
 
 

@@ -34,7 +34,8 @@ from support.pt_writer import (
 )
 
 from fastsam_onnx import CheckpointError, ModelNotFoundError
-from fastsam_onnx.checkpoints.checkpoint import HEAD_BYTES, Checkpoint, is_checkpoint, read_checkpoint
+from fastsam_onnx.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from fastsam_onnx.checkpoints.head import HEAD_BYTES, is_checkpoint
 
 TINY = Path(__file__).parents[1] / "data" / "tiny.pt"
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastsam_onnx.checkpoints.checkpoint import HEAD_BYTES, is_checkpoint, read_checkpoint
+from fastsam_onnx.checkpoints.checkpoint import read_checkpoint
 from fastsam_onnx.checkpoints.family import build
+from fastsam_onnx.checkpoints.head import HEAD_BYTES, is_checkpoint
 from fastsam_onnx.errors import CheckpointError, ModelError
 from fastsam_onnx.network.network import Network
 
