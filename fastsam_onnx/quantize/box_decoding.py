@@ -23,6 +23,9 @@ REDUCE_MAX_TAKES_AXES = 18
 def with_fast_decoding(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same network with every softmax over channels, and every product with one column or vector, in parts.
 
+    The convolution that weighs a softmax's channels with constants, as exports by ultralytics write the mean, is such a
+    product, too: it belongs to the decoding of boxes and is not one to be computed with bytes.
+
     Args:
         model: The network, its nodes named; it is not changed.
     """
@@ -34,8 +37,20 @@ def _replace(graph: onnx.GraphProto, links: Links, node: onnx.NodeProto, opset: 
         return _softmax(Replacement(graph, node), node, opset)
     column = links.values(node.input[1]) if node.op_type == "MatMul" else None
     if column is not None and column.shape[1:] in ((), (1,)):
-        return _weighted_sum(Replacement(graph, node), node, column)
+        return _weighted_sum(Replacement(graph, node), node, column, axis=-1, keepdims=column.ndim - 1)
+    weights = _weights_of_mean(links, node)
+    if weights is not None:
+        return _weighted_sum(Replacement(graph, node), node, weights, axis=1, keepdims=1)
     return None
+
+
+def _weights_of_mean(links: Links, node: onnx.NodeProto) -> Any:
+    """(c, 1, 1) of a convolution of kernel 1 that makes one channel of a softmax's; None if it is not one."""
+    source = links.producer.get(node.input[0]) if node.op_type == "Conv" and len(node.input) == 2 else None
+    if source is None or source.op_type != "Softmax":
+        return None
+    weights = links.values(node.input[1])
+    return weights[0] if weights is not None and weights.shape == (1, weights.shape[1], 1, 1) else None
 
 
 def _softmax(new: Replacement, node: onnx.NodeProto, opset: int) -> list[onnx.NodeProto]:
@@ -51,10 +66,12 @@ def _softmax(new: Replacement, node: onnx.NodeProto, opset: int) -> list[onnx.No
     return new.nodes
 
 
-def _weighted_sum(new: Replacement, node: onnx.NodeProto, column: Any) -> list[onnx.NodeProto]:
-    """A product with a matrix of one column, or with a vector."""
-    weights = new.constant("row", column.reshape(-1))
-    axes = new.constant("axes", np.array([-1]))
-    weighted = new.add("Mul", node.input[0], weights)
-    new.add("ReduceSum", weighted, axes, keepdims=column.ndim - 1, output=node.output[0])
+def _weighted_sum(
+    new: Replacement, node: onnx.NodeProto, weights: Any, *, axis: int, keepdims: int
+) -> list[onnx.NodeProto]:
+    """A product with a matrix of one column, with a vector, or with the weights of one channel."""
+    row = new.constant("row", weights.reshape(-1) if axis == -1 else weights)
+    weighted = new.add("Mul", node.input[0], row)
+    axes = new.constant("axes", np.array([axis]))
+    new.add("ReduceSum", weighted, axes, keepdims=keepdims, output=node.output[0])
     return new.nodes

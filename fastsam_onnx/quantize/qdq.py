@@ -62,19 +62,18 @@ class Plan:
 
 
 def make_plan(model: onnx.ModelProto, in_float: Sequence[str] = ()) -> Plan:
-    """Choose what is computed with bytes: everything from the photo to the last convolutions, but for these.
+    """Choose what is computed with bytes: every convolution, and what lies between two of them if it can be.
 
-    What comes after the last convolution of a path decodes boxes and scores and stays in float, and so does what
-    depends on that. The last convolutions themselves are left to `in_float`.
+    What comes after the last convolution of a path decodes boxes and scores and stays in float. The last convolutions
+    themselves are left to `in_float`. Attention between convolutions stays in float, too: the convolutions in it and
+    behind it round what they are given anew.
 
     Args:
         model: The network, its nodes named.
         in_float: Names of nodes that are to stay in float.
     """
     links = Links(model.graph)
-    candidates = _between_convolutions(links)
-    leading = _leading_to_convolution(links, candidates)
-    chosen = {name for name in leading if name not in in_float}
+    chosen = (_fit_for_bytes(links) & _up_to_convolutions(links)).difference(in_float)
     clamped = {name: links.consumers[name][0].output[0] for name in links.consumers if _is_clamped(links, chosen, name)}
     tensors: dict[str, None] = {}  # as a set with an order
     shared = {}
@@ -106,16 +105,14 @@ def last_convolutions(model: onnx.ModelProto) -> list[str]:
     The one that makes prototypes is none of these. It is at home on the finest map, where float costs most, and
     prototypes in steps of a byte were as good.
     """
-    links = Links(model.graph)
-    chosen = make_plan(model).nodes
-    wanted: set[str] = set()
-    last = []
-    for node in reversed(links.nodes):
-        if node.name in chosen:
-            if node.op_type == "Conv" and not wanted.intersection(node.output) and not _makes_output(links, node):
-                last.append(node.name)
-            wanted.update(links.sources(node))
-    return last
+    links, chosen = Links(model.graph), make_plan(model).nodes
+    convolutions = [node for node in links.nodes if node.op_type == "Conv" and node.name in chosen]
+    depended_on = _depended_on(links, convolutions)
+    return [
+        node.name
+        for node in convolutions
+        if not depended_on.intersection(node.output) and not _makes_output(links, node)
+    ]
 
 
 def _makes_output(links: Links, node: onnx.NodeProto) -> bool:
@@ -128,37 +125,41 @@ def _makes_output(links: Links, node: onnx.NodeProto) -> bool:
     )
 
 
-def _between_convolutions(links: Links) -> set[str]:
-    """Names of convolutions and of what follows them, up to where something comes in that bytes are not good for.
+def _fit_for_bytes(links: Links) -> set[str]:
+    """Names of the convolutions, and of what follows them up to where something comes in that bytes are not good for.
 
     What is done to the photo before the first convolution stays in float, so that the photo is rounded once.
     """
-    photo = set(links.inputs)
-    features: set[str] = set()
+    of_bytes: set[str] = set()
     found = set()
     for node in links.nodes:
         sources = set(links.sources(node))
         if node.op_type == "Conv":
-            fits = sources <= photo | features and len(sources) == 1 and len(node.output) == 1
+            fits = len(sources) == 1 and len(node.output) == 1  # weights that are made on the way would be a second
         else:
-            fits = node.op_type in BYTE_OPERATORS and bool(sources) and sources <= features
+            fits = node.op_type in BYTE_OPERATORS and bool(sources) and sources <= of_bytes
         if fits:
             found.add(node.name)
-            features.update(node.output)
-        elif sources <= photo:
-            photo.update(node.output)
+            of_bytes.update(node.output)
     return found
 
 
-def _leading_to_convolution(links: Links, candidates: set[str]) -> set[str]:
-    """Those of the candidates that are convolutions or that a convolution among them depends on."""
+def _up_to_convolutions(links: Links) -> set[str]:
+    """Names of the convolutions and of all nodes that one depends on."""
+    convolutions = [node for node in links.nodes if node.op_type == "Conv"]
+    depended_on = _depended_on(links, convolutions)
+    names = {node.name for node in links.nodes if depended_on.intersection(node.output)}
+    return names | {node.name for node in convolutions}
+
+
+def _depended_on(links: Links, nodes: Sequence[onnx.NodeProto]) -> set[str]:
+    """Names of the activations that one of the nodes depends on, over any way."""
+    asking = {node.name for node in nodes}
     wanted: set[str] = set()
-    kept = set()
     for node in reversed(links.nodes):
-        if node.name in candidates and (node.op_type == "Conv" or wanted.intersection(node.output)):
-            kept.add(node.name)
+        if node.name in asking or wanted.intersection(node.output):
             wanted.update(links.sources(node))
-    return kept
+    return wanted
 
 
 def _is_clamped(links: Links, chosen: set[str], name: str) -> bool:

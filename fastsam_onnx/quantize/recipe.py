@@ -164,7 +164,7 @@ def _observe(
     tensors = network_inputs(reference, photos, lambda done, total: tell(0.5 * done / total, "calibrating"))
     names = qdq.make_plan(network).tensors
     if not names:
-        raise ModelError("the network has no convolution that depends on the photo alone, so nothing can be int8")
+        raise ModelError("the network has no convolution with constant weights, so nothing can be int8")
     return calibration.observe_activations(network, names, tensors, threads=threads)
 
 
