@@ -77,12 +77,15 @@ class Replacement:
         """Begin with nothing; `node` gives the new ones their names."""
         self.nodes: list[onnx.NodeProto] = []
         self._graph, self._name = graph, node.name
+        self._added: Counter[str] = Counter()
 
     def add(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
         """Append a node and return the name of its output, by default one of its own."""
         from onnx import helper
 
-        name = f"{self._name}_{operator}"
+        self._added[operator] += 1
+        number = f"_{self._added[operator]}" if self._added[operator] > 1 else ""
+        name = f"{self._name}_{operator}{number}"
         self.nodes.append(helper.make_node(operator, list(inputs), [output or name], name=name, **attributes))
         return output or name
 
@@ -110,7 +113,16 @@ def rewritten(model: onnx.ModelProto, replace: Replace) -> onnx.ModelProto:
         nodes += [node] if new is None else new
     del made.graph.node[:]
     made.graph.node.extend(nodes)
+    drop_unused(made.graph)
     return made
+
+
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Take away the constants that no node uses, of which ONNX Runtime's log else warns."""
+    used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    kept = [constant for constant in graph.initializer if constant.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
 
 
 def copied(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -4,7 +4,8 @@
     report = quantize("yolov8n-seg.onnx", "yolov8n-seg.int8.onnx", photos=paths)
 
 The network is prepared first (`prepare`: float32, constants folded, transposed convolutions as convolutions), then
-activations are measured on photos (`calibration`), and convolutions and what lies between them become integer (`qdq`).
+activations are measured on photos (`calibration`), and convolutions and what lies between them become integer (`qdq`),
+with bytes moved by whole pixels (`byte_moves`).
 What stays in float was found by measuring: always the last convolution of every branch, which costs next to nothing and
 decides over boxes, scores and masks; and as many of the first convolutions as this network needs, which is tried out.
 Nothing else in the middle: between integer neighbours ONNX Runtime makes a float convolution integer by itself, with
@@ -31,6 +32,7 @@ from fastsam_onnx.model import FastSAM
 from fastsam_onnx.options import ShareProgress
 from fastsam_onnx.quantize import calibration, qdq
 from fastsam_onnx.quantize.agreement import Agreement, measure_agreement
+from fastsam_onnx.quantize.byte_moves import with_byte_moves
 from fastsam_onnx.quantize.kernels import weight_bits_for
 from fastsam_onnx.quantize.pictures import network_inputs, split_photos
 from fastsam_onnx.quantize.prepare import prepared
@@ -174,7 +176,7 @@ def _candidates(
     """Numbers of first convolutions in float, each with the network of int8."""
     for first in firsts:
         in_float = [*qdq.before_convolution(network, first), *qdq.last_convolutions(network)]
-        made = qdq.quantized(network, qdq.make_plan(network, in_float), seen, bits=bits)
+        made = with_byte_moves(qdq.quantized(network, qdq.make_plan(network, in_float), seen, bits=bits))
         made.producer_name = "fastsam-onnx"
         entry = made.metadata_props.add()
         entry.key, entry.value = "quantization", f"int8 QDQ, {bits}-bit weights, first {first} convolutions in float"
