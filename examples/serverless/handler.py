@@ -32,8 +32,9 @@ PROMPT_LIMIT = 256
 OBJECT_LIMIT = 1000
 
 DETECTION = ("conf", "iou", "max_det")
+READING = ("bands", "white")
 RENDERING = ("masks", "tolerance")
-FIELDS = ("photo", "prompts", *DETECTION, *RENDERING)
+FIELDS = ("photo", "prompts", *DETECTION, *READING, *RENDERING)
 
 logger = logging.getLogger("fastsam_onnx.handler")
 
@@ -102,15 +103,15 @@ def _request(event: Mapping[str, Any]) -> Json:
 
 
 def _segment(request: Json) -> Json:
-    detection = {name: request[name] for name in DETECTION if request.get(name) is not None}
-    max_det = detection.get("max_det")
+    options = {name: request[name] for name in (*DETECTION, *READING) if request.get(name) is not None}
+    max_det = options.get("max_det")
     if isinstance(max_det, int) and max_det > OBJECT_LIMIT:
         raise RequestError(422, f"max_det must be at most {OBJECT_LIMIT}, got {max_det}")
     tolerance = request.get("tolerance", 0)
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance <= 1000:
         raise RequestError(422, f"tolerance must be a number from 0 to 1000, in pixels, got {tolerance!r}")
     prompts = _prompts(request.get("prompts"))
-    found = model(request["photo"], pixel_limit=PIXEL_LIMIT, **detection)
+    found = model(request["photo"], pixel_limit=PIXEL_LIMIT, **options)
     return to_dict(found.prompt(prompts), masks=request.get("masks", "rle"), tolerance=tolerance)
 
 

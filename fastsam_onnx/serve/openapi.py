@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from fastsam_onnx import __version__
+from fastsam_onnx.options import MIN_WHITE
 from fastsam_onnx.results.prompts import OPTIONS
 from fastsam_onnx.results.rules import Match, Pick
 from fastsam_onnx.serve.negotiate import FORMAT_NAMES, REPRESENTATIONS
@@ -151,6 +152,16 @@ def _options(defaults: Mapping[str, Any]) -> dict[str, Schema]:
             "type": "boolean",
             "default": defaults["refine"],
             "description": "Whether masks go on where their box ends, and specks, holes and doubles are dropped.",
+        },
+        "bands": {
+            "type": "string",
+            "pattern": "^[1-9][0-9]{0,5}(,[1-9][0-9]{0,5},[1-9][0-9]{0,5})?$",
+            "description": "Bands of a TIFF that are red, green and blue, as in 4,3,2, or one for grey; from 1.",
+        },
+        "white": {
+            "type": "number",
+            "minimum": MIN_WHITE,
+            "description": "Sample value of white where it is not the largest of its type, such as 4095 for 12 bits.",
         },
     }
 

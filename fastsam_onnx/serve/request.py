@@ -18,7 +18,14 @@ from fastsam_onnx import formats
 from fastsam_onnx.errors import FastSAMError, ImageError, ModelError, OptionError, PromptError
 from fastsam_onnx.images.header import read_header
 from fastsam_onnx.images.load import source_name
-from fastsam_onnx.options import boolean_from_text, input_size_from_text, integer_from_text, number_from_text
+from fastsam_onnx.options import (
+    MIN_WHITE,
+    bands_from_text,
+    boolean_from_text,
+    input_size_from_text,
+    integer_from_text,
+    number_from_text,
+)
 from fastsam_onnx.results.prompts import Prompts
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.serve.archive import zip_cutouts
@@ -36,6 +43,8 @@ OPTIONS: Mapping[str, Callable[[str, str], Any]] = {
     "max_det": integer_from_text,
     "imgsz": input_size_from_text,
     "refine": boolean_from_text,
+    "bands": bands_from_text,
+    "white": partial(number_from_text, minimum=MIN_WHITE),
 }
 """Options of a call of the model, each with the function that reads it from its name and its text."""
 PARAMETERS = ("prompts", "format", *OPTIONS)
@@ -90,7 +99,7 @@ class SegmentRequest:
         photo: Bytes of a picture file.
         source: File name of the photo, if it came with one.
         prompts: Which objects are wanted.
-        options: conf, iou, max_det, imgsz and refine, as far as they were given.
+        options: Values of `OPTIONS`, as far as they were given.
         representation: Form of the answer.
     """
 
@@ -242,10 +251,10 @@ def _option(name: str, text: str, model: FastSAM) -> Any:
         value = OPTIONS[name](name, text[:200])
     except OptionError as error:
         raise HTTPException(422, str(error)) from error
-    maximum = model.options[name]
-    if name == "max_det" and value > maximum:
+    if name == "max_det" and value > (maximum := model.options[name]):
         raise HTTPException(422, f"max_det must be at most {maximum} here, got {value}")
     if name == "imgsz":
+        maximum = model.options[name]
         height, width = (value, value) if isinstance(value, int) else value
         if height > maximum[0] or width > maximum[1]:
             raise HTTPException(422, f"imgsz must be at most {maximum[1]}x{maximum[0]} here, got {width}x{height}")

@@ -134,7 +134,7 @@ def test_polygons_and_fewer_objects_on_request(function):
         (400, "the body is not base64", {"body": "???", "coded": True}),
         (
             400,
-            "among photo, prompts, conf, iou, max_det, masks, tolerance, got 'path', 'url'",
+            "among photo, prompts, conf, iou, max_det, bands, white, masks, tolerance, got 'path', 'url'",
             {"body": '{"photo": "", "url": "http://a", "path": 1}'},
         ),
         (405, "must be POST, got GET", {"body": None, "method": "GET"}),

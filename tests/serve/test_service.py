@@ -175,6 +175,44 @@ def test_prompts_and_options_mean_what_they_mean_in_python(client, model):
     assert len(in_boxes) >= 1
 
 
+def swapped_and_dark() -> tuple[np.ndarray, bytes]:
+    """A picture, and the same as a TIFF of 12 bits in 16 with its bands the other way round."""
+    picture = cv2.imdecode(np.frombuffer(PHOTO, np.uint8), cv2.IMREAD_COLOR)[::4, ::4]
+    done, tiff = cv2.imencode(".tiff", picture.astype(np.uint16) * 16)  # in the file red, green, blue
+    assert done
+    return picture, bytes(tiff)
+
+
+def test_bands_and_white_are_those_of_python(client, model):
+    picture, tiff = swapped_and_dark()
+    expected = [mask.rle() for mask in model(picture).masks]  # as if it were RGB
+    assert len(expected) > 1
+    asked = "?bands=3,2,1&white=4080"
+    for reply in (
+        client.segment(tiff, asked, Content_Type="image/tiff"),
+        client.form(("photo", tiff), ("bands", "3,2,1"), ("white", "4080")),
+    ):
+        assert [one["rle"] for one in reply.json["objects"]] == expected
+    assert [one["rle"] for one in client.segment(tiff, "?white=4080").json["objects"]] != expected
+
+
+@pytest.mark.parametrize(
+    ("field", "reason"),
+    [
+        ("bands=0,1,2", "a number of bands must be an integer >= 1, got 0"),
+        ("bands=1,2", "three bands as in 3,2,1"),
+        ("bands=1,2,9", "from 1 to 3, got 9"),
+        ("white=0", "white must be a number >= 1e-30, got 0"),
+        ("white=bright", "white must be a number"),
+    ],
+)
+def test_bands_and_white_that_mean_nothing_are_refused(client, field, reason):
+    reply = client.segment(swapped_and_dark()[1], f"?{field}")
+    assert (reply.status, reply.json["error"]) == (422, reply.json["error"])
+    assert reason in reply.json["error"]
+    assert client.segment(PHOTO, "?bands=3,2,1").status == 422  # a JPEG has none to choose
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_refine_is_that_of_python(client, model, wanted):
     expected = [mask.rle() for mask in model(PHOTO, refine=wanted).masks]
