@@ -518,6 +518,7 @@ def test_undo_and_redo(page, found):
     seen = [chosen(page)]
     for point in ((300, 200), (560, 40)):
         pointer(page, found, *point).click().perform()
+        picked(page)
         seen.append(chosen(page))
     page.find_element(By.CSS_SELECTOR, "#list li").click()
     seen.append(chosen(page))
