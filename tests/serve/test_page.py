@@ -514,13 +514,24 @@ def test_picks_look_at_objects_below_the_slider_and_list_them(page, found):
     assert len(chosen(page)) == 1
 
 
+def test_an_item_of_the_list_goes_on_and_off_whatever_chose_it(page, found):
+    pointer(page, found, 300, 200).click().perform()
+    assert len(picked(page)) == 1
+    page.find_element(By.CSS_SELECTOR, "#list [aria-selected=true]").click()
+    assert picked(page) == []
+    page.find_element(By.CSS_SELECTOR, "#list li").click()
+    assert chosen(page) == [0]
+    page.find_element(By.CSS_SELECTOR, "#list li").click()
+    assert chosen(page) == []
+
+
 def test_undo_and_redo(page, found):
     seen = [chosen(page)]
     for point in ((300, 200), (560, 40)):
         pointer(page, found, *point).click().perform()
         picked(page)
         seen.append(chosen(page))
-    page.find_element(By.CSS_SELECTOR, "#list li").click()
+    page.find_element(By.CSS_SELECTOR, "#list li:not([aria-selected=true])").click()
     seen.append(chosen(page))
     page.find_element(By.ID, "clear").click()
     assert len(set(map(tuple, seen))) == 4
