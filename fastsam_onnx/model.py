@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from fastsam_onnx.images.load import ImageSource
     from fastsam_onnx.images.sources import Sources
     from fastsam_onnx.network.contract import Contract
+    from fastsam_onnx.network.external import ExternalNetwork
     from fastsam_onnx.network.network import Network
     from fastsam_onnx.results.segmentation import Segmentation
     from fastsam_onnx.stream import Failure
@@ -60,7 +61,7 @@ class FastSAM:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | bytes | ort.InferenceSession | None = None,
+        model: str | os.PathLike[str] | bytes | ort.InferenceSession | ExternalNetwork | None = None,
         *,
         imgsz: int | tuple[int, int] | None = None,
         conf: float | None = None,
@@ -75,8 +76,8 @@ class FastSAM:
         """Open a network.
 
         Args:
-            model: Path of an ONNX file or of a YOLOv8-seg checkpoint (.pt), its bytes, or an open InferenceSession;
-                the bundled model by default.
+            model: Path of an ONNX file or of a YOLOv8-seg checkpoint (.pt), its bytes, an open InferenceSession, or a
+                network that another runtime computes; the bundled model by default.
                 Or, if there is no such file, a name such as "FastSAM-s": see `weights.resolve`, which downloads it
                 once.
             imgsz: Size of the network's input in pixels: one number for both sides or (height, width), rounded up to
@@ -310,8 +311,8 @@ class FastSAM:
     def __getstate__(self) -> dict[str, Any]:
         if not isinstance(self._source, str | bytes | os.PathLike) or self._runtime.session_options is not None:
             raise ModelError(
-                "a FastSAM made from an InferenceSession or SessionOptions cannot be pickled; "
-                "open it by path in each process"
+                "a FastSAM made from an InferenceSession, an ExternalNetwork or SessionOptions cannot be pickled; "
+                "open it in each process"
             )
         return {"_source": self._source, "_defaults": self._defaults, "_runtime": self._runtime, "_clip": self._clip}
 
@@ -436,22 +437,10 @@ def _lasting(source: Any) -> Any:
     return Path(source).absolute() if is_file else source
 
 
-def _open(source: Any, runtime: RuntimeOptions) -> Network:
-    from fastsam_onnx.network.network import Network
+def _open(source: Any, runtime: RuntimeOptions) -> Network | ExternalNetwork:
+    from fastsam_onnx.network.opening import open_network
 
-    if not isinstance(source, str | bytes | os.PathLike):
-        if runtime != RuntimeOptions():
-            raise OptionError(
-                "threads, providers and session_options are settled already in an InferenceSession; leave them out"
-            )
-        return Network.from_session(source)
-    if isinstance(source, str):
-        from fastsam_onnx import weights
-
-        source = weights.resolve(source, task="segment")
-    return Network.open(
-        source, threads=runtime.threads, providers=runtime.providers, session_options=runtime.session_options
-    )
+    return open_network(source, runtime)
 
 
 def _bundled() -> Path:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastsam_onnx.checkpoints.builder import Builder, FeatureMap
 from fastsam_onnx.checkpoints.layers import Layer
+from fastsam_onnx.checkpoints.parameters import plain
 
 SIDES = 4
 """Sides of a box: left, top, right, bottom."""
@@ -30,18 +33,28 @@ def flat(builder: Builder, source: FeatureMap) -> FeatureMap:
     return source._replace(name=builder.writer.add("Reshape", source.name, shape))
 
 
-def _distances(builder: Builder, logits: FeatureMap, distribution: Layer) -> str:
-    """(B, 4, h * w): distances in cells.
+def check_distances(builder: Builder, logits: FeatureMap, distribution: Layer) -> None:
+    """Refuse a distribution over anything but the distances 0, 1, ...: who decodes raw heads takes these for granted.
 
-    For each side the network gives a distribution over distances 0, 1, ... and its mean counts (Generalized Focal
-    Loss, Li et al. 2020, https://arxiv.org/abs/2006.04388). The FastSAM paper raised the number of bins from 16 to 26;
-    YOLO26 gives the distance itself.
+    Raises:
+        ModelError: If the parameters say so, or do not fit.
     """
+    bins = _bins(builder, logits, distribution)
+    if bins is None:
+        return
+    name = f"{distribution.name}.conv.weight"
+    values = plain(name, builder.arrays).reshape(-1)
+    if not np.array_equal(values, np.arange(bins)):
+        raise builder.refusal(f"{name} must be 0 to {bins - 1} for raw heads, got {values.tolist()!r:.80}")
+
+
+def _bins(builder: Builder, logits: FeatureMap, distribution: Layer) -> int | None:
+    """Number of distances that a side has a distribution over; None if its distance is given itself."""
     if distribution.kind == "Identity":
         if logits.channels != SIDES:
             raise builder.refusal(f"boxes at stride {logits.stride} must have {SIDES} channels, got {logits.channels}")
-        return flat(builder, logits).name
-    writer, weights = builder.writer, f"{distribution.name}.conv.weight"
+        return None
+    weights = f"{distribution.name}.conv.weight"
     distribution.must_be_kind("DFL")
     _, bins, _, _ = builder.shape(weights, (1, None, 1, 1))
     if logits.channels != SIDES * bins:
@@ -49,6 +62,20 @@ def _distances(builder: Builder, logits: FeatureMap, distribution: Layer) -> str
             f"{weights} has {bins} bins, so the boxes at stride {logits.stride} must have {SIDES * bins} channels, "
             f"got {logits.channels}"
         )
+    return bins
+
+
+def _distances(builder: Builder, logits: FeatureMap, distribution: Layer) -> str:
+    """(B, 4, h * w): distances in cells.
+
+    For each side the network gives a distribution over distances 0, 1, ... and its mean counts (Generalized Focal
+    Loss, Li et al. 2020, https://arxiv.org/abs/2006.04388). The FastSAM paper raised the number of bins from 16 to 26;
+    YOLO26 gives the distance itself.
+    """
+    bins = _bins(builder, logits, distribution)
+    if bins is None:
+        return flat(builder, logits).name
+    writer, weights = builder.writer, f"{distribution.name}.conv.weight"
     split = writer.add("Reshape", logits.name, writer.constant([0, SIDES, bins, -1], integers=True))
     likely = writer.add("Softmax", writer.add("Transpose", split, perm=[0, 1, 3, 2]), axis=3)
     weighted = writer.add("Mul", likely, builder.parameter(weights, (bins,)))  # a MatMul by one column is far slower

@@ -53,7 +53,12 @@ def as_onnx(source: str | Path | bytes) -> Iterator[Path | bytes]:
 
 
 def export(
-    checkpoint: Checkpoint, path: str | Path, *, imgsz: int | tuple[int, int] | None = None, half: bool = False
+    checkpoint: Checkpoint,
+    path: str | Path,
+    *,
+    imgsz: int | tuple[int, int] | None = None,
+    half: bool = False,
+    raw: bool = False,
 ) -> None:
     """Write a checkpoint as one self-contained ONNX file; it is complete, or absent.
 
@@ -62,13 +67,15 @@ def export(
         path: Path of the file.
         imgsz: (height, width) of the only size that the network takes, or its side; None for any size.
         half: True to store parameters as float16: half the bytes. The network computes in float32 all the same.
+        raw: True to end before the decoding of boxes, as compilers of accelerators want it: for every stride there are
+            the sides of the boxes, the scores (before the sigmoid) and the coefficients, then the prototypes.
 
     Raises:
         OptionError: If `imgsz` is not a multiple of the network's largest stride.
         ModelError: If the network is not a segmentation network of a YOLO family, or its parameters are damaged.
         OutputError: If the file cannot be written.
     """
-    built = build(checkpoint, None if imgsz is None else input_size("imgsz", imgsz))
+    built = build(checkpoint, None if imgsz is None else input_size("imgsz", imgsz), raw=raw)
     write_file(path, model_parts(built.writer, built.metadata, built.parameters(), half=half))
 
 

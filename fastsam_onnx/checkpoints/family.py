@@ -50,7 +50,7 @@ MAX_SOURCES = 8
 Maps = Sequence[FeatureMap]
 
 
-def build(checkpoint: Checkpoint, size: tuple[int, int] | None = None) -> BuiltNetwork:
+def build(checkpoint: Checkpoint, size: tuple[int, int] | None = None, *, raw: bool = False) -> BuiltNetwork:
     """Build the network of a checkpoint.
 
     The network takes `images`, (batch, 3, height, width) float32, RGB, 0 to 1, and gives `output0`, (batch,
@@ -61,6 +61,7 @@ def build(checkpoint: Checkpoint, size: tuple[int, int] | None = None) -> BuiltN
     Args:
         checkpoint: The checkpoint.
         size: (height, width) of the only input that the network takes; None for any.
+        raw: True to end before the decoding of boxes; see `heads.segment`.
 
     Raises:
         OptionError: If the size is not a multiple of the network's largest stride.
@@ -73,14 +74,15 @@ def build(checkpoint: Checkpoint, size: tuple[int, int] | None = None) -> BuiltN
     name = _family(layers)
     builder = Builder(name, checkpoint.arrays, eps, BLOCKS, ADVICE if network else yolov8.EXPECTED)
     height, width = size or ("height", "width")
-    photo = FeatureMap(builder.writer.input("images", ["batch", 3, height, width]), 3, 1)
+    batch = 1 if raw and size else "batch"  # compilers of accelerators want every side as a number
+    photo = FeatureMap(builder.writer.input("images", [batch, 3, height, width]), 3, 1)
     sources = _draw(builder, layers, photo)
     strides = tuple(source.stride for source in sources)
     if checkpoint.stride is not None and checkpoint.stride != strides:
         raise builder.refusal(f"the checkpoint's strides must be {strides}, got {checkpoint.stride}")
     if size and any(side % max(strides) for side in size):
         raise OptionError(f"imgsz must be multiples of {max(strides)}, got {size[1]}x{size[0]}")
-    end_to_end = segment(builder, sources, layers[-1])
+    end_to_end = segment(builder, sources, layers[-1], raw=raw)
     builder.check_complete()
     metadata = metadata_of(checkpoint, name, strides, size, end_to_end=end_to_end)
     return BuiltNetwork(builder.writer, metadata, builder.values)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fastsam_onnx.checkpoints.best import write_best
-from fastsam_onnx.checkpoints.boxes import SIDES, boxes, flat
+from fastsam_onnx.checkpoints.boxes import SIDES, boxes, check_distances, flat
 from fastsam_onnx.checkpoints.builder import Builder, FeatureMap
 from fastsam_onnx.checkpoints.layers import Layer
 from fastsam_onnx.checkpoints.prototypes import prototypes
@@ -24,16 +24,31 @@ ONE_TO_ONE = "one2one_"
 PROTOTYPE_STRIDE = 4
 
 
+class _Branches(NamedTuple):
+    """What the head says about one stride, before it is decoded."""
+
+    sides: FeatureMap
+    scores: FeatureMap
+    coefficients: FeatureMap
+
+
 class _Level(NamedTuple):
     """One stride's part of the answer, (B, 4 + classes + coefficients, cells)."""
 
     candidates: FeatureMap
     classes: int
-    coefficients: int
 
 
-def segment(builder: Builder, sources: Sequence[FeatureMap], layer: Layer) -> bool:
+def segment(builder: Builder, sources: Sequence[FeatureMap], layer: Layer, *, raw: bool = False) -> bool:
     """Draw the head and the outputs of the graph.
+
+    Args:
+        builder: The graph so far.
+        sources: The maps that the head takes, finest first.
+        layer: The head.
+        raw: True to end before the decoding of boxes. The outputs are, for every stride, the sides of the boxes, the
+            scores (before the sigmoid) and the coefficients, then the prototypes, each by the name of its node:
+            a compiler finds nothing behind the network's own nodes.
 
     Returns:
         True if it chooses the best candidates itself.
@@ -46,18 +61,34 @@ def segment(builder: Builder, sources: Sequence[FeatureMap], layer: Layer) -> bo
     if masks.stride != PROTOTYPE_STRIDE:
         raise builder.refusal(f"the prototypes must have the stride {PROTOTYPE_STRIDE}, got {masks.stride}")
     end_to_end = f"{ONE_TO_ONE}cv2" in layer.children and layer.flag("_end2end", "cv2" not in layer.children)
-    levels = [_level(builder, source, layer, index, end_to_end=end_to_end) for index, source in enumerate(sources)]
+    levels = [_branches(builder, source, layer, index, end_to_end) for index, source in enumerate(sources)]
     for index, level in enumerate(levels):
-        if level.coefficients != masks.channels:
+        if level.coefficients.channels != masks.channels:
             raise builder.refusal(
                 f"{layer.name}.{COEFFICIENTS[layer.kind]}.{index} must give one coefficient for each of "
-                f"{masks.channels} prototypes, got {level.coefficients}"
+                f"{masks.channels} prototypes, got {level.coefficients.channels}"
             )
-    classes = levels[0].classes
-    if any(level.classes != classes for level in levels):
-        raise builder.refusal(f"{layer.name}.cv3 must give the same number of classes at each stride")
+    if raw:
+        classes = _write_raw(builder, levels, layer, masks)
+    else:
+        classes = _write_decoded(builder, levels, layer, masks, end_to_end=end_to_end)
     layer.must_be("nc", classes, default=classes)
     _leave_out(builder, layer, end_to_end=end_to_end)
+    return end_to_end and not raw
+
+
+def _branches(builder: Builder, source: FeatureMap, layer: Layer, index: int, end_to_end: bool) -> _Branches:
+    prefix = ONE_TO_ONE if end_to_end else ""
+    names = ("cv2", "cv3", COEFFICIENTS[layer.kind])
+    return _Branches(*(builder.draw(source, layer.child(prefix + name).child(str(index))) for name in names))
+
+
+def _write_decoded(
+    builder: Builder, branches: Sequence[_Branches], layer: Layer, masks: FeatureMap, *, end_to_end: bool
+) -> int:
+    """The outputs of an export of ultralytics; the number of classes."""
+    levels = [_level(builder, each, layer, index, end_to_end=end_to_end) for index, each in enumerate(branches)]
+    classes = _class_count(builder, layer, [level.classes for level in levels])
     names = [level.candidates.name for level in levels]
     if end_to_end:
         write_best(builder.writer, names, layer, classes, masks.channels)
@@ -66,16 +97,36 @@ def segment(builder: Builder, sources: Sequence[FeatureMap], layer: Layer) -> bo
         builder.writer.output("output0", ["batch", SIDES + classes + masks.channels, "anchors"])
     builder.writer.add("Identity", masks.name, output="output1")
     builder.writer.output("output1", ["batch", masks.channels, "height/4", "width/4"])
-    return end_to_end
+    return classes
 
 
-def _level(builder: Builder, source: FeatureMap, layer: Layer, index: int, *, end_to_end: bool) -> _Level:
+def _write_raw(builder: Builder, levels: Sequence[_Branches], layer: Layer, masks: FeatureMap) -> int:
+    """The outputs before decoding; the number of classes."""
+    if layer.kind.startswith("YOLOE"):
+        raise builder.refusal(f"raw heads of a {layer.kind} are not written: its texts are part of the decoding")
+    classes = _class_count(builder, layer, [level.scores.channels for level in levels])
+    for level in levels:
+        check_distances(builder, level.sides, layer.child("dfl"))
+        for branch in level:
+            _write_map(builder, branch)
+    _write_map(builder, masks)
+    return classes
+
+
+def _write_map(builder: Builder, source: FeatureMap) -> None:
+    sides = [f"{side}/{source.stride}" for side in ("height", "width")]
+    builder.writer.output(source.name, ["batch", source.channels, *sides])
+
+
+def _class_count(builder: Builder, layer: Layer, counts: Sequence[int]) -> int:
+    if any(count != counts[0] for count in counts):
+        raise builder.refusal(f"{layer.name}.cv3 must give the same number of classes at each stride")
+    return counts[0]
+
+
+def _level(builder: Builder, branches: _Branches, layer: Layer, index: int, *, end_to_end: bool) -> _Level:
     """Everything that the head says about one stride."""
-    prefix = ONE_TO_ONE if end_to_end else ""
-    sides, scores, coefficients = (
-        builder.draw(source, layer.child(prefix + name).child(str(index)))
-        for name in ("cv2", "cv3", COEFFICIENTS[layer.kind])
-    )
+    sides, scores, coefficients = branches
     objects = None
     if layer.kind.startswith("YOLOE"):
         check_texts(builder, layer)
@@ -86,7 +137,7 @@ def _level(builder: Builder, source: FeatureMap, layer: Layer, index: int, *, en
     if objects:
         likely = likely._replace(name=builder.writer.add("Mul", likely.name, objects))
     rest = flat(builder, builder.join(likely, coefficients))
-    return _Level(builder.join(decoded, rest), scores.channels, coefficients.channels)
+    return _Level(builder.join(decoded, rest), scores.channels)
 
 
 def _leave_out(builder: Builder, layer: Layer, *, end_to_end: bool) -> None:

@@ -18,7 +18,8 @@ ultralytics' exports.
 
 examples:
   {PROGRAM} export FastSAM-s.pt -o FastSAM-s.onnx
-  {PROGRAM} export yolo11n-seg.pt --imgsz 640 --half -o yolo11n-seg.onnx"""
+  {PROGRAM} export yolo11n-seg.pt --imgsz 640 --half -o yolo11n-seg.onnx
+  {PROGRAM} export FastSAM-s.pt --imgsz 640 --raw-heads -o heads.onnx"""
 
 
 def add(commands: Any) -> None:
@@ -48,6 +49,11 @@ def add(commands: Any) -> None:
         action="store_true",
         help="store parameters in half precision, for a file of half the size; it computes in single precision",
     )
+    parser.add_argument(
+        "--raw-heads",
+        action="store_true",
+        help="end before the decoding of boxes, as compilers for accelerators (Hailo, Rockchip) want it",
+    )
     add_shared(parser, "--overwrite")
 
 
@@ -66,7 +72,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     target = Path(arguments.output)
     check_new(target, overwrite=arguments.overwrite)
     checkpoint = read_checkpoint(find_model(arguments.model, screen))
-    write(checkpoint, target, imgsz=arguments.imgsz, half=arguments.half)
+    write(checkpoint, target, imgsz=arguments.imgsz, half=arguments.half, raw=arguments.raw_heads)
     screen.clear()
     print_line(str(target))
     return 0

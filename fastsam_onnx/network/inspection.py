@@ -22,18 +22,18 @@ DTYPES: dict[str, np.dtype[Any]] = {"tensor(float)": np.dtype(np.float32), "tens
 ACCEPTED = (
     "a YOLOv8-seg export, that is one float32 or float16 input (batch, 3, height, width), and in any order candidates "
     "(batch, 4 + classes + n, anchors), also transposed or with their n coefficients as an output of their "
-    "own, or (batch, k, 6 + n) with NMS inside, or YOLOv5's (batch, 3 * anchors, 5 + classes + n), and prototypes "
-    "(batch, n, height/4, width/4)"
+    "own, or (batch, k, 6 + n) with NMS inside, or YOLOv5's (batch, 3 * anchors, 5 + classes + n), or raw heads "
+    "(batch, 4 * bins or classes or n, height/stride, width/stride), and prototypes (batch, n, height/4, width/4)"
 )
 EXPORT_HINT = "a YOLOv8-seg checkpoint opens as it is; `yolo export model=FILE.pt format=onnx` writes others as ONNX"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class _Input:
+class Input:
     """The input as the file declares it; None where it leaves a number open."""
 
     name: str
-    kind: str
+    dtype: np.dtype[Any]
     batch: int | None
     height: int | None
     width: int | None
@@ -52,13 +52,18 @@ def inspect_network(session: ort.InferenceSession, name: str) -> tuple[Contract,
     except ModelError as error:
         message = f"{name}: {error}\n  found: {_found(session)}\n  accepted: {ACCEPTED}\n  {EXPORT_HINT}"
         raise ModelError(message) from error
+    return contract_of(source, outputs, metadata, name), outputs
+
+
+def contract_of(source: Input, outputs: Outputs, metadata: Metadata, name: str) -> Contract:
+    """The contract of a network whose input and outputs are known; `name` is for a warning."""
     names = metadata.names
     if names and not outputs.after_nms and len(names) != outputs.class_count:
         warn("%s: %d classes, but %d names in the metadata: ignored", name, outputs.class_count, len(names))
         names = {}
-    contract = Contract(
+    return Contract(
         input_name=source.name,
-        input_dtype=DTYPES[source.kind],
+        input_dtype=source.dtype,
         height=source.height,
         width=source.width,
         batch=source.batch,
@@ -75,10 +80,9 @@ def inspect_network(session: ort.InferenceSession, name: str) -> tuple[Contract,
         metadata=metadata,
         min_candidates=source.min_candidates,
     )
-    return contract, outputs
 
 
-def _ports(session: ort.InferenceSession, metadata: Metadata) -> tuple[_Input, Outputs]:
+def _ports(session: ort.InferenceSession, metadata: Metadata) -> tuple[Input, Outputs]:
     """The input, corrected where the file declares more freedom than its graph has, and the outputs."""
     source = _single_input(session)
     batch, height, width, min_candidates = source.batch, source.height, source.width, 0
@@ -100,10 +104,10 @@ def _ports(session: ort.InferenceSession, metadata: Metadata) -> tuple[_Input, O
         batch = declared_batch  # the input says any number, the graph means one
     if batch is None and outputs.after_nms and not metadata.end2end:
         batch = metadata.batch or 1  # NMS is unrolled for so many photos; of others it finds nothing
-    return _Input(source.name, source.kind, batch, height, width, min_candidates), outputs
+    return Input(source.name, source.dtype, batch, height, width, min_candidates), outputs
 
 
-def _single_input(session: ort.InferenceSession) -> _Input:
+def _single_input(session: ort.InferenceSession) -> Input:
     sources = session.get_inputs()
     if len(sources) != 1:
         raise ModelError(f"it has {len(sources)} inputs")
@@ -118,7 +122,7 @@ def _single_input(session: ort.InferenceSession) -> _Input:
     if isinstance(shape[1], int) and shape[1] != 3:
         raise ModelError(f"its input has {shape[1]} channels")
     batch, _, height, width = (side if isinstance(side, int) else None for side in shape)
-    return _Input(source.name, source.type, batch, height, width)
+    return Input(source.name, DTYPES[source.type], batch, height, width)
 
 
 def _needs_a_run(shapes: Mapping[str, tuple[int | str | None, ...]]) -> bool:
@@ -128,7 +132,7 @@ def _needs_a_run(shapes: Mapping[str, tuple[int | str | None, ...]]) -> bool:
 
 
 def _probe(
-    session: ort.InferenceSession, source: _Input, metadata: Metadata, wanted: list[str]
+    session: ort.InferenceSession, source: Input, metadata: Metadata, wanted: list[str]
 ) -> tuple[tuple[int, int], dict[str, npt.NDArray[Any]], bool]:
     """Run small grey pictures until one does not fail.
 
@@ -150,7 +154,7 @@ def _probe(
     raise ModelError(reason)
 
 
-def _probe_sizes(source: _Input, metadata: Metadata) -> list[tuple[int, int]]:
+def _probe_sizes(source: Input, metadata: Metadata) -> list[tuple[int, int]]:
     """The sizes to try, (height, width), small ones first."""
     small, medium = 2 * metadata.stride, 10 * metadata.stride
     asked = [(small, small), (medium, medium), (medium + metadata.stride, medium)]
@@ -160,16 +164,16 @@ def _probe_sizes(source: _Input, metadata: Metadata) -> list[tuple[int, int]]:
 
 
 def _run_grey(
-    session: ort.InferenceSession, source: _Input, size: tuple[int, int], wanted: list[str]
+    session: ort.InferenceSession, source: Input, size: tuple[int, int], wanted: list[str]
 ) -> dict[str, npt.NDArray[Any]]:
-    grey = np.full((source.batch or 1, 3, *size), 0.5, DTYPES[source.kind])
+    grey = np.full((source.batch or 1, 3, *size), 0.5, source.dtype)
     try:
         return dict(zip(wanted, session.run(wanted, {source.name: grey}), strict=True))
     except Exception as error:
         raise ModelError(f"it fails on an input {grey.shape}: {error}") from error
 
 
-def _runs(session: ort.InferenceSession, source: _Input, size: tuple[int, int], wanted: list[str]) -> bool:
+def _runs(session: ort.InferenceSession, source: Input, size: tuple[int, int], wanted: list[str]) -> bool:
     try:
         return bool(_run_grey(session, source, size, wanted))
     except ModelError:

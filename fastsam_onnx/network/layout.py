@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.errors import ModelError
+from fastsam_onnx.network.heads import find_levels
 from fastsam_onnx.network.metadata import STRIDES, Metadata
 
 Shape = tuple[int, ...]
-Layout = Literal["channels first", "channels last", "detections after NMS"]
+Layout = Literal["channels first", "channels last", "detections after NMS", "raw heads"]
 
 ANCHORS_PER_CELL = 3
 """Number of candidates of a cell in YOLOv5 and YOLOv7, which tell objectness and class apart."""
@@ -25,7 +26,8 @@ class Outputs:
 
     Attributes:
         prototypes: Name of the prototypes.
-        candidates: Names of the candidates; with a second one, that holds the coefficients, which the first lacks.
+        candidates: Names of the candidates; with a second one, that holds the coefficients, which the first lacks. Of
+            raw heads the three maps of each stride, as in `heads.Level`.
         layout: Layout of the candidates, and of the coefficients alike.
         class_count: nc; 1 with NMS inside.
         coefficient_count: nm.
@@ -82,6 +84,8 @@ def find_outputs(
     planes = [name for name, shape in shapes.items() if len(shape) == 4]
     lists = [name for name, shape in shapes.items() if len(shape) == 3]
     grids = [name for name in planes if shapes[name][2:] == (size[0] // 4, size[1] // 4)]
+    if len(grids) == 1 and not lists and len(planes) > 1:
+        return _raw_heads(grids[0], shapes, size, metadata)
     if len(grids) != 1 or len(lists) not in (1, 2):
         raise ModelError(_diagnosis(len(planes), len(lists), len(grids)))
     [prototypes] = grids
@@ -97,6 +101,15 @@ def find_outputs(
     if nc > nm and np.array_equal(own, np.moveaxis(values[coefficients], channel_axis, 1)):
         return Outputs(prototypes, (name,), layout, nc - nm, nm)
     return Outputs(prototypes, (name, coefficients), layout, nc, nm)
+
+
+def _raw_heads(prototypes: str, shapes: Mapping[str, Shape], size: tuple[int, int], metadata: Metadata) -> Outputs:
+    """The outputs of a network that was cut before the decoding of its boxes."""
+    nm = shapes[prototypes][1]
+    maps = {name: shape for name, shape in shapes.items() if name != prototypes}
+    levels = find_levels(maps, grids_of(size, metadata.stride), nm, len(metadata.names))
+    names = tuple(name for level in levels for name in level)
+    return Outputs(prototypes, names, "raw heads", shapes[levels[0].scores][1], nm)
 
 
 def _read_shape(shape: Shape, nm: int, anchors: int, metadata: Metadata) -> _Reading:
@@ -154,12 +167,22 @@ def _pair(first: str, second: str, shapes: Mapping[str, Shape], nm: int) -> tupl
 
 def anchor_count(size: tuple[int, int], stride: int) -> int:
     """Number of cells of 8, 16, ... pixels in an input (height, width): the candidates without NMS, one per cell."""
-    return sum((size[0] // step) * (size[1] // step) for step in STRIDES if step <= stride)
+    return sum(height * width for height, width in grids_of(size, stride))
+
+
+def grids_of(size: tuple[int, int], stride: int) -> list[tuple[int, int]]:
+    """(height, width) in cells of each stride's maps, finest first, for an input (height, width)."""
+    return [(size[0] // step, size[1] // step) for step in steps_of(stride)]
+
+
+def steps_of(stride: int) -> list[int]:
+    """Pixels of the input per cell at each stride, up to the largest."""
+    return [step for step in STRIDES if step <= stride]
 
 
 def _diagnosis(planes: int, lists: int, grids: int) -> str:
     if not lists and planes > 1:
-        return "the outputs are raw heads before decoding; export the whole network, with the decoding of its boxes"
+        return "it has feature maps and no prototypes (batch, n, height/4, width/4): raw heads lack them"
     if lists and not planes:
         return "it has no prototypes: a detection or pose network, not a segmentation network"
     if not lists and not planes:

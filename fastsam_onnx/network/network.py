@@ -86,7 +86,9 @@ class Network:
             ModelError: If it is not a session, or not a network of the YOLOv8-seg family.
         """
         if not isinstance(session, load_onnxruntime().InferenceSession):
-            raise ModelError(f"a model must be a path, bytes or an onnxruntime.InferenceSession, got {session!r}")
+            raise ModelError(
+                f"a model must be a path, bytes, an onnxruntime.InferenceSession or an ExternalNetwork, got {session!r}"
+            )
         keep_in_children(session)
         return cls(session, "the InferenceSession")
 

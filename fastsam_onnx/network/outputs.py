@@ -12,8 +12,9 @@ import numpy as np
 from fastsam_onnx.arrays import FloatArray, IntArray
 from fastsam_onnx.errors import ModelError
 from fastsam_onnx.network.contract import Contract
+from fastsam_onnx.network.heads import candidates_from_heads
 from fastsam_onnx.network.inspection import EXPORT_HINT
-from fastsam_onnx.network.layout import Outputs, anchor_count
+from fastsam_onnx.network.layout import Outputs, anchor_count, steps_of
 
 SCORE_TOLERANCE = 0.01
 """Distance that rounding (float16, int8) may take a score out of 0 to 1."""
@@ -59,8 +60,7 @@ def to_outputs(
         ModelError: If a shape is another than the contract's, if a number is NaN or infinite, if a score is not from 0
             to 1, or if boxes are not in pixels.
     """
-    turned = parts if outputs.layout == "channels first" else [np.swapaxes(part, 1, 2) for part in parts]
-    candidates = turned[0] if len(turned) == 1 else np.concatenate(turned, axis=1)
+    candidates = _candidates(parts, outputs, contract.stride)
     _check_shapes(candidates, prototypes, outputs, contract, input_size)
     _check_scores(candidates[:, 4 : 4 + outputs.score_count], padded=outputs.after_nms)
     labels: list[IntArray | None] = [None] * len(candidates)
@@ -79,6 +79,14 @@ def to_outputs(
     elif everywhere:
         _check_boxes(candidates[:, :4])
     return [Output(*parts) for parts in zip(candidates, prototypes, labels, strict=True)]
+
+
+def _candidates(parts: list[FloatArray], outputs: Outputs, stride: int) -> FloatArray:
+    """(B, channels, N) of every layout."""
+    if outputs.layout == "raw heads":
+        return candidates_from_heads(parts, steps_of(stride))
+    turned = parts if outputs.layout == "channels first" else [np.swapaxes(part, 1, 2) for part in parts]
+    return turned[0] if len(turned) == 1 else np.concatenate(turned, axis=1)
 
 
 def _check_shapes(

@@ -128,8 +128,15 @@ class TestMismatch:
     @pytest.mark.parametrize(
         ("model", "reason"),
         [
-            (lambda: tiny_onnx.tiny(raw_heads=True), "raw heads before decoding"),
-            (lambda: tiny_onnx.tiny(raw_heads=True, height=64, width=64), "raw heads before decoding"),
+            (lambda: tiny_onnx.tiny(64, raw_heads=True), "sides, scores and coefficients .* not clear"),
+            (
+                lambda: tiny_onnx.constant({"x": (1, 3, 64, 64)}, {"a": (1, 64, 8, 8), "b": (1, 64, 4, 4)}),
+                "feature maps",
+            ),
+            (
+                lambda: tiny_onnx.constant({"x": (1, 3, 64, 64)}, {"a": (1, 65, 8, 8), "b": (1, 32, 16, 16)}),
+                "raw heads have 3 maps of 8 x 8",
+            ),
             (lambda: tiny_onnx.tiny(detection_only=True), "no prototypes"),
             (lambda: tiny_onnx.tiny(height=80, width=96), "multiples of the stride 32"),
             (lambda: tiny_onnx.constant({"x": (1, 3, 224, 224)}, {"y": (1, 1000)}), "classification"),

@@ -132,7 +132,7 @@ class TestSessions:
         with Network.open(tiny_onnx.tiny(metadata=tiny_onnx.ultralytics_metadata())) as network:
             network.run(photos())
         with pytest.raises(ModelError):
-            Network.open(tiny_onnx.tiny(raw_heads=True))
+            Network.open(tiny_onnx.tiny(detection_only=True))
         assert capfd.readouterr() == ("", "")
 
 

@@ -1,0 +1,38 @@
+"""From what a caller gives as a model to an open network."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from fastsam_onnx.errors import OptionError
+from fastsam_onnx.network.external import ExternalNetwork
+from fastsam_onnx.network.network import Network
+from fastsam_onnx.runtime import RuntimeOptions
+
+AnyNetwork = Network | ExternalNetwork
+
+
+def open_network(source: Any, runtime: RuntimeOptions) -> AnyNetwork:
+    """Open a file, its bytes, a model by name, or take what is open already.
+
+    Raises:
+        ModelNotFoundError: If there is no such file.
+        DownloadError: If the model was asked for by name, is not here, and cannot be downloaded.
+        ModelError: If it is not a network of the YOLOv8-seg family.
+        OptionError: If it is open already, and there are options of ONNX Runtime.
+    """
+    if not isinstance(source, str | bytes | os.PathLike):
+        if runtime != RuntimeOptions():
+            raise OptionError(
+                "threads, providers and session_options are settled already in an InferenceSession, and an "
+                "ExternalNetwork has none; leave them out"
+            )
+        return source if isinstance(source, ExternalNetwork) else Network.from_session(source)
+    if isinstance(source, str):
+        from fastsam_onnx import weights
+
+        source = weights.resolve(source, task="segment")
+    return Network.open(
+        source, threads=runtime.threads, providers=runtime.providers, session_options=runtime.session_options
+    )
