@@ -6,13 +6,14 @@ hardly grows with the number of objects and no float image of the photo's size i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx import options
-from fastsam_onnx.arrays import BoolArray, ByteArray
+from fastsam_onnx.arrays import BoolArray, ByteArray, IntArray
 from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.masks.classes import class_name
 from fastsam_onnx.masks.instances import Instance, Instances
@@ -58,12 +59,14 @@ def overlay(
         points: (k, 2) x, y in image pixels, prompts to draw: green for foreground, red for background.
         point_labels: (k,) 1 for foreground, 0 for background; by default all foreground.
         boxes: (k, 4) x1, y1, x2, y2 in image pixels, prompts to draw.
-        seed: Another integer of at least 0 gives other colours; the colour of an object depends on this and its index
-            alone.
+        seed: Another integer of at least 0 gives other colours; the colour of an object depends on this and its number
+            or index alone.
         colours: (n,) integers of at least 0, the place of each object's colour in `palette`, so that objects of one
-            class, or one object in several frames, have the same; by default 0, 1, 2, ...
-        names: True to write the name of each object's class beside it, where its network tells classes apart. The best
-            objects come first; a name without a free place at its object is left out.
+            class have the same; by default 0, 1, 2, ..., and for objects that were tracked their numbers less one, so
+            that one object has one colour in all frames.
+        names: True to write the number of each object that was tracked, and the name of its class, where its network
+            tells classes apart, beside it. The best objects come first; a name without a free place at its object is
+            left out.
 
     Returns:
         (H, W, 3) uint8 RGB, a new array.
@@ -76,13 +79,14 @@ def overlay(
     alpha = options.fraction("alpha", alpha)
     contours = options.boolean("contours", contours)
     labels = label_map(found)
+    colours = numbered_colours(found) if colours is None else colours
     shades = palette(len(found), seed) if colours is None else _chosen_shades(colours, len(found), seed)
     names = options.boolean("names", names)
     unit = max(photo.shape[:2]) / 1000
     picture = _blend(photo, labels, shades, alpha)
     if contours:
         _outline(picture, labels, shades, width=max(1, round(unit)))
-    if names and found.labels is not None:
+    if names and (found.labels is not None or found.track_ids is not None):
         _write_names(picture, found, shades, height=max(8, round(16 * unit)))
     if boxes is not None:
         _draw_boxes(picture, _prompt_array("boxes", boxes, 4), width=max(1, round(2 * unit)))
@@ -90,6 +94,11 @@ def overlay(
         places = _prompt_array("points", points, 2)
         _draw_points(picture, places, _foreground(point_labels, len(places)), radius=max(5, round(8 * unit)))
     return picture
+
+
+def numbered_colours(found: Instances) -> IntArray | None:
+    """(n,) the place in `palette` that each object's number in a video gives its colour; None without numbers."""
+    return None if found.track_ids is None else (found.track_ids - 1) % MAX_LABELS
 
 
 def label_map(found: Instances) -> LabelMap:
@@ -147,15 +156,20 @@ def palette(count: int, seed: int = 0) -> ByteArray:
     Returns:
         (count, 3) uint8 RGB; the first colours are the same for every count.
     """
+    return _shades(range(count), seed)
+
+
+def _shades(places: Iterable[int], seed: int) -> ByteArray:
+    """(n, 3) uint8 RGB at these places of the palette."""
     import colorsys
 
     start = _FIRST_HUE + options.integer("seed", seed, 0, MAX_SEED) * 0.37
-    colours = np.zeros((count, 3), np.uint8)
-    for index in range(count):
-        saturation, value = _TONES[index % len(_TONES)]
-        rgb = colorsys.hsv_to_rgb((start + index * _GOLDEN_RATIO) % 1, saturation, value)
-        colours[index] = [round(255 * channel) for channel in rgb]
-    return colours
+    colours = []
+    for place in places:
+        saturation, value = _TONES[place % len(_TONES)]
+        rgb = colorsys.hsv_to_rgb((start + place * _GOLDEN_RATIO) % 1, saturation, value)
+        colours.append([round(255 * channel) for channel in rgb])
+    return np.array(colours, np.uint8).reshape(-1, 3)
 
 
 def _chosen_shades(colours: npt.ArrayLike, count: int, seed: int) -> ByteArray:
@@ -163,8 +177,7 @@ def _chosen_shades(colours: npt.ArrayLike, count: int, seed: int) -> ByteArray:
     places = options.numbers("colours", colours)
     if places.shape != (count,) or (places % 1).any() or not ((places >= 0) & (places < MAX_LABELS)).all():
         raise OptionError(f"colours must be {count} integers from 0 to {MAX_LABELS - 1}, one for each object")
-    index = places.astype(np.int64)
-    return palette(int(index.max(initial=-1)) + 1, seed)[index]
+    return _shades(places.astype(int).tolist(), seed)
 
 
 def photo_of(found: Instances, image: npt.ArrayLike | None) -> ByteArray:
@@ -222,15 +235,13 @@ def _tint(colours: ByteArray) -> ByteArray:
 
 
 def _write_names(picture: ByteArray, found: Instances, colours: ByteArray, height: int) -> None:
-    """Write each object's name, its capitals `height` pixels high, on its colour, where no other name stands."""
+    """Write what each object is called, capitals `height` pixels high, on its colour, where nothing else is written."""
     import cv2
-
-    assert found.labels is not None
 
     font, scale, width = cv2.FONT_HERSHEY_SIMPLEX, height / _FONT_HEIGHT, max(1, round(height / 9))
     taken: list[Corners] = []
-    for label, box, colour in zip(found.labels.tolist(), found.boxes.tolist(), colours.tolist(), strict=True):
-        text = class_name(label, found.names or {}).encode("ascii", "replace").decode()  # the font has no more
+    for called, box, colour in zip(_callings(found), found.boxes.tolist(), colours.tolist(), strict=True):
+        text = called.encode("ascii", "replace").decode()  # the font has no more
         (across, _), below = cv2.getTextSize(text, font, scale, width)
         margin = max(2, height // 3)
         size = across + 2 * margin, height + below + margin
@@ -241,6 +252,15 @@ def _write_names(picture: ByteArray, found: Instances, colours: ByteArray, heigh
         cv2.rectangle(picture, place[:2], (place[2] - 1, place[3] - 1), colour, -1)
         ink = _BLACK if np.dot(colour, _BRIGHTNESS) > _BRIGHT else _WHITE
         cv2.putText(picture, text, (place[0] + margin, place[3] - below - 1), font, scale, ink, width, cv2.LINE_AA)
+
+
+def _callings(found: Instances) -> list[str]:
+    """The class and the number of each object, as far as they are known: "person 7"."""
+    none = [None] * len(found)
+    labels: list[Any] = none if found.labels is None else found.labels.tolist()
+    numbers: list[Any] = none if found.track_ids is None else found.track_ids.tolist()
+    words = [None if label is None else class_name(label, found.names or {}) for label in labels]
+    return [" ".join(str(part) for part in pair if part is not None) for pair in zip(words, numbers, strict=True)]
 
 
 def _free_place(

@@ -43,8 +43,10 @@ if TYPE_CHECKING:
     from fastsam_onnx.network.contract import Contract
     from fastsam_onnx.network.external import ExternalNetwork
     from fastsam_onnx.network.network import Network
+    from fastsam_onnx.results.prompts import Prompts
     from fastsam_onnx.results.segmentation import Segmentation
     from fastsam_onnx.stream import Failure
+    from fastsam_onnx.tracking.following import StreamKeywords
 
 
 class FastSAM:
@@ -185,10 +187,8 @@ class FastSAM:
         self,
         sources: Sources,
         *,
-        batch: int = ...,
-        workers: int | None = ...,
         on_error: Literal["raise"] = ...,
-        **options: Unpack[CallKeywords],
+        **options: Unpack[StreamKeywords],
     ) -> Generator[Segmentation, None, None]: ...
 
     @overload
@@ -196,10 +196,8 @@ class FastSAM:
         self,
         sources: Sources,
         *,
-        batch: int = ...,
-        workers: int | None = ...,
         on_error: Literal["yield"],
-        **options: Unpack[CallKeywords],
+        **options: Unpack[StreamKeywords],
     ) -> Generator[Segmentation | Failure, None, None]: ...
 
     def stream(
@@ -209,6 +207,9 @@ class FastSAM:
         batch: int = 1,
         workers: int | None = None,
         on_error: Literal["raise", "yield"] = "raise",
+        track: bool = False,
+        prompts: Prompts | None = None,
+        at_frame: int = 0,
         **options: Unpack[CallKeywords],
     ) -> Generator[Segmentation | Failure, None, None]:
         """Find every object of many photos, in their order, a few computed ahead.
@@ -224,6 +225,11 @@ class FastSAM:
                 photos are under way or wait to be taken.
             on_error: "raise" to raise the error of an item in the place of its result, with a note that names the item,
                 and end; "yield" to give a `Failure` in its place and go on.
+            track: True for the frames of a video: objects have numbers that stay, `track_ids`. An object below `conf`,
+                but above 0.3 of it, is kept where it goes on with a number.
+            prompts: With `track`, the objects that these mean in one frame are followed through the frames after it.
+                Where one is not found the result lacks it; after 30 frames it is given up, which is logged.
+            at_frame: Index of the frame that the prompts are for; the results before it are empty.
             options: As in a call.
 
         Yields:
@@ -232,13 +238,20 @@ class FastSAM:
 
         Raises:
             OptionError: If an option is outside its range, at once.
+            PromptError: If a prompt is malformed, at once; or means nothing in the frame that it is for.
             ImageError: If there is no such folder, video or camera, at once; or of an item.
         """
         from fastsam_onnx.images.sources import open_sources
         from fastsam_onnx.stream import named_frames, own_copies, stream
 
         call = CallOptions(**options)
-        self._resolve(call)
+        conf = self._resolve(call).conf
+        numbered = None
+        if boolean("track", track) or prompts is not None or at_frame:
+            from fastsam_onnx.tracking.following import LOW_SHARE, numbering
+
+            numbered = numbering(track, prompts, at_frame, conf=conf)
+            call = replace(call, conf=LOW_SHARE * conf)
         photos, from_video = open_sources(sources)
         if from_video:  # its frames are RGB, and not touched again
             call = replace(call, channel_order="rgb")
@@ -246,7 +259,9 @@ class FastSAM:
             photos = own_copies(photos)
         find = partial(self._find_all, options=call)
         results = stream(find, photos, batch=batch, workers=workers, on_error=on_error)
-        return named_frames(results, sources) if from_video else results
+        if from_video:
+            results = named_frames(results, sources)
+        return results if numbered is None else numbered(results)
 
     def warmup(self, image_size: tuple[int, int] | None = None) -> None:
         """Take a grey picture through every stage, so that the first photo waits for no memory, thread or import.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -205,3 +207,30 @@ def test_colours_are_stable_per_index_and_far_apart():
     distance = np.linalg.norm(lab[:, None] - lab[None], axis=2) + 1e9 * np.eye(40)
     assert distance.min() > 10  # CIE76; 2.3 can just be told apart
     assert np.diag(distance, 1).min() > 50  # neighbours in the list
+
+
+def test_the_colour_of_an_object_follows_its_number():
+    photo = np.zeros((30, 40, 3), np.uint8)
+    masks = [_rectangle(2, 2, 12, 12), _rectangle(20, 10, 38, 28)]
+    options = {"image": photo, "alpha": 1, "contours": False, "names": False}
+    colours = palette(70_000)
+    for ids in ([1, 2], [2, 1], [65_535, 65_536], [7, 70_000]):
+        found = replace(Segmentation.from_masks(masks), track_ids=np.array(ids))
+        picture = overlay(found, **options)
+        for (x, y), number in zip(((5, 5), (30, 20)), ids, strict=True):
+            assert picture[y, x].tolist() == colours[(number - 1) % 65_535].tolist()
+        assert np.array_equal(
+            overlay(found, colours=[0, 1], **options), overlay(replace(found, track_ids=None), **options)
+        )
+
+
+def test_the_number_is_written_beside_the_class():
+    """Numbers alone, classes alone, and both differ, by what is written and not by colours."""
+    found = Segmentation.from_masks([_rectangle(20, 40, 180, 180, (200, 200))])
+    numbered = replace(found, track_ids=np.array([1]))
+    named = replace(found, labels=np.array([0]), names={0: "cup"})
+    photo = np.zeros((200, 200, 3), np.uint8)
+    kinds = [found, numbered, named, replace(numbered, labels=np.array([0]), names={0: "cup"})]
+    pictures = [overlay(one, image=photo) for one in kinds]
+    assert len({picture.tobytes() for picture in pictures}) == 4
+    assert len({overlay(one, image=photo, names=False).tobytes() for one in kinds}) == 1

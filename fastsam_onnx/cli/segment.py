@@ -93,6 +93,7 @@ examples:
   {PROGRAM} segment - --format svg < photo.jpg > photo.svg
   {PROGRAM} segment --json photos/ | jq .objects
   {PROGRAM} segment clip.mp4 -o clip-objects.mp4
+  {PROGRAM} segment clip.mp4 --track --point 620,360 --at-frame 12
   ffmpeg -i clip.mp4 -f rawvideo -pix_fmt rgb24 - |
     {PROGRAM} segment --raw 1280x720 - > clip.jsonl
   {PROGRAM} segment -- -photo-with-a-dash.jpg"""
@@ -175,6 +176,19 @@ def _add_frames(parser: argparse.ArgumentParser) -> None:
         help="codec of the overlay of a video; h264 and vp9 play in browsers (default: mpeg4; mjpeg in .avi)",
     )
 
+    parser.add_argument(
+        "--track",
+        action="store_true",
+        help="give the objects of a video numbers that stay, track_id in the lines and written in the overlay; with "
+        "prompts: follow what they mean in one frame through the frames after it",
+    )
+    parser.add_argument(
+        "--at-frame",
+        metavar="N",
+        type=argument_type(partial(options.integer_from_text, VALUE, minimum=0)),
+        help="with --track: the frame that the prompts are for, counted from 0 (default: 0)",
+    )
+
 
 def _add_classes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -207,6 +221,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
             raise OptionError(f"--{name} is for photos; the frames of a video are RGB of 8 bits")
     if arguments.codec is not None and not holds_frames(arguments):
         raise OptionError("--codec is for the overlay of a video; photos have none")
+    if (arguments.track or arguments.at_frame is not None) and not holds_frames(arguments):
+        raise OptionError("--track and --at-frame are for the frames of a video; photos are of different things")
     return segment_frames(arguments, screen) if holds_frames(arguments) else _segment_photos(arguments, screen)
 
 

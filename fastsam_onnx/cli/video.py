@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsam_onnx.arrays import ByteArray
-from fastsam_onnx.cli.colours import SteadyColours
 from fastsam_onnx.cli.common import (
     STDOUT,
     check_new,
@@ -34,15 +33,15 @@ from fastsam_onnx.cli.photos import STDIN_STEM
 from fastsam_onnx.cli.prompts import read_prompts
 from fastsam_onnx.cli.report import RunReport
 from fastsam_onnx.cli.screen import Progress, Screen
-from fastsam_onnx.draw import overlay
+from fastsam_onnx.draw import numbered_colours, overlay
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
 from fastsam_onnx.files import complete_file
 from fastsam_onnx.formats import to_dict
 from fastsam_onnx.images.load import ImageSource
 from fastsam_onnx.images.video import DEFAULT_FPS, Frame, is_video, open_video
 from fastsam_onnx.images.video_writer import VIDEO_CODECS, check_codec, video_writer
-from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.stream import Failure
+from fastsam_onnx.tracking import Tracker
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
@@ -108,6 +107,7 @@ def segment_frames(arguments: argparse.Namespace, screen: Screen) -> int:
         FastSAMError: If the arguments do not fit each other, or the model cannot be opened; nothing was done.
     """
     prompts = read_prompts(arguments)
+    _check_following(arguments, prompts)
     sources = _sources(arguments)
     jobs = [(source, _outputs(source, arguments, alone=len(sources) == 1)) for source in sources]
     paths = [path for _, outputs in jobs for path in outputs.values()]
@@ -148,7 +148,10 @@ def _run(
     """Take one source from its first frame to its last. Returns what `RunReport.done` tells, and what is missing."""
     began = time.perf_counter()
     frames, fps, total = source.open()
-    options = {"pixel_limit": arguments.pixel_limit, "agnostic": arguments.agnostic, "tile": arguments.tile}
+    options = {name: getattr(arguments, name) for name in ("pixel_limit", "agnostic", "tile", "track")}
+    is_followed = arguments.track and prompts.asked > 0
+    if is_followed:
+        options |= {"prompts": prompts, "at_frame": arguments.at_frame or 0}
     under_way: deque[Frame] = deque()
     missing: list[Frame] = []
     count, objects, size = 0, 0, (0, 0)
@@ -158,7 +161,8 @@ def _run(
             closing(model.stream(pictures, workers=arguments.jobs, on_error="yield", **options))
         )
         sinks = [
-            stack.enter_context(_sink(form, path, fps, prompts, arguments.codec)) for form, path in outputs.items()
+            stack.enter_context(_sink(form, path, fps, partial(_drawn, prompts, arguments), arguments.codec))
+            for form, path in outputs.items()
         ]
         progress = Progress(screen)
         for found in found_of:
@@ -170,7 +174,8 @@ def _run(
                 chosen: Segmentation | Failure = found
             else:
                 kept = found if classes is None else found.of_class(*classes)
-                chosen = selected = replace(prompts.choose(kept), source=f"{source.stem}#{frame.number}")
+                selected = kept if is_followed else prompts.choose(kept)
+                chosen = selected = replace(selected, source=f"{source.stem}#{frame.number}")
                 count, objects, size = count + 1, objects + len(selected), selected.image_size
             for sink in sinks:
                 sink(frame, chosen)
@@ -213,9 +218,13 @@ def _show(progress: Progress, name: str, count: int, total: int | None) -> None:
 
 
 @contextmanager
-def _sink(form: str, path: Path, fps: float, prompts: Prompts, codec: str | None) -> Iterator[Sink]:
-    """Give a function that takes the frames and their objects to a file or to standard output."""
-    options = format_options(form, prompts)
+def _sink(
+    form: str, path: Path, fps: float, drawn: Callable[[str, Frame], dict[str, Any]], codec: str | None
+) -> Iterator[Sink]:
+    """Give a function that takes the frames and their objects to a file or to standard output.
+
+    `drawn` gives the format's options for a frame.
+    """
     with ExitStack() as stack:
         if form == "overlay":
             if path == STDOUT:
@@ -224,7 +233,7 @@ def _sink(form: str, path: Path, fps: float, prompts: Prompts, codec: str | None
                 make_folder(path.parent)
                 add = stack.enter_context(video_writer(path, fps, codec))
             pace = _Pace(add, fps)
-            yield lambda frame, found: pace.add(frame, found, options)
+            yield lambda frame, found: pace.add(frame, found, drawn(form, frame))
             if pace.left_out:
                 logger.warning("%s: %d frames came faster than %g a second and are left out", path, pace.left_out, fps)
         elif path == STDOUT:
@@ -234,6 +243,21 @@ def _sink(form: str, path: Path, fps: float, prompts: Prompts, codec: str | None
             part = stack.enter_context(complete_file(path))
             file = stack.enter_context(part.open("xb"))
             yield lambda frame, found: file.write(_line(frame, found))
+
+
+def _drawn(prompts: Prompts, arguments: argparse.Namespace, form: str, frame: Frame) -> dict[str, Any]:
+    """The options of a format for a frame: prompts are shown in every frame, or in the one that they are for."""
+    if arguments.track and frame.number != (arguments.at_frame or 0):
+        return {}
+    return format_options(form, prompts)
+
+
+def _check_following(arguments: argparse.Namespace, prompts: Prompts) -> None:
+    """Raise an OptionError if the options of tracking do not fit each other."""
+    if arguments.at_frame is not None and not (arguments.track and prompts.asked):
+        raise OptionError("--at-frame needs --track and a prompt: it is the frame that the prompt is for")
+    if arguments.track and prompts.asked and arguments.classes is not None:
+        raise OptionError("--classes and a prompt cannot both choose what --track follows; leave one of them out")
 
 
 def _check_codec(codec: str, paths: list[Path]) -> None:
@@ -261,7 +285,7 @@ class _Pace:
         self._count, self.left_out = 0, 0
         self._began: float | None = None
         self._last: ByteArray | None = None
-        self._colours = SteadyColours()
+        self._tracker = Tracker()
 
     def add(self, frame: Frame, found: Segmentation | Failure, options: dict[str, Any]) -> None:
         if isinstance(found, Failure):
@@ -274,8 +298,10 @@ class _Pace:
             return
         while self._last is not None and self._count < due:
             self._put(self._last)
-        rendered = replace(found, masks=Masks(list(found.masks), found.image_size))  # once, for both
-        self._last = overlay(rendered, colours=self._colours.of_frame(rendered.masks), **options)
+        if found.track_ids is None:  # numbers for the colours alone
+            numbered = self._tracker.update(found)
+            options = {**options, "colours": numbered_colours(numbered)}
+        self._last = overlay(found, **options)
         self._put(self._last)
 
     def _put(self, picture: ByteArray) -> None:

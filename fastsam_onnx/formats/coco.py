@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 
 from fastsam_onnx import options
-from fastsam_onnx.formats.text import Json, rounded_score, xywh
+from fastsam_onnx.formats.text import Json, rounded_score, track_facts, xywh
 from fastsam_onnx.masks.instances import Instance, Instances
 
 
@@ -24,7 +24,8 @@ def to_coco(
 
     Returns:
         A list of {"image_id", "file_name" (where it is known), "category_id", "segmentation" (compressed RLE), "bbox"
-        [x, y, width, height] (the detector's box), "score", "area"}.
+        [x, y, width, height] (the detector's box), "score", "area", "track_id" (of an object that was tracked, as TAO
+        has it)}.
 
     Raises:
         OptionError: If an id is neither an integer nor, for the photo, a text.
@@ -45,6 +46,7 @@ def to_coco(
             "bbox": xywh(instance.box),
             "score": rounded_score(instance.score),
             "area": instance.mask.area,
+            **track_facts(instance),
         }
         for instance in found
     ]

@@ -19,7 +19,7 @@ from fastsam_onnx.files import output_error, write_file
 from fastsam_onnx.formats.categories import OBJECT, category_names
 from fastsam_onnx.formats.coco import image_id_of
 from fastsam_onnx.formats.rings import ring_with_holes
-from fastsam_onnx.formats.text import Json, json_bytes, numbers, rounded_score, xywh
+from fastsam_onnx.formats.text import Json, json_bytes, numbers, rounded_score, track_facts, xywh
 from fastsam_onnx.masks.instances import Instances
 
 COCO_DATASET = "coco-dataset"
@@ -43,7 +43,7 @@ def dataset_entry(found: Instances, file_name: str | None = None, *, tolerance: 
     Returns:
         {"image": {"file_name", "width", "height"}, "annotations": [{"category", "segmentation" (one ring per island,
         holes joined to it by cuts of no width), "area", "bbox" [x, y, width, height] of the pixels, "iscrowd": 0,
-        "score"}]}.
+        "score", "track_id" (of an object that was tracked, as TAO has it)}]}.
 
     Raises:
         OptionError: If the photo has no name, or the tolerance is not a number of at least 0.
@@ -65,6 +65,7 @@ def dataset_entry(found: Instances, file_name: str | None = None, *, tolerance: 
                     "bbox": xywh(instance.mask.box),
                     "iscrowd": 0,
                     "score": rounded_score(instance.score),
+                    **track_facts(instance),
                 }
             )
     return {"image": {"file_name": name, "width": width, "height": height}, "annotations": annotations}

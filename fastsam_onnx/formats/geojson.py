@@ -15,7 +15,15 @@ import numpy.typing as npt
 from fastsam_onnx import options
 from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.formats.text import PIXEL_DECIMALS, Json, class_facts, numbers, optional_integer, rounded_score
+from fastsam_onnx.formats.text import (
+    PIXEL_DECIMALS,
+    Json,
+    class_facts,
+    numbers,
+    optional_integer,
+    rounded_score,
+    track_facts,
+)
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import Polygon
 
@@ -70,6 +78,7 @@ def to_geojson(
             "area": instance.mask.area,
             "prompt_index": optional_integer(instance.prompt_index),
             **class_facts(instance),
+            **track_facts(instance),
         }
         features.append({"type": "Feature", "id": index, "geometry": geometry, "properties": properties})
     return {"type": "FeatureCollection", **named, "features": features}

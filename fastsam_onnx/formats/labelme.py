@@ -52,9 +52,9 @@ def to_labelme(
         named = label if label is not None else instance.name or "object"
         polygons = instance.mask.polygons(tolerance)
         if not polygons_only and any(polygon.holes for polygon in polygons):
-            shapes.append(_mask_shape(instance.mask, named))
+            shapes.append({**_mask_shape(instance.mask, named), "group_id": instance.track_id})
             continue
-        group = index if len(polygons) > 1 else None
+        group = instance.track_id if instance.track_id is not None or len(polygons) == 1 else index
         for polygon in polygons:
             points = numbers(polygon.exterior)
             shapes.append(_shape(named, points, group_id=group, shape_type="polygon"))

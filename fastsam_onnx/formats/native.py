@@ -21,6 +21,7 @@ from fastsam_onnx.formats.text import (
     numbers,
     optional_integer,
     rounded_score,
+    track_facts,
 )
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import Mask
@@ -42,9 +43,9 @@ def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
         [...]}. An object has "index", "score" (0 to 1), "box" [x1, y1, x2, y2] (the detector's, image pixels, right and
         bottom exclusive), "area" (pixels), "prompt_index" (the prompt it answers, or None), if it answers a text
         "similarity" (a cosine, -1 to 1), if the network tells classes apart "label" (the index of its class) and "name"
-        (that of the class), and either "rle" {"size": [H, W], "counts"} or "polygons" [{"exterior":
-        [[x, y], ...], "holes": [[[x, y], ...], ...]}, ...] along the edges of the pixels, pixel (0, 0) covering [0, 1)
-        x [0, 1).
+        (that of the class), if it was tracked "track_id" (its number in every frame, from 1), and either "rle"
+        {"size": [H, W], "counts"} or "polygons" [{"exterior": [[x, y], ...], "holes": [[[x, y], ...], ...]}, ...]
+        along the edges of the pixels, pixel (0, 0) covering [0, 1) x [0, 1).
 
     Raises:
         OptionError: If `masks` is neither, or the tolerance is not a number of at least 0.
@@ -62,7 +63,7 @@ def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
         }
         if instance.similarity is not None:
             record["similarity"] = round(instance.similarity, SCORE_DECIMALS)
-        record |= class_facts(instance)
+        record |= class_facts(instance) | track_facts(instance)
         if masks == "rle":
             record["rle"] = instance.mask.rle()
         else:
@@ -141,6 +142,9 @@ def from_dict(document: Mapping[str, Any], *, pixel_limit: int | None = options.
         names = {label: record["name"] for label, record in zip(labels, records, strict=True) if "name" in record}
         names = {label: options.text("name", name) for label, name in names.items()}
         found = replace(found, labels=np.array(labels, np.int64), names=names)
+    track_ids = _all_integers(records, "track_id")
+    if track_ids is not None:
+        found = replace(found, track_ids=np.array(track_ids, np.int64))
     if not any("similarity" in record for record in records):
         return found
     cosines = [options.cosine("similarity", record.get("similarity")) for record in records]

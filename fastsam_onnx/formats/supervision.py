@@ -18,7 +18,7 @@ def to_supervision(found: Instances) -> supervision.Detections:
     """A `supervision.Detections` with boxes, dense masks, scores and classes.
 
     `class_id` is the object's label, and its name in `data["class_name"]`; 0 and no name where the network tells no
-    classes apart.
+    classes apart. `tracker_id` is its number in a video; None where objects were not tracked.
 
     Raises:
         MissingPackageError: If supervision is not installed.
@@ -37,5 +37,6 @@ def to_supervision(found: Instances) -> supervision.Detections:
         mask=found.masks.dense(),
         confidence=np.array(found.scores, np.float32),
         class_id=np.array(category_indices(found), int),
+        tracker_id=None if found.track_ids is None else np.array(found.track_ids, int),
         data=data,
     )

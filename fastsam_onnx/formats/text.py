@@ -35,6 +35,11 @@ def class_facts(instance: Instance) -> Json:
     return {} if instance.label is None else {"label": instance.label, "name": instance.name}
 
 
+def track_facts(instance: Instance) -> Json:
+    """{"track_id"} of an object that was tracked; else {}."""
+    return {} if instance.track_id is None else {"track_id": instance.track_id}
+
+
 def numbers(values: npt.ArrayLike, decimals: int = PIXEL_DECIMALS) -> list[Any]:
     """Nested lists of rounded numbers; of integers when all are whole, as the corners of pixels are."""
     rounded = np.round(np.asarray(values, np.float64), decimals)

@@ -7,6 +7,7 @@ dropped, may be what a prompt means. The constants were chosen on tools/evaluate
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -162,22 +163,28 @@ class Candidates:
         return self._at_points(int(likely[int(np.argmax(claims))]), points[foreground])
 
     def for_mask(self, mask: Mask) -> Answer | None:
-        """What fits this mask best, by IoU; None if nothing overlaps it.
-
-        The masks of the twenty candidates are measured whose boxes have the highest IoU with the mask's own box, and
-        the answer to that box.
+        """What fits this mask best, by IoU: a candidate, or the answer to the mask's box; None if nothing overlaps.
 
         Args:
             mask: Of the photo's size, with at least one pixel.
         """
+        return _closest(mask, (self.for_box(mask.box), *self._near(mask)))
+
+    def whole_for_mask(self, mask: Mask) -> Answer | None:
+        """The candidate that fits this mask best, by IoU, with all of its mask; None if none overlaps.
+
+        The masks of the twenty candidates are measured whose boxes have the highest IoU with the mask's own box.
+
+        Args:
+            mask: Of the photo's size, with at least one pixel.
+        """
+        return _closest(mask, self._near(mask))
+
+    def _near(self, mask: Mask) -> Iterator[Answer]:
+        """The candidates whose boxes have the highest IoU with the mask's own box, twenty at most."""
         overlap = np.nan_to_num(box_iou(mask.box[None], self.boxes_xyxy)[0])
-        nearest = [index for index in np.argsort(-overlap, kind="stable")[:MOST_TRIED].tolist() if overlap[index] > 0]
-        best, best_iou = None, 0.0
-        for answer in (self.for_box(mask.box), *(self._at_points(index, NO_POINTS) for index in nearest)):
-            iou = 0.0 if answer is None else mask.iou(answer.mask.render())
-            if iou > best_iou:
-                best, best_iou = answer, iou
-        return best
+        nearest = np.argsort(-overlap, kind="stable")[:MOST_TRIED].tolist()
+        return (self._at_points(index, NO_POINTS) for index in nearest if overlap[index] > 0)
 
     def _held(self, points: npt.NDArray[np.float64]) -> BoolArray:
         """(n, k): candidate n holds point k."""
@@ -214,6 +221,16 @@ class Candidates:
 
     def _masks(self, index: IntArray) -> list[PendingMask]:
         return pending_masks(self.boxes_xyxy[index], self.coefficients[index], self.prototypes, self.letterbox)
+
+
+def _closest(mask: Mask, answers: Iterable[Answer | None]) -> Answer | None:
+    """The answer with the highest IoU with a mask, the first of equal ones; None if none overlaps it."""
+    best, best_iou = None, 0.0
+    for answer in answers:
+        iou = 0.0 if answer is None else mask.iou(answer.mask.render())
+        if iou > best_iou:
+            best, best_iou = answer, iou
+    return best
 
 
 def area_and_depth(mask: PendingMask, points: npt.NDArray[np.float64]) -> tuple[int, float]:

@@ -49,6 +49,9 @@ class MaskLike(Protocol):
     def contains(self, x: float, y: float) -> bool:
         """True if the pixel that holds the point is set."""
 
+    def sample(self, columns: IntArray, rows: IntArray) -> BoolArray:
+        """(len(rows), len(columns)) bool: the pixels where these rows and columns of the photo, ascending, cross."""
+
     def render(self) -> Mask:
         """The mask at the photo's own size."""
 
@@ -65,6 +68,7 @@ class Instance:
         similarity: Cosine of its vector and that of the text that it answers, -1 to 1; None where there was no text.
         label: Index of its class; None where the network does not tell classes apart.
         name: Name of its class, its index as text if the network's file has none; None where there is no class.
+        track_id: Number that it has in every frame of a video, from 1; None where objects were not tracked.
     """
 
     mask: Mask
@@ -74,6 +78,7 @@ class Instance:
     similarity: float | None = None
     label: int | None = None
     name: str | None = None
+    track_id: int | None = None
 
     def _repr_png_(self) -> bytes:
         return self.mask._repr_png_()
@@ -156,6 +161,8 @@ class Instances:
         similarity: (n,) float32 cosine with the text that each object answers; None where there was no text.
         labels: (n,) int64 index of each object's class; None where the network does not tell classes apart.
         names: Name of each class by index, from the network's file; None where there are no classes.
+        track_ids: (n,) int64 number that each object has in every frame of a video, from 1; None where objects were not
+            tracked.
         image: (H, W, 3) uint8 RGB, the upright photo.
         source: File name of the photo, if it had one.
         georeference: Place of a GeoTIFF on a map; None for other photos.
@@ -169,6 +176,7 @@ class Instances:
     similarity: FloatArray | None = None
     labels: IntArray | None = None
     names: Mapping[int, str] | None = field(default=None, repr=False)
+    track_ids: IntArray | None = None
     image: ByteArray | None = field(default=None, repr=False)
     source: str | None = None
     georeference: Georeference | None = field(default=None, repr=False)
@@ -263,6 +271,7 @@ class Instances:
             prompt_index=_all_known([part.prompt_index for part in parts]),
             similarity=_all_known([part.similarity for part in parts]),
             labels=_all_known([part.labels for part in parts]) if same_names else None,
+            track_ids=_all_known([part.track_ids for part in parts]),
             names=parts[0].names if same_names else None,
             candidates=None,
         )
@@ -305,6 +314,7 @@ class Instances:
                 similarity=None if self.similarity is None else float(self.similarity[index]),
                 label=label,
                 name=None if label is None else class_name(label, self.names or {}),
+                track_id=None if self.track_ids is None else int(self.track_ids[index]),
             )
         try:
             chosen = np.asarray(index) if not isinstance(index, slice) else index
@@ -330,6 +340,7 @@ class Instances:
             prompt_index=None if self.prompt_index is None else self.prompt_index[index],
             similarity=None if self.similarity is None else self.similarity[index],
             labels=None if self.labels is None else self.labels[index],
+            track_ids=None if self.track_ids is None else self.track_ids[index],
             candidates=None,
         )
 

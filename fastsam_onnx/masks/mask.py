@@ -171,6 +171,16 @@ class Mask:
         height, width = self.crop.shape
         return 0 <= row < height and 0 <= column < width and bool(self.crop[row, column])
 
+    def sample(self, columns: IntArray, rows: IntArray) -> BoolArray:
+        """(len(rows), len(columns)) bool: the pixels where these rows and columns of the photo, ascending, cross."""
+        picked = np.zeros((rows.size, columns.size), bool)
+        height, width = self.crop.shape
+        left, right = np.searchsorted(columns, (self.left, self.left + width))
+        top, bottom = np.searchsorted(rows, (self.top, self.top + height))
+        inside = np.ix_(rows[top:bottom] - self.top, columns[left:right] - self.left)
+        picked[top:bottom, left:right] = self.crop[inside]
+        return picked
+
     def area_inside(self, x1: int, y1: int, x2: int, y2: int) -> int:
         """The number of pixels in the rectangle of columns x1 .. x2 - 1 and rows y1 .. y2 - 1."""
         rows = slice(max(y1 - self.top, 0), max(y2 - self.top, 0))
@@ -219,6 +229,15 @@ class Mask:
         frame = self.crop.copy()
         _paint(frame, self.left, self.top, other, value=False)
         return Mask(frame, self.left, self.top, self.image_size)
+
+    def moved(self, x: int, y: int) -> Mask:
+        """The mask moved to the right and down by whole pixels; what leaves the photo is cut off."""
+        x, y = integer("x", x, -FAR), integer("y", y, -FAR)
+        height, width = self.crop.shape
+        left, top = self.left + x, self.top + y
+        x1, y1 = min(max(left, 0), self.image_size[0]), min(max(top, 0), self.image_size[1])
+        x2, y2 = max(min(left + width, self.image_size[0]), x1), max(min(top + height, self.image_size[1]), y1)
+        return Mask(self.crop[y1 - top : y2 - top, x1 - left : x2 - left], x1, y1, self.image_size)
 
     def components(self) -> list[Mask]:
         """The connected islands (8 neighbours), largest first."""

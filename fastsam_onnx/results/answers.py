@@ -39,6 +39,7 @@ def of_candidates(found: Found, answers: Iterable[Answer | None]) -> Found:
         prompt_index=np.array([index for index, _ in answered], np.int64),
         similarity=None,
         labels=None if found.labels is None else np.array([answer.label for _, answer in answered], np.int64),
+        track_ids=None,
     )
 
 
@@ -71,4 +72,4 @@ def _merged(found: Found, held: BoolArray, foreground: BoolArray) -> Found:
     meant = np.flatnonzero(held[:, foreground].any(axis=1))
     best = found.take(meant[[np.argmax(found.scores[meant])]])
     masks = Masks([merged], found.image_size)
-    return replace(best, boxes=merged.box[None], masks=masks, prompt_index=None, similarity=None)
+    return replace(best, boxes=merged.box[None], masks=masks, prompt_index=None, similarity=None, track_ids=None)

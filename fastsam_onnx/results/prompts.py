@@ -112,6 +112,18 @@ class Prompts:
         masks = 0 if self.masks is None else len(listed_masks(self.masks))
         return points + boxes + masks + len(self._listed_texts())
 
+    @property
+    def asked(self) -> int:
+        """Number of objects that are asked for: `prompt_index` is below it.
+
+        Raises:
+            PromptError: If points, boxes or masks are malformed.
+        """
+        groups = 0 if self.points is None else len(check_points(self.points, self.labels)[0])
+        boxes = 0 if self.boxes is None else len(check_boxes(self.boxes))
+        masks = 0 if self.masks is None else len(listed_masks(self.masks))
+        return groups + boxes + masks + len(self._listed_texts())
+
     def check(self) -> None:
         """Raise unless every prompt and option can mean something.
 

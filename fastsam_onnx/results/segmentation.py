@@ -47,6 +47,8 @@ class Segmentation(WritableInstances):
         similarity: (n,) float32 cosine with the text that each object answers; None where there was no text.
         labels: (n,) int64 index of each object's class; None where the network does not tell classes apart.
         names: Name of each class by index, from the network's file; None where there are no classes.
+        track_ids: (n,) int64 number that each object has in every frame of a video, from 1; None where objects were not
+            tracked.
         image: (H, W, 3) uint8 RGB, the upright photo.
         source: File name of the photo, if it had one.
         georeference: Place of a GeoTIFF on a map; None for other photos.

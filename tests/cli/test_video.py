@@ -188,6 +188,11 @@ def test_what_exists_is_kept_and_a_broken_video_stops_no_other(run, clip, tmp_pa
         (["CLIP", "--codec", "vp9", "--format", "json"], "--codec is for the file of an overlay"),
         (["photo.jpg", "--codec", "vp9"], "--codec is for the overlay of a video"),
         (["CLIP", "--fps", "30"], "--fps needs --raw"),
+        (["photo.jpg", "--track"], "--track and --at-frame are for the frames of a video"),
+        (["CLIP", "--at-frame", "3"], "--at-frame needs --track and a prompt"),
+        (["CLIP", "--track", "--at-frame", "3"], "--at-frame needs --track and a prompt"),
+        (["CLIP", "--track", "--at-frame", "-3", "--point", "1,1"], "must be an integer >= 0, got -3"),
+        (["CLIP", "--track", "--point", "1,1", "--classes", "dog"], "leave one of them out"),
         (["--raw", "96x64", "--fps", "0", "-"], "--fps: the value must be a number from 0.001 to 1000, got 0"),
     ],
 )
@@ -273,6 +278,50 @@ def test_an_object_keeps_its_colour_whatever_its_rank(run):
     ]
     assert colours == [colours[0]] * 6
     assert colours[0] == draw.palette(2)[::-1].tolist()
+
+
+def test_numbers_go_into_lines_and_overlay(run, clip, tmp_path):
+    assert run(clip, "--track", "-o", tmp_path / "out")[0] == 0
+    records = lines((tmp_path / "out" / "clip.jsonl").read_text())
+    check_lines(records)
+    assert [[one["track_id"] for one in record["objects"]] for record in records] == [[1]] * FRAMES
+    assert run(clip, "-o", tmp_path / "plain")[0] == 0
+    assert "track_id" not in (tmp_path / "plain" / "clip.jsonl").read_text()
+    pictures = [
+        [each.picture for each in open_video(tmp_path / folder / "clip.overlay.mp4").frames()]
+        for folder in ("out", "plain")
+    ]
+    for number in range(FRAMES):  # the same colours, but for the number beside the disc
+        assert np.abs(pictures[0][number].astype(int) - pictures[1][number])[28:36, 14 + 8 * number].mean() < 8
+        assert np.abs(pictures[0][number].astype(int) - pictures[1][number]).max() > 100
+
+
+def test_prompts_of_one_frame_are_followed(run, clip, tmp_path):
+    """In test_prompts_choose_in_every_frame the same point gives the disc in three frames alone."""
+    assert run(clip, "--track", "--point", "38,32", "--at-frame", "3", "-o", tmp_path / "a.jsonl")[0] == 0
+    records = lines((tmp_path / "a.jsonl").read_text())
+    assert [len(record["objects"]) for record in records] == [0, 0, 0, 1, 1, 1, 1, 1, 1]
+    assert {one["track_id"] for record in records for one in record["objects"]} == {1}
+    assert {one["prompt_index"] for record in records for one in record["objects"]} == {0}
+
+
+def test_every_video_has_its_own_numbers(run, clip, tmp_path):
+    other = tmp_path / "other.avi"
+    other.write_bytes(clip.read_bytes())
+    assert run(clip, other, "--track", "-o", tmp_path / "out", "--format", "json")[0] == 0
+    for name in ("clip", "other"):
+        records = lines((tmp_path / "out" / f"{name}.jsonl").read_text())
+        assert {one["track_id"] for record in records for one in record["objects"]} == {1}
+
+
+def test_a_prompt_that_means_nothing_in_its_frame_fails_the_video_and_leaves_nothing(run, clip, tmp_path):
+    code, _, err = run(clip, "--track", "--point", "90,2", "-o", tmp_path / "out")
+    assert code == 1
+    assert "prompt 0 means nothing in frame 0" in err
+    assert list((tmp_path / "out").iterdir()) == []
+    code, _, err = run(clip, "--track", "--point", "90,2", "--at-frame", "50", "-o", tmp_path / "out")
+    assert code == 1
+    assert "at_frame must be the index of a frame, 0 to 8, got 50" in err
 
 
 def test_a_video_that_cannot_be_written_leaves_nothing(tmp_path):

@@ -33,3 +33,10 @@ def test_classes_have_their_labels_and_names(sample):
     detections = formats.to_supervision(found)
     assert detections.class_id.tolist() == [1, 0, 1, 5, 0]
     assert detections.data["class_name"].tolist() == ["dog", "cat", "dog", "5", "cat"]
+
+
+def test_numbers_of_a_video_are_tracker_ids(sample):
+    pytest.importorskip("supervision", reason="supervision is not installed")
+    assert formats.to_supervision(sample).tracker_id is None
+    found = replace(sample, track_ids=np.array([7, 3, 1, 12, 9]))
+    assert formats.to_supervision(found).tracker_id.tolist() == [7, 3, 1, 12, 9]

@@ -465,3 +465,23 @@ def test_masks_are_joined_and_compared_with_masks(other):
     for name in ("iou", "union", "difference", "intersection_area"):
         with pytest.raises(OptionError, match=type(other).__name__):
             getattr(mask, name)(other)
+
+
+@given(seed=st.integers(0, 2**32 - 1), step=st.integers(1, 5))
+def test_samples_are_the_pixels_where_rows_and_columns_cross(seed, step):
+    rng = np.random.default_rng(seed)
+    dense = np.zeros((17, 23), bool)
+    dense[3:15, 5:20] = rng.random((12, 15)) < 0.5
+    columns, rows = (np.flatnonzero(rng.random(side) < 1 / step) for side in (23, 17))
+    assert np.array_equal(Mask.from_dense(dense).sample(columns, rows), dense[np.ix_(rows, columns)])
+
+
+@given(x=st.integers(-30, 30), y=st.integers(-30, 30))
+def test_a_moved_mask_is_cut_at_the_photo(x, y):
+    dense = np.zeros((17, 23), bool)
+    dense[3:15, 5:20] = np.arange(180).reshape(12, 15) % 7 < 3
+    expected = np.zeros((17 + 80, 23 + 80), bool)
+    expected[40 + y : 57 + y, 40 + x : 63 + x] = dense
+    moved = Mask.from_dense(dense).moved(x, y)
+    assert np.array_equal(moved.dense(), expected[40:57, 40:63])
+    assert moved.image_size == (23, 17)

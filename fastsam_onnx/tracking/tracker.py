@@ -1,0 +1,234 @@
+"""Numbers that the objects of a video keep from frame to frame.
+
+Where an object was, and how it moved, says where it should be next; the object that is found there has its number. The
+idea to let objects of low scores go on with a number, but not begin one, is ByteTrack's. The constants were chosen by
+tools/measure_tracking.py on clips that are not among those it reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx import options
+from fastsam_onnx.arrays import BoolArray
+from fastsam_onnx.masks.detections import box_iou
+from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.tracking.samples import Samples, sampling_step
+
+Found = TypeVar("Found", bound=Instances)
+Table = npt.NDArray[np.float64]
+
+LOW_SHARE = 0.3
+"""Share of the threshold above which a score is low, not nothing."""
+KEPT_FRAMES = 30
+"""Number of frames that an object may be away before its number is given up."""
+KEPT_FRAMES_NEW = 3
+"""The same for an object that was seen once: many of these are errors of the network."""
+LEAST_FIT = 0.15
+"""Fit, 0 to 1, that an object must exceed to have a number."""
+LEAST_FIT_LOW = 0.5
+"""The same for an object of a low score."""
+MASK_WEIGHT = 0.25
+"""Weight of the masks' IoU in the fit, beside that of the boxes."""
+MARGIN = 0.2
+"""Margin around boxes that are compared, as a share of their side, so that small objects that move fast meet."""
+MARGIN_GROWTH = 0.02
+"""Amount by which the margin of an expected box grows with every frame in which the object was not seen."""
+GAIN = 0.7
+"""Share of the way from the expected box to the one that was found that an object's box goes: the rest is noise."""
+VELOCITY_GAIN = 0.2
+"""The same for the velocity."""
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """An object of the frames so far.
+
+    Attributes:
+        number: Its number, from 1.
+        box_xywh: (4,) float64 centre x, y, width, height in pixels, where it was last.
+        velocity: (2,) float64 pixels a frame, to the right and down.
+        samples: Its mask, as it was seen last.
+        seen_at: (2,) float64 centre of the box in which it was seen last.
+        frames_seen: Number of frames in which it was seen.
+        frames_away: Number of frames since then, with the one that comes.
+    """
+
+    number: int
+    box_xywh: Table
+    velocity: Table
+    samples: Samples
+    seen_at: Table
+    frames_seen: int = 1
+    frames_away: int = 0
+
+    @property
+    def expected_xywh(self) -> Table:
+        """(4,) the box that it should have now."""
+        moved: Table = self.box_xywh + np.append(self.velocity * self.frames_away, (0, 0))
+        return moved
+
+    @property
+    def is_given_up(self) -> bool:
+        """True if it was away for too long."""
+        return self.frames_away > (KEPT_FRAMES if self.frames_seen > 1 else KEPT_FRAMES_NEW)
+
+    def seen(self, box_xywh: Table, samples: Samples) -> Track:
+        """The track after it was seen again."""
+        expected = self.expected_xywh
+        change = box_xywh - expected
+        gain = 1.0 if self.frames_seen == 1 else VELOCITY_GAIN
+        return Track(
+            self.number,
+            expected + GAIN * change,
+            self.velocity + gain / self.frames_away * change[:2],
+            samples,
+            box_xywh[:2],
+            self.frames_seen + 1,
+        )
+
+
+class Tracker:
+    """Gives the objects of one video's frames, in their order, numbers that stay.
+
+        tracker = Tracker()
+        for frame in frames:
+            found = tracker.update(model(frame))
+            found.track_ids
+
+    Frames of another size are another video: its objects have new numbers.
+
+    Attributes:
+        conf: Score that an object must exceed to have a new number; None if all have one.
+    """
+
+    def __init__(self, *, conf: float | None = None) -> None:
+        """Begin with the number 1.
+
+        Args:
+            conf: Score that an object must exceed to have a new number, 0 to 1; others are kept where they go on with
+                a number, and left out elsewhere. None for numbers for all.
+
+        Raises:
+            OptionError: If it is not a number from 0 to 1.
+        """
+        self.conf = None if conf is None else options.fraction("conf", conf)
+        self._tracks: list[Track] = []
+        self._next = 1
+        self._image_size: tuple[int, int] | None = None
+
+    def update(self, found: Found, *, begins: BoolArray | None = None, offers: int = 0) -> Found:
+        """The objects of the next frame with their numbers, `track_ids`, in the order in which they were.
+
+        Args:
+            found: The objects.
+            begins: (n,) True for objects that may have a new number; by default `begins(found)`.
+            offers: Number of objects at the end that go on with a number if they fit it well, whatever their score, and
+                are left out elsewhere.
+        """
+        if self._image_size != found.image_size:
+            self._tracks, self._image_size = [], found.image_size
+        self.skip()
+        step = sampling_step(found.image_size)
+        samples = [Samples.from_mask(mask, step) for mask in found.masks.lazy]
+        boxes = _xywh(found.boxes.astype(np.float64))
+        is_offer = np.arange(len(found)) >= len(found) - offers
+        is_sure = self.begins(found) if begins is None else begins
+        owners = self._owners(boxes, samples, is_sure, is_offer)
+        seen: list[Track] = []
+        track_ids = np.zeros(len(found), np.int64)
+        for index, (box, own) in enumerate(zip(boxes, samples, strict=True)):
+            if index in owners:
+                seen.append(owners[index].seen(box, own))
+            elif is_sure[index] and not is_offer[index]:
+                seen.append(Track(self._next, box, np.zeros(2), own, box[:2]))
+                self._next += 1
+            else:
+                continue
+            track_ids[index] = seen[-1].number
+        numbers = {track.number for track in seen}
+        self._tracks = [*seen, *(track for track in self._tracks if track.number not in numbers)]
+        kept = np.flatnonzero(track_ids)
+        return replace(found.take(kept), track_ids=track_ids[kept])
+
+    def begins(self, found: Instances) -> BoolArray:
+        """(n,) True for objects that may have a new number."""
+        return np.ones(len(found), bool) if self.conf is None else np.asarray(found.scores > self.conf, bool)
+
+    def skip(self) -> None:
+        """Let a frame pass of which nothing is known."""
+        later = [replace(track, frames_away=track.frames_away + 1) for track in self._tracks]
+        self._tracks = [track for track in later if not track.is_given_up]
+
+    def next_shift(self, number: int) -> tuple[int, int] | None:
+        """Pixels, to the right and down, from where an object was seen last to where it should be in the next frame.
+
+        None if its number is given up.
+        """
+        for track in self._tracks:
+            if track.number == number:
+                later = replace(track, frames_away=track.frames_away + 1)
+                x, y = np.round(later.expected_xywh[:2] - track.seen_at).astype(int).tolist()
+                return x, y
+        return None
+
+    def _owners(
+        self, boxes_xywh: Table, samples: Sequence[Samples], is_sure: BoolArray, is_offer: BoolArray
+    ) -> dict[int, Track]:
+        """The track that each object goes on with, by its index; objects of low scores choose last."""
+        fit = _fit_table(self._tracks, boxes_xywh, samples)
+        fit[(fit <= LEAST_FIT_LOW) & ~(is_sure & ~is_offer)[:, None]] = 0
+        owners: dict[int, Track] = {}
+        for rows in (np.flatnonzero(is_sure | is_offer), np.flatnonzero(~(is_sure | is_offer))):
+            for row, column in pairs(fit[rows], LEAST_FIT):
+                owners[int(rows[row])] = self._tracks[column]
+                fit[:, column] = 0
+        return owners
+
+
+def pairs(fit: Table, least: float) -> list[tuple[int, int]]:
+    """Rows and columns that belong together, each once: the best fit first, as long as it exceeds the least.
+
+    The assignment with the largest sum (Hungarian) measures the same within the noise, and needs SciPy.
+    """
+    rows, columns = np.nonzero(fit > least)
+    order = np.argsort(-fit[rows, columns], kind="stable")
+    chosen: dict[int, int] = {}
+    taken: set[int] = set()
+    for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
+        if row not in chosen and column not in taken:
+            chosen[row] = column
+            taken.add(column)
+    return list(chosen.items())
+
+
+def _fit_table(tracks: Sequence[Track], boxes_xywh: Table, samples: Sequence[Samples]) -> Table:
+    """(n, len(tracks)) the fit of each object to each track, 0 to 1: IoU of boxes with margins, and of masks."""
+    expected = np.array([track.expected_xywh for track in tracks]).reshape(-1, 4)
+    away = np.array([track.frames_away for track in tracks])
+    boxes = _with_margins(boxes_xywh, np.full(len(boxes_xywh), MARGIN))
+    iou = box_iou(boxes, _with_margins(expected, MARGIN + MARGIN_GROWTH * (away - 1)))
+    fit = (1 - MASK_WEIGHT) * np.nan_to_num(iou.astype(np.float64))
+    for row, column in np.argwhere(iou > LEAST_FIT / 2).tolist():
+        track = tracks[column]
+        shift = expected[column, :2] - track.seen_at
+        fit[row, column] += MASK_WEIGHT * samples[row].iou(track.samples, (shift[0], shift[1]))
+    return fit
+
+
+def _with_margins(boxes_xywh: Table, shares: Table) -> npt.NDArray[np.float32]:
+    """(n, 4) float32 x1, y1, x2, y2 of boxes with margins on each side, as shares of the root of their area."""
+    sides = np.maximum(boxes_xywh[:, 2:], 1)
+    half = sides / 2 + (shares * np.sqrt(sides.prod(axis=1)))[:, None]
+    return np.concatenate([boxes_xywh[:, :2] - half, boxes_xywh[:, :2] + half], axis=1).astype(np.float32)
+
+
+def _xywh(boxes_xyxy: Table) -> Table:
+    """(n, 4) boxes x1, y1, x2, y2 as centre x, y, width, height."""
+    low, high = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
+    return np.concatenate([(low + high) / 2, high - low], axis=1)

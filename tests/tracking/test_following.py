@@ -1,0 +1,204 @@
+"""`stream(track=True)`: numbers through batches, failures and tiles; prompts of one frame followed through the next."""
+
+import logging
+
+import cv2
+import numpy as np
+import pytest
+from support.tiny_onnx import bright_object, tiny
+
+from fastsam_onnx import Failure, FastSAM, Mask, OptionError, PromptError, Prompts, Segmentation
+from fastsam_onnx.tracking import Tracker
+from fastsam_onnx.tracking.following import Follower, followed
+from fastsam_onnx.tracking.tracker import KEPT_FRAMES
+
+SIZE = (160, 64)
+
+
+def picture(x, y=32):
+    """(64, 160, 3) RGB: a disc of radius 10."""
+    canvas = np.full((64, 160, 3), 20, np.uint8)
+    cv2.circle(canvas, (x, y), 10, (255, 240, 180), -1)
+    return canvas
+
+
+FRAMES = [picture(14 + 8 * index) for index in range(9)]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return FastSAM(bright_object(), imgsz=160, threads=1)
+
+
+def ids(results):
+    return [None if isinstance(found, Failure) else found.track_ids.tolist() for found in results]
+
+
+@pytest.mark.parametrize("options", [{}, {"batch": 4, "workers": 2}, {"batch": 3}, {"tile": 64}])
+def test_an_object_has_one_number_through_batches_and_tiles(model, options):
+    results = list(model.stream(FRAMES, track=True, **options))
+    moving = [found[found.boxes[:, 2] - found.boxes[:, 0] < 30] for found in results]
+    assert ids(moving) == [[1]] * 9
+    assert [len(found) for found in model.stream(FRAMES)] == [1] * 9
+
+
+def test_without_track_there_are_no_numbers_and_every_stream_begins_with_1(model):
+    assert [found.track_ids for found in model.stream(FRAMES)] == [None] * 9
+    first, second = model.stream(FRAMES, track=True), model.stream(FRAMES[::-1], track=True)
+    for _ in range(9):  # side by side: a model holds nothing of its streams
+        assert ids([next(first), next(second)]) == [[1], [1]]
+
+
+def test_a_failure_is_a_step_of_the_motion(model):
+    frames = list(FRAMES)
+    frames[4] = frames[5] = np.zeros((2, 2, 7), np.uint8)
+    results = list(model.stream(frames, track=True, on_error="yield", batch=2))
+    assert ids(results) == [[1], [1], [1], [1], None, None, [1], [1], [1]]
+
+
+def test_low_scores_come_only_where_they_go_on_with_a_number():
+    """A network that is equally sure of everything: its objects have scores of about a half."""
+    network = FastSAM(tiny(seed=3), imgsz=96, conf=0.1, iou=0.7, max_det=20, threads=1)
+    photo = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    plain = network(photo)
+    threshold = float(np.sort(plain.scores)[len(plain) // 2])
+    first, second = network.stream([photo, photo], conf=threshold, track=True)
+    assert np.array_equal(first.boxes, network(photo, conf=threshold).boxes)  # the first frame is that of a call
+    assert ids([first, second]) == [list(range(1, len(first) + 1))] * 2
+
+
+def test_prompts_of_one_frame_are_followed(model):
+    results = list(model.stream(FRAMES, track=True, prompts=Prompts(points=[(38, 32)]), at_frame=3))
+    assert [len(found) for found in results] == [0, 0, 0, 1, 1, 1, 1, 1, 1]
+    assert ids(results)[3:] == [[1]] * 6
+    assert [found.prompt_index.tolist() for found in results] == [[]] * 3 + [[0]] * 6
+    for index in range(3, 9):
+        left, _, right, _ = results[index].boxes[0]
+        assert abs((left + right) / 2 - (14 + 8 * index)) <= 2
+
+
+@pytest.mark.parametrize("kind", ["points", "boxes", "masks"])
+def test_every_kind_of_prompt_can_be_followed(model, kind):
+    mask = np.zeros((64, 160), bool)
+    mask[22:43, 4:25] = True
+    prompts = Prompts(**{kind: {"points": [(14, 32)], "boxes": [(4, 22, 25, 43)], "masks": mask}[kind]})
+    assert ids(model.stream(FRAMES, track=True, prompts=prompts)) == [[1]] * 9
+
+
+def test_what_leaves_is_missing_and_given_up_with_a_warning(model, caplog):
+    nothing = np.full((64, 160, 3), 20, np.uint8)
+    frames = [*FRAMES[:4], *[nothing] * (KEPT_FRAMES + 1), picture(120)]
+    with caplog.at_level(logging.WARNING, "fastsam_onnx"):
+        results = list(model.stream(frames, track=True, prompts=Prompts(points=[(14, 32)])))
+    assert [len(found) for found in results] == [1] * 4 + [0] * (KEPT_FRAMES + 2)
+    [record] = caplog.records
+    assert "object 1" in record.getMessage()
+    assert "prompt 0" in record.getMessage()
+    assert "given up" in record.getMessage()
+
+
+def test_it_comes_back_where_its_motion_takes_it_and_is_not_taken_for_what_is_elsewhere(model):
+    nothing = np.full((64, 160, 3), 20, np.uint8)
+    frames = [*FRAMES[:4], nothing, nothing, picture(14 + 8 * 6), nothing, picture(30, 20)]
+    results = list(model.stream(frames, track=True, prompts=Prompts(points=[(14, 32)])))
+    assert ids(results) == [[1]] * 4 + [[], [], [1], [], []]
+
+
+def square(x, y=20, side=16):
+    dense = np.zeros(SIZE[::-1], bool)
+    dense[y : y + side, x : x + side] = True
+    return Mask.from_dense(dense)
+
+
+def test_another_object_is_never_taken_for_the_one_that_is_followed():
+    """Two squares pass each other; the followed one is not found while it is behind, the other has its own number."""
+    follower = Follower(Prompts(points=[(12, 28)]), conf=0.5)
+    seen = []
+    for step in range(20):
+        followed_x, other_x = 4 + 6 * step, 130 - 6 * step
+        masks = [square(other_x, 22)]
+        if abs(followed_x - other_x) > 10:
+            masks.append(square(followed_x))
+        found = Segmentation.from_masks(masks)
+        result = follower.begin(found, 0) if step == 0 else follower.update(found, step)
+        seen.append(result.boxes[:, 0].tolist())
+    assert [round(x) for boxes in seen for x in boxes] == [
+        4 + 6 * step for step in range(20) if abs(4 + 6 * step - (130 - 6 * step)) > 10
+    ]
+
+
+def test_several_prompts_keep_their_order_and_their_numbers():
+    follower = Follower(Prompts(points=[[(108, 28)], [(8, 28)]]), conf=0.5)
+    first = follower.begin(Segmentation.from_masks([square(2), square(50), square(100)]), 0)
+    assert first.prompt_index.tolist() == [0, 1]
+    assert first.track_ids.tolist() == [1, 2]
+    second = follower.update(Segmentation.from_masks([square(51), square(3)]), 1)
+    assert second.prompt_index.tolist() == [1]
+    assert second.track_ids.tolist() == [2]
+    third = follower.update(Segmentation.from_masks([square(4), square(52), square(102)]), 2)
+    assert third.prompt_index.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"track": 1}, OptionError, "track must be True or False, got 1"),
+        ({"prompts": Prompts(points=[(1, 1)])}, OptionError, "needs track=True"),
+        ({"track": True, "at_frame": 3}, OptionError, "give prompts="),
+        ({"track": True, "prompts": {"points": [(1, 1)]}}, OptionError, "prompts must be a Prompts"),
+        ({"track": True, "prompts": Prompts()}, PromptError, "got none"),
+        ({"track": True, "prompts": Prompts(points=[1])}, PromptError, "points must have shape"),
+        ({"track": True, "prompts": Prompts(points=[(1, 1)]), "at_frame": -1}, OptionError, "at_frame must be an int"),
+    ],
+)
+def test_what_does_not_fit_is_said_at_once(model, options, error, message):
+    with pytest.raises(error, match=message):
+        model.stream(FRAMES, **options)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "at_frame", "message"),
+    [
+        (Prompts(points=[(150, 2)]), 2, "prompt 0 means nothing in frame 2"),
+        (Prompts(points=[[(30, 32)], [(150, 2)]]), 2, "prompt 1 means nothing in frame 2"),
+        (Prompts(points=[(14, 32)]), 9, "0 to 8, got 9"),
+    ],
+)
+def test_prompts_that_mean_nothing_in_their_frame_are_refused_there(model, prompts, at_frame, message):
+    with pytest.raises(PromptError, match=message):
+        list(model.stream(FRAMES, track=True, prompts=prompts, at_frame=at_frame))
+
+
+def test_a_frame_of_prompts_that_cannot_be_read_is_refused(model):
+    frames = [FRAMES[0], np.zeros((2, 2, 7), np.uint8)]
+    prompts = Prompts(points=[(14, 32)])
+    with pytest.raises(PromptError, match="frame 1, which the prompts are for, cannot be read"):
+        list(model.stream(frames, track=True, prompts=prompts, at_frame=1, on_error="yield"))
+
+
+def test_prompts_of_a_tracked_result_choose_among_its_objects(model):
+    found = next(model.stream(FRAMES, track=True))
+    chosen = found.point_prompt([(14, 32)])
+    assert chosen.track_ids.tolist() == [1]
+    assert model(FRAMES[0]).point_prompt([(14, 32)]).track_ids is None
+
+
+def test_leaving_early_closes_the_stream_below():
+    closed = []
+
+    def results():
+        try:
+            while True:
+                yield Segmentation.from_masks([square(2)])
+        finally:
+            closed.append(True)
+
+    stream = followed(results(), Prompts(points=[(8, 28)]), at_frame=0, conf=0.5)
+    next(stream)
+    stream.close()
+    assert closed == [True]
+
+
+def test_a_tracker_takes_the_results_of_a_loop(model):
+    tracker = Tracker(conf=0.5)
+    assert ids([tracker.update(model(frame)) for frame in FRAMES]) == [[1]] * 9

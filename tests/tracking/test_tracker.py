@@ -1,0 +1,183 @@
+"""Numbers that stay: by overlap, by motion, through gaps; never two objects of one number."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastsam_onnx import Mask, OptionError, Segmentation
+from fastsam_onnx.tracking import Tracker
+from fastsam_onnx.tracking.tracker import KEPT_FRAMES, KEPT_FRAMES_NEW, LOW_SHARE, pairs
+
+SIZE = (200, 120)  # width, height
+
+
+def square(x, y, side=10, size=SIZE):
+    """A square by its upper left corner."""
+    dense = np.zeros(size[::-1], bool)
+    dense[max(y, 0) : y + side, max(x, 0) : x + side] = True
+    return Mask.from_dense(dense)
+
+
+def frame(*places, scores=None, size=SIZE):
+    return Segmentation.from_masks([square(*place, size=size) for place in places], scores, image_size=size)
+
+
+def numbers(tracker, *places, scores=None):
+    return tracker.update(frame(*places, scores=scores)).track_ids.tolist()
+
+
+def test_numbers_begin_with_1_and_follow_the_object_whatever_its_rank():
+    tracker = Tracker()
+    assert numbers(tracker, (0, 0), (50, 0), (100, 0)) == [1, 2, 3]
+    assert numbers(tracker, (101, 1), (1, 1), (51, 1)) == [3, 1, 2]
+    assert numbers(tracker, (102, 2), (150, 60), (2, 2)) == [3, 4, 1]
+
+
+def test_the_result_is_the_same_but_for_the_numbers():
+    found = replace(
+        frame((0, 0), (50, 0), scores=[0.9, 0.5]), labels=np.array([3, 1]), names={1: "cup", 3: "dog"}, source="a.jpg"
+    )
+    numbered = Tracker().update(found)
+    assert type(numbered) is Segmentation
+    assert np.array_equal(numbered.boxes, found.boxes)
+    assert np.array_equal(numbered.scores, found.scores)
+    assert numbered.labels.tolist() == [3, 1]
+    assert numbered.source == "a.jpg"
+    assert numbered.track_ids.dtype == np.int64
+    assert found.track_ids is None
+    assert [each.track_id for each in numbered] == [1, 2]
+    assert numbered[[1]].track_ids.tolist() == [2]
+    assert found[0].track_id is None
+
+
+def test_the_nearer_object_has_the_number():
+    tracker = Tracker()
+    numbers(tracker, (50, 50))
+    # IoU of the squares 7 * 10 / 130 = 0.54 and 9 * 10 / 110 = 0.82
+    assert numbers(tracker, (53, 50), (51, 50)) == [2, 1]
+
+
+def test_of_two_objects_with_one_box_the_mask_tells_them_apart():
+    """Two triangles, above and below the diagonal of one square."""
+    upper, lower = np.zeros((2, *SIZE[::-1]), bool)
+    upper[20:60, 20:60] = np.triu(np.ones((40, 40), bool))
+    lower[20:60, 20:60] = np.tril(np.ones((40, 40), bool))
+    masks = [Mask.from_dense(upper), Mask.from_dense(lower)]
+    tracker = Tracker()
+    assert tracker.update(Segmentation.from_masks(masks)).track_ids.tolist() == [1, 2]
+    assert tracker.update(Segmentation.from_masks(masks[::-1])).track_ids.tolist() == [2, 1]
+
+
+def test_objects_that_pass_each_other_keep_their_numbers():
+    """By 6 a frame; in the middle they are in nearly one place, and motion alone tells them apart."""
+    tracker = Tracker()
+    for step in range(16):
+        left, right = (40 + 6 * step, 50), (136 - 6 * step, 52)
+        assert numbers(tracker, left, right) == [1, 2], step
+
+
+def test_a_fast_object_is_followed_once_its_motion_is_known():
+    """12 a frame: without motion the squares of 10 with margins of 2 touch, and no more."""
+    tracker = Tracker()
+    places = [0, 4, 10, 18, 28, 40, 52, 64, 76]
+    assert [numbers(tracker, (x, 50)) for x in places] == [[1]] * len(places)
+
+
+def test_an_object_that_was_away_goes_on_with_its_number_where_its_motion_takes_it():
+    tracker = Tracker()
+    for step in range(6):
+        assert numbers(tracker, (10 + 4 * step, 50)) == [1]
+    for _ in range(8):
+        assert numbers(tracker) == []
+    assert numbers(tracker, (10 + 4 * 14, 50), (30, 50)) == [1, 2]
+
+
+def test_a_frame_of_which_nothing_is_known_is_a_step_of_the_motion():
+    seen, skipped = Tracker(), Tracker()
+    for step in range(4):
+        assert numbers(seen, (10 + 8 * step, 50)) == numbers(skipped, (10 + 8 * step, 50)) == [1]
+    skipped.skip()
+    skipped.skip()
+    assert numbers(skipped, (10 + 8 * 6, 50)) == [1]
+
+
+def test_a_number_is_given_up_after_some_frames_and_not_used_again():
+    tracker = Tracker()
+    numbers(tracker, (0, 0))
+    numbers(tracker, (0, 0))
+    for _ in range(KEPT_FRAMES - 1):
+        tracker.skip()
+    assert numbers(tracker, (0, 0)) == [1]
+    for _ in range(KEPT_FRAMES):
+        tracker.skip()
+    assert numbers(tracker, (0, 0)) == [2]  # and this one was seen once
+    for _ in range(KEPT_FRAMES_NEW):
+        tracker.skip()
+    assert numbers(tracker, (0, 0)) == [3]
+
+
+def test_low_scores_go_on_with_a_number_but_begin_none():
+    tracker = Tracker(conf=0.5)
+    assert numbers(tracker, (0, 0), (50, 0), scores=[0.9, 0.4]) == [1]
+    found = tracker.update(frame((100, 0), (0, 1), (50, 0), scores=[0.8, 0.3, 0.2]))
+    assert found.track_ids.tolist() == [2, 1]
+    assert found.scores == pytest.approx([0.8, 0.3])
+
+
+def test_a_low_score_needs_a_better_fit():
+    """6 of 10 pixels away: with margins of 2, 8 * 14 / (2 * 196 - 112) = 0.4; of the masks 0.25; 3:1 of these 0.36."""
+    tracker = Tracker(conf=0.5)
+    assert numbers(tracker, (50, 50), scores=[0.9]) == [1]
+    assert numbers(tracker, (56, 50), scores=[0.4]) == []
+    tracker = Tracker(conf=0.5)
+    assert numbers(tracker, (50, 50), scores=[0.9]) == [1]
+    assert numbers(tracker, (56, 50), scores=[0.6]) == [1]
+
+
+def test_frames_of_another_size_are_another_video():
+    tracker = Tracker()
+    assert numbers(tracker, (0, 0), (50, 0)) == [1, 2]
+    assert tracker.update(frame((0, 0), size=(100, 60))).track_ids.tolist() == [3]
+
+
+def test_frames_without_objects_and_objects_without_pixels():
+    tracker = Tracker()
+    assert numbers(tracker) == []
+    empty = Segmentation.from_masks([Mask.empty(SIZE), square(0, 0)], image_size=SIZE)
+    assert tracker.update(empty).track_ids.tolist() == [1, 2]
+    assert tracker.update(empty).track_ids.tolist()[1] == 2
+
+
+def test_the_threshold_is_checked():
+    with pytest.raises(OptionError, match=r"conf must be a number from 0 to 1, got 2"):
+        Tracker(conf=2)
+    assert 0 < LOW_SHARE < 1
+
+
+def test_the_best_pairs_come_first_and_each_row_and_column_once():
+    fit = np.array([[0.9, 0.8, 0.0], [0.85, 0.3, 0.1], [0.2, 0.0, 0.15]])
+    assert sorted(pairs(fit, 0.15)) == [(0, 0), (1, 1)]
+    assert sorted(pairs(fit, 0.1)) == [(0, 0), (1, 1), (2, 2)]
+    assert pairs(np.zeros((0, 3)), 0.1) == []
+
+
+places = st.lists(st.tuples(st.integers(0, 190), st.integers(0, 110), st.floats(0, 1)), max_size=8)
+
+
+@settings(deadline=None, max_examples=50)
+@given(frames=st.lists(places, max_size=8))
+def test_no_two_objects_of_a_frame_share_a_number_and_none_comes_from_nothing(frames):
+    tracker, known = Tracker(conf=0.5), set()
+    for objects in frames:
+        found = frame(*((x, y) for x, y, _ in objects), scores=[score for *_, score in objects])
+        numbered = tracker.update(found)
+        ids = numbered.track_ids.tolist()
+        assert len(set(ids)) == len(ids)
+        sure = {number for number, score in zip(ids, numbered.scores.tolist(), strict=True) if score > 0.5}
+        assert set(ids) - known <= sure  # new numbers are of high scores
+        assert (found.scores > 0.5).sum() == len(sure)  # and each of these has one
+        known |= set(ids)
+    assert known == set(range(1, len(known) + 1))
