@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
+from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, ceil_div
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.preview import png_preview
 from fastsam_onnx.masks.rle import RLE, decode_crop, encode_crop, pack_counts, read_rle
@@ -363,6 +363,18 @@ def stack_dense(masks: Sequence[Mask], image_size: tuple[int, int]) -> BoolArray
     stack = np.zeros((len(masks), height, width), bool)
     for plane, mask in zip(stack, masks, strict=True):
         plane[mask.slices] = mask.crop
+    return stack
+
+
+def stack_packed(masks: Sequence[Mask], image_size: tuple[int, int]) -> ByteArray:
+    """(n, H, ceil(W / 8)) uint8: `np.packbits(dense, axis=2)` of a `stack_dense` that is never made."""
+    width, height = image_size
+    stack = np.zeros((len(masks), height, ceil_div(width, 8)), np.uint8)
+    for plane, mask in zip(stack, masks, strict=True):
+        rows, columns = mask.slices
+        first, rest = divmod(columns.start, 8)
+        crop = np.pad(mask.crop, ((0, 0), (rest, 0))) if rest else mask.crop  # so that bytes of both begin together
+        plane[rows, first : first + ceil_div(crop.shape[1], 8)] = np.packbits(crop, axis=1)
     return stack
 
 

@@ -119,6 +119,27 @@ def test_areas_boxes_and_union_are_those_of_the_pixels(request, kind):
     np.testing.assert_array_equal(found.union().dense(), dense.any(axis=0))
 
 
+@pytest.mark.parametrize("width", [1, 7, 8, 9, 16, 23])
+def test_packed_masks_are_the_dense_ones_as_numpy_packs_them(width):
+    rng = np.random.default_rng(width)
+    whole = rng.random((20, 5, width)) < rng.random((20, 1, 1)) ** 2
+    masks = [Mask.from_dense(each) for each in whole]  # crops that begin and end anywhere in a byte, some empty
+    masks.append(Mask(np.ones((2, 1), bool), width - 1, 3, (width, 5)))
+    found = Segmentation.from_masks(masks)
+    dense, packed = found.masks.dense(), found.masks.dense(packed=True)
+    np.testing.assert_array_equal(packed, np.packbits(dense, axis=2))
+    assert packed.dtype == np.uint8
+    np.testing.assert_array_equal(np.unpackbits(packed, axis=2, count=width).view(bool), dense)
+
+
+def test_packed_masks_of_nothing_and_odd_values(pending_found):
+    assert Segmentation.from_masks([], image_size=(9, 5)).masks.dense(packed=True).shape == (0, 5, 2)
+    found = pending_found(seed=2)
+    np.testing.assert_array_equal(found.masks.dense(packed=True), np.packbits(found.masks.dense(), axis=2))
+    with pytest.raises(OptionError, match="packed must be True or False, got 1"):
+        found.masks.dense(packed=1)
+
+
 def test_masks_are_a_sequence(random_found):
     masks = random_found().masks
     assert len(masks) == 6
