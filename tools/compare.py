@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +46,14 @@ class Objects:
         boxes: (n, 4) float32 xyxy in image pixels.
         scores: (n,) float32.
         masks: One per box.
+        labels: (n,) class indices.
         milliseconds: By phase, see PHASES.
     """
 
     boxes: FloatArray
     scores: FloatArray
     masks: list[Mask]
+    labels: npt.NDArray[np.int64]
     milliseconds: dict[str, float]
 
 
@@ -141,13 +143,15 @@ def list_photos(sources: list[Path]) -> list[Path]:
 def open_ours(options: argparse.Namespace) -> Callable[[npt.NDArray[np.uint8]], Objects]:
     """A function from a BGR array to what this package finds in it."""
     model = FastSAM(options.model, threads=options.threads)
+    as_it_is = getattr(options, "nms_inside", False)
 
     def run(bgr: npt.NDArray[np.uint8]) -> Objects:
         found = model(
             bgr,
             channel_order="bgr",
             conf=options.conf,
-            iou=options.iou,
+            iou=1.0 if as_it_is else options.iou,
+            agnostic=not as_it_is,
             imgsz=options.imgsz,
             max_det=options.max_det,
             border_snap=options.border_snap,
@@ -157,7 +161,8 @@ def open_ours(options: argparse.Namespace) -> Callable[[npt.NDArray[np.uint8]], 
         milliseconds = {phase: found.speed[phase] for phase in PHASES}
         milliseconds["preprocess"] += found.speed["decode"]  # of an array: only its channels are turned
         milliseconds["postprocess"] += 1000 * (time.perf_counter() - start)
-        return Objects(found.boxes, found.scores, masks, milliseconds)
+        labels = np.zeros(len(found), np.int64) if found.labels is None else found.labels
+        return Objects(found.boxes, found.scores, masks, labels, milliseconds)
 
     return run
 
@@ -174,7 +179,7 @@ def open_ultralytics(options: argparse.Namespace) -> Callable[[npt.NDArray[np.ui
 
     def run(bgr: npt.NDArray[np.uint8]) -> Objects:
         result = model.predict(
-            bgr,
+            [bgr] * getattr(options, "batch", 1),
             conf=options.conf,
             iou=options.iou,
             imgsz=options.imgsz,
@@ -190,6 +195,7 @@ def open_ultralytics(options: argparse.Namespace) -> Callable[[npt.NDArray[np.ui
             result.boxes.xyxy.numpy(),
             result.boxes.conf.numpy(),
             [Mask.from_dense(mask.numpy()) for mask in dense],
+            result.boxes.cls.numpy().astype(np.int64),
             {
                 "preprocess": speed["preprocess"],
                 "network": speed["inference"],
@@ -220,7 +226,7 @@ def compare_photo(
 def fastest(runs: list[Objects]) -> Objects:
     """The last run with the least time of each phase over all runs."""
     least = {phase: min(run.milliseconds[phase] for run in runs) for phase in PHASES}
-    return Objects(runs[-1].boxes, runs[-1].scores, runs[-1].masks, least)
+    return replace(runs[-1], milliseconds=least)
 
 
 def match(theirs: Objects, ours: Objects) -> list[Pair]:

@@ -21,7 +21,11 @@ def objects(compare, boxes, scores=None, milliseconds=MILLISECONDS):
     masks = [Mask(np.ones((y2 - y1, x2 - x1), bool), x1, y1, (100, 80)) for x1, y1, x2, y2 in boxes]
     scores = np.linspace(0.9, 0.5, len(boxes)) if scores is None else scores
     return compare.Objects(
-        np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32), masks, milliseconds
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(scores, np.float32),
+        masks,
+        np.zeros(len(boxes), np.int64),
+        milliseconds,
     )
 
 
