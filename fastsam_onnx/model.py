@@ -78,8 +78,8 @@ class FastSAM:
         """Open a network.
 
         Args:
-            model: Path of an ONNX file or of a YOLOv8-seg checkpoint (.pt), its bytes, an open InferenceSession, or a
-                network that another runtime computes; the bundled model by default.
+            model: Path of an ONNX file or checkpoint (.pt) of FastSAM or another YOLO segmentation network, its bytes,
+                an open InferenceSession, or a network that another runtime computes; the bundled model by default.
                 Or, if there is no such file, a name such as "FastSAM-s": see `weights.resolve`, which downloads it
                 once.
             imgsz: Size of the network's input in pixels: one number for both sides or (height, width), rounded up to
@@ -103,7 +103,7 @@ class FastSAM:
         Raises:
             ModelNotFoundError: If there is no such file.
             DownloadError: If the model was asked for by name, is not here, and cannot be downloaded.
-            ModelError: If the file is not a network of the YOLOv8-seg family.
+            ModelError: If the file is not a YOLO segmentation network.
             OptionError: If an option is outside its range.
         """
         self._defaults = CallOptions(imgsz=imgsz, conf=conf, iou=iou, max_det=max_det, refine=refine)
@@ -381,7 +381,8 @@ class FastSAM:
         rows = open_rows(source, pixel_limit=options.pixel_limit, bands=options.bands, white=options.white)
         rows_or_held = rows or HeldRows(_load(source, options))
         decoding = 1000 * (time.perf_counter() - began)
-        return _of_source(find_in_tiles(find, rows_or_held, tile=tile, overlap=options.overlap), source, decoding)
+        found = find_in_tiles(find, rows_or_held, tile=tile, overlap=options.overlap, agnostic=options.agnostic)
+        return _of_source(found, source, decoding)
 
     def _find(
         self, images: Sequence[ByteArray], options: DetectionOptions, image_size: tuple[int, int] | None = None

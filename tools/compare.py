@@ -111,7 +111,7 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Compare this package with ultralytics on the same ONNX file and photos."
     )
-    parser.add_argument("--model", required=True, type=Path, help="an ONNX file of the YOLOv8-seg family")
+    parser.add_argument("--model", required=True, type=Path, help="an ONNX file of a YOLO segmentation network")
     parser.add_argument("--photos", required=True, type=Path, nargs="+", help="photos or folders of photos")
     parser.add_argument("--conf", type=float, default=0.25)
     parser.add_argument("--iou", type=float, default=0.7)

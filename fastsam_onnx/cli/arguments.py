@@ -73,7 +73,7 @@ def class_names(text: str) -> list[str]:
 SHARED: dict[str, dict[str, Any]] = {
     "--model": {
         "metavar": "FILE",
-        "help": "YOLOv8-seg network, .onnx or .pt, or a name that "
+        "help": "FastSAM or any YOLO segmentation network, .onnx or .pt, or a name that "
         f"`{PROGRAM} models` lists (default: the bundled model)",
     },
     "--conf": {

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePath
 
+import numpy as np
+
 from fastsam_onnx import options
+from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats.text import Json, rounded_score, track_facts, xywh
-from fastsam_onnx.masks.instances import Instance, Instances
+from fastsam_onnx.masks.instances import Instances
 
 
 def to_coco(
-    found: Instances, *, image_id: int | str | None = None, category_id: int | None = None, file_name: str | None = None
+    found: Instances,
+    *,
+    image_id: int | str | None = None,
+    category_id: int | Sequence[int] | None = None,
+    file_name: str | None = None,
 ) -> list[Json]:
     """COCO's results format, as pycocotools' `loadRes` reads it.
 
@@ -18,8 +26,9 @@ def to_coco(
         found: The objects.
         image_id: The photo's id in the data set; by default what its file name says, see `image_id_of`, or 0 without a
             name. Photos of the same name from several folders need ids of their own.
-        category_id: The class of all objects. By default the index that the network's file gives each one's class (0 is
-            the first; COCO's own ids are others, 1 to 90), or 1 if the network does not tell classes apart.
+        category_id: The id of all objects' class, or a list with the id of each class by its index: COCO numbers its 80
+            classes from 1 to 90, with gaps. By default the index that the network's file gives each one's class (0 is
+            the first), or 1 if the network does not tell classes apart.
         file_name: Name of the photo in the data set, for readers that go by names; by default the photo's own.
 
     Returns:
@@ -28,32 +37,44 @@ def to_coco(
         has it)}.
 
     Raises:
-        OptionError: If an id is neither an integer nor, for the photo, a text.
+        OptionError: If an id is neither an integer nor, for the photo, a text, or a class has no id in the list.
     """
     name = found.source if file_name is None else options.text("file_name", file_name)
     if image_id is None:
         image_id = 0 if not name else image_id_of(name)
     elif not isinstance(image_id, str):
         image_id = options.integer("image_id", image_id, 0)
-    if category_id is not None:
-        category_id = options.integer("category_id", category_id, 0)
     photo = {"image_id": image_id} if not name else {"image_id": image_id, "file_name": name}
     return [
         {
             **photo,
-            "category_id": _category(instance) if category_id is None else category_id,
+            "category_id": category,
             "segmentation": instance.mask.rle(),
             "bbox": xywh(instance.box),
             "score": rounded_score(instance.score),
             "area": instance.mask.area,
             **track_facts(instance),
         }
-        for instance in found
+        for instance, category in zip(found, _categories(found, category_id), strict=True)
     ]
 
 
-def _category(instance: Instance) -> int:
-    return 1 if instance.label is None else instance.label
+def _categories(found: Instances, category_id: int | Sequence[int] | None) -> list[int]:
+    """The id of each object's class."""
+    if category_id is None:
+        return [1 if label is None else label for label in _labels(found)]
+    if not isinstance(category_id, list | tuple | np.ndarray):
+        return [options.integer("category_id", category_id, 0)] * len(found)
+    ids = [options.integer("category_id", one, 0) for one in category_id]
+    labels = [label or 0 for label in _labels(found)]
+    if max(labels, default=0) >= len(ids):
+        raise OptionError(f"category_id must have an id for each class, got {len(ids)} for class {max(labels)}")
+    return [ids[label] for label in labels]
+
+
+def _labels(found: Instances) -> list[int] | list[None]:
+    """The index of each object's class; None of each where the network tells no classes apart."""
+    return [None] * len(found) if found.labels is None else list(found.labels.tolist())
 
 
 def image_id_of(name: str) -> int | str:

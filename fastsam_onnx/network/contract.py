@@ -78,7 +78,7 @@ class Contract:
         width, height = (side or f"n*{self.stride}" for side in (self.width, self.height))
         batch = "any number" if self.batch is None else self.batch
         nms = ", NMS inside" if self.nms_inside else ""
-        family = "YOLOv5-seg" if self.objectness else "YOLOv8-seg"
+        family = "YOLOv5 segmentation" if self.objectness else "YOLO segmentation"
         return (
             f"{family} network: {classes}, {self.coefficient_count} prototypes, input {self.input_dtype} "
             f"{width} x {height} px, {batch} per run{nms}"

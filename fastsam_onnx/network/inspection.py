@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
 DTYPES: dict[str, np.dtype[Any]] = {"tensor(float)": np.dtype(np.float32), "tensor(float16)": np.dtype(np.float16)}
 ACCEPTED = (
-    "a YOLOv8-seg export, that is one float32 or float16 input (batch, 3, height, width), and in any order candidates "
-    "(batch, 4 + classes + n, anchors), also transposed or with their n coefficients as an output of their "
-    "own, or (batch, k, 6 + n) with NMS inside, or YOLOv5's (batch, 3 * anchors, 5 + classes + n), or raw heads "
-    "(batch, 4 * bins or classes or n, height/stride, width/stride), and prototypes (batch, n, height/4, width/4)"
+    "a YOLO segmentation export (FastSAM, YOLOv8, YOLOv9, YOLO11, YOLO12, YOLO26, YOLOE), that is one float32 or "
+    "float16 input (batch, 3, height, width), and in any order candidates (batch, 4 + classes + n, anchors), also "
+    "transposed or with their n coefficients as an output of their own, or (batch, k, 6 + n) with NMS inside, or "
+    "those of YOLOv5 and YOLOv7, (batch, 3 * anchors, 5 + classes + n), or raw heads (batch, 4 * bins or classes or n, "
+    "height/stride, width/stride), and prototypes (batch, n, height/4, width/4)"
 )
-EXPORT_HINT = "a YOLOv8-seg checkpoint opens as it is; `yolo export model=FILE.pt format=onnx` writes others as ONNX"
+EXPORT_HINT = (
+    "a segmentation checkpoint (.pt) of these families opens as it is; `yolo export model=FILE.pt format=onnx` writes "
+    "others as ONNX"
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

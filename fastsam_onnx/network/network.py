@@ -1,4 +1,4 @@
-"""An open network of the YOLOv8-seg family. Whatever the export looks like, `Network.run` answers in one form."""
+"""An open YOLO segmentation network. Whatever the export looks like, `Network.run` answers in one form."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Network:
         Raises:
             ModelNotFoundError: If there is no such file.
             CheckpointError: If it is a checkpoint that is damaged, or of a kind that is not read.
-            ModelError: If it is neither ONNX nor a checkpoint, or not a network of the YOLOv8-seg family.
+            ModelError: If it is neither ONNX nor a checkpoint, or not a YOLO segmentation network.
             OptionError: As in `runtime.create_session`.
         """
         runtime = RuntimeOptions(threads, providers, session_options)
@@ -83,7 +83,7 @@ class Network:
         """Use a session that is open already.
 
         Raises:
-            ModelError: If it is not a session, or not a network of the YOLOv8-seg family.
+            ModelError: If it is not a session, or not a YOLO segmentation network.
         """
         if not isinstance(session, load_onnxruntime().InferenceSession):
             raise ModelError(

@@ -97,8 +97,8 @@ def quantize(
     """Make a network of int8 and write it, if it finds what the network of float32 finds.
 
     Args:
-        model: An ONNX file of the YOLOv8-seg family, a checkpoint (.pt), or a model's name; float16 becomes float32
-            first.
+        model: An ONNX file or a checkpoint (.pt) of a YOLO segmentation network, or a model's name; float16 becomes
+            float32 first.
         output: Path of the ONNX file to write.
         photos: Photos of the kind that the network will see; every third serves to measure, the rest to calibrate (24
             and 48 at most, spread evenly). By default pictures that are drawn for it, `calibration.dead_leaves`: they

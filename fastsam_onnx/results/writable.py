@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -116,7 +117,11 @@ class WritableInstances(Instances):
         return formats.to_json(self, masks=masks, tolerance=tolerance)
 
     def to_coco(
-        self, *, image_id: int | str | None = None, category_id: int | None = None, file_name: str | None = None
+        self,
+        *,
+        image_id: int | str | None = None,
+        category_id: int | Sequence[int] | None = None,
+        file_name: str | None = None,
     ) -> list[dict[str, Any]]:
         """COCO results: a list of records with compressed RLE; see `formats.to_coco`."""
         from fastsam_onnx import formats

@@ -28,7 +28,7 @@ EDGE_PIXELS = 2
 """A box that ends nearer to its tile's edge than this is cut by it."""
 
 
-def find_in_tiles(find: Find, photo: ImageRows, *, tile: int, overlap: float) -> Segmentation:
+def find_in_tiles(find: Find, photo: ImageRows, *, tile: int, overlap: float, agnostic: bool = True) -> Segmentation:
     """The objects of a photo from its tiles and the view of the whole.
 
     Args:
@@ -37,6 +37,7 @@ def find_in_tiles(find: Find, photo: ImageRows, *, tile: int, overlap: float) ->
         photo: The rows of the photo.
         tile: Side of the tiles in pixels of the photo.
         overlap: Minimum share of the side that neighbours have in common.
+        agnostic: True for one object in one place; False to join and to compare objects of one class only.
     """
     image_size = photo.image_size
     parts: list[Part] = []
@@ -56,7 +57,7 @@ def find_in_tiles(find: Find, photo: ImageRows, *, tile: int, overlap: float) ->
     parts += _parts_of(everything, whole, image_size)
     speed = _sum(speed, everything.speed)
     began = time.perf_counter()
-    objects = put_together(parts, whole)
+    objects = put_together(parts, whole, agnostic=agnostic)
     speed["postprocess"] += 1000 * (time.perf_counter() - began)
     return replace(
         everything,

@@ -57,11 +57,23 @@ class Part:
         return Samples.from_mask(self.mask, self.box)
 
 
-def put_together(parts: Sequence[Part], whole: Tile) -> list[Part]:
-    """The objects of a photo from those of its views, best first."""
-    in_tiles = join_parts([part for part in parts if part.view != whole])
-    objects = _without_duplicates([*in_tiles, *(part for part in parts if part.view == whole)], whole)
+def put_together(parts: Sequence[Part], whole: Tile, *, agnostic: bool = True) -> list[Part]:
+    """The objects of a photo from those of its views, best first.
+
+    Args:
+        parts: The objects of every view.
+        whole: The view of the whole photo.
+        agnostic: True for one object in one place, whatever the class; False to join and to compare within each class.
+    """
+    classes = [None] if agnostic else sorted({part.label for part in parts})
+    groups = [[part for part in parts if label is None or part.label == label] for label in classes]
+    objects = [one for group in groups for one in _put_together(group, whole)]
     return sorted(objects, key=lambda part: -part.score)
+
+
+def _put_together(parts: Sequence[Part], whole: Tile) -> list[Part]:
+    in_tiles = join_parts([part for part in parts if part.view != whole])
+    return _without_duplicates([*in_tiles, *(part for part in parts if part.view == whole)], whole)
 
 
 # --- Objects that tiles cut ---

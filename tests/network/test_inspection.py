@@ -26,7 +26,7 @@ class TestContract:
         assert contract.input_name == "images"
         assert contract.input_dtype == np.float32
         assert contract.description == (
-            "YOLOv8-seg network: 2 classes, 32 prototypes, input float32 n*32 x n*32 px, any number per run"
+            "YOLO segmentation network: 2 classes, 32 prototypes, input float32 n*32 x n*32 px, any number per run"
         )
         assert network.providers == ["CPUExecutionProvider"]
 
@@ -190,7 +190,7 @@ class TestMismatch:
             Network.open(model())
         message = str(caught.value)
         assert re.search(r"found: input (x|images) \(.*output ", message)
-        assert "accepted: a YOLOv8-seg export" in message
+        assert "accepted: a YOLO segmentation export" in message
         assert "yolo export" in message
 
     def test_a_dynamic_file_that_cannot_run_says_why(self):

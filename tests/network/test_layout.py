@@ -287,7 +287,7 @@ class TestObjectness:
         contract = network.contract
         assert (contract.class_count, contract.objectness, contract.nms_inside) == (nc, True, False)
         assert len(contract.names) == named * nc
-        assert contract.description.startswith("YOLOv5-seg network")
+        assert contract.description.startswith("YOLOv5 segmentation network")
         [(candidates, *_)] = network.run(photos(1, 32, 32))
         expected = np.concatenate([boxes, scores[:, :1] * scores[:, 1:], weights], axis=1)
         np.testing.assert_array_equal(candidates, expected.T)

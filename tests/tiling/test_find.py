@@ -14,7 +14,7 @@ from support.tiny_onnx import bright_object, tiny
 from fastsam_onnx import FastSAM, Mask, OptionError
 from fastsam_onnx.masks.pending import pending_masks
 from fastsam_onnx.network.letterbox import Letterbox
-from fastsam_onnx.tiling.joining import Part, iou, join_parts
+from fastsam_onnx.tiling.joining import Part, iou, join_parts, put_together
 from fastsam_onnx.tiling.masks import JoinedMask, PlacedMask, Samples
 from fastsam_onnx.tiling.tiles import Tile, grid
 
@@ -181,6 +181,38 @@ def test_sampling_is_rendering_at_some_pixels():
         assert moved.area == moved.render().area
         assert np.array_equal(moved.box, moved.render().box)
         assert moved.area_inside(20, 25, 40, 45) == moved.render().dense()[25:45, 20:40].sum()
+
+
+def test_objects_of_two_classes_in_one_place_are_two_within_each_class():
+    # Two views show one thing, one as class 0, one as class 1; the third part of class 0 is the whole view's again.
+    size, tile, whole = (104, 64), Tile(0, 0, 64, 64), Tile(0, 0, 104, 64)
+    one = pending([10, 10, 40, 40])
+    row = PlacedMask(one.mask.in_tile, 0, 0, size)
+    parts = [
+        Part(row, one.box, score, view, label=label)
+        for score, view, label in ((0.5, tile, 0), (0.6, whole, 1), (0.7, whole, 0))
+    ]
+    assert [part.label for part in put_together(parts, whole)] == [0]
+    kept = put_together(parts, whole, agnostic=False)
+    assert [(part.label, part.score) for part in kept] == [(1, 0.6), (0, 0.5)]  # of a class the tile's finer mask
+
+
+def test_parts_of_two_classes_are_joined_only_if_classes_do_not_matter():
+    size, left, right, whole = (104, 64), Tile(0, 0, 64, 64), Tile(40, 0, 104, 64), Tile(0, 0, 104, 64)
+    ours, theirs = pending([10, 0, 64, 20]), pending([0, 0, 30, 20])
+    parts = [
+        Part(PlacedMask(ours.mask.in_tile, 0, 0, size), ours.box, 0.5, left, (False, False, True, False), 0),
+        Part(
+            PlacedMask(theirs.mask.in_tile, 40, 0, size),
+            theirs.box + np.array([40, 0, 40, 0], np.float32),
+            0.6,
+            right,
+            (True, False, False, False),
+            1,
+        ),
+    ]
+    assert [part.label for part in put_together(parts, whole)] == [1]  # one object; the class of the surer part
+    assert [part.label for part in put_together(parts, whole, agnostic=False)] == [1, 0]
 
 
 def test_parts_that_disagree_where_both_tiles_look_are_not_joined():
