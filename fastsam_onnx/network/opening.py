@@ -19,7 +19,7 @@ def open_network(source: Any, runtime: RuntimeOptions) -> AnyNetwork:
     Raises:
         ModelNotFoundError: If there is no such file.
         DownloadError: If the model was asked for by name, is not here, and cannot be downloaded.
-        ModelError: If it is not a network of the YOLOv8-seg family.
+        ModelError: If it is not a YOLO segmentation network.
         OptionError: If it is open already, and there are options of ONNX Runtime.
     """
     if not isinstance(source, str | bytes | os.PathLike):

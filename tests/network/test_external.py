@@ -73,7 +73,7 @@ def test_raw_heads_of_an_accelerator_give_what_the_file_gives(files, photo, chan
     external = ExternalNetwork(accelerator(str(files / "cut.onnx"), change), SIZE)
     assert (
         external.contract.description
-        == "YOLOv8-seg network: 1 class, 32 prototypes, input uint8 128 x 96 px, 1 per run"
+        == "YOLO segmentation network: 1 class, 32 prototypes, input uint8 128 x 96 px, 1 per run"
     )
     model = FastSAM(external, conf=0.01)
     expected = FastSAM(files / "whole.onnx", conf=0.01)(photo)
