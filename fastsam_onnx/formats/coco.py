@@ -63,7 +63,9 @@ def _categories(found: Instances, category_id: int | Sequence[int] | None) -> li
     """The id of each object's class."""
     if category_id is None:
         return [1 if label is None else label for label in _labels(found)]
-    if not isinstance(category_id, list | tuple | np.ndarray):
+    if isinstance(category_id, np.ndarray):
+        category_id = category_id.tolist()
+    if not isinstance(category_id, list | tuple):
         return [options.integer("category_id", category_id, 0)] * len(found)
     ids = [options.integer("category_id", one, 0) for one in category_id]
     labels = [label or 0 for label in _labels(found)]
