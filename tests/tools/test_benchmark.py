@@ -14,7 +14,8 @@ if sys.platform != "linux":
     pytest.skip("the benchmark reads memory from /proc", allow_module_level=True)
 sys.path.insert(0, str(ROOT))
 
-from tools.benchmark import installed, machine, photos, report, sections  # noqa: E402
+from tools.benchmark import __main__ as command  # noqa: E402
+from tools.benchmark import against, installed, machine, peer_exports, photos, report, sections  # noqa: E402
 from tools.benchmark.processes import Process, Rounds  # noqa: E402
 
 
@@ -32,6 +33,64 @@ def test_every_round_asks_everybody_once_another_first_each_time():
 def test_a_ratio_is_the_median_of_the_rounds_not_of_the_samples():
     # 10/1, 12/4, 30/3: the median is 10; the ratio of the medians, 12/3, would be 4.
     assert report.ratio([10, 12, 30], [1, 4, 3]) == "10.0 x"
+
+
+def test_a_ratio_of_many_rounds_says_its_spread():
+    assert report.ratio([10, 12, 30, 8], [1, 4, 3, 1]) == "9.0 x (3.0 to 10.0)"  # 10, 3, 10, 8
+
+
+def test_whole_calls_are_compared_with_each_way_of_ultralytics():
+    samples = {
+        "ours fp32": [{"ms": 10.0}, {"ms": 20.0}],
+        "ultralytics .pt": [{"ms": 116.0, "nms": 16.0}, {"ms": 200.0, "nms": 0.5}],  # 101 and 200
+        "ultralytics OpenVINO int8": [{"ms": 30.0}, {"ms": 80.0}],
+    }
+    assert sections.whole_ratios("case", samples) == {
+        "case, ultralytics .pt by ours fp32": pytest.approx((10.1 + 10) / 2),
+        "case, ultralytics OpenVINO int8 by ours fp32": pytest.approx((3 + 4) / 2),
+    }
+
+
+def written(path, **ratios):
+    table = report.Table("Whole call", ("what",), [], ratios=ratios)
+    path.write_text(json.dumps({"sections": {"whole": {"tables": [vars(table)], "about": ""}}}))
+    return path
+
+
+def compared(monkeypatch, now, before):
+    monkeypatch.setattr(sys, "argv", ["benchmark", "--json", str(now), "--against", str(before)])
+    return command.main()
+
+
+def test_a_ratio_that_fell_by_more_than_a_tenth_fails(tmp_path, monkeypatch, capsys):
+    before = written(tmp_path / "before.json", a=10.0, b=4.0, gone=3.0)
+    assert compared(monkeypatch, written(tmp_path / "same.json", a=9.01, b=40.0, new=1.0), before) == 0
+    said = capsys.readouterr().out
+    assert "Whole call: gone" in said
+    assert "FELL" not in said
+    assert compared(monkeypatch, written(tmp_path / "slow.json", a=8.99, b=4.0), before) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "FELL" in line] == ["   10.00 ->     8.99   -10.1 %  Whole call: a  FELL"]
+
+
+def test_reports_that_have_nothing_in_common_are_not_a_success(tmp_path, monkeypatch, capsys):
+    before = written(tmp_path / "before.json", a=10.0)
+    assert compared(monkeypatch, written(tmp_path / "now.json", b=10.0), before) == 2
+    assert "no ratio in common: 1 before, 1 now" in capsys.readouterr().err
+    assert against.ratios({"sections": {"old": {"tables": [{"title": "Before there were ratios"}]}}}) == {}
+
+
+def test_a_benchmark_without_anything_to_do_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmark"])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert "--checkpoint is needed" in capsys.readouterr().err
+
+
+def test_names_of_exports_are_those_that_ultralytics_knows():
+    assert peer_exports.export_name("FastSAM-s", (384, 640), "int8") == "FastSAM-s-384x640-int8_openvino_model"
+    assert sections._input_size(640) == [384, 640]  # 360 rows, rounded up to the stride
+    assert sections._input_size(1024) == [576, 1024]
 
 
 def test_a_slow_stand_in_for_nms_is_not_held_against_ultralytics():

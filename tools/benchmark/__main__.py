@@ -1,11 +1,13 @@
 """How fast and how large this package is, and beside it ultralytics on the same weights.
 
     python -m tools.benchmark --checkpoint FastSAM-s.pt [--int8 FILE] [--peer-python PYTHON] [--json OUT.json]
+    python -m tools.benchmark ... --json now.json --against before.json
 
 One process for each contender; in every round each of them is measured once, another one first each time, so that a
 slow spell of the machine hits all. Medians, and ratios as medians over the rounds. With `--only` a part is measured;
-with the same `--json` the parts add up to one report, which is printed as Markdown. Linux only: memory is read
-from /proc.
+with the same `--json` the parts add up to one report, which is printed as Markdown. With `--against` the ratios are
+compared with those of an earlier report, and the command fails if one fell by more than 10 %; without `--checkpoint`
+nothing is measured, and the report in `--json` is compared as it is. Linux only: memory is read from /proc.
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from tools.benchmark import machine
+from tools.benchmark.against import compare
 from tools.benchmark.processes import Rounds
 from tools.benchmark.report import markdown
 from tools.benchmark.sections import SECTIONS, Setup
@@ -29,6 +33,22 @@ from tools.benchmark.sections import SECTIONS, Setup
 def main() -> int:
     arguments = parsed()
     report = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else {"sections": {}}
+    if arguments.checkpoint:
+        measure(arguments, report)
+        print(markdown(report["machine"], report["sections"]))
+    if arguments.against is None:
+        return 0
+    try:
+        lines, fallen = compare(json.loads(arguments.against.read_text()), report)
+    except ValueError as error:
+        print(f"{arguments.against}: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(lines))
+    return 1 if fallen else 0
+
+
+def measure(arguments: argparse.Namespace, report: dict[str, Any]) -> None:
+    """Measure the sections that are asked for, into the report and its file."""
     report["machine"] = machine.describe()
     with tempfile.TemporaryDirectory() as folder:
         onnx = arguments.onnx or exported(arguments.checkpoint, Path(folder))
@@ -39,6 +59,7 @@ def main() -> int:
                 onnx=onnx.resolve(),
                 int8=arguments.int8.resolve() if arguments.int8 else None,
                 peer_python=arguments.peer_python,
+                openvino=arguments.openvino.resolve() if arguments.openvino else None,
                 threads=arguments.threads,
                 rounds=rounds,
             )
@@ -52,8 +73,6 @@ def main() -> int:
             }
             if arguments.json:
                 arguments.json.write_text(json.dumps(report, indent=1))
-    print(markdown(report["machine"], report["sections"]))
-    return 0
 
 
 def exported(checkpoint: Path, folder: Path) -> Path:
@@ -68,19 +87,22 @@ def exported(checkpoint: Path, folder: Path) -> Path:
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--checkpoint", type=Path, required=True, help="FastSAM weights as ultralytics wrote them (.pt)"
-    )
+    parser.add_argument("--checkpoint", type=Path, help="FastSAM weights as ultralytics wrote them (.pt)")
     parser.add_argument("--onnx", type=Path, help="the same weights as ONNX of dynamic size; by default exported")
     parser.add_argument("--int8", type=Path, help="the same weights, quantized")
     parser.add_argument("--peer-python", help="an interpreter with ultralytics and PyTorch")
+    parser.add_argument("--openvino", type=Path, help="ultralytics' OpenVINO exports, as tools.benchmark.peer_exports "
+                        "writes them")  # fmt: skip
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(SECTIONS), metavar="A,B",
                         help=f"of {', '.join(SECTIONS)}; all by default")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--wait", type=float, default=0.0, help="seconds to wait for an idle machine before a sample")
     parser.add_argument("--json", type=Path, help="where the report is kept, and added to")
+    parser.add_argument("--against", type=Path, help="an earlier report; fail if a ratio fell by more than 10 %%")
     arguments = parser.parse_args()
+    if not arguments.checkpoint and not (arguments.against and arguments.json and arguments.json.exists()):
+        parser.error("--checkpoint is needed to measure; --json and --against compare two reports without it")
     unknown = sorted(set(arguments.only) - set(SECTIONS))
     if unknown:
         parser.error(f"--only takes {', '.join(SECTIONS)}; found {', '.join(unknown)}")

@@ -80,6 +80,7 @@ class Ours:
         _timed(times, "masks as crops", lambda: list(found.masks))
         if photo[0] * photo[1] * len(found) < 1 << 30:
             _timed(times, "masks dense", found.masks.dense)
+            _timed(times, "masks dense, packed", partial(found.masks.dense, packed=True))
         self._prompts(times, "point", found, lambda x, y: found.point_prompt([(x, y)]))
         w, h = photo[0] / 9, photo[1] / 9
         self._prompts(times, "box", found, lambda x, y: found.box_prompt([(x - w, y - h, x + w, y + h)]))
@@ -136,7 +137,7 @@ class Ours:
 
 
 class Ultralytics:
-    """ultralytics, on PyTorch or on an ONNX file, as its users call it. Photos are BGR arrays."""
+    """ultralytics, on PyTorch, an ONNX file or an OpenVINO export, as its users call it. Photos are BGR arrays."""
 
     def __init__(self, model: str, threads: int) -> None:
         import cv2
@@ -150,8 +151,8 @@ class Ultralytics:
         self._nms_seconds = 0.0
         self._nms_timed = False
 
-    def whole(self, photo: list[int], imgsz: int | None, max_det: int) -> Answer:
-        """Array in, every mask made at the photo's size."""
+    def whole(self, photo: list[int], imgsz: int | list[int] | None, max_det: int) -> Answer:
+        """Array in, every mask made at the photo's size; `imgsz` is [height, width] for exports of one size."""
         key = (photo[0], photo[1])
         image = self._photos.setdefault(key, photos.photo(*key))
         self._time_nms()

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+MANY = 4
+"""Rounds from which their spread is said."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -18,6 +21,7 @@ class Table:
         rows: As many texts as there are columns in each.
         note: A sentence or two below it.
         samples: What was measured, for JSON alone.
+        ratios: By name, larger is better: what later reports are compared by.
     """
 
     title: str
@@ -25,6 +29,7 @@ class Table:
     rows: Sequence[Sequence[str]]
     note: str = ""
     samples: Mapping[str, Any] = field(default_factory=dict)
+    ratios: Mapping[str, float] = field(default_factory=dict)
 
     def markdown(self) -> str:
         lines = [self.header, ["---"] * len(self.header), *self.rows]
@@ -37,9 +42,16 @@ def number(value: float, digits: int = 1) -> str:
     return "-" if value != value else f"{value:.{digits}f}"  # noqa: PLR0124 - NaN
 
 
-def ratio(above: Sequence[float], below: Sequence[float]) -> str:
+def quotient(above: Sequence[float], below: Sequence[float]) -> float:
     """The median of the rounds' quotients."""
-    return f"{statistics.median(a / b for a, b in zip(above, below, strict=False)):.1f} x"
+    return statistics.median(a / b for a, b in zip(above, below, strict=False))
+
+
+def ratio(above: Sequence[float], below: Sequence[float]) -> str:
+    """`quotient` as a reader wants it, with the smallest and the largest of the rounds where there are several."""
+    quotients = [a / b for a, b in zip(above, below, strict=False)]
+    middle = f"{statistics.median(quotients):.1f} x"
+    return middle if len(quotients) < MANY else f"{middle} ({min(quotients):.1f} to {max(quotients):.1f})"
 
 
 def markdown(machine: dict[str, Any], sections: dict[str, dict[str, Any]]) -> str:

@@ -15,15 +15,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tools.benchmark.processes import ROOT, Process, Rounds, environment
-from tools.benchmark.report import Table, number, ratio
+from tools.benchmark.peer_exports import KINDS, export_name
+from tools.benchmark.processes import ROOT, Process, Rounds, Samples, environment
+from tools.benchmark.report import Table, number, quotient, ratio
 
 WIDE, LARGE, SMALL = (1280, 720), (4000, 3000), (640, 480)
+WHOLE_CASES = (640, 300), (1024, 300), (1024, 100)
+"""imgsz and the number of objects of whole calls."""
 BUNDLED = ROOT / "weights" / "fastsam-nano.onnx"
 SMALL_PACKAGE = 3_000_000
 NMS_MS = 1.0
 """What torchvision's compiled NMS takes for such photos; the Python stand-in of some machines takes 16."""
-THEIRS = "ultralytics .pt", "ultralytics .onnx"
+OURS = "ours fp32", "ours int8"
+THEIRS = "ultralytics .pt", "ultralytics .onnx", "ultralytics OpenVINO", "ultralytics OpenVINO int8"
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Setup:
         onnx: The same weights as an ONNX file of dynamic size.
         int8: The same, quantized; None if there is none.
         peer_python: An interpreter with ultralytics and PyTorch; None if there is none.
+        openvino: A folder with what `peer_exports` writes; None if there is none.
         threads: That compute the network.
         rounds: How samples are taken.
     """
@@ -43,6 +48,7 @@ class Setup:
     onnx: Path
     int8: Path | None
     peer_python: str | None
+    openvino: Path | None
     threads: int
     rounds: Rounds
 
@@ -64,39 +70,63 @@ class Setup:
             stack.enter_context(process)
         return found
 
+    def exports(self, stack: ExitStack, size: list[int]) -> dict[str, Process]:
+        """A process for each of ultralytics' OpenVINO exports of one (height, width); they end with the stack."""
+        if self.openvino is None or not self.peer_python:
+            return {}
+        folders = [self.openvino / export_name(self.checkpoint.stem, (size[0], size[1]), kind) for kind in KINDS]
+        return {name: stack.enter_context(self.theirs(path)) for name, path in zip(THEIRS[2:], folders, strict=True)}
+
 
 def whole(setup: Setup) -> list[Table]:
     """Whole calls: an array in, every mask made at the photo's size."""
-    rows, all_samples = [], {}
+    rows, all_samples, ratios = [], {}, {}
     with ExitStack() as stack:
         contenders = setup.contenders(stack)
-        for imgsz, max_det in ((640, 300), (1024, 300), (1024, 100)):
-            job = {"photo": WIDE, "imgsz": imgsz, "max_det": max_det}
-            samples = setup.rounds.run({name: partial(each.ask, "whole", **job) for name, each in contenders.items()})
-            all_samples[f"imgsz {imgsz}, {max_det} objects"] = samples
+        for imgsz, max_det in WHOLE_CASES:
+            job = {"photo": WIDE, "max_det": max_det}
+            jobs = {name: partial(each.ask, "whole", imgsz=imgsz, **job) for name, each in contenders.items()}
+            size = _input_size(imgsz)
+            with ExitStack() as of_this_size:
+                exports = setup.exports(of_this_size, size)
+                jobs |= {name: partial(each.ask, "whole", imgsz=size, **job) for name, each in exports.items()}
+                samples = setup.rounds.run(jobs)
+            case = f"imgsz {imgsz}, {max_det} objects"
+            all_samples[case] = samples
+            ratios |= whole_ratios(case, samples)
             for name, taken in samples.items():
                 milliseconds = [_fair(sample) for sample in taken]
                 ratios = [
-                    ratio(milliseconds, [_fair(sample) for sample in samples[mine]])
-                    if name in THEIRS and mine in samples else ""
-                    for mine in ("ours fp32", "ours int8")
+                    ratio(milliseconds, _milliseconds(samples[mine])) if name in THEIRS and mine in samples else ""
+                    for mine in OURS
                 ]  # fmt: skip
                 network_ms = _median(taken, "network")
                 figures = network_ms, statistics.median(milliseconds), min(milliseconds)
                 rows.append((str(imgsz), str(taken[0]["objects"]), name, *map(number, figures), *ratios))
     note = (
         "1280x720. Ratios are medians over the rounds: their milliseconds by ours. ultralytics runs with "
-        f"`retina_masks=True`; its NMS counts as {NMS_MS:g} ms where a slower stand-in for torchvision's ran."
+        f"`retina_masks=True`; its NMS counts as {NMS_MS:g} ms where a slower stand-in for torchvision's ran. Its "
+        "OpenVINO exports are its own, of one size."
     )
     header = "imgsz", "objects", "contender", "network ms", "whole ms", "min", "ours fp32 is faster", "ours int8"
-    return [Table("Whole call", header, rows, note, all_samples)]
+    return [Table("Whole call", header, rows, note, all_samples, ratios)]
+
+
+def whole_ratios(case: str, samples: Samples) -> dict[str, float]:
+    """Their milliseconds by ours, for each of theirs and each of ours."""
+    return {
+        f"{case}, {theirs} by {mine}": quotient([_fair(each) for each in samples[theirs]], _milliseconds(samples[mine]))
+        for theirs in THEIRS
+        for mine in OURS
+        if theirs in samples and mine in samples
+    }
 
 
 def network(setup: Setup) -> list[Table]:
     """The network alone, in several guises."""
-    rows, all_samples = [], {}
+    rows, all_samples, ratios = [], {}, {}
     for imgsz in (640, 1024):
-        size = [-(-imgsz * WIDE[1] // WIDE[0] // 32) * 32, imgsz]
+        size = _input_size(imgsz)
         with ExitStack() as stack:
             contenders = setup.contenders(stack)
             fixed = {"ours fp32, fixed size": setup.onnx, "ours int8, fixed size": setup.int8}
@@ -113,10 +143,11 @@ def network(setup: Setup) -> list[Table]:
             base = [sample["network"] for sample in samples["ours fp32"]]
             for name, taken in samples.items():
                 times = [sample["network"] for sample in taken]
+                ratios[f"{size[1]}x{size[0]}, {name} by ours fp32"] = quotient(base, times)
                 figures = number(statistics.median(times)), number(min(times)), ratio(base, times)
                 rows.append((f"{size[1]}x{size[0]}", name, *figures))
     header = "input", "contender", "ms", "min", "faster than ours fp32"
-    return [Table("Network", header, rows, samples=all_samples)]
+    return [Table("Network", header, rows, samples=all_samples, ratios=ratios)]
 
 
 def stages(setup: Setup) -> list[Table]:
@@ -176,12 +207,9 @@ def post(setup: Setup) -> list[Table]:
 def start(setup: Setup) -> list[Table]:
     """Imports, and from the start of a process to the first mask."""
     imports = {
-        "fastsam_onnx beside numpy": (sys.executable, _import("numpy", "fastsam_onnx")),
-        "fastsam_onnx beside numpy, cv2, onnxruntime": (
-            sys.executable,
-            _import("numpy, cv2, onnxruntime", "fastsam_onnx"),
-        ),
-        "numpy, cv2, onnxruntime": (sys.executable, _import("time", "numpy, cv2, onnxruntime")),
+        "fastsam_onnx alone": (sys.executable, _import("time", "import fastsam_onnx")),
+        OWN_IMPORT: (sys.executable, _import("numpy, cv2, onnxruntime", "from fastsam_onnx import FastSAM")),
+        "numpy, cv2, onnxruntime": (sys.executable, _import("time", "import numpy, cv2, onnxruntime")),
     }
     colds = {
         "ours, bundled model": (sys.executable, _cold(BUNDLED)),
@@ -192,11 +220,13 @@ def start(setup: Setup) -> list[Table]:
         colds["ours, int8"] = (sys.executable, _cold(setup.int8))
     if setup.peer_python:
         imports["ultralytics beside numpy, cv2, torch"] = (
-            setup.peer_python, _import("numpy, cv2, torch", "ultralytics"))  # fmt: skip
-        imports["numpy, cv2, torch"] = (setup.peer_python, _import("time", "numpy, cv2, torch"))
+            setup.peer_python, _import("numpy, cv2, torch", "from ultralytics import FastSAM"))  # fmt: skip
+        imports["numpy, cv2, torch"] = (setup.peer_python, _import("time", "import numpy, cv2, torch"))
         colds["ultralytics, .pt"] = (setup.peer_python, _their_cold(setup.checkpoint))
         colds["ultralytics, .onnx"] = (setup.peer_python, _their_cold(setup.onnx))
     tables = []
+    # What a start is compared with, so that ratios say how much of it is ours.
+    bases = {"Import": "numpy, cv2, onnxruntime", "Cold start": "ultralytics, .pt"}
     for title, commands in (("Import", imports), ("Cold start", colds)):
         jobs = {name: partial(_fresh, *command) for name, command in commands.items()}
         samples = setup.rounds.run(jobs)
@@ -205,10 +235,15 @@ def start(setup: Setup) -> list[Table]:
             (name, number(_median(taken, key)), number(min(each[key] for each in taken)))
             for name, taken in samples.items()
         ]
-        tables.append(Table(title, ("what", "ms", "min"), rows, NOTES[title], samples))
+        times = {name: [each[key] for each in taken] for name, taken in samples.items()}
+        mine = [name for name in times if "ours" in name or name == OWN_IMPORT]
+        base = bases[title]
+        ratios = {f"{base} by {name}": quotient(times[base], times[name]) for name in mine if base in times}
+        tables.append(Table(title, ("what", "ms", "min"), rows, NOTES[title], samples, ratios))
     return tables
 
 
+OWN_IMPORT = "FastSAM beside numpy, cv2, onnxruntime"
 NOTES = {
     "Import": "Byte code is there already, as after an installation.",
     "Cold start": "Start of the interpreter to the first mask of examples/coffee.jpg, from disk, at imgsz 640.",
@@ -217,12 +252,12 @@ NOTES = {
 
 def memory(setup: Setup) -> list[Table]:
     """Peak of a process, and whether it grows with the number of photos."""
-    rows = []
+    rows, peaks = [], {}
     with ExitStack() as stack:
         for name, process in setup.contenders(stack).items():
             job = {"photo": WIDE, "imgsz": 1024, "max_det": 100, "watch_memory": True}
             calls = [process.ask("whole", **job) for _ in range(3)]
-            whole_process = max(call["process_peak_mb"] for call in calls)
+            peaks[name] = whole_process = max(call["process_peak_mb"] for call in calls)
             rows.append((name, number(whole_process, 0), number(max(call["peak_mb"] for call in calls[1:]), 0)))
     tables = [
         Table(
@@ -230,6 +265,12 @@ def memory(setup: Setup) -> list[Table]:
             ("contender", "peak MB", "of it for one call"),
             rows,
             "1280x720, imgsz 1024, 100 masks.",
+            ratios={
+                f"{theirs} by {mine}": peaks[theirs] / peaks[mine]
+                for theirs in THEIRS
+                for mine in OURS
+                if theirs in peaks and mine in peaks
+            },
         )
     ]
     with setup.ours(setup.onnx) as process:
@@ -281,6 +322,15 @@ SECTIONS: dict[str, Callable[[Setup], list[Table]]] = {
 }  # fmt: skip
 
 
+def _input_size(imgsz: int) -> list[int]:
+    """[height, width] of the network's input for the photo of the whole call."""
+    return [-(-imgsz * WIDE[1] // WIDE[0] // 32) * 32, imgsz]
+
+
+def _milliseconds(samples: list[dict[str, Any]]) -> list[float]:
+    return [each["ms"] for each in samples]
+
+
 def _fair(sample: dict[str, Any], key: str = "ms") -> float:
     """Milliseconds, with ultralytics' NMS at what the compiled kernel takes if it ran a slower one."""
     slow = max((sample.get("nms") or 0) - NMS_MS, 0)
@@ -300,7 +350,7 @@ def _together(processes: list[Process], **job: Any) -> dict[str, Any]:
 
 
 def _import(before: str, what: str) -> str:
-    code = f"import json, time\nimport {before}\nbegan = time.perf_counter()\nimport {what}\n"
+    code = f"import json, time\nimport {before}\nbegan = time.perf_counter()\n{what}\n"
     return code + "print(json.dumps({'ms': 1000 * (time.perf_counter() - began)}))"
 
 
