@@ -25,17 +25,25 @@ IDF1        2 * right / (visible + numbered objects), where one number may be ri
 kept        share of the objects that have one number from their first frame to their last
 With a model, what it finds in the background is neither right nor wrong: "false" and "numbered" are of those that meet
 an object, so MOTA and IDF1 say nothing of false ones.
+
+Following, with a model: every object that is whole a sixth of a second after the beginning is clicked at its innermost
+pixel, and those whose answer is right (IoU of 0.5 or more) are followed to the end of the clip. Of the frames after it:
+
+right       share of the frames in which the object is visible and the answer has an IoU of 0.5 or more with it
+poor        of these frames, an answer with less
+missing     of these frames, none
+taken       of all frames, an answer that has an IoU of 0.5 or more with another object
+unseen      of the frames in which the object is not visible, an answer all the same
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -47,9 +55,10 @@ import numpy.typing as npt
 sys.path.insert(0, str(Path(__file__).parent))
 import evaluate
 
-from fastsam_onnx import FastSAM, Mask, Segmentation
+from fastsam_onnx import FastSAM, Mask, Masks, Prompts, Segmentation
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.tracking import LOW_SHARE, Tracker, tracker
+from fastsam_onnx.tracking.following import Follower, followed
 
 ByteArray = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]
@@ -319,8 +328,7 @@ def false_mask(truth: dict[int, tuple[Mask, float]], rng: np.random.Generator) -
 def of_model(model: FastSAM, clip: Clip) -> Iterator[Segmentation]:
     """What a network finds in each frame, with the low scores that `stream(track=True)` takes in."""
     for index in range(len(clip.truths)):
-        found = model(clip.draw(index), conf=LOW_SHARE * model.options["conf"])
-        yield Segmentation.from_masks(list(found.masks), found.scores, found.boxes, image_size=found.image_size)
+        yield model(clip.draw(index), conf=LOW_SHARE * model.options["conf"])
 
 
 # --------------------------------------------------------------------------------------------- figures
@@ -342,8 +350,6 @@ class Figures:
     right: int = 0
     objects: int = 0
     kept: int = 0
-    seconds: float = 0.0
-    frames: int = 0
 
     def add(self, truths: list[dict[int, tuple[Mask, float]]], results: list[Segmentation]) -> None:
         """Count a clip."""
@@ -424,8 +430,8 @@ WAYS: dict[str, tuple[Any, str, Any] | None] = {
     "Hungarian": (tracker, "pairs", hungarian),
     "no motion": (tracker.Track, "expected_xywh", property(lambda track: track.box_xywh)),
     "no low scores": (tracker, "LEAST_FIT_LOW", 1.0),
-    "boxes alone": (tracker, "MASK_WEIGHT", 0.0),
-    "masks alone": (tracker, "MASK_WEIGHT", 0.999),
+    "boxes alone": (tracker, "SHAPE_WEIGHT", 0.0),
+    "shapes in full": (tracker, "SHAPE_WEIGHT", 1.0),
     "no margin": (tracker, "MARGIN", 0.0),
 }
 """What is changed in the tracker for each row."""
@@ -439,25 +445,131 @@ def numbered(frames: Sequence[Segmentation], conf: float, way: str) -> list[Segm
         return [own.update(found) for found in frames]
 
 
-def measure(
-    measured: Iterator[tuple[Clip, list[Segmentation]]], conf: float, ways: Sequence[str], *, only_met: bool
-) -> None:
-    """Print the table."""
-    figures: dict[tuple[str, int, str], Figures] = {}
-    for clip, frames in measured:
-        for way in ways:
-            began = time.perf_counter()
-            results = numbered(frames, conf, way)
-            seconds = time.perf_counter() - began
-            for kind in ("all", clip.kind) if way == "as it is" else ("all",):
-                one = figures.setdefault((way, clip.rate, kind), Figures(only_met))
-                one.add(clip.truths, results)
-                one.seconds, one.frames = one.seconds + seconds, one.frames + len(frames)
-    print("| way | clips | frames/s | recall | switches | MOTA | IDF1 | kept | ms |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-    for (way, rate, kind), one in sorted(figures.items(), key=lambda pair: (-pair[0][1], ways.index(pair[0][0]))):
-        row = [way, kind, str(rate), *one.row(), f"{1000 * one.seconds / one.frames:.1f}"]
-        print(f"| {' | '.join(row)} |", flush=True)
+# ------------------------------------------------------------------------------------------- following
+
+FOLLOWED_FROM = 1 / 6
+"""Time in seconds of the frame that the clicks are for."""
+WAYS_TO_FOLLOW: dict[str, tuple[Any, str, Any] | None] = {
+    "as it is": None,
+    "found objects alone": (Follower, "_offers", lambda self, found: found[:0]),
+}
+
+
+@dataclass
+class Following:
+    """Counts over frames; see the module's docstring."""
+
+    asked: int = 0
+    right: int = 0
+    poor: int = 0
+    missing: int = 0
+    taken: int = 0
+    unseen: int = 0
+    frames: int = 0
+    hidden: int = 0
+
+    def row(self) -> list[str]:
+        seen = self.frames - self.hidden
+        of_seen = [100 * count / max(seen, 1) for count in (self.right, self.poor, self.missing)]
+        rest = [100 * self.taken / max(self.frames, 1), 100 * self.unseen / max(self.hidden, 1)]
+        return [str(self.asked), *(f"{share:.1f}" for share in (*of_seen, *rest))]
+
+    def add(self, clip: Clip, frames: Sequence[Segmentation], conf: float, way: str) -> None:
+        """Follow what is visible as a whole, all of it at once."""
+        first = round(FOLLOWED_FROM * clip.rate)
+        clicks = {number: innermost(mask) for number, (mask, share) in clip.truths[first].items() if share > 0.99}
+        answers = frames[first].point_prompt([[click] for click in clicks.values()])
+        assert answers.prompt_index is not None
+        numbers = list(clicks)
+        right = {
+            numbers[prompt]
+            for prompt, mask in zip(answers.prompt_index.tolist(), answers.masks, strict=True)
+            if mask.iou(clip.truths[first][numbers[prompt]][0]) >= SAME_IOU
+        }
+        if not right:
+            return
+        prompts = Prompts(points=[[clicks[number]] for number in sorted(right)])
+        self.asked += len(right)
+        change = WAYS_TO_FOLLOW[way]
+        with patch.object(*change) if change else nullcontext():
+            results = followed((found for found in frames), prompts, at_frame=first, conf=conf)
+            for truth, found in list(zip(clip.truths, results, strict=True))[first + 1 :]:
+                self._count(sorted(right), truth, found)
+
+    def _count(self, numbers: Sequence[int], truth: dict[int, tuple[Mask, float]], found: Any) -> None:
+        given = dict(zip(found.prompt_index.tolist(), found.masks, strict=True))
+        for prompt, number in enumerate(numbers):
+            mask = given.get(prompt)
+            self.frames += 1
+            if mask is not None:
+                others = (other for key, (other, _) in truth.items() if key != number)
+                self.taken += any(mask.iou(other) >= SAME_IOU for other in others)
+            if number not in truth:
+                self.hidden += 1
+                self.unseen += mask is not None
+            elif mask is None:
+                self.missing += 1
+            else:
+                is_right = mask.iou(truth[number][0]) >= SAME_IOU
+                self.right += is_right
+                self.poor += not is_right
+
+
+def innermost(mask: Mask) -> tuple[float, float]:
+    """The pixel that is farthest from the mask's edge."""
+    depth = cv2.distanceTransform(np.pad(mask.crop, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    return mask.left + float(column) + 0.5, mask.top + float(row) + 0.5
+
+
+# ---------------------------------------------------------------------------------------------- tables
+
+
+@dataclass
+class Tables:
+    """The figures of all clips so far.
+
+    Attributes:
+        conf: Score above which an object may have a new number.
+        only_met: As in `Figures`.
+        ways: Names in WAYS.
+    """
+
+    conf: float
+    only_met: bool
+    ways: Sequence[str]
+    figures: dict[tuple[str, int, str], Figures] = field(default_factory=dict)
+    following: dict[tuple[str, int, str], Following] = field(default_factory=dict)
+
+    def add(self, clip: Clip, frames: Sequence[Segmentation]) -> None:
+        rendered = [replace(found, masks=Masks(list(found.masks), found.image_size)) for found in frames]
+        for way in self.ways:
+            results = numbered(rendered, self.conf, way)
+            for kind in kinds_of(way, clip):
+                self.figures.setdefault((way, clip.rate, kind), Figures(self.only_met)).add(clip.truths, results)
+        if self.only_met:
+            for way in WAYS_TO_FOLLOW:
+                for kind in kinds_of(way, clip):
+                    row = self.following.setdefault((way, clip.rate, kind), Following())
+                    row.add(clip, frames, self.conf, way)
+
+    def show(self) -> None:
+        tables: tuple[tuple[dict[tuple[str, int, str], Any], str], ...] = (
+            (self.figures, "recall | switches | MOTA | IDF1 | kept"),
+            (self.following, "objects | right | poor | missing | taken | unseen"),
+        )
+        for rows, names in tables:
+            if rows:
+                head = f"| way | clips | frames/s | {names} |"
+                print(head, "|" + " --- |" * (head.count("|") - 1), sep="\n")
+            for (way, rate, kind), one in sorted(
+                rows.items(), key=lambda pair: (-pair[0][1], pair[0][0] != "as it is")
+            ):
+                print(f"| {' | '.join([way, kind, str(rate), *one.row()])} |", flush=True)
+
+
+def kinds_of(way: str, clip: Clip) -> tuple[str, ...]:
+    return ("all", clip.kind) if way == "as it is" else ("all",)
 
 
 def main() -> int:
@@ -469,14 +581,15 @@ def main() -> int:
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    made = clips(options.data, options.clips, choosing=options.choose)
-    if options.model is None:
-        measured = ((clip, list(noisy_truth(clip, seed))) for seed, clip in enumerate(made))
-        measure(measured, CONF, options.ways, only_met=False)
-    else:
+    model = None
+    if options.model is not None:
         model = FastSAM(None if options.model == "bundled" else options.model, threads=1)
-        found = ((clip, list(of_model(model, clip))) for clip in made)
-        measure(found, model.options["conf"], options.ways, only_met=True)
+    conf = CONF if model is None else float(model.options["conf"])
+    tables = Tables(conf, model is not None, options.ways)
+    for seed, clip in enumerate(clips(options.data, options.clips, choosing=options.choose)):
+        tables.add(clip, list(noisy_truth(clip, seed) if model is None else of_model(model, clip)))
+        print(f"{seed + 1} {clip.kind} {clip.rate}", file=sys.stderr, flush=True)
+    tables.show()
     return 0
 
 

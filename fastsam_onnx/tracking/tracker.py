@@ -18,7 +18,7 @@ from fastsam_onnx import options
 from fastsam_onnx.arrays import BoolArray
 from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.masks.instances import Instances
-from fastsam_onnx.tracking.samples import Samples, sampling_step
+from fastsam_onnx.tracking.shapes import shape_iou, shapes_of
 
 Found = TypeVar("Found", bound=Instances)
 Table = npt.NDArray[np.float64]
@@ -29,17 +29,15 @@ KEPT_FRAMES = 30
 """Number of frames that an object may be away before its number is given up."""
 KEPT_FRAMES_NEW = 3
 """The same for an object that was seen once: many of these are errors of the network."""
-LEAST_FIT = 0.15
+LEAST_FIT = 0.2
 """Fit, 0 to 1, that an object must exceed to have a number."""
-LEAST_FIT_LOW = 0.5
+LEAST_FIT_LOW = 0.3
 """The same for an object of a low score."""
-MASK_WEIGHT = 0.25
-"""Weight of the masks' IoU in the fit, beside that of the boxes."""
-MARGIN = 0.2
-"""Margin around boxes that are compared, as a share of their side, so that small objects that move fast meet."""
-MARGIN_GROWTH = 0.02
-"""Amount by which the margin of an expected box grows with every frame in which the object was not seen."""
-GAIN = 0.7
+SHAPE_WEIGHT = 0.5
+"""Share of the fit that is lost where shapes have nothing in common."""
+MARGIN = 0.3
+"""Margin around boxes that are compared, as a share of the root of their area: small objects that move fast meet."""
+GAIN = 0.5
 """Share of the way from the expected box to the one that was found that an object's box goes: the rest is noise."""
 VELOCITY_GAIN = 0.2
 """The same for the velocity."""
@@ -53,7 +51,7 @@ class Track:
         number: Its number, from 1.
         box_xywh: (4,) float64 centre x, y, width, height in pixels, where it was last.
         velocity: (2,) float64 pixels a frame, to the right and down.
-        samples: Its mask, as it was seen last.
+        shape: Its mask's shape, as it was seen last; see `shapes_of`.
         seen_at: (2,) float64 centre of the box in which it was seen last.
         frames_seen: Number of frames in which it was seen.
         frames_away: Number of frames since then, with the one that comes.
@@ -62,7 +60,7 @@ class Track:
     number: int
     box_xywh: Table
     velocity: Table
-    samples: Samples
+    shape: BoolArray
     seen_at: Table
     frames_seen: int = 1
     frames_away: int = 0
@@ -78,7 +76,7 @@ class Track:
         """True if it was away for too long."""
         return self.frames_away > (KEPT_FRAMES if self.frames_seen > 1 else KEPT_FRAMES_NEW)
 
-    def seen(self, box_xywh: Table, samples: Samples) -> Track:
+    def seen(self, box_xywh: Table, shape: BoolArray) -> Track:
         """The track after it was seen again."""
         expected = self.expected_xywh
         change = box_xywh - expected
@@ -87,7 +85,7 @@ class Track:
             self.number,
             expected + GAIN * change,
             self.velocity + gain / self.frames_away * change[:2],
-            samples,
+            shape,
             box_xywh[:2],
             self.frames_seen + 1,
         )
@@ -134,19 +132,18 @@ class Tracker:
         if self._image_size != found.image_size:
             self._tracks, self._image_size = [], found.image_size
         self.skip()
-        step = sampling_step(found.image_size)
-        samples = [Samples.from_mask(mask, step) for mask in found.masks.lazy]
+        shapes = shapes_of(found.masks.lazy)
         boxes = _xywh(found.boxes.astype(np.float64))
         is_offer = np.arange(len(found)) >= len(found) - offers
         is_sure = self.begins(found) if begins is None else begins
-        owners = self._owners(boxes, samples, is_sure, is_offer)
+        owners = self._owners(boxes, shapes, is_sure, is_offer)
         seen: list[Track] = []
         track_ids = np.zeros(len(found), np.int64)
-        for index, (box, own) in enumerate(zip(boxes, samples, strict=True)):
+        for index, (box, shape) in enumerate(zip(boxes, shapes, strict=True)):
             if index in owners:
-                seen.append(owners[index].seen(box, own))
+                seen.append(owners[index].seen(box, shape))
             elif is_sure[index] and not is_offer[index]:
-                seen.append(Track(self._next, box, np.zeros(2), own, box[:2]))
+                seen.append(Track(self._next, box, np.zeros(2), shape, box[:2]))
                 self._next += 1
             else:
                 continue
@@ -178,10 +175,10 @@ class Tracker:
         return None
 
     def _owners(
-        self, boxes_xywh: Table, samples: Sequence[Samples], is_sure: BoolArray, is_offer: BoolArray
+        self, boxes_xywh: Table, shapes: BoolArray, is_sure: BoolArray, is_offer: BoolArray
     ) -> dict[int, Track]:
         """The track that each object goes on with, by its index; objects of low scores choose last."""
-        fit = _fit_table(self._tracks, boxes_xywh, samples)
+        fit = _fit_table(self._tracks, boxes_xywh, shapes)
         fit[(fit <= LEAST_FIT_LOW) & ~(is_sure & ~is_offer)[:, None]] = 0
         owners: dict[int, Track] = {}
         for rows in (np.flatnonzero(is_sure | is_offer), np.flatnonzero(~(is_sure | is_offer))):
@@ -207,24 +204,20 @@ def pairs(fit: Table, least: float) -> list[tuple[int, int]]:
     return list(chosen.items())
 
 
-def _fit_table(tracks: Sequence[Track], boxes_xywh: Table, samples: Sequence[Samples]) -> Table:
-    """(n, len(tracks)) the fit of each object to each track, 0 to 1: IoU of boxes with margins, and of masks."""
-    expected = np.array([track.expected_xywh for track in tracks]).reshape(-1, 4)
-    away = np.array([track.frames_away for track in tracks])
-    boxes = _with_margins(boxes_xywh, np.full(len(boxes_xywh), MARGIN))
-    iou = box_iou(boxes, _with_margins(expected, MARGIN + MARGIN_GROWTH * (away - 1)))
-    fit = (1 - MASK_WEIGHT) * np.nan_to_num(iou.astype(np.float64))
-    for row, column in np.argwhere(iou > LEAST_FIT / 2).tolist():
-        track = tracks[column]
-        shift = expected[column, :2] - track.seen_at
-        fit[row, column] += MASK_WEIGHT * samples[row].iou(track.samples, (shift[0], shift[1]))
-    return fit
+def _fit_table(tracks: Sequence[Track], boxes_xywh: Table, shapes: BoolArray) -> Table:
+    """(n, len(tracks)) the fit of objects to tracks, 0 to 1: IoU of boxes with margins, less where shapes differ."""
+    if not tracks or not len(boxes_xywh):
+        return np.zeros((len(boxes_xywh), len(tracks)))
+    expected = np.stack([track.expected_xywh for track in tracks])
+    iou = np.nan_to_num(box_iou(_with_margins(boxes_xywh), _with_margins(expected)))
+    alike = shape_iou(shapes, np.stack([track.shape for track in tracks]))
+    return np.asarray(iou * (1 - SHAPE_WEIGHT + SHAPE_WEIGHT * alike), np.float64)
 
 
-def _with_margins(boxes_xywh: Table, shares: Table) -> npt.NDArray[np.float32]:
-    """(n, 4) float32 x1, y1, x2, y2 of boxes with margins on each side, as shares of the root of their area."""
+def _with_margins(boxes_xywh: Table) -> npt.NDArray[np.float32]:
+    """(n, 4) float32 x1, y1, x2, y2 of boxes with a margin on each side."""
     sides = np.maximum(boxes_xywh[:, 2:], 1)
-    half = sides / 2 + (shares * np.sqrt(sides.prod(axis=1)))[:, None]
+    half = sides / 2 + MARGIN * np.sqrt(sides.prod(axis=1))[:, None]
     return np.concatenate([boxes_xywh[:, :2] - half, boxes_xywh[:, :2] + half], axis=1).astype(np.float32)
 
 
