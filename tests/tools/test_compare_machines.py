@@ -1,0 +1,67 @@
+"""tools/compare_machines.py and tools/try_arm64.py, as far as they can be tried on one machine."""
+
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import tiny_onnx
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def tool(load_tool):
+    return load_tool("compare_machines")
+
+
+@pytest.fixture
+def files(tool, tmp_path, monkeypatch):
+    """What this machine answers to one photo; and the same, changed."""
+    model = tmp_path / "tiny.onnx"
+    model.write_bytes(tiny_onnx.tiny(height=64, width=96))
+    monkeypatch.setattr(tool, "bundled_model", lambda: model)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "coffee.jpg").write_bytes((ROOT / "examples" / "coffee.jpg").read_bytes())
+    assert tool.main(["write", str(tmp_path / "here.npz"), "--photos", str(photos), "--conf", "0.6"]) == 0
+    return tmp_path
+
+
+def cells(printed):
+    return [cell.strip() for cell in printed.strip().splitlines()[-1].strip("|").split("|")]
+
+
+def test_a_machine_agrees_with_itself(tool, files, capsys):
+    tool.main(["compare", str(files / "here.npz"), str(files / "here.npz")])
+    name, photos, masks, there, pairs, mean, least, same, *differences = cells(capsys.readouterr().out)
+    assert (name, photos, mean, least) == ("tiny.onnx", "1", "1.00000", "1.0000")
+    assert masks == there == pairs == same
+    assert int(masks) > 1
+    assert [float(each) for each in differences] == [0, 0, 0, 0]
+
+
+def test_differences_are_seen(tool, files, capsys):
+    with np.load(files / "here.npz") as file:
+        arrays = dict(file)
+    key = "tiny.onnx/coffee.jpg/"
+    arrays[key + "scores"] = arrays[key + "scores"] + np.float32(0.25)
+    arrays[key + "boxes"] = arrays[key + "boxes"] + np.float32(2)
+    arrays[key + "prototypes"] = arrays[key + "prototypes"] * np.float32(1.5)
+    arrays[key + "masks"][0] = 0
+    np.savez(files / "there.npz", **arrays)
+    tool.main(["compare", str(files / "here.npz"), str(files / "there.npz")])
+    _, _, masks, _, pairs, *_, same, scores, boxes, raw, prototypes = cells(capsys.readouterr().out)
+    assert int(pairs) == int(same) == int(masks) - 1
+    assert [float(each) for each in (scores, boxes, raw, prototypes)] == [0.25, 2, 0, 0.5]
+
+
+def test_arm64_takes_the_readmes_commands_and_the_projects_packages(load_tool, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    tool = load_tool("try_arm64")
+    assert "segment examples/coffee.jpg" in tool.readme_command("main job")
+    assert tool.readme_command("tests").endswith("-m pytest")
+    packages = set(tool.group(tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8")), "test"))
+    assert any(each.startswith("pytest>") for each in packages)
+    assert any(each.startswith("starlette") for each in packages)  # of a group that it includes
+    assert tool.CPUINFO.format(core=1).startswith("processor\t: 1\n")
