@@ -1,6 +1,6 @@
 """Two actors of Ray against two plain processes on the same cores: photos a second, and what Ray costs beside.
 
-    python tools/measure_ray.py PHOTOS --cores 0 1 --photos 200 --rounds 3
+    python tools/measure_ray.py PHOTOS --cores 0 1 --photos 200 --task 1 --rounds 3
 
 Both take names of photos and give counts of objects; every worker has a model of its own with one thread, and is warm
 before the clock starts. Rounds are interleaved. CPU is that of all processes on either side, Ray's own included, a
@@ -35,8 +35,8 @@ class Segmenter:
         self.model = FastSAM(threads=1)
         self.model.warmup()
 
-    def count(self, path: str) -> int:
-        return len(self.model(path))
+    def count(self, paths: Sequence[str]) -> int:
+        return sum(len(self.model(path)) for path in paths)
 
 
 _models: list[Segmenter] = []
@@ -47,8 +47,8 @@ def _open() -> None:
     _models.append(Segmenter())
 
 
-def _count(path: str) -> int:
-    return _models[0].count(path)
+def _count(paths: Sequence[str]) -> int:
+    return _models[0].count(paths)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,15 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", metavar="PHOTOS", type=Path)
     parser.add_argument("--cores", metavar="N", type=int, nargs="+", required=True, help="numbers of the cores")
     parser.add_argument("--photos", metavar="N", type=int, default=200, help="photos of a round; names repeat")
+    parser.add_argument("--task", metavar="N", type=int, default=1, help="photos that are handed out at once")
     parser.add_argument("--rounds", metavar="N", type=int, default=3)
     options = parser.parse_args(arguments)
     os.sched_setaffinity(0, options.cores)  # what is started from here inherits it
     paths = list(islice(cycle(sorted(str(path.resolve()) for path in options.folder.glob("*.jpg"))), options.photos))
+    tasks = [paths[first : first + options.task] for first in range(0, len(paths), options.task)]
     count = len(options.cores)
     print(f"cores {options.cores}, load average {os.getloadavg()[0]:.1f}", flush=True)
     began = time.monotonic()
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _open)
-    list(pool.map(_count, paths[: 4 * count]))
+    list(pool.map(_count, [paths[:4]] * 2 * count))
     started = {"processes": time.monotonic() - began}
     own = tree(os.getpid()) - {os.getpid()}
     began = time.monotonic()
@@ -73,13 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     remote = ray.remote(num_cpus=1)(Segmenter)
     actors = ray.util.ActorPool([remote.remote() for _ in range(count)])
 
-    def by_ray(names: Sequence[str]) -> list[int]:
-        return list(actors.map(lambda actor, path: actor.count.remote(path), names))
+    def by_ray(work: Sequence[Sequence[str]]) -> list[int]:
+        return list(actors.map(lambda actor, task: actor.count.remote(task), work))
 
-    by_ray(paths[: 4 * count])
+    by_ray([paths[:4]] * 2 * count)
     started["ray"] = time.monotonic() - began
-    sides: dict[str, Callable[[Sequence[str]], list[int]]] = {
-        "processes": lambda names: list(pool.map(_count, names)),
+    sides: dict[str, Callable[[Sequence[Sequence[str]]], list[int]]] = {
+        "processes": lambda work: list(pool.map(_count, work)),
         "ray": by_ray,
     }
     seen: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
@@ -87,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in range(options.rounds):
         for name in list(sides)[:: 1 if number % 2 else -1]:
             before, began = cpu(own), time.monotonic()
-            answers.add(sum(sides[name](paths)))
+            answers.add(sum(sides[name](tasks)))
             seconds, after = time.monotonic() - began, cpu(own)
             side = 0 if name == "processes" else 1
             seen[name].append((len(paths) / seconds, 1000 * (after[side] - before[side]) / len(paths)))
