@@ -1,0 +1,133 @@
+"""The frames of a video by its container, beside those that a decoder gives: which are there, when, and which are lost.
+
+Decoders go on behind damage without a word. The tables of MP4, the blocks of Matroska and the index of AVI tell what
+should have come; transport streams only that something is missing.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.arrays import IntArray
+from fastsam_onnx.images import avi, matroska, mp4, transport
+
+_BOXES = re.compile(rb"....(?:ftyp|moov|mdat|wide|free|skip)", re.DOTALL)
+MATROSKA = b"\x1a\x45\xdf\xa3"
+NEAR = 0.002
+"""Seconds by which a decoder's time may differ from the container's: Matroska counts milliseconds."""
+MANY_FIELDS = 0.7
+"""Of the mean step from frame to frame; a shorter one is that of half frames, of which two make one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What a container says of the frames of its first video track.
+
+    Attributes:
+        is_whole: False if some of its bytes are certainly damaged or missing.
+        times: (m,) float64: seconds at which a reader that goes through the file meets frames, ascending, from 0.
+        numbers: (m,) int64: their numbers in the video.
+        seconds: (n,) float64: true times of all frames of the video, also of lost ones; empty if it does not tell.
+        is_exact: True if each of them is shown: a frame that did not come is lost for certain.
+        counts_chunks: True if `times` are not stored, but come from the number of frames met.
+    """
+
+    is_whole: bool = True
+    times: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    numbers: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    seconds: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    is_exact: bool = True
+    counts_chunks: bool = False
+
+    def number_at(self, seconds: float) -> int | None:
+        """The number of the frame that a reader meets at a time; None if there is none near it."""
+        place = int(np.searchsorted(self.times, seconds - NEAR))
+        if place == len(self.times) or self.times[place] > seconds + NEAR:
+            return None
+        return int(self.numbers[place])
+
+    def has_frames(self, fps: float) -> bool:
+        """True if it tells of frames at about this rate, and not of half frames, which interlaced videos may store."""
+        return bool(self.seconds.size) and (
+            self.seconds.size < 2 or float(np.median(np.diff(self.seconds))) > MANY_FIELDS / fps
+        )
+
+
+def read_contents(path: Path) -> Contents:
+    """What the container of a video says; nothing if it cannot be read or is of another kind."""
+    data = _mapped(path)
+    if data is None:
+        return Contents()
+    kind = bytes(data[:4])
+    if kind == b"RIFF":
+        return _of_avi(data)
+    if kind == MATROSKA:
+        times, is_whole = matroska.frame_times(data)
+        return _of_times(times, is_whole)
+    if _BOXES.match(data):
+        return _of_times(mp4.frame_times(data), True)
+    return Contents(data[0] != transport.SYNC or transport.is_whole(data))
+
+
+def is_cut(path: Path) -> bool:
+    """True if the length of a video is not what it says, or it ends within a packet."""
+    data = _mapped(path)
+    if data is None:
+        return False
+    kind = bytes(data[:4])
+    if kind == b"RIFF":
+        return avi.has_wrong_length(data)
+    if kind == MATROSKA:
+        return matroska.has_wrong_length(data)
+    if _BOXES.match(data):
+        return mp4.has_wrong_length(data)
+    return data[0] == transport.SYNC and len(data) % transport.PACKET > 0
+
+
+def counts_frames(path: Path) -> bool:
+    """True if a container counts its frames: AVI, MP4 and QuickTime. Others tell a length in time."""
+    data = _mapped(path)
+    return data is not None and (bytes(data[:4]) == b"RIFF" or _BOXES.match(data) is not None)
+
+
+def movie_seconds(path: Path) -> float | None:
+    """The length that an MP4 or QuickTime file declares; None for others, or if it does not."""
+    data = _mapped(path)
+    return mp4.movie_seconds(data) if data is not None and _BOXES.match(data) else None
+
+
+def _mapped(path: Path) -> memoryview | None:
+    """The bytes of a file, read as they are looked at; None if it has none, or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except (OSError, ValueError):
+        return None
+
+
+def _of_times(times: npt.NDArray[np.float64] | None, is_whole: bool) -> Contents:
+    if times is None:
+        return Contents(is_whole)
+    return Contents(is_whole, times, np.arange(len(times)), times)
+
+
+def _of_avi(data: memoryview) -> Contents:
+    chunks = avi.read_chunks(data)
+    if chunks is None:
+        return Contents(avi.has_its_frames(data))
+    if chunks.is_whole and not chunks.is_intra:  # frames that are looked into, and come later, may shift the times
+        return Contents()
+    return Contents(
+        chunks.is_whole,
+        np.arange(len(chunks.numbers)) / chunks.fps,
+        chunks.numbers,
+        np.arange(chunks.count) / chunks.fps,
+        is_exact=chunks.is_intra,
+        counts_chunks=True,
+    )
