@@ -252,15 +252,15 @@ class FastSAM:
 
             numbered = numbering(track, prompts, at_frame, conf=conf)
             call = replace(call, conf=LOW_SHARE * conf)
-        photos, from_video = open_sources(sources)
-        if from_video:  # its frames are RGB, and not touched again
+        photos, numbers = open_sources(sources)
+        if numbers is not None:  # frames of a video are RGB, and not touched again
             call = replace(call, channel_order="rgb")
         else:
             photos = own_copies(photos)
         find = partial(self._find_all, options=call)
         results = stream(find, photos, batch=batch, workers=workers, on_error=on_error)
-        if from_video:
-            results = named_frames(results, sources)
+        if numbers is not None:
+            results = named_frames(results, sources, numbers)
         return results if numbered is None else numbered(results)
 
     def warmup(self, image_size: tuple[int, int] | None = None) -> None:

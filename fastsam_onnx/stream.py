@@ -115,12 +115,19 @@ def own_copies(photos: Iterable[ImageSource]) -> Iterator[ImageSource]:
 
 
 def named_frames(
-    results: Generator[Segmentation | Failure, None, None], video: object
+    results: Generator[Segmentation | Failure, None, None], video: object, numbers: deque[int]
 ) -> Generator[Segmentation | Failure, None, None]:
-    """The results of a video's frames, named by the file and their number, from 0."""
+    """The results of a video's frames, named by the file and their number.
+
+    Args:
+        results: One for each frame that was taken, in their order.
+        video: The file, or something else.
+        numbers: Numbers of the frames that were taken; each is taken out with its result.
+    """
     name = Path(video).name if isinstance(video, str | os.PathLike) else "video"
     with closing(results):
-        for number, result in enumerate(results):
+        for result in results:
+            number = numbers.popleft()
             yield result if isinstance(result, Failure) else replace(result, source=f"{name}#{number}")
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -15,6 +16,9 @@ from PIL import Image
 from support.tiny_onnx import tiny
 
 from fastsam_onnx import Failure, FastSAM, ImageError, OptionError, Segmentation
+from fastsam_onnx.images import video
+from fastsam_onnx.images.load import MissingPicture
+from fastsam_onnx.images.video import Frame
 from fastsam_onnx.stream import ordered_map
 
 ROOT = Path(__file__).parents[1]
@@ -190,6 +194,19 @@ def test_a_video_gives_its_frames_by_path_or_open_capture(model, tmp_path):
             assert np.abs(one.image.astype(int) - picture).mean() < 4  # JPEG
     assert capture.isOpened()
     capture.release()
+
+
+@pytest.mark.parametrize(("workers", "batch"), [(1, 1), (3, 1), (2, 4)])
+def test_frames_are_named_by_their_numbers_not_by_counting(model, monkeypatch, tmp_path, workers, batch):
+    """A place of several missing frames is one item: what follows fell behind."""
+    missing = Frame(2, 0.2, MissingPicture("clip.mp4#2", "3 frames are missing"), 3)
+    frames = [Frame(0, 0, photo()), Frame(1, 0.1, photo()), missing, *(Frame(n, n / 10, photo()) for n in range(5, 12))]
+    monkeypatch.setattr(video, "is_video", lambda _: True)
+    monkeypatch.setattr(video, "open_video", lambda _: SimpleNamespace(frames=lambda: iter(frames)))
+    (tmp_path / "clip.mp4").write_bytes(b"a video")
+    results = list(model.stream(tmp_path / "clip.mp4", workers=workers, batch=batch, on_error="yield"))
+    assert isinstance(results[2], Failure)
+    assert [found.source for found in results] == [f"clip.mp4#{number}" for number in (0, 1, 2, *range(5, 12))]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -41,8 +42,10 @@ RESULT_SUFFIXES = (".overlay.png", ".labels.png", ".colours.png", ".voc.png", ".
 """Of what this package writes, the names that look like pictures or hold them; a test compares them with FORMATS."""
 
 
-def open_sources(sources: Sources) -> tuple[Iterator[ImageSource], bool]:
-    """The photos, one after another, and whether they are frames of a video, which are RGB.
+def open_sources(sources: Sources) -> tuple[Iterator[ImageSource], deque[int] | None]:
+    """The photos, one after another, and the numbers of those that were taken, if they are frames of a video.
+
+    Frames are RGB. A place of several missing frames has the number of the first; who reads the numbers takes them out.
 
     Args:
         sources: As in `FastSAM.stream`.
@@ -54,26 +57,33 @@ def open_sources(sources: Sources) -> tuple[Iterator[ImageSource], bool]:
     if isinstance(sources, str | os.PathLike):
         path = Path(sources)
         if path.is_dir():
-            return iter(_pictures_or_refusal(path)), False
+            return iter(_pictures_or_refusal(path)), None
         if not path.exists():
             raise ImageError(f"cannot read {source_name(sources)}: {_what_is_missing(os.fspath(sources))}")
         if video.is_video(path):
-            return _pictures(video.open_video(path)), True
-        return iter([path]), False
+            return _numbered(video.open_video(path))
+        return iter([path]), None
     if isinstance(sources, int | np.integer | video.Capture) and not isinstance(sources, bool):
-        return _pictures(video.open_video(sources)), True
+        return _numbered(video.open_video(sources))
     if isinstance(sources, np.ndarray) and sources.ndim == 4:
-        return iter(sources), False
+        return iter(sources), None
     if _is_one_photo(sources) or not isinstance(sources, Iterable):
         raise OptionError(
             "sources must be an iterable of photos, a folder, a video, the number of a camera or a cv2.VideoCapture, "
             f"got {source_name(sources)}; put one photo in a list, or call the model on it"
         )
-    return iter(sources), False
+    return iter(sources), None
 
 
-def _pictures(opened: video.Video) -> Iterator[ImageSource]:
-    return (frame.picture for frame in opened.frames())
+def _numbered(opened: video.Video) -> tuple[Iterator[ImageSource], deque[int]]:
+    numbers: deque[int] = deque()
+
+    def pictures() -> Iterator[ImageSource]:
+        for frame in opened.frames():
+            numbers.append(frame.number)
+            yield frame.picture
+
+    return pictures(), numbers
 
 
 def _pictures_or_refusal(folder: Path) -> list[Path]:

@@ -139,6 +139,7 @@ class TestFrames:
         assert len(results) == FRAMES
         assert [index for index, result in enumerate(results) if isinstance(result, Failure)] == [2, 5]
         assert (results[5].index, results[5].source) == (5, f"{path}#5")
+        assert [result.source for result in results[3:7:3]] == ["damaged.avi#3", "damaged.avi#6"]
         with pytest.raises(ImageError, match="#2: it cannot be decoded"):
             list(bright.stream(path))
 
