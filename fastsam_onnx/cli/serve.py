@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import socket
@@ -26,8 +27,9 @@ EPILOG = f"""\
 Needs: pip install 'fastsam-onnx[serve]'. A page to try it in is at /.
 
   POST /segment      a photo as the body, or a multipart form with a field
-                     "photo"; prompts, conf, iou, max_det, imgsz, format as fields
-                     or in the query. Accept, or format, selects the answer:
+                     "photo"; prompts, conf, iou, max_det, imgsz, refine, bands,
+                     white, format as fields or in the query. Accept, or format,
+                     selects the answer:
                      application/json (format json, coco, labelme, sam),
                      image/png (overlay, labels), image/jpeg, image/webp,
                      image/svg+xml, application/geo+json, application/zip
@@ -128,6 +130,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         held_bytes=8 * arguments.max_megabytes * 1_000_000,
         body_seconds=arguments.timeout,
     )
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # the client is told what is wrong with its form
     listener = _listen(arguments.host, arguments.port)
     with listener, open_model(arguments, screen, threads=threads) as model, _stopped_by_signals():
         service = Service(model, workers=workers, limits=limits, token=token, origins=arguments.cors)
