@@ -1,4 +1,5 @@
-"""Makes the pictures of README and docs with the bundled model: docs/everything.jpg and docs/picks.jpg.
+"""Makes the pictures of README and docs with the bundled model: docs/everything.jpg, docs/picks.jpg and
+docs/edges.jpg.
 
     python tools/make_pictures.py
 
@@ -45,6 +46,14 @@ def picks() -> Picture:
     return _stacked([_joined(tiles[:half], 180), _joined(tiles[half:], 180)])
 
 
+def edges() -> Picture:
+    """A photo and its soft edges, dark on white, the faint ones fainter than they are."""
+    found = FastSAM()(ROOT / "examples" / "coffee.jpg")
+    assert found.image is not None
+    ink = np.rint(255 * (1 - found.edges() ** 1.5)).astype(np.uint8)
+    return _joined([found.image, np.repeat(ink[..., None], 3, axis=2)], len(ink))
+
+
 def _named(tile: Picture, name: str) -> Picture:
     for colour, width in (((0, 0, 0), 8), ((255, 255, 255), 2)):
         cv2.putText(tile, name, (12, 46), cv2.FONT_HERSHEY_SIMPLEX, 1.5, colour, width, cv2.LINE_AA)
@@ -69,5 +78,5 @@ def _stacked(pictures: list[Picture]) -> Picture:
 
 
 if __name__ == "__main__":
-    for name, picture in (("everything.jpg", everything()), ("picks.jpg", picks())):
+    for name, picture in (("everything.jpg", everything()), ("picks.jpg", picks()), ("edges.jpg", edges())):
         cv2.imwrite(str(ROOT / "docs" / name), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])

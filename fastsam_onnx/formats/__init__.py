@@ -4,6 +4,7 @@ from fastsam_onnx.formats.coco import image_id_of, to_coco
 from fastsam_onnx.formats.coco_dataset import CocoDataset, dataset_entry
 from fastsam_onnx.formats.colours import to_colours
 from fastsam_onnx.formats.cutouts import to_cutouts
+from fastsam_onnx.formats.edges import to_edges
 from fastsam_onnx.formats.geojson import to_geojson
 from fastsam_onnx.formats.labelme import to_labelme
 from fastsam_onnx.formats.native import from_dict, read_json, to_dict, to_json
@@ -30,6 +31,7 @@ __all__ = [
     "to_colours",
     "to_cutouts",
     "to_dict",
+    "to_edges",
     "to_geojson",
     "to_json",
     "to_labelme",

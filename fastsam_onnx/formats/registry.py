@@ -19,6 +19,7 @@ from fastsam_onnx.files import write_file
 from fastsam_onnx.formats.coco import to_coco
 from fastsam_onnx.formats.colours import colours_png, to_colours
 from fastsam_onnx.formats.cutouts import to_cutouts, write_folder
+from fastsam_onnx.formats.edges import to_edges
 from fastsam_onnx.formats.geojson import to_geojson
 from fastsam_onnx.formats.labelme import to_labelme
 from fastsam_onnx.formats.native import to_dict
@@ -101,6 +102,13 @@ FORMATS: dict[str, Format] = {
         palette_png,
         media_types={".png": "image/png"},
     ),
+    "edges": Format(
+        (".edges.png",),
+        "the soft edge map, 8-bit PNG: 255 is a sure edge",
+        to_edges,
+        picture_bytes,
+        media_types={".png": "image/png"},
+    ),
     "json": Format(
         (".json",),
         "boxes, scores, areas and masks (run lengths or polygons)",
@@ -169,8 +177,8 @@ def save(
     Args:
         found: The objects.
         path: The file. Its suffix says what is written: .png, .jpg, .jpeg, .webp an overlay, .json, .svg, .geojson,
-            .coco.json, .labelme.json, .sam.json, .txt (YOLO's), .labels.png, .colours.png, .voc.png, and
-            .cutouts a folder.
+            .coco.json, .labelme.json, .sam.json, .txt (YOLO's), .labels.png, .colours.png, .voc.png,
+            .edges.png, and .cutouts a folder.
         format: A name in `FORMATS`, where the suffix does not say it.
         options: The format's own (`FORMATS[format].options`), as the function that makes it explains them:
             "overlay" (`draw.overlay`): image, alpha, contours, points, point_labels, boxes, seed, colours, names.
@@ -178,6 +186,7 @@ def save(
             "cutouts": image.
             "colours": seed.
             "voc": none.
+            "edges" (`to_edges`): of, thin.
             "json" (`to_dict`): masks, tolerance.
             "coco": image_id, category_id, file_name.
             "labelme": label, image_path, tolerance, polygons_only.

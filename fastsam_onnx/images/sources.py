@@ -38,7 +38,7 @@ PICTURE_SUFFIXES = frozenset(
         ".heif",
     )
 )
-RESULT_SUFFIXES = (".overlay.png", ".labels.png", ".colours.png", ".voc.png", ".cutouts")
+RESULT_SUFFIXES = (".overlay.png", ".labels.png", ".colours.png", ".voc.png", ".edges.png", ".cutouts")
 """Of what this package writes, the names that look like pictures or hold them; a test compares them with FORMATS."""
 
 

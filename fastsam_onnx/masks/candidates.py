@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
-from fastsam_onnx.masks.detections import best_classes, box_iou, class_agnostic_scores, xyxy_from_xywh
+from fastsam_onnx.masks.detections import best_classes, box_iou, class_agnostic_scores, nms, xyxy_from_xywh
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.pending import PendingMask, pending_masks, prototypes_at
 from fastsam_onnx.masks.refine import calm, refined
@@ -121,6 +121,12 @@ class Candidates:
         """(n, 4) float32 in pixels of the photo."""
         return self.letterbox.boxes_to_image(xyxy_from_xywh(self.boxes_xywh))
 
+    def best(self, conf: float, iou: float, max_det: int) -> IntArray:
+        """(k,) int64 indices of those with a score above `conf`, best first, after NMS of all classes together."""
+        order = np.argsort(-self.scores, kind="stable")
+        order = order[self.scores[order] > conf]
+        return np.asarray(order[nms(xyxy_from_xywh(self.boxes_xywh[order]), iou, max_det)], np.int64)
+
     def for_box(self, box_xyxy: FloatArray) -> Answer | None:
         """The candidate whose box fits best, its mask cut to the prompt; None if none overlaps.
 
@@ -200,7 +206,7 @@ class Candidates:
 
     def _claims(self, index: IntArray, points: npt.NDArray[np.float64]) -> list[float]:
         """The claim of each of these candidates to be what the points mean."""
-        masks = self._masks(index)
+        masks = self.masks(index)
         return [
             score / max(area, 1) ** AREA_POWER * (depth + LEAST_DEPTH)
             for score, (area, depth) in zip(
@@ -212,14 +218,15 @@ class Candidates:
         return Answer(mask, box_xyxy, float(self.scores[index]), int(self.labels[index]))
 
     def _at_points(self, index: int, points: npt.NDArray[np.float64]) -> Answer:
-        boxes, [mask] = self.boxes_xyxy[[index]], self._masks(np.array([index]))
+        boxes, [mask] = self.boxes_xyxy[[index]], self.masks(np.array([index]))
         if self.refine:
             new_boxes, [new] = refined(boxes, self.coefficients[[index]], self.prototypes, [mask])
             if all(new.contains(*point) for point in points if mask.contains(*point)):
                 boxes, mask = new_boxes, new
         return self._answer(index, mask, boxes[0])
 
-    def _masks(self, index: IntArray) -> list[PendingMask]:
+    def masks(self, index: IntArray) -> list[PendingMask]:
+        """The masks of these candidates, as their boxes cut them."""
         return pending_masks(self.boxes_xyxy[index], self.coefficients[index], self.prototypes, self.letterbox)
 
 

@@ -101,6 +101,13 @@ class PendingMask:
             np.greater(rise, -lines[above], out=picked[top:bottom, left:right])
         return picked
 
+    def logits_at(self, columns: IntArray, rows: IntArray) -> FloatArray:
+        """(len(rows), len(columns)) float32: the logits where columns and rows of the photo inside the box cross."""
+        lines = _interpolated(self.logits, self.x.before[columns] - self.left, self.x.share[columns])
+        above = self.y.before[rows] - self.top
+        first = lines[above]
+        return np.asarray(first + self.y.share[rows][:, None] * (lines[np.minimum(above + 1, len(lines) - 1)] - first))
+
     def cells(self) -> tuple[BoolArray, tuple[int, int]]:
         """The cells of the grid that are set, (h, w) bool, and the column and row where they begin."""
         (left, right), (top, bottom) = self.x.inner(self.columns), self.y.inner(self.rows)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from fastsam_onnx.arrays import ByteArray
+from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import Polygon
 from fastsam_onnx.masks.preview import jpeg_preview
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fastsam_onnx.formats.geojson import Affine
     from fastsam_onnx.formats.native import MaskForm
     from fastsam_onnx.formats.sam import OutputMode
+    from fastsam_onnx.masks.edges import EdgesOf
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -59,6 +60,24 @@ class WritableInstances(Instances):
         image = np.zeros((height, width, 3), np.uint8) if self.image is None else self.image
         return jpeg_preview(self.overlay(image=image))
 
+    def edges(self, *, of: EdgesOf = "candidates", thin: bool = True) -> FloatArray:
+        """The soft edge map: at every pixel the strength of an edge, as FastSAM's paper makes it of all masks.
+
+        Args:
+            of: "candidates": of everything that the network offered, also below the threshold; where there are only
+                objects, as in a selection or in tiles, it is "objects", the edges of these.
+            thin: True to keep the ridges of edges alone (non-maximum suppression); False for all of their slopes.
+
+        Returns:
+            (H, W) float32, 0 to 1. Where the photo is larger than the network's input, edges are as fine as that.
+
+        Raises:
+            OptionError: If an option is not accepted.
+        """
+        from fastsam_onnx.masks.edges import soft_edges
+
+        return soft_edges(self, of=of, thin=thin)
+
     def save(self, path: str | os.PathLike[str], *, format: str | None = None, **options: Any) -> None:  # noqa: A002
         """Write the objects to a file, or to a folder of cut-outs.
 
@@ -67,8 +86,8 @@ class WritableInstances(Instances):
 
         Args:
             path: The file. Its suffix says what is written: .png, .jpg, .jpeg, .webp an overlay; .json, .coco.json,
-                .labelme.json, .sam.json, .txt (YOLO's), .svg, .geojson, .labels.png, .colours.png, .voc.png; .cutouts a
-                folder.
+                .labelme.json, .sam.json, .txt (YOLO's), .svg, .geojson, .labels.png, .colours.png, .voc.png,
+                .edges.png; .cutouts a folder.
             format: Name of the format, where the suffix does not say it: a name of the options below.
             options: The format's own, as the function of its name in `fastsam_onnx.formats` takes them.
                 "overlay": image, alpha, contours, points, point_labels, boxes, seed, colours, names.
@@ -76,6 +95,7 @@ class WritableInstances(Instances):
                 "cutouts": image.
                 "colours": seed.
                 "voc": none.
+                "edges": of, thin.
                 "json": masks, tolerance.
                 "coco": image_id, category_id, file_name.
                 "labelme": label, image_path, tolerance, polygons_only.
