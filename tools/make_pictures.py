@@ -1,5 +1,4 @@
-"""Makes the pictures of README and docs with the bundled model: docs/everything.jpg, docs/picks.jpg and
-docs/edges.jpg.
+"""Makes the pictures of README and docs with the bundled model: docs/everything.jpg, picks.jpg and edges.jpg.
 
     python tools/make_pictures.py
 
