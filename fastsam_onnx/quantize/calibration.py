@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import ByteArray, FloatArray
+from fastsam_onnx.quantize.patches import PatchCovariances
 from fastsam_onnx.runtime import create_session
 
 if TYPE_CHECKING:
@@ -39,7 +40,12 @@ class Activation:
 
 
 def observe_activations(
-    model: onnx.ModelProto, names: Sequence[str], tensors: Iterable[FloatArray], *, threads: int | None = None
+    model: onnx.ModelProto,
+    names: Sequence[str],
+    tensors: Iterable[FloatArray],
+    *,
+    patches: PatchCovariances | None = None,
+    threads: int | None = None,
 ) -> dict[str, Activation]:
     """Run a network and note the values that its activations take.
 
@@ -50,6 +56,7 @@ def observe_activations(
         model: The network.
         names: Names of its float32 activations or its input, all (batch, channels, height, width); at least one.
         tensors: Inputs of the network, one run each; at least one.
+        patches: Given the activations of every run, too; `names` has all that it looks at.
         threads: As in `runtime.create_session`.
 
     Raises:
@@ -60,9 +67,11 @@ def observe_activations(
     session = create_session(_with_outputs(model, asked), threads=threads)
     seen: dict[str, list[Activation]] = {name: [] for name in names}
     for tensor in tensors:
-        values = dict(zip(asked, session.run(asked, {source.name: tensor}), strict=True))
+        values = {source.name: tensor, **dict(zip(asked, session.run(asked, {source.name: tensor}), strict=True))}
+        if patches is not None:
+            patches.add(values)
         for name, those in seen.items():
-            array = values.get(name, tensor)
+            array = values[name]
             means = array.mean(axis=(0, 2, 3), dtype=np.float64)
             those.append(Activation(float(array.min()), float(array.max()), means))
     return {name: _together(those) for name, those in seen.items()}

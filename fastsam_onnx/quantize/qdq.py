@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.quantize.calibration import Activation
-from fastsam_onnx.quantize.links import Links
+from fastsam_onnx.quantize.links import Links, attributes_of
+from fastsam_onnx.quantize.rounding import Rounder
 
 if TYPE_CHECKING:
     import onnx
@@ -170,23 +171,33 @@ def _is_clamped(links: Links, chosen: set[str], name: str) -> bool:
     return producer.op_type == "Conv" and consumer.op_type in CLAMPS and {producer.name, consumer.name} <= chosen
 
 
-def quantized(model: onnx.ModelProto, plan: Plan, seen: Mapping[str, Activation], *, bits: int = 8) -> onnx.ModelProto:
+def quantized(
+    model: onnx.ModelProto,
+    plan: Plan,
+    seen: Mapping[str, Activation],
+    *,
+    bits: int = 8,
+    rounder: Rounder | None = None,
+) -> onnx.ModelProto:
     """The network with its plan carried out.
 
     Args:
         model: The network; it is not changed.
         plan: Made for it.
         seen: The values of every tensor of `plan.tensors`.
-        bits: Bits of the weights, 7 or 8.
+        bits: Bits of the weights, 7 or 8. Depthwise convolutions always have 8.
+        rounder: Rounds the weights; by default each alone.
     """
-    return _Quantizer(model, plan, seen, bits).run()
+    return _Quantizer(model, plan, seen, bits, rounder or Rounder()).run()
 
 
 class _Quantizer:
     """The graph so far."""
 
-    def __init__(self, model: onnx.ModelProto, plan: Plan, seen: Mapping[str, Activation], bits: int) -> None:
-        self.model, self.plan, self.seen, self.bits = model, plan, seen, bits
+    def __init__(
+        self, model: onnx.ModelProto, plan: Plan, seen: Mapping[str, Activation], bits: int, rounder: Rounder
+    ) -> None:
+        self.model, self.plan, self.seen, self.bits, self.rounder = model, plan, seen, bits, rounder
         self.links = Links(model.graph)
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
@@ -247,12 +258,12 @@ class _Quantizer:
         bias = self.links.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else None
         source_step = np.float32(self.scales[source][0])
         offset = np.zeros(len(weights)) if bias is None else bias.astype(np.float64)
-        limit = 2 ** (self.bits - 1) - 1
+        limit = 2 ** ((8 if _is_depthwise(node, weights) else self.bits) - 1) - 1
         step = np.abs(weights).reshape(len(weights), -1).max(axis=1) / limit
         fitting = np.abs(offset) / source_step / LARGEST_BIAS  # or the bias would not fit into 32 bits
         step = np.maximum(np.maximum(step, fitting), SMALLEST_STEP).astype(np.float32)
         scale = step.reshape(-1, 1, 1, 1)
-        whole = np.clip(np.rint(weights / scale), -limit, limit).astype(np.int8)
+        whole = self.rounder(node.name, weights, step, limit)
         offset -= _shift(whole * scale - weights, self.seen[source].means)
         whole_offset = np.rint(offset / (source_step * step).astype(np.float64)).astype(np.int32)
         del node.input[1:]
@@ -285,6 +296,12 @@ class _Quantizer:
         made.graph.node.extend(self.nodes)
         made.graph.initializer.extend([*kept, *self.constants.values()])
         return made
+
+
+def _is_depthwise(node: onnx.NodeProto, weights: npt.NDArray[Any]) -> bool:
+    """True if each channel is seen alone and makes one; kernels for that add no products in 16 bits."""
+    groups = attributes_of(node).get("group", 1)
+    return bool(groups > 1 and weights.shape[:2] == (groups, 1))
 
 
 def scale_of(low: float, high: float) -> tuple[float, int]:

@@ -4,8 +4,8 @@
     report = quantize("yolov8n-seg.onnx", "yolov8n-seg.int8.onnx", photos=paths)
 
 The network is prepared first (`prepare`: float32, constants folded, transposed convolutions as convolutions), then
-activations are measured on photos (`calibration`), and convolutions and what lies between them become integer (`qdq`),
-with bytes moved by whole pixels (`byte_moves`).
+activations are measured on photos (`calibration`, `patches`), weights are rounded for them (`rounding`), and
+convolutions and what lies between them become integer (`qdq`), with bytes moved by whole pixels (`byte_moves`).
 What stays in float was found by measuring: always the last convolution of every branch, which costs next to nothing and
 decides over boxes, scores and masks; and as many of the first convolutions as this network needs, which is tried out.
 Nothing else in the middle: between integer neighbours ONNX Runtime makes a float convolution integer by itself, with
@@ -34,8 +34,10 @@ from fastsam_onnx.quantize import calibration, qdq
 from fastsam_onnx.quantize.agreement import Agreement, measure_agreement
 from fastsam_onnx.quantize.byte_moves import with_byte_moves
 from fastsam_onnx.quantize.kernels import weight_bits_for
+from fastsam_onnx.quantize.patches import PatchCovariances
 from fastsam_onnx.quantize.pictures import network_inputs, split_photos
 from fastsam_onnx.quantize.prepare import prepared
+from fastsam_onnx.quantize.rounding import Rounder
 
 if TYPE_CHECKING:
     import onnx
@@ -46,6 +48,8 @@ FIRST_IN_FLOAT = (0, 2, 6)
 """Numbers of first convolutions that stay in float, in the order in which they are tried."""
 GOOD_IOU, GOOD_RECALL = 0.95, 0.93
 """Agreement from which no more of them stay in float."""
+CLOSE_RECALL = 0.005
+"""Recall below the best that fewer convolutions in float are worth, where none agrees that well."""
 MINIMUM_IOU, MINIMUM_RECALL = 0.9, 0.8
 """Agreement below which a network is not written."""
 MINIMUM_MASKS = 20
@@ -129,9 +133,9 @@ def quantize(
     calibrated, measured = split_photos(photos)
     with FastSAM(source, imgsz=imgsz, conf=conf, iou=iou, threads=threads) as reference:
         network = prepared(source)
-        seen = _observe(reference, network, calibrated, tell, threads)
+        seen, rounder = _observe(reference, network, calibrated, tell, threads)
         firsts = FIRST_IN_FLOAT if photos is not None else FIRST_IN_FLOAT[-1:]  # drawn pictures say too little
-        candidates = _candidates(network, seen, firsts, bits)
+        candidates = _candidates(network, seen, rounder, firsts, bits)
         chosen = _search(reference, candidates, measured, tell, threads)
         if not force:
             _check(chosen.agreement, Path(output).name)
@@ -157,26 +161,33 @@ def _observe(
     photos: Sequence[ImageSource],
     tell: ShareProgress,
     threads: int | None,
-) -> dict[str, calibration.Activation]:
-    """The values that the activations take on photos.
+) -> tuple[dict[str, calibration.Activation], Rounder]:
+    """The values that the activations take on photos, and what rounds weights for them.
 
     Raises:
         ModelError: If there is no convolution to quantize.
     """
     tensors = network_inputs(reference, photos, lambda done, total: tell(0.5 * done / total, "calibrating"))
-    names = qdq.make_plan(network).tensors
-    if not names:
+    plan = qdq.make_plan(network)
+    if not plan.tensors:
         raise ModelError("the network has no convolution with constant weights, so nothing can be int8")
-    return calibration.observe_activations(network, names, tensors, threads=threads)
+    patches = PatchCovariances(network, plan.nodes)
+    seen = calibration.observe_activations(network, plan.tensors, tensors, patches=patches, threads=threads)
+    return seen, Rounder(patches.result())
 
 
 def _candidates(
-    network: onnx.ModelProto, seen: Mapping[str, calibration.Activation], firsts: Iterable[int], bits: int
+    network: onnx.ModelProto,
+    seen: Mapping[str, calibration.Activation],
+    rounder: Rounder,
+    firsts: Iterable[int],
+    bits: int,
 ) -> Iterator[tuple[int, bytes]]:
     """Numbers of first convolutions in float, each with the network of int8."""
     for first in firsts:
         in_float = [*qdq.before_convolution(network, first), *qdq.last_convolutions(network)]
-        made = with_byte_moves(qdq.quantized(network, qdq.make_plan(network, in_float), seen, bits=bits))
+        plan = qdq.make_plan(network, in_float)
+        made = with_byte_moves(qdq.quantized(network, plan, seen, bits=bits, rounder=rounder))
         made.producer_name = "fastsam-onnx"
         entry = made.metadata_props.add()
         entry.key, entry.value = "quantization", f"int8 QDQ, {bits}-bit weights, first {first} convolutions in float"
@@ -203,7 +214,7 @@ def _search(
     tell: ShareProgress,
     threads: int | None,
 ) -> _Candidate:
-    """The network with the fewest convolutions in float that agrees well; the one that agrees best if none does."""
+    """The network with the fewest convolutions in float that agrees well; if none does, that is close to the best."""
     images = [load_image(photo) for photo in photos]
     expected = [reference(image) for image in images]
     tried: list[_Candidate] = []
@@ -215,7 +226,8 @@ def _search(
         tried.append(_Candidate(kept, first, network))
         if tried[-1].is_good:
             return tried[-1]
-    return max(tried, key=lambda each: (each.agreement.recall, each.agreement.mean_iou))
+    best = max(each.agreement.recall for each in tried)
+    return next(each for each in tried if each.agreement.recall >= best - CLOSE_RECALL)
 
 
 def _check(kept: Agreement, name: str) -> None:
