@@ -49,7 +49,7 @@ FloatArray = npt.NDArray[np.float64]
 ByteArray = npt.NDArray[np.uint8]
 
 TOLERANCE = 0.0075
-SCALES = np.geomspace(10, 10_000, 25)
+SCALES = np.geomspace(20, 5_000, 12)
 """Felzenszwalb's observation scales, from many segments to few: they take the place of thresholds."""
 
 

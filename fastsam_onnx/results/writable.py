@@ -183,11 +183,11 @@ class WritableInstances(Instances):
 
         return formats.to_sam(self, output_mode=output_mode)
 
-    def to_supervision(self) -> supervision.Detections:
+    def to_supervision(self, *, compact: bool = False) -> supervision.Detections:
         """A `supervision.Detections`, when supervision is installed; see `formats.to_supervision`."""
         from fastsam_onnx import formats
 
-        return formats.to_supervision(self)
+        return formats.to_supervision(self, compact=compact)
 
     def to_polygons(self, tolerance: float = 0.0) -> list[list[Polygon]]:
         """For each object its islands, each an outline with holes, in image pixels; see `Mask.polygons`."""
