@@ -22,7 +22,7 @@ MATROSKA = b"\x1a\x45\xdf\xa3"
 NEAR = 0.002
 """Seconds by which a decoder's time may differ from the container's: Matroska counts milliseconds."""
 MANY_FIELDS = 0.7
-"""Of the mean step from frame to frame; a shorter one is that of half frames, of which two make one."""
+"""Share of the mean time between frames; less is that between half frames, two of which make one."""
 
 
 @dataclass(frozen=True, eq=False)

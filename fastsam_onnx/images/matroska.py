@@ -15,9 +15,9 @@ VIDEO = 1
 INVISIBLE = 0x08
 """A flag of a block."""
 VP8_SHOWN = 0x10
-"""A bit of a frame of VP8, which has others that are only looked into."""
+"""A bit of a frame of VP8; those without it are not shown."""
 NANOSECONDS = 1_000_000
-"""A tick of most files."""
+"""Length of a tick in most files."""
 
 
 @dataclass

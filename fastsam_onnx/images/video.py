@@ -107,8 +107,7 @@ class Video:
     def frames(self) -> Iterator[Frame]:
         """The frames to the end.
 
-        A frame that cannot be decoded has a place of its own; those that the file declares and does not hold have one
-        place together at the end.
+        A frame that is lost has a place of its own; those that should follow the last one have one place together.
         """
         fps, declared = self.fps, self.frame_count
         number, failures, clock = 0, 0, Clock(fps, self.path, declared)
