@@ -23,6 +23,7 @@ from fastsam_onnx.errors import (
     OptionError,
     OutputError,
     PromptError,
+    ServerError,
 )
 
 TYPE_CHECKING = False  # typing, and what it imports, takes longer to import than all that is here
@@ -62,6 +63,7 @@ __all__ = [
     "PromptError",
     "Prompts",
     "Segmentation",
+    "ServerError",
     "__version__",
 ]
 

@@ -11,6 +11,7 @@ FastSAMError
   OutputError             a result cannot be written (OSError)
   DownloadError           the file of a model's name is not here and cannot be fetched (OSError)
   MissingPackageError     an optional package is not installed (ImportError)
+  ServerError             the server cannot go on (RuntimeError)
 """
 
 
@@ -56,3 +57,7 @@ class DownloadError(FastSAMError, OSError):
 
 class MissingPackageError(FastSAMError, ImportError):
     """An optional package is needed for this and is not installed."""
+
+
+class ServerError(FastSAMError, RuntimeError):
+    """The server cannot go on."""

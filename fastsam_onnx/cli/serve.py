@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
-import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +15,6 @@ from fastsam_onnx.errors import MissingPackageError, OptionError
 from fastsam_onnx.runtime import default_threads
 
 TOKEN = "FASTSAM_ONNX_TOKEN"
-MAX_CONNECTIONS = 500
-SHUTDOWN_SECONDS = 30
 _MAX_WORKERS = 4
 
 EPILOG = f"""\
@@ -97,6 +91,14 @@ def add(commands: Any) -> None:
         type=integer,
         help="number of photos processed at the same time; they share the cores (default: the cores, at most 4)",
     )
+    load.add_argument(
+        "--processes",
+        metavar="N",
+        type=integer,
+        default=1,
+        help="number of processes, each with a model, workers and limits of its own; a process a core gives the most "
+        "photos a second, and takes the most memory (default: %(default)s)",
+    )
     for name, metavar, default, text in LOAD_OPTIONS:
         load.add_argument(name, metavar=metavar, type=integer, default=default, help=f"{text} (default: %(default)s)")
 
@@ -111,17 +113,15 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         FastSAMError: If the arguments do not fit each other, the model cannot be opened, or the port is taken.
     """
     try:
-        import uvicorn
-
-        from fastsam_onnx.serve.protocol import ImpatientProtocol
+        from fastsam_onnx.serve.hosting import Hosting, host, host_in_processes
         from fastsam_onnx.serve.request import Limits
-        from fastsam_onnx.serve.service import Service
     except ImportError as error:
         raise MissingPackageError(
             f"serve needs more packages ({error}); install them with: pip install 'fastsam-onnx[serve]'"
         ) from error
-    token = _token(arguments.token_file)
-    workers, threads = plan_workers(default_threads(), arguments.workers, arguments.threads)
+    processes = arguments.processes
+    cores = max(1, default_threads() // processes)
+    workers, threads = plan_workers(cores, arguments.workers, arguments.threads)
     limits = Limits(
         body_bytes=arguments.max_megabytes * 1_000_000,
         pixels=arguments.pixel_limit,
@@ -130,24 +130,17 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         held_bytes=8 * arguments.max_megabytes * 1_000_000,
         body_seconds=arguments.timeout,
     )
-    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # the client is told what is wrong with its form
+    token = _token(arguments.token_file)
+    hosting = Hosting(workers, limits, token, tuple(arguments.cors), arguments.access_log)
     listener = _listen(arguments.host, arguments.port)
-    with listener, open_model(arguments, screen, threads=threads) as model, _stopped_by_signals():
-        service = Service(model, workers=workers, limits=limits, token=token, origins=arguments.cors)
+    with listener, open_model(arguments, screen, threads=threads) as model:
+        service = hosting.service(model)
         _greet(listener, arguments, token, screen)
-        config = uvicorn.Config(
-            service.app,
-            log_config=uvicorn.config.LOGGING_CONFIG if arguments.access_log else None,
-            log_level="info" if arguments.access_log else "critical",
-            access_log=arguments.access_log,
-            server_header=False,
-            proxy_headers=False,
-            http=ImpatientProtocol,
-            ws="none",
-            limit_concurrency=MAX_CONNECTIONS,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        )
-        uvicorn.Server(config).run(sockets=[listener])
+        if processes == 1:
+            host(service, listener, access_log=arguments.access_log)
+        else:
+            model.close()  # opened to see that it opens; each process opens its own
+            host_in_processes(processes, model, listener, hosting, screen.say)
     screen.say("stopped")
     return 0
 
@@ -190,14 +183,3 @@ def _greet(listener: socket.socket, arguments: argparse.Namespace, token: str | 
         screen.say(f"listening at http://{f'[{host}]' if ':' in host else host}:{port}/ (Ctrl-C stops)")
     if token is None and host not in ("127.0.0.1", "::1"):
         screen.say(f"warning: anyone who reaches {host} may use it; --token-file asks clients for a token")
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Keep a signal that stopped the server from stopping more: uvicorn raises it again when it has shut down."""
-    before = {one: signal.signal(one, lambda *_: None) for one in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)

@@ -503,5 +503,6 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys, client):
 
 def test_without_the_extra_the_command_says_how_to_get_it(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "fastsam_onnx.serve.hosting", raising=False)  # as in a new process
     assert main(["serve"]) == 2
     assert "pip install 'fastsam-onnx[serve]'" in capsys.readouterr().err

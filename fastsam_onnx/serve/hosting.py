@@ -1,0 +1,155 @@
+"""A service behind uvicorn until a signal ends it: in this process, or in several that listen at one port."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from fastsam_onnx.errors import ServerError
+from fastsam_onnx.serve.protocol import ImpatientProtocol
+from fastsam_onnx.serve.request import Limits
+from fastsam_onnx.serve.service import Service
+
+if TYPE_CHECKING:
+    import socket
+
+    from fastsam_onnx.model import FastSAM
+
+MAX_CONNECTIONS = 500
+SHUTDOWN_SECONDS = 30
+EARLY_SECONDS = 5.0
+"""A process that ends sooner would end again: nothing is started anew."""
+LOOK_SECONDS = 0.2
+"""Time until a signal is noticed."""
+ENDING = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class Hosting:
+    """How a model is served, as one value that travels to processes.
+
+    Attributes:
+        workers: Number of photos that a process computes at once.
+        limits: Limits beyond which requests are refused, in each process.
+        token: Secret that clients must send; None for none.
+        origins: Origins of other sites whose pages may use the server.
+        access_log: True for a line per request on standard output.
+    """
+
+    workers: int
+    limits: Limits
+    token: str | None = None
+    origins: tuple[str, ...] = ()
+    access_log: bool = False
+
+    def service(self, model: FastSAM) -> Service:
+        """The service of a model.
+
+        Raises:
+            OptionError: If an origin is malformed.
+        """
+        return Service(model, workers=self.workers, limits=self.limits, token=self.token, origins=self.origins)
+
+
+def host(service: Service, listener: socket.socket, *, access_log: bool) -> None:
+    """Answer requests until SIGINT or SIGTERM; those that run are answered first."""
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # the client is told what is wrong with its form
+    config = uvicorn.Config(
+        service.app,
+        log_config=uvicorn.config.LOGGING_CONFIG if access_log else None,
+        log_level="info" if access_log else "critical",
+        access_log=access_log,
+        server_header=False,
+        proxy_headers=False,
+        http=ImpatientProtocol,
+        ws="none",
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    with _on_signals(lambda: None):  # uvicorn raises a signal that stopped it again when it has shut down
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def host_in_processes(
+    count: int, model: FastSAM, listener: socket.socket, hosting: Hosting, tell: Callable[[str], None]
+) -> None:
+    """Answer requests in several processes until SIGINT or SIGTERM; one that ends on the way is started anew.
+
+    Args:
+        count: Number of processes.
+        model: Model that each opens for itself.
+        listener: Socket that all of them listen at.
+        hosting: How each serves the model.
+        tell: Called with a line when a process had to be started anew.
+
+    Raises:
+        ServerError: If a process ends right after its start.
+    """
+    context = multiprocessing.get_context("spawn")  # threads of ONNX Runtime do not survive a fork
+    stopping = threading.Event()
+
+    def start() -> tuple[SpawnProcess, float]:
+        process = context.Process(target=_host_here, args=(model, listener, hosting))
+        process.start()
+        return process, time.monotonic()
+
+    with _on_signals(stopping.set):
+        running = [start() for _ in range(count)]
+        try:
+            while not stopping.is_set():
+                wait([process.sentinel for process, _ in running], LOOK_SECONDS)
+                for index, (process, started) in enumerate(running):
+                    if process.is_alive() or stopping.is_set():
+                        continue
+                    how = f"server process {process.pid} ended with status {process.exitcode}"
+                    if time.monotonic() - started < EARLY_SECONDS:
+                        raise ServerError(f"{how} right after its start")
+                    tell(f"{how}; another one is started")
+                    running[index] = start()
+        finally:
+            _end([process for process, _ in running])
+
+
+def _end(processes: list[SpawnProcess]) -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(SHUTDOWN_SECONDS + EARLY_SECONDS)
+        process.kill()  # nothing, if it has ended
+
+
+def _host_here(model: FastSAM, listener: socket.socket, hosting: Hosting) -> None:
+    """What each process runs."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    host(hosting.service(model), listener, access_log=hosting.access_log)
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot end its processes."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def _on_signals(act: Callable[[], None]) -> Iterator[None]:
+    """Do something else when a signal asks the program to end, for the time of the block."""
+    before: dict[Any, Any] = {one: signal.signal(one, lambda *_: act()) for one in ENDING}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

@@ -1,0 +1,130 @@
+"""Several processes at one port: all answer, one that dies is replaced, and all end with their parent."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("starlette", reason="needs the packages of fastsam-onnx[serve]")
+pytest.importorskip("uvicorn", reason="needs the packages of fastsam-onnx[serve]")
+pytest.importorskip("python_multipart", reason="needs the packages of fastsam-onnx[serve]")
+
+from support.server import PHOTO, Client
+from support.tiny_onnx import tiny
+
+from fastsam_onnx.errors import ServerError
+from fastsam_onnx.serve import hosting
+
+ROOT = Path(__file__).parents[2]
+CHILDREN = Path("/proc/self/task")
+
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(not CHILDREN.is_dir(), reason="looks for child processes as Linux shows them"),
+]
+
+
+def children(process):
+    """Process ids of the servers; multiprocessing has one process of its own besides."""
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("ascii").split()
+    return {int(pid) for pid in listed if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()}
+
+
+def wait_for(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def is_there(pid):
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def server(tmp_path):
+    model = tmp_path / "tiny.onnx"
+    model.write_bytes(tiny())
+    command = [sys.executable, "-m", "fastsam_onnx", "serve", "--port", "0", "--model", str(model), "--processes", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        line = process.stderr.readline()
+        match = re.search(r"http://127\.0\.0\.1:(\d+)/", line)
+        assert match, line + process.stderr.read()
+        try:
+            yield process, Client(int(match[1]))
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_two_processes_answer_at_one_port_and_end_together(server, stop):
+    process, client = server
+    assert client.segment(PHOTO).status == 200  # waits until one listens
+    servers = children(process)
+    assert len(servers) == 2
+    assert client.ask("GET", "/info").json["workers"] >= 1
+    process.send_signal(stop)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "stopped" in err
+    assert "Traceback" not in err
+    assert not any(map(is_there, servers))
+
+
+def test_a_process_that_dies_is_replaced(server):
+    process, client = server
+    assert client.segment(PHOTO).status == 200
+    time.sleep(hosting.EARLY_SECONDS)
+    dead = min(children(process))
+    os.kill(dead, signal.SIGKILL)
+    assert f"server process {dead} ended with status -9; another one is started" in process.stderr.readline()
+    wait_for(lambda: len(children(process)) == 2 and dead not in children(process))
+    assert client.segment(PHOTO).status == 200
+
+
+def test_processes_end_with_a_parent_that_is_killed(server):
+    process, client = server
+    assert client.segment(PHOTO).status == 200
+    servers = children(process)
+    process.kill()
+    process.wait(30)
+    wait_for(lambda: not any(map(is_there, servers)))
+
+
+class Early:
+    """A process that ends at once."""
+
+    pid, exitcode, sentinel = 12, 3, None
+
+    def __init__(self, **_):
+        self.calls = []
+
+    def is_alive(self):
+        return False
+
+    def start(self):
+        self.calls.append("start")
+
+    terminate = kill = start
+
+    def join(self, _):
+        pass
+
+
+def test_what_ends_right_after_its_start_is_not_started_again(monkeypatch):
+    class Context:
+        Process = Early
+
+    monkeypatch.setattr(hosting.multiprocessing, "get_context", lambda _: Context)
+    monkeypatch.setattr(hosting, "wait", lambda *_: None)
+    with pytest.raises(ServerError, match="server process 12 ended with status 3 right after its start"):
+        hosting.host_in_processes(2, None, None, None, print)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
