@@ -3,11 +3,14 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 from support.command_line import FIRST_AREA, SECOND_AREA, listing, names, photo, read_json
 
+from fastsam_onnx import FastSAM, Segmentation
 from fastsam_onnx.cli.program import main
-from fastsam_onnx.formats import FORMATS
+from fastsam_onnx.formats import FORMATS, to_edges
+from fastsam_onnx.images.load import load_image
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ def convert(capsys, *arguments):
     return code, *capsys.readouterr()
 
 
-@pytest.mark.parametrize("form", [name for name in FORMATS if name != "json"])
+@pytest.mark.parametrize("form", [name for name in FORMATS if name not in ("json", "edges")])
 def test_every_format_is_what_the_network_would_have_given(form, run, folder, tmp_path, capsys):
     assert run(folder / "a.png", "--format", form, "-o", f"{tmp_path / 'direct'}/")[0] == 0
     (tmp_path / "direct" / "data.yaml").unlink(missing_ok=True)
@@ -39,6 +42,16 @@ def test_every_format_is_what_the_network_would_have_given(form, run, folder, tm
     if form == "labelme":  # the photo's place differs
         direct, converted = ([{**json.loads(data), "imagePath": ""} for data in each] for each in (direct, converted))
     assert converted == direct
+
+
+def test_edges_are_those_of_the_objects_alone(network, folder, tmp_path, capsys):
+    # The network's own are of all its candidates, and softer than masks: the JSON has the objects' masks alone.
+    arguments = [folder / "a.json", "--to", "edges", "--photos", folder, "-o", tmp_path]
+    assert convert(capsys, *arguments)[0] == 0
+    found = FastSAM(network)(folder / "a.png")
+    expected = to_edges(Segmentation.from_masks(list(found.masks), found.scores))
+    assert expected.any()
+    np.testing.assert_array_equal(load_image(tmp_path / "a.edges.png")[..., 0], expected)
 
 
 def test_many_files_become_a_data_set(folder, tmp_path, capsys):

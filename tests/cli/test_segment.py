@@ -60,6 +60,7 @@ def test_formats_and_a_folder_that_is_made(run, tmp_path):
         "cat.colours.png",
         "cat.cutouts/object-0000.png",
         "cat.cutouts/object-0001.png",
+        "cat.edges.png",
         "cat.geojson",
         "cat.json",
         "cat.labelme.json",
