@@ -51,6 +51,52 @@ def test_whole_calls_are_compared_with_each_way_of_ultralytics():
     }
 
 
+class Stub:
+    """A contender that answers at once, a `pace` of milliseconds a call."""
+
+    def __init__(self, pace):
+        self.pace, self.asked = pace, []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def ask(self, job, **options):
+        self.asked.append((job, options))
+        return {"ms": self.pace, "network": 1.0, "objects": options.get("max_det", 0), "process_peak_mb": self.pace,
+                "peak_mb": 1.0, "after_50_mb": 10.0, "after_500_mb": 11.0}  # fmt: skip
+
+
+@pytest.fixture
+def stub_setup(monkeypatch):
+    """A Setup whose contenders are stubs: ours 10 and 5 ms, theirs 100, 90, 40 and 20."""
+    paces = {"ours fp32": 10.0, "ours int8": 5.0, "ultralytics .pt": 100.0, "ultralytics .onnx": 90.0}
+    exports = [Stub(40.0), Stub(20.0)]
+    monkeypatch.setattr(sections.Setup, "contenders", lambda *_: {name: Stub(pace) for name, pace in paces.items()})
+    monkeypatch.setattr(sections.Setup, "exports", lambda *_: dict(zip(sections.THEIRS[2:], exports, strict=True)))
+    monkeypatch.setattr(sections.Setup, "ours", lambda *_, **__: Stub(10.0))
+    rounds = Rounds(2, wait=0)
+    return sections.Setup(Path("a.pt"), Path("a.onnx"), Path("b.onnx"), None, None, 1, rounds), exports
+
+
+def test_the_section_of_whole_calls_compares_everybody(stub_setup):
+    setup, exports = stub_setup
+    [table] = sections.whole(setup)
+    assert len(table.rows) == 3 * 6
+    assert table.ratios["imgsz 640, 300 objects, ultralytics .pt by ours int8"] == 20
+    assert table.ratios["imgsz 1024, 100 objects, ultralytics OpenVINO by ours fp32"] == 4
+    assert len(table.ratios) == 3 * 4 * 2
+    assert exports[0].asked[0] == ("whole", {"photo": (1280, 720), "imgsz": [384, 640], "max_det": 300})
+
+
+def test_other_sections_have_their_ratios(stub_setup):
+    setup, _ = stub_setup
+    assert sections.network(setup)[0].ratios["640x384, ours int8 by ours fp32"] == 1  # 1 ms of network each
+    assert sections.memory(setup)[0].ratios["ultralytics .pt by ours fp32"] == 10
+
+
 def written(path, **ratios):
     table = report.Table("Whole call", ("what",), [], ratios=ratios)
     path.write_text(json.dumps({"sections": {"whole": {"tables": [vars(table)], "about": ""}}}))

@@ -96,13 +96,13 @@ def whole(setup: Setup) -> list[Table]:
             ratios |= whole_ratios(case, samples)
             for name, taken in samples.items():
                 milliseconds = [_fair(sample) for sample in taken]
-                ratios = [
+                faster = [
                     ratio(milliseconds, _milliseconds(samples[mine])) if name in THEIRS and mine in samples else ""
                     for mine in OURS
                 ]  # fmt: skip
                 network_ms = _median(taken, "network")
                 figures = network_ms, statistics.median(milliseconds), min(milliseconds)
-                rows.append((str(imgsz), str(taken[0]["objects"]), name, *map(number, figures), *ratios))
+                rows.append((str(imgsz), str(taken[0]["objects"]), name, *map(number, figures), *faster))
     note = (
         "1280x720. Ratios are medians over the rounds: their milliseconds by ours. ultralytics runs with "
         f"`retina_masks=True`; its NMS counts as {NMS_MS:g} ms where a slower stand-in for torchvision's ran. Its "
