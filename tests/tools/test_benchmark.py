@@ -41,13 +41,18 @@ def test_a_ratio_of_many_rounds_says_its_spread():
 
 def test_whole_calls_are_compared_with_each_way_of_ultralytics():
     samples = {
-        "ours fp32": [{"ms": 10.0}, {"ms": 20.0}],
-        "ultralytics .pt": [{"ms": 116.0, "nms": 16.0}, {"ms": 200.0, "nms": 0.5}],  # 101 and 200
-        "ultralytics OpenVINO int8": [{"ms": 30.0}, {"ms": 80.0}],
+        "ours fp32": [{"ms": 10.0, "cpu_ms": 10.0}, {"ms": 20.0, "cpu_ms": 10.0}],
+        "ultralytics .pt": [
+            {"ms": 116.0, "cpu_ms": 215.0, "nms": 16.0},  # 101 and 200
+            {"ms": 200.0, "cpu_ms": 200.0, "nms": 0.5},
+        ],
+        "ultralytics OpenVINO int8": [{"ms": 30.0, "cpu_ms": 50.0}, {"ms": 80.0, "cpu_ms": 50.0}],
     }
     assert sections.whole_ratios("case", samples) == {
         "case, ultralytics .pt by ours fp32": pytest.approx((10.1 + 10) / 2),
+        "case, ultralytics .pt by ours fp32, CPU time": 20,
         "case, ultralytics OpenVINO int8 by ours fp32": pytest.approx((3 + 4) / 2),
+        "case, ultralytics OpenVINO int8 by ours fp32, CPU time": 5,
     }
 
 
@@ -65,8 +70,9 @@ class Stub:
 
     def ask(self, job, **options):
         self.asked.append((job, options))
-        return {"ms": self.pace, "network": 1.0, "objects": options.get("max_det", 0), "process_peak_mb": self.pace,
-                "peak_mb": 1.0, "after_50_mb": 10.0, "after_500_mb": 11.0}  # fmt: skip
+        network = {"network": 1.0, "objects": options.get("max_det", 0)}
+        memory = {"process_peak_mb": self.pace, "peak_mb": 1.0, "after_50_mb": 10.0, "after_500_mb": 11.0}
+        return {"ms": self.pace, "cpu_ms": self.pace, **network, **memory}
 
 
 @pytest.fixture
@@ -87,7 +93,7 @@ def test_the_section_of_whole_calls_compares_everybody(stub_setup):
     assert len(table.rows) == 3 * 6
     assert table.ratios["imgsz 640, 300 objects, ultralytics .pt by ours int8"] == 20
     assert table.ratios["imgsz 1024, 100 objects, ultralytics OpenVINO by ours fp32"] == 4
-    assert len(table.ratios) == 3 * 4 * 2
+    assert len(table.ratios) == 3 * 4 * 2 * 2
     assert exports[0].asked[0] == ("whole", {"photo": (1280, 720), "imgsz": [384, 640], "max_det": 300})
 
 

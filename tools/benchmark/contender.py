@@ -53,13 +53,14 @@ class Ours:
     def whole(self, photo: list[int], imgsz: int | None, max_det: int) -> Answer:
         """Array in, every mask made at the photo's size."""
         image = self._photo(photo)
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         found = self.model(image, imgsz=imgsz, max_det=max_det)
         masks = list(found.masks)
-        milliseconds = 1000 * (time.perf_counter() - began)
+        milliseconds, cpu_ms = 1000 * (time.perf_counter() - began), 1000 * (time.process_time() - cpu)
         made = milliseconds - sum(found.speed.values())
         return {
             "ms": milliseconds,
+            "cpu_ms": cpu_ms,
             "network": found.speed["network"],
             "post": found.speed["postprocess"] + made,
             "objects": len(masks),
@@ -157,7 +158,7 @@ class Ultralytics:
         image = self._photos.setdefault(key, photos.photo(*key))
         self._time_nms()
         self._nms_seconds = 0
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         [result] = self.model(
             image,
             imgsz=imgsz,
@@ -168,9 +169,10 @@ class Ultralytics:
             device="cpu",
             verbose=False,
         )
-        milliseconds = 1000 * (time.perf_counter() - began)
+        milliseconds, cpu_ms = 1000 * (time.perf_counter() - began), 1000 * (time.process_time() - cpu)
         return {
             "ms": milliseconds,
+            "cpu_ms": cpu_ms,
             "network": result.speed["inference"],
             "post": result.speed["postprocess"],
             "nms": 1000 * self._nms_seconds if self._nms_timed else None,

@@ -101,23 +101,38 @@ def whole(setup: Setup) -> list[Table]:
                     for mine in OURS
                 ]  # fmt: skip
                 network_ms = _median(taken, "network")
-                figures = network_ms, statistics.median(milliseconds), min(milliseconds)
+                cpu_ms = statistics.median(_fair(sample, "cpu_ms") for sample in taken)
+                figures = network_ms, statistics.median(milliseconds), min(milliseconds), cpu_ms
                 rows.append((str(imgsz), str(taken[0]["objects"]), name, *map(number, figures), *faster))
     note = (
         "1280x720. Ratios are medians over the rounds: their milliseconds by ours. ultralytics runs with "
         f"`retina_masks=True`; its NMS counts as {NMS_MS:g} ms where a slower stand-in for torchvision's ran. Its "
-        "OpenVINO exports are its own, of one size."
+        "OpenVINO exports are its own, of one size. CPU time is that of all threads, also of those that wait for work; "
+        "on a busy machine it tells more than time does, with `--threads 1` on one core (`taskset -c 0`)."
     )
-    header = "imgsz", "objects", "contender", "network ms", "whole ms", "min", "ours fp32 is faster", "ours int8"
+    header = (
+        "imgsz",
+        "objects",
+        "contender",
+        "network ms",
+        "whole ms",
+        "min",
+        "CPU ms",
+        "ours fp32 is faster",
+        "ours int8",
+    )
     return [Table("Whole call", header, rows, note, all_samples, ratios)]
 
 
 def whole_ratios(case: str, samples: Samples) -> dict[str, float]:
-    """Their milliseconds by ours, for each of theirs and each of ours."""
+    """Their milliseconds by ours, for each of theirs and each of ours; of time, and of the processor's time."""
     return {
-        f"{case}, {theirs} by {mine}": quotient([_fair(each) for each in samples[theirs]], _milliseconds(samples[mine]))
+        f"{case}, {theirs} by {mine}{what}": quotient(
+            [_fair(each, key) for each in samples[theirs]], [each[key] for each in samples[mine]]
+        )
         for theirs in THEIRS
         for mine in OURS
+        for key, what in (("ms", ""), ("cpu_ms", ", CPU time"))
         if theirs in samples and mine in samples
     }
 
