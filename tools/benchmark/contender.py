@@ -149,7 +149,7 @@ class Ultralytics:
         cv2.setNumThreads(threads)
         self.model = FastSAM(model)
         self._photos: dict[tuple[int, int], photos.Picture] = {}
-        self._nms_seconds = 0.0
+        self._nms_seconds = self._nms_cpu_seconds = 0.0
         self._nms_timed = False
 
     def whole(self, photo: list[int], imgsz: int | list[int] | None, max_det: int) -> Answer:
@@ -157,7 +157,7 @@ class Ultralytics:
         key = (photo[0], photo[1])
         image = self._photos.setdefault(key, photos.photo(*key))
         self._time_nms()
-        self._nms_seconds = 0
+        self._nms_seconds = self._nms_cpu_seconds = 0
         began, cpu = time.perf_counter(), time.process_time()
         [result] = self.model(
             image,
@@ -176,6 +176,7 @@ class Ultralytics:
             "network": result.speed["inference"],
             "post": result.speed["postprocess"],
             "nms": 1000 * self._nms_seconds if self._nms_timed else None,
+            "nms_cpu": 1000 * self._nms_cpu_seconds if self._nms_timed else None,
             "objects": len(result),
         }
 
@@ -187,9 +188,10 @@ class Ultralytics:
         kernel = torchvision.ops.nms
 
         def timed(*arguments: Any, **options: Any) -> Any:
-            began = time.perf_counter()
+            began, cpu = time.perf_counter(), time.process_time()
             kept = kernel(*arguments, **options)
             self._nms_seconds += time.perf_counter() - began
+            self._nms_cpu_seconds += time.process_time() - cpu
             return kept
 
         torchvision.ops.nms = timed
