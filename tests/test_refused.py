@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import io
 import zipfile
+from contextlib import chdir
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -46,6 +48,12 @@ def pickle_of(code):
     return buffer.getvalue()
 
 
+def stream_of(model, content):
+    with TemporaryDirectory() as folder, chdir(folder):
+        Path("clip.mp4").write_bytes(content)
+        return model.stream("clip.mp4")
+
+
 CASES = {
     "Photos": {
         "nothing": lambda model: model(b""),
@@ -58,6 +66,12 @@ CASES = {
         "an array of floats beyond 1": lambda model: model(np.full((40, 60, 3), 7.0)),
         "an array of int64": lambda model: model(np.zeros((40, 60, 3), np.int64)),
         "an array without pixels": lambda model: model(np.zeros((0, 60, 3), np.uint8)),
+    },
+    "Streams and videos": {
+        "a recording that was not finished": lambda model: stream_of(model, b"\0\0\0\x08ftyp\0\0\0\x10mdat12345678"),
+        "an address": lambda model: model.stream("rtsp://camera/1"),
+        "a pattern": lambda model: model.stream("photos/*.jpg"),
+        "one photo": lambda model: model.stream(PHOTO),
     },
     "Prompts": {
         "a point of three numbers": lambda model: model(PHOTO).point_prompt([(1, 2, 3)]),

@@ -96,6 +96,12 @@ def counts_frames(path: Path) -> bool:
     return data is not None and (bytes(data[:4]) == b"RIFF" or _BOXES.match(data) is not None)
 
 
+def lacks_table(path: Path) -> bool:
+    """True if an MP4 or QuickTime file has no table of its frames, without which nothing of it can be read."""
+    data = _mapped(path)
+    return data is not None and _BOXES.match(data) is not None and not mp4.has_table(data)
+
+
 def movie_seconds(path: Path) -> float | None:
     """The length that an MP4 or QuickTime file declares; None for others, or if it does not."""
     data = _mapped(path)

@@ -43,6 +43,11 @@ def movie_seconds(data: memoryview) -> float | None:
     return length / scale if scale else None
 
 
+def has_table(data: memoryview) -> bool:
+    """True if there is a description of the movie, which many recorders write when they stop."""
+    return any(kind == b"moov" for kind, _ in boxes(data))
+
+
 def has_wrong_length(data: memoryview) -> bool:
     """True if the last box is longer than the file, or something that is none follows it."""
     at = 0

@@ -19,7 +19,7 @@ import numpy as np
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import ImageError
 from fastsam_onnx.images.clock import Clock
-from fastsam_onnx.images.contents import counts_frames, is_cut, movie_seconds
+from fastsam_onnx.images.contents import counts_frames, is_cut, lacks_table, movie_seconds
 from fastsam_onnx.images.load import MissingPicture, load_image, source_name
 
 logger = logging.getLogger("fastsam_onnx")
@@ -219,5 +219,10 @@ def open_video(source: Path | int | Capture) -> Video:
     else:
         video = Video(cv2.VideoCapture(os.fspath(source)), source_name(source), Path(source), ours=True)
     if not video.capture.isOpened():
+        if video.path is not None and lacks_table(video.path):
+            raise ImageError(
+                f"cannot read {video.name}: it has no table of its frames (moov), which recorders write when they "
+                "stop; was it cut off, or copied only in part?"
+            )
         raise ImageError(f"cannot read {video.name}: OpenCV {cv2.__version__} cannot open it as a video")
     return video

@@ -133,6 +133,16 @@ class TestFrames:
         with pytest.raises(ImageError, match="no frames that can be decoded"):
             list(frames)
 
+    def test_a_recording_that_was_not_finished_is_refused_by_what_it_lacks(self, tmp_path):
+        with video_writer(tmp_path / "a.mp4", RATE) as add:
+            for number in range(FRAMES):
+                add(picture(number))
+        data = (tmp_path / "a.mp4").read_bytes()
+        (tmp_path / "cut.mp4").write_bytes(data[: data.index(b"moov") - 4])
+        with pytest.raises(ImageError, match=r"cut\.mp4: it has no table of its frames \(moov\)"):
+            open_video(tmp_path / "cut.mp4")
+        assert len(list(open_video(tmp_path / "a.mp4").frames())) == FRAMES
+
     def test_streams_give_failures_in_their_place(self, clip, tmp_path, bright):
         path = without(clip, tmp_path / "damaged.avi", {2, 5})
         results = list(bright.stream(path, on_error="yield"))
