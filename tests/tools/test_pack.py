@@ -68,7 +68,7 @@ def test_what_was_learned_beside_a_frozen_encoder_can_be_kept_alone(tmp_path):
     mean = {**small.state_dict()}
     state = {"mean": mean, "step": 3, "spent": 1.5, "options": {}}
     torch.save(state, tmp_path / "state.pt")
-    pack.slimmed(tmp_path / "state.pt", tmp_path / "learned.pt", learned=True)
+    pack.slimmed(tmp_path / "state.pt", tmp_path / "learned.pt", learned=True, half=True)
     assert (tmp_path / "learned.pt").stat().st_size < 4_700_000
     other = models.make("small")
     encoder = other.backbone.encoder.neck[0].weight.clone()

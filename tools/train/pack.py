@@ -57,18 +57,19 @@ def join(folder: Path, path: Path) -> None:
                 shutil.copyfileobj(source, target)
 
 
-def slimmed(state: Path, path: Path, learned: bool = False) -> None:
+def slimmed(state: Path, path: Path, learned: bool = False, half: bool = False) -> None:
     """A training state with its averaged weights alone: to start from, or to export.
 
-    ``learned``: only what a training of the small network with --freeze has learned, in float16.
+    ``learned``: only what a training of the small network with --freeze all has learned; ``half``: in float16.
     """
     import torch
 
     whole = torch.load(state, map_location="cpu", weights_only=True)
     kept = {name: whole[name] for name in ("mean", "step", "spent", "options")}
     if learned:
-        mean = {name: value for name, value in whole["mean"].items() if not name.startswith(ENCODER)}
-        kept["mean"] = {name: value.half() if value.is_floating_point() else value for name, value in mean.items()}
+        kept["mean"] = {name: value for name, value in kept["mean"].items() if not name.startswith(ENCODER)}
+    if half:
+        kept["mean"] = {n: value.half() if value.is_floating_point() else value for n, value in kept["mean"].items()}
     torch.save(kept, path)
 
 
@@ -107,7 +108,7 @@ def unpack(options: argparse.Namespace) -> None:
 def slim(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         small = Path(temporary) / "state.pt"
-        slimmed(options.state, small, options.learned)
+        slimmed(options.state, small, options.learned, options.half)
         for piece in cut(small, options.out, PIECE, "state"):
             print(piece, piece.stat().st_size)
 
@@ -128,7 +129,8 @@ def main() -> None:
     one = commands.add_parser("slim", help="the averaged weights of a state, in pieces")
     one.add_argument("state", type=Path)
     one.add_argument("--out", type=Path, required=True)
-    one.add_argument("--learned", action="store_true", help="without the frozen encoder, in float16: 4.4 MB to keep")
+    one.add_argument("--learned", action="store_true", help="without the frozen encoder")
+    one.add_argument("--half", action="store_true", help="in float16")
     one.set_defaults(run=slim)
     one = commands.add_parser("join", help="pieces to the file they were")
     one.add_argument("pieces", type=Path, help="folder with all of them")

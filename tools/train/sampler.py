@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from .compose import cut_out, paste, textured_shape
 from .data import TAUGHT_SHARE, Batch, Example, Photo, mosaic, place, random_placement, recolour, sampling_weights
@@ -54,14 +53,7 @@ class Sampler:
         height, width = (size, short) if portrait else (short, size)
         count = max(2, round(self.pixels / (height * width)))
         examples = [self.example(height, width, portrait, rng) for _ in range(count)]
-        stacked = np.stack([example.pixels for example in examples])
-        return Batch(
-            torch.from_numpy(stacked).permute(0, 3, 1, 2).float().div_(255),
-            [torch.from_numpy(example.boxes) for example in examples],
-            [torch.from_numpy(example.masks) for example in examples],
-            [torch.from_numpy(example.trusts) for example in examples],
-            torch.from_numpy(np.stack([example.background for example in examples])),
-        )
+        return Batch.of(examples)
 
     def example(self, height: int, width: int, portrait: int, rng: np.random.Generator) -> Example:
         """One picture: a photo, or a mosaic of four on the larger canvases."""

@@ -15,7 +15,6 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,6 @@ from .network import Raw, SegmentEverything
 from .sampler import CANVASES, Sampler
 from .validate import examine, figures
 
-BACKBONE_RATE = 0.3  # of the learning rate
 WARM_UP = 150  # steps
 CLIP = 10.0
 EMA_DECAY = 0.999
@@ -55,6 +53,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=95.0)
     parser.add_argument("--steps", type=int, default=10**9)
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
+    parser.add_argument("--backbone-rate", type=float, default=0.3, help="share of the rate for what is pretrained")
     parser.add_argument("--decay", type=float, default=0.03, help="weight decay")
     parser.add_argument(
         "--teacher", type=Path, help="a state.pt of the small network, which is imitated on every picture"
@@ -63,7 +62,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--taught-share", type=float, default=TAUGHT_SHARE, help="of the pictures, photos that only it has labelled"
     )
-    parser.add_argument("--freeze", action="store_true", help="what is pretrained stays as it is: twice the speed")
+    parser.add_argument(
+        "--freeze",
+        choices=("all", "first", "none"),
+        default="first",
+        help="how much of what is pretrained stays as it is: with all, twice the speed",
+    )
     parser.add_argument("--pixels", type=int, default=12 * 320 * 320, help="pixels of a batch")
     parser.add_argument(
         "--canvases", type=int, nargs="+", default=CANVASES, help="long sides, one is drawn for each batch"
@@ -77,13 +81,13 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def parameter_groups(network: SegmentEverything, decay: float) -> list[dict[str, Any]]:
+def parameter_groups(network: SegmentEverything, decay: float, backbone_rate: float) -> list[dict[str, Any]]:
     """What is pretrained and the rest, with and without weight decay; frozen parameters are left out."""
     pretrained = {id(parameter) for parameter in network.backbone.pretrained().parameters()}
     groups: dict[tuple[float, float], list[Tensor]] = defaultdict(list)
     for parameter in network.parameters():
         if parameter.requires_grad:
-            share = BACKBONE_RATE if id(parameter) in pretrained else 1.0
+            share = backbone_rate if id(parameter) in pretrained else 1.0
             groups[share, decay if parameter.ndim > 1 else 0.0].append(parameter)
     return [{"params": p, "share": share, "weight_decay": d} for (share, d), p in groups.items()]
 
@@ -92,17 +96,6 @@ def rate_at(progress: float, step: int) -> float:
     """Share of the learning rate: linear warm-up, then a cosine down to FINAL_RATE."""
     cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
     return min(1.0, (step + 1) / WARM_UP) * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
-
-
-def to_device(batch: Batch, device: str) -> Batch:
-    return replace(
-        batch,
-        photos=batch.photos.to(device).contiguous(memory_format=torch.channels_last),
-        boxes=[boxes.to(device) for boxes in batch.boxes],
-        masks=[masks.to(device) for masks in batch.masks],
-        trusts=[trusts.to(device) for trusts in batch.trusts],
-        background=batch.background.to(device),
-    )
 
 
 def candidates(raw: Raw) -> Tensor:
@@ -129,7 +122,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def new_network(
-    name: str, device: str, weights: Path | None = None, start: Path | None = None, freeze: bool = False
+    name: str, device: str, weights: Path | None = None, start: Path | None = None, freeze: str = "first"
 ) -> SegmentEverything:
     """A network with a pretrained backbone, with the averaged weights of ``start``, or both; a part does not learn."""
     network = make(name)
@@ -137,7 +130,8 @@ def new_network(
         fill(network, weights)
     if start is not None:
         take_over(network, torch.load(start, map_location="cpu", weights_only=True)["mean"])
-    for module in [network.backbone.pretrained()] if freeze else network.backbone.frozen():
+    frozen = {"all": [network.backbone.pretrained()], "first": network.backbone.frozen(), "none": []}
+    for module in frozen[freeze]:
         module.requires_grad_(False)
     return network.to(device, memory_format=torch.channels_last)
 
@@ -171,13 +165,14 @@ class Training:
         decay: float,
         device: str,
         teacher: SegmentEverything | None = None,
+        backbone_rate: float = 0.3,
     ) -> None:
         self.teacher = teacher
         self.network = network.train()
         self.mean = copy.deepcopy(network).eval()  # the averaged weights: what is exported
         self.rate = rate
         self.device = device
-        self.optimizer = torch.optim.AdamW(parameter_groups(network, decay), lr=rate, fused=True)
+        self.optimizer = torch.optim.AdamW(parameter_groups(network, decay, backbone_rate), lr=rate, fused=True)
         self.step = 0
         self.spent = 0.0  # seconds
 
@@ -200,16 +195,17 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.spent = state["step"], state["spent"]
 
-    def learn(self, batch: Batch, progress: float) -> dict[str, float]:
-        """One step; returns the losses and the length of the gradient."""
+    def learn(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """One step; returns the losses and the length of the gradient, which nobody waits for here."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * group["share"] * rate_at(progress, self.step)
-        batch = to_device(batch, self.device)
+        batch = batch.to(self.device)
+        photos = (batch.photos.float() / 255).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device, torch.bfloat16):
-            raw = self.network(batch.photos)
-        terms = losses(raw, batch, torch.Generator().manual_seed(self.step))
+            raw = self.network(photos)
+        terms = losses(raw, batch, self.generator())
         if self.teacher:
-            terms = self.taught(terms, raw, batch.photos)
+            terms = self.taught(terms, raw, photos)
         self.optimizer.zero_grad(set_to_none=True)
         sum(terms.values()).backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
@@ -219,13 +215,17 @@ class Training:
         else:
             print(f"step {self.step}: gradient is not finite, step left out", flush=True)
         self.step += 1
-        return {name: float(term.detach()) for name, term in terms.items()} | {"gradient": float(norm)}
+        return {name: term.detach() for name, term in terms.items()} | {"gradient": norm}
+
+    def generator(self) -> torch.Generator:
+        """Chance of this step."""
+        return torch.Generator(self.device).manual_seed(self.step)
 
     def taught(self, terms: dict[str, Tensor], raw: Raw, photos: Tensor) -> dict[str, Tensor]:
         """The losses, less of those of labels, and how far the network is from its teacher."""
         with torch.no_grad(), torch.autocast(self.device, torch.bfloat16):
             wanted = self.teacher(photos)
-        apart = imitation(raw, wanted, *photos.shape[2:], torch.Generator().manual_seed(self.step))
+        apart = imitation(raw, wanted, *photos.shape[2:], self.generator())
         own = {name: LABELS_SHARE * term for name, term in terms.items()}
         return own | {f"teacher's {name}": term for name, term in apart.items()}
 
@@ -259,7 +259,14 @@ def batches(sampler: Sampler, first: int, last: int, workers: int) -> Iterable[B
         return map(sampler.batch, order)
     cv2.setNumThreads(1)  # before the processes are forked: threads would be missing there, and waited for
     torch.multiprocessing.set_sharing_strategy("file_system")  # a batch has more tensors than a process may open files
-    return DataLoader(Steps(sampler, last), batch_size=None, sampler=order, num_workers=workers, prefetch_factor=4)
+    return DataLoader(
+        Steps(sampler, last),
+        batch_size=None,
+        sampler=order,
+        num_workers=workers,
+        prefetch_factor=4,
+        pin_memory=torch.cuda.is_available(),
+    )
 
 
 def described(options: argparse.Namespace) -> dict[str, str]:
@@ -276,10 +283,10 @@ class Log:
         self.restart()
 
     def restart(self) -> None:
-        self.sums: dict[str, float] = defaultdict(float)
+        self.sums: dict[str, float | Tensor] = defaultdict(float)
         self.steps, self.photos, self.since = 0, 0, time.monotonic()
 
-    def add(self, terms: dict[str, float], photos: int) -> None:
+    def add(self, terms: dict[str, Tensor], photos: int) -> None:
         for name, term in terms.items():
             self.sums[name] += term
         self.steps += 1
@@ -288,7 +295,7 @@ class Log:
     def losses(self, step: int, spent: float) -> None:
         """Writes the means since the last call."""
         speed = self.photos / (time.monotonic() - self.since)
-        means = {name: round(total / self.steps, 3) for name, total in self.sums.items()}
+        means = {name: round(float(total) / self.steps, 3) for name, total in self.sums.items()}
         self.write({"step": step, "minutes": round(spent / 60, 2), "photos_per_s": round(speed, 1), **means})
         self.restart()
 
@@ -303,7 +310,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    photos = load_training(options.data / "train_labelled", options.limit, options.taught)
+    photos = load_training(options.data / "train_labelled", options.limit, options.taught, options.workers)
     validation = load_validation(options.data / "train_validation")[:60]
     sampler = Sampler(
         photos,
@@ -314,7 +321,7 @@ def main() -> None:
     )
     network = new_network(options.model, options.device, options.weights, options.start, options.freeze)
     teacher = load_teacher(options.teacher, options.device) if options.teacher else None
-    training = Training(network, options.rate, options.decay, options.device, teacher)
+    training = Training(network, options.rate, options.decay, options.device, teacher, options.backbone_rate)
     state_path = options.out / "state.pt"
     if state_path.exists():
         training.resume(state_path)
