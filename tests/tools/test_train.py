@@ -180,7 +180,8 @@ def test_pictures_of_a_batch_are_assigned_each_by_itself():
     predicted = torch.cat([points - 12, points + 12], 1) + torch.rand(3, len(points), 4, generator=rng)
     objects = [boxes((0, 0, 64, 64)), torch.zeros(0, 4), boxes((8, 8, 40, 32), (20, 20, 44, 44))]
     owners = torch.tensor([0, 2, 2])
-    batch = data.Batch(torch.zeros(3, 3, 64, 64), torch.cat(objects), *[torch.zeros(3)] * 2, owners, torch.zeros(3, 2, 2))
+    photos, unused = torch.zeros(3, 3, 64, 64), torch.zeros(3)
+    batch = data.Batch(photos, torch.cat(objects), unused, unused, owners, torch.zeros(3, 2, 2))
     rows, numbers = losses.padded(batch)
     assert numbers[0, 0] == 0
     assert numbers[2].tolist() == [1, 2]
@@ -385,9 +386,7 @@ def test_choosing_and_exporting_lift_masks_alike(untrained):
 
 
 def test_graph_keeps_the_contract(untrained):
-    model = graph.build(
-        untrained, "fastsam-nano", export.metadata("nano", 512, 0.25, None), "int8"
-    ).SerializeToString()
+    model = graph.build(untrained, "fastsam-nano", export.metadata("nano", 512, 0.25, None), "int8").SerializeToString()
     assert len(model) <= export.LARGEST_FILE
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     (images,) = session.get_inputs()

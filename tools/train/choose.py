@@ -2,7 +2,7 @@
 
     python -m tools.train.choose weights/fastsam-nano.onnx --data ../shared/data
 
-Quality is the mean of AR@100, AR@1000 and box-prompt IoU. Size: the smallest that keeps KEEP of the best quality,
+Quality is the mean of AR@100, AR@1000 and box-prompt IoU. Size: the smallest that keeps KEEP_SIZE of the best quality,
 for time grows with its square. Lift: logits say how likely a pixel is, and where that is unsure the best IoU lies
 below one half, most so in the middle of a box; of the lifts that keep KEEP_LIFTED of the best quality the one that
 raises the sides of boxes least, for masks that reach these are cut straight. Thresholds: of those that keep KEEP of
@@ -30,6 +30,7 @@ CONFS = (0.001, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
 IOUS = (0.7, 0.8, 0.9)
 LIFTS = tuple((everywhere, middle) for everywhere in (0.0, 0.3, 0.6) for middle in (0.0, 0.7))
 KEEP = 0.95
+KEEP_SIZE = 0.98
 KEEP_LIFTED = 0.995
 
 
@@ -94,7 +95,7 @@ def main() -> None:
     for size in options.sizes:
         by_size[size] = figures(examine(run, examples, size))
         report(by_size[size], imgsz=size)
-    imgsz = min(good_enough(by_size, KEEP))
+    imgsz = min(good_enough(by_size, KEEP_SIZE))
 
     by_lift = {}
     for lift in LIFTS:

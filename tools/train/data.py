@@ -169,9 +169,7 @@ def unlabelled(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
         yield from read_photos(tar).items()
 
 
-def load_training(
-    folder: Path, limit: int | None = None, taught: Sequence[Path] = (), workers: int = 0
-) -> list[Photo]:
+def load_training(folder: Path, limit: int | None = None, taught: Sequence[Path] = (), workers: int = 0) -> list[Photo]:
     """Reads shared/data/train_labelled (or its first photos) into memory.
 
     ``taught``: what teach.py wrote; its masks come beside the drawn ones, and so do the photos of TAUGHT_FOLDERS.

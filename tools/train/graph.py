@@ -38,7 +38,7 @@ def inverted_residual(graph: Graph, x: str, block: InvertedResidual) -> str:
     return graph.add("Add", x, y) if block.skip else y
 
 
-def lite0_backbone(graph: Graph, x: str, module: Backbone) -> list[str]:
+def lite_backbone(graph: Graph, x: str, module: Backbone) -> list[str]:
     x = graph.add("Add", graph.add("Mul", x, graph.constant(255 / 128)), graph.constant(-127 / 128))
     x = conv_norm(graph, x, module.stem)
     found = []
@@ -183,7 +183,7 @@ def placed_ellipses(graph: Graph, ellipses: str, box: str, shape: str) -> str:
 def build(network: SegmentEverything, name: str, metadata: dict[str, str], stored: Stored) -> onnx.ModelProto:
     """The network as ONNX: ``images`` to ``output0`` and ``output1`` as YOLOv8-seg has them."""
     graph = Graph(name, stored)
-    backbone = sam_backbone if isinstance(network.backbone, SamBackbone) else lite0_backbone
+    backbone = sam_backbone if isinstance(network.backbone, SamBackbone) else lite_backbone
     c2, c3, c4, c5 = backbone(graph, "images", network.backbone)
     levels = pyramid(graph, c3, c4, c5, network.pyramid)
     outputs = [head(graph, level, module) for level, module in zip(levels, network.heads, strict=True)]

@@ -43,7 +43,9 @@ SAVE_SECONDS = 180.0
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of train_labelled and train_validation")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of train_labelled; of train_validation, for figures"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for state.pt and log.jsonl")
     parser.add_argument("--model", choices=NAMES, default="nano")
     parser.add_argument("--weights", type=Path, help="mobile_sam.pt, which the small network begins with")
@@ -164,6 +166,7 @@ class Training:
         rate: float,
         decay: float,
         device: str,
+        *,
         teacher: SegmentEverything | None = None,
         backbone_rate: float = 0.3,
     ) -> None:
@@ -311,7 +314,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     photos = load_training(options.data / "train_labelled", options.limit, options.taught, options.workers)
-    validation = load_validation(options.data / "train_validation")[:60]
+    judged = options.data / "train_validation"
+    validation = load_validation(judged)[:60] if judged.is_dir() else []
     sampler = Sampler(
         photos,
         options.seed,
@@ -321,7 +325,14 @@ def main() -> None:
     )
     network = new_network(options.model, options.device, options.weights, options.start, options.freeze)
     teacher = load_teacher(options.teacher, options.device) if options.teacher else None
-    training = Training(network, options.rate, options.decay, options.device, teacher, options.backbone_rate)
+    training = Training(
+        network,
+        options.rate,
+        options.decay,
+        options.device,
+        teacher=teacher,
+        backbone_rate=options.backbone_rate,
+    )
     state_path = options.out / "state.pt"
     if state_path.exists():
         training.resume(state_path)
@@ -338,7 +349,7 @@ def main() -> None:
         log.add(training.learn(batch, progress), len(batch.photos))
         if training.step % 100 == 0:
             log.losses(training.step, training.spent)
-        if training.step % options.validate == 0:
+        if validation and training.step % options.validate == 0:
             run = partial(run_network, training.mean, options.device)
             found = figures(examine(run, validation, 384, most=100))
             log.write({"step": training.step} | {name: round(value, 2) for name, value in found.items()})
