@@ -1,4 +1,4 @@
-"""`models`: the bundled model is listed first, and its name opens it."""
+"""`models`: the bundled models are listed first, and their names open them."""
 
 import hashlib
 import json
@@ -10,15 +10,16 @@ from fastsam_onnx.cli.program import main
 from fastsam_onnx.weights import catalogue
 
 
-def test_the_bundled_model_comes_first(capsys):
+def test_the_bundled_models_come_first(capsys):
     assert main(["models", "--json"]) == 0
-    first, *others = map(json.loads, capsys.readouterr().out.splitlines())
-    assert first["name"] == "fastsam-nano"
-    assert first["state"] == "included"
-    assert first["bytes"] == Path(first["path"]).stat().st_size
-    assert first["files"][0]["sha256"] == hashlib.sha256(Path(first["path"]).read_bytes()).hexdigest()
+    nano, small, *others = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (nano["name"], small["name"]) == ("fastsam-nano", "fastsam-small")
+    for one in (nano, small):
+        assert one["state"] == "included"
+        assert one["bytes"] == Path(one["path"]).stat().st_size
+        assert one["files"][0]["sha256"] == hashlib.sha256(Path(one["path"]).read_bytes()).hexdigest()
     assert [one["name"] for one in others] == [entry.name for entry in catalogue.ENTRIES]
-    assert all(one.keys() == first.keys() for one in others)
+    assert all(one.keys() == nano.keys() for one in others)
     assert main(["models"]) == 0
     assert capsys.readouterr().out.startswith("fastsam-nano ")
 

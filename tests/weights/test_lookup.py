@@ -33,6 +33,7 @@ import fastsam_onnx
 from fastsam_onnx import DownloadError, FastSAM, ModelNotFoundError, OptionError, weights
 from fastsam_onnx.cli.program import main
 from fastsam_onnx.weights import cache, cache_folder, catalogue, download, fetch, is_here, resolve, verify
+from fastsam_onnx.weights.bundled import bundled_names
 from fastsam_onnx.weights.catalogue import Entry, File
 
 BODY = bytes(range(256)) * 800  # 204,800 bytes: several chunks
@@ -770,10 +771,11 @@ class TestCommands:
 
         assert main(["models", "--json"]) == 0
         records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-        assert [record["name"] for record in records] == ["fastsam-nano", "Net-s", "clip", "unknown"]
-        assert records[1]["files"][0]["sha256"] == hashlib.sha256(tiny_catalogue).hexdigest()
-        assert records[2]["path"] == str(home / "clip")
-        assert (records[3]["bytes"], records[3]["files"][0]["sha256"], records[3]["state"]) == (None, None, "not here")
+        assert [record["name"] for record in records] == [*bundled_names(), "Net-s", "clip", "unknown"]
+        records = records[len(bundled_names()) :]
+        assert records[0]["files"][0]["sha256"] == hashlib.sha256(tiny_catalogue).hexdigest()
+        assert records[1]["path"] == str(home / "clip")
+        assert (records[2]["bytes"], records[2]["files"][0]["sha256"], records[2]["state"]) == (None, None, "not here")
 
     def test_download(self, tiny_catalogue, home, capsys):
         assert main(["download", "net-s"]) == 0
