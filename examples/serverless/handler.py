@@ -125,8 +125,8 @@ def _prompts(given: Any) -> Prompts:
     prompts.check()
     if prompts.count > PROMPT_LIMIT:
         raise RequestError(422, f"prompts must be at most {PROMPT_LIMIT} points, boxes and texts, got {prompts.count}")
-    if prompts.texts is not None and model.clip is None:
-        raise RequestError(422, "this function has no CLIP model, so it takes no texts")
+    if prompts.needs_clip and model.clip is None:
+        raise RequestError(422, "this function has no CLIP model, so it takes no texts or classify")
     return prompts
 
 

@@ -211,7 +211,18 @@ def _add_other_prompts(group: Any) -> None:
         metavar="COSINE",
         type=cosine,
         help="with --text: every object whose similarity to the text is above this, -1 to 1, instead of the best one "
-        "(try 0.25 with ViT-B/32)",
+        "(try 0.25 with ViT-B/32); with --classify: how similar an object must be to its class",
+    )
+    group.add_argument(
+        "--classify",
+        metavar="NAMES",
+        type=class_names,
+        help="give every chosen object the name that fits it best as its class, such as dog,cup; needs --clip",
+    )
+    group.add_argument(
+        "--other",
+        metavar="NAME",
+        help="with --classify and --similarity: class of objects that fit no name (default: they are left out)",
     )
     group.add_argument(
         "--prompts",

@@ -18,7 +18,13 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
         ImageError: If the picture of a mask cannot be read.
         OptionError: If there are texts, but no CLIP, or an option without the prompts that it belongs to.
     """
-    options = {"pick": arguments.pick, "match": arguments.match, "threshold": arguments.similarity}
+    options = {
+        "pick": arguments.pick,
+        "match": arguments.match,
+        "threshold": arguments.similarity,
+        "classify": arguments.classify,
+        "other": arguments.other,
+    }
     given = {name: value for name, value in options.items() if value is not None}
     if "threshold" in given:
         given["top_k"] = None
@@ -31,17 +37,26 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
     if arguments.prompts is not None:
         prompts = prompts.joined(_read_file(arguments.prompts))
     fitted = prompts.masks if prompts.boxes is None else prompts.boxes
+    compared = prompts.classify if prompts.texts is None else prompts.texts
     for name, value, kind, needed in (
         ("--pick", arguments.pick, prompts.points, "--point: it chooses among the objects at the points"),
         ("--match", arguments.match, fitted, "--box or --mask: it says what is compared with it"),
-        ("--similarity", arguments.similarity, prompts.texts, "--text: it is how similar objects must be to the text"),
+        (
+            "--similarity",
+            arguments.similarity,
+            compared,
+            "--text or --classify: it is how similar objects must be to the text",
+        ),
+        ("--other", arguments.other, prompts.classify, "--classify: it is the class of what fits none of its names"),
     ):
         if value is not None and kind is None:
             raise OptionError(f"{name} needs {needed}")
     prompts.check()
-    if prompts.texts and not arguments.clip:
+    if prompts.needs_clip and not arguments.clip:
+        needing = "--text" if prompts.texts else "--classify"
         raise OptionError(
-            "--text needs --clip: --clip clip-vit-b-32-int8 downloads a model (156 MB) once, --clip FOLDER opens one"
+            f"{needing} needs --clip: --clip clip-vit-b-32-int8 downloads a model (156 MB) once, "
+            "--clip FOLDER opens one"
         )
     return prompts
 

@@ -1,5 +1,7 @@
 """Points, boxes, masks and texts that are put to a photo, as one value, with the options that choose among answers.
 
+The classes to look among, and the names that the chosen objects get, are a part of it.
+
 The command line, the server and the function in examples/ read their prompts into it and choose by it, so that the
 same words mean the same objects everywhere.
 """
@@ -20,15 +22,20 @@ from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.results.mask_prompts import MaskPrompts, listed_masks
 from fastsam_onnx.results.rules import Match, Pick, check_boxes, check_limits, check_match, check_pick, check_points
 from fastsam_onnx.results.segmentation import Segmentation
+from fastsam_onnx.results.text_prompts import class_names
 
 OPTIONS: Mapping[str, Sequence[str]] = {
     "labels": ("points",),
     "pick": ("points",),
     "match": ("boxes", "masks"),
     "top_k": ("texts",),
-    "threshold": ("texts",),
+    "threshold": ("texts", "classify"),
+    "other": ("classify",),
 }
 """The options, and the kinds of prompts that each belongs to."""
+
+AGREED = ("pick", "match", "top_k", "threshold", "classes", "classify", "other")
+"""The fields that two values must not set differently to be joined."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +50,14 @@ class Prompts:
         pick: Answer to points that lie on several objects, as in `Segmentation.point_prompt`.
         match: Measure of the fit to a box or a mask, as in `Segmentation.box_prompt` and `mask_prompt`.
         top_k: Maximum number of objects for each text; None for no limit.
-        threshold: Cosine that an object's similarity to a text must exceed, -1 to 1; None for no limit.
+        threshold: Cosine that an object's similarity to a text, or to one of `classify`, must exceed, -1 to 1; None for
+            no limit.
         masks: One mask or several of the photo's size, as `Segmentation.mask_prompt` takes them; each asks for one
             object. In JSON COCO's run lengths, {"size": [height, width], "counts"}.
+        classes: Names or indices of the network's classes: prompts look among objects of these; None for all.
+        classify: Texts of which each chosen object gets the one that fits it best as its class, as in
+            `Segmentation.classify`.
+        other: Class of the chosen objects that fit none of `classify`; None to leave these out.
     """
 
     points: npt.ArrayLike | None = None
@@ -57,6 +69,9 @@ class Prompts:
     top_k: int | None = 1
     threshold: float | None = None
     masks: MaskPrompts | None = None
+    classes: str | int | Sequence[str | int] | None = None
+    classify: str | Sequence[str] | None = None
+    other: str | None = None
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Prompts:
@@ -101,8 +116,23 @@ class Prompts:
         return cls(**given)
 
     @property
+    def needs_clip(self) -> bool:
+        """True if texts are compared with objects."""
+        return self.texts is not None or self.classify is not None
+
+    @property
+    def names(self) -> dict[int, str] | None:
+        """Names of the classes that `classify` and `other` give, by index; None without.
+
+        Raises:
+            PromptError: If one is not a text, or empty.
+            OptionError: If a name is there twice.
+        """
+        return None if self.classify is None else class_names(self.classify, self.other)
+
+    @property
     def count(self) -> int:
-        """Number of points, boxes, masks and texts, together.
+        """Number of points, boxes, masks and texts, together, those of `classify` among them.
 
         Raises:
             PromptError: If points, boxes or masks are malformed.
@@ -110,7 +140,7 @@ class Prompts:
         points = 0 if self.points is None else check_points(self.points, self.labels)[1].size
         boxes = 0 if self.boxes is None else len(check_boxes(self.boxes))
         masks = 0 if self.masks is None else len(listed_masks(self.masks))
-        return points + boxes + masks + len(self._listed_texts())
+        return points + boxes + masks + len(self._listed_texts()) + len(_listed(self.classify))
 
     @property
     def asked(self) -> int:
@@ -147,19 +177,34 @@ class Prompts:
             from fastsam_onnx.clip.clip import check_texts
 
             check_texts(self.texts)
+        for one in _listed(self.classes):
+            if isinstance(one, bool) or not isinstance(one, str | int | np.integer):
+                raise PromptError(f"classes must be names or indices of classes, got {reprlib.repr(one)}")
+        if self.names is None and self.other is not None:
+            raise PromptError("other is given without classify")
 
     def choose(self, found: Segmentation) -> Segmentation:
         """The objects that are meant: those of the points first, then of the boxes, the masks and the texts.
 
         Returns:
-            The chosen objects, `prompt_index` counting on from each kind to the next; `found` itself without prompts.
+            The chosen objects, `prompt_index` counting on from each kind to the next; all without prompts. With
+            `classify` those that got a class.
 
         Raises:
             PromptError: As in `check`, or if a mask has another size than the photo.
-            OptionError: As in `check`, or if there are texts and the result has neither CLIP nor the photo.
+            OptionError: As in `check`, if there are texts and the result lacks CLIP or the photo, or if the network
+                does not know one of `classes`.
             ModelError: If the files of CLIP cannot be used.
         """
         self.check()
+        if self.classes is not None:
+            found = found.of_class(*_listed(self.classes))
+        chosen = self._answers(found)
+        if self.classify is None:
+            return chosen
+        return chosen.classify(self.classify, threshold=self.threshold, other=self.other)
+
+    def _answers(self, found: Segmentation) -> Segmentation:
         answers = []
         if self.points is not None:
             groups, foreground = check_points(self.points, self.labels)
@@ -200,17 +245,22 @@ class Prompts:
             boxes=np.concatenate(both) if both else None,
             masks=masks or None,
             texts=texts or None,
-            **{name: self._agreed(other, name) for name in ("pick", "match", "top_k", "threshold")},
+            **{name: self._agreed(other, name) for name in AGREED},
         )
 
     def _listed_texts(self) -> list[str]:
-        return [] if self.texts is None else [self.texts] if isinstance(self.texts, str) else list(self.texts)
+        return _listed(self.texts)
 
     def _agreed(self, other: Prompts, name: str) -> Any:
         ours, theirs, default = getattr(self, name), getattr(other, name), getattr(Prompts, name)
         if ours != default and theirs not in (default, ours):
             raise OptionError(f"{name} is given twice, as {ours!r} and {theirs!r}")
         return theirs if ours == default else ours
+
+
+def _listed(given: Any) -> list[Any]:
+    """One or several as a list, empty for None."""
+    return [] if given is None else list(given) if isinstance(given, list | tuple | np.ndarray) else [given]
 
 
 def _join_answers(answers: Iterable[tuple[Segmentation, int]]) -> Segmentation:

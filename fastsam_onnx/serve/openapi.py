@@ -243,6 +243,7 @@ def _prompts() -> Schema:
     points = {"anyOf": [_PAIR, _filled(_PAIR), _filled(_filled(_PAIR)), {"type": "null"}]}
     labels = {"anyOf": [_LABEL, _filled(_LABEL), _filled(_filled(_LABEL)), {"type": "null"}]}
     text = {"type": "string", "pattern": r"\S"}
+    one_class = {"type": ["string", "integer"]}
     schema = _object(
         {
             "points": {**points, "description": "x, y in pixels; (k, 2) ask for one object, (g, k, 2) for g."},
@@ -253,12 +254,21 @@ def _prompts() -> Schema:
             "texts": {"anyOf": [text, _filled(text), {"type": "null"}], "description": "Where text in /info is true."},
             "top_k": {"type": ["integer", "null"], "minimum": 1},
             "threshold": {"type": ["number", "null"], "minimum": -1, "maximum": 1},
+            "classes": {"anyOf": [one_class, _filled(one_class), {"type": "null"}], "description": "Names or indices."},
+            "classify": {"anyOf": [text, _filled(text), {"type": "null"}], "description": "Names that objects get."},
+            "other": {"type": ["string", "null"], "description": "Name of objects that fit none of classify."},
         }
     )
     # Masks are not taken here: their run lengths say how much memory they need.
-    kinds = {option: kind for option, kinds in OPTIONS.items() for kind in kinds if kind in schema["properties"]}
     with_kind = {
-        option: {"required": [kind], "properties": {kind: {"not": {"type": "null"}}}} for option, kind in kinds.items()
+        option: {
+            "anyOf": [
+                {"required": [kind], "properties": {kind: {"not": {"type": "null"}}}}
+                for kind in kinds
+                if kind in schema["properties"]
+            ]
+        }
+        for option, kinds in OPTIONS.items()
     }
     return {**schema, "required": [], "dependentSchemas": with_kind}
 

@@ -196,8 +196,8 @@ def read_prompts(text: str, limits: Limits, *, has_texts: bool) -> Prompts:
         raise HTTPException(
             422, f"there must be at most {limits.prompts} points, boxes and texts together, got {prompts.count}"
         )
-    if prompts.texts is not None and not has_texts:
-        raise HTTPException(422, "this server has no CLIP model, so it takes no texts; see text in /info")
+    if prompts.needs_clip and not has_texts:
+        raise HTTPException(422, "this server has no CLIP model, so it takes no texts or classify; see text in /info")
     return prompts
 
 

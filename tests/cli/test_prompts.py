@@ -171,9 +171,28 @@ def test_similarity_gives_all_that_are_alike_or_none(run, tmp_path, clip_folder)
         assert len(areas(tmp_path / "a.json")) == count
 
 
+def test_objects_get_the_name_that_fits_them(run, tmp_path, clip_folder):
+    photo = coloured_photo(tmp_path / "a.png")
+    arguments = ["--clip", clip_folder, "--format", "json", "--format", "yolo", "-o", tmp_path / "out", "--overwrite"]
+    for more, expected in (
+        (["--classify", "blue,red"], {FIRST_AREA: "red", SECOND_AREA: "blue"}),
+        (["--classify", "blue", "--similarity=0.9"], {SECOND_AREA: "blue"}),
+        (["--classify", "blue", "--similarity=0.9", "--other", "thing"], {FIRST_AREA: "thing", SECOND_AREA: "blue"}),
+        (["--classify", "blue,red", "--point", "40,44"], {SECOND_AREA: "blue"}),
+    ):
+        code, _, said = run(photo, *arguments, *more)
+        assert code == 0, said
+        objects = read_json(tmp_path / "out" / "a.json")["objects"]
+        assert {one["area"]: one["name"] for one in objects} == expected
+    assert (tmp_path / "out" / "data.yaml").read_text().endswith('0: "blue"\n  1: "red"\n')
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--classify", "red"], "--classify needs --clip: --clip clip-vit-b-32-int8"),
+        (["--other", "red"], "--other needs --classify"),
+        (["--classify", "red,red", "--clip", "x"], "'red' twice"),
         (["--text", "red"], "--clip clip-vit-b-32-int8"),
         (["--text", " ", "--clip", "x"], "text prompt"),
         (["--text", "red", "--clip", "nothing/here"], "there is no CLIP at"),

@@ -168,6 +168,8 @@ def test_prompts_and_options_that_mean_nothing_are_refused(function):
         ("an object or a list", "middle"),
         ("entry 0", [{"type": "circle"}]),
         ("no CLIP model", {"texts": "a cup"}),
+        ("no CLIP model", {"classify": ["cup", "saucer"]}),
+        ("there are no classes to choose", {"classes": ["cup"]}),
     ):
         refused(function, 422, reason, prompts=prompts)
     refused(function, 400, "fields must be among photo, prompts", points=[1, 2])

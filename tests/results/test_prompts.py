@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from support import toy_clip
 from support.damage import damaged
 
 import fastsam_onnx
@@ -38,6 +40,42 @@ def test_without_prompts_every_object_is_meant(found):
     assert Prompts().choose(found) is found
     assert found.prompt(Prompts.from_json("[]")) is found
     assert Prompts().count == 0
+
+
+def test_classes_are_looked_among(found):
+    classed = replace(found, labels=np.array([0, 1, 1]), names={0: "dog", 1: "cup"})
+    assert rles(Prompts(classes="cup").choose(classed)) == rles(found[[1, 2]])
+    assert rles(Prompts(points=[3, 3], pick="largest", classes=["cup"]).choose(classed)) == rles(found[[1]])
+    assert len(Prompts(points=[8, 8], classes=[1]).choose(classed)) == 0  # a dog lies there
+    with pytest.raises(OptionError, match="got 'cat'"):
+        Prompts(classes=["cat"]).choose(classed)
+    with pytest.raises(OptionError, match="no classes to choose"):
+        Prompts(classes=["dog"]).choose(found)
+    with pytest.raises(PromptError, match=r"classes must be names or indices.*got 1\.5"):
+        Prompts(classes=[1.5]).check()
+
+
+def test_chosen_objects_get_names(tmp_path):
+    photo = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+    masks = [rectangle(0, 0, 10, 10), rectangle(12, 0, 18, 6)]
+    for mask, colour in zip(masks, ("red", "blue"), strict=True):
+        photo[mask.slices] = toy_clip.COLOURS[colour]
+    clip = fastsam_onnx.Clip(toy_clip.write(tmp_path / "toy"))
+    found = Segmentation.from_masks(masks, [0.9, 0.8], image=photo, clip=clip)
+    prompts = Prompts(classify=["blue", "red"])
+    assert (prompts.needs_clip, prompts.count, prompts.asked) == (True, 2, 0)
+    assert [one.name for one in prompts.choose(found)] == ["red", "blue"]
+    assert [one.name for one in Prompts(points=[14, 2], classify=["blue", "red"]).choose(found)] == ["blue"]
+    strict = Prompts(classify="blue", threshold=0.9, other="thing")
+    assert strict.names == {0: "blue", 1: "thing"}
+    assert [one.name for one in strict.choose(found)] == ["thing", "blue"]
+    assert Prompts(points=[1, 1]).joined(strict).names == strict.names
+    with pytest.raises(OptionError, match="classify is given twice"):
+        prompts.joined(strict)
+    with pytest.raises(PromptError, match="other is given without classify"):
+        Prompts.from_value({"other": "thing"})
+    with pytest.raises(OptionError, match="'blue' twice"):
+        Prompts(classify=["blue"], other="blue").check()
 
 
 def test_points_come_first_then_boxes(found):

@@ -119,6 +119,8 @@ TAKEN = [
     {"points": [[[1, 2]], [[3, 4]]], "labels": [[1], [1]]},
     {"boxes": [1, 2, 3, 4], "match": "box"},
     {"boxes": [[1, 2, 3, 4]], "texts": "a cup", "top_k": None, "threshold": -0.5},
+    {"classes": ["dog", 3], "classify": ["cup", "dog"], "other": "thing", "threshold": 0.2},
+    {"classes": "dog", "classify": None, "texts": ["a"], "threshold": None},
     [{"type": "point", "data": [1, 2]}, {"type": "rectangle", "data": [1, 2, 3, 4], "label": 7}],
 ]
 REFUSED = [
@@ -134,6 +136,10 @@ REFUSED = [
     {"texts": ["a", " "]},
     {"texts": "a", "top_k": 0},
     {"texts": "a", "threshold": 2},
+    {"threshold": 0.2},
+    {"other": "thing"},
+    {"classify": [""]},
+    {"classes": [1.5]},
     [{"type": "circle"}],
     [{"type": "point", "data": [1]}],
     [{"type": "point", "data": [1, 2], "label": 2}],
