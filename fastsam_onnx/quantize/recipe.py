@@ -38,6 +38,7 @@ from fastsam_onnx.quantize.patches import PatchCovariances
 from fastsam_onnx.quantize.pictures import network_inputs, split_photos
 from fastsam_onnx.quantize.prepare import prepared
 from fastsam_onnx.quantize.rounding import Rounder
+from fastsam_onnx.runtime import QUANTIZATION
 
 if TYPE_CHECKING:
     import onnx
@@ -48,8 +49,8 @@ FIRST_IN_FLOAT = (0, 2, 6)
 """Numbers of first convolutions that stay in float, in the order in which they are tried."""
 GOOD_IOU, GOOD_RECALL = 0.95, 0.93
 """Agreement from which no more of them stay in float."""
-CLOSE_RECALL = 0.005
-"""Recall below the best that fewer convolutions in float are worth, where none agrees that well."""
+CLOSE = 0.005
+"""Recall and mean IoU below the best that fewer convolutions in float are worth, where none agrees that well."""
 MINIMUM_IOU, MINIMUM_RECALL = 0.9, 0.8
 """Agreement below which a network is not written."""
 MINIMUM_MASKS = 20
@@ -190,7 +191,7 @@ def _candidates(
         made = with_byte_moves(qdq.quantized(network, plan, seen, bits=bits, rounder=rounder))
         made.producer_name = "fastsam-onnx"
         entry = made.metadata_props.add()
-        entry.key, entry.value = "quantization", f"int8 QDQ, {bits}-bit weights, first {first} convolutions in float"
+        entry.key, entry.value = QUANTIZATION, f"int8 QDQ, {bits}-bit weights, first {first} convolutions in float"
         yield first, bytes(made.SerializeToString())
 
 
@@ -204,7 +205,10 @@ class _Candidate:
 
     @property
     def is_good(self) -> bool:
-        return self.agreement.mean_iou >= GOOD_IOU and self.agreement.recall >= GOOD_RECALL
+        return self.is_within(GOOD_RECALL, GOOD_IOU)
+
+    def is_within(self, recall: float, mean_iou: float) -> bool:
+        return self.agreement.recall >= recall and self.agreement.mean_iou >= mean_iou
 
 
 def _search(
@@ -226,8 +230,10 @@ def _search(
         tried.append(_Candidate(kept, first, network))
         if tried[-1].is_good:
             return tried[-1]
-    best = max(each.agreement.recall for each in tried)
-    return next(each for each in tried if each.agreement.recall >= best - CLOSE_RECALL)
+    best = max(tried, key=lambda each: (each.agreement.recall, each.agreement.mean_iou))
+    highest_iou = max(each.agreement.mean_iou for each in tried)
+    close = (each for each in tried if each.is_within(best.agreement.recall - CLOSE, highest_iou - CLOSE))
+    return next(close, best)
 
 
 def _check(kept: Agreement, name: str) -> None:

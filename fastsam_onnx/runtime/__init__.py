@@ -3,6 +3,7 @@
 from fastsam_onnx.runtime.cores import cgroup_quota, default_threads, usable_cores
 from fastsam_onnx.runtime.forks import keep_in_children
 from fastsam_onnx.runtime.sessions import (
+    QUANTIZATION,
     Provider,
     RuntimeOptions,
     create_session,
@@ -13,6 +14,7 @@ from fastsam_onnx.runtime.sessions import (
 )
 
 __all__ = [
+    "QUANTIZATION",
     "Provider",
     "RuntimeOptions",
     "cgroup_quota",

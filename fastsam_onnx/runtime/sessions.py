@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Provider = str | tuple[str, dict[str, Any]]
 
 CPU = "CPUExecutionProvider"
+OPENVINO = "OpenVINOExecutionProvider"
+QUANTIZATION = "quantization"
+"""Key of the metadata of the networks that this package made int8."""
 SPIN_MICROSECONDS = 100
 """Time that a thread looks for more work before it sleeps: about as long as the pauses within a run."""
 SPIN_BOUNDED_SINCE = (1, 26)
@@ -66,7 +69,8 @@ def create_session(
         name: Name of the model in messages; `model_name` by default.
 
     Raises:
-        ModelError: If ONNX Runtime does not take the file; the message has its reason.
+        ModelError: If ONNX Runtime does not take the file; the message has its reason. If the file is int8 by
+            `quantize` and OpenVINO is to compute it, which it does wrongly.
         OptionError: If a provider is not available here, if `threads` is not an integer >= 1, or if both `threads` and
             `session_options` are given.
     """
@@ -76,6 +80,7 @@ def create_session(
         session_options = default_options(threads, only_cpu=chosen == [CPU])
     elif threads is not None:
         raise OptionError("threads and session_options were both given; set session_options.intra_op_num_threads")
+    chosen = [_with_threads(provider, session_options.intra_op_num_threads) for provider in chosen]
     source = model if isinstance(model, bytes) else os.fspath(model)
     try:
         # Without this, Python's wrapper prints when a provider fails, and goes on with another one.
@@ -83,6 +88,7 @@ def create_session(
     except Exception as error:
         raise ModelError(f"{name or model_name(model)}: ONNX Runtime cannot open it: {error}") from error
     keep_in_children(session)
+    _check_exact(session, name or model_name(model))
     for provider in chosen:
         wanted = provider if isinstance(provider, str) else provider[0]
         if wanted not in session.get_providers():
@@ -144,6 +150,22 @@ def load_onnxruntime() -> Any:
     return onnxruntime
 
 
+def _with_threads(provider: Provider, threads: int) -> Provider:
+    """A provider with the number of threads among its options, where those of the session do not count for it."""
+    name, options = (provider, {}) if isinstance(provider, str) else provider
+    if name != OPENVINO or threads < 1:
+        return provider
+    return name, {"num_of_threads": str(threads), **options}
+
+
+def _check_exact(session: ort.InferenceSession, name: str) -> None:
+    """Refuse an int8 network on OpenVINO: with onnxruntime-openvino 1.24.1 half of the bundled model's masks differ."""
+    if OPENVINO in session.get_providers() and QUANTIZATION in session.get_modelmeta().custom_metadata_map:
+        raise ModelError(
+            f"{name} is int8, which {OPENVINO} computes wrongly; give it a float32 network, or leave providers out"
+        )
+
+
 def _version(text: str) -> tuple[int, ...]:
     """(1, 26) of "1.26.0" or "1.26.0.dev2"."""
     return tuple(int(part) for part in text.split(".")[:2])
@@ -157,5 +179,6 @@ def _checked_providers(providers: Sequence[Provider] | None, available: Sequence
     for provider in providers:
         name = provider[0] if isinstance(provider, tuple) else provider
         if name not in available:
-            raise OptionError(f"the provider {name!r} is not available here; available: {', '.join(available)}")
+            hint = "; it needs the package onnxruntime-openvino in place of onnxruntime" if name == OPENVINO else ""
+            raise OptionError(f"the provider {name!r} is not available here; available: {', '.join(available)}{hint}")
     return list(providers)

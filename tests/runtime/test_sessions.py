@@ -3,13 +3,16 @@
 import os
 import subprocess
 import sys
+from unittest import mock
 
+import numpy as np
 import onnxruntime as ort
 import pytest
 from support import tiny_onnx
 
 from fastsam_onnx import runtime
 from fastsam_onnx.errors import ModelError, OptionError
+from fastsam_onnx.runtime import sessions
 
 
 def test_the_default_is_the_cpu_with_our_threads():
@@ -85,6 +88,72 @@ def test_providers_come_by_name_or_with_options():
 def test_a_provider_that_is_not_here_is_an_error_that_lists_those_that_are(providers):
     with pytest.raises(OptionError, match=r"(?i)moon.*available: .*CPUExecutionProvider"):
         runtime.create_session(tiny_onnx.tiny(), providers=providers)
+
+
+class _OpenVino:
+    """Stands in for onnxruntime with OpenVINO: notes what sessions are opened with."""
+
+    def __init__(self, metadata=()):
+        self.opened = []
+        self.metadata = dict(metadata)
+
+    def __getattr__(self, name):
+        return getattr(ort, name)
+
+    def get_available_providers(self):
+        return ["OpenVINOExecutionProvider", "CPUExecutionProvider"]
+
+    def InferenceSession(self, model, options, providers, **_):  # noqa: N802, as in onnxruntime
+        self.opened.append(providers)
+        names = [each if isinstance(each, str) else each[0] for each in providers]
+        session = mock.Mock()
+        session.get_providers.return_value = names
+        session.get_modelmeta.return_value.custom_metadata_map = self.metadata
+        return session
+
+
+@pytest.mark.parametrize(
+    ("provider", "expected"),
+    [
+        ("OpenVINOExecutionProvider", {"num_of_threads": "3"}),
+        (
+            ("OpenVINOExecutionProvider", {"device_type": "CPU", "num_of_threads": "1"}),
+            {"device_type": "CPU", "num_of_threads": "1"},
+        ),
+        ("CPUExecutionProvider", None),
+    ],
+)
+def test_openvino_has_the_threads_unless_it_is_told_others(provider, expected, monkeypatch):
+    fake = _OpenVino()
+    monkeypatch.setattr(sessions, "load_onnxruntime", lambda: fake)
+    runtime.create_session(b"network", providers=[provider], threads=3)
+    assert fake.opened == [[provider if expected is None else ("OpenVINOExecutionProvider", expected)]]
+
+
+def test_int8_is_not_for_openvino_which_computes_it_wrongly(monkeypatch):
+    fake = _OpenVino(metadata={runtime.QUANTIZATION: "int8 QDQ"})
+    monkeypatch.setattr(sessions, "load_onnxruntime", lambda: fake)
+    runtime.create_session(b"network", providers=["CPUExecutionProvider"])
+    with pytest.raises(ModelError, match=r"fast\.onnx is int8.*OpenVINOExecutionProvider.*float32"):
+        runtime.create_session(b"network", providers=["OpenVINOExecutionProvider"], name="fast.onnx")
+
+
+@pytest.mark.skipif("OpenVINOExecutionProvider" in ort.get_available_providers(), reason="it is here")
+def test_openvino_that_is_not_here_names_its_package():
+    with pytest.raises(OptionError, match="onnxruntime-openvino in place of onnxruntime"):
+        runtime.create_session(tiny_onnx.tiny(), providers=["OpenVINOExecutionProvider"])
+
+
+@pytest.mark.skipif("OpenVINOExecutionProvider" not in ort.get_available_providers(), reason="needs OpenVINO")
+def test_openvino_computes_the_same():
+    tensor = np.random.default_rng(0).random((1, 3, 64, 96), np.float32)
+    outputs = []
+    for provider in ("CPUExecutionProvider", "OpenVINOExecutionProvider"):
+        session = runtime.create_session(tiny_onnx.tiny(), providers=[provider], threads=1)
+        assert session.get_providers()[0] == provider
+        outputs.append(session.run(None, {session.get_inputs()[0].name: tensor}))
+    for expected, found in zip(*outputs, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("providers", [[], "CPUExecutionProvider"])
