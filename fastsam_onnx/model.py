@@ -228,7 +228,7 @@ class FastSAM:
             track: True for the frames of a video: objects have numbers that stay, `track_ids`. An object below `conf`,
                 but above 0.3 of it, is kept where it goes on with a number.
             prompts: With `track`, the objects that these mean in one frame are followed through the frames after it.
-                Where one is not found the result lacks it; after 30 frames it is given up, which is logged.
+                Where one is not found, the result lacks it; after 30 frames it is given up, which is logged.
             at_frame: Index of the frame that the prompts are for; the results before it are empty.
             options: As in a call.
 

@@ -1,4 +1,4 @@
-"""Makes the pictures of README and docs with the bundled model: docs/everything.jpg, picks.jpg and edges.jpg.
+"""Makes the pictures of README and docs with the bundled model: everything, picks, edges and track, .jpg in docs/.
 
     python tools/make_pictures.py
 
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsam_onnx import FastSAM
+from fastsam_onnx import FastSAM, Prompts
 from fastsam_onnx.results.rules import Pick
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +53,20 @@ def edges() -> Picture:
     return _joined([found.image, np.repeat(ink[..., None], 3, axis=2)], len(ink))
 
 
+def track() -> Picture:
+    """Four of 34 frames of a window that moves over a photo: all objects, below one that was clicked."""
+    photo = cv2.cvtColor(cv2.imread(str(ROOT / "examples" / "coffee.jpg")), cv2.COLOR_BGR2RGB)
+    corners = [(round(170 + 80 * np.sin(step / 10)), round(40 - 35 * np.cos(step / 13))) for step in range(34)]
+    frames = [photo[y : y + 320, x : x + 340].copy() for x, y in corners]
+    click, model = (130, 110), FastSAM()
+    shown = (0, 11, 22, 33)
+    every = list(model.stream(frames, track=True))
+    one = list(model.stream(frames, track=True, prompts=Prompts(points=[click])))
+    rows = [[_named(found[index].overlay(), f"frame {index}") for index in shown] for found in (every, one)]
+    rows[1][0] = _named(one[0].overlay(points=[click]), "the click")
+    return _stacked([_joined(row, 240) for row in rows])
+
+
 def _named(tile: Picture, name: str) -> Picture:
     for colour, width in (((0, 0, 0), 8), ((255, 255, 255), 2)):
         cv2.putText(tile, name, (12, 46), cv2.FONT_HERSHEY_SIMPLEX, 1.5, colour, width, cv2.LINE_AA)
@@ -77,5 +91,6 @@ def _stacked(pictures: list[Picture]) -> Picture:
 
 
 if __name__ == "__main__":
-    for name, picture in (("everything.jpg", everything()), ("picks.jpg", picks()), ("edges.jpg", edges())):
-        cv2.imwrite(str(ROOT / "docs" / name), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    pictures = {"everything": everything(), "picks": picks(), "edges": edges(), "track": track()}
+    for name, picture in pictures.items():
+        cv2.imwrite(str(ROOT / "docs" / f"{name}.jpg"), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])

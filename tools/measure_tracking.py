@@ -57,8 +57,9 @@ import evaluate
 
 from fastsam_onnx import FastSAM, Mask, Masks, Prompts, Segmentation
 from fastsam_onnx.images.load import load_image
-from fastsam_onnx.tracking import LOW_SHARE, Tracker, tracker
-from fastsam_onnx.tracking.following import Follower, followed
+from fastsam_onnx.masks.candidates import Candidates
+from fastsam_onnx.tracking import LOW_SHARE, Tracker, following, tracker
+from fastsam_onnx.tracking.following import followed
 
 ByteArray = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]
@@ -451,7 +452,8 @@ FOLLOWED_FROM = 1 / 6
 """Time in seconds of the frame that the clicks are for."""
 WAYS_TO_FOLLOW: dict[str, tuple[Any, str, Any] | None] = {
     "as it is": None,
-    "found objects alone": (Follower, "_offers", lambda self, found: found[:0]),
+    "found objects alone": (Candidates, "whole_for_mask", lambda self, mask: None),
+    "whatever colours": (following, "LEAST_LIKENESS", -1.0),
 }
 
 

@@ -16,10 +16,10 @@ GRID = 16
 def shapes_of(masks: Sequence[MaskLike]) -> BoolArray:
     """(n, GRID * GRID) bool: each mask at the points of a grid over the rectangle that holds it."""
     shapes = np.zeros((len(masks), GRID, GRID), bool)
-    for shape, mask in zip(shapes, masks, strict=True):
-        x1, y1, x2, y2 = mask.bounds
-        if x1 < x2 and y1 < y2:
-            shape[:] = mask.sample(_points(x1, x2), _points(y1, y2))
+    bounds = np.array([mask.bounds for mask in masks], np.int64).reshape(-1, 4)
+    columns, rows = (_points(bounds[:, [side]], bounds[:, [side + 2]]) for side in (0, 1))
+    for index in np.flatnonzero((bounds[:, :2] < bounds[:, 2:]).all(axis=1)).tolist():
+        shapes[index] = masks[index].sample(columns[index], rows[index])
     return shapes.reshape(len(masks), GRID * GRID)
 
 
@@ -31,6 +31,6 @@ def shape_iou(first: BoolArray, second: BoolArray) -> FloatArray:
     return np.asarray(both / np.maximum(either, 1), np.float32)
 
 
-def _points(first: int, end: int) -> IntArray:
-    """The pixels in the middle of GRID equal parts of [first, end)."""
-    return first + ((2 * np.arange(GRID, dtype=np.int64) + 1) * (end - first)) // (2 * GRID)
+def _points(first: IntArray, end: IntArray) -> IntArray:
+    """(n, GRID) the pixels in the middle of GRID equal parts of [first, end), (n, 1) each."""
+    return first + (2 * np.arange(GRID, dtype=np.int64) + 1) * (end - first) // (2 * GRID)

@@ -7,7 +7,7 @@ tools/measure_tracking.py on clips that are not among those it reports.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -120,14 +120,22 @@ class Tracker:
         self._next = 1
         self._image_size: tuple[int, int] | None = None
 
-    def update(self, found: Found, *, begins: BoolArray | None = None, offers: int = 0) -> Found:
+    def update(
+        self,
+        found: Found,
+        *,
+        begins: BoolArray | None = None,
+        allowed: Mapping[int, BoolArray] | None = None,
+        offers: int = 0,
+    ) -> Found:
         """The objects of the next frame with their numbers, `track_ids`, in the order in which they were.
 
         Args:
             found: The objects.
             begins: (n,) True for objects that may have a new number; by default `begins(found)`.
-            offers: Number of objects at the end that go on with a number if they fit it well, whatever their score, and
-                are left out elsewhere.
+            allowed: For some numbers (n,) True for the objects that may go on with it.
+            offers: Number of objects at the end that may go on with the numbers in `allowed` alone, and are left out
+                elsewhere.
         """
         if self._image_size != found.image_size:
             self._tracks, self._image_size = [], found.image_size
@@ -136,7 +144,10 @@ class Tracker:
         boxes = _xywh(found.boxes.astype(np.float64))
         is_offer = np.arange(len(found)) >= len(found) - offers
         is_sure = self.begins(found) if begins is None else begins
-        owners = self._owners(boxes, shapes, is_sure, is_offer)
+        fit = _fit_table(self._tracks, boxes, shapes)
+        for column, track in enumerate(self._tracks):
+            fit[~(allowed or {}).get(track.number, ~is_offer), column] = 0
+        owners = self._owners(fit, is_sure | is_offer)
         seen: list[Track] = []
         track_ids = np.zeros(len(found), np.int64)
         for index, (box, shape) in enumerate(zip(boxes, shapes, strict=True)):
@@ -174,17 +185,13 @@ class Tracker:
                 return x, y
         return None
 
-    def _owners(
-        self, boxes_xywh: Table, shapes: BoolArray, is_sure: BoolArray, is_offer: BoolArray
-    ) -> dict[int, Track]:
-        """The track that each object goes on with, by its index; objects of low scores choose last."""
-        fit = _fit_table(self._tracks, boxes_xywh, shapes)
-        fit[(fit <= LEAST_FIT_LOW) & ~(is_sure & ~is_offer)[:, None]] = 0
-        owners: dict[int, Track] = {}
-        for rows in (np.flatnonzero(is_sure | is_offer), np.flatnonzero(~(is_sure | is_offer))):
-            for row, column in pairs(fit[rows], LEAST_FIT):
+    def _owners(self, fit: Table, is_sure: BoolArray) -> dict[int, Track]:
+        """The track that each object goes on with, by its index; those of low scores choose last."""
+        left, owners = fit.copy(), {}
+        for rows, least in ((np.flatnonzero(is_sure), LEAST_FIT), (np.flatnonzero(~is_sure), LEAST_FIT_LOW)):
+            for row, column in pairs(left[rows], least):
                 owners[int(rows[row])] = self._tracks[column]
-                fit[:, column] = 0
+                left[:, column] = 0
         return owners
 
 

@@ -127,6 +127,40 @@ def test_another_object_is_never_taken_for_the_one_that_is_followed():
     ]
 
 
+def coloured(objects):
+    """Squares, each in a colour, on grey: [(mask, (r, g, b)), ...]."""
+    image = np.full((*SIZE[::-1], 3), 100, np.uint8)
+    for mask, colour in objects:
+        image[mask.dense()] = colour
+    return Segmentation.from_masks([mask for mask, _ in objects], image_size=SIZE, image=image)
+
+
+def test_what_has_other_colours_is_not_taken_for_it():
+    red, blue = (230, 30, 30), (30, 30, 230)
+    follower = Follower(Prompts(points=[(12, 28)]), conf=0.5)
+    follower.begin(coloured([(square(4), red)]), 0)
+    assert ids([follower.update(coloured([(square(5), blue)]), 1)]) == [[]]
+    assert ids([follower.update(coloured([(square(5), blue), (square(8), red)]), 2)]) == [[1]]
+
+
+def test_colours_may_change_slowly():
+    """By half a level a frame, to less than the half of what they were; at once that is another object."""
+    follower = Follower(Prompts(points=[(12, 28)]), conf=0.5)
+    follower.begin(coloured([(square(4), (200, 80, 80))]), 0)
+    for step in range(1, 241):
+        assert ids([follower.update(coloured([(square(4), (200 - step // 2, 80, 80))]), step)]) == [[1]], step
+    assert ids([follower.update(coloured([(square(4), (200, 80, 80))]), 241)]) == [[]]
+
+
+def test_what_has_another_size_is_not_taken_for_it():
+    """A part of the object, and the object with what is around it: 8 * 8 and 24 * 24 of 16 * 16."""
+    for other in (square(8, 24, 8), square(2, 16, 24)):
+        follower = Follower(Prompts(points=[(12, 28)]), conf=0.5)
+        follower.begin(Segmentation.from_masks([square(4)]), 0)
+        assert ids([follower.update(Segmentation.from_masks([other]), 1)]) == [[]]
+        assert ids([follower.update(Segmentation.from_masks([other, square(5)]), 2)]) == [[1]]
+
+
 def test_several_prompts_keep_their_order_and_their_numbers():
     follower = Follower(Prompts(points=[[(108, 28)], [(8, 28)]]), conf=0.5)
     first = follower.begin(Segmentation.from_masks([square(2), square(50), square(100)]), 0)
