@@ -33,4 +33,4 @@ def shape_iou(first: BoolArray, second: BoolArray) -> FloatArray:
 
 def _points(first: IntArray, end: IntArray) -> IntArray:
     """(n, GRID) the pixels in the middle of GRID equal parts of [first, end), (n, 1) each."""
-    return first + (2 * np.arange(GRID, dtype=np.int64) + 1) * (end - first) // (2 * GRID)
+    return np.asarray(first + (2 * np.arange(GRID) + 1) * (end - first) // (2 * GRID), np.int64)
