@@ -274,3 +274,10 @@ def test_damage_to_json_is_refused_or_means_what_it_says(good):
     assert outcomes["silent"] == 0, outcomes
     assert outcomes["refused"] > 300
     assert outcomes["right"] > 10
+
+
+def test_the_objects_that_are_asked_for_are_groups_of_points_boxes_masks_and_texts():
+    assert Prompts().asked == 0
+    assert Prompts(points=[(1, 1), (2, 2)], labels=[1, 0]).asked == 1
+    assert Prompts(points=[[(1, 1)], [(2, 2)]], boxes=[(0, 0, 1, 1)], texts=["a", "b"]).asked == 2 + 1 + 2
+    assert Prompts(masks=[np.ones((3, 3), bool)] * 2, texts="a").asked == 2 + 1
