@@ -79,6 +79,8 @@ def numbering(track: bool, prompts: Prompts | None, at_frame: int, *, conf: floa
         raise PromptError(
             "prompts must hold a point, box, mask or text, got none; leave them out to track every object"
         )
+    if prompts.classify is not None:
+        raise OptionError("classify is for single results, not for what is followed: call found.classify on each")
     return partial(followed, prompts=prompts, at_frame=integer("at_frame", at_frame, 0), conf=conf)
 
 
