@@ -5,9 +5,9 @@
 
 Linux, as root. Makes a Debian with Python in FOLDER (once), fetches the wheels for ARM64, copies the committed files,
 and there runs the README's first command, the smoke tests of tools/build_function.py or the given ones, and
-tools/compare_machines.py against this machine. The processor is a Raspberry Pi 5's Cortex-A76 (QEMU_CPU=cortex-a72 in
-the environment makes it a Pi 4's, which has no dot product). All of it takes half an hour of one core or more:
-emulation computes some ten to fifty times as slowly, so its times say nothing.
+tools/compare_machines.py against this machine. The processor is a Raspberry Pi 5's Cortex-A76, or a Pi 4's Cortex-A72,
+which has no dot product (--cpu cortex-a72). All of it takes half an hour of one core or more: emulation computes some
+ten to fifty times as slowly, so its times say nothing.
 """
 
 from __future__ import annotations
@@ -32,13 +32,21 @@ RELEASE, PYTHON = "bookworm", "3.11"
 PLATFORMS = (*(f"manylinux_2_{minor}_aarch64" for minor in range(36, 16, -1)), "manylinux2014_aarch64")
 """Tags of wheels that run with the C library of `RELEASE`, 2.36."""
 
+CPUS = {
+    "cortex-a76": (
+        "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp",
+        "0xd0b",
+    ),
+    "cortex-a72": ("fp asimd evtstrm crc32 cpuid", "0xd08"),
+}
+"""Features and part numbers of processors."""
 CPUINFO = """processor	: {core}
 BogoMIPS	: 108.00
-Features	: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp
+Features	: {features}
 CPU implementer	: 0x41
 CPU architecture: 8
-CPU variant	: 0x4
-CPU part	: 0xd0b
+CPU variant	: 0x0
+CPU part	: {part}
 CPU revision	: 1
 
 """
@@ -53,7 +61,6 @@ mount --bind "$1/cpuinfo" "$1/proc/cpuinfo"
 exec chroot "$1" /bin/bash -c "cd /source; $2"
 """
 ENVIRONMENT = {
-    "QEMU_CPU": "cortex-a76",
     "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
     "HOME": "/root",
     "LANG": "C.UTF-8",
@@ -70,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--photos", metavar="FOLDER", type=Path, default=PHOTOS, help="JPEG files to compare")
     parser.add_argument("--limit", metavar="N", type=int, default=10, help="the first N of them")
     parser.add_argument("--model", metavar="FILE", type=Path, action="append", default=[], help="to compare, besides")
+    parser.add_argument("--cpu", choices=CPUS, default="cortex-a76", help="processor to emulate (default: %(default)s)")
     parser.add_argument("--tests", metavar="PATH", nargs="+", default=[f"tests/{name}" for name in SMOKE])
     options = parser.parse_args(arguments)
     system = options.folder.resolve()
@@ -77,7 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         make_system(system)
     fetch_wheels(system / "wheels")
     copy_source(system / "source")
-    (system / "cpuinfo").write_text("".join(CPUINFO.format(core=core) for core in range(os.cpu_count() or 1)))
+    features, part = CPUS[options.cpu]
+    cores = range(os.cpu_count() or 1)
+    (system / "cpuinfo").write_text("".join(CPUINFO.format(core=core, features=features, part=part) for core in cores))
+    os.environ["QEMU_CPU"] = options.cpu
     print("\n== README: the main job ==", flush=True)
     inside(system, f"uname -m; set -ex; {readme_command('main job')}; ls -l out; du -sm .venv")
     print("\n== tests ==", flush=True)
@@ -134,7 +145,7 @@ def readme_command(name: str) -> str:
 
 def inside(system: Path, command: str, *, check: bool = True) -> int:
     """Run a shell command there, in /source; mounts of its own go with it."""
-    environment = {**ENVIRONMENT, "QEMU_CPU": os.environ.get("QEMU_CPU", ENVIRONMENT["QEMU_CPU"])}
+    environment = {**ENVIRONMENT, "QEMU_CPU": os.environ["QEMU_CPU"]}
     outer = ["unshare", "--mount", "--propagation", "private", "sh", "-c", INSIDE, "sh", str(system), command]
     return subprocess.run(outer, env=environment, check=check).returncode
 

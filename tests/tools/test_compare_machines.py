@@ -64,4 +64,6 @@ def test_arm64_takes_the_readmes_commands_and_the_projects_packages(load_tool, m
     packages = set(tool.group(tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8")), "test"))
     assert any(each.startswith("pytest>") for each in packages)
     assert any(each.startswith("starlette") for each in packages)  # of a group that it includes
-    assert tool.CPUINFO.format(core=1).startswith("processor\t: 1\n")
+    features, part = tool.CPUS["cortex-a72"]
+    assert "asimddp" not in features  # the dot product
+    assert tool.CPUINFO.format(core=1, features=features, part=part).startswith("processor\t: 1\n")
