@@ -3,6 +3,7 @@
 Skipped where PyTorch is not installed: the package itself never needs it.
 """
 
+import copy
 import json
 import math
 import sys
@@ -28,6 +29,7 @@ from tools.train import (  # noqa: E402
     losses,
     models,
     network,
+    reopen,
     sampler,
     train,
     validate,
@@ -311,6 +313,34 @@ def test_a_new_training_takes_over_what_still_fits(untrained):
     assert (other.heads[0].mask.predict.weight[:, :48] == 1).all()
     assert torch.equal(other.heads[0].mask.predict.weight[:, 48:], more)
     assert torch.equal(other.pyramid.up5.squeeze.conv.weight, untrained.pyramid.up5.squeeze.conv.weight)
+
+
+def test_a_network_comes_back_from_its_file(untrained, tmp_path):
+    net = copy.deepcopy(untrained)
+    for head in net.heads:  # levels that share convolutions have norms of their own
+        torch.nn.init.uniform_(head.box.first.norm.weight, 0.5, 2)
+        torch.nn.init.normal_(head.box.first.norm.running_mean)
+    (tmp_path / "nano.onnx").write_bytes(
+        graph.build(net, "fastsam-nano", export.metadata("nano", 640, 0.25, None), "float32").SerializeToString()
+    )
+    again = reopen.reopened(tmp_path / "nano.onnx")
+    photos = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        for found, wanted in zip(again(photos), net(photos), strict=True):
+            torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_the_bundled_file_can_learn_on():
+    path = ROOT / "weights" / "fastsam-nano.onnx"
+    photo = cv2.imread(str(ROOT / "examples" / "coffee.jpg"))[:384, :576, ::-1]
+    batch = np.ascontiguousarray(photo.transpose(2, 0, 1)[None], np.float32) / 255
+    said = choose.open_network(path, 1)(batch)[0][0]
+    with torch.no_grad():
+        raw = reopen.reopened(path)(torch.from_numpy(batch))
+    sure = said[4] > 0.2
+    assert sure.sum() > 50
+    # the file computes in int8, the network does not
+    assert np.abs(raw.scores[0].sigmoid().numpy() - said[4])[sure].mean() < 0.03
 
 
 def test_frozen_blocks_get_no_gradient_and_the_others_do(untrained):

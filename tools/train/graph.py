@@ -182,6 +182,15 @@ def placed_ellipses(graph: Graph, ellipses: str, box: str, shape: str) -> str:
 
 def build(network: SegmentEverything, name: str, metadata: dict[str, str], stored: Stored) -> onnx.ModelProto:
     """The network as ONNX: ``images`` to ``output0`` and ``output1`` as YOLOv8-seg has them."""
+    shapes = {
+        "output0": ["batch", 4 + 1 + COEFFICIENTS, "anchors"],
+        "output1": ["batch", COEFFICIENTS, "mask_height", "mask_width"],
+    }
+    return draw(network, name, stored).model(shapes, metadata)
+
+
+def draw(network: SegmentEverything, name: str, stored: Stored) -> Graph:
+    """The nodes of the network."""
     graph = Graph(name, stored)
     backbone = sam_backbone if isinstance(network.backbone, SamBackbone) else lite_backbone
     c2, c3, c4, c5 = backbone(graph, "images", network.backbone)
@@ -195,8 +204,4 @@ def build(network: SegmentEverything, name: str, metadata: dict[str, str], store
     ends = {"output0": graph.add("Concat", *parts, axis=1), "output1": planes}
     for end, value in ends.items():
         graph.nodes[[node.output[0] for node in graph.nodes].index(value)].output[0] = end
-    shapes = {
-        "output0": ["batch", 4 + 1 + COEFFICIENTS, "anchors"],
-        "output1": ["batch", COEFFICIENTS, "mask_height", "mask_width"],
-    }
-    return graph.model(shapes, metadata)
+    return graph

@@ -33,6 +33,7 @@ class Graph:
         self.stored = stored
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
+        self.layers: dict[str, ConvNorm | nn.Conv2d] = {}  # by the names of their convolutions
 
     def add(self, operator: str, *inputs: str, **attributes: object) -> str:
         """A node with one output; returns the output's name."""
@@ -128,6 +129,7 @@ def conv_norm(graph: Graph, x: str, layer: ConvNorm) -> str:
         pads=[before, before, after, after],
         group=layer.conv.groups,
     )
+    graph.layers[x] = layer
     if layer.act == "relu6":
         return graph.add("Clip", x, graph.constant(0.0), graph.constant(6.0))
     return graph.add("Relu", x) if layer.act == "relu" else x
@@ -135,7 +137,9 @@ def conv_norm(graph: Graph, x: str, layer: ConvNorm) -> str:
 
 def prediction(graph: Graph, x: str, layer: nn.Conv2d) -> str:
     weight, bias = (part.detach().cpu().numpy() for part in (layer.weight, layer.bias))
-    return graph.add("Conv", x, graph.weight(weight), graph.bias(bias), kernel_shape=[1, 1])
+    said = graph.add("Conv", x, graph.weight(weight), graph.bias(bias), kernel_shape=[1, 1])
+    graph.layers[said] = layer
+    return said
 
 
 def residual(graph: Graph, x: str, block: nn.Module) -> str:

@@ -30,6 +30,7 @@ from .imitate import imitation
 from .losses import losses
 from .models import NAMES, fill, make
 from .network import Raw, SegmentEverything
+from .reopen import reopened
 from .sampler import CANVASES, Sampler
 from .validate import examine, figures
 
@@ -50,7 +51,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", choices=NAMES, default="nano")
     parser.add_argument("--weights", type=Path, help="mobile_sam.pt, which the small network begins with")
     parser.add_argument(
-        "--start", type=Path, help="a finished state.pt whose averaged weights a new training starts from"
+        "--start",
+        type=Path,
+        help="a finished state.pt whose averaged weights a new training starts from, or the nano's ONNX file",
     )
     parser.add_argument("--minutes", type=float, default=95.0)
     parser.add_argument("--steps", type=int, default=10**9)
@@ -127,10 +130,11 @@ def new_network(
     name: str, device: str, weights: Path | None = None, start: Path | None = None, freeze: str = "first"
 ) -> SegmentEverything:
     """A network with a pretrained backbone, with the averaged weights of ``start``, or both; a part does not learn."""
-    network = make(name)
+    from_file = start is not None and start.suffix == ".onnx"
+    network = reopened(start) if from_file else make(name)
     if start is None or weights is not None:
         fill(network, weights)
-    if start is not None:
+    if start is not None and not from_file:
         take_over(network, torch.load(start, map_location="cpu", weights_only=True)["mean"])
     frozen = {"all": [network.backbone.pretrained()], "first": network.backbone.frozen(), "none": []}
     for module in frozen[freeze]:
@@ -169,9 +173,11 @@ class Training:
         *,
         teacher: SegmentEverything | None = None,
         backbone_rate: float = 0.3,
+        still: bool = False,
     ) -> None:
+        """``still``: batch norms keep their statistics, as they must when a file had them folded in."""
         self.teacher = teacher
-        self.network = network.train()
+        self.network = network.train(not still)
         self.mean = copy.deepcopy(network).eval()  # the averaged weights: what is exported
         self.rate = rate
         self.device = device
@@ -332,6 +338,7 @@ def main() -> None:
         options.device,
         teacher=teacher,
         backbone_rate=options.backbone_rate,
+        still=options.start is not None and options.start.suffix == ".onnx",
     )
     state_path = options.out / "state.pt"
     if state_path.exists():
