@@ -1,4 +1,4 @@
-"""Gives an int8 file that was quantized before the package moved bytes by whole pixels what new files have.
+"""Gives an int8 file of before what new ones have: bytes moved by whole pixels, the photo in four channels.
 
     python tools/move_bytes.py weights/fastsam-nano.onnx weights/fastsam-nano.onnx
 
@@ -15,6 +15,7 @@ import onnx
 
 from fastsam_onnx.files import write_file
 from fastsam_onnx.quantize.byte_moves import with_byte_moves
+from fastsam_onnx.quantize.four_channels import with_four_channels
 from fastsam_onnx.runtime import create_session
 
 SIZES = ((384, 512), (640, 384), (64, 96))
@@ -25,7 +26,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("output", type=Path)
     options = parser.parse_args()
-    made = with_byte_moves(onnx.load(options.model)).SerializeToString()
+    made = with_four_channels(with_byte_moves(onnx.load(options.model))).SerializeToString()
     old, new = create_session(options.model), create_session(made)
     [source] = old.get_inputs()
     rng = np.random.default_rng(0)

@@ -5,7 +5,8 @@
 
 The network is prepared first (`prepare`: float32, constants folded, transposed convolutions as convolutions), then
 activations are measured on photos (`calibration`, `patches`), weights are rounded for them (`rounding`), and
-convolutions and what lies between them become integer (`qdq`), with bytes moved by whole pixels (`byte_moves`).
+convolutions and what lies between them become integer (`qdq`), with bytes moved by whole pixels (`byte_moves`) and the
+photo's channels as four (`four_channels`).
 What stays in float was found by measuring: always the last convolution of every branch, which costs next to nothing and
 decides over boxes, scores and masks; and as many of the first convolutions as this network needs, which is tried out.
 Nothing else in the middle: between integer neighbours ONNX Runtime makes a float convolution integer by itself, with
@@ -33,6 +34,7 @@ from fastsam_onnx.options import ShareProgress
 from fastsam_onnx.quantize import calibration, qdq
 from fastsam_onnx.quantize.agreement import Agreement, measure_agreement
 from fastsam_onnx.quantize.byte_moves import with_byte_moves
+from fastsam_onnx.quantize.four_channels import with_four_channels
 from fastsam_onnx.quantize.kernels import weight_bits_for
 from fastsam_onnx.quantize.patches import PatchCovariances
 from fastsam_onnx.quantize.pictures import network_inputs, split_photos
@@ -188,7 +190,8 @@ def _candidates(
     for first in firsts:
         in_float = [*qdq.before_convolution(network, first), *qdq.last_convolutions(network)]
         plan = qdq.make_plan(network, in_float)
-        made = with_byte_moves(qdq.quantized(network, plan, seen, bits=bits, rounder=rounder))
+        made = qdq.quantized(network, plan, seen, bits=bits, rounder=rounder)
+        made = with_four_channels(with_byte_moves(made))
         made.producer_name = "fastsam-onnx"
         entry = made.metadata_props.add()
         entry.key, entry.value = QUANTIZATION, f"int8 QDQ, {bits}-bit weights, first {first} convolutions in float"
