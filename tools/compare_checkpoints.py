@@ -1,11 +1,11 @@
 """Checkpoints opened by this package against ultralytics on PyTorch in float64, number by number.
 
-    python tools/compare_checkpoints.py PHOTO FILE.pt ...
+    python tools/compare_checkpoints.py [--float32] PHOTO FILE.pt ...
 
 Needs torch and ultralytics (tried with 2.13 and 8.4.190). Prints a line for each file: the number of candidates with a
 score above 0.01, and for these the largest differences of boxes in pixels of the input, of scores and of coefficients,
 and that of the prototypes as a share of the largest one. Random networks serve as well as trained ones. The
-reference computes in float64: its own float32 is as far from that as this package is.
+reference computes in float64; with --float32 a second line tells how far PyTorch's own float32 is from that.
 
 The photo is stretched to 640x640 and to 448x320. Networks that answer with the best candidates may rank equal ones
 differently, and ultralytics leaves out cells without an object in prompt-free ones: then each of its candidates is
@@ -31,18 +31,36 @@ SIZES = ((640, 640), (320, 448))
 LEAST_SCORE = 0.01
 
 
-def main(photo: str, files: list[str]) -> None:
+def main(photo: str, files: list[str], *, float32: bool) -> None:
     picture = cv2.imread(photo)[..., ::-1]
     print(f"{'file':36} candidates  box (px)    score  coefficient  prototypes")
     for path in files:
         loaded = torch.load(path, weights_only=False, map_location="cpu")
         reference = ((loaded.get("ema") or loaded["model"]) if isinstance(loaded, dict) else loaded).double().eval()
         network = Network.open(path)
-        found = [compare(network, reference, resized(picture, network, size)) for size in SIZES]
-        count, worst = sum(each[0] for each in found), np.max([each[1] for each in found], axis=0)
-        print(
-            f"{Path(path).name:36} {count:10}  {worst[0]:8.4f}  {worst[1]:.1e}      {worst[2]:.1e}     {worst[3]:.1e}"
-        )
+        tensors = [resized(picture, network, size) for size in SIZES]
+        expected = [answer_of(reference, torch.from_numpy(tensor).double()) for tensor in tensors]
+        tell(Path(path).name, network, expected, [network.run(tensor)[0][:2] for tensor in tensors])
+        if float32:
+            single = reference.float()
+            tell("  PyTorch", network, expected, [answer_of(single, torch.from_numpy(each)) for each in tensors])
+
+
+def tell(name: str, network: Network, expected: list[Any], answers: list[Any]) -> None:
+    """Print the line of a file."""
+    found = [compare(network, wanted, answer) for wanted, answer in zip(expected, answers, strict=True)]
+    count, worst = sum(each[0] for each in found), np.max([each[1] for each in found], axis=0)
+    print(f"{name:36} {count:10}  {worst[0]:8.4f}  {worst[1]:.1e}      {worst[2]:.1e}     {worst[3]:.1e}", flush=True)
+
+
+def answer_of(reference: Any, tensor: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Candidates, (4 + nc + nm, N) whatever their form, and prototypes."""
+    with torch.no_grad():
+        candidates, masks = (each[0].numpy() for each in reference(tensor)[0])
+    if getattr(reference.model[-1], "end2end", False):  # x1, y1, x2, y2, score, class, ...
+        corners, far, rest = candidates[:, :2], candidates[:, 2:4], candidates[:, 6:]
+        candidates = np.concatenate([(corners + far) / 2, far - corners, candidates[:, 4:5], rest], axis=1).T
+    return candidates, masks
 
 
 def resized(picture: np.ndarray, network: Network, size: tuple[int, int]) -> np.ndarray:
@@ -52,16 +70,12 @@ def resized(picture: np.ndarray, network: Network, size: tuple[int, int]) -> np.
     return small.transpose(2, 0, 1)[None].astype(np.float32) / 255
 
 
-def compare(network: Network, reference: Any, tensor: np.ndarray) -> tuple[int, list[float]]:
+def compare(
+    network: Network, reference: tuple[np.ndarray, np.ndarray], answer: tuple[np.ndarray, np.ndarray]
+) -> tuple[int, list[float]]:
     """The number of candidates compared, and the largest differences."""
-    with torch.no_grad():
-        answer = reference(torch.from_numpy(tensor).double())[0]
-    expected, masks = (each[0].numpy() for each in answer)
-    [(candidates, prototypes, _)] = network.run(tensor)
+    (expected, masks), (candidates, prototypes) = reference, answer
     classes = 1 if network.contract.nms_inside else network.contract.class_count
-    if network.contract.nms_inside:  # rows of x1, y1, x2, y2, score, class, coefficients
-        corners, far = expected[:, :2], expected[:, 2:4]
-        expected = np.concatenate([(corners + far) / 2, far - corners, expected[:, 4:5], expected[:, 6:]], axis=1).T
     good = expected[4 : 4 + classes].max(axis=0) > LEAST_SCORE
     expected = expected[:, good]
     if network.contract.nms_inside or len(good) != candidates.shape[1]:
@@ -75,4 +89,5 @@ def compare(network: Network, reference: Any, tensor: np.ndarray) -> tuple[int, 
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    given = [each for each in sys.argv[1:] if each != "--float32"]
+    main(given[0], given[1:], float32="--float32" in sys.argv)
