@@ -175,7 +175,7 @@ def measure(folder: Path, levels_of: Callable[[ByteArray], list[BoolArray]], lim
     counts = []
     for photo in photos_of(folder):
         counts.append(count(levels_of(photo.image), photo.humans))
-        print(f"\r{len(counts)} photos", end="", file=sys.stderr)
+        print(f"\r{len(counts)} photos", end="", file=sys.stderr, flush=True)
         if len(counts) == limit:
             break
     print(file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Makes the pictures of README and docs with the bundled model: everything, picks, edges and track, .jpg in docs/.
+"""Makes the pictures of README and docs with the bundled model: docs/everything.jpg and others.
 
     python tools/make_pictures.py
 
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsam_onnx import FastSAM, Prompts
+from fastsam_onnx import FastSAM, Mask, Prompts, Segmentation
 from fastsam_onnx.results.rules import Pick
 
 ROOT = Path(__file__).parents[1]
@@ -67,6 +67,17 @@ def track() -> Picture:
     return _stacked([_joined(row, 240) for row in rows])
 
 
+def mask_prompt() -> Picture:
+    """A scribble as large as the cup, and the answer to it."""
+    found = FastSAM()(ROOT / "examples" / "coffee.jpg")
+    scribble = np.zeros((400, 600), np.uint8)
+    stroke = np.array([(200, 60), (380, 50), (210, 110), (370, 120), (230, 180), (350, 190)])
+    cv2.polylines(scribble, [stroke], isClosed=False, color=1, thickness=40)
+    sketch = Mask.from_dense(scribble)
+    drawn = Segmentation.from_masks([sketch], image=found.image)
+    return _joined([drawn.overlay(), found.mask_prompt(sketch).overlay()], 300)
+
+
 def _named(tile: Picture, name: str) -> Picture:
     for colour, width in (((0, 0, 0), 8), ((255, 255, 255), 2)):
         cv2.putText(tile, name, (12, 46), cv2.FONT_HERSHEY_SIMPLEX, 1.5, colour, width, cv2.LINE_AA)
@@ -91,6 +102,6 @@ def _stacked(pictures: list[Picture]) -> Picture:
 
 
 if __name__ == "__main__":
-    pictures = {"everything": everything(), "picks": picks(), "edges": edges(), "track": track()}
-    for name, picture in pictures.items():
-        cv2.imwrite(str(ROOT / "docs" / f"{name}.jpg"), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    makers = {"everything": everything, "picks": picks, "edges": edges, "track": track, "mask-prompt": mask_prompt}
+    for name, make in makers.items():
+        cv2.imwrite(str(ROOT / "docs" / f"{name}.jpg"), make()[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])

@@ -119,14 +119,14 @@ def _prompts(given: Any) -> Prompts:
     """The prompts of a request, checked before the network runs: they can mean something and are not too many."""
     if given is None:
         return Prompts()
-    prompts = Prompts.from_value(given)
-    if prompts.masks is not None:  # a few bytes of run lengths can ask for gigabytes
-        raise RequestError(422, "prompts of this function must be points, boxes and texts, got masks")
+    prompts = Prompts.from_value(given).limited(PIXEL_LIMIT)
     prompts.check()
     if prompts.count > PROMPT_LIMIT:
-        raise RequestError(422, f"prompts must be at most {PROMPT_LIMIT} points, boxes and texts, got {prompts.count}")
+        raise RequestError(
+            422, f"prompts must be at most {PROMPT_LIMIT} points, boxes, masks and texts, got {prompts.count}"
+        )
     if prompts.needs_clip and model.clip is None:
-        raise RequestError(422, "this function has no CLIP model, so it takes no texts or classify")
+        raise RequestError(422, "this function has no CLIP model, so it takes no texts, similar or classify")
     return prompts
 
 

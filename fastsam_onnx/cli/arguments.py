@@ -225,6 +225,12 @@ def _add_other_prompts(group: Any) -> None:
         help="with --classify and --similarity: class of objects that fit no name (default: they are left out)",
     )
     group.add_argument(
+        "--similar",
+        metavar="COSINE",
+        type=cosine,
+        help="all objects that are more similar than this, -1 to 1, to what the prompts mean; needs --clip",
+    )
+    group.add_argument(
         "--prompts",
         metavar="FILE.json",
         type=Path,

@@ -24,6 +24,7 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
         "threshold": arguments.similarity,
         "classify": arguments.classify,
         "other": arguments.other,
+        "similar": arguments.similar,
     }
     given = {name: value for name, value in options.items() if value is not None}
     if "threshold" in given:
@@ -53,7 +54,7 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
             raise OptionError(f"{name} needs {needed}")
     prompts.check()
     if prompts.needs_clip and not arguments.clip:
-        needing = "--text" if prompts.texts else "--classify"
+        needing = "--text" if prompts.texts else "--classify" if prompts.classify is not None else "--similar"
         raise OptionError(
             f"{needing} needs --clip: --clip clip-vit-b-32-int8 downloads a model (156 MB) once, "
             "--clip FOLDER opens one"

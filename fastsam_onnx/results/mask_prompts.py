@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import numpy.typing as npt
 from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.options import integer
 
+LARGEST_SIDE = 1 << 31
 MaskPrompt = Mask | Mapping[str, Any] | npt.ArrayLike
 """A mask, COCO's run lengths, or (H, W) bool or numbers of which those that are not 0 are the object."""
 MaskPrompts = MaskPrompt | Sequence[MaskPrompt]
@@ -34,6 +37,28 @@ def listed_masks(masks: MaskPrompts) -> list[Mask]:
         if not mask.area:
             raise PromptError(f"mask {index} has no pixels, so it means nothing; leave it out")
     return listed
+
+
+def limited_masks(masks: MaskPrompts, pixels: int) -> list[Mask]:
+    """`listed_masks` from a stranger: a few bytes of run lengths can ask for gigabytes.
+
+    Args:
+        masks: As in `Segmentation.mask_prompt`.
+        pixels: Maximum number of pixels of the photos that all masks with run lengths are of, together.
+
+    Raises:
+        PromptError: If they are malformed, or of more pixels.
+    """
+    total = 0
+    for one in _separate(masks):
+        if isinstance(one, Mapping):
+            size = one.get("size")
+            if not isinstance(size, list | tuple) or len(size) != 2:
+                raise PromptError(f"a mask's size must be [height, width], got {size!r:.200}")
+            total += math.prod(integer("a side of a mask", side, 0, LARGEST_SIDE, error=PromptError) for side in size)
+    if total > pixels:
+        raise PromptError(f"masks must be of photos of at most {pixels} pixels together, got {total}")
+    return listed_masks(masks)
 
 
 def check_masks(masks: MaskPrompts, image_size: tuple[int, int]) -> list[Mask]:

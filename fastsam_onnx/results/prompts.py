@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from fastsam_onnx import options
 from fastsam_onnx.errors import OptionError, PromptError
-from fastsam_onnx.results.mask_prompts import MaskPrompts, listed_masks
+from fastsam_onnx.results.mask_prompts import MaskPrompts, limited_masks, listed_masks
 from fastsam_onnx.results.rules import Match, Pick, check_boxes, check_limits, check_match, check_pick, check_points
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.results.text_prompts import class_names
@@ -31,10 +31,11 @@ OPTIONS: Mapping[str, Sequence[str]] = {
     "top_k": ("texts",),
     "threshold": ("texts", "classify"),
     "other": ("classify",),
+    "similar": ("points", "boxes", "masks", "texts"),
 }
 """The options, and the kinds of prompts that each belongs to."""
 
-AGREED = ("pick", "match", "top_k", "threshold", "classes", "classify", "other")
+AGREED = ("pick", "match", "top_k", "threshold", "classes", "classify", "other", "similar")
 """The fields that two values must not set differently to be joined."""
 
 
@@ -58,6 +59,8 @@ class Prompts:
         classify: Texts of which each chosen object gets the one that fits it best as its class, as in
             `Segmentation.classify`.
         other: Class of the chosen objects that fit none of `classify`; None to leave these out.
+        similar: Cosine, -1 to 1, as in `Segmentation.similar`: all objects that are more similar than this to one of
+            those that the prompts mean, in their place; None for these alone.
     """
 
     points: npt.ArrayLike | None = None
@@ -72,6 +75,7 @@ class Prompts:
     classes: str | int | Sequence[str | int] | None = None
     classify: str | Sequence[str] | None = None
     other: str | None = None
+    similar: float | None = None
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Prompts:
@@ -117,8 +121,8 @@ class Prompts:
 
     @property
     def needs_clip(self) -> bool:
-        """True if texts are compared with objects."""
-        return self.texts is not None or self.classify is not None
+        """True if they can be answered by CLIP alone."""
+        return any(one is not None for one in (self.texts, self.classify, self.similar))
 
     @property
     def names(self) -> dict[int, str] | None:
@@ -154,6 +158,17 @@ class Prompts:
         masks = 0 if self.masks is None else len(listed_masks(self.masks))
         return groups + boxes + masks + len(self._listed_texts())
 
+    def limited(self, pixels: int) -> Prompts:
+        """The prompts of a stranger, masks as `Mask`; see `mask_prompts.limited_masks`.
+
+        Args:
+            pixels: Maximum number of pixels of all masks together.
+
+        Raises:
+            PromptError: If masks are malformed or too large.
+        """
+        return self if self.masks is None else replace(self, masks=limited_masks(self.masks, pixels))
+
     def check(self) -> None:
         """Raise unless every prompt and option can mean something.
 
@@ -165,6 +180,10 @@ class Prompts:
         check_pick(self.pick)
         check_match(self.match)
         check_limits(self.top_k, self.threshold)
+        if self.similar is not None:
+            options.cosine("similar", self.similar)
+            if not self.count:
+                raise PromptError("similar is given without a prompt that says what the objects should be like")
         if self.points is None and self.labels is not None:
             raise PromptError("labels is given without points")
         if self.points is not None and not check_points(self.points, self.labels)[1].any(axis=1).all():
@@ -186,14 +205,16 @@ class Prompts:
     def choose(self, found: Segmentation) -> Segmentation:
         """The objects that are meant: those of the points first, then of the boxes, the masks and the texts.
 
+        With `similar`, all objects like them, the most similar first.
+
         Returns:
             The chosen objects, `prompt_index` counting on from each kind to the next; all without prompts. With
             `classify` those that got a class.
 
         Raises:
             PromptError: As in `check`, or if a mask has another size than the photo.
-            OptionError: As in `check`, if there are texts and the result lacks CLIP or the photo, or if the network
-                does not know one of `classes`.
+            OptionError: As in `check`, if there are texts, `similar` or `classify` and the result lacks CLIP or the photo,
+                or if the network does not know one of `classes`.
             ModelError: If the files of CLIP cannot be used.
         """
         self.check()
@@ -218,7 +239,10 @@ class Prompts:
         if self.texts is not None:
             texts = self._listed_texts()
             answers.append((found.text_prompt(texts, top_k=self.top_k, threshold=self.threshold), len(texts)))
-        return _join_answers(answers) if answers else found
+        if not answers:
+            return found
+        chosen = _join_answers(answers)
+        return chosen if self.similar is None else found.similar(chosen, threshold=self.similar)
 
     def joined(self, other: Prompts) -> Prompts:
         """These prompts and another's; the points of both ask for one object together.

@@ -18,6 +18,7 @@ from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.options import CountProgress
 from fastsam_onnx.results import answers, rules, text_prompts
 from fastsam_onnx.results.crops import CropStyle
+from fastsam_onnx.results.examples import Example, listed_examples
 from fastsam_onnx.results.mask_prompts import MaskPrompts, check_masks
 from fastsam_onnx.results.text_prompts import CropEmbeddings
 from fastsam_onnx.results.writable import WritableInstances
@@ -270,6 +271,59 @@ class Segmentation(WritableInstances):
         kept = np.flatnonzero(labels < len(names))
         return replace(self.take(kept), labels=labels[kept], names=names, similarity=similarity[kept])
 
+    def similar(
+        self,
+        example: Example,
+        *,
+        threshold: float | None = None,
+        top_k: int | None = None,
+        min_area: int = 100,
+        crops: CropStyle | None = None,
+        progress: CountProgress | None = None,
+    ) -> Segmentation:
+        """All objects that look like this one, by CLIP; the model needs `FastSAM(..., clip=...)`.
+
+        There is no way without CLIP: colours, shapes and the network's own activations do not tell kinds apart well
+        enough (docs/prompts.md has the figures).
+
+        Args:
+            example: Index of an object, an `Instance`, a `Mask`, or a result such as a prompt's answer, of whose
+                objects one must be similar.
+            threshold: Cosine, -1 to 1, that an object must exceed. What is a good one depends on the CLIP and on what
+                should count as alike: look at `similarity` with `top_k` first.
+            top_k: Maximum number of objects, the most similar first, the example among them if it is an object.
+            min_area: Objects of this number of pixels or fewer are left out.
+            crops: Way in which objects are cut out for CLIP; see `CropStyle`.
+            progress: As in `text_scores`.
+
+        Returns:
+            The objects, the most similar first, `similarity` the cosine with the example, `prompt_index` the index of
+            the example that each is most similar to.
+
+        Raises:
+            OptionError: If neither `threshold` nor `top_k` is given, one is outside its range, or the result lacks
+                CLIP or the photo.
+            PromptError: If the example is something else, has no pixels, or is of a photo of another size.
+            ObjectIndexError: If there is no object of this index.
+            ModelError: If the files are not a CLIP.
+        """
+        if threshold is None and top_k is None:
+            raise OptionError("similar needs threshold= (a cosine) or top_k= (a number of objects), got neither")
+        rules.check_limits(top_k, threshold)
+        embeddings, image = self._needs_clip()
+        cosines = embeddings.likeness(
+            listed_examples(example, self),
+            self.masks,
+            image,
+            min_area=options.integer("min_area", min_area, 0),
+            style=text_prompts.check_style(crops),
+            progress=progress,
+        )
+        best = cosines.max(axis=0, initial=-np.inf)
+        index = rules.most_similar(best, top_k, threshold, None)
+        nearest = cosines[:, index].argmax(axis=0) if len(cosines) else index
+        return replace(self.take(index), prompt_index=np.asarray(nearest, np.int64), similarity=best[index])
+
     def text_scores(
         self,
         texts: str | Sequence[str],
@@ -300,16 +354,19 @@ class Segmentation(WritableInstances):
             OptionError: As in `text_prompt`.
             ModelError: As in `text_prompt`.
         """
+        embeddings, image = self._needs_clip()
+        min_area, style = options.integer("min_area", min_area, 0), text_prompts.check_style(crops)
+        cosines = embeddings.cosines(
+            texts, self.masks, image, min_area=min_area, templates=templates, style=style, progress=progress
+        )
+        return text_prompts.softmax(cosines) if softmax else cosines
+
+    def _needs_clip(self) -> tuple[CropEmbeddings, ByteArray]:
+        """CLIP with the vectors of objects, and the photo."""
         if self.embeddings is None or self.image is None:
             missing = "the photo" if self.embeddings is not None else "CLIP"
             raise OptionError(f"this result lacks {missing}: {text_prompts.NEEDS}")
-        min_area = options.integer("min_area", min_area, 0)
-        if crops is not None and not isinstance(crops, CropStyle):
-            raise OptionError(f"crops must be a CropStyle, got {crops!r}")
-        cosines = self.embeddings.cosines(
-            texts, self.masks, self.image, min_area=min_area, templates=templates, style=crops, progress=progress
-        )
-        return text_prompts.softmax(cosines) if softmax else cosines
+        return self.embeddings, self.image
 
     def prompt(self, prompts: Chooser) -> Segmentation:
         """The objects that a `Prompts` means: its points, boxes, masks and texts, put together."""

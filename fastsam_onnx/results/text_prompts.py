@@ -95,6 +95,24 @@ class CropEmbeddings:
             cosines[:, kept] = of_texts @ of_crops.T
         return cosines
 
+    def likeness(
+        self,
+        examples: Sequence[MaskLike],
+        masks: Masks,
+        image: ByteArray,
+        *,
+        min_area: int,
+        style: CropStyle,
+        progress: CountProgress | None = None,
+    ) -> FloatArray:
+        """(examples, n) float32 cosines of examples and masks; -inf for masks of `min_area` pixels or fewer."""
+        cosines = np.full((len(examples), len(masks)), -np.inf, np.float32)
+        kept = np.flatnonzero(masks.areas > min_area)
+        if kept.size and len(examples):
+            both = self.vectors([*examples, *masks.take(kept.tolist()).lazy], image, style, progress)
+            cosines[:, kept] = both[: len(examples)] @ both[len(examples) :].T
+        return cosines
+
     def __getstate__(self) -> dict[str, Any]:
         return {"clip": self.clip, "_known": self._known}
 
@@ -113,6 +131,13 @@ class CropEmbeddings:
         from fastsam_onnx.clip.encoders import unit_vectors
 
         return unit_vectors(encoder.embed(squares).reshape(len(masks), len(style.backgrounds), -1).mean(axis=1))
+
+
+def check_style(crops: CropStyle | None) -> CropStyle:
+    """The style, by default the default one; OptionError if it is something else."""
+    if crops is not None and not isinstance(crops, CropStyle):
+        raise OptionError(f"crops must be a CropStyle, got {crops!r}")
+    return crops or CropStyle()
 
 
 def class_names(texts: str | Sequence[str], other: str | None) -> dict[int, str]:

@@ -97,8 +97,8 @@ def _segment(limits: Limits, defaults: Mapping[str, Any]) -> Schema:
         "operationId": "segment",
         "summary": "Find the objects of a photo, all or those that prompts mean.",
         "description": (
-            f"A request must have at most {limits.body_bytes} bytes, {limits.prompts} points, boxes and texts, and "
-            f"arrive within {limits.body_seconds:g} seconds. Parameters go in the query or in the form, each once."
+            f"A request must have at most {limits.body_bytes} bytes, {limits.prompts} points, boxes, masks and texts, "
+            f"and arrive within {limits.body_seconds:g} seconds. Parameters go in the query or in the form, each once."
         ),
         "parameters": [
             {"name": "prompts", "in": "query", "content": {"application/json": {"schema": _ref("Prompts")}}},
@@ -257,17 +257,17 @@ def _prompts() -> Schema:
             "classes": {"anyOf": [one_class, _filled(one_class), {"type": "null"}], "description": "Names or indices."},
             "classify": {"anyOf": [text, _filled(text), {"type": "null"}], "description": "Names that objects get."},
             "other": {"type": ["string", "null"], "description": "Name of objects that fit none of classify."},
+            "masks": {"anyOf": [_RLE, _filled(_RLE), {"type": "null"}], "description": "Of the photo's size."},
+            "similar": {
+                "type": ["number", "null"],
+                "minimum": -1,
+                "maximum": 1,
+                "description": "All objects more similar than this to what is meant; where text in /info is true.",
+            },
         }
     )
-    # Masks are not taken here: their run lengths say how much memory they need.
     with_kind = {
-        option: {
-            "anyOf": [
-                {"required": [kind], "properties": {kind: {"not": {"type": "null"}}}}
-                for kind in kinds
-                if kind in schema["properties"]
-            ]
-        }
+        option: {"anyOf": [{"required": [kind], "properties": {kind: {"not": {"type": "null"}}}} for kind in kinds]}
         for option, kinds in OPTIONS.items()
     }
     return {**schema, "required": [], "dependentSchemas": with_kind}

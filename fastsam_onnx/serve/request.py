@@ -15,7 +15,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
 
 from fastsam_onnx import formats
-from fastsam_onnx.errors import FastSAMError, ImageError, ModelError, OptionError, PromptError
+from fastsam_onnx.errors import FastSAMError, ImageError, ModelError, OptionError
 from fastsam_onnx.images.header import read_header
 from fastsam_onnx.images.load import source_name
 from fastsam_onnx.options import (
@@ -60,7 +60,7 @@ class Limits:
     Attributes:
         body_bytes: Maximum size of one request.
         pixels: Maximum width times height of a photo.
-        prompts: Maximum number of points, boxes and texts of one request, together.
+        prompts: Maximum number of points, boxes, masks and texts of one request, together.
         queue: Maximum number of requests that wait for a worker.
         held_bytes: Maximum size of all requests that are being received or wait.
         body_seconds: Time within which a request must arrive.
@@ -186,18 +186,18 @@ def read_prompts(text: str, limits: Limits, *, has_texts: bool) -> Prompts:
         HTTPException: 422, if they are malformed, too many, or texts without CLIP.
     """
     try:
-        prompts = Prompts.from_json(text)
-        if prompts.masks is not None:  # a few bytes of run lengths can ask for gigabytes
-            raise PromptError("prompts of the server must be points, boxes and texts, got masks")
+        prompts = Prompts.from_json(text).limited(limits.pixels)
         prompts.check()
     except FastSAMError as error:
         raise HTTPException(422, str(error)[:_MAX_REASON]) from error
     if prompts.count > limits.prompts:
         raise HTTPException(
-            422, f"there must be at most {limits.prompts} points, boxes and texts together, got {prompts.count}"
+            422, f"there must be at most {limits.prompts} points, boxes, masks and texts together, got {prompts.count}"
         )
     if prompts.needs_clip and not has_texts:
-        raise HTTPException(422, "this server has no CLIP model, so it takes no texts or classify; see text in /info")
+        raise HTTPException(
+            422, "this server has no CLIP model, so it takes no texts, similar or classify; see text in /info"
+        )
     return prompts
 
 

@@ -182,11 +182,26 @@ def test_prompts_and_options_that_mean_nothing_are_refused(function):
 def test_too_much_is_refused_before_it_is_computed(function, monkeypatch):
     monkeypatch.setattr(function, "model", None)  # would fail if asked
     refused(
-        function, 422, "at most 256 points, boxes and texts, got 300", prompts={"points": [[1, 2]] * 299, "boxes": BOX}
+        function,
+        422,
+        "at most 256 points, boxes, masks and texts, got 300",
+        prompts={"points": [[1, 2]] * 299, "boxes": BOX},
     )
-    refused(function, 422, "at most 256 points, boxes and texts, got 300", prompts={"points": [[[1, 2]] * 30] * 10})
+    refused(
+        function, 422, "at most 256 points, boxes, masks and texts, got 300", prompts={"points": [[[1, 2]] * 30] * 10}
+    )
     monkeypatch.setattr(function, "BODY_LIMIT", 1000)
     refused(function, 413, "at most 1000 bytes")
+
+
+def test_masks_are_prompts_and_must_not_be_larger_than_a_photo_may_be(function, monkeypatch):
+    found = function.model(PHOTO)
+    mask = found.masks[0]
+    _, content = call(function, rest(json.dumps({"photo": photo(), "prompts": {"masks": [mask.rle()]}})))
+    assert [one["rle"] for one in content["objects"]] == [one.rle() for one in found.mask_prompt(mask).masks]
+    monkeypatch.setattr(function, "model", None)  # would fail if asked
+    monkeypatch.setattr(function, "PIXEL_LIMIT", 1000)
+    refused(function, 422, "at most 1000 pixels", prompts={"masks": [mask.rle()]})
 
 
 def test_large_photos_and_large_answers_are_refused(function, monkeypatch):

@@ -27,11 +27,33 @@ def test_options_of_texts_are_checked(options):
 
 
 def test_texts_count_as_prompts():
-    with pytest.raises(HTTPException, match="at most 3 points, boxes and texts together, got 4"):
+    with pytest.raises(HTTPException, match="at most 3 points, boxes, masks and texts together, got 4"):
         read_prompts('{"texts": ["a", "b"], "points": [[1, 1], [2, 2]]}', Limits(prompts=3), has_texts=True)
 
 
 def test_masks_are_refused_before_they_are_unpacked():
     masks = '{"masks": {"size": [2000000000, 2000000000], "counts": [0, 4000000000000000000]}}'
-    with pytest.raises(HTTPException, match="points, boxes and texts, got masks"):
+    with pytest.raises(HTTPException, match="at most 50000000 pixels together, got 4000000000000000000"):
         read_prompts(masks, Limits(), has_texts=True)
+
+
+def test_masks_together_must_not_be_larger_than_a_photo_may_be():
+    """Each of the two has 30 x 20 pixels."""
+    masks = '{"masks": [{"size": [20, 30], "counts": [0, 600]}, {"size": [20, 30], "counts": [300, 300]}]}'
+    prompts = read_prompts(masks, Limits(pixels=1200), has_texts=False)
+    assert [mask.area for mask in prompts.masks] == [600, 300]
+    with pytest.raises(HTTPException, match="at most 1199 pixels together, got 1200"):
+        read_prompts(masks, Limits(pixels=1199), has_texts=False)
+
+
+@pytest.mark.parametrize("size", ['"large"', "[1]", "[-1, 5]", "[1.5, 5]", "null", "[true, 1]"])
+def test_sizes_of_masks_are_checked(size):
+    with pytest.raises(HTTPException, match="mask"):
+        read_prompts(f'{{"masks": {{"size": {size}, "counts": [0, 5]}}}}', Limits(), has_texts=True)
+
+
+def test_similar_needs_clip():
+    wanted = '{"points": [[1, 1]], "similar": 0.8}'
+    assert read_prompts(wanted, Limits(), has_texts=True).similar == 0.8
+    with pytest.raises(HTTPException, match=r"no CLIP model.*similar"):
+        read_prompts(wanted, Limits(), has_texts=False)

@@ -1,0 +1,45 @@
+"""Objects that others are compared with: "all like this one"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastsam_onnx.errors import PromptError
+from fastsam_onnx.masks.instances import Instance, Instances, MaskLike
+from fastsam_onnx.masks.mask import Mask
+
+Example = int | Instance | Mask | Instances
+"""An object of a result by its index, or one of any origin, or several of them."""
+
+
+def listed_examples(example: Any, found: Instances) -> Sequence[MaskLike]:
+    """The masks of examples.
+
+    Args:
+        example: As in `Segmentation.similar`.
+        found: The result whose objects are compared with them.
+
+    Raises:
+        PromptError: If it is something else, one has no pixels, or is of a photo of another size.
+        ObjectIndexError: If there is no object of this index.
+    """
+    if isinstance(example, int | np.integer) and not isinstance(example, bool):
+        masks: Sequence[MaskLike] = found[[int(example)]].masks.lazy  # as it is held, so that its vector is known
+    elif isinstance(example, Instances):
+        masks = example.masks.lazy
+    elif isinstance(example, Instance | Mask):
+        masks = [example.mask if isinstance(example, Instance) else example]
+    else:
+        raise PromptError(f"an example must be an index, an Instance, a Mask, or a result, got {example!r:.200}")
+    size = example.image_size if isinstance(example, Instances) else found.image_size
+    for one in [size, *(mask.image_size for mask in masks if isinstance(mask, Mask))]:
+        if one != found.image_size:
+            ours = "{}x{}".format(*found.image_size)
+            raise PromptError(f"an example must be of a photo of the same size, {ours}, got {one[0]}x{one[1]}")
+    for index, mask in enumerate(masks):
+        if not mask.area:
+            raise PromptError(f"example {index} has no pixels, so nothing can be like it")
+    return masks

@@ -1,0 +1,133 @@
+"""All like this one: objects whose vectors are near that of an example."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support import toy_clip
+
+from fastsam_onnx import (
+    Clip,
+    CropStyle,
+    Mask,
+    ObjectIndexError,
+    OptionError,
+    PromptError,
+    Prompts,
+    Segmentation,
+)
+
+COLOURS = ("red", "blue", "yellow", "red", "green", "red")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return Clip(toy_clip.write(tmp_path_factory.mktemp("clip") / "toy"))
+
+
+@pytest.fixture
+def found(clip):
+    """Bands of colours, 40 x 18 pixels each."""
+    photo = np.full((120, 60, 3), 128, np.uint8)
+    masks = [Mask(np.ones((18, 40), bool), 10, 20 * row + 1, (60, 120)) for row in range(len(COLOURS))]
+    for mask, colour in zip(masks, COLOURS, strict=True):
+        photo[mask.slices] = toy_clip.COLOURS[colour]
+    return Segmentation.from_masks(masks, [0.9, 0.8, 0.7, 0.6, 0.5, 0.4], image=photo, clip=clip)
+
+
+def rows(found):
+    """Index of the band of each object."""
+    return [int(mask.box[1]) // 20 for mask in found.masks]
+
+
+def test_all_reds_are_like_a_red_one(found):
+    alike = found.similar(3, threshold=0.95)
+    assert sorted(rows(alike)) == [0, 3, 5]
+    assert alike.similarity == pytest.approx([1] * 3, abs=0.01)
+    assert alike.prompt_index.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("form", ["numpy index", "instance", "mask", "selection"])
+def test_an_example_has_several_forms(found, form):
+    example = {"numpy index": np.int64(1), "instance": found[1], "mask": found.masks[1], "selection": found[[1]]}[form]
+    assert rows(found.similar(example, threshold=0.95)) == [1]
+
+
+def test_the_most_similar_come_first(found):
+    ranked = found.similar(0, top_k=4)
+    assert len(ranked) == 4
+    assert sorted(rows(ranked)[:3]) == [0, 3, 5]
+    assert (np.diff(ranked.similarity) <= 0).all()
+
+
+def test_several_examples_each_have_those_like_them(found):
+    alike = found.similar(found[[1, 5]], threshold=0.95)
+    assert {(row, index) for row, index in zip(rows(alike), alike.prompt_index.tolist(), strict=True)} == {
+        (1, 0),
+        (0, 1),
+        (3, 1),
+        (5, 1),
+    }
+
+
+def test_an_example_need_not_be_one_of_the_objects(found):
+    part = Mask(np.ones((8, 20), bool), 15, 5, (60, 120))
+    assert sorted(rows(found.similar(part, threshold=0.95))) == [0, 3, 5]
+
+
+def test_no_example_is_like_nothing(found):
+    assert len(found.similar(found[:0], threshold=-1)) == 0
+    assert len(found[:0].similar(found[0], threshold=-1)) == 0
+
+
+def test_small_objects_are_left_out(found):
+    assert len(found.similar(0, threshold=-1, min_area=719)) == 6
+    assert len(found.similar(0, threshold=-1, min_area=720)) == 0
+
+
+def test_without_clip_the_refusal_says_what_is_needed(found):
+    plain = Segmentation.from_masks(list(found.masks), image=found.image)
+    with pytest.raises(OptionError, match=r"lacks CLIP.*clip-vit-b-32-int8"):
+        plain.similar(0, threshold=0.9)
+
+
+@pytest.mark.parametrize(
+    ("example", "options", "error", "message"),
+    [
+        (0, {}, OptionError, "threshold= .* top_k="),
+        (0, {"threshold": 2}, OptionError, "threshold"),
+        (0, {"top_k": 0}, OptionError, "top_k"),
+        (0, {"threshold": 0.5, "crops": "black"}, OptionError, "CropStyle"),
+        (0, {"threshold": 0.5, "min_area": -1}, OptionError, "min_area"),
+        (9, {"threshold": 0.5}, ObjectIndexError, "9"),
+        ("red", {"threshold": 0.5}, PromptError, "'red'"),
+        (True, {"threshold": 0.5}, PromptError, "True"),
+        (Mask.empty((60, 120)), {"threshold": 0.5}, PromptError, "no pixels"),
+        (Mask(np.ones((5, 5), bool), 0, 0, (61, 120)), {"threshold": 0.5}, PromptError, "60x120, got 61x120"),
+    ],
+)
+def test_what_is_refused(found, example, options, error, message):
+    with pytest.raises(error, match=message):
+        found.similar(example, **options)
+
+
+def test_prompts_ask_for_all_like_what_they_mean(found):
+    prompts = Prompts.from_json('{"points": [[20, 70]], "similar": 0.95}')
+    assert prompts.needs_clip
+    assert sorted(rows(found.prompt(prompts))) == [0, 3, 5]
+    assert sorted(rows(found.prompt(Prompts(texts="red", similar=0.95)))) == [0, 3, 5]
+    assert len(found.prompt(Prompts(points=[(2, 2)], similar=0.5))) == 0, "nothing is hit"
+    with pytest.raises(PromptError, match="similar"):
+        found.prompt(Prompts(similar=0.5))
+    with pytest.raises(PromptError, match="similar is given without"):
+        Prompts.from_value({"similar": 0.5})
+    with pytest.raises(OptionError, match=r"similar.*-1.*1.*1\.5"):
+        Prompts(points=[(1, 1)], similar=1.5).check()
+
+
+def test_objects_keep_their_vectors(found, monkeypatch):
+    found.similar(0, threshold=0.5)
+    monkeypatch.setattr(type(found.embeddings), "_embed", None)  # would fail if called
+    assert len(found.similar(found[[2]], threshold=0.95)) == 1
+    monkeypatch.undo()
+    assert len(found.similar(0, threshold=0.5, crops=CropStyle("black"))) >= 3
