@@ -213,8 +213,8 @@ class Prompts:
 
         Raises:
             PromptError: As in `check`, or if a mask has another size than the photo.
-            OptionError: As in `check`, if there are texts, `similar` or `classify` and the result lacks CLIP or the photo,
-                or if the network does not know one of `classes`.
+            OptionError: As in `check`, if there are texts, `similar` or `classify` and the result lacks CLIP or the
+                photo, or if the network does not know one of `classes`.
             ModelError: If the files of CLIP cannot be used.
         """
         self.check()
