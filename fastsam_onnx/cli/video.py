@@ -260,6 +260,8 @@ def _check_following(arguments: argparse.Namespace, prompts: Prompts) -> None:
         raise OptionError("--classes and a prompt cannot both choose what --track follows; leave one of them out")
     if arguments.track and prompts.asked and prompts.classify is not None:
         raise OptionError("--classify is not for what --track follows from a prompt; leave one of them out")
+    if arguments.track and prompts.similar is not None:
+        raise OptionError("--similar is not for what --track follows from a prompt; leave one of them out")
 
 
 def _check_codec(codec: str, paths: list[Path]) -> None:

@@ -182,7 +182,7 @@ class Prompts:
         check_limits(self.top_k, self.threshold)
         if self.similar is not None:
             options.cosine("similar", self.similar)
-            if not self.count:
+            if not self.asked:
                 raise PromptError("similar is given without a prompt that says what the objects should be like")
         if self.points is None and self.labels is not None:
             raise PromptError("labels is given without points")

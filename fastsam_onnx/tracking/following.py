@@ -81,6 +81,8 @@ def numbering(track: bool, prompts: Prompts | None, at_frame: int, *, conf: floa
         )
     if prompts.classify is not None:
         raise OptionError("classify is for single results, not for what is followed: call found.classify on each")
+    if prompts.similar is not None:
+        raise OptionError("similar is for single results, not for what is followed: call found.similar on each")
     return partial(followed, prompts=prompts, at_frame=integer("at_frame", at_frame, 0), conf=conf)
 
 

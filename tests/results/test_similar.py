@@ -119,6 +119,8 @@ def test_prompts_ask_for_all_like_what_they_mean(found):
     assert len(found.prompt(Prompts(points=[(2, 2)], similar=0.5))) == 0, "nothing is hit"
     with pytest.raises(PromptError, match="similar"):
         found.prompt(Prompts(similar=0.5))
+    with pytest.raises(PromptError, match="similar"):
+        found.prompt(Prompts(classify="red", similar=0.5))
     with pytest.raises(PromptError, match="similar is given without"):
         Prompts.from_value({"similar": 0.5})
     with pytest.raises(OptionError, match=r"similar.*-1.*1.*1\.5"):

@@ -61,7 +61,7 @@ def test_names_of_objects(client, photo, prompts, expected):
         ({"other": "thing"}, "other is given without classify"),
         (
             {"classify": [f"a {number}" for number in range(201)]},
-            "at most 200 points, boxes and texts together, got 201",
+            "at most 200 points, boxes, masks and texts together, got 201",
         ),
     ],
 )

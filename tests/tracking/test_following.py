@@ -182,6 +182,7 @@ def test_several_prompts_keep_their_order_and_their_numbers():
         ({"track": True, "prompts": {"points": [(1, 1)]}}, OptionError, "prompts must be a Prompts"),
         ({"track": True, "prompts": Prompts()}, PromptError, "got none"),
         ({"track": True, "prompts": Prompts(points=[(1, 1)], classify=["cup"])}, OptionError, "classify is for single"),
+        ({"track": True, "prompts": Prompts(points=[(1, 1)], similar=0.5)}, OptionError, "similar is for single"),
         ({"track": True, "prompts": Prompts(points=[1])}, PromptError, "points must have shape"),
         ({"track": True, "prompts": Prompts(points=[(1, 1)]), "at_frame": -1}, OptionError, "at_frame must be an int"),
     ],
