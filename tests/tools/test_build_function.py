@@ -50,9 +50,14 @@ def names(tree: Path) -> set[str]:
 
 
 def test_what_is_not_run_is_left_out_and_counted(build, tree):
+    bundled = tree / "fastsam_onnx" / "bundled"
+    bundled.mkdir(parents=True)
+    for model in ("nano", "small"):
+        (bundled / f"fastsam-{model}.onnx").write_bytes(bytes(10))
     removed = build.leave_out(tree)
     assert names(tree) == {
         "handler.py",
+        "fastsam_onnx/bundled/fastsam-nano.onnx",
         "numpy/__init__.py",
         "numpy/typing/__init__.py",
         "numpy/linalg/__init__.py",
@@ -61,8 +66,8 @@ def test_what_is_not_run_is_left_out_and_counted(build, tree):
         "onnxruntime/capi/libonnxruntime_providers_shared.so",
     }
     assert [rule for rule, _ in removed] == list(build.LEFT_OUT)
-    # One library, one file of the tools, two of tests, none of build tools, .pyi and .a, bin, one compiled source.
-    assert [size for _, size in removed] == [10, 10, 20, 0, 20, 10, 10]
+    # One library, one file of the tools, two of tests, none of build tools, .pyi and .a, bin, small, a compiled source.
+    assert [size for _, size in removed] == [10, 10, 20, 0, 20, 10, 10, 10]
 
 
 def test_sizes_are_by_distribution(build, tree):
