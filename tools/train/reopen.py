@@ -44,6 +44,7 @@ def fill(layer: ConvNorm | nn.Conv2d, weight: Tensor, bias: Tensor, first: dict[
         layer.weight.copy_(weight)
         layer.bias.copy_(bias)
         return
+    weight = weight[:, : layer.conv.weight.shape[1]]  # quantize gives the photo a fourth channel, of zeros
     shared = first.setdefault(id(layer.conv), weight)
     layer.conv.weight.copy_(shared)
     layer.norm.running_mean.zero_()
