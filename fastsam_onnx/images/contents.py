@@ -10,6 +10,7 @@ import mmap
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,8 @@ from fastsam_onnx.arrays import IntArray
 from fastsam_onnx.images import avi, matroska, mp4, transport
 
 _BOXES = re.compile(rb"....(?:ftyp|moov|mdat|wide|free|skip)", re.DOTALL)
-MATROSKA = b"\x1a\x45\xdf\xa3"
+RIFF, MATROSKA = b"RIFF", b"\x1a\x45\xdf\xa3"
+Kind = Literal["avi", "matroska", "mp4", "transport"]
 NEAR = 0.002
 """Seconds by which a decoder's time may differ from the container's: Matroska counts milliseconds."""
 MANY_FIELDS = 0.7
@@ -61,51 +63,60 @@ class Contents:
 
 def read_contents(path: Path) -> Contents:
     """What the container of a video says; nothing if it cannot be read or is of another kind."""
-    data = _mapped(path)
-    if data is None:
-        return Contents()
-    kind = bytes(data[:4])
-    if kind == b"RIFF":
+    kind, data = _opened(path)
+    if kind == "avi":
         return _of_avi(data)
-    if kind == MATROSKA:
+    if kind == "matroska":
         times, is_whole = matroska.frame_times(data)
         return _of_times(times, is_whole)
-    if _BOXES.match(data):
+    if kind == "mp4":
         return _of_times(mp4.frame_times(data), True)
-    return Contents(data[0] != transport.SYNC or transport.is_whole(data))
+    return Contents(kind != "transport" or transport.is_whole(data))
 
 
 def is_cut(path: Path) -> bool:
     """True if the length of a video is not what it says, or it ends within a packet."""
-    data = _mapped(path)
-    if data is None:
-        return False
-    kind = bytes(data[:4])
-    if kind == b"RIFF":
+    kind, data = _opened(path)
+    if kind == "avi":
         return avi.has_wrong_length(data)
-    if kind == MATROSKA:
+    if kind == "matroska":
         return matroska.has_wrong_length(data)
-    if _BOXES.match(data):
+    if kind == "mp4":
         return mp4.has_wrong_length(data)
-    return data[0] == transport.SYNC and len(data) % transport.PACKET > 0
+    return kind == "transport" and len(data) % transport.PACKET > 0
 
 
 def counts_frames(path: Path) -> bool:
     """True if a container counts its frames: AVI, MP4 and QuickTime. Others tell a length in time."""
-    data = _mapped(path)
-    return data is not None and (bytes(data[:4]) == b"RIFF" or _BOXES.match(data) is not None)
+    kind, _ = _opened(path)
+    return kind in ("avi", "mp4")
 
 
 def lacks_table(path: Path) -> bool:
     """True if an MP4 or QuickTime file has no table of its frames, without which nothing of it can be read."""
-    data = _mapped(path)
-    return data is not None and _BOXES.match(data) is not None and not mp4.has_table(data)
+    kind, data = _opened(path)
+    return kind == "mp4" and not mp4.has_table(data)
 
 
 def movie_seconds(path: Path) -> float | None:
     """The length that an MP4 or QuickTime file declares; None for others, or if it does not."""
+    kind, data = _opened(path)
+    return mp4.movie_seconds(data) if kind == "mp4" else None
+
+
+def _opened(path: Path) -> tuple[Kind | None, memoryview]:
+    """The kind of a container by its first bytes, None for others, and its bytes; none if it cannot be read."""
     data = _mapped(path)
-    return mp4.movie_seconds(data) if data is not None and _BOXES.match(data) else None
+    if data is None:
+        return None, memoryview(b"")
+    first = bytes(data[:4])
+    if first == RIFF:
+        return "avi", data
+    if first == MATROSKA:
+        return "matroska", data
+    if _BOXES.match(data):
+        return "mp4", data
+    return "transport" if data[0] == transport.SYNC else None, data
 
 
 def _mapped(path: Path) -> memoryview | None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.errors import ModelError, OptionError
 from fastsam_onnx.network.inspection import ACCEPTED, Input, contract_of
-from fastsam_onnx.network.layout import find_outputs, grids_of
+from fastsam_onnx.network.layout import find_outputs, grids_of, prototype_size
 from fastsam_onnx.network.letterbox import PADDING_GREY
 from fastsam_onnx.network.metadata import DEFAULT_STRIDE, STRIDES, Metadata
 from fastsam_onnx.network.outputs import Output, to_outputs
@@ -19,7 +19,6 @@ from fastsam_onnx.options import input_size
 
 Answer = Mapping[str, npt.ArrayLike] | Sequence[npt.ArrayLike]
 """The outputs by name, or in an order that stays the same."""
-PROTOTYPE_STRIDE = 4
 
 
 class ExternalNetwork:
@@ -140,4 +139,4 @@ class ExternalNetwork:
 
 def _grids(size: tuple[int, int], stride: int) -> list[tuple[int, int]]:
     """(height, width) of the maps and of the prototypes."""
-    return [(size[0] // PROTOTYPE_STRIDE, size[1] // PROTOTYPE_STRIDE), *grids_of(size, stride)]
+    return [prototype_size(size), *grids_of(size, stride)]

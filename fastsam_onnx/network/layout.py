@@ -16,6 +16,7 @@ from fastsam_onnx.network.metadata import STRIDES, Metadata
 Shape = tuple[int, ...]
 Layout = Literal["channels first", "channels last", "detections after NMS", "raw heads"]
 
+PROTOTYPE_STRIDE = 4
 ANCHORS_PER_CELL = 3
 """Number of candidates of a cell in YOLOv5 and YOLOv7, which tell objectness and class apart."""
 
@@ -77,13 +78,18 @@ class _Reading:
     objectness: bool = False
 
 
+def prototype_size(size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of the prototypes of an input of this (height, width)."""
+    return size[0] // PROTOTYPE_STRIDE, size[1] // PROTOTYPE_STRIDE
+
+
 def find_outputs(
     shapes: Mapping[str, Shape], values: Mapping[str, npt.NDArray[Any]], size: tuple[int, int], metadata: Metadata
 ) -> Outputs:
     """Tell by shape which output is what; `values` are those of a run, where there was one."""
     planes = [name for name, shape in shapes.items() if len(shape) == 4]
     lists = [name for name, shape in shapes.items() if len(shape) == 3]
-    grids = [name for name in planes if shapes[name][2:] == (size[0] // 4, size[1] // 4)]
+    grids = [name for name in planes if shapes[name][2:] == prototype_size(size)]
     if len(grids) == 1 and not lists and len(planes) > 1:
         return _raw_heads(grids[0], shapes, size, metadata)
     if len(grids) != 1 or len(lists) not in (1, 2):

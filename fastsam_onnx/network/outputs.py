@@ -14,7 +14,7 @@ from fastsam_onnx.errors import ModelError
 from fastsam_onnx.network.contract import Contract
 from fastsam_onnx.network.heads import candidates_from_heads
 from fastsam_onnx.network.inspection import EXPORT_HINT
-from fastsam_onnx.network.layout import Outputs, anchor_count, steps_of
+from fastsam_onnx.network.layout import Outputs, anchor_count, prototype_size, steps_of
 
 SCORE_TOLERANCE = 0.01
 """Distance that rounding (float16, int8) may take a score out of 0 to 1."""
@@ -94,7 +94,7 @@ def _check_shapes(
 ) -> None:
     height, width = input_size
     expected = (len(prototypes), outputs.channel_count)
-    grid = (len(candidates), contract.coefficient_count, height // 4, width // 4)
+    grid = (len(candidates), contract.coefficient_count, *prototype_size(input_size))
     if candidates.shape[:2] != expected or prototypes.shape != grid:
         raise ModelError(
             f"on an input of {height} x {width} (height x width) the outputs are candidates {candidates.shape} and "

@@ -142,9 +142,7 @@ class Prompts:
             PromptError: If points, boxes or masks are malformed.
         """
         points = 0 if self.points is None else check_points(self.points, self.labels)[1].size
-        boxes = 0 if self.boxes is None else len(check_boxes(self.boxes))
-        masks = 0 if self.masks is None else len(listed_masks(self.masks))
-        return points + boxes + masks + len(self._listed_texts()) + len(_listed(self.classify))
+        return points + self._asked_singly() + len(_listed(self.classify))
 
     @property
     def asked(self) -> int:
@@ -154,9 +152,13 @@ class Prompts:
             PromptError: If points, boxes or masks are malformed.
         """
         groups = 0 if self.points is None else len(check_points(self.points, self.labels)[0])
+        return groups + self._asked_singly()
+
+    def _asked_singly(self) -> int:
+        """Number of boxes, masks and texts, each of which asks for one object."""
         boxes = 0 if self.boxes is None else len(check_boxes(self.boxes))
         masks = 0 if self.masks is None else len(listed_masks(self.masks))
-        return groups + boxes + masks + len(self._listed_texts())
+        return boxes + masks + len(self._listed_texts())
 
     def limited(self, pixels: int) -> Prompts:
         """The prompts of a stranger, masks as `Mask`; see `mask_prompts.limited_masks`.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support import toy_clip
 
-from fastsam_onnx import Clip, Mask, OptionError, PromptError, Segmentation
+from fastsam_onnx import Clip, OptionError, PromptError, Segmentation
 from fastsam_onnx.results.rules import best_texts
 
 COLOURS = ("red", "blue", "yellow", "red", "green")
@@ -19,11 +19,8 @@ def clip(tmp_path_factory):
 
 @pytest.fixture
 def found(clip):
-    """Bands of colours, 40 x 18 pixels each, the third with other classes of a network."""
-    photo = np.full((100, 60, 3), 128, np.uint8)
-    masks = [Mask(np.ones((18, 40), bool), 10, 20 * row + 1, (60, 100)) for row in range(len(COLOURS))]
-    for mask, colour in zip(masks, COLOURS, strict=True):
-        photo[mask.slices] = toy_clip.COLOURS[colour]
+    """Bands of colours that have the classes of a network."""
+    photo, masks = toy_clip.bands(COLOURS)
     scores = [0.9, 0.8, 0.7, 0.6, 0.5]
     return Segmentation.from_masks(masks, scores, image=photo, clip=clip, labels=[9] * 5, names={9: "thing"})
 

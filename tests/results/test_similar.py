@@ -27,11 +27,8 @@ def clip(tmp_path_factory):
 
 @pytest.fixture
 def found(clip):
-    """Bands of colours, 40 x 18 pixels each."""
-    photo = np.full((120, 60, 3), 128, np.uint8)
-    masks = [Mask(np.ones((18, 40), bool), 10, 20 * row + 1, (60, 120)) for row in range(len(COLOURS))]
-    for mask, colour in zip(masks, COLOURS, strict=True):
-        photo[mask.slices] = toy_clip.COLOURS[colour]
+    """Bands of colours."""
+    photo, masks = toy_clip.bands(COLOURS)
     return Segmentation.from_masks(masks, [0.9, 0.8, 0.7, 0.6, 0.5, 0.4], image=photo, clip=clip)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from onnx import TensorProto
 from support.tiny_onnx import _Graph
 
+from fastsam_onnx import Mask
 from fastsam_onnx.clip.preprocessing import MEAN, STD
 from fastsam_onnx.clip.tokens import tokenizer_of_merges
 
@@ -38,6 +39,16 @@ FLOAT, HALF, INT64, INT32, UINT8 = (
     TensorProto.INT32,
     TensorProto.UINT8,
 )
+
+
+def bands(colours: Sequence[str]) -> tuple[np.ndarray, list[Mask]]:
+    """A grey photo, 60 pixels wide, with bands of colours, 40 x 18 pixels each, one every 20 rows, and their masks."""
+    height = 20 * len(colours)
+    photo = np.full((height, 60, 3), 128, np.uint8)
+    masks = [Mask(np.ones((18, 40), bool), 10, 20 * row + 1, (60, height)) for row in range(len(colours))]
+    for mask, colour in zip(masks, colours, strict=True):
+        photo[mask.slices] = COLOURS[colour]
+    return photo, masks
 
 
 def merges() -> list[tuple[str, str]]:

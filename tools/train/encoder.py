@@ -215,11 +215,19 @@ def window_distances(side: int) -> Tensor:
     return dy * side + dx
 
 
-def load_sam(encoder: SamEncoder, path: Path) -> None:
-    """Fills the encoder from mobile_sam.pt."""
+def read_sam(path: Path) -> dict[str, Tensor]:
+    """The weights of mobile_sam.pt.
+
+    Raises:
+        SystemExit: If it is another file.
+    """
     if hashlib.sha256(path.read_bytes()).hexdigest() != TEACHER_SHA256:
         raise SystemExit(f"{path} is not mobile_sam.pt of MobileSAM: its sha256 differs from {TEACHER_SHA256}")
-    source = torch.load(path, map_location="cpu", weights_only=True)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def fill_encoder(encoder: SamEncoder, source: dict[str, Tensor]) -> None:
+    """Fills the encoder with MobileSAM's weights."""
     prefix = "image_encoder."
     encoder.load_state_dict(folded({k.removeprefix(prefix): v for k, v in source.items() if k.startswith(prefix)}))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .encoder import SamBackbone, load_sam
+from .encoder import SamBackbone, fill_encoder, read_sam
 from .network import Backbone, SegmentEverything, load_imagenet
 
 NAMES = ("nano", "small")
@@ -22,6 +22,6 @@ def fill(network: SegmentEverything, weights: Path | None) -> None:
     if isinstance(network.backbone, SamBackbone):
         if weights is None:
             raise SystemExit("the small network begins with mobile_sam.pt: --weights")
-        load_sam(network.backbone.encoder, weights)
+        fill_encoder(network.backbone.encoder, read_sam(weights))
     else:
         load_imagenet(network.backbone)

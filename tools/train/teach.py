@@ -31,7 +31,7 @@ from torch.nn import functional as F  # noqa: N812
 from fastsam_onnx.masks.mask import Mask
 
 from .data import TAUGHT_FOLDERS, decode_rle, labelled, unlabelled
-from .encoder import MEAN, NECK, SamEncoder, load_sam
+from .encoder import MEAN, NECK, SamEncoder, fill_encoder, read_sam
 
 LONG_SIDE = 640  # the network's own 1024 finds 5 % better masks in four times the time
 ANSWERS = 3  # masks of a point
@@ -51,8 +51,9 @@ class Teacher:
     def __init__(self, weights: Path, long_side: int = LONG_SIDE, device: str = "cpu") -> None:
         """``long_side``: pixels to which photos are scaled."""
         self.long_side, self.device = long_side, device
+        state = read_sam(weights)
         self.encoder = SamEncoder()
-        load_sam(self.encoder, weights)
+        fill_encoder(self.encoder, state)
         cells = long_side // STRIDE
         self.prompts = PromptEncoder(
             embed_dim=NECK,
@@ -65,7 +66,6 @@ class Teacher:
             transformer=TwoWayTransformer(depth=2, embedding_dim=NECK, mlp_dim=2048, num_heads=8),
             transformer_dim=NECK,
         )
-        state = torch.load(weights, map_location="cpu", weights_only=True)
         for name, part in (("prompt_encoder", self.prompts), ("mask_decoder", self.decoder)):
             part.load_state_dict({k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")})
         for part in (self.encoder, self.prompts, self.decoder):

@@ -126,11 +126,16 @@ def save(path: Path, state: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
+def is_network_file(start: Path | None) -> bool:
+    """True if a training starts from an ONNX file, not from another training's state."""
+    return start is not None and start.suffix == ".onnx"
+
+
 def new_network(
     name: str, device: str, weights: Path | None = None, start: Path | None = None, freeze: str = "first"
 ) -> SegmentEverything:
     """A network with a pretrained backbone, with the averaged weights of ``start``, or both; a part does not learn."""
-    from_file = start is not None and start.suffix == ".onnx"
+    from_file = is_network_file(start)
     network = reopened(start) if from_file else make(name)
     if start is None or weights is not None:
         fill(network, weights)
@@ -338,7 +343,7 @@ def main() -> None:
         options.device,
         teacher=teacher,
         backbone_rate=options.backbone_rate,
-        still=options.start is not None and options.start.suffix == ".onnx",
+        still=is_network_file(options.start),
     )
     state_path = options.out / "state.pt"
     if state_path.exists():
