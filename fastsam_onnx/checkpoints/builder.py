@@ -52,7 +52,9 @@ class BuiltNetwork:
 class Builder:
     """A graph in the making."""
 
-    def __init__(self, name: str, arrays: Arrays, eps: float, blocks: Mapping[str, Block], advice: str) -> None:
+    def __init__(
+        self, name: str, arrays: Arrays, eps: float, blocks: Mapping[str, Block], advice: str, *, plain: bool = False
+    ) -> None:
         """Begin.
 
         Args:
@@ -61,7 +63,9 @@ class Builder:
             eps: Epsilon of the batch normalisations.
             blocks: Function that draws a layer, by the layer's kind.
             advice: End of messages that refuse a network: what is accepted or what to do.
+            plain: True to draw every layer as the checkpoint has it, where others compute the same faster.
         """
+        self.plain = plain
         self.writer = GraphWriter(name)
         self.arrays = arrays
         self.eps = eps
@@ -69,6 +73,8 @@ class Builder:
         self._blocks = blocks
         self._advice = advice
         self._used: set[str] = set()
+        self._joined: dict[str, tuple[FeatureMap, ...]] = {}
+        self._smaller: dict[str, FeatureMap] = {}
 
     def draw(self, source: FeatureMap, layer: Layer) -> FeatureMap:
         """Append the nodes of a layer.
@@ -148,7 +154,12 @@ class Builder:
         if len(set(strides)) != 1:
             raise self.refusal(f"feature maps of the strides {strides} are joined, which must be equal")
         joined = self.writer.add("Concat", *(each.name for each in maps), axis=1)
+        self._joined[joined] = maps
         return FeatureMap(joined, sum(each.channels for each in maps), strides[0])
+
+    def parts(self, source: FeatureMap) -> tuple[FeatureMap, ...]:
+        """The maps that were joined to this one; it alone if it was not made so."""
+        return self._joined.get(source.name, (source,))
 
     def split(self, source: FeatureMap, *channels: int) -> list[FeatureMap]:
         """Cut a map into maps of these numbers of channels."""
@@ -180,7 +191,17 @@ class Builder:
             return source
         scales = self.writer.constant([1.0, 1.0, float(factor), float(factor)])
         how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-        return source._replace(name=self.writer.add("Resize", source.name, "", scales, **how), stride=stride)
+        larger = source._replace(name=self.writer.add("Resize", source.name, "", scales, **how), stride=stride)
+        self._smaller[larger.name] = source
+        return larger
+
+    def is_enlarged(self, source: FeatureMap) -> bool:
+        """True if cells of a map, or of one that was joined to it, were repeated and need not have been."""
+        return not self.plain and any(part.name in self._smaller for part in self.parts(source))
+
+    def before_enlarging(self, source: FeatureMap) -> FeatureMap:
+        """The map whose cells were repeated to make this one; itself if it was not made so."""
+        return self._smaller.get(source.name, source)
 
     def add(self, first: FeatureMap, second: FeatureMap, layer: Layer) -> FeatureMap:
         """Add two maps, as a shortcut does.

@@ -59,6 +59,7 @@ def export(
     imgsz: int | tuple[int, int] | None = None,
     half: bool = False,
     raw: bool = False,
+    plain: bool = False,
 ) -> None:
     """Write a checkpoint as one self-contained ONNX file; it is complete, or absent.
 
@@ -69,13 +70,14 @@ def export(
         half: True to store parameters as float16: half the bytes. The network computes in float32 all the same.
         raw: True to end before the decoding of boxes, as compilers of accelerators want it: for every stride there are
             the sides of the boxes, the scores (before the sigmoid) and the coefficients, then the prototypes.
+        plain: True to write every layer as the checkpoint has it, as raw networks are; see `build`.
 
     Raises:
         OptionError: If `imgsz` is not a multiple of the network's largest stride.
         ModelError: If the network is not a segmentation network of a YOLO family, or its parameters are damaged.
         OutputError: If the file cannot be written.
     """
-    built = build(checkpoint, None if imgsz is None else input_size("imgsz", imgsz), raw=raw)
+    built = build(checkpoint, None if imgsz is None else input_size("imgsz", imgsz), raw=raw, plain=plain)
     write_file(path, model_parts(built.writer, built.metadata, built.parameters(), half=half))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import partial, reduce
+from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +19,26 @@ Values = Callable[[], FloatArray]
 ACTIVATIONS = ("SiLU", "ReLU", "LeakyReLU", "ReLU6", "Hardswish", "Identity")
 
 
+class Parameter(NamedTuple):
+    """A parameter of the graph: its name, its shape, and a function that computes it."""
+
+    name: str
+    shape: tuple[int, ...]
+    values: Values
+
+
+class Convolution(NamedTuple):
+    """The parameters of a convolution: weight (o, c / groups, kh, kw) and bias (o,)."""
+
+    weight: Parameter
+    bias: Parameter
+
+    @property
+    def channels(self) -> int:
+        """Number of channels that it makes."""
+        return self.weight.shape[0]
+
+
 def conv(builder: Builder, source: FeatureMap, layer: Layer) -> FeatureMap:
     """Convolution, batch normalisation, activation; the normalisation may be part of the convolution already."""
     made = convolution(builder, source, layer.child("conv"), norm=layer.children.get("bn"))
@@ -25,34 +47,79 @@ def conv(builder: Builder, source: FeatureMap, layer: Layer) -> FeatureMap:
 
 def convolution(builder: Builder, source: FeatureMap, layer: Layer, norm: Layer | None = None) -> FeatureMap:
     """A convolution with a bias: its own, or the one that comes of the batch normalisation behind it."""
-    _weight_shape(builder, source, layer)
-    return _draw(builder, source, layer, *_values(builder, layer, norm))
+    parameters = parameters_of(builder, source.channels, layer, norm)
+    stride, groups = layer.side("stride"), layer.integer("groups")
+    if layer.kernel() == stride == groups == 1 and builder.is_enlarged(source):
+        return _before_enlarging(builder, builder.parts(source), parameters, layer)
+    return draw(builder, source, parameters, stride=stride, groups=groups)
 
 
-def _weight_shape(builder: Builder, source: FeatureMap, layer: Layer) -> tuple[int, ...]:
+def parameters_of(builder: Builder, channels: int, layer: Layer, norm: Layer | None = None) -> Convolution:
+    """The parameters of a convolution of a number of channels, checked; see `convolution`.
+
+    Raises:
+        ModelError: If they contradict the layer, or it is of a kind that is not drawn.
+    """
     kernel, groups = layer.kernel(), layer.integer("groups")
     layer.must_be("padding", (kernel // 2,) * 2)
     layer.must_be("dilation", (1, 1))
     layer.must_be("padding_mode", "zeros")
-    if source.channels % groups:
-        raise builder.refusal(f"{layer.name} has {groups} groups, which must divide {source.channels} channels")
-    shape = builder.shape(f"{layer.name}.weight", (None, source.channels // groups, kernel, kernel))
+    if channels % groups:
+        raise builder.refusal(f"{layer.name} has {groups} groups, which must divide {channels} channels")
+    shape = builder.shape(f"{layer.name}.weight", (None, channels // groups, kernel, kernel))
     if shape[0] % groups:
         raise builder.refusal(f"{layer.name} has {groups} groups, which must divide {shape[0]} channels")
-    return shape
+    weight, bias = _values(builder, layer, norm)
+    return Convolution(
+        Parameter(f"{layer.name}.weight", shape, weight), Parameter(f"{layer.name}.bias", shape[:1], bias)
+    )
 
 
-def _draw(builder: Builder, source: FeatureMap, layer: Layer, weight: Values, bias: Values) -> FeatureMap:
-    kernel, stride, groups = layer.kernel(), layer.side("stride"), layer.integer("groups")
-    shape = builder.arrays[f"{layer.name}.weight"].shape
-    inputs = [
-        source.name,
-        builder.parameter(f"{layer.name}.weight", shape, weight),
-        builder.parameter(f"{layer.name}.bias", shape[:1], bias),
-    ]
-    sides, pads, steps = [kernel] * 2, [kernel // 2] * 4, [stride] * 2
-    made = builder.writer.add("Conv", *inputs, kernel_shape=sides, pads=pads, strides=steps, group=groups)
-    return FeatureMap(made, shape[0], source.stride * stride)
+def draw(
+    builder: Builder,
+    source: FeatureMap,
+    parameters: Convolution,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    pads: Sequence[int] | None = None,
+    biased: bool = True,
+) -> FeatureMap:
+    """Append a convolution.
+
+    Args:
+        builder: The graph so far.
+        source: What it takes.
+        parameters: Its parameters.
+        stride: Its stride.
+        groups: Number of its groups.
+        pads: Zeros above, to the left, below, to the right; by default so that an odd kernel keeps the size.
+        biased: False to leave its bias out.
+    """
+    kernel = parameters.weight.shape[2]
+    inputs = [builder.parameter(*each) for each in (parameters if biased else parameters[:1])]
+    sides, steps = [kernel] * 2, [stride] * 2
+    frame = [kernel // 2] * 4 if pads is None else pads
+    made = builder.writer.add("Conv", source.name, *inputs, kernel_shape=sides, pads=frame, strides=steps, group=groups)
+    return FeatureMap(made, parameters.channels, source.stride * stride)
+
+
+def _before_enlarging(
+    builder: Builder, parts: Sequence[FeatureMap], parameters: Convolution, layer: Layer
+) -> FeatureMap:
+    """A 1x1 convolution of joined maps, some of which were enlarged: of those it is computed before, on fewer cells."""
+    (name, shape, weight), bias = parameters
+    made: list[FeatureMap] = []
+    for index, (part, end) in enumerate(zip(parts, accumulate(part.channels for part in parts), strict=True)):
+        columns = partial(_columns, weight, slice(end - part.channels, end))
+        own = Convolution(Parameter(f"{name}.{index}", (shape[0], part.channels, 1, 1), columns), bias)
+        mixed = draw(builder, builder.before_enlarging(part), own, biased=index == 0)
+        made.append(builder.enlarge(mixed, part.stride, layer))
+    return reduce(lambda total, each: builder.add(total, each, layer), made)
+
+
+def _columns(weight: Values, channels: slice) -> FloatArray:
+    return weight()[:, channels]
 
 
 def linear(builder: Builder, source: FeatureMap, layer: Layer) -> FeatureMap:
@@ -70,17 +137,29 @@ def linear(builder: Builder, source: FeatureMap, layer: Layer) -> FeatureMap:
 
 def transposed(builder: Builder, source: FeatureMap, layer: Layer) -> FeatureMap:
     """A transposed convolution that gives twice the size: each cell becomes 2 by 2."""
+    parameters = transposed_parameters(builder, source.channels, layer)
+    inputs = [builder.parameter(*each) for each in parameters]
+    made = builder.writer.add("ConvTranspose", source.name, *inputs, kernel_shape=[2, 2], strides=[2, 2])
+    return FeatureMap(made, parameters.weight.shape[1], max(1, source.stride // 2))
+
+
+def transposed_parameters(builder: Builder, channels: int, layer: Layer) -> Convolution:
+    """The parameters of a transposed convolution that gives twice the size, checked; its weight is (c, o, 2, 2).
+
+    Raises:
+        ModelError: If they contradict the layer, or it is of a kind that is not drawn.
+    """
     for name in ("kernel_size", "stride"):
         layer.must_be(name, (2, 2))
     layer.must_be("padding", (0, 0))
     layer.must_be("output_padding", (0, 0))
     layer.must_be("dilation", (1, 1))
     layer.must_be("groups", 1)
-    shape = builder.shape(f"{layer.name}.weight", (source.channels, None, 2, 2))
+    shape = builder.shape(f"{layer.name}.weight", (channels, None, 2, 2))
     bias = builder.shape(f"{layer.name}.bias", shape[1:2])
-    inputs = [builder.parameter(f"{layer.name}.weight", shape), builder.parameter(f"{layer.name}.bias", bias)]
-    made = builder.writer.add("ConvTranspose", source.name, *inputs, kernel_shape=[2, 2], strides=[2, 2])
-    return FeatureMap(made, shape[1], max(1, source.stride // 2))
+    names = f"{layer.name}.weight", f"{layer.name}.bias"
+    weight, offset = (partial(plain, name, builder.arrays) for name in names)
+    return Convolution(Parameter(names[0], shape, weight), Parameter(names[1], bias, offset))
 
 
 def activation(builder: Builder, source: FeatureMap, layer: Layer) -> FeatureMap:
@@ -134,21 +213,24 @@ def reparameterised(builder: Builder, source: FeatureMap, layer: Layer) -> Featu
     for each, side in ((large, 3), (small, 1)):
         each.child("conv").must_be("kernel_size", (side, side))
         each.child("act").must_be_kind("Identity")
-    shapes, values = [], []
-    for each in (large, small):
-        shapes.append(_weight_shape(builder, source, each.child("conv")))
-        values.append(_values(builder, each.child("conv"), each.children.get("bn")))
-    if shapes[0][0] != shapes[1][0]:
-        raise builder.refusal(f"{layer.name} adds {shapes[0][0]} and {shapes[1][0]} channels, which must be equal")
-    (weight, bias), (small_weight, small_bias) = values
-    made = _draw(
-        builder,
-        source,
-        large.child("conv"),
-        lambda: weight() + np.pad(small_weight(), ((0, 0), (0, 0), (1, 1), (1, 1))),
-        lambda: bias() + small_bias(),
+    first, second = (
+        parameters_of(builder, source.channels, each.child("conv"), each.children.get("bn")) for each in (large, small)
     )
+    if first.channels != second.channels:
+        raise builder.refusal(f"{layer.name} adds {first.channels} and {second.channels} channels, which must be equal")
+    stride, groups = large.child("conv").side("stride"), large.child("conv").integer("groups")
+    made = draw(builder, source, _summed(first, second), stride=stride, groups=groups)
     return activation(builder, made, layer.child("act"))
+
+
+def _summed(large: Convolution, small: Convolution) -> Convolution:
+    """A 3x3 and a 1x1 convolution as one."""
+    return Convolution(
+        large.weight._replace(
+            values=lambda: large.weight.values() + np.pad(small.weight.values(), ((0, 0), (0, 0), (1, 1), (1, 1)))
+        ),
+        large.bias._replace(values=lambda: large.bias.values() + small.bias.values()),
+    )
 
 
 BLOCKS = {

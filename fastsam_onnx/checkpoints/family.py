@@ -50,7 +50,9 @@ MAX_SOURCES = 8
 Maps = Sequence[FeatureMap]
 
 
-def build(checkpoint: Checkpoint, size: tuple[int, int] | None = None, *, raw: bool = False) -> BuiltNetwork:
+def build(
+    checkpoint: Checkpoint, size: tuple[int, int] | None = None, *, raw: bool = False, plain: bool = False
+) -> BuiltNetwork:
     """Build the network of a checkpoint.
 
     The network takes `images`, (batch, 3, height, width) float32, RGB, 0 to 1, and gives `output0`, (batch,
@@ -61,7 +63,9 @@ def build(checkpoint: Checkpoint, size: tuple[int, int] | None = None, *, raw: b
     Args:
         checkpoint: The checkpoint.
         size: (height, width) of the only input that the network takes; None for any.
-        raw: True to end before the decoding of boxes; see `heads.segment`.
+        raw: True to end before the decoding of boxes; see `heads.segment`. Its layers are plain.
+        plain: True to draw every layer as the checkpoint has it; by default some together or in another order, where
+            that takes fewer products and differs by rounding alone.
 
     Raises:
         OptionError: If the size is not a multiple of the network's largest stride.
@@ -72,7 +76,7 @@ def build(checkpoint: Checkpoint, size: tuple[int, int] | None = None, *, raw: b
     _check_head(layers)
     eps = DEFAULT_EPS if checkpoint.eps is None else checkpoint.eps
     name = _family(layers)
-    builder = Builder(name, checkpoint.arrays, eps, BLOCKS, ADVICE if network else yolov8.EXPECTED)
+    builder = Builder(name, checkpoint.arrays, eps, BLOCKS, ADVICE if network else yolov8.EXPECTED, plain=plain or raw)
     height, width = size or ("height", "width")
     batch = 1 if raw and size else "batch"  # compilers of accelerators want every side as a number
     photo = FeatureMap(builder.writer.input("images", [batch, 3, height, width]), 3, 1)
@@ -84,6 +88,7 @@ def build(checkpoint: Checkpoint, size: tuple[int, int] | None = None, *, raw: b
         raise OptionError(f"imgsz must be multiples of {max(strides)}, got {size[1]}x{size[0]}")
     end_to_end = segment(builder, sources, layers[-1], raw=raw)
     builder.check_complete()
+    builder.writer.drop_unused()
     metadata = metadata_of(checkpoint, name, strides, size, end_to_end=end_to_end)
     return BuiltNetwork(builder.writer, metadata, builder.values)
 

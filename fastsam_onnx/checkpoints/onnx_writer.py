@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,14 @@ STORED = ".float16"
 """End of the name under which a parameter is stored, if the network casts it."""
 
 
+class _Part(NamedTuple):
+    """A field of the graph, and the names of the tensors that it makes and takes."""
+
+    record: bytes
+    makes: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+
+
 class GraphWriter:
     """The nodes of a network, in order, and what they work on.
 
@@ -40,7 +49,7 @@ class GraphWriter:
     def __init__(self, name: str) -> None:
         """Begin a graph of this name."""
         self.parameters: dict[str, tuple[int, ...]] = {}
-        self._head = [_record(2, name.encode())]
+        self._parts = [_Part(_record(2, name.encode()))]
         self._count = 0
 
     def add(self, operator: str, *inputs: str, output: str = "", **attributes: Attribute) -> str:
@@ -54,7 +63,7 @@ class GraphWriter:
         fields += [_record(2, name.encode()) for name in names]
         fields += [_record(3, names[0].encode()), _record(4, operator.encode())]
         fields += [_record(5, _attribute(name, value)) for name, value in attributes.items()]
-        self._head.append(_record(1, b"".join(fields)))
+        self._parts.append(_Part(_record(1, b"".join(fields)), tuple(names), inputs))
         return names
 
     def constant(self, values: float | Sequence[float] | Sequence[int], *, integers: bool = False) -> str:
@@ -62,7 +71,7 @@ class GraphWriter:
         array = np.asarray(values, "<i8" if integers else "<f4")
         name = self._name("constant")
         tensor = _tensor_head(name, array.shape, INT64 if integers else FLOAT) + _record(9, array.tobytes())
-        self._head.append(_record(5, tensor))
+        self._parts.append(_Part(_record(5, tensor), (name,)))
         return name
 
     def parameter(self, name: str, shape: tuple[int, ...]) -> str:
@@ -72,16 +81,26 @@ class GraphWriter:
 
     def input(self, name: str, shape: Shape) -> str:
         """Declare a float32 input and return its name."""
-        self._head.append(_record(11, _value(name, shape)))
+        self._parts.append(_Part(_record(11, _value(name, shape))))
         return name
 
     def output(self, name: str, shape: Shape) -> None:
         """Declare a float32 output; a node has it among its outputs."""
-        self._head.append(_record(12, _value(name, shape)))
+        self._parts.append(_Part(_record(12, _value(name, shape)), (), (name,)))
+
+    def drop_unused(self) -> None:
+        """Take away the nodes and constants on which no declared output depends."""
+        needed = {name for part in self._parts if not part.makes for name in part.takes}
+        kept: list[_Part] = []
+        for part in reversed(self._parts):
+            if not part.makes or needed.intersection(part.makes):
+                needed.update(part.takes)
+                kept.append(part)
+        self._parts = kept[::-1]
 
     def body(self) -> bytes:
         """The fields of the graph but for its parameters."""
-        return b"".join(self._head)
+        return b"".join(part.record for part in self._parts)
 
     def _name(self, kind: str) -> str:
         self._count += 1

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from fastsam_onnx.checkpoints.builder import Builder, FeatureMap
 from fastsam_onnx.checkpoints.layers import Layer
+from fastsam_onnx.checkpoints.subpixel import fits, subpixel_prototypes
 
 
 def prototypes(builder: Builder, levels: Sequence[FeatureMap], layer: Layer) -> FeatureMap:
@@ -15,6 +16,8 @@ def prototypes(builder: Builder, levels: Sequence[FeatureMap], layer: Layer) -> 
         made = _fused(builder, levels, layer)
     else:
         layer.must_be_kind("Proto")
+    if not builder.plain and fits(layer):
+        return subpixel_prototypes(builder, made, layer)
     for name in ("cv1", "upsample", "cv2", "cv3"):
         made = builder.draw(made, layer.child(name))
     return made

@@ -36,7 +36,7 @@ def prepared(source: Path) -> onnx.ModelProto:
         path, widened, folded = source, Path(folder) / "float32.onnx", Path(folder) / "folded.onnx"
         if is_checkpoint_file(source):
             path = Path(folder) / "network.onnx"
-            export(read_checkpoint(source), path)
+            export(read_checkpoint(source), path, plain=True)  # sums of two convolutions are rounded once more
         network = onnx.load(path)
         if has_halves(network):
             make_float32(network)

@@ -15,16 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx.checkpoints.subpixel import ADDED, PIXELS, SILU_IS_ONE, pixel_kernel
 from fastsam_onnx.quantize.links import Links, Replacement, add_constant, attributes_of, rewritten
 
 if TYPE_CHECKING:
     import onnx
-
-SILU_IS_ONE = 1.278464542761074
-"""The x for which x * sigmoid(x) = 1."""
-ADDED = 4
-"""Number of channels of ones: four share the bias, so that its weights are not greater than the others and cost them no
-precision; and the kernels of AVX2 want a multiple of four."""
 
 
 def without_transposed(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -81,10 +76,7 @@ def _doubling_and_3x3(
     """Both convolutions in one, whose source has channels of ones behind its own."""
     weights, bias = links.constant(node.input[1]), links.constant(node.input[2])
     kernel, offset = links.constant(following.input[1]), links.constant(following.input[2])
-    together = compose(weights, kernel)
-    of_bias = compose(bias[None, :, None, None] * np.ones((1, 1, 2, 2)), kernel)
-    spread = np.repeat(of_bias / ADDED, ADDED, axis=1)
-    deep = _convolution(new, node.input[0], np.concatenate([together, spread], axis=1), np.tile(offset, 4), padding=1)
+    deep = _convolution(new, node.input[0], compose(weights, bias, kernel), np.tile(offset, 4), padding=1)
     wide = _side_by_side(new, deep, f"{node.name}_wide")
     frame = {"begin": [1, 1], "end": [-1, -1], "axes": [2, 3]}
     inside = [new.constant(name, np.array(values)) for name, values in frame.items()]
@@ -103,7 +95,7 @@ def _side_by_side(new: Replacement, source: str, result: str) -> str:
     return new.add("DepthToSpace", source, output=result, blocksize=2, mode="DCR")
 
 
-def compose(transposed: npt.NDArray[Any], kernel: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def compose(transposed: npt.NDArray[Any], bias: npt.NDArray[Any], kernel: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """A transposed convolution and the 3x3 convolution after it as one 2x2 convolution.
 
     Padded by one pixel on every side it gives a grid that is one larger than the small map; each of its places holds
@@ -111,18 +103,14 @@ def compose(transposed: npt.NDArray[Any], kernel: npt.NDArray[Any]) -> npt.NDArr
     pixel wide.
 
     Args:
-        transposed: (c, m, 2, 2), stride 2, its bias left out.
+        transposed: (c, m, 2, 2), stride 2.
+        bias: (m,).
         kernel: (o, m, 3, 3), padded by 1.
 
     Returns:
-        (4 * o, c, 2, 2): row and column of the pixel among the four, then o.
+        (4 * o, c + ADDED, 2, 2): row and column of the pixel among the four, then o; see `pixel_kernel`.
     """
-    taps = np.zeros((2, 2, len(kernel), len(transposed), 2, 2))
-    for a, b, u, v in np.ndindex(2, 2, 3, 3):  # pixel (2i + a, 2j + b) looks at (2i + a + u - 1, 2j + b + v - 1)
-        down, right = a + u - 1, b + v - 1
-        tap = np.einsum("om,cm->oc", kernel[:, :, u, v], transposed[:, :, down % 2, right % 2], dtype=np.float64)
-        taps[1 - a, 1 - b, :, :, down // 2 + 1 - a, right // 2 + 1 - b] += tap
-    return taps.reshape(-1, len(transposed), 2, 2)
+    return np.concatenate([pixel_kernel(transposed, bias, kernel, 1 - row, 1 - column) for row, column in PIXELS])
 
 
 def _pixels_to_channels(weights: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -22,8 +22,8 @@ from fastsam_onnx.network.network import Network
 DATA = Path(__file__).parents[1] / "data"
 
 
-def model_bytes(network: Object, **changes: Any) -> bytes:
-    built = build(read_checkpoint(checkpoint(official(network, **changes))))
+def model_bytes(network: Object, *, plain: bool = False, **changes: Any) -> bytes:
+    built = build(read_checkpoint(checkpoint(official(network, **changes))), plain=plain)
     return b"".join(model_parts(built.writer, built.metadata, built.parameters()))
 
 
@@ -62,6 +62,15 @@ def test_as_pytorch_computes_it(name):
     np.testing.assert_allclose(candidates[:4], wanted[:4], rtol=0, atol=0.002)
     np.testing.assert_allclose(candidates[4:], wanted[4:], rtol=0, atol=1e-4)
     np.testing.assert_allclose(prototypes[::2, ::4, ::4], reference()[f"{name}/prototypes"], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_as_layer_by_layer(name):
+    network, plain = (Network.open(model_bytes(NETWORKS[name](), plain=each), threads=1) for each in (False, True))
+    [(candidates, prototypes, _)], [(wanted, wanted_prototypes, _)] = (each.run(photo()) for each in (network, plain))
+    np.testing.assert_allclose(candidates[:4], wanted[:4], rtol=0, atol=2e-3)
+    np.testing.assert_allclose(candidates[4:], wanted[4:], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(prototypes, wanted_prototypes, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

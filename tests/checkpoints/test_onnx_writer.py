@@ -79,6 +79,20 @@ def test_nodes_of_several_outputs_and_inputs_left_out():
     assert list(second.output) == [last]
 
 
+def test_what_no_output_needs_is_dropped():
+    writer, values = small()
+    largest = writer.add("MaxPool", "x", kernel_shape=[1, 1])  # for the next one alone, which nothing takes
+    writer.add("Mul", largest, writer.constant(2.0))
+    factor = writer.constant(3.0)
+    writer.add("Mul", "x", factor, output="z")
+    writer.output("z", ["batch", 3, "height", "width"])
+    writer.drop_unused()
+    graph = onnx.load_from_string(b"".join(model_parts(writer, {}, values))).graph
+    assert [(node.op_type, list(node.output)) for node in graph.node] == [("Conv", ["y"]), ("Mul", ["z"])]
+    assert [constant.name for constant in graph.initializer] == [factor, "weight", "bias"]
+    assert [each.name for each in (*graph.input, *graph.output)] == ["x", "y", "z"]
+
+
 @pytest.mark.parametrize(
     ("values", "integers", "dtype"),
     [(0.5, False, np.float32), ([1.0, -2.5], False, np.float32), ([0, -1], True, np.int64), (3, True, np.int64)],

@@ -17,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper, version_converter
 from fastsam_onnx import FastSAM
 from fastsam_onnx.checkpoints.checkpoint import read_checkpoint
 from fastsam_onnx.checkpoints.convert import export
+from fastsam_onnx.checkpoints.subpixel import ADDED
 from fastsam_onnx.cli.program import main
 from fastsam_onnx.errors import MissingPackageError, ModelError, OptionError, OutputError
 from fastsam_onnx.masks.mask import Mask
@@ -72,8 +73,9 @@ def operators(model: onnx.ModelProto) -> Counter[str]:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny checkpoint, its layers as ultralytics exports them."""
     path = tmp_path_factory.mktemp("quantize") / "tiny.onnx"
-    export(read_checkpoint(TINY), path)
+    export(read_checkpoint(TINY), path, plain=True)
     return path
 
 
@@ -318,7 +320,7 @@ def test_compose_is_both_convolutions_away_from_the_border():
     doubled[:, 5:7, 5:7] = transposed[1]  # of a 1 in channel 1 of the middle cell
     for o, y, x in np.ndindex(both.shape):
         both[o, y, x] = (doubled[:, y : y + 3, x : x + 3] * kernel[o]).sum()
-    one = compose(transposed, kernel).reshape(2, 2, 4, 2, 2, 2)
+    one = compose(transposed, np.zeros(3), kernel).reshape(2, 2, 4, 2 + ADDED, 2, 2)
     wide = np.zeros((4, 12, 12))
     for down, right, y, x in np.ndindex(2, 2, 6, 6):
         for k, m in np.ndindex(2, 2):
