@@ -70,3 +70,24 @@ def test_boundaries_lie_left_of_and_above_where_labels_change(tool):
 def test_an_empty_level_counts_nothing_but_the_humans(tool):
     counts = tool.count([line(100), np.zeros((300, 400), bool)], [line(100)])
     assert counts.tolist() == [[300, 300, 300, 300], [0, 0, 0, 300]]
+
+
+def test_the_nearest_pixels_are_matched(tool):
+    edges = line(101) | line(103)
+    taken = tool.Pairs(edges, line(100)).matched(edges)
+    assert taken.tolist() == [True, False] * 300
+
+
+def test_more_pairs_are_better_than_nearer_ones(tool):
+    """Pixels 3 and 4 of a row, boundaries at 0 and 3: the pair at distance 0 gives way to two at distances 3 and 1."""
+    edges, truth = np.zeros((2, 300, 400), bool)
+    edges[10, 3:5] = True
+    truth[10, [0, 3]] = True
+    assert tool.Pairs(edges, truth).matched(edges).all()
+
+
+def test_dense_edges_are_matched_in_time(tool):
+    """Every pixel within reach of many others; SciPy's largest matching hung on such pixels of single photos."""
+    rng = np.random.default_rng(0)
+    edges, truth = rng.random((2, 200, 300)) < 0.3
+    assert tool.Pairs(edges, truth).matched(edges).sum() > 0.95 * truth.sum()
