@@ -87,6 +87,9 @@ def __getattr__(name: str) -> Any:
 
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from fastsam_onnx.blas import import_numpy
+
+    import_numpy()
     value = globals()[name] = getattr(import_module(_LATER[name]), name)
     return value
 

@@ -454,9 +454,11 @@ def _lasting(source: Any) -> Any:
 
 
 def _open(source: Any, runtime: RuntimeOptions) -> Network | ExternalNetwork:
+    from fastsam_onnx.ahead import importing
     from fastsam_onnx.network.opening import open_network
 
-    return open_network(source, runtime)
+    with importing():
+        return open_network(source, runtime)
 
 
 def _bundled() -> Path:

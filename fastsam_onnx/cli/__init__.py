@@ -10,6 +10,9 @@ __all__ = [
 def main(argv: Sequence[str] | None = None) -> int:
     """`program.main`; Ctrl-C ends it quietly also while it is imported, which takes some tenths of a second."""
     try:
+        from fastsam_onnx.blas import import_numpy
+
+        import_numpy()
         from fastsam_onnx.cli.program import main as run
     except KeyboardInterrupt:
         import sys
