@@ -8,6 +8,7 @@ positions.
 from __future__ import annotations
 
 from fastsam_onnx.checkpoints.builder import Builder, FeatureMap
+from fastsam_onnx.checkpoints.convolutions import halves
 from fastsam_onnx.checkpoints.layers import Layer
 
 
@@ -52,7 +53,7 @@ def psa_block(builder: Builder, source: FeatureMap, layer: Layer) -> FeatureMap:
 
 def c2psa(builder: Builder, source: FeatureMap, layer: Layer) -> FeatureMap:
     """One half of the channels goes through attention, the other past it."""
-    first, second = builder.halves(builder.draw(source, layer.child("cv1")), layer.child("cv1"))
+    first, second = halves(builder, source, layer.child("cv1"))
     made = builder.draw(second, layer.child("m"))
     return builder.draw(builder.join(first, made), layer.child("cv2"))
 

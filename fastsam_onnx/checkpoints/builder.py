@@ -173,10 +173,19 @@ class Builder:
         Raises:
             ModelError: If it has an odd number of channels.
         """
-        if source.channels % 2:
-            raise self.refusal(f"{layer.name} must have an even number of channels, got {source.channels}")
+        channels = self.half(source.channels, layer)
         names = self.writer.add_many("Split", source.name, outputs=2, axis=1)
-        return [FeatureMap(name, source.channels // 2, source.stride) for name in names]
+        return [FeatureMap(name, channels, source.stride) for name in names]
+
+    def half(self, channels: int, layer: Layer) -> int:
+        """Half the number of channels that a layer makes.
+
+        Raises:
+            ModelError: If it is odd.
+        """
+        if channels % 2:
+            raise self.refusal(f"{layer.name} must have an even number of channels, got {channels}")
+        return channels // 2
 
     def enlarge(self, source: FeatureMap, stride: int, layer: Layer) -> FeatureMap:
         """Repeat cells until the map has a stride, or leave it if it has.

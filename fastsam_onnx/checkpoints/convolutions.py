@@ -47,11 +47,41 @@ def conv(builder: Builder, source: FeatureMap, layer: Layer) -> FeatureMap:
 
 def convolution(builder: Builder, source: FeatureMap, layer: Layer, norm: Layer | None = None) -> FeatureMap:
     """A convolution with a bias: its own, or the one that comes of the batch normalisation behind it."""
-    parameters = parameters_of(builder, source.channels, layer, norm)
+    return _applied(builder, source, parameters_of(builder, source.channels, layer, norm), layer)
+
+
+def halves(builder: Builder, source: FeatureMap, layer: Layer) -> list[FeatureMap]:
+    """The two halves of the channels that a layer makes: a convolution makes each by itself, and nothing is cut.
+
+    Raises:
+        ModelError: If it makes an odd number of channels.
+    """
+    if builder.plain or layer.kind != "Conv" or layer.child("conv").integer("groups") != 1:
+        return builder.halves(builder.draw(source, layer), layer)
+    builder.check_forward(layer)
+    inner, act = layer.child("conv"), layer.child("act")
+    whole = parameters_of(builder, source.channels, inner, layer.children.get("bn"))
+    middle = builder.half(whole.channels, layer)
+    parts = [_outputs(whole, index, slice(index * middle, (index + 1) * middle)) for index in range(2)]
+    return [activation(builder, _applied(builder, source, part, inner), act) for part in parts]
+
+
+def _applied(builder: Builder, source: FeatureMap, parameters: Convolution, layer: Layer) -> FeatureMap:
+    """A convolution with parameters of a layer, or of a part of it."""
     stride, groups = layer.side("stride"), layer.integer("groups")
     if layer.kernel() == stride == groups == 1 and builder.is_enlarged(source):
         return _before_enlarging(builder, builder.parts(source), parameters, layer)
     return draw(builder, source, parameters, stride=stride, groups=groups)
+
+
+def _outputs(whole: Convolution, index: int, channels: slice) -> Convolution:
+    """The part of a convolution that makes some of its channels; `index` is in its parameters' names."""
+    names = [f"{each.name}.{index}" for each in whole]
+    weight, bias = (partial(_cut, each.values, channels) for each in whole)
+    count = channels.stop - channels.start
+    return Convolution(
+        Parameter(names[0], (count, *whole.weight.shape[1:]), weight), Parameter(names[1], (count,), bias)
+    )
 
 
 def parameters_of(builder: Builder, channels: int, layer: Layer, norm: Layer | None = None) -> Convolution:
@@ -111,15 +141,15 @@ def _before_enlarging(
     (name, shape, weight), bias = parameters
     made: list[FeatureMap] = []
     for index, (part, end) in enumerate(zip(parts, accumulate(part.channels for part in parts), strict=True)):
-        columns = partial(_columns, weight, slice(end - part.channels, end))
+        columns = partial(_cut, weight, (slice(None), slice(end - part.channels, end)))
         own = Convolution(Parameter(f"{name}.{index}", (shape[0], part.channels, 1, 1), columns), bias)
         mixed = draw(builder, builder.before_enlarging(part), own, biased=index == 0)
         made.append(builder.enlarge(mixed, part.stride, layer))
     return reduce(lambda total, each: builder.add(total, each, layer), made)
 
 
-def _columns(weight: Values, channels: slice) -> FloatArray:
-    return weight()[:, channels]
+def _cut(values: Values, index: slice | tuple[slice, ...]) -> FloatArray:
+    return values()[index]
 
 
 def linear(builder: Builder, source: FeatureMap, layer: Layer) -> FeatureMap:

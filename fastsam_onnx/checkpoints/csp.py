@@ -7,6 +7,7 @@ bottleneck's result that of ELAN (Wang et al. 2022, https://arxiv.org/abs/2211.0
 from __future__ import annotations
 
 from fastsam_onnx.checkpoints.builder import Builder, FeatureMap
+from fastsam_onnx.checkpoints.convolutions import halves
 from fastsam_onnx.checkpoints.layers import Layer
 
 
@@ -18,7 +19,7 @@ def bottleneck(builder: Builder, source: FeatureMap, layer: Layer) -> FeatureMap
 
 def c2(builder: Builder, source: FeatureMap, layer: Layer) -> FeatureMap:
     """One half of the channels goes through all blocks, the other past them."""
-    first, second = builder.halves(builder.draw(source, layer.child("cv1")), layer.child("cv1"))
+    first, second = halves(builder, source, layer.child("cv1"))
     made = builder.draw(first, layer.child("m"))
     return builder.draw(builder.join(made, second), layer.child("cv2"))
 
@@ -28,7 +29,7 @@ def c2f(builder: Builder, source: FeatureMap, layer: Layer) -> FeatureMap:
 
     The number of blocks is the depth of the network.
     """
-    gathered = builder.halves(builder.draw(source, layer.child("cv1")), layer.child("cv1"))
+    gathered = halves(builder, source, layer.child("cv1"))
     for block in layer.child("m").children.values():
         gathered.append(builder.draw(gathered[-1], block))
     return builder.draw(builder.join(*gathered), layer.child("cv2"))

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastsam_onnx.checkpoints.builder import Builder, FeatureMap
+from fastsam_onnx.checkpoints.convolutions import halves
 from fastsam_onnx.checkpoints.layers import Layer
 
 
 def elan4(builder: Builder, source: FeatureMap, layer: Layer) -> FeatureMap:
     """One half of the channels goes through two stages; all that is made on the way is joined."""
-    gathered = builder.halves(builder.draw(source, layer.child("cv1")), layer.child("cv1"))
+    gathered = halves(builder, source, layer.child("cv1"))
     for name in ("cv2", "cv3"):
         gathered.append(builder.draw(gathered[-1], layer.child(name)))
     return builder.draw(builder.join(*gathered), layer.child("cv4"))

@@ -119,6 +119,13 @@ def test_a_1x1_convolution_comes_before_its_source_is_enlarged():
         makers = {node.output[0]: node for node in graph.node}
         enlarged = [makers[node.input[0]] for node in graph.node if node.op_type == "Resize"]
         widths.append([weights[node.input[1]][2:] if node.op_type == "Conv" else node.op_type for node in enlarged])
-    assert widths == [[[1, 1], [1, 1]], ["Mul", "Mul"]]
+    assert widths == [[[1, 1]] * 4, ["Mul", "Mul"]]  # twice two halves of channels
     kinds = [Counter(node.op_type for node in graph.node) for graph in (together, plain)]
     assert kinds[0]["Concat"] == kinds[1]["Concat"] - 2 + 1  # two of the neck less, one of the four pixels more
+
+
+def test_halves_are_made_apart_and_not_cut():
+    checkpoint = made(pt_writer.yolov8_seg())
+    together, plain = (operators(model_bytes(checkpoint, plain=each)) for each in (False, True))
+    assert plain["Split"] - together["Split"] == 8  # of the eight stages C2f
+    assert together["Split"] == 3  # of the boxes' distances, before and after, at each stride
