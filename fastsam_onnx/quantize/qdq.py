@@ -25,6 +25,7 @@ from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.quantize.calibration import Activation
 from fastsam_onnx.quantize.links import Links, attributes_of
 from fastsam_onnx.quantize.rounding import Rounder
+from fastsam_onnx.quantize.scales import choose_scales
 
 if TYPE_CHECKING:
     import onnx
@@ -36,8 +37,6 @@ SAME_SCALE = ("MaxPool", "Resize", "Split", "DepthToSpace", "Slice")
 """Operators that only move numbers, or choose among them, so that the result keeps the scale of the source."""
 BYTE_OPERATORS = ("Conv", "Concat", "Add", "Mul", "Sigmoid", *CLAMPS, *SAME_SCALE)
 """Operators for which ONNX Runtime has kernels that take and make bytes."""
-STEPS = 255
-"""Steps between the lowest and the highest byte."""
 LARGEST_BIAS = 2**30
 """Half of what 32 bits hold, so that the sum of products still fits."""
 SMALLEST_STEP = 1e-12
@@ -201,10 +200,7 @@ class _Quantizer:
         self.links = Links(model.graph)
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
-        self.scales: dict[str, tuple[float, int]] = {}
-        for name in plan.tensors:
-            source = plan.shared.get(name)
-            self.scales[name] = self.scales[source] if source else scale_of(seen[name].low, seen[name].high)
+        self.scales = choose_scales(self.links, plan.nodes, plan.tensors, plan.shared, seen)
 
     def run(self) -> onnx.ModelProto:
         for name in self.links.inputs & self.scales.keys():
@@ -273,8 +269,7 @@ class _Quantizer:
     def _dequantized(self, name: str, values: npt.NDArray[Any], step: FloatArray) -> str:
         from onnx import helper
 
-        zero = np.zeros(len(step), values.dtype)
-        parts = {"q": values, "scale": step, "zero": zero}
+        parts = {"q": values, "scale": step}  # without a zero point: it is 0
         inputs = [self._constant(f"{name}_{part}", array) for part, array in parts.items()]
         self.nodes.append(helper.make_node("DequantizeLinear", inputs, [name], name=f"{name}_dequantize", axis=0))
         return name
@@ -302,13 +297,6 @@ def _is_depthwise(node: onnx.NodeProto, weights: npt.NDArray[Any]) -> bool:
     """True if each channel is seen alone and makes one; kernels for that add no products in 16 bits."""
     groups = attributes_of(node).get("group", 1)
     return bool(groups > 1 and weights.shape[:2] == (groups, 1))
-
-
-def scale_of(low: float, high: float) -> tuple[float, int]:
-    """Scale and zero point of a byte that reaches from `low` to `high`; 0 is always a whole step."""
-    low, high = min(low, 0.0), max(high, 0.0)
-    scale = float(np.float32(max(high - low, 1e-6) / STEPS))
-    return scale, int(np.clip(round(-low / scale), 0, STEPS))
 
 
 def _shift(errors: npt.NDArray[Any], means: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -23,8 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fastsam_onnx import weights
 from fastsam_onnx.errors import MissingPackageError, ModelError, OutputError
 from fastsam_onnx.files import write_file
@@ -58,7 +56,7 @@ MINIMUM_IOU, MINIMUM_RECALL = 0.9, 0.8
 MINIMUM_MASKS = 20
 """Number of masks that are needed to judge: with fewer, one lost mask is more than 5 %."""
 TIMED_RUNS = 9
-"""Runs of which the median counts; one more before them warms up."""
+"""Runs of which the median counts, on the photos to measure on in turns; one more before them warms up."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class Report:
 
     Attributes:
         agreement: Agreement with the network of float32, on pictures that were not calibrated with.
-        float_ms: Median time of one run of the network of float32 in milliseconds.
+        float_ms: Median time of one run of the network of float32 on these pictures, in milliseconds.
         int8_ms: Median time of one run of the new one in milliseconds.
         float_bytes: Size of the file that was read.
         int8_bytes: Size of the file that was made.
@@ -143,7 +141,7 @@ def quantize(
         if not force:
             _check(chosen.agreement, Path(output).name)
         tell(0.9, "measuring time")
-        float_ms, int8_ms = _times(reference, chosen.network, threads)
+        float_ms, int8_ms = _times(reference, chosen.network, measured, threads)
     write_file(os.fspath(output), [chosen.network])
     return Report(
         agreement=chosen.agreement,
@@ -253,12 +251,16 @@ def _check(kept: Agreement, name: str) -> None:
         )
 
 
-def _times(reference: FastSAM, network: bytes, threads: int | None) -> tuple[float, float]:
-    """Median milliseconds of one run, of the network of float32 and of the new one, in turns."""
-    height, width = reference.options["imgsz"]
-    picture = np.zeros((height, width, 3), np.uint8)
-    with FastSAM(network, threads=threads, imgsz=(height, width)) as model:
-        runs = [[each(picture).speed["network"] for each in (reference, model)] for _ in range(TIMED_RUNS + 1)]
+def _times(
+    reference: FastSAM, network: bytes, photos: Sequence[ImageSource], threads: int | None
+) -> tuple[float, float]:
+    """Median milliseconds of one run, of the network of float32 and of the new one, in turns, photo after photo."""
+    images = [load_image(photo) for photo in photos[:TIMED_RUNS]]
+    with FastSAM(network, threads=threads, **reference.options) as model:
+        runs = [
+            [each(images[number % len(images)]).speed["network"] for each in (reference, model)]
+            for number in range(-1, TIMED_RUNS)
+        ]
     float_ms, int8_ms = (statistics.median(times) for times in zip(*runs[1:], strict=True))
     return float_ms, int8_ms
 

@@ -6,6 +6,7 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ from fastsam_onnx.checkpoints.subpixel import ADDED
 from fastsam_onnx.cli.program import main
 from fastsam_onnx.errors import MissingPackageError, ModelError, OptionError, OutputError
 from fastsam_onnx.masks.mask import Mask
-from fastsam_onnx.quantize import qdq
+from fastsam_onnx.quantize import qdq, scales
 from fastsam_onnx.quantize import recipe as quantize
 from fastsam_onnx.quantize.agreement import measure_agreement
 from fastsam_onnx.quantize.box_decoding import with_fast_decoding
@@ -139,6 +140,33 @@ def test_report(exported, tmp_path):
     assert report.first_in_float in quantize.FIRST_IN_FLOAT
     assert report.float_ms > 0 < report.int8_ms
     assert [share for share, _ in said] == sorted(share for share, _ in said)
+
+
+def test_time_is_measured_on_the_photos_that_measure(monkeypatch):
+    """Not on one colour, in which NMS inside a network has more to do, or less, than in a photo."""
+    seen = []
+
+    class Network:
+        options = MappingProxyType({"imgsz": (96, 96)})
+
+        def __init__(self, name, **options):
+            self.name = name
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def __call__(self, image):
+            seen.append((self.name, int(image[0, 0, 0])))
+            return SimpleNamespace(speed={"network": image[0, 0, 0] if self.name == "old" else 1.0})
+
+    monkeypatch.setattr(quantize, "FastSAM", Network)
+    photos = [np.full((4, 4, 3), value, np.uint8) for value in (10, 20, 40)]
+    assert quantize._times(Network("old"), "new", photos, 1) == (20.0, 1.0)
+    assert seen[:6] == [("old", 40), ("new", 40), ("old", 10), ("new", 10), ("old", 20), ("new", 20)]
+    assert len(seen) == 2 * (1 + quantize.TIMED_RUNS)
 
 
 def test_weights_stored_as_float16_are_float32_before_they_are_rounded(exported, tmp_path):
@@ -469,7 +497,8 @@ def test_the_bias_takes_back_what_rounded_weights_shift():
     ("low", "high", "expected"), [(0, 255, (1, 0)), (-1.02, 1.53, (0.01, 102)), (5, 255, (1, 0)), (-255, -3, (1, 255))]
 )
 def test_zero_is_a_whole_step(low, high, expected):
-    assert qdq.scale_of(low, high) == pytest.approx(expected)
+    scale = scales.scale_of(low, high)
+    assert (scale, scales.zero_of(low, scale)) == pytest.approx(expected)
 
 
 # ---------------------------------------------------------------- calibration and agreement
