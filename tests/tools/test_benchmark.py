@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,9 @@ def test_a_contender_answers_from_a_process_of_its_own(tmp_path):
 def test_a_contender_that_fails_says_so(tmp_path):
     with pytest.raises(RuntimeError, match=r"missing\.onnx ended with 1"):
         Process(kind="ours", model=str(tmp_path / "missing.onnx"), threads=1)
+
+
+def test_a_start_ends_with_the_mask_not_with_the_process():
+    began = time.perf_counter()
+    answer = sections._fresh(sys.executable, f"{sections.SAY_WHEN}\ntime.sleep(1)")
+    assert 0 < answer["whole_ms"] < 1000 * (time.perf_counter() - began) - 1000

@@ -369,11 +369,15 @@ def _import(before: str, what: str) -> str:
     return code + "print(json.dumps({'ms': 1000 * (time.perf_counter() - began)}))"
 
 
+SAY_WHEN = "import time\nprint('{\"at\": %r}' % time.perf_counter(), flush=True)"
+"""Python that prints when it runs, by a clock that all processes share."""
+
+
 def _cold(model: Path) -> str:
     return (
         "from fastsam_onnx import FastSAM\n"
         f"found = FastSAM({str(model)!r}, imgsz=640)({str(ROOT / 'examples' / 'coffee.jpg')!r})\n"
-        "found.masks[0]\nprint('{}')"
+        f"found.masks[0]\n{SAY_WHEN}"
     )
 
 
@@ -381,15 +385,15 @@ def _their_cold(model: Path) -> str:
     return (
         "import os, sys\nanswers = os.fdopen(os.dup(1), 'w')\nos.dup2(2, 1)\nfrom ultralytics import FastSAM\n"
         f"found = FastSAM({str(model)!r})({str(ROOT / 'examples' / 'coffee.jpg')!r}, imgsz=640, conf=0.4, iou=0.9,"
-        " retina_masks=True, device='cpu', verbose=False)[0]\nfound.masks.data[0]\nprint('{}', file=answers)"
+        f" retina_masks=True, device='cpu', verbose=False)[0]\nfound.masks.data[0]\nsys.stdout = answers\n{SAY_WHEN}"
     )
 
 
 def _fresh(python: str, code: str) -> dict[str, Any]:
-    """What a new interpreter prints, a JSON object, and the milliseconds from its start until it has ended."""
+    """What a new interpreter prints, a JSON object, and the milliseconds from its start until its "at", or its end."""
     began = time.perf_counter()
     answer: dict[str, Any] = json.loads(_printed(python, "-c", code))
-    return {**answer, "whole_ms": 1000 * (time.perf_counter() - began)}
+    return {**answer, "whole_ms": 1000 * (answer.get("at", time.perf_counter()) - began)}
 
 
 def _fresh_json(python: str, packages: list[str]) -> dict[str, int]:
