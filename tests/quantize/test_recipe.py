@@ -102,6 +102,16 @@ def test_int8_of_a_checkpoint_keeps_its_contract_and_its_numbers(made, exported)
         assert np.corrcoef(old_values.ravel(), new_values.ravel())[0, 1] > 0.98
 
 
+def test_int8_of_our_own_export_whose_layers_are_computed_together(made, tmp_path):
+    export(read_checkpoint(TINY), tmp_path / "ours.onnx")
+    quantize.quantize(tmp_path / "ours.onnx", tmp_path / "int8.onnx", PHOTOS, imgsz=96, threads=1, force=True)
+    tensor = PHOTOS[0].transpose(2, 0, 1)[None, :, :96, :96].astype(np.float32) / 255
+    answers = [run(path.read_bytes(), tensor) for path in (tmp_path / "ours.onnx", tmp_path / "int8.onnx", made)]
+    for of_float, of_int8, of_checkpoint in zip(*answers, strict=True):
+        assert np.corrcoef(of_float.ravel(), of_int8.ravel())[0, 1] > 0.98
+        assert np.corrcoef(of_checkpoint.ravel(), of_int8.ravel())[0, 1] > 0.98
+
+
 def test_onnx_runtime_finds_integer_kernels(made, tmp_path):
     """Every pair is used up: a float operator in the middle would be slow without an error."""
     options = ort.SessionOptions()
