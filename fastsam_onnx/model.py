@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from fastsam_onnx.clip.clip import Clip
     from fastsam_onnx.images.load import ImageSource
     from fastsam_onnx.images.sources import Sources
+    from fastsam_onnx.masks.decoder import Decoder
     from fastsam_onnx.network.contract import Contract
     from fastsam_onnx.network.external import ExternalNetwork
     from fastsam_onnx.network.network import Network
@@ -111,6 +112,7 @@ class FastSAM:
         self._clip = None if clip is None else _clip(clip, threads=threads, providers=providers)
         self._source = _bundled() if model is None else _lasting(model)
         self._network = _open(self._source, self._runtime)
+        self._decoder = _decoder_of(self._network, self._runtime)
         try:
             self._resolve(CallOptions())
         except OptionError:
@@ -334,6 +336,7 @@ class FastSAM:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._network = _open(self._source, self._runtime)
+        self._decoder = _decoder_of(self._network, self._runtime)
 
     def _resolve(self, given: CallOptions) -> DetectionOptions:
         """The options of a call: given there, else to the constructor, else the file's own, else ours."""
@@ -403,7 +406,14 @@ class FastSAM:
         speed = {"preprocess": (prepared - began) / len(images), "network": (computed - prepared) / len(images)}
         return [
             find_objects(
-                image, letterbox, output, contract=self.contract, options=options, clip=self._clip, speed=speed
+                image,
+                letterbox,
+                output,
+                contract=self.contract,
+                options=options,
+                clip=self._clip,
+                decoder=self._decoder,
+                speed=speed,
             )
             for image, letterbox, output in zip(images, letterboxes, outputs, strict=True)
         ]
@@ -459,6 +469,16 @@ def _open(source: Any, runtime: RuntimeOptions) -> Network | ExternalNetwork:
 
     with importing():
         return open_network(source, runtime)
+
+
+def _decoder_of(network: Network | ExternalNetwork, runtime: RuntimeOptions) -> Decoder | None:
+    """The network that draws answers to prompts, if the file has one."""
+    text = network.contract.metadata.decoder
+    if text is None:
+        return None
+    from fastsam_onnx.masks.decoder import Decoder
+
+    return Decoder(text, runtime, network.name)
 
 
 def _bundled() -> Path:

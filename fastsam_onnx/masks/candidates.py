@@ -14,7 +14,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
+from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray
+from fastsam_onnx.masks.decoder import Closer, Decoder
 from fastsam_onnx.masks.detections import best_classes, box_iou, class_agnostic_scores, nms, xyxy_from_xywh
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.pending import PendingMask, pending_masks, prototypes_at
@@ -35,6 +36,10 @@ AREA_POWER = 2 / 3
 LEAST_DEPTH = 0.05
 """Depth of a point at the mask's edge, where that in the mask's middle is 1, so that a click there still counts."""
 MOST_MEASURED = 50
+MOST_DRAWN = 4
+"""Maximum number of candidates that the decoder draws for a point."""
+CLAIM_POWER = 0.5
+"""Weight of a candidate's claim beside the IoU that the decoder promises, an exponent."""
 NO_POINTS = np.zeros((0, 2))
 
 
@@ -69,6 +74,7 @@ class Candidates:
         prototypes: (nm, h, w) float32.
         letterbox: Place of the photo in the network's input.
         refine: True if answers to points are refined, as the objects are; see `refine.refined`.
+        closer: Way to draw answers anew; None without.
     """
 
     boxes_xywh: FloatArray
@@ -78,6 +84,7 @@ class Candidates:
     prototypes: FloatArray
     letterbox: Letterbox
     refine: bool = False
+    closer: Closer | None = None
 
     @classmethod
     def from_output(
@@ -89,6 +96,8 @@ class Candidates:
         *,
         labels: IntArray | None = None,
         refine: bool = False,
+        decoder: Decoder | None = None,
+        image: ByteArray | None = None,
     ) -> Candidates:
         """Keep what prompts may need of a network's output.
 
@@ -99,7 +108,10 @@ class Candidates:
             class_count: nc.
             labels: (N,) int64 index of each one's class; by default that of its best score.
             refine: True if answers to points are refined.
+            decoder: Network that draws answers anew; None without.
+            image: (H, W, 3) uint8 RGB, the photo, for the decoder; None without.
         """
+        own = _alone(prototypes)
         scores = class_agnostic_scores(output, class_count)
         columns = np.flatnonzero(scores > NEGLIGIBLE_SCORE)
         held = output[:, columns]
@@ -111,9 +123,10 @@ class Candidates:
             scores=scores[columns],
             labels=best_classes(held, class_count) if labels is None else labels[columns],
             coefficients=held[4 + class_count :].T.copy(),
-            prototypes=_alone(prototypes),
+            prototypes=own,
             letterbox=letterbox,
             refine=refine,
+            closer=None if decoder is None or image is None else Closer(decoder, image, own, letterbox),
         )
 
     @cached_property
@@ -127,25 +140,55 @@ class Candidates:
         order = order[self.scores[order] > conf]
         return np.asarray(order[nms(xyxy_from_xywh(self.boxes_xywh[order]), iou, max_det)], np.int64)
 
+    def fitting(self, box_xyxy: npt.ArrayLike) -> IntArray:
+        """(k,) int64 indices of those that overlap a box (4,) in pixels of the photo, the best fit first.
+
+        The fit is the IoU of the two boxes times the score to the power of 0.3.
+        """
+        fit = (
+            np.nan_to_num(box_iou(np.asarray(box_xyxy, np.float32)[None], self.boxes_xyxy)[0])
+            * self.scores**SCORE_POWER
+        )
+        order = np.argsort(-fit, kind="stable")
+        return np.asarray(order[fit[order] > 0], np.int64)
+
+    def holding(self, points: npt.NDArray[np.float64], foreground: BoolArray) -> IntArray:
+        """(k,) int64 indices of those that hold the most foreground points and no background point; most likely first.
+
+        The likely ones have a high score for their area. None if no mask holds a foreground point.
+        """
+        held = self._held(points)
+        count = held[:, foreground].sum(axis=1) * ~held[:, ~foreground].any(axis=1)
+        hits = np.flatnonzero(count == max(count.max(initial=0), 1))
+        sides = self.boxes_xyxy[hits, 2:] - self.boxes_xyxy[hits, :2]
+        promise = self.scores[hits] / np.maximum(sides.prod(axis=1), 1) ** AREA_POWER
+        return np.asarray(hits[np.argsort(-promise, kind="stable")], np.int64)
+
     def for_box(self, box_xyxy: FloatArray) -> Answer | None:
         """The candidate whose box fits best, its mask cut to the prompt; None if none overlaps.
 
         The fit is the IoU of the two boxes times the score to the power of 0.3. Of candidates whose mask has no pixel
         in the prompt the next one is taken, twenty times at most. A mask that leaves a side of the prompt empty is
-        enlarged until it fills the prompt.
+        enlarged until it fills the prompt. Where there is a decoder it draws the mask anew.
 
         Args:
             box_xyxy: (4,) in pixels of the photo, inside it.
         """
         prompt = box_xyxy[None]
-        fit = np.nan_to_num(box_iou(prompt, self.boxes_xyxy)[0]) * self.scores**SCORE_POWER
-        for index in np.argsort(-fit, kind="stable")[:MOST_TRIED].tolist():
-            if fit[index] <= 0:
-                break
+        for index in self.fitting(box_xyxy)[:MOST_TRIED].tolist():
             [mask] = pending_masks(prompt, self.coefficients[[index]], self.prototypes, self.letterbox)
             if not mask.is_empty():
-                return self._answer(index, calm(_filling(mask)), box_xyxy)
+                mask = self._drawn(box_xyxy) or _filling(mask)
+                return self._answer(index, calm(mask), box_xyxy)
         return None
+
+    def _drawn(self, box_xyxy: FloatArray) -> PendingMask | None:
+        """The decoder's answer to a box, cut to it; None if there is none."""
+        if self.closer is None:
+            return None
+        [mask], _ = self.closer.draw(box_xyxy[None], [self.coefficients[self.fitting(box_xyxy)]], asked=True)
+        cut = mask.within(box_xyxy)
+        return None if cut.is_empty() else cut
 
     def for_points(self, points: npt.NDArray[np.float64], foreground: BoolArray) -> Answer | None:
         """The candidate that points mean; None if no mask holds a foreground point and no background point.
@@ -157,16 +200,13 @@ class Candidates:
             points: (k, 2) x, y in pixels of the photo.
             foreground: (k,): point k is foreground.
         """
-        held = self._held(points)
-        count = held[:, foreground].sum(axis=1) * ~held[:, ~foreground].any(axis=1)
-        if not count.any():
+        likely = self.holding(points, foreground)[:MOST_MEASURED]
+        if not likely.size:
             return None
-        hits = np.flatnonzero(count == count.max())
-        sides = self.boxes_xyxy[hits, 2:] - self.boxes_xyxy[hits, :2]
-        promise = self.scores[hits] / np.maximum(sides.prod(axis=1), 1) ** AREA_POWER
-        likely = hits[np.argsort(-promise, kind="stable")[:MOST_MEASURED]]
         claims = self._claims(likely, points[foreground])
-        return self._at_points(int(likely[int(np.argmax(claims))]), points[foreground])
+        order = np.argsort(-claims, kind="stable")
+        drawn = self._drawn_at(likely[order[:MOST_DRAWN]], claims[order[:MOST_DRAWN]], points, foreground)
+        return drawn or self._at_points(int(likely[order[0]]), points[foreground])
 
     def for_mask(self, mask: Mask) -> Answer | None:
         """What fits this mask best, by IoU: a candidate, or the answer to the mask's box; None if nothing overlaps.
@@ -204,15 +244,25 @@ class Candidates:
             held[index] = near[index] & (self.coefficients[index] @ at_points > 0)
         return held
 
-    def _claims(self, index: IntArray, points: npt.NDArray[np.float64]) -> list[float]:
-        """The claim of each of these candidates to be what the points mean."""
-        masks = self.masks(index)
-        return [
-            score / max(area, 1) ** AREA_POWER * (depth + LEAST_DEPTH)
-            for score, (area, depth) in zip(
-                self.scores[index].tolist(), (area_and_depth(mask, points) for mask in masks), strict=True
-            )
-        ]
+    def _claims(self, index: IntArray, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """(k,) the claim of each of these candidates to be what the points mean."""
+        areas, depths = zip(*(area_and_depth(mask, points) for mask in self.masks(index)), strict=True)
+        return np.asarray(self.scores[index] / np.maximum(areas, 1) ** AREA_POWER * (np.array(depths) + LEAST_DEPTH))
+
+    def _drawn_at(
+        self, index: IntArray, claims: npt.NDArray[np.float64], points: npt.NDArray[np.float64], foreground: BoolArray
+    ) -> Answer | None:
+        """The decoder's answer to points: of these candidates, drawn anew, the one that promises most for its claim."""
+        if self.closer is None:
+            return None
+        boxes, signs = self.boxes_xyxy[index], np.where(foreground, 1.0, -1.0)
+        weights = [self.coefficients[self.fitting(box)] for box in boxes]
+        masks, promises = self.closer.draw(boxes, weights, asked=False, points=points, signs=signs)
+        for place in np.argsort(-promises * claims**CLAIM_POWER, kind="stable").tolist():
+            mask = calm(masks[place]).tight()
+            if not mask.is_empty() and _agrees(mask, points, foreground):
+                return self._answer(int(index[place]), mask, np.array(mask.bounds, np.float32))
+        return None
 
     def _answer(self, index: int, mask: PendingMask, box_xyxy: FloatArray) -> Answer:
         return Answer(mask, box_xyxy, float(self.scores[index]), int(self.labels[index]))
@@ -238,6 +288,12 @@ def _closest(mask: Mask, answers: Iterable[Answer | None]) -> Answer | None:
         if iou > best_iou:
             best, best_iou = answer, iou
     return best
+
+
+def _agrees(mask: PendingMask, points: npt.NDArray[np.float64], foreground: BoolArray) -> bool:
+    """True if the mask holds a foreground point and no background point."""
+    held = np.array([mask.contains(*point) for point in points.tolist()])
+    return bool(held[foreground].any() and not held[~foreground].any())
 
 
 def area_and_depth(mask: PendingMask, points: npt.NDArray[np.float64]) -> tuple[int, float]:

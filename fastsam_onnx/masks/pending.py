@@ -122,6 +122,15 @@ class PendingMask:
         logits = self.logits[top - self.top : bottom - self.top, left - self.left : right - self.left].copy()
         return replace(self, logits=logits, left=left, top=top, columns=columns, rows=rows)
 
+    def within(self, box_xyxy: FloatArray) -> PendingMask:
+        """The same mask, its pixels inside a box (4,) of the photo alone."""
+        x1, y1, x2, y2 = box_xyxy.tolist()
+        width, height = self.image_size
+        (first, end), (top, bottom) = _pixels(x1, x2, width), _pixels(y1, y2, height)
+        columns = max(first, self.columns[0]), max(min(end, self.columns[1]), first, self.columns[0])
+        rows = max(top, self.rows[0]), max(min(bottom, self.rows[1]), top, self.rows[0])
+        return replace(self, columns=columns, rows=rows)
+
     def is_empty(self) -> bool:
         """True if no pixel is set; nearly always told without rendering."""
         if not self.logits.size:

@@ -30,6 +30,7 @@ class Metadata:
         nms_conf: Score threshold of NMS that was added when it was exported, if the file states it.
         nms_iou: IoU threshold of that NMS, if the file states it.
         license: Licence as the file states it; empty if it does not.
+        decoder: Network that draws answers to prompts, an ONNX file as Base64 (our own key); None without.
     """
 
     stride: int = DEFAULT_STRIDE
@@ -44,6 +45,7 @@ class Metadata:
     nms_conf: float | None = None
     nms_iou: float | None = None
     license: str = ""
+    decoder: str | None = field(default=None, repr=False)
 
 
 def read_metadata(raw: Mapping[str, str], name: str) -> Metadata:
@@ -73,6 +75,7 @@ def read_metadata(raw: Mapping[str, str], name: str) -> Metadata:
         nms_conf=_fraction_or_none(args.get("conf")) if added_nms else None,
         nms_iou=_fraction_or_none(args.get("iou")) if added_nms else None,
         license=raw.get("license", "").strip(),
+        decoder=raw.get("decoder"),
     )
 
 

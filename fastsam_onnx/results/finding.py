@@ -16,6 +16,7 @@ from fastsam_onnx.results.segmentation import Segmentation
 
 if TYPE_CHECKING:
     from fastsam_onnx.clip.clip import Clip
+    from fastsam_onnx.masks.decoder import Decoder
     from fastsam_onnx.network.contract import Contract
     from fastsam_onnx.network.letterbox import Letterbox
     from fastsam_onnx.network.outputs import Output
@@ -30,6 +31,7 @@ def find_objects(
     contract: Contract,
     options: DetectionOptions,
     clip: Clip | None,
+    decoder: Decoder | None,
     speed: Mapping[str, float],
 ) -> Segmentation:
     """The objects of one photo.
@@ -41,6 +43,7 @@ def find_objects(
         contract: Form of the network.
         options: Thresholds and rules.
         clip: Encoders for text prompts; None without.
+        decoder: Network that draws answers to prompts; None without.
         speed: Seconds of the stages before.
     """
     began = time.perf_counter()
@@ -72,6 +75,7 @@ def find_objects(
         from fastsam_onnx.results.text_prompts import CropEmbeddings
 
         embeddings = CropEmbeddings(clip)
+    whole = image.shape[1::-1] == letterbox.image_size  # not a smaller copy
     stages = {**speed, "postprocess": time.perf_counter() - began}
     return Segmentation(
         boxes=boxes[kept],
@@ -83,6 +87,13 @@ def find_objects(
         speed=MappingProxyType({stage: 1000 * seconds for stage, seconds in stages.items()}),
         embeddings=embeddings,
         candidates=Candidates.from_output(
-            candidates, prototypes, letterbox, contract.class_count, labels=classes, refine=options.refine
+            candidates,
+            prototypes,
+            letterbox,
+            contract.class_count,
+            labels=classes,
+            refine=options.refine,
+            decoder=decoder if options.refine and whole else None,
+            image=image,
         ),
     )

@@ -362,3 +362,18 @@ def constant(
         {name: (output_kind, shape) for name, shape in outputs.items()},
         metadata,
     )
+
+
+def toy_decoder(maps: int = 1 + 3 + 2) -> bytes:
+    """A decoder that answers with what is red in its view, and promises the more the more of it is."""
+    graph = _Graph()
+    red = graph.add("Gather", "photo", graph.constant(0, np.int64), axis=1)
+    level = graph.add("Sub", red, graph.constant(0.5))
+    graph.add("Mul", level, graph.constant(10.0), output="logits")
+    graph.add("ReduceMean", "logits", axes=[1, 2], keepdims=0, output="promise")
+    photo: tuple[int, Shape] = (TensorProto.FLOAT, ("batch", 3, 96, 96))
+    return graph.save(
+        {"photo": photo, "maps": (TensorProto.FLOAT, ("batch", maps, 48, 48))},
+        {"logits": (TensorProto.FLOAT, ("batch", 96, 96)), "promise": (TensorProto.FLOAT, ("batch",))},
+        None,
+    )

@@ -186,7 +186,7 @@ def build(network: SegmentEverything, name: str, metadata: dict[str, str], store
         "output0": ["batch", 4 + 1 + COEFFICIENTS, "anchors"],
         "output1": ["batch", COEFFICIENTS, "mask_height", "mask_width"],
     }
-    return draw(network, name, stored).model(shapes, metadata)
+    return draw(network, name, stored).model({"images": ["batch", 3, "height", "width"]}, shapes, metadata)
 
 
 def draw(network: SegmentEverything, name: str, stored: Stored) -> Graph:
@@ -201,7 +201,6 @@ def draw(network: SegmentEverything, name: str, stored: Stored) -> Graph:
     box = boxes(graph, logits, levels)
     learned, ellipses = graph.split(coefficients, [COEFFICIENTS - ELLIPSE, ELLIPSE], 1)
     parts = [box, graph.add("Sigmoid", scores), learned, placed_ellipses(graph, ellipses, box, shape)]
-    ends = {"output0": graph.add("Concat", *parts, axis=1), "output1": planes}
-    for end, value in ends.items():
-        graph.nodes[[node.output[0] for node in graph.nodes].index(value)].output[0] = end
+    graph.rename(graph.add("Concat", *parts, axis=1), "output0")
+    graph.rename(planes, "output1")
     return graph

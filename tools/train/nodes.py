@@ -21,6 +21,7 @@ from .network import ConvNorm
 OPSET = 17
 IR_VERSION = 8  # the one that came with opset 17: old runtimes open it
 Stored = Literal["float32", "float16", "int8"]
+Shapes = dict[str, Sequence[object]]
 FEW = 4096  # weights with fewer values are not worth int8's error
 
 
@@ -87,11 +88,17 @@ class Graph:
     def bias(self, values: np.ndarray) -> str:
         return self.initializer(values.astype(np.float32))
 
-    def model(self, outputs: dict[str, Sequence[object]], metadata: dict[str, str]) -> onnx.ModelProto:
+    def rename(self, value: str, name: str) -> None:
+        """Gives a value that no node takes the name that the file's output has."""
+        self.nodes[[node.output[0] for node in self.nodes].index(value)].output[0] = name
+
+    def model(self, inputs: Shapes, outputs: Shapes, metadata: dict[str, str]) -> onnx.ModelProto:
         """The whole, checked."""
-        photos = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, "height", "width"])
-        results = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in outputs.items()]
-        graph = helper.make_graph(self.nodes, self.name, [photos], results, list(self.constants.values()))
+        ends = [
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+            for shapes in (inputs, outputs)
+        ]
+        graph = helper.make_graph(self.nodes, self.name, *ends, list(self.constants.values()))
         model = helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", OPSET)],

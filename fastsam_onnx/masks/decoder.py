@@ -1,0 +1,172 @@
+"""A small network that draws the answer to a box or a point anew, from what lies around it in the photo.
+
+The everything network sees the whole photo at a few hundred pixels, and its masks are sums of prototypes. A prompt
+says where to look closer: the decoder gets the photo's own pixels around the box, the prototypes and the candidates
+that fit best, and says the mask, and the IoU that it expects of it. It belongs to one network, whose prototypes it
+knows, and travels in that network's file.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.arrays import ByteArray, FloatArray
+from fastsam_onnx.errors import ModelError
+from fastsam_onnx.masks.pending import PendingMask
+from fastsam_onnx.masks.views import LARGEST_LOGIT, PRIORS, View
+from fastsam_onnx.network.letterbox import Letterbox
+from fastsam_onnx.runtime import RuntimeOptions
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+KEY = "decoder"
+"""Key of the network's metadata under which the decoder stands, as Base64."""
+
+
+class Decoder:
+    """The decoder of a network; opened at the first prompt, in each process by itself.
+
+    Any number of threads may use it at once.
+    """
+
+    def __init__(self, text: str, runtime: RuntimeOptions, name: str) -> None:
+        """Keep what it is made of.
+
+        Args:
+            text: Base64 of an ONNX file, as it stands in the network's metadata.
+            runtime: Options of ONNX Runtime.
+            name: Name of the network's file in messages.
+        """
+        self._text, self._runtime, self._name = text, runtime, name
+        self._opened: tuple[int, ort.InferenceSession] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}
+
+    def run(self, photos: FloatArray, maps: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Logits and promises of views.
+
+        Args:
+            photos: (n, 3, SIDE, SIDE) float32, of `View.photo`.
+            maps: (n, m, COARSE, COARSE) float32, of `maps_of`.
+
+        Returns:
+            (n, SIDE, SIDE) float32 logits, and (n,) float32 promised IoU, 0 to 1.
+
+        Raises:
+            ModelError: If it cannot be opened, or does not fit the network.
+        """
+        session = self._session()
+        try:
+            logits, promises = session.run(["logits", "promise"], {"photo": photos, "maps": maps})
+        except Exception as error:
+            raise ModelError(f"{self._name}: its decoder failed: {error}") from error
+        return logits, 1 / (1 + np.exp(-promises))
+
+    def _session(self) -> ort.InferenceSession:
+        process, opened = os.getpid(), self._opened  # the threads of a session do not live on in a forked process
+        if opened is None or opened[0] != process:
+            try:
+                model = base64.b64decode(self._text, validate=True)
+            except (binascii.Error, ValueError) as error:
+                raise ModelError(f"{self._name}: its decoder is damaged: {error}") from error
+            opened = process, self._runtime.create_session(model, name=f"the decoder of {self._name}")
+            self._opened = opened
+        return opened[1]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Closer:
+    """A closer look at one photo.
+
+    Attributes:
+        decoder: Network that draws.
+        image: (H, W, 3) uint8 RGB, the photo.
+        prototypes: (nm, h, w) float32 for the whole input.
+        letterbox: Place of the photo in the network's input.
+    """
+
+    decoder: Decoder
+    image: ByteArray
+    prototypes: FloatArray
+    letterbox: Letterbox
+
+    def draw(
+        self,
+        boxes_xyxy: FloatArray,
+        coefficients: Sequence[FloatArray],
+        *,
+        asked: bool,
+        points: npt.ArrayLike = (),
+        signs: Iterable[float] = (),
+    ) -> tuple[list[PendingMask], FloatArray]:
+        """Masks of what lies in boxes, and the IoU that the decoder expects of them.
+
+        Args:
+            boxes_xyxy: (n, 4) in pixels of the photo.
+            coefficients: For each box (k, nm), those of the candidates that fit it best, best first.
+            asked: True if the boxes were asked for, so that the answers end where they end.
+            points: (m, 2) x, y in pixels of the photo.
+            signs: (m,) 1 foreground, -1 background.
+
+        Raises:
+            ModelError: If the decoder cannot be used.
+        """
+        views = [View.around(box, self.letterbox) for box in boxes_xyxy]
+        photos = np.stack([view.photo(self.image) for view in views])
+        maps = np.stack(
+            [
+                maps_of(
+                    view,
+                    self.prototypes,
+                    weights,
+                    box_xyxy=box if asked else None,
+                    points=points,
+                    signs=signs,
+                )
+                for view, weights, box in zip(views, coefficients, boxes_xyxy, strict=True)
+            ]
+        )
+        logits, promises = self.decoder.run(photos, maps)
+        return [drawn_mask(one, view) for one, view in zip(logits, views, strict=True)], promises
+
+
+def maps_of(
+    view: View,
+    prototypes: FloatArray,
+    coefficients: FloatArray,
+    *,
+    box_xyxy: npt.ArrayLike | None,
+    points: npt.ArrayLike = (),
+    signs: Iterable[float] = (),
+) -> FloatArray:
+    """What the decoder gets beside the photo: (nm + PRIORS + 2, COARSE, COARSE) float32.
+
+    Args:
+        view: Surroundings of the box.
+        prototypes: (nm, h, w) for the whole input.
+        coefficients: (k, nm) of the candidates that fit best, best first; the first PRIORS are looked at.
+        box_xyxy: (4,) the box that was asked for; None if only the candidate's is known.
+        points: (k, 2) x, y in pixels of the photo.
+        signs: (k,) 1 foreground, -1 background.
+    """
+    seen = view.prototypes(prototypes)
+    chosen = np.arange(PRIORS).clip(max=len(coefficients) - 1)
+    priors = np.tensordot(coefficients[chosen], seen, 1).clip(-LARGEST_LOGIT, LARGEST_LOGIT)
+    asked = np.zeros(seen.shape[1:], np.float32) if box_xyxy is None else view.box(box_xyxy)
+    return np.concatenate([seen, priors, asked[None], view.points(points, signs)[None]]).astype(np.float32)
+
+
+def drawn_mask(logits: FloatArray, view: View) -> PendingMask:
+    """The mask (SIDE, SIDE) of a view, in the photo."""
+    x, y = view.places()
+    return PendingMask(logits, 0, 0, view.columns, view.rows, x, y, view.letterbox.image_size)

@@ -1,0 +1,140 @@
+"""A closer look at the surroundings of a box: photo, prototypes and candidates on one grid, for the decoder.
+
+The photo is looked at in its own pixels, so that the decoder sees edges that the network's input is too small for.
+tools/train/decoder makes its training pictures with the same functions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fastsam_onnx.arrays import ByteArray, FloatArray
+from fastsam_onnx.masks.pending import Places, Span
+from fastsam_onnx.network.letterbox import Letterbox
+
+SIDE = 96
+"""Cells along either side of a view, whatever its shape in the photo."""
+COARSE = SIDE // 2
+"""The same of the maps, which are smooth."""
+PRIORS = 3
+"""Number of candidates whose logits are looked at."""
+MARGIN = 0.125
+"""What is looked at beyond each side of a box, in sides."""
+LEAST_MARGIN = 2
+"""Pixels that are looked at beyond each side, at least."""
+CLICK_CELLS = 1.5
+"""Standard deviation of the spot that stands for a point."""
+LARGEST_LOGIT = 8.0
+EXTRA_MAPS = PRIORS + 2
+"""Maps beside the prototypes: logits of candidates, the box, the points."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A rectangle of the photo.
+
+    Attributes:
+        columns: Pixels of the photo, [first, end).
+        rows: The same for rows.
+        letterbox: Place of the photo in the network's input.
+    """
+
+    columns: Span
+    rows: Span
+    letterbox: Letterbox
+
+    @classmethod
+    def around(cls, box_xyxy: npt.ArrayLike, letterbox: Letterbox) -> View:
+        """The view of a box (4,) in pixels of the photo, with what lies around it, inside the photo."""
+        x1, y1, x2, y2 = np.asarray(box_xyxy, np.float64).tolist()
+        width, height = letterbox.image_size
+        return cls(_surroundings(x1, x2, width), _surroundings(y1, y2, height), letterbox)
+
+    def photo(self, image: ByteArray) -> FloatArray:
+        """(3, SIDE, SIDE) float32, 0 to 1, from the photo (H, W, 3) uint8 RGB."""
+        import cv2
+
+        part = image[slice(*self.rows), slice(*self.columns)]
+        how = cv2.INTER_AREA if max(part.shape[:2]) > SIDE else cv2.INTER_LINEAR
+        scaled = cv2.resize(part, (SIDE, SIDE), interpolation=how)
+        return np.ascontiguousarray(scaled.transpose(2, 0, 1), np.float32) / np.float32(255)
+
+    def prototypes(self, prototypes: FloatArray) -> FloatArray:
+        """(nm, COARSE, COARSE) float32 from the prototypes (nm, h, w) of the whole input."""
+        box, (_, grid_height, grid_width) = self.letterbox, prototypes.shape
+        x, left = _filter(
+            self.columns, box.left, box.scale[0] * grid_width / box.input_size[0], box.input_size[0], grid_width
+        )
+        y, top = _filter(
+            self.rows, box.top, box.scale[1] * grid_height / box.input_size[1], box.input_size[1], grid_height
+        )
+        part = prototypes[:, top : top + y.shape[1], left : left + x.shape[1]].astype(np.float32)
+        return np.asarray(y @ (part @ x.T))
+
+    def box(self, box_xyxy: npt.ArrayLike) -> FloatArray:
+        """(COARSE, COARSE) float32: the share of each cell that lies in the box (4,)."""
+        x1, y1, x2, y2 = np.asarray(box_xyxy, np.float64).tolist()
+        return np.outer(_covered(y1, y2, self.rows), _covered(x1, x2, self.columns)).astype(np.float32)
+
+    def points(self, points: npt.ArrayLike, signs: Iterable[float]) -> FloatArray:
+        """(COARSE, COARSE) float32: a spot at each of the points (k, 2), times its sign (k,)."""
+        spots = np.zeros((COARSE, COARSE), np.float32)
+        centres = np.arange(COARSE) + 0.5
+        for (x, y), sign in zip(np.asarray(points, np.float64).reshape(-1, 2).tolist(), signs, strict=True):
+            across, down = (
+                np.exp(-(((place - first) / (end - first) * COARSE - centres) ** 2) / (2 * CLICK_CELLS**2))
+                for place, (first, end) in ((x, self.columns), (y, self.rows))
+            )
+            spots += np.float32(sign) * np.outer(down, across).astype(np.float32)
+        return spots
+
+    def places(self) -> tuple[Places, Places]:
+        """Where the photo's columns and rows lie on the view's fine grid; beyond the view, on its border."""
+        width, height = self.letterbox.image_size
+        return _places(self.columns, width), _places(self.rows, height)
+
+
+def _surroundings(low: float, high: float, side: int) -> Span:
+    margin = max(MARGIN * (high - low), LEAST_MARGIN)
+    first = min(max(math.floor(low - margin), 0), side - 1)
+    return first, max(min(math.ceil(high + margin), side), first + 1)
+
+
+def _filter(pixels: Span, padding: int, step: float, input_side: int, cells: int) -> tuple[FloatArray, int]:
+    """Weights (COARSE, n) of grid points along an axis, a triangle for each cell, and the first of the grid points.
+
+    Args:
+        pixels: Of the photo, [first, end).
+        padding: Input pixels before the photo.
+        step: Grid points per pixel of the photo.
+        input_side: The input's width or height.
+        cells: Grid points along it.
+    """
+    apart = (pixels[1] - pixels[0]) / COARSE * step
+    centres = padding * cells / input_side + (pixels[0] * step + (np.arange(COARSE) + 0.5) * apart) - 0.5
+    reach = max(1.0, apart)
+    first = min(max(math.floor(centres[0] - reach), 0), cells - 1)
+    end = max(min(math.ceil(centres[-1] + reach) + 1, cells), first + 1)
+    points = np.arange(first, end)
+    distance = np.abs(points - np.clip(centres, 0, cells - 1)[:, None]) / reach
+    weights = np.maximum(1 - distance, 0)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32), first
+
+
+def _covered(low: float, high: float, pixels: Span) -> FloatArray:
+    """(COARSE,): the share of each cell of an axis that lies between two places."""
+    edges = np.linspace(*pixels, COARSE + 1)
+    inside = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)
+    return np.asarray(np.maximum(inside, 0) / (edges[1] - edges[0]))
+
+
+def _places(pixels: Span, side: int) -> Places:
+    first, end = pixels
+    places = np.clip((np.arange(side) + 0.5 - first) / (end - first) * SIDE - 0.5, 0, SIDE - 1)
+    before = np.floor(places).astype(np.intp)
+    return Places(before, (places - before).astype(np.float32))

@@ -1,0 +1,111 @@
+"""Where a network brings a decoder, answers to boxes and points are drawn anew from the photo's own pixels."""
+
+from __future__ import annotations
+
+import base64
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.tiny_onnx import tiny, toy_decoder, ultralytics_metadata
+
+from fastsam_onnx import FastSAM, ModelError
+from fastsam_onnx.masks.candidates import Candidates
+from fastsam_onnx.masks.decoder import Decoder, maps_of
+from fastsam_onnx.masks.views import COARSE, PRIORS, View
+from fastsam_onnx.network.letterbox import Letterbox
+from fastsam_onnx.results.segmentation import Segmentation
+from fastsam_onnx.runtime import RuntimeOptions
+
+LETTERBOX = Letterbox.fit((64, 64), (64, 64), stride=32)
+TOY = base64.b64encode(toy_decoder()).decode()
+
+
+def red(*boxes):
+    """A black photo, red in boxes x1, y1, x2, y2."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    for x1, y1, x2, y2 in boxes:
+        image[y1:y2, x1:x2, 0] = 255
+    return image
+
+
+def found_in(image, *columns, text=TOY):
+    """What candidates (cx, cy, w, h, score, coefficient) of one prototype, 1 everywhere, are in a photo."""
+    output, prototypes = np.array(columns, np.float32).T, np.ones((1, 16, 16), np.float32)
+    decoder = Decoder(text, RuntimeOptions(threads=1), "toy.onnx")
+    candidates = Candidates.from_output(output, prototypes, LETTERBOX, class_count=1, decoder=decoder, image=image)
+    return replace(Segmentation.from_masks([], image_size=(64, 64)), candidates=candidates)
+
+
+def test_a_box_is_answered_by_what_the_decoder_sees_in_it():
+    """The candidate fills the box; red is less, and goes on beyond it."""
+    image = red((20, 24, 60, 40))
+    answer = found_in(image, (32, 32, 32, 32, 0.7, 1)).box_prompt((16, 16, 48, 48))
+    expected = image[..., 0] > 0
+    expected[:, 48:] = False
+    np.testing.assert_array_equal(answer.masks.dense()[0], expected)
+    assert answer.boxes.tolist() == [[16, 16, 48, 48]]
+    assert answer.scores.tolist() == [pytest.approx(0.7)]
+
+
+def test_a_point_is_answered_by_the_candidate_that_promises_most():
+    """Two candidates hold the point, alike but for their size; the smaller is all red and promises more."""
+    image = red((24, 24, 40, 40))
+    found = found_in(image, (32, 32, 60, 60, 0.5, 1), (32, 32, 16, 16, 0.2, 1))
+    answer = found.point_prompt((32, 32))
+    np.testing.assert_array_equal(answer.masks.dense()[0], image[..., 0] > 0)
+    assert answer.scores.tolist() == [pytest.approx(0.2)]
+    assert answer.boxes.tolist() == [[24, 24, 40, 40]]
+
+
+def test_an_answer_without_the_point_makes_way():
+    """Nothing at the point is red: the candidate's own mask answers."""
+    found = found_in(red((40, 40, 50, 50)), (32, 32, 40, 40, 0.5, 1))
+    assert found.point_prompt((20, 20)).areas.tolist() == [40 * 40]
+
+
+def test_an_answer_with_a_background_point_makes_way():
+    """Of two pieces of red the decoder draws both; the candidate holds the first point alone."""
+    found = found_in(red((4, 4, 60, 60)), (16, 32, 20, 40, 0.5, 1))
+    assert found.point_prompt([(16, 32), (28, 32)], [1, 0]).areas.tolist() == [20 * 40]
+
+
+def test_a_box_in_which_nothing_is_drawn_keeps_its_candidate():
+    assert found_in(red(), (32, 32, 32, 32, 0.7, 1)).box_prompt((16, 16, 48, 48)).areas.tolist() == [32 * 32]
+
+
+def test_maps_are_prototypes_candidates_box_and_points():
+    prototypes = np.stack([np.full((16, 16), 2), np.full((16, 16), -3)]).astype(np.float32)
+    coefficients = np.array([(1, 0), (0, 1), (10, 0), (5, 5)], np.float32)
+    view = View.around((16, 16, 48, 48), LETTERBOX)
+    maps = maps_of(view, prototypes, coefficients, box_xyxy=(16, 16, 48, 48), points=[(32, 32)], signs=[1])
+    assert maps.shape == (2 + PRIORS + 2, COARSE, COARSE)
+    assert maps[:5, 0, 0].tolist() == [2, -3, 2, -3, 8], "the third, 20, is cut off at 8; the fourth is not looked at"
+    assert maps[5].mean() == pytest.approx((32 / 40) ** 2, abs=1e-6)
+    without = maps_of(view, prototypes, coefficients[:1], box_xyxy=None)
+    assert without[2:, 0, 0].tolist() == [2, 2, 2, 0, 0], "one candidate alone stands for all"
+
+
+def with_decoder(text, **metadata):
+    return tiny(metadata=ultralytics_metadata() | {"conf": "0.05", "decoder": text} | metadata)
+
+
+def test_it_travels_in_the_file_and_in_pickles():
+    image = red((8, 8, 56, 56))
+    with FastSAM(with_decoder(base64.b64encode(toy_decoder(32 + 5)).decode(), refine="True")) as model:
+        answer = model(image).box_prompt((4, 4, 60, 60))
+        again = pickle.loads(pickle.dumps(model(image))).box_prompt((4, 4, 60, 60))
+        plain = model(image, refine=False).box_prompt((4, 4, 60, 60))
+    np.testing.assert_array_equal(answer.masks.dense()[0], image[..., 0] > 0)
+    np.testing.assert_array_equal(again.masks.dense(), answer.masks.dense())
+    assert plain.areas.tolist() != answer.areas.tolist(), "masks as the network has them"
+
+
+@pytest.mark.parametrize("text", ["no base64", base64.b64encode(b"no network").decode(), TOY])
+def test_a_damaged_or_foreign_decoder_is_an_error_that_names_the_file(text):
+    """The last is sound, but made for a network with one prototype."""
+    with FastSAM(with_decoder(text, refine="True")) as model:
+        found = model(red((8, 8, 56, 56)))
+        with pytest.raises(ModelError, match="bytes"):
+            found.box_prompt((4, 4, 60, 60))

@@ -1,0 +1,76 @@
+"""A view shows the surroundings of a box on one grid, wherever photo, input and prototypes have their pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastsam_onnx.masks.pending import prototypes_at
+from fastsam_onnx.masks.views import COARSE, SIDE, View
+from fastsam_onnx.network.letterbox import Letterbox
+
+SAME = Letterbox.fit((640, 480), (640, 640), stride=32)
+
+
+def test_a_view_has_an_eighth_of_the_box_on_every_side_and_ends_with_the_photo():
+    view = View.around((200, 100, 360, 180), SAME)
+    assert (view.columns, view.rows) == ((180, 380), (90, 190))
+    assert View.around((600, 0, 640, 480), SAME) == View((595, 640), (0, 480), SAME)
+
+
+@pytest.mark.parametrize("box", [(10, 10, 10.5, 10.5), (639.9, 479.9, 640, 480), (0, 0, 0.1, 0.1)])
+def test_the_smallest_box_has_a_view(box):
+    view = View.around(box, SAME)
+    assert view.columns[1] > view.columns[0]
+    assert view.rows[1] > view.rows[0]
+    assert view.photo(np.zeros((480, 640, 3), np.uint8)).shape == (3, SIDE, SIDE)
+    assert view.prototypes(np.ones((2, 120, 160), np.float32)) == pytest.approx(np.ones((2, COARSE, COARSE)))
+
+
+def test_the_photo_is_averaged():
+    """View of 192 pixels: a cell is 2 x 2 of them, of which one is 200."""
+    image = np.zeros((480, 640, 3), np.uint8)
+    image[::2, ::2] = 200
+    assert View((0, 192), (0, 192), SAME).photo(image) == pytest.approx(np.full((3, SIDE, SIDE), 50 / 255))
+
+
+@pytest.mark.parametrize("size", [(640, 480), (300, 400), (1000, 641)])
+def test_prototypes_lie_where_the_masks_have_them(size):
+    """In a view of 48 pixels each cell is a pixel, whose prototypes `prototypes_at` interpolates."""
+    letterbox = Letterbox.fit(size, (640, 640), stride=32)
+    width, height = letterbox.input_size
+    prototypes = np.random.default_rng(0).normal(size=(3, height // 4, width // 4)).astype(np.float32)
+    columns, rows = np.meshgrid(np.arange(100, 148) + 0.5, np.arange(60, 108) + 0.5)
+    wanted = prototypes_at(np.stack([columns.ravel(), rows.ravel()], 1), prototypes, letterbox)
+    seen = View((100, 148), (60, 108), letterbox).prototypes(prototypes)
+    np.testing.assert_allclose(seen.reshape(3, -1), wanted, atol=2e-5)
+
+
+def test_a_large_view_averages_prototypes():
+    """A checkerboard of 1 and -1 under 160 cells shown as 48 is grey nearly everywhere."""
+    rows, columns = np.indices((120, 160))
+    board = np.where((rows + columns) % 2, 1.0, -1.0).astype(np.float32)[None]
+    assert np.abs(View((0, 640), (0, 480), SAME).prototypes(board)).max() < 0.05
+
+
+def test_a_box_covers_its_share_of_each_cell():
+    """View of 96 pixels, cells of 2: columns 11 to 40 are half of one cell and fourteen and a half more."""
+    covered = View((0, 96), (0, 96), SAME).box((11, 0, 40, 96))
+    assert covered[0, 5] == 0.5
+    assert covered.sum() * 4 == pytest.approx(29 * 96)
+
+
+def test_points_are_spots_with_a_sign():
+    spots = View((100, 196), (100, 196), SAME).points([(121, 141), (171, 181)], [1, -1])
+    assert np.unravel_index(spots.argmax(), spots.shape) == (20, 10)
+    assert np.unravel_index(spots.argmin(), spots.shape) == (40, 35)
+    assert spots.max() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_answers_lie_where_they_were_seen():
+    """View of 96 pixels: a cell of the answer is a pixel."""
+    x, y = View((200, 296), (100, 196), SAME).places()
+    assert (x.before[200], x.before[295], y.before[100], y.before[195]) == (0, 95, 0, 95)
+    assert x.before[0] == 0, "beyond the view, its border"
+    assert x.before[639] == 95
+    assert not x.share[200:296].any()

@@ -1,0 +1,239 @@
+"""Prompts with their answers, made from photos with masks and from what the finished network finds in them.
+
+Two kinds: a box around a mask, its edges moved at random, answered by that mask; and a click into a mask that people
+drew, with one of the candidates that hold it, answered by the mask at the click that is most like the candidate.
+For a click the promise is about the mask that was clicked: what people mean is what they drew.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from fastsam_onnx import FastSAM, Mask
+from fastsam_onnx.masks.candidates import Candidates
+from fastsam_onnx.masks.decoder import maps_of
+from fastsam_onnx.masks.views import SIDE, View
+
+from ..data import TAUGHT_FOLDERS, labelled, recolour, sampling_weights, unlabelled
+from ..data import Photo as Named
+
+MOST_CANDIDATES = 400
+LEAST_SIDE = 8  # photo pixels
+TAUGHT_PROMPTS = 0.4  # of the boxes where people drew masks, too
+CLICKS = 0.45  # of the prompts, where people drew masks
+CENTRES = 0.5  # of the clicks lie deepest in the mask
+EXACT = 0.5  # of the boxes are not moved
+MOST_MOVED = 0.08  # largest standard deviation of a moved edge, in sides
+TRIED = 4  # candidates of a click, one of which is drawn
+ALIKE = 0.4  # IoU of a candidate and a mask that may be its answer
+MIRRORED = 0.5
+PROMPTS_A_VISIT = 12  # of one photo
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A photo, what the network found in it, and its masks: those that people drew first."""
+
+    image: np.ndarray  # (H, W, 3) uint8
+    candidates: Candidates
+    masks: list[Mask]
+    drawn: int  # number of masks that people drew
+
+
+class Prompt(NamedTuple):
+    """One prompt, ready for the decoder."""
+
+    photo: np.ndarray  # (3, SIDE, SIDE) float32
+    maps: np.ndarray
+    answer: np.ndarray  # (SIDE, SIDE) float32, 0 to 1
+    meant: np.ndarray  # (SIDE, SIDE) float32: the mask that the promise is about
+    outside: np.ndarray  # () float32: cells of it that lie outside the view
+
+
+def records(data: Path, taught: Sequence[Path]) -> Iterator[tuple[str, str, np.ndarray, list[Any], list[Any]]]:
+    """Folder, name, pixels, drawn and taught masks (COCO's run lengths) of all training photos."""
+    more: dict[str, list[Any]] = {}
+    for path in taught:
+        with gzip.open(path, "rt") as lines:
+            more |= {record["file"]: record["masks"] for record in map(json.loads, lines)}
+    for pixels, record in labelled(data / "train_labelled"):
+        yield "train_labelled", record["file"], pixels, record["masks"], more.get(record["file"], [])
+    for folder in TAUGHT_FOLDERS:
+        for name, pixels in unlabelled(data / folder):
+            yield folder, name, pixels, [], more.get(name, [])
+
+
+def decoded(runs: list[Any]) -> list[Mask]:
+    """Masks that are large enough to ask for."""
+    masks = [Mask.from_rle({"size": run["size"], "counts": run["counts"]}) for run in runs]
+    return [mask for mask in masks if mask.area and min(mask.crop.shape) >= LEAST_SIDE]
+
+
+def slim(candidates: Candidates) -> Candidates:
+    """The best candidates, prototypes in half precision."""
+    order = np.argsort(-candidates.scores, kind="stable")[:MOST_CANDIDATES]
+    return Candidates(
+        candidates.boxes_xywh[order],
+        candidates.scores[order],
+        candidates.labels[order],
+        candidates.coefficients[order],
+        candidates.prototypes.astype(np.float16),
+        candidates.letterbox,
+    )
+
+
+def load_scenes(
+    data: Path, model: FastSAM, taught: Sequence[Path], limit: int | None = None
+) -> tuple[list[Scene], np.ndarray]:
+    """All training photos with masks, and how often each is to be drawn (n,)."""
+    scenes, names = [], []
+    with ProcessPoolExecutor(1) as pool:
+        for folder, name, pixels, drawn, found in records(data, taught):
+            masks = [pool.submit(decoded, runs) for runs in (drawn, found)]
+            image = np.ascontiguousarray(pixels)
+            candidates = model(image, conf=0.9).candidates
+            people, teacher = (future.result() for future in masks)
+            if people or teacher:
+                scenes.append(Scene(image, slim(candidates), people + teacher, len(people)))
+                names.append(Named(name, image, 1.0, (), folder))
+            if limit and len(scenes) == limit:
+                break
+    return scenes, sampling_weights(names)
+
+
+def moved(box: np.ndarray, image_size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """The box (4,), half of the time with edges moved at random, inside the photo."""
+    if rng.random() < EXACT:
+        return box
+    sides = np.tile(box[2:] - box[:2], 2)
+    corners = (box + rng.normal(0, rng.uniform(0, MOST_MOVED), 4) * sides).reshape(2, 2)
+    low, high = np.sort(corners, axis=0)
+    return np.clip(np.concatenate([low, np.maximum(high, low + 2)]), 0, (*image_size, *image_size))
+
+
+def clicked(mask: Mask, rng: np.random.Generator) -> tuple[float, float]:
+    """A point of the mask: the deepest, or any."""
+    if rng.random() < CENTRES:
+        depth = cv2.distanceTransform(np.pad(mask.crop, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+        return mask.left + float(column) - 0.5, mask.top + float(row) - 0.5
+    rows, columns = np.nonzero(mask.crop)
+    index = int(rng.integers(rows.size))
+    return mask.left + columns[index] + 0.5, mask.top + rows[index] + 0.5
+
+
+def seen(mask: Mask, view: View) -> np.ndarray:
+    """(SIDE, SIDE) float32: the share of each cell of a view that a mask covers."""
+    (left, right), (top, bottom) = view.columns, view.rows
+    part = np.zeros((bottom - top, right - left), np.uint8)
+    height, width = mask.crop.shape
+    x1, x2 = max(mask.left, left), min(mask.left + width, right)
+    y1, y2 = max(mask.top, top), min(mask.top + height, bottom)
+    if x1 < x2 and y1 < y2:
+        part[y1 - top : y2 - top, x1 - left : x2 - left] = (
+            255 * mask.crop[y1 - mask.top : y2 - mask.top, x1 - mask.left : x2 - mask.left]
+        )
+    how = cv2.INTER_AREA if max(part.shape) > SIDE else cv2.INTER_LINEAR
+    return cv2.resize(part, (SIDE, SIDE), interpolation=how).astype(np.float32) / 255
+
+
+def box_prompt(scene: Scene, rng: np.random.Generator) -> Prompt | None:
+    """A box around one of the masks."""
+    of_people = scene.drawn and rng.random() >= TAUGHT_PROMPTS
+    mask = scene.masks[int(rng.integers(scene.drawn if of_people else len(scene.masks)))]
+    box = moved(mask.box.astype(np.float64), mask.image_size, rng)
+    return prompt(scene, box, mask, mask)
+
+
+def click_prompt(scene: Scene, rng: np.random.Generator) -> Prompt | None:
+    """A click into one of the masks that people drew, and one of the candidates that hold it."""
+    meant = scene.masks[int(rng.integers(scene.drawn))]
+    point = clicked(meant, rng)
+    found = scene.candidates
+    hits = found.holding(np.array([point]), np.ones(1, bool))
+    if not hits.size:
+        return None
+    index = int(hits[min(int(rng.integers(TRIED)), hits.size - 1)])
+    box = found.boxes_xyxy[index].astype(np.float64)
+    at_point = [mask for mask in scene.masks if mask.contains(*point)]
+    [candidate] = found.masks(np.array([index]))
+    drawn = candidate.render()
+    overlaps = [drawn.iou(mask) for mask in at_point]
+    if not overlaps or max(overlaps) < ALIKE:
+        return None
+    return prompt(scene, box, at_point[int(np.argmax(overlaps))], meant, point=point)
+
+
+def prompt(
+    scene: Scene, box: np.ndarray, answer: Mask, meant: Mask, *, point: tuple[float, float] | None = None
+) -> Prompt | None:
+    """What the decoder gets and is asked for: a box, or with ``point`` a click and the box of a candidate."""
+    found = scene.candidates
+    nearest = found.fitting(box)
+    if not nearest.size:
+        return None
+    view = View.around(box, found.letterbox)
+    asked = {"box_xyxy": box} if point is None else {"box_xyxy": None, "points": [point], "signs": [1.0]}
+    known = maps_of(view, found.prototypes, found.coefficients[nearest], **asked)
+    wanted = seen(answer, view)
+    other = wanted if meant is answer else seen(meant, view)
+    return Prompt(view.photo(scene.image), known, wanted, other, outside(meant, view))
+
+
+def outside(mask: Mask, view: View) -> np.ndarray:
+    """The area of a mask outside a view, in cells."""
+    (left, right), (top, bottom) = view.columns, view.rows
+    pixels = mask.area - mask.area_inside(left, top, right, bottom)
+    return np.float32(pixels * SIDE * SIDE / ((right - left) * (bottom - top)))
+
+
+def mirrored(one: Prompt) -> Prompt:
+    return Prompt(*(np.ascontiguousarray(part[..., ::-1]) for part in one[:-1]), one.outside)
+
+
+class Prompts(IterableDataset[tuple[Tensor, ...]]):
+    """Batches without end."""
+
+    def __init__(self, scenes: list[Scene], weights: np.ndarray, batch: int, seed: int) -> None:
+        self.scenes, self.weights, self.batch, self.seed = scenes, weights, batch, seed
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        cv2.setNumThreads(1)
+        torch.set_num_threads(1)
+        worker = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng((self.seed, worker.id if worker else 0))
+        waiting: list[Prompt] = []
+        while True:
+            waiting += self.visit(rng)
+            if len(waiting) >= 20 * self.batch:  # of many photos, mixed
+                order = rng.permutation(len(waiting))
+                chosen, order = order[: 10 * self.batch], order[10 * self.batch :]
+                for first in range(0, len(chosen), self.batch):
+                    part = [waiting[index] for index in chosen[first : first + self.batch]]
+                    yield tuple(torch.from_numpy(np.stack(arrays)) for arrays in zip(*part, strict=True))
+                waiting = [waiting[index] for index in order]
+
+    def visit(self, rng: np.random.Generator) -> list[Prompt]:
+        """Some prompts about one photo."""
+        scene = self.scenes[int(rng.choice(len(self.scenes), p=self.weights))]
+        if rng.random() < 0.5:
+            scene = Scene(recolour(scene.image, rng), scene.candidates, scene.masks, scene.drawn)
+        prompts = []
+        for _ in range(PROMPTS_A_VISIT):
+            clicks = scene.drawn and rng.random() < CLICKS
+            one = click_prompt(scene, rng) if clicks else box_prompt(scene, rng)
+            if one is not None:
+                prompts.append(mirrored(one) if rng.random() < MIRRORED else one)
+        return prompts

@@ -1,0 +1,145 @@
+"""Puts the decoder's averaged weights into the file of its network.
+
+    python -m tools.train.decoder.export ../runs/decoder/state.pt weights/fastsam-nano.onnx
+
+It travels in the file's metadata, as text: a network and the decoder that knows its prototypes never part. Weights are
+int8 with a scale for every channel, made float32 when it is opened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import helper
+
+from fastsam_onnx.masks.decoder import KEY
+from fastsam_onnx.masks.views import COARSE, SIDE
+
+from ..export import write
+from ..graph import enlarge
+from ..nodes import Graph, Stored, conv_norm, prediction
+from .network import MAPS, Decoder, Residual, Up
+
+MOST_APART = 1e-3  # of logits, from PyTorch
+
+
+def load_mean(state: Path) -> Decoder:
+    """The averaged decoder of a training state."""
+    network = Decoder()
+    network.load_state_dict(torch.load(state, map_location="cpu", weights_only=True)["mean"])
+    return network.eval()
+
+
+@torch.no_grad()
+def fold_levels(network: Decoder) -> Decoder:
+    """The same with its inputs' levels in the first convolution of the maps."""
+    level, join = network.level, network.join
+    scale = torch.rsqrt(level.running_var + level.eps)
+    weight, bias = join.folded()
+    maps = weight[:, -MAPS:, 0, 0]
+    bias = bias - maps @ (level.running_mean * scale)
+    weight[:, -MAPS:, 0, 0] = maps * scale
+    join.conv.weight.copy_(weight)
+    join.norm.weight.fill_(1)
+    join.norm.running_var.fill_(1 - join.norm.eps)
+    join.norm.running_mean.zero_()
+    join.norm.bias.copy_(bias)
+    level.running_mean.zero_()
+    level.running_var.fill_(1 - level.eps)
+    return network
+
+
+def block(graph: Graph, x: str, module: Residual) -> str:
+    return graph.add("Relu", graph.add("Add", x, conv_norm(graph, conv_norm(graph, x, module.first), module.second)))
+
+
+def up(graph: Graph, coarse: str, fine: str, module: Up) -> str:
+    return block(graph, graph.add("Add", fine, enlarge(graph, conv_norm(graph, coarse, module.narrow))), module.block)
+
+
+def linear(graph: Graph, x: str, module: torch.nn.Linear) -> str:
+    weight, bias = (part.detach().numpy() for part in (module.weight, module.bias))
+    return graph.add("Gemm", x, graph.weight(weight), graph.bias(bias), transB=1)
+
+
+def mean_of(graph: Graph, x: str) -> str:
+    return graph.add("ReduceMean", x, axes=[2, 3], keepdims=0)
+
+
+def build(network: Decoder, stored: Stored) -> onnx.ModelProto:
+    """The decoder, its levels folded, as a graph."""
+    graph = Graph("decoder", stored)
+    x = conv_norm(graph, graph.add("Concat", conv_norm(graph, "photo", network.stem), "maps", axis=1), network.join)
+    seen = []
+    for level, stage in enumerate(network.stages):
+        for module in stage:
+            x = block(graph, x, module)
+        seen.append(x)
+        if level < len(network.downs):
+            x = conv_norm(graph, x, network.downs[level])
+    for module, fine in zip(network.ups, reversed(seen[:-1]), strict=True):
+        x = up(graph, x, fine, module)
+    spread = graph.add("DepthToSpace", prediction(graph, x, network.spread), blocksize=2, mode="CRD")
+    joined = graph.add("Concat", graph.add("Relu", spread), conv_norm(graph, "photo", network.detail), axis=1)
+    mask = prediction(graph, conv_norm(graph, joined, network.last), network.mask)
+    summary = graph.add("Concat", mean_of(graph, seen[-1]), mean_of(graph, x), axis=1)
+    promise = linear(graph, graph.add("Relu", linear(graph, summary, network.think)), network.promise)
+    graph.rename(graph.add("Squeeze", mask, graph.numbers(1)), "logits")
+    graph.rename(graph.add("Squeeze", promise, graph.numbers(1)), "promise")
+    return graph.model(
+        {"photo": ["batch", 3, SIDE, SIDE], "maps": ["batch", MAPS, COARSE, COARSE]},
+        {"logits": ["batch", SIDE, SIDE], "promise": ["batch"]},
+        {},
+    )
+
+
+def apart(data: bytes, network: Decoder) -> float:
+    """Largest difference between the file and PyTorch."""
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    photo, maps = (
+        rng.random((2, 3, SIDE, SIDE), np.float32),
+        rng.normal(0, 2, (2, MAPS, COARSE, COARSE)).astype(np.float32),
+    )
+    found = session.run(None, {"photo": photo, "maps": maps})
+    with torch.no_grad():
+        wanted = network(torch.from_numpy(photo), torch.from_numpy(maps))
+    return max(float(np.abs(a - b.numpy()).max()) for a, b in zip(found, wanted, strict=True))
+
+
+def put(path: Path, decoder: bytes) -> None:
+    """Writes a decoder into the file of its network."""
+    model = onnx.load(path)
+    props = {prop.key: prop.value for prop in model.metadata_props}
+    props[KEY] = base64.b64encode(decoder).decode()
+    del model.metadata_props[:]
+    helper.set_model_props(model, props)
+    write(path, model.SerializeToString())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("state", type=Path)
+    parser.add_argument("model", type=Path, help="the network's file, which is rewritten")
+    parser.add_argument("--stored", choices=("float32", "float16", "int8"), default="int8")
+    options = parser.parse_args()
+    network = load_mean(options.state)
+    exact = build(fold_levels(load_mean(options.state)), "float32").SerializeToString()
+    far = apart(exact, network)
+    if far > MOST_APART:
+        raise SystemExit(f"the graph is {far} from PyTorch")
+    data = build(fold_levels(network), options.stored).SerializeToString()
+    put(options.model, data)
+    print(
+        f"float32 graph {far:.1e} from PyTorch; decoder {len(data)} bytes, {options.model} {options.model.stat().st_size}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""Trains the decoder of a finished network; can be stopped and started again at any moment.
+
+    python -m tools.train.decoder.train --model weights/fastsam-nano.onnx --data DATA --out ../runs/decoder
+
+The learning rate follows the time spent. ``OUT/state.pt`` holds everything needed to go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.utils.data import DataLoader
+
+from fastsam_onnx import FastSAM
+
+from ..train import save
+from .data import Prompts, load_scenes
+from .network import Decoder
+
+BATCH = 48
+WARM_UP = 200  # steps
+FINAL_RATE = 0.02
+DECAY = 0.02
+CLIP = 5.0
+EMA_DECAY = 0.999
+SAVE_SECONDS = 120.0
+DICE_SMOOTH = 8.0  # cells
+PROMISE_WEIGHT = 0.5
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--model", type=Path, required=True, help="the network's file")
+    parser.add_argument("--data", type=Path, required=True, help="folder of train_labelled")
+    parser.add_argument("--taught", type=Path, nargs="+", default=[], help="the teacher's labels, from teach.py")
+    parser.add_argument("--out", type=Path, required=True, help="folder for state.pt and log.jsonl")
+    parser.add_argument("--start", type=Path, help="state.pt of another network's decoder to start from")
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--limit", type=int, help="train on this many photos only")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    return parser.parse_args()
+
+
+def losses(logits: Tensor, promise: Tensor, answer: Tensor, meant: Tensor, outside: Tensor) -> dict[str, Tensor]:
+    """Of the mask: cross entropy and dice. Of the promise: cross entropy with the IoU that the mask has."""
+    chance = logits.sigmoid()
+    dice = 1 - (2 * (chance * answer).sum((1, 2)) + DICE_SMOOTH) / (
+        chance.sum((1, 2)) + answer.sum((1, 2)) + DICE_SMOOTH
+    )
+    with torch.no_grad():
+        drawn = (logits > 0).float()
+        common = torch.minimum(drawn, meant).sum((1, 2))
+        iou = common / (torch.maximum(drawn, meant).sum((1, 2)) + outside).clamp(min=1)
+    return {
+        "mask": F.binary_cross_entropy_with_logits(logits, answer),
+        "dice": dice.mean(),
+        "promise": PROMISE_WEIGHT * F.binary_cross_entropy_with_logits(promise, iou),
+        "iou": iou.mean().detach(),
+    }
+
+
+class Training:
+    """Everything that changes while training, and one step of it."""
+
+    def __init__(self, network: Decoder, rate: float) -> None:
+        self.network = network.to(memory_format=torch.channels_last).train()
+        self.mean = copy.deepcopy(self.network).eval()
+        self.rate = rate
+        decayed = [p for p in network.parameters() if p.ndim > 1]
+        others = [p for p in network.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(groups, lr=rate, fused=True)
+        self.step, self.spent = 0, 0.0
+
+    def state(self) -> dict[str, object]:
+        return {
+            "network": self.network.state_dict(),
+            "mean": self.mean.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "spent": self.spent,
+        }
+
+    def resume(self, path: Path) -> None:
+        state = torch.load(path, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.mean.load_state_dict(state["mean"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.spent = state["step"], state["spent"]
+
+    def learn(self, batch: list[Tensor], progress: float) -> dict[str, float]:
+        photo, maps, answer, meant, outside = batch
+        cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+        rate = self.rate * min(1.0, (self.step + 1) / WARM_UP) * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        photo, maps = (x.contiguous(memory_format=torch.channels_last) for x in (photo, maps))
+        with torch.autocast("cpu", torch.bfloat16):
+            logits, promise = self.network(photo, maps)
+        terms = losses(logits, promise, answer, meant, outside)
+        self.optimizer.zero_grad(set_to_none=True)
+        (terms["mask"] + terms["dice"] + terms["promise"]).backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+            self.average()
+        self.step += 1
+        return {name: float(term.detach()) for name, term in terms.items()}
+
+    @torch.no_grad()
+    def average(self) -> None:
+        decay = EMA_DECAY * (1 - math.exp(-(self.step + 1) / 400))
+        for mean, new in zip(self.mean.state_dict().values(), self.network.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(new, 1 - decay)
+
+
+def main() -> None:
+    options = arguments()
+    options.out.mkdir(parents=True, exist_ok=True)
+    cv2.setNumThreads(1)
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    model = FastSAM(options.model, threads=options.threads)
+    scenes, weights = load_scenes(options.data, model, options.taught, options.limit)
+    del model
+    training = Training(Decoder(), options.rate)
+    if options.start:
+        training.network.load_state_dict(torch.load(options.start, weights_only=True)["mean"])
+        training.mean.load_state_dict(training.network.state_dict())
+    state = options.out / "state.pt"
+    if state.exists():
+        training.resume(state)
+    masks = sum(len(scene.masks) for scene in scenes)
+    print(f"{len(scenes)} photos, {masks} masks, from step {training.step}", flush=True)
+    loader = DataLoader(Prompts(scenes, weights, BATCH, options.seed + training.step), batch_size=None, num_workers=1)
+    log = (options.out / "log.jsonl").open("a", buffering=1)
+    sums: list[dict[str, float]] = []
+    started, saved = time.monotonic() - training.spent, time.monotonic()
+    for batch in loader:
+        training.spent = time.monotonic() - started
+        progress = training.spent / 60 / options.minutes
+        if progress >= 1:
+            break
+        sums.append(training.learn(batch, progress))
+        if training.step % 100 == 0:
+            means = {name: round(float(np.mean([terms[name] for terms in sums])), 4) for name in sums[0]}
+            line = json.dumps({"step": training.step, "minutes": round(training.spent / 60, 2), **means})
+            print(line, flush=True)
+            log.write(line + "\n")
+            sums = []
+        if time.monotonic() - saved > SAVE_SECONDS:
+            save(state, training.state())
+            saved = time.monotonic()
+    save(state, training.state())
+    print(f"done: {training.step} steps", flush=True)
+
+
+if __name__ == "__main__":
+    main()
