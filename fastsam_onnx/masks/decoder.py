@@ -21,7 +21,7 @@ import numpy.typing as npt
 from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.errors import ModelError
 from fastsam_onnx.masks.pending import PendingMask
-from fastsam_onnx.masks.views import LARGEST_LOGIT, PRIORS, View
+from fastsam_onnx.masks.views import LARGEST_LOGIT, PRIORS, SIDE, View
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.runtime import RuntimeOptions
 
@@ -70,6 +70,8 @@ class Decoder:
             logits, promises = session.run(["logits", "promise"], {"photo": photos, "maps": maps})
         except Exception as error:
             raise ModelError(f"{self._name}: its decoder failed: {error}") from error
+        if logits.shape != (len(photos), SIDE, SIDE) or promises.shape != (len(photos),):
+            raise ModelError(f"{self._name}: its decoder answers with {logits.shape} and {promises.shape}")
         return logits, 1 / (1 + np.exp(-promises))
 
     def _session(self) -> ort.InferenceSession:
