@@ -91,8 +91,9 @@ class FastSAM:
                 lower-scoring one is dropped. By default the file's own, else 0.9.
             max_det: Maximum number of objects.
             refine: True to let masks that press against their box go on to the end of their region, to drop specks and
-                fill small holes, and to drop masks that a better one has nearly all of. False for the masks as the
-                boxes cut them, as the official code has them. By default the file's own, else False; the bundled model
+                fill small holes, to drop masks that a better one has nearly all of, and to have answers to points and
+                boxes drawn anew by the network's decoder, if it has one. False for the masks as the boxes cut them, as
+                the official code has them. By default the file's own, else False; the bundled model
                 says True.
             threads: Threads used for inference. By default the cores that this process may use, by affinity and cgroup
                 quota.

@@ -122,8 +122,9 @@ class Segmentation(WritableInstances):
             labels: One for every point: 1 foreground (the default), 0 background. Background alone means nothing.
             pick: Choice among the objects that the points may mean. "candidate": of everything that the network
                 offered, also below the threshold, the mask with the highest score / area^(2/3) in which the points lie
-                deep; measures best on ground truth (weights/README.md). Where there are only objects, as in a
-                selection, it is "balanced". The others look at the objects alone. Those that hold a foreground point
+                deep; measures best on ground truth (weights/README.md). The bundled models' decoder draws the four
+                likeliest anew, from the photo around them, and says which to take. Where there are only objects, as in
+                a selection, it is "balanced". The others look at the objects alone. Those that hold a foreground point
                 and no background point are hits: "all" gives every one, smallest first; "balanced" (the highest
                 score / area^(2/3)), "smallest", "largest" and "best" (the highest score) give one, among those that
                 hold the most foreground points.
@@ -155,8 +156,9 @@ class Segmentation(WritableInstances):
         Args:
             boxes: (4,) or (k, 4): x1, y1, x2, y2 in image pixels.
             match: "candidate": of everything that the network offered, also below the threshold, what fits the box
-                best, its mask cut to the box, and enlarged where it leaves a side of the box empty; measures best on
-                ground truth (weights/README.md). Where there are only objects, as in a selection, it is "mask".
+                best, its mask cut to the box, drawn anew by the bundled models' decoder from the photo around it, or,
+                without a decoder, enlarged where it leaves a side of the box empty; measures best on ground truth
+                (weights/README.md). Where there are only objects, as in a selection, it is "mask".
                 "mask": the object with the highest IoU of the mask's pixels and the box (the official code's); "box":
                 IoU of the mask's own bounding box and the box (the paper's).
 

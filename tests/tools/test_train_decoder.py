@@ -1,0 +1,103 @@
+"""The decoder's training: what it is asked, what it loses, and the file that it becomes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.tiny_onnx import tiny, ultralytics_metadata
+
+torch = pytest.importorskip("torch", reason="PyTorch, of the train group, is not installed")
+
+from fastsam_onnx import FastSAM, Mask  # noqa: E402
+from fastsam_onnx.masks.views import COARSE, SIDE, View  # noqa: E402
+from fastsam_onnx.network.letterbox import Letterbox  # noqa: E402
+from tools.train.decoder import data, export, train  # noqa: E402
+from tools.train.decoder.network import MAPS, Decoder  # noqa: E402
+
+LETTERBOX = Letterbox.fit((192, 192), (192, 192), stride=32)
+
+
+def learned(seed=0):
+    """A decoder whose norms and levels are those of some inputs."""
+    torch.manual_seed(seed)
+    network = Decoder().train()
+    for _ in range(3):
+        network(torch.rand(4, 3, SIDE, SIDE), 3 * torch.randn(4, MAPS, COARSE, COARSE) + 1)
+    return network.eval()
+
+
+def square(low, high):
+    dense = np.zeros((192, 192), bool)
+    dense[low:high, low:high] = True
+    return Mask.from_dense(dense)
+
+
+def scene():
+    """A photo with two nested squares that people drew, and what a tiny network says of it."""
+    image = np.zeros((192, 192, 3), np.uint8)
+    image[60:130, 60:130] = 200
+    with FastSAM(tiny(metadata=ultralytics_metadata(imgsz=(192, 192)))) as model:
+        found = data.slim(model(image, conf=0.9).candidates)
+    return data.Scene(image, found, [square(60, 130), square(40, 150)], 2)
+
+
+def test_the_graph_is_the_network():
+    network = learned()
+    graph = export.build(export.fold_levels(learned()), "float32").SerializeToString()
+    assert export.apart(graph, network) < 1e-4
+
+
+def test_the_file_keeps_its_network_and_gets_the_decoder(tmp_path):
+    path, image = tmp_path / "tiny.onnx", np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    path.write_bytes(tiny(metadata=ultralytics_metadata() | {"conf": "0.05", "refine": "True"}))
+    with FastSAM(path) as model:
+        before = model(image)
+    network = export.fold_levels(learned())
+    network.mask.bias.data += 100  # it draws everything
+    export.put(path, export.build(network, "int8").SerializeToString())
+    with FastSAM(path) as model:
+        after = model(image)
+        assert model.contract.metadata.decoder is not None
+    np.testing.assert_array_equal(after.masks.dense(), before.masks.dense())
+    assert len(before)
+    box = before.boxes[0].round()
+    assert after.box_prompt(box).areas.tolist() == [(box[2] - box[0]) * (box[3] - box[1])]
+
+
+def test_a_box_is_answered_by_its_mask():
+    one = data.prompt(scene(), np.array([60.0, 60, 130, 130]), square(60, 130), square(60, 130))
+    view = View.around((60, 60, 130, 130), LETTERBOX)
+    assert one.answer.sum() * (view.columns[1] - view.columns[0]) ** 2 / SIDE**2 == pytest.approx(70 * 70, rel=0.01)
+    assert one.outside == 0
+    assert one.maps.shape == (MAPS, COARSE, COARSE)
+    assert one.maps[-1].max() == 0, "no point"
+
+
+def test_a_click_promises_the_mask_that_was_clicked():
+    """The candidate shows the smaller square; of the larger one, which was meant, most lies outside the view."""
+    one = data.prompt(scene(), np.array([60.0, 60, 130, 130]), square(60, 130), square(40, 150), point=(95, 95))
+    view = View.around((60, 60, 130, 130), LETTERBOX)
+    side = view.columns[1] - view.columns[0]
+    assert one.outside * side**2 / SIDE**2 == pytest.approx(110**2 - side**2)
+    assert one.meant.min() == 1
+    assert one.maps[-2].max() == 0, "no box was asked for"
+    assert one.maps[-1].max() > 0.8
+
+
+def test_prompts_of_a_visit_fit_the_network():
+    prompts = data.Prompts([scene()], np.ones(1), 4, 0)
+    batch = next(iter(prompts))
+    logits, promise = learned()(*batch[:2])
+    assert (logits.shape, promise.shape) == ((4, SIDE, SIDE), (4,))
+
+
+def test_losses_of_a_right_answer():
+    answer = torch.zeros(1, SIDE, SIDE)
+    answer[:, 20:60, 20:60] = 1
+    right = 20 * (answer - 0.5)
+    terms = train.losses(right, torch.zeros(1), answer, answer, torch.zeros(1))
+    assert terms["mask"] < 1e-3
+    assert terms["dice"] < 1e-3
+    assert terms["iou"] == 1
+    half = train.losses(right, torch.zeros(1), answer, answer, torch.full((1,), 1600.0))
+    assert half["iou"] == pytest.approx(0.5), "as much of what was meant lies outside"
