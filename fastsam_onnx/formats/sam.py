@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-import numpy as np
-
 from fastsam_onnx.formats.text import Json, rounded_score, xywh
 from fastsam_onnx.masks.instances import Instances
-from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.options import choice
 
 FileMode = Literal["uncompressed_rle", "coco_rle"]
@@ -49,7 +46,7 @@ def to_sam(found: Instances, *, output_mode: OutputMode = "binary_mask") -> list
                 "area": mask.area,
                 "bbox": xywh(mask.box),
                 "predicted_iou": score,
-                "point_coords": _deepest_pixel(mask),
+                "point_coords": [] if mask.inner_point is None else [list(mask.inner_point)],
                 "stability_score": score,
                 "crop_box": [0, 0, width, height],
             }
@@ -61,16 +58,3 @@ def sam_file(found: Instances, *, output_mode: FileMode = "coco_rle") -> list[Js
     """`to_sam` for a file, which holds no dense masks."""
     choice("output_mode", output_mode, get_args(FileMode))
     return to_sam(found, output_mode=output_mode)
-
-
-def _deepest_pixel(mask: Mask) -> list[list[float]]:
-    """[[x, y]]: the centre of the pixel with most steps to the background; empty for a mask without pixels."""
-    import cv2
-
-    if not mask.area:
-        return []
-    framed = np.pad(mask.crop.view(np.uint8), 1)
-    # Whole steps and the first maximum: the same pixel with every build of OpenCV.
-    depth = cv2.distanceTransform(framed, cv2.DIST_L1, 3)
-    row, column = np.unravel_index(np.argmax(depth), depth.shape)
-    return [[mask.left + float(column) - 0.5, mask.top + float(row) - 0.5]]

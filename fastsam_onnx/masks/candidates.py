@@ -182,6 +182,14 @@ class Candidates:
                 return self._answer(index, calm(mask), box_xyxy)
         return None
 
+    def drawn_at(self, box_xyxy: FloatArray, points: npt.NDArray[np.float64]) -> PendingMask | None:
+        """What the decoder sees at foreground points (k, 2) around an object's box (4,); None without a decoder."""
+        if self.closer is None:
+            return None
+        fitting = [self.coefficients[self.fitting(box_xyxy)]]
+        [mask], _ = self.closer.draw(box_xyxy[None], fitting, asked=False, points=points, signs=np.ones(len(points)))
+        return mask
+
     def _drawn(self, box_xyxy: FloatArray) -> PendingMask | None:
         """The decoder's answer to a box, cut to it; None if there is none."""
         if self.closer is None:

@@ -102,6 +102,17 @@ class Closer:
     prototypes: FloatArray
     letterbox: Letterbox
 
+    def sees_more(self, box_xyxy: FloatArray) -> bool:
+        """True if the cells of a view of this box are no larger than those of the prototypes."""
+        view = View.around(box_xyxy, self.letterbox)
+        cells = self.prototypes.shape[:0:-1]
+        return all(
+            (end - first) * scale * count <= SIDE * side
+            for (first, end), scale, count, side in zip(
+                (view.columns, view.rows), self.letterbox.scale, cells, self.letterbox.input_size, strict=True
+            )
+        )
+
     def draw(
         self,
         boxes_xyxy: FloatArray,

@@ -136,9 +136,8 @@ def main() -> None:
         raise SystemExit(f"the graph is {far} from PyTorch")
     data = build(fold_levels(network), options.stored).SerializeToString()
     put(options.model, data)
-    print(
-        f"float32 graph {far:.1e} from PyTorch; decoder {len(data)} bytes, {options.model} {options.model.stat().st_size}"
-    )
+    size = options.model.stat().st_size
+    print(f"float32 graph {far:.1e} from PyTorch; decoder {len(data)} bytes, with its network {size}")
 
 
 if __name__ == "__main__":
