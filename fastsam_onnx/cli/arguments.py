@@ -96,8 +96,8 @@ SHARED: dict[str, dict[str, Any]] = {
     "--max-det": {"metavar": "N", "type": integer, "help": "maximum number of objects per photo (default: 300)"},
     "--refine": {
         "action": argparse.BooleanOptionalAction,
-        "help": "let masks go on where their box ends, and drop specks, holes and doubles "
-        "(default: the model's own, else no)",
+        "help": "let masks go on where their box ends, drop specks, holes and doubles, and draw answers to points and "
+        "boxes anew if the model can (default: the model's own, else no)",
     },
     "--threads": {
         "metavar": "N",

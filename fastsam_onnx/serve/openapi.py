@@ -151,7 +151,8 @@ def _options(defaults: Mapping[str, Any]) -> dict[str, Schema]:
         "refine": {
             "type": "boolean",
             "default": defaults["refine"],
-            "description": "Whether masks go on where their box ends, and specks, holes and doubles are dropped.",
+            "description": "Whether masks go on where their box ends, specks, holes and doubles go, and answers "
+            "to points and boxes are drawn anew if the model can.",
         },
         "bands": {
             "type": "string",

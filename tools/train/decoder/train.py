@@ -34,6 +34,7 @@ DECAY = 0.02
 CLIP = 5.0
 EMA_DECAY = 0.999
 SAVE_SECONDS = 120.0
+LONGEST_STEP = 5.0  # seconds that count: a training that is stopped for a measurement has them later
 DICE_SMOOTH = 8.0  # cells
 PROMISE_WEIGHT = 0.5
 
@@ -148,9 +149,10 @@ def main() -> None:
     loader = DataLoader(Prompts(scenes, weights, BATCH, options.seed + training.step), batch_size=None, num_workers=1)
     log = (options.out / "log.jsonl").open("a", buffering=1)
     sums: list[dict[str, float]] = []
-    started, saved = time.monotonic() - training.spent, time.monotonic()
+    before = saved = time.monotonic()
     for batch in loader:
-        training.spent = time.monotonic() - started
+        training.spent += min(time.monotonic() - before, LONGEST_STEP)
+        before = time.monotonic()
         progress = training.spent / 60 / options.minutes
         if progress >= 1:
             break
