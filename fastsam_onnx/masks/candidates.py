@@ -36,9 +36,9 @@ AREA_POWER = 2 / 3
 LEAST_DEPTH = 0.05
 """Depth of a point at the mask's edge, where that in the mask's middle is 1, so that a click there still counts."""
 MOST_MEASURED = 50
-MOST_DRAWN = 4
+MOST_DRAWN = 3
 """Maximum number of candidates that the decoder draws for a point."""
-CLAIM_POWER = 0.5
+CLAIM_POWER = 0.2
 """Weight of a candidate's claim beside the IoU that the decoder promises, an exponent."""
 NO_POINTS = np.zeros((0, 2))
 

@@ -122,7 +122,7 @@ class Segmentation(WritableInstances):
             labels: One for every point: 1 foreground (the default), 0 background. Background alone means nothing.
             pick: Choice among the objects that the points may mean. "candidate": of everything that the network
                 offered, also below the threshold, the mask with the highest score / area^(2/3) in which the points lie
-                deep; measures best on ground truth (weights/README.md). The bundled models' decoder draws the four
+                deep; measures best on ground truth (weights/README.md). The bundled models' decoder draws the three
                 likeliest anew, from the photo around them, and says which to take. Where there are only objects, as in
                 a selection, it is "balanced". The others look at the objects alone. Those that hold a foreground point
                 and no background point are hits: "all" gives every one, smallest first; "balanced" (the highest
