@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import argparse
 import base64
+import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,7 +24,7 @@ from onnx import helper
 from fastsam_onnx.masks.decoder import KEY
 from fastsam_onnx.masks.views import COARSE, SIDE
 
-from ..export import write
+from ..export import STORED, write
 from ..graph import enlarge
 from ..nodes import Graph, Stored, conv_norm, prediction
 from .network import MAPS, Decoder, Residual, Up
@@ -113,20 +116,29 @@ def apart(data: bytes, network: Decoder) -> float:
     return max(float(np.abs(a - b.numpy()).max()) for a, b in zip(found, wanted, strict=True))
 
 
-def put(path: Path, decoder: bytes) -> None:
-    """Writes a decoder into the file of its network."""
+def put(path: Path, decoder: bytes) -> bytes:
+    """Writes a decoder into the file of its network; returns the file."""
     model = onnx.load(path)
     props = {prop.key: prop.value for prop in model.metadata_props}
     props[KEY] = base64.b64encode(decoder).decode()
     del model.metadata_props[:]
     helper.set_model_props(model, props)
-    write(path, model.SerializeToString())
+    data = model.SerializeToString()
+    write(path, data)
+    return data
+
+
+def note(path: Path, data: bytes, decoder: dict[str, Any]) -> None:
+    """Brings the manifest beside a network's file up to date."""
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "decoder": decoder}
+    write(path, (json.dumps(manifest, indent=2) + "\n").encode())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("state", type=Path)
-    parser.add_argument("model", type=Path, help="the network's file, which is rewritten")
+    parser.add_argument("model", type=Path, help="the network's file, which is rewritten; its manifest lies beside it")
     parser.add_argument("--stored", choices=("float32", "float16", "int8"), default="int8")
     options = parser.parse_args()
     network = load_mean(options.state)
@@ -134,10 +146,13 @@ def main() -> None:
     far = apart(exact, network)
     if far > MOST_APART:
         raise SystemExit(f"the graph is {far} from PyTorch")
-    data = build(fold_levels(network), options.stored).SerializeToString()
-    put(options.model, data)
-    size = options.model.stat().st_size
-    print(f"float32 graph {far:.1e} from PyTorch; decoder {len(data)} bytes, with its network {size}")
+    decoder = build(fold_levels(network), options.stored).SerializeToString()
+    data = put(options.model, decoder)
+    state = torch.load(options.state, map_location="cpu", weights_only=True)
+    about = {"steps": state["step"], "minutes": round(state["spent"] / 60, 1), "device": "cpu"}
+    about |= {"parameters": sum(each.numel() for each in network.parameters()), "bytes": len(decoder)}
+    note(options.model.with_suffix(".json"), data, about | {"weights": STORED[options.stored]})
+    print(f"float32 graph {far:.1e} from PyTorch; decoder {len(decoder)} bytes, with its network {len(data)}")
 
 
 if __name__ == "__main__":
