@@ -563,7 +563,9 @@ def test_the_wheel_zooms_and_a_click_means_what_is_under_it(page, found):
         page.execute_cdp_cmd(
             "Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1}
         )
-    assert picked(page) == masks_of(found.point_prompt([(365, 280)]))
+    [counts], [meant] = picked(page), found.point_prompt([(365, 280)]).masks
+    drawn = Mask.from_rle({"size": [400, 600], "counts": counts})
+    assert drawn.iou(meant) > 0.98, "the click lies within a pixel, and the decoder draws a little otherwise for it"
     page.find_element(By.ID, "whole").click()
     assert frame_of(page) == before
 
