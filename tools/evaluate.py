@@ -11,7 +11,7 @@ AR@k        COCO's average recall: of the k best-scored objects a photo, the sha
             are found, averaged over IoU 0.50:0.05:0.95, matched one to one as pycocotools does
             (useCats=0), by mask and by box. Small, medium and large are AR@1000 by mask of areas up to
             32^2, to 96^2 and above. The candidates are as in COCO's evaluation, nearly all (--conf 0.001,
-            --max-det 1000), and near doubles among them: every model's NMS is the paper's, 0.9 (--recall-iou).
+            --max-det 1000), with the model's own NMS unless --iou or --recall-iou is given.
 best        mean over the ground truths of the best IoU that any of these objects has with it.
 box prompt  mean IoU of the answer to each ground truth's box, by `match` rule; no answer counts 0. "moved" is
             "candidate" with every edge moved at random, by a standard deviation of 5 % of the box's side.
@@ -686,11 +686,9 @@ def number(value: float | None, percent: bool) -> str:
 def main() -> int:
     options = parse_options()
     model = open_felzenszwalb(options) if options.baseline else open_network(options)
-    settings = model.settings | {
-        "AR conf": options.conf,
-        "AR iou": options.recall_iou,
-        "AR max_det": options.max_det,
-    }
+    settings = model.settings | {"AR conf": options.conf, "AR max_det": options.max_det}
+    if options.recall_iou is not None:
+        settings["AR iou"] = options.recall_iou
     tallies: dict[str, Tally] = defaultdict(Tally)
     for name in options.sets:
         for count, photo in enumerate(read_set(options.data / name)):
@@ -717,10 +715,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", choices=[*SETS, CHOOSING_SET], default=list(SETS))
     parser.add_argument("--imgsz", type=int, help="the model's own by default")
     parser.add_argument("--conf", type=float, default=0.001, help="for recall; prompts take the model's own")
-    parser.add_argument(
-        "--recall-iou", type=float, default=0.9, help="of NMS, for recall; prompts take the model's own"
-    )
-    parser.add_argument("--iou", type=float, help="of NMS, for all else; the model's own by default")
+    parser.add_argument("--iou", type=float, help="of NMS, everywhere; the model's own by default")
+    parser.add_argument("--recall-iou", type=float, help="of NMS, for recall alone, such as 0.9, to have near doubles")
     parser.add_argument("--max-det", type=int, default=1000, help="for recall; prompts take 300")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--limit", type=int, help="only the first so many photos of each set")

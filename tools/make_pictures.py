@@ -45,6 +45,14 @@ def picks() -> Picture:
     return _stacked([_joined(tiles[:half], 180), _joined(tiles[half:], 180)])
 
 
+def redrawn() -> Picture:
+    """Two photos with their objects, as the network has them and drawn anew."""
+    model = FastSAM()
+    found = [model(ROOT / "examples" / name) for name in ("coffee.jpg", "chelsea.jpg")]
+    rows = [(_named(each.overlay(), "model(photo)"), _named(each.redrawn().overlay(), ".redrawn()")) for each in found]
+    return _stacked([_joined(list(row), 300) for row in rows])
+
+
 def edges() -> Picture:
     """A photo and its soft edges, dark on white, the faint ones fainter than they are."""
     found = FastSAM()(ROOT / "examples" / "coffee.jpg")
@@ -58,7 +66,7 @@ def track() -> Picture:
     photo = cv2.cvtColor(cv2.imread(str(ROOT / "examples" / "coffee.jpg")), cv2.COLOR_BGR2RGB)
     corners = [(round(170 + 80 * np.sin(step / 10)), round(40 - 35 * np.cos(step / 13))) for step in range(34)]
     frames = [photo[y : y + 320, x : x + 340].copy() for x, y in corners]
-    click, model = (130, 110), FastSAM()
+    click, model = (195, 270), FastSAM()
     shown = (0, 11, 22, 33)
     every = list(model.stream(frames, track=True))
     one = list(model.stream(frames, track=True, prompts=Prompts(points=[click])))
@@ -102,6 +110,6 @@ def _stacked(pictures: list[Picture]) -> Picture:
 
 
 if __name__ == "__main__":
-    makers = {"everything": everything, "picks": picks, "edges": edges, "track": track, "mask-prompt": mask_prompt}
-    for name, make in makers.items():
+    makers = (everything, picks, redrawn, edges, track, mask_prompt)
+    for name, make in ((make.__name__.replace("_", "-"), make) for make in makers):
         cv2.imwrite(str(ROOT / "docs" / f"{name}.jpg"), make()[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])

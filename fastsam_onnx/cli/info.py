@@ -94,6 +94,7 @@ def _facts(path: Path, model: FastSAM) -> dict[str, Any]:
             "end2end": metadata.end2end,
             "license": metadata.license,
         },
+        "decoder": metadata.decoder is not None,
         "onnx": None if is_checkpoint_file(path) else asdict(read_onnx_header(path)),
         "defaults": dict(options),
         "providers": model.providers,
@@ -109,6 +110,8 @@ def _readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "classes", ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     if facts["nms_inside"]:
         yield "nms", _nms_inside(facts["metadata"])
+    if facts["decoder"]:
+        yield "decoder", "draws answers to points and boxes anew"
     if facts["metadata"]["batch"] is not None:
         yield "exported", f"with batch {facts['metadata']['batch']}"
     if facts["onnx"] is not None:

@@ -23,8 +23,8 @@ class BundledModel:
 
 DEFAULT = "fastsam-nano"
 BUNDLED = (
-    BundledModel("fastsam-nano", "segments everything; the default, included (AR@100 31 on COCO, box prompts 0.67)"),
-    BundledModel("fastsam-small", "finer, and four times slower; included (AR@100 35, box prompts 0.68)"),
+    BundledModel("fastsam-nano", "segments everything; the default, included (AR@100 32 on COCO, box prompts 0.73)"),
+    BundledModel("fastsam-small", "finer, and four times slower; included (AR@100 35, box prompts 0.75)"),
 )
 
 

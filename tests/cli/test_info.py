@@ -18,6 +18,11 @@ class TestInfo:
         assert f"{Path(network).stat().st_size:,}" in lines["bytes"]
         assert "imgsz 64x64 (from the file), conf 0.4 (built in), iou 0.9 (built in)" in lines["defaults"]
         assert "CPUExecutionProvider" in lines["providers"]
+        assert "decoder" not in lines
+
+    def test_the_bundled_model_says_that_it_draws(self, capsys):
+        assert main(["info"]) == 0
+        assert "decoder:    draws answers to points and boxes anew" in capsys.readouterr().out
 
     def test_json(self, tmp_path, capsys):
         file = tmp_path / "tiny.onnx"

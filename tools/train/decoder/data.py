@@ -206,8 +206,11 @@ def mirrored(one: Prompt) -> Prompt:
 class Prompts(IterableDataset[tuple[Tensor, ...]]):
     """Batches without end."""
 
-    def __init__(self, scenes: list[Scene], weights: np.ndarray, batch: int, seed: int) -> None:
-        self.scenes, self.weights, self.batch, self.seed = scenes, weights, batch, seed
+    def __init__(
+        self, scenes: list[Scene], weights: np.ndarray, batch: int, seed: int, *, clicks: float = CLICKS
+    ) -> None:
+        """``clicks``: share of the prompts where people drew masks."""
+        self.scenes, self.weights, self.batch, self.seed, self.clicks = scenes, weights, batch, seed, clicks
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         cv2.setNumThreads(1)
@@ -232,7 +235,7 @@ class Prompts(IterableDataset[tuple[Tensor, ...]]):
             scene = Scene(recolour(scene.image, rng), scene.candidates, scene.masks, scene.drawn)
         prompts = []
         for _ in range(PROMPTS_A_VISIT):
-            clicks = scene.drawn and rng.random() < CLICKS
+            clicks = scene.drawn and rng.random() < self.clicks
             one = click_prompt(scene, rng) if clicks else box_prompt(scene, rng)
             if one is not None:
                 prompts.append(mirrored(one) if rng.random() < MIRRORED else one)

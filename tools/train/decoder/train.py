@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from fastsam_onnx import FastSAM
 
 from ..train import save
-from .data import Prompts, load_scenes
+from .data import CLICKS, Prompts, load_scenes
 from .network import Decoder
 
 BATCH = 48
@@ -48,6 +48,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--start", type=Path, help="state.pt of another network's decoder to start from")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--clicks", type=float, default=CLICKS, help="share of the prompts; the others are boxes")
     parser.add_argument("--limit", type=int, help="train on this many photos only")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
@@ -146,7 +147,8 @@ def main() -> None:
         training.resume(state)
     masks = sum(len(scene.masks) for scene in scenes)
     print(f"{len(scenes)} photos, {masks} masks, from step {training.step}", flush=True)
-    loader = DataLoader(Prompts(scenes, weights, BATCH, options.seed + training.step), batch_size=None, num_workers=1)
+    prompts = Prompts(scenes, weights, BATCH, options.seed + training.step, clicks=options.clicks)
+    loader = DataLoader(prompts, batch_size=None, num_workers=1)
     log = (options.out / "log.jsonl").open("a", buffering=1)
     sums: list[dict[str, float]] = []
     before = saved = time.monotonic()
