@@ -485,3 +485,14 @@ def test_a_moved_mask_is_cut_at_the_photo(x, y):
     moved = Mask.from_dense(dense).moved(x, y)
     assert np.array_equal(moved.dense(), expected[40:57, 40:63])
     assert moved.image_size == (23, 17)
+
+
+def test_the_inner_point_lies_deepest():
+    """Of an L the corner is thickest: 4 x 4 pixels."""
+    dense = np.zeros((20, 30), bool)
+    dense[3:15, 5:7] = True
+    dense[11:15, 5:9] = True
+    x, y = Mask.from_dense(dense).inner_point
+    assert (5 < x < 9, 11 < y < 15) == (True, True)
+    assert (x % 1, y % 1) == (0.5, 0.5)
+    assert Mask.empty((30, 20)).inner_point is None
