@@ -141,7 +141,8 @@ class TestFiles:
         tensor = photos(2, 64, 96)
         for expected, got in zip(whole.run(tensor), cut.run(tensor), strict=True):
             np.testing.assert_allclose(got.candidates, expected.candidates, rtol=1e-5, atol=1e-4)
-            np.testing.assert_array_equal(got.prototypes, expected.prototypes)
+            # Cut, the network keeps every layer; whole, some layers are computed together, which rounds otherwise.
+            np.testing.assert_allclose(got.prototypes, expected.prototypes, rtol=1e-5, atol=1e-5)
 
     def test_photos_are_segmented_alike(self, files):
         photo = np.random.default_rng(3).integers(0, 256, (90, 130, 3), np.uint8)
