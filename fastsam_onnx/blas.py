@@ -25,7 +25,7 @@ def short_waits() -> Generator[None, None, None]:
     try:
         yield
     finally:
-        del os.environ[VARIABLE]
+        os.environ.pop(VARIABLE, None)  # another thread may have been here
 
 
 def import_numpy() -> None:
