@@ -178,8 +178,7 @@ class Candidates:
         for index in self.fitting(box_xyxy)[:MOST_TRIED].tolist():
             [mask] = pending_masks(prompt, self.coefficients[[index]], self.prototypes, self.letterbox)
             if not mask.is_empty():
-                mask = self._drawn(box_xyxy) or _filling(mask)
-                return self._answer(index, calm(mask), box_xyxy)
+                return self._answer(index, self._drawn(box_xyxy) or calm(_filling(mask)), box_xyxy)
         return None
 
     def drawn_at(self, box_xyxy: FloatArray, points: npt.NDArray[np.float64]) -> PendingMask | None:
@@ -195,7 +194,7 @@ class Candidates:
         if self.closer is None:
             return None
         [mask], _ = self.closer.draw(box_xyxy[None], [self.coefficients[self.fitting(box_xyxy)]], asked=True)
-        cut = mask.within(box_xyxy)
+        cut = calm(mask.within(box_xyxy))
         return None if cut.is_empty() else cut
 
     def for_points(self, points: npt.NDArray[np.float64], foreground: BoolArray) -> Answer | None:

@@ -88,7 +88,7 @@ def grown(mask: PendingMask, weights: FloatArray, prototypes: FloatArray) -> Pen
 
 
 def calm(mask: PendingMask) -> PendingMask:
-    """The mask without islands and holes that are small beside it."""
+    """The mask without islands and holes that are small beside it; its largest island stays."""
     import cv2
 
     inside = mask.logits > 0
@@ -98,6 +98,7 @@ def calm(mask: PendingMask) -> PendingMask:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(inside.view(np.uint8), connectivity=4)
     islands = stats[:, cv2.CC_STAT_AREA] < limit
     islands[0] = False
+    islands[1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())] = False
     specks = islands[labels]
     _, labels, stats, _ = cv2.connectedComponentsWithStats((~inside | specks).view(np.uint8), connectivity=8)
     holes = _are_holes(stats, mask, limit)

@@ -174,3 +174,10 @@ def test_pictures_scaled_and_padded_keep_masks_in_their_boxes():
         assert not mask.area or (x1 >= box[0] - 1e-3 and y1 >= box[1] - 1e-3 and x2 < box[2] + 1 and y2 < box[3] + 1)
     for box, mask in zip(new_boxes[changed], np.array(new_masks, object)[changed], strict=True):
         assert np.abs(mask.box - box).max() <= 2, "the box follows the mask"
+
+
+def test_of_islands_that_are_all_small_the_largest_stays():
+    """48 islands of a cell and one of two: 5 % of the 50 cells is 2.5."""
+    cells = [(x, y, x + 1, y + 1) for y in range(0, 12, 2) for x in range(0, 16, 2)]
+    _, _, [mask] = masks_of(regions(*cells, (13, 14, 15, 15)), (0, 0, 64, 64))
+    assert calm(mask).tight().bounds == (52, 56, 60, 60)
