@@ -33,6 +33,7 @@ def to_sam(found: Instances, *, output_mode: OutputMode = "binary_mask") -> list
     records = []
     for instance in found:
         mask, score = instance.mask, rounded_score(instance.score)
+        point = mask.inner_point
         segmentation: Any
         if output_mode == "binary_mask":
             segmentation = mask.dense()
@@ -46,7 +47,7 @@ def to_sam(found: Instances, *, output_mode: OutputMode = "binary_mask") -> list
                 "area": mask.area,
                 "bbox": xywh(mask.box),
                 "predicted_iou": score,
-                "point_coords": [] if mask.inner_point is None else [list(mask.inner_point)],
+                "point_coords": [] if point is None else [list(point)],
                 "stability_score": score,
                 "crop_box": [0, 0, width, height],
             }

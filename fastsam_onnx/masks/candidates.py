@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -185,15 +186,19 @@ class Candidates:
         """What the decoder sees at foreground points (k, 2) around an object's box (4,); None without a decoder."""
         if self.closer is None:
             return None
-        fitting = [self.coefficients[self.fitting(box_xyxy)]]
-        [mask], _ = self.closer.draw(box_xyxy[None], fitting, asked=False, points=points, signs=np.ones(len(points)))
+        [mask], _ = self._look(self.closer, box_xyxy[None], asked=False, points=points, signs=np.ones(len(points)))
         return mask
+
+    def _look(self, closer: Closer, boxes_xyxy: FloatArray, **question: Any) -> tuple[list[PendingMask], FloatArray]:
+        """`Closer.draw` with the candidates that fit each box."""
+        fitting = [self.coefficients[self.fitting(box)] for box in boxes_xyxy]
+        return closer.draw(boxes_xyxy, fitting, **question)
 
     def _drawn(self, box_xyxy: FloatArray) -> PendingMask | None:
         """The decoder's answer to a box, cut to it; None if there is none."""
         if self.closer is None:
             return None
-        [mask], _ = self.closer.draw(box_xyxy[None], [self.coefficients[self.fitting(box_xyxy)]], asked=True)
+        [mask], _ = self._look(self.closer, box_xyxy[None], asked=True)
         cut = calm(mask.within(box_xyxy))
         return None if cut.is_empty() else cut
 
@@ -201,7 +206,8 @@ class Candidates:
         """The candidate that points mean; None if no mask holds a foreground point and no background point.
 
         Of those that hold the most foreground points the one with the highest score / area^(2/3) times the depth of
-        the points: people click into an object, rarely at its edge.
+        the points: people click into an object, rarely at its edge. Where there is a decoder it draws the first three
+        anew, and the one with the highest promise for its claim answers.
 
         Args:
             points: (k, 2) x, y in pixels of the photo.
@@ -262,9 +268,8 @@ class Candidates:
         """The decoder's answer to points: of these candidates, drawn anew, the one that promises most for its claim."""
         if self.closer is None:
             return None
-        boxes, signs = self.boxes_xyxy[index], np.where(foreground, 1.0, -1.0)
-        weights = [self.coefficients[self.fitting(box)] for box in boxes]
-        masks, promises = self.closer.draw(boxes, weights, asked=False, points=points, signs=signs)
+        signs = np.where(foreground, 1.0, -1.0)
+        masks, promises = self._look(self.closer, self.boxes_xyxy[index], asked=False, points=points, signs=signs)
         for place in np.argsort(-promises * claims**CLAIM_POWER, kind="stable").tolist():
             mask = calm(masks[place]).tight()
             if not mask.is_empty() and _agrees(mask, points, foreground):

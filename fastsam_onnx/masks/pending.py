@@ -126,9 +126,7 @@ class PendingMask:
         """The same mask, its pixels inside a box (4,) of the photo alone."""
         x1, y1, x2, y2 = box_xyxy.tolist()
         width, height = self.image_size
-        (first, end), (top, bottom) = _pixels(x1, x2, width), _pixels(y1, y2, height)
-        columns = max(first, self.columns[0]), max(min(end, self.columns[1]), first, self.columns[0])
-        rows = max(top, self.rows[0]), max(min(bottom, self.rows[1]), top, self.rows[0])
+        columns, rows = _common(self.columns, _pixels(x1, x2, width)), _common(self.rows, _pixels(y1, y2, height))
         return replace(self, columns=columns, rows=rows)
 
     def is_empty(self) -> bool:
@@ -269,6 +267,12 @@ def _pixels(low: float, high: float, side: int) -> Span:
     """The pixel indices i of the photo with low <= i < high, as [first, end)."""
     first, end = max(math.ceil(low), 0), min(math.ceil(high), side)
     return first, max(first, end)
+
+
+def _common(one: Span, other: Span) -> Span:
+    """The pixels, [first, end), that two spans have in common."""
+    first = max(one[0], other[0])
+    return first, max(first, min(one[1], other[1]))
 
 
 def _tight(logits: FloatArray, first: int, places: Places, pixels: Span) -> Span:
