@@ -472,10 +472,10 @@ def any_point(mask: Mask, rng: np.random.Generator) -> tuple[float, float]:
     return mask.left + int(columns[drawn]) + 0.5, mask.top + int(rows[drawn]) + 0.5
 
 
-def moved(boxes: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """(m, 4) boxes x1, y1, x2, y2 whose edges are moved at random, by MOVED_SHARE of their side."""
+def moved(boxes: FloatArray, rng: np.random.Generator, share: float = MOVED_SHARE) -> FloatArray:
+    """(m, 4) boxes x1, y1, x2, y2 whose edges are moved at random, by this share of their side."""
     sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
-    corners = (boxes + rng.normal(0, MOVED_SHARE, boxes.shape) * sides).reshape(-1, 2, 2)
+    corners = (boxes + rng.normal(0, share, boxes.shape) * sides).reshape(-1, 2, 2)
     return np.sort(corners, axis=1).reshape(-1, 4)
 
 

@@ -192,12 +192,18 @@ def load_training(folder: Path, limit: int | None = None, taught: Sequence[Path]
     return photos
 
 
-def read_taught(paths: Sequence[Path], workers: int = 0) -> dict[str, tuple[MaskCrop, ...]]:
-    """The teacher's masks by photo."""
+def taught_records(paths: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
+    """The teacher's masks by photo, as run lengths; those of a later file replace those of an earlier one."""
     masks: dict[str, list[dict[str, Any]]] = {}
     for path in paths:
         with gzip.open(path, "rt") as lines:
             masks |= {record["file"]: record["masks"] for record in map(json.loads, lines)}
+    return masks
+
+
+def read_taught(paths: Sequence[Path], workers: int = 0) -> dict[str, tuple[MaskCrop, ...]]:
+    """The teacher's masks by photo."""
+    masks = taught_records(paths)
     crops = in_parallel(partial(crop_masks, trust=TAUGHT_TRUST), list(masks.values()), workers)
     return dict(zip(masks, crops, strict=True))
 

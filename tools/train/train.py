@@ -97,10 +97,10 @@ def parameter_groups(network: SegmentEverything, decay: float, backbone_rate: fl
     return [{"params": p, "share": share, "weight_decay": d} for (share, d), p in groups.items()]
 
 
-def rate_at(progress: float, step: int) -> float:
+def rate_at(progress: float, step: int, warm_up: int = WARM_UP) -> float:
     """Share of the learning rate: linear warm-up, then a cosine down to FINAL_RATE."""
     cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-    return min(1.0, (step + 1) / WARM_UP) * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
+    return min(1.0, (step + 1) / warm_up) * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
 
 
 def candidates(raw: Raw) -> Tensor:
@@ -166,27 +166,16 @@ def take_over(network: SegmentEverything, source: dict[str, Tensor]) -> None:
         own[common] = other[common]
 
 
-class Training:
-    """Everything that changes while training, and one step of it."""
+class Learner:
+    """A network that learns, its averaged weights, and what is needed to go on another time."""
 
-    def __init__(
-        self,
-        network: SegmentEverything,
-        rate: float,
-        decay: float,
-        device: str,
-        *,
-        teacher: SegmentEverything | None = None,
-        backbone_rate: float = 0.3,
-        still: bool = False,
-    ) -> None:
-        """``still``: batch norms keep their statistics, as they must when a file had them folded in."""
-        self.teacher = teacher
-        self.network = network.train(not still)
-        self.mean = copy.deepcopy(network).eval()  # the averaged weights: what is exported
-        self.rate = rate
+    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, clip: float, device: str = "cpu") -> None:
+        """``clip``: largest length of the gradient."""
+        self.network = network
         self.device = device
-        self.optimizer = torch.optim.AdamW(parameter_groups(network, decay, backbone_rate), lr=rate, fused=True)
+        self.mean = copy.deepcopy(network).eval()  # the averaged weights: what is exported
+        self.optimizer = optimizer
+        self.clip = clip
         self.step = 0
         self.spent = 0.0  # seconds
 
@@ -209,6 +198,48 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.spent = state["step"], state["spent"]
 
+    def descend(self, loss: Tensor) -> Tensor:
+        """One step down; returns the length of the gradient."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.clip)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+            self.average()
+        else:
+            print(f"step {self.step}: gradient is not finite, step left out", flush=True)
+        self.step += 1
+        return norm
+
+    @torch.no_grad()
+    def average(self) -> None:
+        """Moves the averaged weights towards the network's; slower as training goes on."""
+        decay = EMA_DECAY * (1 - math.exp(-(self.step + 1) / 400))
+        means, news = self.mean.state_dict().values(), self.network.state_dict().values()
+        pairs = [(a, b) for a, b in zip(means, news, strict=True) if a.is_floating_point()]
+        torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], 1 - decay)
+
+
+class Training(Learner):
+    """Everything that changes while a network that finds everything is trained, and one step of it."""
+
+    def __init__(
+        self,
+        network: SegmentEverything,
+        rate: float,
+        decay: float,
+        device: str,
+        *,
+        teacher: SegmentEverything | None = None,
+        backbone_rate: float = 0.3,
+        still: bool = False,
+    ) -> None:
+        """``still``: batch norms keep their statistics, as they must when a file had them folded in."""
+        groups = parameter_groups(network, decay, backbone_rate)
+        super().__init__(network.train(not still), torch.optim.AdamW(groups, lr=rate, fused=True), CLIP, device)
+        self.teacher = teacher
+        self.rate = rate
+
     def learn(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         """One step; returns the losses and the length of the gradient, which nobody waits for here."""
         for group in self.optimizer.param_groups:
@@ -220,15 +251,7 @@ class Training:
         terms = losses(raw, batch, self.generator())
         if self.teacher:
             terms = self.taught(terms, raw, photos)
-        self.optimizer.zero_grad(set_to_none=True)
-        sum(terms.values()).backward()
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
-        if torch.isfinite(norm):
-            self.optimizer.step()
-            self.average()
-        else:
-            print(f"step {self.step}: gradient is not finite, step left out", flush=True)
-        self.step += 1
+        norm = self.descend(sum(terms.values()))
         return {name: term.detach() for name, term in terms.items()} | {"gradient": norm}
 
     def generator(self) -> torch.Generator:
@@ -242,14 +265,6 @@ class Training:
         apart = imitation(raw, wanted, *photos.shape[2:], self.generator())
         own = {name: LABELS_SHARE * term for name, term in terms.items()}
         return own | {f"teacher's {name}": term for name, term in apart.items()}
-
-    @torch.no_grad()
-    def average(self) -> None:
-        """Moves the averaged weights towards the network's; slower as training goes on."""
-        decay = EMA_DECAY * (1 - math.exp(-(self.step + 1) / 400))
-        means, news = self.mean.state_dict().values(), self.network.state_dict().values()
-        pairs = [(a, b) for a, b in zip(means, news, strict=True) if a.is_floating_point()]
-        torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], 1 - decay)
 
 
 class Steps(Dataset[Batch]):

@@ -7,8 +7,6 @@ For a click the promise is about the mask that was clicked: what people mean is 
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -26,7 +24,8 @@ from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.masks.decoder import maps_of
 from fastsam_onnx.masks.views import SIDE, View
 
-from ..data import TAUGHT_FOLDERS, labelled, recolour, sampling_weights, unlabelled
+from ...evaluate import any_point, interior_point, moved
+from ..data import TAUGHT_FOLDERS, labelled, recolour, sampling_weights, taught_records, unlabelled
 from ..data import Photo as Named
 
 MOST_CANDIDATES = 400
@@ -64,10 +63,7 @@ class Prompt(NamedTuple):
 
 def records(data: Path, taught: Sequence[Path]) -> Iterator[tuple[str, str, np.ndarray, list[Any], list[Any]]]:
     """Folder, name, pixels, drawn and taught masks (COCO's run lengths) of all training photos."""
-    more: dict[str, list[Any]] = {}
-    for path in taught:
-        with gzip.open(path, "rt") as lines:
-            more |= {record["file"]: record["masks"] for record in map(json.loads, lines)}
+    more = taught_records(taught)
     for pixels, record in labelled(data / "train_labelled"):
         yield "train_labelled", record["file"], pixels, record["masks"], more.get(record["file"], [])
     for folder in TAUGHT_FOLDERS:
@@ -113,38 +109,23 @@ def load_scenes(
     return scenes, sampling_weights(names)
 
 
-def moved(box: np.ndarray, image_size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """The box (4,), half of the time with edges moved at random, inside the photo."""
+def asked_for(mask: Mask, rng: np.random.Generator) -> np.ndarray:
+    """The box (4,) of a mask, half of the time with edges moved at random, inside the photo."""
+    box = mask.box.astype(np.float64)
     if rng.random() < EXACT:
         return box
-    sides = np.tile(box[2:] - box[:2], 2)
-    corners = (box + rng.normal(0, rng.uniform(0, MOST_MOVED), 4) * sides).reshape(2, 2)
-    low, high = np.sort(corners, axis=0)
-    return np.clip(np.concatenate([low, np.maximum(high, low + 2)]), 0, (*image_size, *image_size))
+    [x1, y1, x2, y2] = moved(box[None], rng, rng.uniform(0, MOST_MOVED))[0]
+    return np.clip([x1, y1, max(x2, x1 + 2), max(y2, y1 + 2)], 0, (*mask.image_size, *mask.image_size))
 
 
 def clicked(mask: Mask, rng: np.random.Generator) -> tuple[float, float]:
     """A point of the mask: the deepest, or any."""
-    if rng.random() < CENTRES:
-        depth = cv2.distanceTransform(np.pad(mask.crop, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        row, column = np.unravel_index(int(depth.argmax()), depth.shape)
-        return mask.left + float(column) - 0.5, mask.top + float(row) - 0.5
-    rows, columns = np.nonzero(mask.crop)
-    index = int(rng.integers(rows.size))
-    return mask.left + columns[index] + 0.5, mask.top + rows[index] + 0.5
+    return interior_point(mask) if rng.random() < CENTRES else any_point(mask, rng)
 
 
 def seen(mask: Mask, view: View) -> np.ndarray:
     """(SIDE, SIDE) float32: the share of each cell of a view that a mask covers."""
-    (left, right), (top, bottom) = view.columns, view.rows
-    part = np.zeros((bottom - top, right - left), np.uint8)
-    height, width = mask.crop.shape
-    x1, x2 = max(mask.left, left), min(mask.left + width, right)
-    y1, y2 = max(mask.top, top), min(mask.top + height, bottom)
-    if x1 < x2 and y1 < y2:
-        part[y1 - top : y2 - top, x1 - left : x2 - left] = (
-            255 * mask.crop[y1 - mask.top : y2 - mask.top, x1 - mask.left : x2 - mask.left]
-        )
+    part = mask.sample(np.arange(*view.columns), np.arange(*view.rows)).view(np.uint8) * np.uint8(255)
     how = cv2.INTER_AREA if max(part.shape) > SIDE else cv2.INTER_LINEAR
     return cv2.resize(part, (SIDE, SIDE), interpolation=how).astype(np.float32) / 255
 
@@ -153,8 +134,7 @@ def box_prompt(scene: Scene, rng: np.random.Generator) -> Prompt | None:
     """A box around one of the masks."""
     of_people = scene.drawn and rng.random() >= TAUGHT_PROMPTS
     mask = scene.masks[int(rng.integers(scene.drawn if of_people else len(scene.masks)))]
-    box = moved(mask.box.astype(np.float64), mask.image_size, rng)
-    return prompt(scene, box, mask, mask)
+    return prompt(scene, asked_for(mask, rng), mask, mask)
 
 
 def click_prompt(scene: Scene, rng: np.random.Generator) -> Prompt | None:

@@ -8,31 +8,27 @@ The learning rate follows the time spent. ``OUT/state.pt`` holds everything need
 from __future__ import annotations
 
 import argparse
-import copy
 import json
-import math
 import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader
 
 from fastsam_onnx import FastSAM
 
-from ..train import save
+from ..train import Learner, rate_at, save
 from .data import CLICKS, Prompts, load_scenes
 from .network import Decoder
 
 BATCH = 48
 WARM_UP = 200  # steps
-FINAL_RATE = 0.02
 DECAY = 0.02
 CLIP = 5.0
-EMA_DECAY = 0.999
 SAVE_SECONDS = 120.0
 LONGEST_STEP = 5.0  # seconds that count: a training that is stopped for a measurement has them later
 DICE_SMOOTH = 8.0  # cells
@@ -73,60 +69,27 @@ def losses(logits: Tensor, promise: Tensor, answer: Tensor, meant: Tensor, outsi
     }
 
 
-class Training:
-    """Everything that changes while training, and one step of it."""
+class Training(Learner):
+    """Everything that changes while a decoder is trained, and one step of it."""
 
     def __init__(self, network: Decoder, rate: float) -> None:
-        self.network = network.to(memory_format=torch.channels_last).train()
-        self.mean = copy.deepcopy(self.network).eval()
-        self.rate = rate
         decayed = [p for p in network.parameters() if p.ndim > 1]
         others = [p for p in network.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=rate, fused=True)
-        self.step, self.spent = 0, 0.0
-
-    def state(self) -> dict[str, object]:
-        return {
-            "network": self.network.state_dict(),
-            "mean": self.mean.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "spent": self.spent,
-        }
-
-    def resume(self, path: Path) -> None:
-        state = torch.load(path, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.mean.load_state_dict(state["mean"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.spent = state["step"], state["spent"]
+        network = network.to(memory_format=torch.channels_last).train()
+        super().__init__(network, torch.optim.AdamW(groups, lr=rate, fused=True), CLIP)
+        self.rate = rate
 
     def learn(self, batch: list[Tensor], progress: float) -> dict[str, float]:
         photo, maps, answer, meant, outside = batch
-        cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-        rate = self.rate * min(1.0, (self.step + 1) / WARM_UP) * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.rate * rate_at(progress, self.step, WARM_UP)
         photo, maps = (x.contiguous(memory_format=torch.channels_last) for x in (photo, maps))
         with torch.autocast("cpu", torch.bfloat16):
             logits, promise = self.network(photo, maps)
         terms = losses(logits, promise, answer, meant, outside)
-        self.optimizer.zero_grad(set_to_none=True)
-        (terms["mask"] + terms["dice"] + terms["promise"]).backward()
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
-        if torch.isfinite(norm):
-            self.optimizer.step()
-            self.average()
-        self.step += 1
+        self.descend(terms["mask"] + terms["dice"] + terms["promise"])
         return {name: float(term.detach()) for name, term in terms.items()}
-
-    @torch.no_grad()
-    def average(self) -> None:
-        decay = EMA_DECAY * (1 - math.exp(-(self.step + 1) / 400))
-        for mean, new in zip(self.mean.state_dict().values(), self.network.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(new, 1 - decay)
 
 
 def main() -> None:
@@ -142,7 +105,7 @@ def main() -> None:
     if options.start:
         training.network.load_state_dict(torch.load(options.start, weights_only=True)["mean"])
         training.mean.load_state_dict(training.network.state_dict())
-    state = options.out / "state.pt"
+    state, named = options.out / "state.pt", {name: str(value) for name, value in vars(options).items()}
     if state.exists():
         training.resume(state)
     masks = sum(len(scene.masks) for scene in scenes)
@@ -166,9 +129,9 @@ def main() -> None:
             log.write(line + "\n")
             sums = []
         if time.monotonic() - saved > SAVE_SECONDS:
-            save(state, training.state())
+            save(state, training.state(named))
             saved = time.monotonic()
-    save(state, training.state())
+    save(state, training.state(named))
     print(f"done: {training.step} steps", flush=True)
 
 
