@@ -6,15 +6,10 @@ import numpy as np
 import pytest
 from support import toy_clip
 
-from fastsam_onnx import Clip, OptionError, PromptError, Segmentation
+from fastsam_onnx import OptionError, PromptError, Segmentation
 from fastsam_onnx.results.rules import best_texts
 
 COLOURS = ("red", "blue", "yellow", "red", "green")
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory):
-    return Clip(toy_clip.write(tmp_path_factory.mktemp("clip") / "toy"))
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import pytest
 from support import toy_clip
 
 from fastsam_onnx import (
-    Clip,
     CropStyle,
     Mask,
     ObjectIndexError,
@@ -18,11 +17,6 @@ from fastsam_onnx import (
 )
 
 COLOURS = ("red", "blue", "yellow", "red", "green", "red")
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory):
-    return Clip(toy_clip.write(tmp_path_factory.mktemp("clip") / "toy"))
 
 
 @pytest.fixture
