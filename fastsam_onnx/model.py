@@ -32,8 +32,6 @@ from fastsam_onnx.runtime import Provider, RuntimeOptions
 
 # Opening a network, loading a photo and what comes behind the network are imported with the first of each.
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import onnxruntime as ort
 
     from fastsam_onnx.arrays import ByteArray
@@ -108,10 +106,12 @@ class FastSAM:
             ModelError: If the file is not a YOLO segmentation network.
             OptionError: If an option is outside its range.
         """
+        from fastsam_onnx.network.opening import lasting_source
+
         self._defaults = CallOptions(imgsz=imgsz, conf=conf, iou=iou, max_det=max_det, refine=refine)
         self._runtime = RuntimeOptions(threads, providers, session_options)
         self._clip = None if clip is None else _clip(clip, threads=threads, providers=providers)
-        self._source = _bundled() if model is None else _lasting(model)
+        self._source = lasting_source(model)
         self._network = _open(self._source, self._runtime)
         self._decoder = _decoder_of(self._network, self._runtime)
         try:
@@ -456,14 +456,6 @@ def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def _lasting(source: Any) -> Any:
-    """A path as one that means the same file in every working folder; names of models and all else as they are."""
-    from pathlib import Path
-
-    is_file = isinstance(source, str | os.PathLike) and os.path.isfile(source)  # noqa: PTH113 - Path.is_file may raise
-    return Path(source).absolute() if is_file else source
-
-
 def _open(source: Any, runtime: RuntimeOptions) -> Network | ExternalNetwork:
     from fastsam_onnx.ahead import importing
     from fastsam_onnx.network.opening import open_network
@@ -480,12 +472,6 @@ def _decoder_of(network: Network | ExternalNetwork, runtime: RuntimeOptions) -> 
     from fastsam_onnx.masks.decoder import Decoder
 
     return Decoder(text, runtime, network.name)
-
-
-def _bundled() -> Path:
-    from fastsam_onnx.weights.bundled import bundled_model
-
-    return bundled_model()
 
 
 def _clip(clip: Any, *, threads: int | None, providers: Any) -> Clip:

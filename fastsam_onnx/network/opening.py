@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from fastsam_onnx.errors import OptionError
@@ -11,6 +12,22 @@ from fastsam_onnx.network.network import Network
 from fastsam_onnx.runtime import RuntimeOptions
 
 AnyNetwork = Network | ExternalNetwork
+
+
+def lasting_source(source: Any) -> Any:
+    """What a caller gives as a model, as something that means the same in every working folder.
+
+    None is the bundled model, and the path of a file becomes absolute; names of models and all else stay as they are.
+
+    Raises:
+        ModelNotFoundError: If it is the bundled model, and the installation lacks it.
+    """
+    if source is None:
+        from fastsam_onnx.weights.bundled import bundled_model
+
+        return bundled_model()
+    is_file = isinstance(source, str | os.PathLike) and os.path.isfile(source)  # noqa: PTH113 - Path.is_file may raise
+    return Path(source).absolute() if is_file else source
 
 
 def open_network(source: Any, runtime: RuntimeOptions) -> AnyNetwork:
