@@ -19,6 +19,7 @@ from fastsam_onnx.options import (
     DEFAULT_MAX_DET,
     DEFAULT_OVERLAP,
     DEFAULT_PIXEL_LIMIT,
+    MODEL_OPTIONS,
     CallKeywords,
     CallOptions,
     ChannelOrder,
@@ -69,6 +70,7 @@ class FastSAM:
         iou: float | None = None,
         max_det: int = DEFAULT_MAX_DET,
         refine: bool | None = None,
+        redraw: bool | None = None,
         threads: int | None = None,
         providers: Sequence[Provider] | None = None,
         session_options: ort.SessionOptions | None = None,
@@ -93,6 +95,9 @@ class FastSAM:
                 boxes drawn anew by the network's decoder, if it has one. False for the masks as the boxes cut them, as
                 the official code has them. By default the file's own, else False; the bundled model
                 says True.
+            redraw: True to draw every object anew by the network's decoder where that sees more of the photo than the
+                network, some 5 ms for each. It has no effect without `refine`, or where the network has no decoder. By
+                default the file's own, else False.
             threads: Threads used for inference. By default the cores that this process may use, by affinity and cgroup
                 quota.
             providers: ONNX Runtime's execution providers; the CPU by default.
@@ -108,7 +113,7 @@ class FastSAM:
         """
         from fastsam_onnx.network.opening import lasting_source
 
-        self._defaults = CallOptions(imgsz=imgsz, conf=conf, iou=iou, max_det=max_det, refine=refine)
+        self._defaults = CallOptions(imgsz=imgsz, conf=conf, iou=iou, max_det=max_det, refine=refine, redraw=redraw)
         self._runtime = RuntimeOptions(threads, providers, session_options)
         self._clip = None if clip is None else _clip(clip, threads=threads, providers=providers)
         self._source = lasting_source(model)
@@ -135,6 +140,7 @@ class FastSAM:
         border_snap: bool = True,
         agnostic: bool = True,
         refine: bool | None = None,
+        redraw: bool | None = None,
         tile: int | None = None,
         overlap: float = DEFAULT_OVERLAP,
     ) -> Segmentation:
@@ -156,6 +162,7 @@ class FastSAM:
             border_snap: True to move boxes that nearly touch the border onto it, so that masks reach the frame.
             agnostic: True for one object in one place; False to compare boxes of one class only, as detectors do.
             refine: As in `FastSAM`, for this photo.
+            redraw: As in `FastSAM`, for this photo.
             tile: Side of tiles in pixels of the photo, at least 64. Large photos are looked at tile by tile and once as
                 a whole, and objects that tiles cut are joined (see `tiling`). `max_det` counts for each view.
             overlap: Minimum share of a tile's side that it has in common with its neighbours, 0 to 0.5.
@@ -179,6 +186,7 @@ class FastSAM:
             border_snap=border_snap,
             agnostic=agnostic,
             refine=refine,
+            redraw=redraw,
             tile=tile,
             overlap=overlap,
         )
@@ -300,9 +308,9 @@ class FastSAM:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """The options that a call without any takes: imgsz as (height, width), conf, iou, max_det, refine."""
+        """The options that a call without any takes: imgsz as (height, width), conf, iou, max_det, refine, redraw."""
         options = asdict(self._resolve(CallOptions()))
-        return MappingProxyType({name: options[name] for name in ("imgsz", "conf", "iou", "max_det", "refine")})
+        return MappingProxyType({name: options[name] for name in MODEL_OPTIONS})
 
     @property
     def name(self) -> str:
@@ -350,6 +358,7 @@ class FastSAM:
             border_snap=given.border_snap,
             agnostic=given.agnostic,
             refine=boolean("refine", _first(given.refine, defaults.refine, contract.refine, False)),
+            redraw=boolean("redraw", _first(given.redraw, defaults.redraw, contract.redraw, False)),
         )
 
     def _find_all(self, sources: Sequence[ImageSource], *, options: CallOptions) -> list[Segmentation]:

@@ -35,6 +35,9 @@ MAX_OVERLAP = 0.5
 MIN_WHITE = 1e-30
 """Below, floats of a picture could not be told from zero."""
 
+MODEL_OPTIONS = ("imgsz", "conf", "iou", "max_det", "refine", "redraw")
+"""Options of a call that `FastSAM` takes, too."""
+
 ChannelOrder = Literal["rgb", "bgr"]
 
 
@@ -52,6 +55,7 @@ class CallKeywords(TypedDict, total=False):
     border_snap: bool
     agnostic: bool
     refine: bool | None
+    redraw: bool | None
     tile: int | None
     overlap: float
 
@@ -60,7 +64,7 @@ class CallKeywords(TypedDict, total=False):
 class CallOptions:
     """The options of a call of `FastSAM`, checked; see there.
 
-    Where one of the first four or `refine` is None, the constructor's counts, then the file's own, then our default.
+    Where one of `MODEL_OPTIONS` is None, the constructor's counts, then the file's own, then our default.
     """
 
     imgsz: int | tuple[int, int] | None = None
@@ -74,6 +78,7 @@ class CallOptions:
     border_snap: bool = True
     agnostic: bool = True
     refine: bool | None = None
+    redraw: bool | None = None
     tile: int | None = None
     overlap: float = DEFAULT_OVERLAP
 
@@ -93,8 +98,9 @@ class CallOptions:
         if self.white is not None:
             number("white", self.white, MIN_WHITE)
         boolean("agnostic", self.agnostic)
-        if self.refine is not None:
-            boolean("refine", self.refine)
+        for name in ("refine", "redraw"):
+            if getattr(self, name) is not None:
+                boolean(name, getattr(self, name))
         if self.tile is not None:
             check_tiles(self.tile, self.overlap)
 
@@ -111,6 +117,7 @@ class DetectionOptions:
         border_snap: True if boxes that nearly touch the border are moved onto it.
         agnostic: True if boxes of different classes suppress each other, too.
         refine: True if masks are refined, see `masks.refine`.
+        redraw: True if objects are drawn anew by the network's decoder, if it has one, and masks are refined.
     """
 
     imgsz: tuple[int, int]
@@ -120,6 +127,7 @@ class DetectionOptions:
     border_snap: bool
     agnostic: bool
     refine: bool
+    redraw: bool
 
 
 def check_tiles(tile: int, overlap: float) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.pending import pending_masks
 from fastsam_onnx.network.letterbox import Letterbox
+from fastsam_onnx.options import DetectionOptions
+from fastsam_onnx.results import finding
 from fastsam_onnx.results.segmentation import Segmentation
 
 # Enough to find what there is, quick enough to run often; machines differ in speed.
@@ -72,6 +75,20 @@ def random_found() -> Callable[..., Segmentation]:
         )
 
     return make
+
+
+@pytest.fixture
+def options_used(monkeypatch: pytest.MonkeyPatch) -> list[DetectionOptions]:
+    """The options with which the objects of each photo were found, in the order of the photos."""
+    used: list[DetectionOptions] = []
+    find = finding.find_objects
+
+    def watched(*arguments: Any, options: DetectionOptions, **others: Any) -> Segmentation:
+        used.append(options)
+        return find(*arguments, options=options, **others)
+
+    monkeypatch.setattr(finding, "find_objects", watched)
+    return used
 
 
 @pytest.fixture

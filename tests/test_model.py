@@ -163,6 +163,34 @@ def test_refine_comes_from_the_call_then_the_constructor_then_the_file_then_is_o
         FastSAM(plain)(photo(), refine="yes")
 
 
+def test_redraw_comes_from_the_call_then_the_constructor_then_the_file_then_is_off(options_used):
+    plain, own = one_object(), one_object(redraw="True")
+    assert FastSAM(plain).options["redraw"] is False
+    assert FastSAM(own).options["redraw"] is True
+    assert FastSAM(own, redraw=False).options["redraw"] is False
+    assert pickle.loads(pickle.dumps(FastSAM(plain, redraw=True))).options["redraw"] is True
+    FastSAM(own)(photo())
+    FastSAM(own, redraw=False)(photo())
+    FastSAM(own)(photo(), redraw=False)
+    FastSAM(plain)(photo(), redraw=True)
+    list(FastSAM(plain).stream([photo()], redraw=True))
+    assert [each.redraw for each in options_used] == [True, False, False, True, True]
+
+
+def test_redraw_is_true_or_false():
+    with pytest.raises(OptionError, match="redraw must be True or False, got 1"):
+        FastSAM(tiny(), redraw=1)
+    for call in (FastSAM(tiny()), FastSAM(tiny()).stream):
+        with pytest.raises(OptionError, match="redraw must be True or False, got 'yes'"):
+            call("nowhere.png", redraw="yes")
+
+
+@pytest.mark.parametrize("metadata", [{}, {"refine": "True"}])
+def test_redraw_has_no_effect_without_a_decoder(metadata):
+    model = FastSAM(one_object(**metadata))
+    assert same(model(photo(), redraw=True), model(photo(), redraw=False))
+
+
 def test_options_come_from_the_call_then_the_constructor_then_the_file_then_ours():
     plain, own = one_object(), one_object(conf="0.85", iou="0.6")
     assert FastSAM(plain).options["conf"] == 0.4
@@ -229,7 +257,8 @@ def test_options_of_a_call_are_checked_before_the_photo_is_read(options):
 def test_numbers_of_numpy_count_like_pythons():
     one, half = np.int64(1), np.float32(0.5)
     model = FastSAM(one_object(), threads=one, max_det=one, conf=half, imgsz=np.int64(64))
-    assert model.options == {"imgsz": (64, 64), "conf": 0.5, "iou": 0.9, "max_det": 1, "refine": False}
+    thresholds = {"imgsz": (64, 64), "conf": 0.5, "iou": 0.9, "max_det": 1}
+    assert model.options == thresholds | {"refine": False, "redraw": False}
     [found] = model.stream([photo()], batch=one, workers=one, pixel_limit=np.int64(48 * 64))
     assert len(found) == len(model(photo(), tile=np.int64(64), overlap=np.float32(0.25))) == 1
 

@@ -99,6 +99,11 @@ SHARED: dict[str, dict[str, Any]] = {
         "help": "let masks go on where their box ends, drop specks, holes and doubles, and draw answers to points and "
         "boxes anew if the model can (default: the model's own, else no)",
     },
+    "--redraw": {
+        "action": argparse.BooleanOptionalAction,
+        "help": "draw every object anew where a closer look at the photo shows more, some 5 ms for each; no effect "
+        "where masks are not refined or the model has no decoder (default: the model's own, else no)",
+    },
     "--threads": {
         "metavar": "N",
         "type": threads,
@@ -123,7 +128,7 @@ def add_shared(group: Any, *names: str) -> None:
 
 def add_model(group: Any) -> None:
     """Add the options that `open_model` reads, but for --clip."""
-    add_shared(group, "--model", "--conf", "--iou", "--imgsz", "--max-det", "--refine", "--threads")
+    add_shared(group, "--model", "--conf", "--iou", "--imgsz", "--max-det", "--refine", "--redraw", "--threads")
 
 
 def add_command(

@@ -12,6 +12,7 @@ from fastsam_onnx import weights
 from fastsam_onnx.cli.screen import DownloadBar, Screen
 from fastsam_onnx.errors import OutputError
 from fastsam_onnx.masks.classes import class_indices
+from fastsam_onnx.options import MODEL_OPTIONS
 from fastsam_onnx.weights.bundled import bundled_model
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def open_model(arguments: argparse.Namespace, screen: Screen, *, threads: int | 
 
     model = find_model(arguments.model, screen)
     clip = arguments.clip and weights.resolve(arguments.clip, task="clip", progress=DownloadBar(screen))
-    given = {name: getattr(arguments, name) for name in ("imgsz", "conf", "iou", "max_det", "refine")}
+    given = {name: getattr(arguments, name) for name in MODEL_OPTIONS}
     given["threads"] = threads or arguments.threads
     return FastSAM(model, clip=clip, **{name: value for name, value in given.items() if value is not None})
 

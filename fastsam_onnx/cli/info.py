@@ -89,6 +89,7 @@ def _facts(path: Path, model: FastSAM) -> dict[str, Any]:
             "conf": contract.conf,
             "iou": contract.iou,
             "refine": contract.refine,
+            "redraw": contract.redraw,
             "batch": metadata.batch,
             "nms": {"conf": metadata.nms_conf, "iou": metadata.nms_iou} if metadata.nms else None,
             "end2end": metadata.end2end,
@@ -119,10 +120,7 @@ def _readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "licence", facts["metadata"]["license"] or "not stated in the file"
     own = {name: value for name, value in facts["metadata"].items() if value is not None}
     height, width = facts["defaults"]["imgsz"]
-    values = {
-        "imgsz": f"{width}x{height}",
-        **{name: facts["defaults"][name] for name in ("conf", "iou", "max_det", "refine")},
-    }
+    values = {**facts["defaults"], "imgsz": f"{width}x{height}"}
     if facts["fixed"]:
         own["imgsz"] = values["imgsz"]
     origin = {name: "from the file" if name in own else "built in" for name in values}

@@ -153,11 +153,6 @@ def _add_photos(parser: argparse.ArgumentParser) -> None:
         help="for large photos: search tiles of this side in photo pixels as well, and join what they cut",
     )
     parser.add_argument(
-        "--redraw",
-        action="store_true",
-        help="draw every object anew with a closer look at the photo, some 5 ms for each; the bundled models can",
-    )
-    parser.add_argument(
         "--jobs",
         metavar="N",
         type=integer,
@@ -283,8 +278,6 @@ def _process(
             source = _stdin_bytes()
         reading = {name: getattr(arguments, name) for name in ("pixel_limit", "bands", "white", "agnostic", "tile")}
         found = model(source, **reading)
-        if arguments.redraw:
-            found = found.redrawn()
         chosen = prompts.choose(found if classes is None else found.of_class(*classes))
         began = time.perf_counter()
         for form, path in job.outputs.items():

@@ -173,8 +173,7 @@ def _run(
                 missing.append(frame)
                 chosen: Segmentation | Failure = found
             else:
-                seen = found.redrawn() if arguments.redraw else found
-                kept = seen if classes is None else seen.of_class(*classes)
+                kept = found if classes is None else found.of_class(*classes)
                 selected = kept if is_followed else prompts.choose(kept)
                 chosen = selected = replace(selected, source=f"{source.stem}#{frame.number}")
                 count, objects, size = count + 1, objects + len(selected), selected.image_size
@@ -261,8 +260,6 @@ def _check_following(arguments: argparse.Namespace, prompts: Prompts) -> None:
         raise OptionError("--classes and a prompt cannot both choose what --track follows; leave one of them out")
     if arguments.track and prompts.asked and prompts.classify is not None:
         raise OptionError("--classify is not for what --track follows from a prompt; leave one of them out")
-    if arguments.track and arguments.redraw:
-        raise OptionError("--redraw is not for what --track follows; leave one of them out")
     if arguments.track and prompts.similar is not None:
         raise OptionError("--similar is not for what --track follows from a prompt; leave one of them out")
 

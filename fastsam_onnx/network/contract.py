@@ -34,6 +34,7 @@ class Contract:
         conf: Score threshold that the metadata recommend (our own key).
         iou: NMS threshold that the metadata recommend (our own key).
         refine: True if the metadata recommend refined masks (our own key).
+        redraw: True if the metadata recommend objects that the decoder draws anew (our own key).
         names: Class names by index; empty if unknown.
         metadata: The file's statements about itself, as they were understood.
         min_candidates: Number of candidates that an input must have at least, because the network chooses as many.
@@ -53,6 +54,7 @@ class Contract:
     conf: float | None
     iou: float | None
     refine: bool | None
+    redraw: bool | None
     names: dict[int, str]
     metadata: Metadata
     min_candidates: int = 0

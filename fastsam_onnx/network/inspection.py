@@ -80,6 +80,7 @@ def contract_of(source: Input, outputs: Outputs, metadata: Metadata, name: str) 
         conf=metadata.conf,
         iou=metadata.iou,
         refine=metadata.refine,
+        redraw=metadata.redraw,
         names=names,
         metadata=metadata,
         min_candidates=source.min_candidates,

@@ -24,6 +24,7 @@ class Metadata:
         conf: Score threshold that the file recommends (our own key).
         iou: NMS threshold that the file recommends (our own key).
         refine: True if the file recommends refined masks (our own key).
+        redraw: True if the file recommends objects that its decoder draws anew (our own key).
         end2end: True if the network itself says each object once, for any number of photos.
         nms: True if NMS was added to the network when it was exported, photo by photo.
         batch: Number of photos that it was exported for.
@@ -39,6 +40,7 @@ class Metadata:
     conf: float | None = None
     iou: float | None = None
     refine: bool | None = None
+    redraw: bool | None = None
     end2end: bool = False
     nms: bool = False
     batch: int | None = None
@@ -69,6 +71,7 @@ def read_metadata(raw: Mapping[str, str], name: str) -> Metadata:
         conf=take("conf", _parse_fraction),
         iou=take("iou", _parse_fraction),
         refine=take("refine", _parse_bool),
+        redraw=take("redraw", _parse_bool),
         end2end=take("end2end", bool, False),
         nms=added_nms,
         batch=take("batch", _parse_batch),

@@ -42,7 +42,7 @@ def describe(limits: Limits, defaults: Mapping[str, Any], *, has_token: bool) ->
 
     Args:
         limits: Limits of the server.
-        defaults: Options of the model: conf, iou, max_det, imgsz, refine.
+        defaults: Options of the model: conf, iou, max_det, imgsz, refine, redraw.
         has_token: Whether /segment and /info ask for a token.
     """
     schemes: Schema = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}} if has_token else {}
@@ -153,6 +153,12 @@ def _options(defaults: Mapping[str, Any]) -> dict[str, Schema]:
             "default": defaults["refine"],
             "description": "Whether masks go on where their box ends, specks, holes and doubles go, and answers "
             "to points and boxes are drawn anew if the model can.",
+        },
+        "redraw": {
+            "type": "boolean",
+            "default": defaults["redraw"],
+            "description": "Whether every object is drawn anew where a closer look at the photo shows more, if the "
+            "model can and refine is true.",
         },
         "bands": {
             "type": "string",

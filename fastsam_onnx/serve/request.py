@@ -43,6 +43,7 @@ OPTIONS: Mapping[str, Callable[[str, str], Any]] = {
     "max_det": integer_from_text,
     "imgsz": input_size_from_text,
     "refine": boolean_from_text,
+    "redraw": boolean_from_text,
     "bands": bands_from_text,
     "white": partial(number_from_text, minimum=MIN_WHITE),
 }

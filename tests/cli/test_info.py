@@ -41,11 +41,14 @@ class TestInfo:
         assert (facts["classes"], facts["coefficients"], facts["nms_inside"]) == (3, 4, False)
         assert facts["names"] == {"0": "class 0", "1": "class 1", "2": "class 2"}
         assert facts["metadata"]["imgsz"] == [96, 64]
-        assert facts["defaults"] == {"imgsz": [96, 64], "conf": 0.4, "iou": 0.9, "max_det": 300, "refine": False}
+        thresholds = {"imgsz": [96, 64], "conf": 0.4, "iou": 0.9, "max_det": 300}
+        assert facts["defaults"] == thresholds | {"refine": False, "redraw": False}
+        assert (facts["metadata"]["refine"], facts["metadata"]["redraw"]) == (None, None)
 
     def test_what_the_file_states(self, tmp_path, capsys):
         file = tmp_path / "tiny.onnx"
         metadata = tiny_onnx.ultralytics_metadata(nms=True) | {"batch": "4", "license": "AGPL-3.0 License"}
+        metadata["redraw"] = "True"
         metadata["args"] = "{'batch': 4, 'nms': True, 'conf': 0.25, 'iou': 0.7}"
         file.write_bytes(tiny_onnx.tiny(nms_inside=True, metadata=metadata))
         assert main(["info", str(file)]) == 0
@@ -55,6 +58,9 @@ class TestInfo:
         assert lines["exported"] == "with batch 4"
         assert lines["file"] == "ONNX, opset 17, parameters mostly float32"
         assert lines["licence"] == "AGPL-3.0 License"
+        assert lines["defaults"].endswith(
+            "max_det 300 (built in), refine False (built in), redraw True (from the file)"
+        )
         assert main(["info", "--json", str(file)]) == 0
         facts = json.loads(capsys.readouterr().out)
         assert facts["metadata"]["nms"] == {"conf": 0.25, "iou": 0.7}

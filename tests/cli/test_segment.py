@@ -1,6 +1,5 @@
 """`segment`: outputs, folders, what exists, and that one bad photo stops nothing else."""
 
-import base64
 import json
 import os
 from pathlib import Path
@@ -53,31 +52,14 @@ def test_tiles_see_what_a_view_of_the_whole_misses(run, tmp_path):
     assert run(path, "--tile", "63", "--overwrite")[0] == 2
 
 
-@pytest.fixture
-def with_decoder(tmp_path):
-    """The network of `run` with a decoder, which sees what is red."""
-    file = tmp_path / "decoder.onnx"
-    prototypes = np.stack([np.full((16, 16), -1.0), np.zeros((16, 16))])
-    prototypes[0, 2:8, 2:8] = 1  # pixels 8 to 32, as the box
-    metadata = {"refine": "True", "decoder": base64.b64encode(tiny_onnx.toy_decoder(2 + 5)).decode()}
-    file.write_bytes(tiny_onnx.known([[20, 20, 24, 24]], [0.9], [[5.0, 0.0]], prototypes, metadata=metadata))
-    return file
-
-
-def test_redrawn_objects_follow_the_photo(run, tmp_path, with_decoder):
-    """Red is 22 x 20 pixels; the network's mask 24 x 24 less its four corners."""
-    image = np.zeros((64, 64, 3), np.uint8)
-    image[10:30, 9:31, 2] = 255
-    cv2.imwrite(str(tmp_path / "red.png"), image)
-    for options, area in (([], 24 * 24 - 4), (["--redraw"], 22 * 20)):
-        assert run(tmp_path / "red.png", "--model", with_decoder, "--format", "json", "--overwrite", *options)[0] == 0
-        assert areas(tmp_path / "red.json") == [area]
-
-
-def test_a_network_without_a_decoder_says_so(run, tmp_path):
-    code, _, err = run(photo(tmp_path / "cat.png"), "--redraw")
-    assert code == 1
-    assert "redrawn needs a refined result of a network with a decoder" in err
+@pytest.mark.parametrize("option", ["refine", "redraw"])
+def test_refine_and_redraw_are_those_of_python(run, tmp_path, options_used, option):
+    file = tmp_path / "own.onnx"
+    file.write_bytes(tiny_onnx.tiny(metadata=tiny_onnx.ultralytics_metadata() | {option: "True"}))
+    path = photo(tmp_path / "cat.png")
+    for arguments in ([f"--{option}"], [], ["--model", file], ["--model", file, f"--no-{option}"]):
+        assert run(path, "--format", "json", "--overwrite", *arguments)[0] == 0
+    assert [getattr(each, option) for each in options_used] == [True, False, True, False]
 
 
 def test_formats_and_a_folder_that_is_made(run, tmp_path):

@@ -296,6 +296,13 @@ def test_numbers_go_into_lines_and_overlay(run, clip, tmp_path):
         assert np.abs(pictures[0][number].astype(int) - pictures[1][number]).max() > 100
 
 
+def test_redraw_is_an_option_of_every_frame_also_of_those_that_are_followed(run, clip, tmp_path, options_used):
+    assert run(clip, "--track", "--redraw", "-o", tmp_path / "a.jsonl")[0] == 0
+    assert [each.redraw for each in options_used] == [True] * FRAMES
+    assert run(clip, "-o", tmp_path / "b.jsonl")[0] == 0
+    assert [each.redraw for each in options_used[FRAMES:]] == [False] * FRAMES
+
+
 def test_prompts_of_one_frame_are_followed(run, clip, tmp_path):
     """In test_prompts_choose_in_every_frame the same point gives the disc in three frames alone."""
     assert run(clip, "--track", "--point", "38,32", "--at-frame", "3", "-o", tmp_path / "a.jsonl")[0] == 0

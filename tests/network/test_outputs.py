@@ -33,6 +33,7 @@ CONTRACT = Contract(
     conf=None,
     iou=None,
     refine=None,
+    redraw=None,
     names={},
     metadata=Metadata(),
 )

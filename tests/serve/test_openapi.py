@@ -74,6 +74,12 @@ def test_parameters_formats_and_media_types_are_those_of_the_code(document):
     assert set(formats) <= set(FORMATS)
 
 
+def test_defaults_are_those_of_the_model(document, model):
+    schemas = {one["name"]: one.get("schema") for one in document["paths"]["/segment"]["post"]["parameters"]}
+    for name in ("conf", "iou", "max_det", "refine", "redraw"):
+        assert schemas[name]["default"] == model.options[name]
+
+
 def test_statuses_are_those_that_the_code_gives(document):
     """Every number that the room hands to HTTPException, the 400 of a cut connection, and the 500 of a defect."""
     raised = set()

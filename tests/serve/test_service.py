@@ -223,10 +223,20 @@ def test_refine_is_that_of_python(client, model, wanted):
     assert client.ask("GET", "/info").json["defaults"]["refine"] is model.options["refine"]
 
 
+def test_redraw_is_that_of_python(client, model, options_used):
+    for text in ("true", "false"):
+        assert client.form(("photo", PHOTO), ("redraw", text)).status == 200
+        assert client.segment(PHOTO, f"?redraw={text}").status == 200
+    assert client.segment(PHOTO).status == 200
+    assert [each.redraw for each in options_used] == [True, True, False, False, model.options["redraw"]]
+    assert client.ask("GET", "/info").json["defaults"]["redraw"] is model.options["redraw"]
+
+
 @pytest.mark.parametrize("text", ["", "True", "1", "yes"])
-def test_refine_is_true_or_false(client, text):
-    reply = client.form(("photo", PHOTO), ("refine", text))
-    assert (reply.status, "refine must be true or false" in reply.json["error"]) == (422, True)
+@pytest.mark.parametrize("option", ["refine", "redraw"])
+def test_refine_and_redraw_are_true_or_false(client, option, text):
+    reply = client.form(("photo", PHOTO), (option, text))
+    assert (reply.status, f"{option} must be true or false" in reply.json["error"]) == (422, True)
 
 
 def test_a_raw_photo_takes_prompts_in_the_query(client, found):

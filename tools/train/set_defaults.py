@@ -17,7 +17,7 @@ import onnx
 
 from fastsam_onnx.files import write_file
 
-KEYS = ("imgsz", "conf", "iou", "refine")
+KEYS = ("imgsz", "conf", "iou", "refine", "redraw")
 
 
 def with_defaults(data: bytes, defaults: dict[str, Any]) -> bytes:
@@ -35,8 +35,9 @@ def main() -> None:
     parser.add_argument("--conf", type=float, help="threshold of the score")
     parser.add_argument("--iou", type=float, help="threshold of the NMS")
     parser.add_argument("--refine", action=argparse.BooleanOptionalAction, help="refined masks, or not")
+    parser.add_argument("--redraw", action=argparse.BooleanOptionalAction, help="objects drawn anew, or not")
     options = parser.parse_args()
-    given = {name: getattr(options, name) for name in ("conf", "iou", "refine")}
+    given = {name: getattr(options, name) for name in ("conf", "iou", "refine", "redraw")}
     given = {name: value for name, value in given.items() if value is not None}
     data = with_defaults(options.model.read_bytes(), given)
     path = options.model.with_suffix(".json")
