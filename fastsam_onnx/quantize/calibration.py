@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,7 @@ class Activation:
 def observe_activations(
     model: onnx.ModelProto,
     names: Sequence[str],
-    tensors: Iterable[FloatArray],
+    runs: Iterable[Mapping[str, FloatArray]],
     *,
     patches: PatchCovariances | None = None,
     threads: int | None = None,
@@ -54,20 +54,20 @@ def observe_activations(
 
     Args:
         model: The network.
-        names: Names of its float32 activations or its input, all (batch, channels, height, width); at least one.
-        tensors: Inputs of the network, one run each; at least one.
+        names: Names of its float32 activations or inputs, all (batch, channels, height, width); at least one.
+        runs: Inputs of the network by name, for one run each; at least one.
         patches: Given the activations of every run, too; `names` has all that it looks at.
         threads: As in `runtime.create_session`.
 
     Raises:
         ModelError: If ONNX Runtime does not take the network.
     """
-    [source] = model.graph.input
-    asked = [name for name in names if name != source.name]
+    sources = {source.name for source in model.graph.input}
+    asked = [name for name in names if name not in sources]
     session = create_session(_with_outputs(model, asked), threads=threads)
     seen: dict[str, list[Activation]] = {name: [] for name in names}
-    for tensor in tensors:
-        values = {source.name: tensor, **dict(zip(asked, session.run(asked, {source.name: tensor}), strict=True))}
+    for inputs in runs:
+        values = {**inputs, **dict(zip(asked, session.run(asked, dict(inputs)), strict=True))}
         if patches is not None:
             patches.add(values)
         for name, those in seen.items():

@@ -169,11 +169,13 @@ def _observe(
         ModelError: If there is no convolution to quantize.
     """
     tensors = network_inputs(reference, photos, lambda done, total: tell(0.5 * done / total, "calibrating"))
+    [source] = network.graph.input
+    runs = ({source.name: tensor} for tensor in tensors)
     plan = qdq.make_plan(network)
     if not plan.tensors:
         raise ModelError("the network has no convolution with constant weights, so nothing can be int8")
     patches = PatchCovariances(network, plan.nodes)
-    seen = calibration.observe_activations(network, plan.tensors, tensors, patches=patches, threads=threads)
+    seen = calibration.observe_activations(network, plan.tensors, runs, patches=patches, threads=threads)
     return seen, Rounder(patches.result())
 
 

@@ -516,7 +516,7 @@ def test_zero_is_a_whole_step(low, high, expected):
 
 def test_observe_takes_all_runs_together():
     network = network_of([helper.make_node("Neg", ["x"], ["y"], name="minus")], {}, 2)
-    runs = [np.array([0, 4], np.float32).reshape(1, 2, 1, 1), np.array([2, -6], np.float32).reshape(1, 2, 1, 1)]
+    runs = [{"x": np.array(values, np.float32).reshape(1, 2, 1, 1)} for values in ([0, 4], [2, -6])]
     seen = observe_activations(network, ["x", "y"], runs, threads=1)
     assert (seen["x"].low, seen["x"].high) == (-6, 4)
     assert (seen["y"].low, seen["y"].high) == (-4, 6)

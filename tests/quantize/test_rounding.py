@@ -104,7 +104,7 @@ def test_observing_hands_every_run_to_the_patches():
     plan = qdq.make_plan(model)
     patches = PatchCovariances(model, plan.nodes)
     photos = [np.random.default_rng(seed).normal(0, 1, (1, 1, 20, 20)).astype(np.float32) for seed in range(8)]
-    observe_activations(model, plan.tensors, photos, patches=patches)
+    observe_activations(model, plan.tensors, [{"x": photo} for photo in photos], patches=patches)
     found = patches.result()
     assert found["first"].item() == pytest.approx(1, abs=0.1)
     assert found["second"].item() == pytest.approx(9, abs=0.9)  # three times the values
