@@ -262,7 +262,8 @@ class FastSAM:
             from fastsam_onnx.tracking.following import LOW_SHARE, numbering
 
             numbered = numbering(track, prompts, at_frame, conf=conf)
-            call = replace(call, conf=LOW_SHARE * conf)
+            redraw = _first(call.redraw, self._defaults.redraw, False)  # the file's own would draw all that is hidden
+            call = replace(call, conf=LOW_SHARE * conf, redraw=redraw)
         photos, numbers = open_sources(sources)
         if numbers is not None:  # frames of a video are RGB, and not touched again
             call = replace(call, channel_order="rgb")

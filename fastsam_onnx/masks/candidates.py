@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray
-from fastsam_onnx.masks.decoder import Closer, Decoder
+from fastsam_onnx.masks.decoder import Closer, Decoder, Question
 from fastsam_onnx.masks.detections import best_classes, box_iou, class_agnostic_scores, nms, xyxy_from_xywh
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.pending import PendingMask, pending_masks, prototypes_at
 from fastsam_onnx.masks.refine import calm, refined
+from fastsam_onnx.masks.views import PRIORS
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.network.outputs import NEGLIGIBLE_SCORE
 
@@ -141,17 +142,20 @@ class Candidates:
         order = order[self.scores[order] > conf]
         return np.asarray(order[nms(xyxy_from_xywh(self.boxes_xywh[order]), iou, max_det)], np.int64)
 
-    def fitting(self, box_xyxy: npt.ArrayLike) -> IntArray:
+    def fitting(self, box_xyxy: npt.ArrayLike, most: int) -> IntArray:
         """(k,) int64 indices of those that overlap a box (4,) in pixels of the photo, the best fit first.
 
-        The fit is the IoU of the two boxes times the score to the power of 0.3.
+        The fit is the IoU of the two boxes times the score to the power of 0.3; `most` is the maximum number.
         """
-        fit = (
-            np.nan_to_num(box_iou(np.asarray(box_xyxy, np.float32)[None], self.boxes_xyxy)[0])
-            * self.scores**SCORE_POWER
-        )
-        order = np.argsort(-fit, kind="stable")
+        fit = np.nan_to_num(box_iou(np.asarray(box_xyxy, np.float32)[None], self.boxes_xyxy)[0]) * self._confidences
+        best = np.sort(np.argpartition(-fit, most)[:most]) if most < fit.size else np.arange(fit.size)
+        order = best[np.argsort(-fit[best], kind="stable")]
         return np.asarray(order[fit[order] > 0], np.int64)
+
+    @cached_property
+    def _confidences(self) -> FloatArray:
+        """(n,) what the scores weigh beside the fit of a box."""
+        return np.asarray(self.scores**SCORE_POWER)
 
     def holding(self, points: npt.NDArray[np.float64], foreground: BoolArray) -> IntArray:
         """(k,) int64 indices of those that hold the most foreground points and no background point; most likely first.
@@ -176,29 +180,21 @@ class Candidates:
             box_xyxy: (4,) in pixels of the photo, inside it.
         """
         prompt = box_xyxy[None]
-        for index in self.fitting(box_xyxy)[:MOST_TRIED].tolist():
+        for index in self.fitting(box_xyxy, MOST_TRIED).tolist():
             [mask] = pending_masks(prompt, self.coefficients[[index]], self.prototypes, self.letterbox)
             if not mask.is_empty():
                 return self._answer(index, self._drawn(box_xyxy) or calm(_filling(mask)), box_xyxy)
         return None
 
-    def drawn_at(self, box_xyxy: FloatArray, points: npt.NDArray[np.float64]) -> PendingMask | None:
-        """What the decoder sees at foreground points (k, 2) around an object's box (4,); None without a decoder."""
-        if self.closer is None:
-            return None
-        [mask], _ = self._look(self.closer, box_xyxy[None], asked=False, points=points, signs=np.ones(len(points)))
-        return mask
-
-    def _look(self, closer: Closer, boxes_xyxy: FloatArray, **question: Any) -> tuple[list[PendingMask], FloatArray]:
-        """`Closer.draw` with the candidates that fit each box."""
-        fitting = [self.coefficients[self.fitting(box)] for box in boxes_xyxy]
-        return closer.draw(boxes_xyxy, fitting, **question)
+    def question(self, box_xyxy: FloatArray, **known: Any) -> Question:
+        """What the decoder is asked about a box (4,), with the candidates that fit it best."""
+        return Question(box_xyxy, self.coefficients[self.fitting(box_xyxy, PRIORS)], **known)
 
     def _drawn(self, box_xyxy: FloatArray) -> PendingMask | None:
         """The decoder's answer to a box, cut to it; None if there is none."""
         if self.closer is None:
             return None
-        [mask], _ = self._look(self.closer, box_xyxy[None], asked=True)
+        [mask], _ = self.closer.draw([self.question(box_xyxy, asked=True)])
         cut = calm(mask.within(box_xyxy))
         return None if cut.is_empty() else cut
 
@@ -268,8 +264,9 @@ class Candidates:
         """The decoder's answer to points: of these candidates, drawn anew, the one that promises most for its claim."""
         if self.closer is None:
             return None
-        signs = np.where(foreground, 1.0, -1.0)
-        masks, promises = self._look(self.closer, self.boxes_xyxy[index], asked=False, points=points, signs=signs)
+        clicks = {"points": points, "signs": np.where(foreground, 1.0, -1.0).tolist()}
+        boxes = self.boxes_xyxy[index]
+        masks, promises = self.closer.draw([self.question(box, asked=False, **clicks) for box in boxes])
         for place in np.argsort(-promises * claims**CLAIM_POWER, kind="stable").tolist():
             mask = calm(masks[place]).tight()
             if not mask.is_empty() and _agrees(mask, points, foreground):

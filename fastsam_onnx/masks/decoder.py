@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +87,25 @@ class Decoder:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Question:
+    """What the decoder is asked.
+
+    Attributes:
+        box_xyxy: (4,) in pixels of the photo, around which it looks.
+        coefficients: (k, nm) of the candidates that fit the box best, best first; the first PRIORS are looked at.
+        asked: True if the box was asked for, so that the answer ends where it ends; False if it is a candidate's.
+        points: (m, 2) x, y in pixels of the photo.
+        signs: (m,) 1 foreground, -1 background.
+    """
+
+    box_xyxy: FloatArray
+    coefficients: FloatArray
+    asked: bool
+    points: npt.ArrayLike = ()
+    signs: Sequence[float] = ()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Closer:
     """A closer look at one photo.
 
@@ -113,70 +132,33 @@ class Closer:
             )
         )
 
-    def draw(
-        self,
-        boxes_xyxy: FloatArray,
-        coefficients: Sequence[FloatArray],
-        *,
-        asked: bool,
-        points: npt.ArrayLike = (),
-        signs: Iterable[float] = (),
-    ) -> tuple[list[PendingMask], FloatArray]:
-        """Masks of what lies in boxes, and the IoU that the decoder expects of them.
-
-        Args:
-            boxes_xyxy: (n, 4) in pixels of the photo.
-            coefficients: For each box (k, nm), those of the candidates that fit it best, best first.
-            asked: True if the boxes were asked for, so that the answers end where they end.
-            points: (m, 2) x, y in pixels of the photo.
-            signs: (m,) 1 foreground, -1 background.
+    def draw(self, questions: Sequence[Question]) -> tuple[list[PendingMask], FloatArray]:
+        """Masks that answer questions, and the IoU that the decoder expects of each.
 
         Raises:
             ModelError: If the decoder cannot be used.
         """
-        views = [View.around(box, self.letterbox) for box in boxes_xyxy]
+        views = [View.around(question.box_xyxy, self.letterbox) for question in questions]
         photos = np.stack([view.photo(self.image) for view in views])
-        maps = np.stack(
-            [
-                maps_of(
-                    view,
-                    self.prototypes,
-                    weights,
-                    box_xyxy=box if asked else None,
-                    points=points,
-                    signs=signs,
-                )
-                for view, weights, box in zip(views, coefficients, boxes_xyxy, strict=True)
-            ]
-        )
-        logits, promises = self.decoder.run(photos, maps)
+        maps = [maps_of(view, self.prototypes, question) for view, question in zip(views, questions, strict=True)]
+        logits, promises = self.decoder.run(photos, np.stack(maps))
         return [drawn_mask(one, view) for one, view in zip(logits, views, strict=True)], promises
 
 
-def maps_of(
-    view: View,
-    prototypes: FloatArray,
-    coefficients: FloatArray,
-    *,
-    box_xyxy: npt.ArrayLike | None,
-    points: npt.ArrayLike = (),
-    signs: Iterable[float] = (),
-) -> FloatArray:
+def maps_of(view: View, prototypes: FloatArray, question: Question) -> FloatArray:
     """What the decoder gets beside the photo: (nm + PRIORS + 2, COARSE, COARSE) float32.
 
     Args:
-        view: Surroundings of the box.
+        view: Surroundings of the question's box.
         prototypes: (nm, h, w) for the whole input.
-        coefficients: (k, nm) of the candidates that fit best, best first; the first PRIORS are looked at.
-        box_xyxy: (4,) the box that was asked for; None if only the candidate's is known.
-        points: (k, 2) x, y in pixels of the photo.
-        signs: (k,) 1 foreground, -1 background.
+        question: What is asked.
     """
-    seen = view.prototypes(prototypes)
-    chosen = np.arange(PRIORS).clip(max=len(coefficients) - 1)
-    priors = np.tensordot(coefficients[chosen], seen, 1).clip(-LARGEST_LOGIT, LARGEST_LOGIT)
-    asked = np.zeros(seen.shape[1:], np.float32) if box_xyxy is None else view.box(box_xyxy)
-    return np.concatenate([seen, priors, asked[None], view.points(points, signs)[None]]).astype(np.float32)
+    seen, known = view.prototypes(prototypes), question.coefficients
+    chosen = np.arange(PRIORS).clip(max=len(known) - 1)
+    priors = np.tensordot(known[chosen], seen, 1).clip(-LARGEST_LOGIT, LARGEST_LOGIT)
+    box = view.box(question.box_xyxy) if question.asked else np.zeros(seen.shape[1:], np.float32)
+    spots = view.points(question.points, question.signs)
+    return np.concatenate([seen, priors, box[None], spots[None]]).astype(np.float32)
 
 
 def drawn_mask(logits: FloatArray, view: View) -> PendingMask:

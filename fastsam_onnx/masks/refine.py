@@ -99,13 +99,13 @@ def calm(mask: PendingMask) -> PendingMask:
     islands = stats[:, cv2.CC_STAT_AREA] < limit
     islands[0] = False
     islands[1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())] = False
-    specks = islands[labels]
+    specks = np.asarray(islands[labels] if islands.any() else np.zeros_like(inside), bool)
     _, labels, stats, _ = cv2.connectedComponentsWithStats((~inside | specks).view(np.uint8), connectivity=8)
     holes = _are_holes(stats, mask, limit)
     holes[0] = False
-    filled = holes[labels]
-    if not specks.any() and not filled.any():
+    if not islands.any() and not holes.any():
         return mask
+    filled = holes[labels]
     strength = np.abs(mask.logits)
     logits = np.where(specks & ~filled, -strength, mask.logits)
     return replace(mask, logits=np.where(filled, strength, logits))
@@ -121,12 +121,22 @@ def distinct(masks: Sequence[PendingMask], iou: float, labels: IntArray | None =
         iou: Threshold.
         labels: (n,) class of each mask: only masks of one class are compared; None for all.
     """
-    kept = np.array([index for index, mask in enumerate(masks) if not _is_everything(mask)], np.int64)
-    groups = [kept] if labels is None else [kept[labels[kept] == label] for label in np.unique(labels[kept])]
-    result: list[int] = []
-    for group in groups:
-        result += group[_without_doubles([masks[index] for index in group.tolist()], iou)].tolist()
-    return sorted(result)
+    kept = [index for index, mask in enumerate(masks) if not _is_everything(mask)]
+    cells = [masks[index].cells() for index in kept]
+    return [kept[place] for place in without_doubles(cells, iou, None if labels is None else labels[kept])]
+
+
+def without_doubles(cells: Sequence[Cells], iou: float, labels: IntArray | None = None) -> list[int]:
+    """Indices of masks, best first, that have no IoU above `iou` with a better one that stays.
+
+    Args:
+        cells: The masks, all on one grid.
+        iou: Threshold.
+        labels: (n,) class of each mask: only masks of one class are compared; None for all.
+    """
+    classes = np.zeros(len(cells), np.int64) if labels is None else labels
+    groups = [np.flatnonzero(classes == label).tolist() for label in np.unique(classes)]
+    return sorted(group[index] for group in groups for index in _singles([cells[each] for each in group], iou))
 
 
 def _is_everything(mask: PendingMask) -> bool:
@@ -136,9 +146,8 @@ def _is_everything(mask: PendingMask) -> bool:
     return bool(np.count_nonzero(inside) > EVERYTHING_SHARE * (right - left) * (bottom - top))
 
 
-def _without_doubles(masks: Sequence[PendingMask], iou: float) -> list[int]:
-    """Indices of masks, best first, that have no IoU above `iou` with a better one that stays."""
-    cells = [mask.cells() for mask in masks]
+def _singles(cells: Sequence[Cells], iou: float) -> list[int]:
+    """`without_doubles` of masks of one class."""
     areas = np.array([np.count_nonzero(crop) for crop, _ in cells], np.int64)
     corners = np.array([corner for _, corner in cells], np.int64).reshape(-1, 2)
     ends = corners + np.array([crop.shape[::-1] for crop, _ in cells], np.int64).reshape(-1, 2)

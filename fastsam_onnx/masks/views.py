@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.arrays import ByteArray, FloatArray
+from fastsam_onnx.arrays import ByteArray, FloatArray, IntArray
 from fastsam_onnx.masks.pending import Places, Span
 from fastsam_onnx.network.letterbox import Letterbox
 
@@ -92,6 +92,14 @@ class View:
             )
             spots += np.float32(sign) * np.outer(down, across).astype(np.float32)
         return spots
+
+    def centres(self) -> tuple[IntArray, IntArray]:
+        """(SIDE,) each: the columns and rows of the photo in the middle of the view's fine cells, ascending."""
+        across, down = (
+            (first + (np.arange(SIDE) + 0.5) / SIDE * (end - first)).astype(np.int64)
+            for first, end in (self.columns, self.rows)
+        )
+        return across, down
 
     def places(self) -> tuple[Places, Places]:
         """Where the photo's columns and rows lie on the view's fine grid; beyond the view, on its border."""

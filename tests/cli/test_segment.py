@@ -1,5 +1,6 @@
 """`segment`: outputs, folders, what exists, and that one bad photo stops nothing else."""
 
+import base64
 import json
 import os
 from pathlib import Path
@@ -50,6 +51,27 @@ def test_tiles_see_what_a_view_of_the_whole_misses(run, tmp_path):
     assert [edge + 48 for edge in SECOND] in boxes
     assert len(boxes) == 10
     assert run(path, "--tile", "63", "--overwrite")[0] == 2
+
+
+@pytest.fixture
+def with_decoder(tmp_path):
+    """The network of `run` with a decoder, which sees what is red."""
+    file = tmp_path / "decoder.onnx"
+    prototypes = np.stack([np.full((16, 16), -1.0), np.zeros((16, 16))])
+    prototypes[0, 2:8, 2:8] = 1  # pixels 8 to 32, as the box
+    metadata = {"refine": "True", "decoder": base64.b64encode(tiny_onnx.toy_decoder(2 + 5)).decode()}
+    file.write_bytes(tiny_onnx.known([[20, 20, 24, 24]], [0.9], [[5.0, 0.0]], prototypes, metadata=metadata))
+    return file
+
+
+def test_redrawn_objects_follow_the_photo(run, tmp_path, with_decoder):
+    """Red is 22 x 20 pixels; the network's mask 24 x 24 less its four corners."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[10:30, 9:31, 2] = 255
+    cv2.imwrite(str(tmp_path / "red.png"), image)
+    for options, area in (([], 24 * 24 - 4), (["--redraw"], 22 * 20)):
+        assert run(tmp_path / "red.png", "--model", with_decoder, "--format", "json", "--overwrite", *options)[0] == 0
+        assert areas(tmp_path / "red.json") == [area]
 
 
 @pytest.mark.parametrize("option", ["refine", "redraw"])

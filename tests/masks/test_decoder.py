@@ -12,7 +12,7 @@ from support.tiny_onnx import tiny, toy_decoder, ultralytics_metadata
 
 from fastsam_onnx import FastSAM, ModelError
 from fastsam_onnx.masks.candidates import Candidates
-from fastsam_onnx.masks.decoder import Decoder, maps_of
+from fastsam_onnx.masks.decoder import Decoder, Question, maps_of
 from fastsam_onnx.masks.views import COARSE, PRIORS, View
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.results.segmentation import Segmentation
@@ -79,11 +79,12 @@ def test_maps_are_prototypes_candidates_box_and_points():
     prototypes = np.stack([np.full((16, 16), 2), np.full((16, 16), -3)]).astype(np.float32)
     coefficients = np.array([(1, 0), (0, 1), (10, 0), (5, 5)], np.float32)
     view = View.around((16, 16, 48, 48), LETTERBOX)
-    maps = maps_of(view, prototypes, coefficients, box_xyxy=(16, 16, 48, 48), points=[(32, 32)], signs=[1])
+    box = np.array((16, 16, 48, 48), np.float32)
+    maps = maps_of(view, prototypes, Question(box, coefficients, asked=True, points=[(32, 32)], signs=[1]))
     assert maps.shape == (2 + PRIORS + 2, COARSE, COARSE)
     assert maps[:5, 0, 0].tolist() == [2, -3, 2, -3, 8], "the third, 20, is cut off at 8; the fourth is not looked at"
     assert maps[5].mean() == pytest.approx((32 / 40) ** 2, abs=1e-6)
-    without = maps_of(view, prototypes, coefficients[:1], box_xyxy=None)
+    without = maps_of(view, prototypes, Question(box, coefficients[:1], asked=False))
     assert without[2:, 0, 0].tolist() == [2, 2, 2, 0, 0], "one candidate alone stands for all"
 
 

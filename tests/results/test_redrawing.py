@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.tiny_onnx import toy_decoder
+from support.tiny_onnx import known, toy_decoder
 
-from fastsam_onnx import OptionError
+from fastsam_onnx import FastSAM, OptionError
 from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.masks.decoder import Decoder
 from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.redraw import cells_of
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.runtime import RuntimeOptions
@@ -70,3 +71,71 @@ def test_it_needs_everything_that_the_network_offered_and_a_decoder():
         found(mask, mask)[:1].redrawn()
     with pytest.raises(OptionError, match="decoder"):
         found(mask, mask, decoder=False).redrawn()
+
+
+# ------------------------------------------------------------------------------------- as an option of a call
+
+
+def two_of_one(**metadata):
+    """A network that finds pixels 8 to 32 twice, the second time from column 12 on; its decoder sees what is red."""
+    prototypes = np.full((2, 16, 16), -1.0)
+    prototypes[0, 2:8, 2:8] = prototypes[1, 2:8, 3:8] = 1
+    decoder = base64.b64encode(toy_decoder(2 + 5)).decode()
+    boxes = [[20, 20, 24, 24], [22, 20, 20, 24]]
+    return known(boxes, [0.9, 0.8], [[5.0, 0.0], [0.0, 5.0]], prototypes, metadata={"decoder": decoder, **metadata})
+
+
+@pytest.fixture
+def red():
+    """22 x 20 red pixels."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[10:30, 9:31, 0] = 255
+    return image
+
+
+def test_a_call_draws_anew_if_it_or_the_file_says_so(red):
+    """The network's masks are 24 x 24 less four corners and 20 x 24 less four; drawn anew both are what is red."""
+    for metadata, asked, areas in (
+        ({}, None, [572, 476]),
+        ({}, True, [440]),
+        ({"redraw": "True"}, None, [440]),
+        ({"redraw": "True"}, False, [572, 476]),
+    ):
+        with FastSAM(two_of_one(refine="True", **metadata)) as model:
+            found = model(red, iou=0.95, redraw=asked)
+        assert [mask.area for mask in found.masks] == areas
+    assert found.candidates is not None
+
+
+def test_what_became_the_same_is_shown_once_with_its_box_and_score(red):
+    with FastSAM(two_of_one(refine="True")) as model:
+        found = model(red, iou=0.95, redraw=True)
+        assert found.boxes.tolist() == [[9, 10, 31, 30]]
+        assert found.scores.tolist() == pytest.approx([0.9])
+        by_hand = model(red, iou=0.95).redrawn()
+    np.testing.assert_array_equal(found.masks[0].dense(), by_hand.masks[0].dense())
+
+
+def test_without_refining_nothing_is_drawn_anew(red):
+    with FastSAM(two_of_one(refine="False", redraw="True")) as model:
+        assert len(model(red, iou=0.95)) == 2
+
+
+def test_what_a_video_hides_is_drawn_anew_only_if_asked(red):
+    """Of a video's objects many are below `conf`, so that the file's own default does not count."""
+    with FastSAM(two_of_one(refine="True", redraw="True")) as model:
+        for asked, areas in ((None, [572, 476]), (True, [440])):
+            [found] = model.stream([red], track=True, iou=0.95, redraw=asked)
+            assert [mask.area for mask in found.masks] == areas
+    with FastSAM(two_of_one(refine="True", redraw="True"), redraw=True) as model:
+        [found] = model.stream([red], track=True, iou=0.95)
+        assert len(found) == 1
+
+
+def test_the_grid_that_tells_doubles_lies_over_the_whole_photo():
+    """A photo of 320 x 100: a place every 2 pixels, in the middle of two: 1, 3, ... 319 and 1 ... 99."""
+    mask = Mask(np.ones((3, 4), bool), 10, 20, (320, 100))  # columns 11, 13 and row 21
+    [(inside, corner)] = cells_of([mask], (320, 100))
+    assert (inside.tolist(), corner) == ([[True, True]], (5, 10))
+    [(inside, corner)] = cells_of([Mask(np.ones((1, 700), bool), 0, 0, (700, 1))], (700, 1))
+    assert inside.shape == (1, 160)

@@ -43,7 +43,7 @@ def scene():
 
 def test_the_graph_is_the_network():
     network = learned()
-    graph = export.build(export.fold_levels(learned()), "float32").SerializeToString()
+    graph = export.build(export.fold_levels(learned())).SerializeToString()
     assert export.apart(graph, network) < 1e-4
 
 
@@ -54,7 +54,7 @@ def test_the_file_keeps_its_network_and_gets_the_decoder(tmp_path):
         before = model(image)
     network = export.fold_levels(learned())
     network.mask.bias.data += 100  # it draws everything
-    export.put(path, export.build(network, "int8").SerializeToString())
+    export.put(path, export.build(network).SerializeToString())
     with FastSAM(path) as model:
         after = model(image)
         assert model.contract.metadata.decoder is not None

@@ -21,8 +21,8 @@ from torch.utils.data import IterableDataset
 
 from fastsam_onnx import FastSAM, Mask
 from fastsam_onnx.masks.candidates import Candidates
-from fastsam_onnx.masks.decoder import maps_of
-from fastsam_onnx.masks.views import SIDE, View
+from fastsam_onnx.masks.decoder import Question, maps_of
+from fastsam_onnx.masks.views import PRIORS, SIDE, View
 
 from ...evaluate import any_point, interior_point, moved
 from ..data import TAUGHT_FOLDERS, labelled, recolour, sampling_weights, taught_records, unlabelled
@@ -99,7 +99,7 @@ def load_scenes(
         for folder, name, pixels, drawn, found in records(data, taught):
             masks = [pool.submit(decoded, runs) for runs in (drawn, found)]
             image = np.ascontiguousarray(pixels)
-            candidates = model(image, conf=0.9).candidates
+            candidates = model(image, conf=0.9, redraw=False).candidates
             people, teacher = (future.result() for future in masks)
             if people or teacher:
                 scenes.append(Scene(image, slim(candidates), people + teacher, len(people)))
@@ -161,12 +161,13 @@ def prompt(
 ) -> Prompt | None:
     """What the decoder gets and is asked for: a box, or with ``point`` a click and the box of a candidate."""
     found = scene.candidates
-    nearest = found.fitting(box)
+    nearest = found.fitting(box, PRIORS)
     if not nearest.size:
         return None
     view = View.around(box, found.letterbox)
-    asked = {"box_xyxy": box} if point is None else {"box_xyxy": None, "points": [point], "signs": [1.0]}
-    known = maps_of(view, found.prototypes, found.coefficients[nearest], **asked)
+    click = {} if point is None else {"points": [point], "signs": [1.0]}
+    question = Question(box, found.coefficients[nearest], asked=point is None, **click)
+    known = maps_of(view, found.prototypes, question)
     wanted = seen(answer, view)
     other = wanted if meant is answer else seen(meant, view)
     return Prompt(view.photo(scene.image), known, wanted, other, outside(meant, view))

@@ -1,0 +1,108 @@
+"""The masks of objects drawn anew by the network's decoder, where it sees more of the photo than the network did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
+from fastsam_onnx.masks.decoder import Closer, Question
+from fastsam_onnx.masks.refine import Cells, calm
+from fastsam_onnx.masks.views import View
+
+if TYPE_CHECKING:
+    from fastsam_onnx.masks.candidates import Candidates
+    from fastsam_onnx.masks.instances import MaskLike
+    from fastsam_onnx.masks.pending import PendingMask
+
+AT_ONCE = 8
+"""Number of objects that go through the decoder together: more are no faster, and need more memory."""
+LEAST_IOU = 0.5
+"""IoU with the old mask that a new one must have: it is to be the same object."""
+
+LATTICE = 160
+"""Places along the photo's long side where masks are looked at to tell doubles."""
+
+
+class _Asked(NamedTuple):
+    """An object that the decoder is asked about: its place, its mask on the view's grid, and the question."""
+
+    place: int
+    old: BoolArray
+    question: Question
+
+
+def redrawn(
+    boxes_xyxy: FloatArray, masks: Sequence[MaskLike], candidates: Candidates, closer: Closer
+) -> tuple[FloatArray, list[MaskLike]]:
+    """The same objects, some with new masks and the boxes of these.
+
+    The decoder is asked what lies at the deepest point of each mask. What it would see more coarsely than the network
+    did stays, and so does that of which it sees something else.
+
+    Args:
+        boxes_xyxy: (n, 4) in pixels of the photo.
+        masks: n masks.
+        candidates: Everything that the network offered.
+        closer: Way to look closer at the photo.
+
+    Raises:
+        ModelError: If the decoder cannot be used.
+    """
+    boxes, result = boxes_xyxy.copy(), list(masks)
+    asked = [one for place in range(len(boxes)) if (one := _ask(place, boxes[place], masks[place], candidates, closer))]
+    for first in range(0, len(asked), AT_ONCE):
+        some = asked[first : first + AT_ONCE]
+        drawn, _ = closer.draw([one.question for one in some])
+        for one, mask in zip(some, drawn, strict=True):
+            new = _same(mask, one.old)
+            if new is not None:
+                result[one.place], boxes[one.place] = new, new.bounds
+    return boxes, result
+
+
+def cells_of(masks: Sequence[MaskLike], image_size: tuple[int, int]) -> list[Cells]:
+    """The masks on one coarse grid over a photo of (width, height)."""
+    columns, rows = (_middles(side, max(image_size)) for side in image_size)
+    cells = []
+    for mask in masks:
+        x1, y1, x2, y2 = mask.bounds
+        left, right = columns.searchsorted((x1, x2)).tolist()
+        top, bottom = rows.searchsorted((y1, y2)).tolist()
+        cells.append((mask.sample(columns[left:right], rows[top:bottom]), (left, top)))
+    return cells
+
+
+def _middles(side: int, long_side: int) -> IntArray:
+    """Pixels of one side in the middle of the cells of a grid of LATTICE along the long side."""
+    count = max(round(side * LATTICE / long_side), 1)
+    return ((np.arange(count) + 0.5) * side / count).astype(np.int64)
+
+
+def _ask(place: int, box_xyxy: FloatArray, mask: MaskLike, candidates: Candidates, closer: Closer) -> _Asked | None:
+    """The question about an object; None if the decoder would see less than the network."""
+    import cv2
+
+    if not closer.sees_more(box_xyxy):
+        return None
+    columns, rows = View.around(box_xyxy, closer.letterbox).centres()
+    old = mask.sample(columns, rows)
+    if not old.any():
+        return None
+    depth = cv2.distanceTransform(np.pad(old, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)[1:-1, 1:-1]
+    row, column = divmod(int(depth.argmax()), old.shape[1])
+    point = (columns[column] + 0.5, rows[row] + 0.5)
+    return _Asked(place, old, candidates.question(box_xyxy, asked=False, points=[point], signs=[1.0]))
+
+
+def _same(drawn: PendingMask, old: BoolArray) -> PendingMask | None:
+    """The new mask of an object, calm; None if it is that of something else, or nothing."""
+    new = calm(drawn)
+    inside = new.logits > 0
+    common = np.count_nonzero(inside & old)
+    if common < LEAST_IOU * np.count_nonzero(inside | old):
+        return None
+    tight = new.tight()
+    return None if tight.is_empty() else tight
