@@ -48,9 +48,12 @@ def picks() -> Picture:
 def redrawn() -> Picture:
     """Two photos with their objects, as the network has them and drawn anew."""
     model = FastSAM()
-    found = [model(ROOT / "examples" / name) for name in ("coffee.jpg", "chelsea.jpg")]
-    rows = [(_named(each.overlay(), "model(photo)"), _named(each.redrawn().overlay(), ".redrawn()")) for each in found]
-    return _stacked([_joined(list(row), 300) for row in rows])
+    photos = [ROOT / "examples" / name for name in ("coffee.jpg", "chelsea.jpg")]
+    rows = [
+        [_named(model(photo, redraw=redraw).overlay(), f"redraw={redraw}") for redraw in (False, True)]
+        for photo in photos
+    ]
+    return _stacked([_joined(row, 300) for row in rows])
 
 
 def edges() -> Picture:

@@ -31,7 +31,7 @@ ANSWER_LIMIT = 6_000_000
 PROMPT_LIMIT = 256
 OBJECT_LIMIT = 1000
 
-DETECTION = ("conf", "iou", "max_det")
+DETECTION = ("conf", "iou", "max_det", "refine", "redraw")
 READING = ("bands", "white")
 RENDERING = ("masks", "tolerance")
 FIELDS = ("photo", "prompts", *DETECTION, *READING, *RENDERING)
@@ -111,6 +111,8 @@ def _segment(request: Json) -> Json:
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance <= 1000:
         raise RequestError(422, f"tolerance must be a number from 0 to 1000, in pixels, got {tolerance!r}")
     prompts = _prompts(request.get("prompts"))
+    if not prompts.needs_objects:
+        options.setdefault("redraw", False)  # nobody sees the objects
     found = model(request["photo"], pixel_limit=PIXEL_LIMIT, **options)
     return to_dict(found.prompt(prompts), masks=request.get("masks", "rle"), tolerance=tolerance)
 

@@ -101,7 +101,7 @@ SHARED: dict[str, dict[str, Any]] = {
     },
     "--redraw": {
         "action": argparse.BooleanOptionalAction,
-        "help": "draw every object anew where a closer look at the photo shows more, some 5 ms for each; no effect "
+        "help": "draw every object anew where a closer look at the photo shows more, some 2 ms for each; no effect "
         "where masks are not refined or the model has no decoder (default: the model's own, else no)",
     },
     "--threads": {

@@ -276,7 +276,11 @@ def _process(
     try:
         if source is None:
             source = _stdin_bytes()
-        reading = {name: getattr(arguments, name) for name in ("pixel_limit", "bands", "white", "agnostic", "tile")}
+        reading: dict[str, Any] = {
+            name: getattr(arguments, name) for name in ("pixel_limit", "bands", "white", "agnostic", "tile")
+        }
+        if classes is None and not prompts.needs_objects:
+            reading["redraw"] = False  # nobody sees them
         found = model(source, **reading)
         chosen = prompts.choose(found if classes is None else found.of_class(*classes))
         began = time.perf_counter()

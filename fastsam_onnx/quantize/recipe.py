@@ -223,11 +223,11 @@ def _search(
 ) -> _Candidate:
     """The network with the fewest convolutions in float that agrees well; if none does, that is close to the best."""
     images = [load_image(photo) for photo in photos]
-    expected = [reference(image) for image in images]
+    expected = [reference(image, redraw=False) for image in images]
     tried: list[_Candidate] = []
     for first, network in candidates:
         tell(0.5 + 0.4 * len(tried) / len(FIRST_IN_FLOAT), "comparing masks")
-        with FastSAM(network, threads=threads, **reference.options) as model:
+        with FastSAM(network, threads=threads, **{**reference.options, "redraw": False}) as model:
             kept = measure_agreement((mine, model(image)) for mine, image in zip(expected, images, strict=True))
         logger.info("the first %d convolutions in float: %s", first, kept)
         tried.append(_Candidate(kept, first, network))

@@ -125,6 +125,16 @@ class Prompts:
         return any(one is not None for one in (self.texts, self.classify, self.similar))
 
     @property
+    def needs_objects(self) -> bool:
+        """True if the objects that a call finds matter: without prompts, or if these choose among the objects alone."""
+        by_fit = self.boxes is not None or self.masks is not None
+        if self.texts is not None or self.similar is not None or self.classes is not None:
+            return True
+        if self.points is None and not by_fit:
+            return True
+        return (self.points is not None and self.pick != "candidate") or (by_fit and self.match != "candidate")
+
+    @property
     def names(self) -> dict[int, str] | None:
         """Names of the classes that `classify` and `other` give, by index; None without.
 

@@ -139,7 +139,8 @@ def respond(model: FastSAM, raw: RawRequest, limits: Limits) -> Answer:
     _check_photo(request.photo, limits)
     form = request.representation
     try:
-        found = model(request.photo, pixel_limit=limits.pixels, **request.options)
+        wanted = {} if request.prompts.needs_objects else {"redraw": False}  # nobody sees them
+        found = model(request.photo, pixel_limit=limits.pixels, **{**wanted, **request.options})
         chosen = request.prompts.choose(replace(found, source=request.source))
         return Answer(_encode(chosen, form), form.media_type)
     except ModelError:

@@ -84,6 +84,13 @@ def test_refine_and_redraw_are_those_of_python(run, tmp_path, options_used, opti
     assert [getattr(each, option) for each in options_used] == [True, False, True, False]
 
 
+def test_objects_that_nobody_sees_are_not_drawn_anew(run, tmp_path, with_decoder, options_used):
+    path = photo(tmp_path / "cat.png")
+    for more, expected in (([], True), (["--point", "20,20"], False), (["--point", "20,20", "--pick", "all"], True)):
+        assert run(path, "--model", with_decoder, "--redraw", "--format", "json", "--overwrite", *more)[0] == 0
+        assert options_used[-1].redraw is expected
+
+
 def test_formats_and_a_folder_that_is_made(run, tmp_path):
     formats = [argument for name in FORMATS for argument in ("--format", name)]
     code, _, _ = run(photo(tmp_path / "cat.png"), *formats, "--output", tmp_path / "new" / "results")

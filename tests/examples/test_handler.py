@@ -69,6 +69,17 @@ def refused(function: ModuleType, status: int, reason: str, **fields: Any) -> No
     assert reason in content["error"]
 
 
+def test_objects_that_nobody_sees_are_not_drawn_anew(function, options_used):
+    for fields, expected in (
+        ({"prompts": {"points": [[20, 20]]}}, False),
+        ({"redraw": True}, True),
+        ({"redraw": False}, False),
+        ({}, function.model.options["redraw"]),
+    ):
+        assert call(function, rest(json.dumps({"photo": photo(), **fields})))[0] == 200
+        assert options_used[-1].redraw is expected
+
+
 @pytest.mark.parametrize("event", [rest, http])
 def test_without_prompts_the_answer_is_everything_as_python_finds_it(function, event):
     status, content = call(function, event(json.dumps({"photo": photo()})))
@@ -134,7 +145,8 @@ def test_polygons_and_fewer_objects_on_request(function):
         (400, "the body is not base64", {"body": "???", "coded": True}),
         (
             400,
-            "among photo, prompts, conf, iou, max_det, bands, white, masks, tolerance, got 'path', 'url'",
+            "among photo, prompts, conf, iou, max_det, refine, redraw, bands, white, masks, tolerance, "
+            "got 'path', 'url'",
             {"body": '{"photo": "", "url": "http://a", "path": 1}'},
         ),
         (405, "must be POST, got GET", {"body": None, "method": "GET"}),

@@ -63,6 +63,7 @@ def test_chosen_objects_get_names(tmp_path):
     clip = fastsam_onnx.Clip(toy_clip.write(tmp_path / "toy"))
     found = Segmentation.from_masks(masks, [0.9, 0.8], image=photo, clip=clip)
     prompts = Prompts(classify=["blue", "red"])
+    assert prompts.needs_objects
     assert (prompts.needs_clip, prompts.count, prompts.asked) == (True, 2, 0)
     assert [one.name for one in prompts.choose(found)] == ["red", "blue"]
     assert [one.name for one in Prompts(points=[14, 2], classify=["blue", "red"]).choose(found)] == ["blue"]
@@ -281,3 +282,22 @@ def test_the_objects_that_are_asked_for_are_groups_of_points_boxes_masks_and_tex
     assert Prompts(points=[(1, 1), (2, 2)], labels=[1, 0]).asked == 1
     assert Prompts(points=[[(1, 1)], [(2, 2)]], boxes=[(0, 0, 1, 1)], texts=["a", "b"]).asked == 2 + 1 + 2
     assert Prompts(masks=[np.ones((3, 3), bool)] * 2, texts="a").asked == 2 + 1
+
+
+@pytest.mark.parametrize(
+    ("prompts", "needed"),
+    [
+        (Prompts(), True),
+        (Prompts(points=[1, 2]), False),
+        (Prompts(points=[1, 2], boxes=[1, 2, 3, 4], masks=np.ones((1, 4, 4), bool)), False),
+        (Prompts(points=[1, 2], pick="all"), True),
+        (Prompts(points=[1, 2], match="mask"), False),
+        (Prompts(boxes=[1, 2, 3, 4], match="mask"), True),
+        (Prompts(boxes=[1, 2, 3, 4], pick="all"), False),
+        (Prompts(points=[1, 2], texts="cup"), True),
+        (Prompts(points=[1, 2], similar=0.5), True),
+        (Prompts(points=[1, 2], classes="cup"), True),
+    ],
+)
+def test_objects_matter_without_prompts_and_where_prompts_choose_among_them(prompts, needed):
+    assert prompts.needs_objects is needed

@@ -232,6 +232,17 @@ def test_redraw_is_that_of_python(client, model, options_used):
     assert client.ask("GET", "/info").json["defaults"]["redraw"] is model.options["redraw"]
 
 
+def test_objects_that_nobody_sees_are_not_drawn_anew(client, options_used):
+    """But if the request says so, or where prompts choose among them."""
+    for prompts, more, expected in (
+        ({"points": [[5, 5]]}, (), False),
+        ({"points": [[5, 5]]}, (("redraw", "true"),), True),
+        ({"points": [[5, 5]], "pick": "all"}, (("redraw", "true"),), True),
+    ):
+        client.form(("photo", PHOTO), ("prompts", json.dumps(prompts)), *more)
+        assert options_used[-1].redraw is expected
+
+
 @pytest.mark.parametrize("text", ["", "True", "1", "yes"])
 @pytest.mark.parametrize("option", ["refine", "redraw"])
 def test_refine_and_redraw_are_true_or_false(client, option, text):
