@@ -47,6 +47,26 @@ def test_the_graph_is_the_network():
     assert export.apart(graph, network) < 1e-4
 
 
+def test_of_several_states_the_mean_is_taken():
+    states = [{"mean": learned(seed).state_dict()} for seed in (0, 1)]
+    mean = export.load_mean(states)
+    wanted = (learned(0).mask.weight + learned(1).mask.weight) / 2
+    torch.testing.assert_close(mean.mask.weight, wanted)
+    torch.testing.assert_close(export.load_mean(states[:1]).mask.weight, learned(0).mask.weight)
+
+
+def test_the_decoder_in_bytes_draws_what_the_exact_one_draws():
+    """A decoder of random weights, on random questions: calibrated on some, compared on others."""
+    exact, rng = export.build(export.fold_levels(learned())), np.random.default_rng(0)
+    shapes = {"photo": (1, 3, SIDE, SIDE), "maps": (1, MAPS, COARSE, COARSE)}
+    asked = [{name: rng.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()} for _ in range(12)]
+    made = export.integer(exact, asked[:8])
+    overlap, apart = export.agreement(exact.SerializeToString(), made, asked[8:])
+    assert len(made) < 0.4 * len(exact.SerializeToString())
+    assert overlap > 0.9
+    assert apart < 0.01
+
+
 def test_the_file_keeps_its_network_and_gets_the_decoder(tmp_path):
     path, image = tmp_path / "tiny.onnx", np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     path.write_bytes(tiny(metadata=ultralytics_metadata() | {"conf": "0.05", "refine": "True"}))
