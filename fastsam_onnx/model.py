@@ -237,7 +237,8 @@ class FastSAM:
             on_error: "raise" to raise the error of an item in the place of its result, with a note that names the item,
                 and end; "yield" to give a `Failure` in its place and go on.
             track: True for the frames of a video: objects have numbers that stay, `track_ids`. An object below `conf`,
-                but above 0.3 of it, is kept where it goes on with a number.
+                but above 0.3 of it, is kept where it goes on with a number. Objects are drawn anew only if `redraw` was
+                given, here or to `FastSAM`.
             prompts: With `track`, the objects that these mean in one frame are followed through the frames after it.
                 Where one is not found, the result lacks it; after 30 frames it is given up, which is logged.
             at_frame: Index of the frame that the prompts are for; the results before it are empty.
@@ -387,15 +388,22 @@ class FastSAM:
         from fastsam_onnx.images.rows import HeldRows, open_rows
         from fastsam_onnx.tiling.find import find_in_tiles
 
-        def find(view: ByteArray, image_size: tuple[int, int]) -> Segmentation:
-            [seen] = self._find([view], detection, image_size)
+        def find(view: ByteArray, image_size: tuple[int, int], is_tile: bool) -> Segmentation:
+            [seen] = self._find([view], replace(detection, is_tile=is_tile), image_size)
             return seen
 
         began = time.perf_counter()
         rows = open_rows(source, pixel_limit=options.pixel_limit, bands=options.bands, white=options.white)
         rows_or_held = rows or HeldRows(_load(source, options))
         decoding = 1000 * (time.perf_counter() - began)
-        found = find_in_tiles(find, rows_or_held, tile=tile, overlap=options.overlap, agnostic=options.agnostic)
+        found = find_in_tiles(
+            find,
+            rows_or_held,
+            tile=tile,
+            overlap=options.overlap,
+            agnostic=options.agnostic,
+            refine=detection.refine,
+        )
         return _of_source(found, source, decoding)
 
     def _find(

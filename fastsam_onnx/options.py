@@ -118,6 +118,7 @@ class DetectionOptions:
         agnostic: True if boxes of different classes suppress each other, too.
         refine: True if masks are refined, see `masks.refine`.
         redraw: True if objects are drawn anew by the network's decoder, if it has one, and masks are refined.
+        is_tile: True if the picture is a tile of a photo: what fills it may go on beyond it.
     """
 
     imgsz: tuple[int, int]
@@ -128,6 +129,7 @@ class DetectionOptions:
     agnostic: bool
     refine: bool
     redraw: bool
+    is_tile: bool = False
 
 
 def check_tiles(tile: int, overlap: float) -> None:

@@ -111,7 +111,9 @@ def calm(mask: PendingMask) -> PendingMask:
     return replace(mask, logits=np.where(filled, strength, logits))
 
 
-def distinct(masks: Sequence[PendingMask], iou: float, labels: IntArray | None = None) -> list[int]:
+def distinct(
+    masks: Sequence[PendingMask], iou: float, labels: IntArray | None = None, *, keep_everything: bool = False
+) -> list[int]:
     """Indices of masks, best first, that show something of their own; told on the grid.
 
     Those go that cover the whole photo, and those that have an IoU above `iou` with a better one that stays.
@@ -120,8 +122,9 @@ def distinct(masks: Sequence[PendingMask], iou: float, labels: IntArray | None =
         masks: The masks.
         iou: Threshold.
         labels: (n,) class of each mask: only masks of one class are compared; None for all.
+        keep_everything: True to keep those that cover the whole photo.
     """
-    kept = [index for index, mask in enumerate(masks) if not _is_everything(mask)]
+    kept = [index for index, mask in enumerate(masks) if keep_everything or not _is_everything(mask)]
     cells = [masks[index].cells() for index in kept]
     return [kept[place] for place in without_doubles(cells, iou, None if labels is None else labels[kept])]
 

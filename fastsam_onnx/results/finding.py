@@ -108,7 +108,8 @@ def _shown(detections: Detections, offered: Candidates, options: DetectionOption
     kept = np.array([index for index, mask in enumerate(masks) if not mask.is_empty()], np.int64)
     if options.refine:
         filled = [masks[index] for index in kept.tolist()]
-        kept = kept[distinct(filled, options.iou, None if labels is None else labels[kept])]
+        known = None if labels is None else labels[kept]
+        kept = kept[distinct(filled, options.iou, known, keep_everything=options.is_tile)]
     boxes, masks = boxes[kept], [masks[index] for index in kept.tolist()]
     if not options.redraw or offered.closer is None:
         return boxes, masks, kept

@@ -22,22 +22,25 @@ from fastsam_onnx.tiling.joining import Part, put_together
 from fastsam_onnx.tiling.masks import PlacedMask
 from fastsam_onnx.tiling.tiles import Tile, grid
 
-Find = Callable[[ByteArray, tuple[int, int]], Segmentation]
+Find = Callable[[ByteArray, tuple[int, int], bool], Segmentation]
 
 EDGE_PIXELS = 2
 """A box that ends nearer to its tile's edge than this is cut by it."""
 
 
-def find_in_tiles(find: Find, photo: ImageRows, *, tile: int, overlap: float, agnostic: bool = True) -> Segmentation:
+def find_in_tiles(
+    find: Find, photo: ImageRows, *, tile: int, overlap: float, agnostic: bool = True, refine: bool = False
+) -> Segmentation:
     """The objects of a photo from its tiles and the view of the whole.
 
     Args:
         find: The objects of a picture, (H, W, 3) uint8 RGB, with masks still to be made, for a photo whose size,
-            (width, height), the picture may fall short of.
+            (width, height), the picture may fall short of; the third argument is True for a tile.
         photo: The rows of the photo.
         tile: Side of the tiles in pixels of the photo.
         overlap: Minimum share of the side that neighbours have in common.
         agnostic: True for one object in one place; False to join and to compare objects of one class only.
+        refine: True if what covers the whole photo is no object, nor what fills a tile and goes on nowhere.
     """
     image_size = photo.image_size
     parts: list[Part] = []
@@ -46,18 +49,18 @@ def find_in_tiles(find: Find, photo: ImageRows, *, tile: int, overlap: float, ag
     for (top, bottom), beside in groupby(tiles, key=lambda view: (view.top, view.bottom)):
         band = photo.band(top, bottom)
         for view in beside if len(tiles) > 1 else ():
-            seen = find(np.ascontiguousarray(band[:, view.left : view.right]), view.size)
+            seen = find(np.ascontiguousarray(band[:, view.left : view.right]), view.size, True)
             parts += _parts_of(seen, view, image_size)
             speed = _sum(speed, seen.speed)
     overview = photo.overview()
-    everything = find(overview, image_size)
+    everything = find(overview, image_size, False)
     if len(tiles) == 1:
         return everything
     whole = Tile(0, 0, *image_size)
     parts += _parts_of(everything, whole, image_size)
     speed = _sum(speed, everything.speed)
     began = time.perf_counter()
-    objects = put_together(parts, whole, agnostic=agnostic)
+    objects = put_together(parts, whole, agnostic=agnostic, fillers=not refine)
     speed["postprocess"] += 1000 * (time.perf_counter() - began)
     return replace(
         everything,

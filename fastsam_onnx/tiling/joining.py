@@ -14,8 +14,9 @@ from itertools import combinations, product
 
 import numpy as np
 
-from fastsam_onnx.arrays import FloatArray, IntArray
+from fastsam_onnx.arrays import FloatArray, IntArray, ceil_div
 from fastsam_onnx.masks.detections import box_iou
+from fastsam_onnx.masks.refine import EVERYTHING_SHARE
 from fastsam_onnx.tiling.masks import JoinedMask, PlacedMask, Samples, TiledMask
 from fastsam_onnx.tiling.tiles import Tile
 
@@ -57,23 +58,35 @@ class Part:
         return Samples.from_mask(self.mask, self.box)
 
 
-def put_together(parts: Sequence[Part], whole: Tile, *, agnostic: bool = True) -> list[Part]:
+def put_together(parts: Sequence[Part], whole: Tile, *, agnostic: bool = True, fillers: bool = True) -> list[Part]:
     """The objects of a photo from those of its views, best first.
 
     Args:
         parts: The objects of every view.
         whole: The view of the whole photo.
         agnostic: True for one object in one place, whatever the class; False to join and to compare within each class.
+        fillers: False to leave out what was joined to all of the photo, and what fills a tile and was not joined.
     """
     classes = [None] if agnostic else sorted({part.label for part in parts})
     groups = [[part for part in parts if label is None or part.label == label] for label in classes]
-    objects = [one for group in groups for one in _put_together(group, whole)]
+    objects = [one for group in groups for one in _put_together(group, whole, fillers)]
     return sorted(objects, key=lambda part: -part.score)
 
 
-def _put_together(parts: Sequence[Part], whole: Tile) -> list[Part]:
+def _put_together(parts: Sequence[Part], whole: Tile, fillers: bool) -> list[Part]:
     in_tiles = join_parts([part for part in parts if part.view != whole])
+    if not fillers:
+        in_tiles = [part for part in in_tiles if not _fills(part, part.view or whole)]
     return _without_duplicates([*in_tiles, *(part for part in parts if part.view == whole)], whole)
+
+
+def _fills(part: Part, view: Tile) -> bool:
+    """True if a part covers nearly all of a view."""
+    samples = part.samples.within(view)
+    step = 1 << samples.level
+    columns = ceil_div(view.right, step) - ceil_div(view.left, step)
+    rows = ceil_div(view.bottom, step) - ceil_div(view.top, step)
+    return samples.count > EVERYTHING_SHARE * columns * rows
 
 
 # --- Objects that tiles cut ---

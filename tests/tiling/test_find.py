@@ -93,6 +93,31 @@ def test_nothing_is_found_in_nothing(model):
     assert len(model(picture(), tile=224)) == 0
 
 
+def test_what_fills_a_tile_is_a_part_of_what_goes_on_beyond_it(model):
+    """Four tiles of 224 in 384: one is bright all over, in each of the others lies something dark."""
+    photo = np.full((384, 384, 3), (250, 240, 230), np.uint8)
+    for x, y in ((304, 70), (70, 304), (304, 304)):
+        cv2.circle(photo, (x, y), 50, (40, 40, 40), -1)
+    [untiled] = model(photo, imgsz=384, refine=True)
+    [found] = model(photo, tile=224, refine=True)
+    assert found.mask.iou(untiled.mask) > 0.97  # without the corner 1 - 160 * 160 / (384 * 384 - 3 * 7850) = 0.79
+
+
+def test_what_fills_all_tiles_is_the_whole_photo_which_tells_nothing_apart(model):
+    photo = np.full((384, 384, 3), 250, np.uint8)
+    assert len(model(photo, imgsz=384, refine=True)) == 0
+    assert len(model(photo, tile=224, refine=True)) == 0
+    assert len(model(photo, tile=224, refine=False)) == 1
+
+
+def test_what_fills_a_tile_and_was_not_joined_is_left_out():
+    whole, tile = Tile(0, 0, 104, 64), Tile(0, 0, 64, 64)
+    mask = PlacedMask(pending([0, 0, 64, 64]).mask.in_tile, 0, 0, (104, 64))
+    parts = [Part(mask, np.array([0, 0, 64, 64], np.float32), 0.5, tile, (False, False, True, False))]
+    assert put_together(parts, whole) == parts
+    assert put_together(parts, whole, fillers=False) == []
+
+
 def test_a_tiled_result_works_like_any_other(model):
     photo = picture()
     cv2.circle(photo, (192, 192), 90, (255, 255, 255), -1)
