@@ -112,7 +112,7 @@ def _readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if facts["nms_inside"]:
         yield "nms", _nms_inside(facts["metadata"])
     if facts["decoder"]:
-        yield "decoder", "draws answers to points and boxes anew"
+        yield "decoder", "draws objects and answers to points and boxes anew"
     if facts["metadata"]["batch"] is not None:
         yield "exported", f"with batch {facts['metadata']['batch']}"
     if facts["onnx"] is not None:

@@ -1,9 +1,9 @@
-"""A small network that draws the answer to a box or a point anew, from what lies around it in the photo.
+"""A small network that draws an object, or the answer to a box or a point, anew from what lies around it in the photo.
 
-The everything network sees the whole photo at a few hundred pixels, and its masks are sums of prototypes. A prompt
-says where to look closer: the decoder gets the photo's own pixels around the box, the prototypes and the candidates
-that fit best, and says the mask, and the IoU that it expects of it. It belongs to one network, whose prototypes it
-knows, and travels in that network's file.
+The everything network sees the whole photo at a few hundred pixels, and its masks are sums of prototypes. A prompt says
+where to look closer, and so does an object that was found: the decoder gets the photo's own pixels around the box, the
+prototypes and the candidates that fit best, and says the mask, and the IoU that it expects of it. It belongs to one
+network, whose prototypes it knows, and travels in that network's file.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Metadata:
         nms_conf: Score threshold of NMS that was added when it was exported, if the file states it.
         nms_iou: IoU threshold of that NMS, if the file states it.
         license: Licence as the file states it; empty if it does not.
-        decoder: Network that draws answers to prompts, an ONNX file as Base64 (our own key); None without.
+        decoder: Network that draws objects and answers to prompts, an ONNX file as Base64 (our own key); None without.
     """
 
     stride: int = DEFAULT_STRIDE

@@ -48,7 +48,7 @@ def find_objects(
         contract: Form of the network.
         options: Thresholds and rules.
         clip: Encoders for text prompts; None without.
-        decoder: Network that draws answers to prompts; None without.
+        decoder: Network that draws objects and answers to prompts; None without.
         speed: Seconds of the stages before.
     """
     began = time.perf_counter()
