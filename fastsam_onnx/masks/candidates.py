@@ -18,7 +18,7 @@ import numpy.typing as npt
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from fastsam_onnx.masks.decoder import Closer, Decoder, Question
 from fastsam_onnx.masks.detections import best_classes, box_iou, class_agnostic_scores, nms, xyxy_from_xywh
-from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.mask import Mask, depth_map
 from fastsam_onnx.masks.pending import PendingMask, pending_masks, prototypes_at
 from fastsam_onnx.masks.refine import calm, refined
 from fastsam_onnx.masks.views import PRIORS
@@ -307,10 +307,8 @@ def _agrees(mask: PendingMask, points: npt.NDArray[np.float64], foreground: Bool
 
 def area_and_depth(mask: PendingMask, points: npt.NDArray[np.float64]) -> tuple[int, float]:
     """The number of a mask's cells, and how deep the shallowest of the points that it holds lies in it, 0 to 1."""
-    import cv2
-
     cells, (left, top) = mask.cells()
-    depth = cv2.distanceTransform(np.pad(cells, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)[1:-1, 1:-1]
+    depth = depth_map(cells)
     area = int(np.count_nonzero(cells))
     if not area:
         return 0, 1.0

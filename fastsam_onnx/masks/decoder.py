@@ -121,9 +121,8 @@ class Closer:
     prototypes: FloatArray
     letterbox: Letterbox
 
-    def sees_more(self, box_xyxy: FloatArray) -> bool:
-        """True if the cells of a view of this box are no larger than those of the prototypes."""
-        view = View.around(box_xyxy, self.letterbox)
+    def sees_more(self, view: View) -> bool:
+        """True if the cells of a view are no larger than those of the prototypes."""
         cells = self.prototypes.shape[:0:-1]
         return all(
             (end - first) * scale * count <= SIDE * side

@@ -335,6 +335,14 @@ class Mask:
             raise OptionError(f"masks of photos of different sizes: {self.image_size} and {other.image_size}")
 
 
+def depth_map(inside: BoolArray) -> FloatArray:
+    """(h, w) float32: the distance of each cell of a mask to the nearest that is not set; beyond the array none is."""
+    import cv2
+
+    framed = np.pad(inside, 1).view(np.uint8)
+    return np.asarray(cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_3)[1:-1, 1:-1], np.float32)
+
+
 def shared_area(a: BoolArray, a_corner: tuple[int, int], b: BoolArray, b_corner: tuple[int, int]) -> int:
     """The number of pixels that two crops, (h, w) bool at their corners x, y, both hold."""
     left, top = max(a_corner[0], b_corner[0]), max(a_corner[1], b_corner[1])

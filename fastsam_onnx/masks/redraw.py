@@ -9,6 +9,7 @@ import numpy as np
 
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.masks.decoder import Closer, Question
+from fastsam_onnx.masks.mask import depth_map
 from fastsam_onnx.masks.refine import Cells, calm
 from fastsam_onnx.masks.views import View
 
@@ -21,7 +22,6 @@ AT_ONCE = 8
 """Number of objects that go through the decoder together: more are no faster, and need more memory."""
 LEAST_IOU = 0.5
 """IoU with the old mask that a new one must have: it is to be the same object."""
-
 LATTICE = 160
 """Places along the photo's long side where masks are looked at to tell doubles."""
 
@@ -83,16 +83,14 @@ def _middles(side: int, long_side: int) -> IntArray:
 
 def _ask(place: int, box_xyxy: FloatArray, mask: MaskLike, candidates: Candidates, closer: Closer) -> _Asked | None:
     """The question about an object; None if the decoder would see less than the network."""
-    import cv2
-
-    if not closer.sees_more(box_xyxy):
+    view = View.around(box_xyxy, closer.letterbox)
+    if not closer.sees_more(view):
         return None
-    columns, rows = View.around(box_xyxy, closer.letterbox).centres()
+    columns, rows = view.centres()
     old = mask.sample(columns, rows)
     if not old.any():
         return None
-    depth = cv2.distanceTransform(np.pad(old, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)[1:-1, 1:-1]
-    row, column = divmod(int(depth.argmax()), old.shape[1])
+    row, column = divmod(int(depth_map(old).argmax()), old.shape[1])
     point = (columns[column] + 0.5, rows[row] + 0.5)
     return _Asked(place, old, candidates.question(box_xyxy, asked=False, points=[point], signs=[1.0]))
 

@@ -100,7 +100,7 @@ def _shown(detections: Detections, offered: Candidates, options: DetectionOption
     """What is shown of the detections."""
     boxes, coefficients = detections.boxes_xyxy, detections.coefficients
     masks = pending_masks(boxes, coefficients, offered.prototypes, offered.letterbox)
-    labels = None if options.agnostic else detections.labels
+    labels = np.zeros_like(detections.labels) if options.agnostic else detections.labels
     if options.refine:
         from fastsam_onnx.masks.refine import distinct, refined
 
@@ -108,8 +108,7 @@ def _shown(detections: Detections, offered: Candidates, options: DetectionOption
     kept = np.array([index for index, mask in enumerate(masks) if not mask.is_empty()], np.int64)
     if options.refine:
         filled = [masks[index] for index in kept.tolist()]
-        known = None if labels is None else labels[kept]
-        kept = kept[distinct(filled, options.iou, known, keep_everything=options.is_tile)]
+        kept = kept[distinct(filled, options.iou, labels[kept], keep_everything=options.is_tile)]
     boxes, masks = boxes[kept], [masks[index] for index in kept.tolist()]
     if not options.redraw or offered.closer is None:
         return boxes, masks, kept
@@ -118,5 +117,5 @@ def _shown(detections: Detections, offered: Candidates, options: DetectionOption
 
     boxes, new = redrawn(boxes, masks, offered, offered.closer)
     cells = cells_of(new, offered.letterbox.image_size)
-    single = without_doubles(cells, options.iou, None if labels is None else labels[kept])
+    single = without_doubles(cells, options.iou, labels[kept])
     return boxes[single], [new[place] for place in single], kept[single]

@@ -21,8 +21,8 @@ from torch.utils.data import IterableDataset
 
 from fastsam_onnx import FastSAM, Mask
 from fastsam_onnx.masks.candidates import Candidates
-from fastsam_onnx.masks.decoder import Question, maps_of
-from fastsam_onnx.masks.views import PRIORS, SIDE, View
+from fastsam_onnx.masks.decoder import maps_of
+from fastsam_onnx.masks.views import SIDE, View
 
 from ...evaluate import any_point, interior_point, moved
 from ..data import TAUGHT_FOLDERS, labelled, recolour, sampling_weights, taught_records, unlabelled
@@ -161,12 +161,11 @@ def prompt(
 ) -> Prompt | None:
     """What the decoder gets and is asked for: a box, or with ``point`` a click and the box of a candidate."""
     found = scene.candidates
-    nearest = found.fitting(box, PRIORS)
-    if not nearest.size:
+    click = {} if point is None else {"points": [point], "signs": [1.0]}
+    question = found.question(box, asked=point is None, **click)
+    if not len(question.coefficients):
         return None
     view = View.around(box, found.letterbox)
-    click = {} if point is None else {"points": [point], "signs": [1.0]}
-    question = Question(box, found.coefficients[nearest], asked=point is None, **click)
     known = maps_of(view, found.prototypes, question)
     wanted = seen(answer, view)
     other = wanted if meant is answer else seen(meant, view)
