@@ -87,8 +87,9 @@ class FastSAM:
                 the stride. A photo takes the smallest rectangle in it. By default the file's own, else 1024. A network
                 of fixed size takes its own size and no other.
             conf: Score threshold, 0 to 1: detections need a higher score. By default the file's own, else 0.4.
-            iou: NMS threshold, 0 to 1: of two boxes (of two refined masks, too) that overlap more than this, the
-                lower-scoring one is dropped. By default the file's own, else 0.9.
+            iou: NMS threshold, 0 to 1: of two boxes that overlap more than this, the lower-scoring one is dropped. With
+                `refine` it is dropped if the masks overlap as much, too; if not, its score is halved. By default the
+                file's own, else 0.9.
             max_det: Maximum number of objects.
             refine: True to let masks that press against their box go on to the end of their region, to drop specks and
                 fill small holes, to drop masks that a better one has nearly all of, and to have answers to points and

@@ -112,7 +112,7 @@ class DetectionOptions:
     Attributes:
         imgsz: (height, width) of the network's input.
         conf: Score that a detection must exceed.
-        iou: IoU above which the lower-scoring one of two boxes is dropped; of two refined masks, too.
+        iou: IoU above which the lower-scoring one of two boxes is dropped; of two masks where masks are refined.
         max_det: Maximum number of detections.
         border_snap: True if boxes that nearly touch the border are moved onto it.
         agnostic: True if boxes of different classes suppress each other, too.

@@ -84,8 +84,8 @@ SHARED: dict[str, dict[str, Any]] = {
     "--iou": {
         "metavar": "IOU",
         "type": fraction,
-        "help": "of two boxes whose IoU is above this, 0 to 1, the one with the lower score is dropped "
-        "(default: the model's own, else 0.9)",
+        "help": "of two boxes whose IoU is above this, 0 to 1, the one with the lower score is dropped; with --refine "
+        "only if the masks overlap as much, else its score is halved (default: the model's own, else 0.9)",
     },
     "--imgsz": {
         "metavar": "SIZE",

@@ -16,6 +16,10 @@ SNAP_SHARE = 20 / 1024
 """Distance from the border, as a share of the photo's long side, within which a box edge is moved to it: FastSAM's 20
 of 1024."""
 FULL_FRAME_IOU = 0.9
+SAME_IOU = 0.9
+"""Boxes with a greater IoU are those of one object, whatever their masks are."""
+RIVAL_WEIGHT = 0.5
+"""What the score of a box counts that NMS would drop for a better one."""
 NMS_BLOCK = 128
 """Boxes that NMS compares at a time: their table stays in the processor's cache."""
 
@@ -48,6 +52,7 @@ def detect(
     max_det: int,
     border_snap: bool = True,
     agnostic: bool = True,
+    rivals: bool = False,
 ) -> Detections:
     """The detections of one photo.
 
@@ -62,6 +67,7 @@ def detect(
         max_det: Maximum number of detections, the best.
         border_snap: See `snap_to_border`.
         agnostic: True for NMS among all candidates, False for NMS within each class.
+        rivals: True for `nms_with_rivals` in place of NMS.
     """
     scores = class_agnostic_scores(candidates, class_count)
     survivors = np.flatnonzero(scores > np.float32(conf))
@@ -70,13 +76,18 @@ def detect(
     chosen = candidates[:, best_first].T
     boxes = xyxy_from_xywh(chosen[:, :4])
     classes = best_classes(chosen.T, class_count) if labels is None else labels[best_first]
-    kept = nms(boxes, iou, max_det, None if agnostic else classes)
+    scores, suppressing = scores[best_first], None if agnostic else classes
+    if rivals:
+        kept, weighed = nms_with_rivals(boxes, scores, conf=conf, iou=iou, max_det=max_det, labels=suppressing)
+    else:
+        kept = nms(boxes, iou, max_det, suppressing)
+        weighed = scores[kept]
     in_photo = letterbox.boxes_to_image(boxes[kept])
     if border_snap:
         in_photo = snap_to_border(in_photo, letterbox.image_size)
     return Detections(
         boxes_xyxy=in_photo,
-        scores=scores[best_first[kept]].copy(),
+        scores=weighed,
         coefficients=np.ascontiguousarray(chosen[kept, 4 + class_count :]),
         labels=classes[kept],
     )
@@ -134,6 +145,39 @@ def nms(boxes_xyxy: FloatArray, iou: float, max_det: int, labels: IntArray | Non
         if len(kept) == max_det:
             break
     return kept
+
+
+def nms_with_rivals(
+    boxes_xyxy: FloatArray,
+    scores: FloatArray,
+    *,
+    conf: float,
+    iou: float,
+    max_det: int,
+    labels: IntArray | None = None,
+) -> tuple[IntArray, FloatArray]:
+    """Non-maximum suppression that lowers scores where NMS drops boxes: two objects may share a box, not a mask.
+
+    What `nms` would drop counts half; only boxes that are nearly the same as a better one go. A simple kind of Soft-NMS
+    (Bodla et al. 2017), whose factor falls with the IoU.
+
+    Args:
+        boxes_xyxy: (n, 4), best first.
+        scores: (n,) float32.
+        conf: A score must be greater, strictly, when it is lowered, too.
+        iou: Threshold above which a score is lowered.
+        max_det: Maximum number of boxes to keep.
+        labels: (n,) class of each box: only boxes of one class are compared; None for all.
+
+    Returns:
+        (k,) the kept indices, ascending, at most `max_det`; and (k,) float32 their scores, some lowered.
+    """
+    kept = nms(boxes_xyxy, max(iou, SAME_IOU), max_det, labels)
+    plain = nms(boxes_xyxy[kept], iou, max_det, None if labels is None else labels[kept])
+    weighed = scores[kept] * np.float32(RIVAL_WEIGHT)
+    weighed[plain] = scores[kept[plain]]
+    enough = weighed > np.float32(conf)
+    return kept[enough], weighed[enough]
 
 
 def box_iou(boxes_a: FloatArray, boxes_b: FloatArray) -> FloatArray:

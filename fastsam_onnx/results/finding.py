@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,14 +18,34 @@ from fastsam_onnx.results.segmentation import Segmentation
 
 if TYPE_CHECKING:
     from fastsam_onnx.clip.clip import Clip
-    from fastsam_onnx.masks.decoder import Decoder
+    from fastsam_onnx.masks.decoder import Closer, Decoder
     from fastsam_onnx.network.contract import Contract
     from fastsam_onnx.network.letterbox import Letterbox
     from fastsam_onnx.network.outputs import Output
     from fastsam_onnx.options import DetectionOptions
 
-Shown = tuple[FloatArray, Sequence[MaskLike], IntArray]
-"""Boxes (n, 4) in pixels of the photo, n masks, and the indices of the detections that they are of."""
+LOOKED_AT = 3
+"""Detections whose masks are looked at for each object that may be shown: masks tell of doubles that boxes do not."""
+SECOND_WEIGHT = 0.1
+"""What the score of an object counts for the mask that it had before it was drawn anew."""
+
+
+class _Shown(NamedTuple):
+    """Objects: boxes (n, 4) in pixels of the photo, (n,) scores, (n,) classes, n masks."""
+
+    boxes_xyxy: FloatArray
+    scores: FloatArray
+    labels: IntArray
+    masks: list[MaskLike]
+
+    def of(self, places: IntArray) -> _Shown:
+        """Some of the objects."""
+        masks = [self.masks[place] for place in places.tolist()]
+        return _Shown(self.boxes_xyxy[places], self.scores[places], self.labels[places], masks)
+
+    def best(self, count: int) -> _Shown:
+        """Those with the highest scores."""
+        return self.of(np.argsort(-self.scores, kind="stable")[:count])
 
 
 def find_objects(
@@ -61,9 +81,10 @@ def find_objects(
         class_count=contract.class_count,
         conf=options.conf,
         iou=options.iou,
-        max_det=options.max_det,
+        max_det=options.max_det * (LOOKED_AT if options.refine else 1),
         border_snap=options.border_snap,
         agnostic=options.agnostic or names is None,
+        rivals=options.refine,
     )
     whole = image.shape[1::-1] == letterbox.image_size  # not a smaller copy
     offered = Candidates.from_output(
@@ -76,7 +97,7 @@ def find_objects(
         decoder=decoder if options.refine and whole else None,
         image=image,
     )
-    boxes, masks, kept = _shown(detections, offered, options)
+    shown = _shown(detections, offered, options)
     embeddings = None
     if clip is not None:
         from fastsam_onnx.results.text_prompts import CropEmbeddings
@@ -84,10 +105,10 @@ def find_objects(
         embeddings = CropEmbeddings(clip)
     stages = {**speed, "postprocess": time.perf_counter() - began}
     return Segmentation(
-        boxes=boxes,
-        scores=detections.scores[kept],
-        masks=Masks(masks, letterbox.image_size),
-        labels=None if names is None else detections.labels[kept],
+        boxes=shown.boxes_xyxy,
+        scores=shown.scores,
+        masks=Masks(shown.masks, letterbox.image_size),
+        labels=None if names is None else shown.labels,
         names=None if names is None else MappingProxyType(names),
         image=image,
         speed=MappingProxyType({stage: 1000 * seconds for stage, seconds in stages.items()}),
@@ -96,26 +117,44 @@ def find_objects(
     )
 
 
-def _shown(detections: Detections, offered: Candidates, options: DetectionOptions) -> Shown:
+def _shown(detections: Detections, offered: Candidates, options: DetectionOptions) -> _Shown:
     """What is shown of the detections."""
     boxes, coefficients = detections.boxes_xyxy, detections.coefficients
     masks = pending_masks(boxes, coefficients, offered.prototypes, offered.letterbox)
-    labels = np.zeros_like(detections.labels) if options.agnostic else detections.labels
     if options.refine:
-        from fastsam_onnx.masks.refine import distinct, refined
+        from fastsam_onnx.masks.refine import refined
 
         boxes, masks = refined(boxes, coefficients, offered.prototypes, masks)
-    kept = np.array([index for index, mask in enumerate(masks) if not mask.is_empty()], np.int64)
-    if options.refine:
-        filled = [masks[index] for index in kept.tolist()]
-        kept = kept[distinct(filled, options.iou, labels[kept], keep_everything=options.is_tile)]
-    boxes, masks = boxes[kept], [masks[index] for index in kept.tolist()]
+    filled = [index for index, mask in enumerate(masks) if not mask.is_empty()]
+    objects = _Shown(boxes, detections.scores, detections.labels, list(masks)).of(np.array(filled, np.int64))
+    if not options.refine:
+        return objects
+    from fastsam_onnx.masks.refine import distinct
+
+    labels = None if options.agnostic else objects.labels
+    single = distinct([masks[index] for index in filled], options.iou, labels, keep_everything=options.is_tile)
+    objects = objects.of(np.array(single, np.int64)).best(options.max_det)
     if not options.redraw or offered.closer is None:
-        return boxes, masks, kept
+        return objects
+    return _drawn_anew(objects, offered, offered.closer, options)
+
+
+def _drawn_anew(old: _Shown, offered: Candidates, closer: Closer, options: DetectionOptions) -> _Shown:
+    """The objects drawn anew, none twice; with a low score also as they were, where that is something else."""
     from fastsam_onnx.masks.redraw import cells_of, redrawn
     from fastsam_onnx.masks.refine import without_doubles
 
-    boxes, new = redrawn(boxes, masks, offered, offered.closer)
-    cells = cells_of(new, offered.letterbox.image_size)
-    single = without_doubles(cells, options.iou, labels[kept])
-    return boxes[single], [new[place] for place in single], kept[single]
+    boxes, masks = redrawn(old.boxes_xyxy, old.masks, offered, closer)
+    weighed = old.scores * np.float32(SECOND_WEIGHT)
+    changed = np.array([mask is not before for mask, before in zip(masks, old.masks, strict=True)], bool)
+    second = old._replace(scores=weighed).of(np.flatnonzero(changed & (weighed > np.float32(options.conf))))
+    both = _Shown(
+        np.concatenate([boxes, second.boxes_xyxy]),
+        np.concatenate([old.scores, second.scores]),
+        np.concatenate([old.labels, second.labels]),
+        masks + second.masks,
+    )
+    objects = both.best(len(both.scores))
+    cells = cells_of(objects.masks, offered.letterbox.image_size)
+    single = without_doubles(cells, options.iou, None if options.agnostic else objects.labels)
+    return objects.of(np.array(single[: options.max_det], np.int64))

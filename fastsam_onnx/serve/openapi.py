@@ -134,7 +134,7 @@ def _options(defaults: Mapping[str, Any]) -> dict[str, Schema]:
         "iou": {
             **fraction,
             "default": defaults["iou"],
-            "description": "Overlap of two boxes above which the lower-scoring one is dropped.",
+            "description": "Overlap above which the lower-scoring of two objects is dropped.",
         },
         "max_det": {
             "type": "integer",

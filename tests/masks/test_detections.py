@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastsam_onnx.masks.detections import NMS_BLOCK, box_iou, detect, nms, snap_to_border, xyxy_from_xywh
+from fastsam_onnx.masks.detections import (
+    NMS_BLOCK,
+    box_iou,
+    detect,
+    nms,
+    nms_with_rivals,
+    snap_to_border,
+    xyxy_from_xywh,
+)
 from fastsam_onnx.network.letterbox import Letterbox
 
 SQUARE = Letterbox.fit((64, 64), (64, 64))
@@ -167,3 +175,26 @@ def test_nms_within_classes_is_nms_of_each_class_alone(iou):
     expected = sorted(index for group in groups for index in group[plain_nms(found[group], iou, 1000)].tolist())
     assert nms(found, iou, 1000, labels).tolist() == expected
     assert len(expected) > len(nms(found, iou, 1000))
+
+
+def test_what_nms_would_drop_counts_half_and_what_is_nearly_the_same_goes():
+    """IoUs with the first box: 10 / 10.5 = 0.95, 0.8, 0.7, 0; the third suppresses nothing, for it is suppressed."""
+    found = np.array([[0, 0, 10, side] for side in (10, 10.5, 8, 7)] + [[20, 0, 30, 10]], np.float32)
+    scores = np.array([0.9, 0.8, 0.7, 0.6, 0.5], np.float32)
+    for conf, kept, weighed in ((0.3, [0, 2, 3, 4], [0.9, 0.35, 0.6, 0.5]), (0.35, [0, 3, 4], [0.9, 0.6, 0.5])):
+        places, lowered = nms_with_rivals(found, scores, conf=conf, iou=0.75, max_det=9)
+        assert places.tolist() == kept
+        assert lowered.tolist() == pytest.approx(weighed)
+    labels = np.array([0, 0, 1, 0, 0])
+    _, lowered = nms_with_rivals(found, scores, conf=0.3, iou=0.75, max_det=9, labels=labels)
+    assert lowered.tolist() == pytest.approx([0.9, 0.7, 0.6, 0.5]), "of another class"
+
+
+@settings(deadline=None)
+@given(boxes(), st.sampled_from([0.25, 0.5, 0.7, 0.9, 0.95]))
+def test_what_nms_keeps_has_its_full_score_where_no_box_is_nearly_the_same(found, iou):
+    scores = np.linspace(0.9, 0.8, len(found), dtype=np.float32)
+    apart = found[nms(found, 0.9, 99)]
+    kept, weighed = nms_with_rivals(apart, scores[: len(apart)], conf=0.0, iou=iou, max_det=99)
+    assert kept.tolist() == list(range(len(apart)))
+    assert np.flatnonzero(weighed == scores[: len(apart)]).tolist() == nms(apart, iou, 99).tolist()

@@ -116,6 +116,21 @@ def test_what_became_the_same_is_shown_once_with_its_box_and_score(red):
     np.testing.assert_array_equal(found.masks[0].dense(), by_hand.masks[0].dense())
 
 
+def test_with_a_low_score_an_object_is_also_what_it_was_before(red):
+    """A tenth of 0.9 and of 0.8. The old masks have IoUs of 440 / 572 = 0.77 with the new one and 0.83 in common."""
+    with FastSAM(two_of_one(refine="True", redraw="True")) as model:
+        for conf, iou, areas in (
+            (0.07, 0.95, [440, 572, 476]),
+            (0.085, 0.95, [440, 572]),
+            (0.095, 0.95, [440]),
+            (0.07, 0.75, [440]),
+        ):
+            found = model(red, conf=conf, iou=iou)
+            assert [mask.area for mask in found.masks] == areas
+            assert found.scores.tolist() == pytest.approx([0.9, 0.09, 0.08][: len(areas)])
+            assert found.boxes.tolist() == [mask.box.tolist() for mask in found.masks]
+
+
 def test_without_refining_nothing_is_drawn_anew(red):
     with FastSAM(two_of_one(refine="False", redraw="True")) as model:
         assert len(model(red, iou=0.95)) == 2
