@@ -78,8 +78,14 @@ def host(service: Service, listener: socket.socket, *, access_log: bool) -> None
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    with _on_signals(lambda: None):  # uvicorn raises a signal that stopped it again when it has shut down
-        uvicorn.Server(config).run(sockets=[listener])
+    server = uvicorn.Server(config)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    # Before uvicorn listens to signals itself, and when it raises the one that stopped it again in the end.
+    with _on_signals(stop):
+        server.run(sockets=[listener])
 
 
 def host_in_processes(

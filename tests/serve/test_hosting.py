@@ -3,8 +3,10 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,8 +19,10 @@ pytest.importorskip("python_multipart", reason="needs the packages of fastsam-on
 from support.server import PHOTO, Client
 from support.tiny_onnx import tiny
 
+from fastsam_onnx import FastSAM
 from fastsam_onnx.errors import ServerError
 from fastsam_onnx.serve import hosting
+from fastsam_onnx.serve.request import Limits
 
 ROOT = Path(__file__).parents[2]
 CHILDREN = Path("/proc/self/task")
@@ -128,3 +132,22 @@ def test_what_ends_right_after_its_start_is_not_started_again(monkeypatch):
     with pytest.raises(ServerError, match="server process 12 ended with status 3 right after its start"):
         hosting.host_in_processes(2, None, None, None, print)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("early", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_the_server_listens_for_it_ends_it(monkeypatch, early):
+    """It came while uvicorn was setting itself up, and nobody heard it: the process lived on without its parent."""
+
+    class Early(hosting.uvicorn.Server):
+        def run(self, sockets):
+            signal.raise_signal(early)
+            super().run(sockets)
+
+    monkeypatch.setattr(hosting.uvicorn, "Server", Early)
+    late = []
+    clock = threading.Timer(20, lambda: (late.append(early), os.kill(os.getpid(), signal.SIGTERM)))
+    with FastSAM(tiny(), threads=1) as model, socket.create_server(("127.0.0.1", 0)) as listener:
+        clock.start()
+        hosting.host(hosting.Hosting(1, Limits()).service(model), listener, access_log=False)
+    clock.cancel()
+    assert not late, "it ended only when it was told again"
