@@ -26,11 +26,11 @@ NMS_BLOCK = 128
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Detections:
-    """The candidates that survive, best first.
+    """The candidates that survive, in the order of the network's scores, best first.
 
     Attributes:
         boxes_xyxy: (n, 4) float32 in pixels of the photo.
-        scores: (n,) float32, 0 to 1.
+        scores: (n,) float32, 0 to 1; those of rivals are lowered.
         coefficients: (n, nm) float32: weights of the prototypes in each mask.
         labels: (n,) int64 index of the class of each.
     """
@@ -158,8 +158,8 @@ def nms_with_rivals(
 ) -> tuple[IntArray, FloatArray]:
     """Non-maximum suppression that lowers scores where NMS drops boxes: two objects may share a box, not a mask.
 
-    What `nms` would drop counts half; only boxes that are nearly the same as a better one go. A simple kind of Soft-NMS
-    (Bodla et al. 2017), whose factor falls with the IoU.
+    What `nms` keeps stays; what it would drop counts half, but what is nearly the same as a better box goes. A simple
+    kind of Soft-NMS (Bodla et al. 2017), whose factor falls with the IoU.
 
     Args:
         boxes_xyxy: (n, 4), best first.
@@ -172,12 +172,12 @@ def nms_with_rivals(
     Returns:
         (k,) the kept indices, ascending, at most `max_det`; and (k,) float32 their scores, some lowered.
     """
-    kept = nms(boxes_xyxy, max(iou, SAME_IOU), max_det, labels)
-    plain = nms(boxes_xyxy[kept], iou, max_det, None if labels is None else labels[kept])
-    weighed = scores[kept] * np.float32(RIVAL_WEIGHT)
-    weighed[plain] = scores[kept[plain]]
-    enough = weighed > np.float32(conf)
-    return kept[enough], weighed[enough]
+    plain = nms(boxes_xyxy, iou, max_det, labels)
+    weights = np.zeros(len(boxes_xyxy), np.float32)
+    weights[nms(boxes_xyxy, max(iou, SAME_IOU), max_det, labels)] = RIVAL_WEIGHT
+    weights[plain] = 1
+    kept = np.flatnonzero(scores * weights > np.float32(conf))[:max_det]
+    return kept, scores[kept] * weights[kept]
 
 
 def box_iou(boxes_a: FloatArray, boxes_b: FloatArray) -> FloatArray:

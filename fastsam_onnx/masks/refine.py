@@ -111,12 +111,13 @@ def calm(mask: PendingMask) -> PendingMask:
     return replace(mask, logits=np.where(filled, strength, logits))
 
 
-def distinct(
+def shown_by(
     masks: Sequence[PendingMask], iou: float, labels: IntArray | None = None, *, keep_everything: bool = False
-) -> list[int]:
-    """Indices of masks, best first, that show something of their own; told on the grid.
+) -> IntArray:
+    """(n,) index of the mask that shows the same as each of n masks, best first; told on the grid.
 
-    Those go that cover the whole photo, and those that have an IoU above `iou` with a better one that stays.
+    It is the mask itself where that shows something of its own, and the first of those before it that stay and have an
+    IoU above `iou` with it where it does not; -1 for masks that cover the whole photo.
 
     Args:
         masks: The masks.
@@ -124,22 +125,22 @@ def distinct(
         labels: (n,) class of each mask: only masks of one class are compared; None for all.
         keep_everything: True to keep those that cover the whole photo.
     """
-    kept = [index for index, mask in enumerate(masks) if keep_everything or not _is_everything(mask)]
-    cells = [masks[index].cells() for index in kept]
-    return [kept[place] for place in without_doubles(cells, iou, None if labels is None else labels[kept])]
+    result = np.full(len(masks), -1, np.int64)
+    apart = [index for index, mask in enumerate(masks) if keep_everything or not _is_everything(mask)]
+    cells = [masks[index].cells() for index in apart]
+    result[apart] = np.array(apart, np.int64)[_owners(cells, iou, None if labels is None else labels[apart])]
+    return result
 
 
-def without_doubles(cells: Sequence[Cells], iou: float, labels: IntArray | None = None) -> list[int]:
-    """Indices of masks, best first, that have no IoU above `iou` with a better one that stays.
+def without_doubles(cells: Sequence[Cells], iou: float, labels: IntArray | None = None) -> IntArray:
+    """(k,) indices of masks, best first, that have no IoU above `iou` with a better one that stays.
 
     Args:
         cells: The masks, all on one grid.
         iou: Threshold.
         labels: (n,) class of each mask: only masks of one class are compared; None for all.
     """
-    classes = np.zeros(len(cells), np.int64) if labels is None else labels
-    groups = [np.flatnonzero(classes == label).tolist() for label in np.unique(classes)]
-    return sorted(group[index] for group in groups for index in _singles([cells[each] for each in group], iou))
+    return np.flatnonzero(_owners(cells, iou, labels) == np.arange(len(cells)))
 
 
 def _is_everything(mask: PendingMask) -> bool:
@@ -149,21 +150,23 @@ def _is_everything(mask: PendingMask) -> bool:
     return bool(np.count_nonzero(inside) > EVERYTHING_SHARE * (right - left) * (bottom - top))
 
 
-def _singles(cells: Sequence[Cells], iou: float) -> list[int]:
-    """`without_doubles` of masks of one class."""
+def _owners(cells: Sequence[Cells], iou: float, labels: IntArray | None) -> IntArray:
+    """(n,) index of the first mask that stays and has an IoU above `iou` with each; its own if that is none."""
     areas = np.array([np.count_nonzero(crop) for crop, _ in cells], np.int64)
     corners = np.array([corner for _, corner in cells], np.int64).reshape(-1, 2)
     ends = corners + np.array([crop.shape[::-1] for crop, _ in cells], np.int64).reshape(-1, 2)
-    kept: list[int] = []
+    classes = np.zeros(len(cells), np.int64) if labels is None else labels
+    owners, stays = np.arange(len(cells)), np.zeros(len(cells), bool)
     for index, (crop, corner) in enumerate(cells):
-        better = np.array(kept, np.int64)
+        better = np.flatnonzero(stays[:index] & (classes[:index] == classes[index]))
         sides = np.minimum(ends[better], ends[index]) - np.maximum(corners[better], corners[index])
         # Neither can the IoU be above the limit where the areas differ by more, or their boxes overlap by less.
         smaller, larger = np.minimum(areas[better], areas[index]), np.maximum(areas[better], areas[index])
-        likely = np.minimum(smaller, np.maximum(sides, 0).prod(axis=1)) > iou * larger
-        if not any(_shared_share(cells[other], (crop, corner)) > iou for other in better[likely].tolist()):
-            kept.append(index)
-    return kept
+        likely = better[np.minimum(smaller, np.maximum(sides, 0).prod(axis=1)) > iou * larger].tolist()
+        same = (other for other in likely if _shared_share(cells[other], (crop, corner)) > iou)
+        owners[index] = next(same, index)
+        stays[index] = owners[index] == index
+    return owners
 
 
 def _presses(mask: PendingMask) -> bool:

@@ -43,6 +43,12 @@ class _Shown(NamedTuple):
         masks = [self.masks[place] for place in places.tolist()]
         return _Shown(self.boxes_xyxy[places], self.scores[places], self.labels[places], masks)
 
+    def with_scores_of_doubles(self, shows: IntArray) -> _Shown:
+        """Each with the best score of all that it shows: `shows` (n,) says the index of the one that does, or -1."""
+        scores, shown = self.scores.copy(), shows >= 0
+        np.maximum.at(scores, shows[shown], self.scores[shown])
+        return self._replace(scores=scores)
+
     def best(self, count: int) -> _Shown:
         """Those with the highest scores."""
         return self.of(np.argsort(-self.scores, kind="stable")[:count])
@@ -129,11 +135,12 @@ def _shown(detections: Detections, offered: Candidates, options: DetectionOption
     objects = _Shown(boxes, detections.scores, detections.labels, list(masks)).of(np.array(filled, np.int64))
     if not options.refine:
         return objects
-    from fastsam_onnx.masks.refine import distinct
+    from fastsam_onnx.masks.refine import shown_by
 
     labels = None if options.agnostic else objects.labels
-    single = distinct([masks[index] for index in filled], options.iou, labels, keep_everything=options.is_tile)
-    objects = objects.of(np.array(single, np.int64)).best(options.max_det)
+    shows = shown_by([masks[index] for index in filled], options.iou, labels, keep_everything=options.is_tile)
+    objects = objects.with_scores_of_doubles(shows).of(np.flatnonzero(shows == np.arange(len(shows))))
+    objects = objects.best(options.max_det)
     if not options.redraw or offered.closer is None:
         return objects
     return _drawn_anew(objects, offered, offered.closer, options)
@@ -157,4 +164,4 @@ def _drawn_anew(old: _Shown, offered: Candidates, closer: Closer, options: Detec
     objects = both.best(len(both.scores))
     cells = cells_of(objects.masks, offered.letterbox.image_size)
     single = without_doubles(cells, options.iou, None if options.agnostic else objects.labels)
-    return objects.of(np.array(single[: options.max_det], np.int64))
+    return objects.of(single[: options.max_det])

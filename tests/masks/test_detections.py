@@ -191,10 +191,12 @@ def test_what_nms_would_drop_counts_half_and_what_is_nearly_the_same_goes():
 
 
 @settings(deadline=None)
-@given(boxes(), st.sampled_from([0.25, 0.5, 0.7, 0.9, 0.95]))
-def test_what_nms_keeps_has_its_full_score_where_no_box_is_nearly_the_same(found, iou):
+@given(boxes(), st.sampled_from([0.25, 0.5, 0.7, 0.9, 0.95]), st.integers(1, 8))
+def test_what_nms_keeps_stays_with_its_full_score(found, iou, max_det):
     scores = np.linspace(0.9, 0.8, len(found), dtype=np.float32)
-    apart = found[nms(found, 0.9, 99)]
-    kept, weighed = nms_with_rivals(apart, scores[: len(apart)], conf=0.0, iou=iou, max_det=99)
-    assert kept.tolist() == list(range(len(apart)))
-    assert np.flatnonzero(weighed == scores[: len(apart)]).tolist() == nms(apart, iou, 99).tolist()
+    kept, weighed = nms_with_rivals(found, scores, conf=0.0, iou=iou, max_det=99)
+    full = weighed == scores[kept]
+    assert kept[full].tolist() == nms(found, iou, 99).tolist()
+    np.testing.assert_array_equal(weighed[~full], scores[kept[~full]] / 2)
+    fewer, _ = nms_with_rivals(found, scores, conf=0.0, iou=iou, max_det=max_det)
+    assert fewer.tolist() == kept[:max_det].tolist()

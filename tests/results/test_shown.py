@@ -62,3 +62,18 @@ def test_the_best_come_first_and_no_more_than_asked_for():
     with FastSAM(network, conf=0.1, iou=IOU) as model:
         assert model(PHOTO).scores.tolist() == pytest.approx([0.9, 0.6, 0.4])
         assert model(PHOTO, max_det=2).scores.tolist() == pytest.approx([0.9, 0.6])
+
+
+def test_an_object_has_the_best_score_of_all_that_show_it():
+    """The second box is a rival of the first, so that it counts 0.4; the third, of 0.7, has the second one's mask."""
+    prototypes = np.full((2, 16, 16), -1.0)
+    prototypes[0, 4:12, 2:7] = prototypes[1, 4:12, 9:14] = 1
+    boxes = [[32, 32, 56, 40], [32, 32, 56, 32], [46, 32, 28, 32]]
+    network = known(
+        boxes, [0.9, 0.8, 0.7], [[5.0, 0.0], [0.0, 5.0], [0.0, 5.0]], prototypes, metadata={"refine": "True"}
+    )
+    with FastSAM(network, iou=IOU) as model:
+        for conf in (0.3, 0.5):  # with the second, and without
+            found = model(PHOTO, conf=conf)
+            assert [mask.box[0] for mask in found.masks] == [8, 36]
+            assert found.scores.tolist() == pytest.approx([0.9, 0.7])
