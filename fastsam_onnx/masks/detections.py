@@ -172,12 +172,12 @@ def nms_with_rivals(
     Returns:
         (k,) the kept indices, ascending, at most `max_det`; and (k,) float32 their scores, some lowered.
     """
-    plain = nms(boxes_xyxy, iou, max_det, labels)
     weights = np.zeros(len(boxes_xyxy), np.float32)
     weights[nms(boxes_xyxy, max(iou, SAME_IOU), max_det, labels)] = RIVAL_WEIGHT
-    weights[plain] = 1
-    kept = np.flatnonzero(scores * weights > np.float32(conf))[:max_det]
-    return kept, scores[kept] * weights[kept]
+    weights[nms(boxes_xyxy, iou, max_det, labels)] = 1
+    weighed = scores * weights
+    kept = np.flatnonzero(weighed > np.float32(conf))[:max_det]
+    return kept, weighed[kept]
 
 
 def box_iou(boxes_a: FloatArray, boxes_b: FloatArray) -> FloatArray:

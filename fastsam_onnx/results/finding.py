@@ -49,8 +49,8 @@ class _Shown(NamedTuple):
         np.maximum.at(scores, shows[shown], self.scores[shown])
         return self._replace(scores=scores)
 
-    def best(self, count: int) -> _Shown:
-        """Those with the highest scores."""
+    def best(self, count: int | None = None) -> _Shown:
+        """Those with the highest scores, best first; all by default."""
         return self.of(np.argsort(-self.scores, kind="stable")[:count])
 
 
@@ -161,7 +161,7 @@ def _drawn_anew(old: _Shown, offered: Candidates, closer: Closer, options: Detec
         np.concatenate([old.labels, second.labels]),
         masks + second.masks,
     )
-    objects = both.best(len(both.scores))
+    objects = both.best()
     cells = cells_of(objects.masks, offered.letterbox.image_size)
     single = without_doubles(cells, options.iou, None if options.agnostic else objects.labels)
     return objects.of(single[: options.max_det])
