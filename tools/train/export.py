@@ -5,6 +5,7 @@
 Checks the file against PyTorch at several sizes before it is put in place. With ``--int8 DATA`` the network becomes
 int8, by the package's own `quantize`, calibrated on training photos; weights of 7 bits are right on every processor.
 With ``--stored int8`` only the file is int8: weights are made float32 when it is opened, which suits attention.
+With ``--fine STATE`` the head for small objects that was trained for this network comes in, too.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import torch
 from fastsam_onnx.quantize.recipe import quantize
 
 from .data import TEACHER, load_training
+from .fine.network import Fine, fine_features
 from .graph import build
 from .models import make
 from .network import ELLIPSE, SegmentEverything, lift_of
@@ -75,7 +77,25 @@ def load_mean(state: dict[str, Any], everywhere: float = 0.0, middle: float = 0.
     return network.eval()
 
 
-def differences(data: bytes, network: SegmentEverything) -> list[tuple[float, float]]:
+def load_fine(state: dict[str, Any], network: SegmentEverything) -> Fine:
+    """The averaged head for small objects of a training state; its masks are better without a lift."""
+    head = Fine(network.prototypes.predict.in_channels)
+    head.load_state_dict(state["mean"])
+    return head.eval()
+
+
+@torch.no_grad()
+def answers(network: SegmentEverything, fine: Fine | None, photos: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """What the file is to say: output0 and output1."""
+    raw = network(photos)
+    said = [candidates(raw)]
+    if fine:
+        found = fine(fine_features(network, photos))
+        said.append(candidates(found))
+    return torch.cat(said, 2).numpy(), raw.prototypes.numpy()
+
+
+def differences(data: bytes, network: SegmentEverything, fine: Fine | None = None) -> list[tuple[float, float]]:
     """Largest differences between the file and PyTorch at SHAPES: of boxes in pixels; of all else, relative above 1."""
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(0)
@@ -83,9 +103,7 @@ def differences(data: bytes, network: SegmentEverything) -> list[tuple[float, fl
     for batch, height, width in SHAPES:
         photos = rng.random((batch, 3, height, width), np.float32)
         output0, output1 = session.run(None, {"images": photos})
-        with torch.no_grad():
-            raw = network(torch.from_numpy(photos))
-        wanted0, wanted1 = candidates(raw).numpy(), raw.prototypes.numpy()
+        wanted0, wanted1 = answers(network, fine, torch.from_numpy(photos))
         pairs = ((output0[:, 4:], wanted0[:, 4:]), (output1, wanted1))
         rest = max((np.abs(a - b) / np.maximum(1, np.abs(b))).max() for a, b in pairs)
         found.append((float(np.abs(output0[:, :4] - wanted0[:, :4]).max()), float(rest)))
@@ -114,9 +132,15 @@ def integer(data: bytes, folder: Path, imgsz: int) -> bytes:
 
 
 def manifest(
-    data: bytes, state: dict[str, Any], props: dict[str, str], stored: str, lift: Sequence[float]
+    data: bytes,
+    state: dict[str, Any],
+    props: dict[str, str],
+    stored: str,
+    lift: Sequence[float],
+    *,
+    fine: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What the file is and where it came from."""
+    """What the file is and where it came from; ``fine``: the training state of its head for small objects."""
     recipe = {"code": "tools/train", "steps": state["step"], "minutes": round(state["spent"] / 60, 1)}
     options = state["options"]
     names = ("rate", "backbone_rate", "decay", "pixels", "canvases", "taught_share", "seed")
@@ -129,6 +153,8 @@ def manifest(
         recipe["teacher"] = "fastsam-small"
     if options["taught"]:
         recipe["taught"] = options["taught"].split()
+    if fine:
+        recipe["fine"] = {"steps": fine["step"], "minutes": round(fine["spent"] / 60, 1), "device": "cpu"}
     model = model_of(state)
     return {
         "file": f"fastsam-{model}.onnx",
@@ -163,6 +189,7 @@ def main() -> None:
     )
     parser.add_argument("--stored", choices=tuple(STORED), default="float16", help="how weights lie in the file")
     parser.add_argument("--int8", type=Path, metavar="DATA", help="make it int8; folder of train_labelled")
+    parser.add_argument("--fine", type=Path, metavar="STATE", help="state.pt of its head for small objects")
     options = parser.parse_args()
     torch.set_num_threads(2)
     state = torch.load(options.state, map_location="cpu", weights_only=True)
@@ -170,18 +197,21 @@ def main() -> None:
     name = f"fastsam-{model_of(state)}"
     props = metadata(model_of(state), options.imgsz, options.conf, options.iou)
 
-    exact = build(network, name, props, "float32").SerializeToString()
-    print("float32 file against PyTorch (boxes in pixels, rest):", differences(exact, network))
+    fine_state = torch.load(options.fine, map_location="cpu", weights_only=True) if options.fine else None
+    fine = load_fine(fine_state, network) if fine_state else None
+
+    exact = build(network, name, props, "float32", fine).SerializeToString()
+    print("float32 file against PyTorch (boxes in pixels, rest):", differences(exact, network, fine))
     if options.int8:
         data = integer(exact, options.int8, options.imgsz)
         stored = "int8 (QDQ, 7 bits, per channel), batch norms folded"
     else:
-        data, stored = build(network, name, props, options.stored).SerializeToString(), STORED[options.stored]
-        print(f"{options.stored}-stored file against PyTorch:", differences(data, network))
+        data, stored = build(network, name, props, options.stored, fine).SerializeToString(), STORED[options.stored]
+        print(f"{options.stored}-stored file against PyTorch:", differences(data, network, fine))
     if len(data) > LARGEST_FILE and options.stored != "float32":  # that is to measure with
         raise SystemExit(f"{len(data)} bytes: more than the {LARGEST_FILE} that the wheel may carry")
     write(options.output, data)
-    about = json.dumps(manifest(data, state, props, stored, options.lift), indent=2) + "\n"
+    about = json.dumps(manifest(data, state, props, stored, options.lift, fine=fine_state), indent=2) + "\n"
     write(options.output.with_suffix(".json"), about.encode())
     print(f"{options.output}: {len(data)} bytes, step {state['step']}")
 

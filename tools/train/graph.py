@@ -13,6 +13,7 @@ from onnx import TensorProto
 from torch import nn
 
 from .encoder import SamBackbone
+from .fine.network import Fine
 from .graph_encoder import sam_backbone
 from .network import (
     COEFFICIENTS,
@@ -113,13 +114,17 @@ def anchors(graph: Graph, level: str, stride: int) -> tuple[str, str, str]:
     return x, y, strides
 
 
-def boxes(graph: Graph, logits: str, levels: Sequence[str]) -> str:
-    """Logits (B, 4 * REG_MAX, A) to centre x, centre y, width, height (B, 4, A) in input pixels."""
+def expected_distances(graph: Graph, logits: str) -> str:
+    """Logits (B, 4 * REG_MAX, A) to left, top, right, bottom (B, 4, A) in strides."""
     split = graph.add("Reshape", logits, graph.constant([0, 4, REG_MAX, -1], np.int64))
     shares = graph.add("Softmax", graph.add("Transpose", split, perm=[0, 1, 3, 2]), axis=3)
     weighted = graph.add("Mul", shares, graph.constant(np.arange(REG_MAX)))  # a MatMul by one column is far slower
-    distances = graph.add("ReduceSum", weighted, graph.constant([3], np.int64), keepdims=0)  # (B, 4, A), in strides
-    parts = [anchors(graph, level, stride) for level, stride in zip(levels, STRIDES, strict=True)]
+    return graph.add("ReduceSum", weighted, graph.constant([3], np.int64), keepdims=0)
+
+
+def boxes(graph: Graph, distances: str, levels: Sequence[str], steps: Sequence[int]) -> str:
+    """Distances (B, 4, A) in strides to centre x, centre y, width, height (B, 4, A) in input pixels."""
+    parts = [anchors(graph, level, stride) for level, stride in zip(levels, steps, strict=True)]
     x, y, strides = (graph.add("Concat", *lines, axis=0) for lines in zip(*parts, strict=True))
     distances = graph.add("Mul", distances, strides)
     near, far = graph.split(distances, [2, 2], 1)
@@ -129,13 +134,14 @@ def boxes(graph: Graph, logits: str, levels: Sequence[str]) -> str:
     return graph.add("Concat", graph.add("Add", points, half), graph.add("Add", near, far), axis=1)
 
 
-def prototypes(graph: Graph, c2: str, p3: str, module: nn.Module) -> tuple[str, str]:
-    """The prototypes (B, 32, H/4, W/4), and rows and columns of one (2,)."""
+def prototypes(graph: Graph, c2: str, p3: str, module: nn.Module) -> tuple[str, str, str]:
+    """The prototypes (B, 32, H/4, W/4), rows and columns of one (2,), and the maps that they are made from."""
     x = enlarge(graph, conv_norm(graph, p3, module.coarse))
     x = graph.add("Add", x, conv_norm(graph, c2, module.detail))
-    learned = prediction(graph, conv_norm(graph, x, module.refine), module.predict)
+    features = conv_norm(graph, x, module.refine)
+    learned = prediction(graph, features, module.predict)
     shape = graph.add("Shape", learned, start=2)
-    return graph.add("Concat", learned, *ellipse_prototypes(graph, learned, shape), axis=1), shape
+    return graph.add("Concat", learned, *ellipse_prototypes(graph, learned, shape), axis=1), shape, features
 
 
 def ellipse_prototypes(graph: Graph, learned: str, shape: str) -> list[str]:
@@ -180,16 +186,37 @@ def placed_ellipses(graph: Graph, ellipses: str, box: str, shape: str) -> str:
     return graph.add("Concat", *parts, axis=1)
 
 
-def build(network: SegmentEverything, name: str, metadata: dict[str, str], stored: Stored) -> onnx.ModelProto:
-    """The network as ONNX: ``images`` to ``output0`` and ``output1`` as YOLOv8-seg has them."""
+def fine_candidates(graph: Graph, features: str, shape: str, module: Fine) -> str:
+    """Candidates (B, 37, A) of the head for small objects, as `draw` gives those of the others."""
+    said = prediction(graph, conv_norm(graph, conv_norm(graph, features, module.first), module.second), module.predict)
+    flat = graph.add("Reshape", said, graph.constant([0, 4 + 1 + COEFFICIENTS, -1], np.int64))
+    distances, score, coefficients = graph.split(flat, [4, 1, COEFFICIENTS], 1)
+    box = boxes(graph, graph.add("Softplus", distances), [features], [PROTOTYPE_STRIDE])
+    return candidates(graph, box, score, coefficients, shape)
+
+
+def candidates(graph: Graph, box: str, scores: str, coefficients: str, shape: str) -> str:
+    """Boxes, scores and coefficients, the ellipses placed, as rows of one array (B, 37, A)."""
+    learned, ellipses = graph.split(coefficients, [COEFFICIENTS - ELLIPSE, ELLIPSE], 1)
+    parts = [box, graph.add("Sigmoid", scores), learned, placed_ellipses(graph, ellipses, box, shape)]
+    return graph.add("Concat", *parts, axis=1)
+
+
+def build(
+    network: SegmentEverything, name: str, metadata: dict[str, str], stored: Stored, fine: Fine | None = None
+) -> onnx.ModelProto:
+    """The network as ONNX: ``images`` to ``output0`` and ``output1`` as YOLOv8-seg has them.
+
+    ``fine``: its head for small objects, whose candidates come after the others.
+    """
     shapes = {
         "output0": ["batch", 4 + 1 + COEFFICIENTS, "anchors"],
         "output1": ["batch", COEFFICIENTS, "mask_height", "mask_width"],
     }
-    return draw(network, name, stored).model({"images": ["batch", 3, "height", "width"]}, shapes, metadata)
+    return draw(network, name, stored, fine).model({"images": ["batch", 3, "height", "width"]}, shapes, metadata)
 
 
-def draw(network: SegmentEverything, name: str, stored: Stored) -> Graph:
+def draw(network: SegmentEverything, name: str, stored: Stored, fine: Fine | None = None) -> Graph:
     """The nodes of the network."""
     graph = Graph(name, stored)
     backbone = sam_backbone if isinstance(network.backbone, SamBackbone) else lite_backbone
@@ -197,10 +224,11 @@ def draw(network: SegmentEverything, name: str, stored: Stored) -> Graph:
     levels = pyramid(graph, c3, c4, c5, network.pyramid)
     outputs = [head(graph, level, module) for level, module in zip(levels, network.heads, strict=True)]
     logits, scores, coefficients = (graph.add("Concat", *parts, axis=2) for parts in zip(*outputs, strict=True))
-    planes, shape = prototypes(graph, c2, levels[0], network.prototypes)
-    box = boxes(graph, logits, levels)
-    learned, ellipses = graph.split(coefficients, [COEFFICIENTS - ELLIPSE, ELLIPSE], 1)
-    parts = [box, graph.add("Sigmoid", scores), learned, placed_ellipses(graph, ellipses, box, shape)]
-    graph.rename(graph.add("Concat", *parts, axis=1), "output0")
+    planes, shape, features = prototypes(graph, c2, levels[0], network.prototypes)
+    box = boxes(graph, expected_distances(graph, logits), levels, STRIDES)
+    found = candidates(graph, box, scores, coefficients, shape)
+    if fine:
+        found = graph.add("Concat", found, fine_candidates(graph, features, shape, fine), axis=2)
+    graph.rename(found, "output0")
     graph.rename(planes, "output1")
     return graph

@@ -198,10 +198,14 @@ class Pyramid(nn.Module):
         self.reduce4 = ConvNorm(width, width, 3, 2)
         self.up5 = Merge(2 * width, width)
 
-    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> list[Tensor]:
+    def down(self, c3: Tensor, c4: Tensor, c5: Tensor) -> list[Tensor]:
+        """The way down: strides 8, 16, 32; the first is that of the pyramid."""
         top5 = self.context(c5)
         top4 = self.down4(c4, enlarge(top5))
-        p3 = self.down3(c3, enlarge(top4))
+        return [self.down3(c3, enlarge(top4)), top4, top5]
+
+    def forward(self, c3: Tensor, c4: Tensor, c5: Tensor) -> list[Tensor]:
+        p3, top4, top5 = self.down(c3, c4, c5)
         p4 = self.up4(top4, self.reduce3(p3))
         p5 = self.up5(top5, self.reduce4(p4))
         return [p3, p4, p5]
@@ -260,8 +264,13 @@ class Prototypes(nn.Module):
         self.refine = ConvNorm(width, width, 3)
         self.predict = nn.Conv2d(width, COEFFICIENTS - ELLIPSE, 1)
 
-    def forward(self, c2: Tensor, p3: Tensor) -> Tensor:
-        learned = self.predict(self.refine(enlarge(self.coarse(p3)) + self.detail(c2)))
+    def features(self, c2: Tensor, p3: Tensor) -> Tensor:
+        """What the prototypes are made from, at stride 4."""
+        return self.refine(enlarge(self.coarse(p3)) + self.detail(c2))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """All prototypes (B, COEFFICIENTS, H/4, W/4) from what ``features`` says."""
+        learned = self.predict(features)
         fixed = ellipse_prototypes(*learned.shape[2:]).to(learned.device)
         return torch.cat([learned.float(), fixed.expand(len(learned), -1, -1, -1)], 1)
 
@@ -294,7 +303,13 @@ class SegmentEverything(nn.Module):
         learned, ellipses = coefficients.split([COEFFICIENTS - ELLIPSE, ELLIPSE], 2)
         placed = placed_ellipses(ellipses, boxes, height, width)
         coefficients = torch.cat([learned, placed], 2)
-        return Raw(distances, scores[:, 0].float(), coefficients, self.prototypes(c2, levels[0]), boxes)
+        return Raw(
+            distances,
+            scores[:, 0].float(),
+            coefficients,
+            self.prototypes(self.prototypes.features(c2, levels[0])),
+            boxes,
+        )
 
 
 def anchor_points(height: int, width: int) -> tuple[Tensor, Tensor]:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from .data import TAUGHT_SHARE, Batch, load_training, load_validation
+from .fine.network import Answers
 from .imitate import imitation
 from .losses import losses
 from .models import NAMES, fill, make
@@ -103,8 +104,8 @@ def rate_at(progress: float, step: int, warm_up: int = WARM_UP) -> float:
     return min(1.0, (step + 1) / warm_up) * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
 
 
-def candidates(raw: Raw) -> Tensor:
-    """What the exported network calls output0: (B, 37, A)."""
+def candidates(raw: Raw | Answers) -> Tensor:
+    """What the exported network calls output0: (B, 37, A), or the part of the head for small objects."""
     near, far = raw.boxes.split(2, -1)
     parts = [(near + far) / 2, far - near, raw.scores.sigmoid()[..., None], raw.coefficients]
     return torch.cat(parts, 2).transpose(1, 2)
