@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 torch = pytest.importorskip("torch", reason="tools/train needs PyTorch, which the package does not")
+onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 sys.path.insert(0, str(ROOT))
 
@@ -136,3 +137,23 @@ def test_a_network_comes_back_from_a_file_with_a_head(whole, head, tmp_path):
     with torch.no_grad():
         for found, wanted in zip(reopen.reopened(path)(photos), whole(photos), strict=True):
             torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
+
+
+def file_of(**weights: list[float]) -> bytes:
+    """A file of initializers alone."""
+    tensors = [onnx.numpy_helper.from_array(np.array(values, np.int8), name) for name, values in weights.items()]
+    return onnx.helper.make_model(onnx.helper.make_graph([], "weights", [], [], tensors)).SerializeToString()
+
+
+def test_a_head_does_not_change_how_the_others_are_rounded():
+    made = export.with_rounding_of(file_of(first=[1, 2]), file_of(first=[1, 3], head=[4]))
+    found = {
+        each.name: onnx.numpy_helper.to_array(each).tolist() for each in onnx.load_from_string(made).graph.initializer
+    }
+    assert found == {"first": [1, 2], "head": [4]}
+
+
+@pytest.mark.parametrize("plain", [{"first": [1, 2, 3]}, {"first": [1, 2], "second": [1]}])
+def test_files_of_different_networks_are_not_mixed(plain):
+    with pytest.raises(SystemExit):
+        export.with_rounding_of(file_of(**plain), file_of(first=[1, 2], head=[4]))
