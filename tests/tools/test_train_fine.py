@@ -16,7 +16,7 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 sys.path.insert(0, str(ROOT))
 
-from tools.train import data, export, graph, models, reopen, train  # noqa: E402
+from tools.train import beside, data, export, graph, models, reopen, train  # noqa: E402
 from tools.train.fine import network  # noqa: E402
 from tools.train.fine import train as fine_train  # noqa: E402
 
@@ -54,7 +54,7 @@ def batch_of(count: int) -> data.Batch:
 
 
 def test_cells_lie_in_the_middle_of_four_pixels():
-    assert network.centres(2, 3).tolist() == [[2, 2], [6, 2], [10, 2], [2, 6], [6, 6], [10, 6]]
+    assert network.centres(2, 3, 4).tolist() == [[2, 2], [6, 2], [10, 2], [2, 6], [6, 6], [10, 6]]
 
 
 def test_large_objects_are_not_asked_for():
@@ -66,7 +66,7 @@ def test_large_objects_are_not_asked_for():
 def test_every_small_object_and_no_other_has_cells_that_answer_for_it(head):
     batch = batch_of(2)
     said = network.Answers(
-        torch.zeros(2, 32 * 32), network.centres(32, 32).repeat(2, 1, 2).view(2, -1, 4), torch.zeros(2, 32 * 32, 32)
+        torch.zeros(2, 32 * 32), network.centres(32, 32, 4).repeat(2, 1, 2).view(2, -1, 4), torch.zeros(2, 32 * 32, 32)
     )
     said.boxes[..., :2] -= 8
     said.boxes[..., 2:] += 8
@@ -74,7 +74,7 @@ def test_every_small_object_and_no_other_has_cells_that_answer_for_it(head):
     found = fine_train.assigned(said, objects, torch.Size((32, 32)))
     for row in range(2):
         assert set(found.objects[row][found.positive[row]].tolist()) == {0, 1, 2, 3}
-        x, y = network.centres(32, 32)[found.positive[row]].T
+        x, y = network.centres(32, 32, 4)[found.positive[row]].T
         x1, y1, x2, y2 = objects[row][found.objects[row][found.positive[row]]].T
         assert ((x > x1) & (x < x2) & (y > y1) & (y < y2)).all()
 
@@ -93,7 +93,7 @@ def test_dots_are_learnt_and_the_network_stays_as_it_is(whole, tmp_path):
     torch.manual_seed(0)
     before = {name: value.clone() for name, value in whole.state_dict().items()}
     training, batch = fine_train.Training(whole, 4e-3), batch_of(2)
-    training.step = fine_train.WARM_UP  # no warm-up
+    training.step = beside.WARM_UP  # no warm-up
     history = [training.learn(batch, 0.0) for _ in range(60)]
     for name in ("score", "box", "dice"):
         assert history[-1][name] < 0.75 * history[0][name], name

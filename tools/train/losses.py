@@ -8,6 +8,7 @@ Huang 2019), so that what is segmented best comes first.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from .data import Batch
-from .network import PROTOTYPE_STRIDE, REG_MAX, Raw, anchor_points, decode_boxes
+from .network import PROTOTYPE_STRIDE, REG_MAX, STRIDES, Raw, anchor_points, decode_boxes
 
 TOP_K = 10
 ALPHA = 0.5  # exponent of the score in the alignment
@@ -155,9 +156,10 @@ def drawn(shares: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return keys.topk(min(count, shares.shape[1]), 1).indices
 
 
-def background_weights(background: Tensor) -> Tensor:
-    """(B, H/32, W/32) to (B, A): the weight of "nothing here" at every anchor."""
-    levels = [background.repeat_interleave(k, 1).repeat_interleave(k, 2).flatten(1) for k in (4, 2, 1)]
+def background_weights(background: Tensor, strides: Sequence[int] = STRIDES) -> Tensor:
+    """(B, H/32, W/32) to (B, A): the weight of "nothing here" at every anchor of levels of these strides."""
+    factors = [STRIDES[-1] // stride for stride in strides]
+    levels = [background.repeat_interleave(k, 1).repeat_interleave(k, 2).flatten(1) for k in factors]
     return torch.cat(levels, 1)
 
 

@@ -21,6 +21,7 @@ COEFFICIENTS = 32
 ELLIPSE = 6  # the last coefficients: those of 1, x, y, x^2, xy, y^2
 PROTOTYPE_STRIDE = 4
 FRAME = 64.0  # prototype cells that the fixed prototypes take for a unit
+ROUND = (1.6, 0.0, 0.0, -1.6, 0.0, -1.6)  # the ellipse that untrained masks are
 LEAST_HALF = 2.0  # pixels; an ellipse's half axes are no shorter
 
 # expansion, kernel, stride, channels, repeats
@@ -240,7 +241,7 @@ class Head(nn.Module):
         nn.init.constant_(self.score.predict.bias, -3.0)
         with torch.no_grad():  # start with boxes of a few strides
             self.box.predict.bias.copy_((-0.3 * torch.arange(REG_MAX)).repeat(4))
-            self.mask.predict.bias[-ELLIPSE:] = torch.tensor([1.6, 0.0, 0.0, -1.6, 0.0, -1.6])  # and round masks
+            self.mask.predict.bias[-ELLIPSE:] = torch.tensor(ROUND)  # and round masks
 
     def share(self, other: Head) -> None:
         for name in ("box", "score", "mask"):
@@ -314,14 +315,16 @@ class SegmentEverything(nn.Module):
 
 def anchor_points(height: int, width: int) -> tuple[Tensor, Tensor]:
     """Centres (A, 2) as x, y in input pixels and strides (A,), in the order of the network's outputs."""
-    points, strides = [], []
-    for stride in STRIDES:
-        y = (torch.arange(height // stride) + 0.5) * stride
-        x = (torch.arange(width // stride) + 0.5) * stride
-        grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
-        points.append(torch.stack([grid_x.flatten(), grid_y.flatten()], 1))
-        strides.append(torch.full((grid_x.numel(),), float(stride)))
+    points = [centres(height // stride, width // stride, stride) for stride in STRIDES]
+    strides = [torch.full((len(level),), float(stride)) for level, stride in zip(points, STRIDES, strict=True)]
     return torch.cat(points), torch.cat(strides)
+
+
+def centres(rows: int, columns: int, stride: int) -> Tensor:
+    """(A, 2) x, y in input pixels of the places of a level, row-major."""
+    y, x = ((torch.arange(count) + 0.5) * stride for count in (rows, columns))
+    grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack([grid_x.flatten(), grid_y.flatten()], 1)
 
 
 def expected_distances(logits: Tensor) -> Tensor:

@@ -8,12 +8,9 @@ The learning rate follows the time spent. ``OUT/state.pt`` holds everything need
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from pathlib import Path
 
 import cv2
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -21,16 +18,12 @@ from torch.utils.data import DataLoader
 
 from fastsam_onnx import FastSAM
 
-from ..train import Learner, rate_at, save
+from ..beside import Beside
 from .data import CLICKS, Prompts, load_scenes
 from .network import Decoder
 
 BATCH = 48
-WARM_UP = 200  # steps
-DECAY = 0.02
 CLIP = 5.0
-SAVE_SECONDS = 120.0
-LONGEST_STEP = 5.0  # seconds that count: a training that is stopped for a measurement has them later
 DICE_SMOOTH = 8.0  # cells
 PROMISE_WEIGHT = 0.5
 
@@ -69,21 +62,15 @@ def losses(logits: Tensor, promise: Tensor, answer: Tensor, meant: Tensor, outsi
     }
 
 
-class Training(Learner):
+class Training(Beside):
     """Everything that changes while a decoder is trained, and one step of it."""
 
     def __init__(self, network: Decoder, rate: float) -> None:
-        decayed = [p for p in network.parameters() if p.ndim > 1]
-        others = [p for p in network.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}]
-        network = network.to(memory_format=torch.channels_last).train()
-        super().__init__(network, torch.optim.AdamW(groups, lr=rate, fused=True), CLIP)
-        self.rate = rate
+        super().__init__(network, rate, CLIP)
 
     def learn(self, batch: list[Tensor], progress: float) -> dict[str, float]:
         photo, maps, answer, meant, outside = batch
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * rate_at(progress, self.step, WARM_UP)
+        self.set_rate(progress)
         photo, maps = (x.contiguous(memory_format=torch.channels_last) for x in (photo, maps))
         with torch.autocast("cpu", torch.bfloat16):
             logits, promise = self.network(photo, maps)
@@ -105,34 +92,12 @@ def main() -> None:
     if options.start:
         training.network.load_state_dict(torch.load(options.start, weights_only=True)["mean"])
         training.mean.load_state_dict(training.network.state_dict())
-    state, named = options.out / "state.pt", {name: str(value) for name, value in vars(options).items()}
-    if state.exists():
-        training.resume(state)
+    training.go_on(options.out)
     masks = sum(len(scene.masks) for scene in scenes)
     print(f"{len(scenes)} photos, {masks} masks, from step {training.step}", flush=True)
     prompts = Prompts(scenes, weights, BATCH, options.seed + training.step, clicks=options.clicks)
     loader = DataLoader(prompts, batch_size=None, num_workers=1)
-    log = (options.out / "log.jsonl").open("a", buffering=1)
-    sums: list[dict[str, float]] = []
-    before = saved = time.monotonic()
-    for batch in loader:
-        training.spent += min(time.monotonic() - before, LONGEST_STEP)
-        before = time.monotonic()
-        progress = training.spent / 60 / options.minutes
-        if progress >= 1:
-            break
-        sums.append(training.learn(batch, progress))
-        if training.step % 100 == 0:
-            means = {name: round(float(np.mean([terms[name] for terms in sums])), 4) for name in sums[0]}
-            line = json.dumps({"step": training.step, "minutes": round(training.spent / 60, 2), **means})
-            print(line, flush=True)
-            log.write(line + "\n")
-            sums = []
-        if time.monotonic() - saved > SAVE_SECONDS:
-            save(state, training.state(named))
-            saved = time.monotonic()
-    save(state, training.state(named))
-    print(f"done: {training.step} steps", flush=True)
+    training.learn_all(loader, options)
 
 
 if __name__ == "__main__":

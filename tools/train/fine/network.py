@@ -17,8 +17,10 @@ from ..network import (
     COEFFICIENTS,
     ELLIPSE,
     PROTOTYPE_STRIDE,
+    ROUND,
     ConvNorm,
     SegmentEverything,
+    centres,
     placed_ellipses,
 )
 
@@ -44,25 +46,18 @@ class Fine(nn.Module):
         with torch.no_grad():  # start with boxes of a few cells, no objects, round masks
             self.predict.bias[:4] = 2.0
             self.predict.bias[4] = -5.0
-            self.predict.bias[-ELLIPSE:] = torch.tensor([1.6, 0.0, 0.0, -1.6, 0.0, -1.6])
+            self.predict.bias[-ELLIPSE:] = torch.tensor(ROUND)
 
     def forward(self, features: Tensor) -> Answers:
         height, width = features.shape[2:]
         said = self.predict(self.second(self.first(features))).float().flatten(2).transpose(1, 2)
         distances, scores, learned, ellipses = said.split([4, 1, COEFFICIENTS - ELLIPSE, ELLIPSE], 2)
-        points = centres(height, width).to(said.device)
+        points = centres(height, width, PROTOTYPE_STRIDE).to(said.device)
         near, far = (F.softplus(distances) * PROTOTYPE_STRIDE).split(2, 2)
         boxes = torch.cat([points - near, points + far], 2)
         size = height * PROTOTYPE_STRIDE, width * PROTOTYPE_STRIDE
         placed = placed_ellipses(ellipses, boxes.detach(), *size)
         return Answers(scores[..., 0], boxes, torch.cat([learned, placed], 2))
-
-
-def centres(height: int, width: int) -> Tensor:
-    """(A, 2) x, y in input pixels of the cells of a grid."""
-    y, x = ((torch.arange(count) + 0.5) * PROTOTYPE_STRIDE for count in (height, width))
-    grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
-    return torch.stack([grid_x.flatten(), grid_y.flatten()], 1)
 
 
 def fine_features(network: SegmentEverything, photos: Tensor) -> Tensor:

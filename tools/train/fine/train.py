@@ -8,31 +8,25 @@ Only objects whose box has sides of at most LARGEST pixels of the canvas are ask
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from pathlib import Path
 
 import cv2
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from ..beside import Beside
 from ..data import TAUGHT_SHARE, Batch, load_training
 from ..export import load_mean
-from ..losses import Assignment, assign, complete_iou, drawn, mask_logits, mask_losses, padded
-from ..network import SegmentEverything
+from ..losses import Assignment, assign, background_weights, complete_iou, drawn, mask_logits, mask_losses, padded
+from ..network import PROTOTYPE_STRIDE, SegmentEverything, centres
 from ..sampler import Sampler
-from ..train import Learner, batches, rate_at, save
-from .network import Answers, Fine, centres, fine_features
+from ..train import batches
+from .network import Answers, Fine, fine_features
 
 LARGEST = 48.0  # canvas pixels
 MASKS_PER_PHOTO = 64
-WARM_UP = 200  # steps
-DECAY = 0.02
 CLIP = 10.0
-SAVE_SECONDS = 120.0
-LONGEST_STEP = 10.0  # seconds that count
 GAINS = {"box": 2.0, "score": 0.5, "mask": 1.0, "dice": 1.0}
 
 
@@ -62,8 +56,7 @@ def small_only(boxes: Tensor) -> Tensor:
 
 def losses(said: Answers, prototypes: Tensor, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
     """Box, mask and score of the small objects of a batch, with their gains."""
-    factor = prototypes.shape[2] // batch.background.shape[1]
-    weights = batch.background.repeat_interleave(factor, 1).repeat_interleave(factor, 2).flatten(1).clone()
+    weights = background_weights(batch.background, (PROTOTYPE_STRIDE,))
     wanted, terms = torch.zeros_like(said.scores), {}
     if len(batch.boxes):
         objects, numbers = padded(batch)
@@ -90,7 +83,7 @@ def losses(said: Answers, prototypes: Tensor, batch: Batch, generator: torch.Gen
 
 def assigned(said: Answers, objects: Tensor, grid: torch.Size) -> Assignment:
     """`losses.assign` picture by picture: a picture of few objects need not carry the many of another."""
-    points = centres(*grid)
+    points = centres(*grid, PROTOTYPE_STRIDE)
     scores, boxes = said.scores.detach().sigmoid(), said.boxes.detach()
     parts = []
     for row in range(len(objects)):
@@ -103,20 +96,15 @@ def assigned(said: Answers, objects: Tensor, grid: torch.Size) -> Assignment:
     )
 
 
-class Training(Learner):
+class Training(Beside):
     """The head, and the network that it belongs to, which does not learn."""
 
     def __init__(self, network: SegmentEverything, rate: float) -> None:
-        head = Fine(network.prototypes.predict.in_channels).to(memory_format=torch.channels_last).train()
-        decayed = [p for p in head.parameters() if p.ndim > 1]
-        others = [p for p in head.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}]
-        super().__init__(head, torch.optim.AdamW(groups, lr=rate, fused=True), CLIP)
-        self.whole, self.rate = network.requires_grad_(False).to(memory_format=torch.channels_last), rate
+        super().__init__(Fine(network.prototypes.predict.in_channels), rate, CLIP)
+        self.whole = network.requires_grad_(False).to(memory_format=torch.channels_last)
 
     def learn(self, batch: Batch, progress: float) -> dict[str, Tensor]:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * rate_at(progress, self.step, WARM_UP)
+        self.set_rate(progress)
         photos = (batch.photos.float() / 255).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             with torch.no_grad():
@@ -140,32 +128,9 @@ def main() -> None:
     )
     network = load_mean(torch.load(options.network, map_location="cpu", weights_only=True))
     training = Training(network, options.rate)
-    state, named = options.out / "state.pt", {name: str(value) for name, value in vars(options).items()}
-    if state.exists():
-        training.resume(state)
+    training.go_on(options.out)
     print(f"{len(photos)} photos, from step {training.step}", flush=True)
-    log = (options.out / "log.jsonl").open("a", buffering=1)
-    sums: list[dict[str, float]] = []
-    before = saved = time.monotonic()
-    for batch in batches(sampler, training.step, 10**9, options.workers):
-        training.spent += min(time.monotonic() - before, LONGEST_STEP)
-        before = time.monotonic()
-        progress = training.spent / 60 / options.minutes
-        if progress >= 1:
-            break
-        sums.append(training.learn(batch, progress))
-        if training.step % 50 == 0:
-            names = sorted({name for terms in sums for name in terms})
-            means = {name: round(float(np.mean([t[name] for t in sums if name in t])), 4) for name in names}
-            line = json.dumps({"step": training.step, "minutes": round(training.spent / 60, 2), **means})
-            print(line, flush=True)
-            log.write(line + "\n")
-            sums = []
-        if time.monotonic() - saved > SAVE_SECONDS:
-            save(state, training.state(named))
-            saved = time.monotonic()
-    save(state, training.state(named))
-    print(f"done: {training.step} steps", flush=True)
+    training.learn_all(batches(sampler, training.step, 10**9, options.workers), options)
 
 
 if __name__ == "__main__":
