@@ -79,8 +79,7 @@ def overlay(
     alpha = options.fraction("alpha", alpha)
     contours = options.boolean("contours", contours)
     labels = label_map(found)
-    colours = numbered_colours(found) if colours is None else colours
-    shades = palette(len(found), seed) if colours is None else _chosen_shades(colours, len(found), seed)
+    shades = own_shades(found, seed) if colours is None else _chosen_shades(colours, len(found), seed)
     names = options.boolean("names", names)
     unit = max(photo.shape[:2]) / 1000
     picture = _blend(photo, labels, shades, alpha)
@@ -94,6 +93,12 @@ def overlay(
         places = _prompt_array("points", points, 2)
         _draw_points(picture, places, _foreground(point_labels, len(places)), radius=max(5, round(8 * unit)))
     return picture
+
+
+def own_shades(found: Instances, seed: int) -> ByteArray:
+    """(n, 3) uint8 RGB: each object's colour by its number in a video, or else by its index."""
+    colours = numbered_colours(found)
+    return palette(len(found), seed) if colours is None else _shades(colours.tolist(), seed)
 
 
 def numbered_colours(found: Instances) -> IntArray | None:

@@ -461,13 +461,10 @@ def _file_name(source: Any) -> str | None:
 def _load(source: ImageSource, options: CallOptions) -> ByteArray:
     from fastsam_onnx.images.load import load_image
 
-    return load_image(
-        source,
-        channel_order=options.channel_order,
-        pixel_limit=options.pixel_limit,
-        bands=options.bands,
-        white=options.white,
-    )
+    names = ("channel_order", "pixel_limit", "bands", "white")
+    image = load_image(source, **{name: getattr(options, name) for name in names})
+    # Prompts read the photo later, when its maker may have filled the array with the next one.
+    return image.copy() if isinstance(source, np.ndarray) and np.may_share_memory(image, source) else image
 
 
 def _first(*values: Any) -> Any:

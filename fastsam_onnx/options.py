@@ -11,6 +11,7 @@ import re
 import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypedDict
 
 import numpy as np
@@ -83,26 +84,26 @@ class CallOptions:
     overlap: float = DEFAULT_OVERLAP
 
     def __post_init__(self) -> None:
-        """Raise an OptionError if one is outside its range."""
-        if self.imgsz is not None:
-            input_size("imgsz", self.imgsz)
-        for name in ("conf", "iou"):
-            if getattr(self, name) is not None:
-                fraction(name, getattr(self, name))
-        for name in ("max_det", "pixel_limit"):
-            if getattr(self, name) is not None:
-                integer(name, getattr(self, name))
+        """Keep them as Python's own numbers; raise an OptionError if one is outside its range."""
         choice("channel_order", self.channel_order, ("rgb", "bgr"))
-        if self.bands is not None:
-            check_bands(self.bands)
-        if self.white is not None:
-            number("white", self.white, MIN_WHITE)
-        boolean("agnostic", self.agnostic)
-        for name in ("refine", "redraw"):
-            if getattr(self, name) is not None:
-                boolean(name, getattr(self, name))
-        if self.tile is not None:
-            check_tiles(self.tile, self.overlap)
+        checks: dict[str, Callable[[Any], Any]] = {
+            "imgsz": partial(input_size, "imgsz"),
+            "conf": partial(fraction, "conf"),
+            "iou": partial(fraction, "iou"),
+            "max_det": partial(integer, "max_det"),
+            "pixel_limit": partial(integer, "pixel_limit"),
+            "bands": check_bands,
+            "white": lambda white: number("white", white, MIN_WHITE),
+            "border_snap": partial(boolean, "border_snap"),
+            "agnostic": partial(boolean, "agnostic"),
+            "refine": partial(boolean, "refine"),
+            "redraw": partial(boolean, "redraw"),
+            "tile": lambda tile: integer("tile", tile, MIN_TILE),
+            "overlap": lambda overlap: number("overlap", overlap, 0, MAX_OVERLAP),
+        }
+        for name, check in checks.items():
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, check(value))
 
 
 @dataclass(frozen=True)

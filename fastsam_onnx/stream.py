@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import numpy as np
 
 from fastsam_onnx.errors import FastSAMError, OptionError
-from fastsam_onnx.images.load import ImageSource, source_name
+from fastsam_onnx.images.load import ImageSource, PILImage, is_pil, source_name
 from fastsam_onnx.options import choice, integer
 from fastsam_onnx.runtime import default_threads
 
@@ -137,8 +137,12 @@ def _own_copy(source: ImageSource) -> ImageSource:
     with suppress(Exception):  # the call that is to come says better what is wrong with it
         if isinstance(source, io.IOBase) and not isinstance(source, io.TextIOBase):
             return io.BytesIO(source.read())
-        if hasattr(source, "load"):
-            source.load()  # a PIL image may still be unread, and its file closed soon
+        if isinstance(source, bytearray | memoryview):
+            return bytes(source)
+        if is_pil(source):  # its maker may go on to the next page, or draw on it
+            copied: PILImage = source.copy()
+            copied.filename = getattr(source, "filename", "")  # type: ignore[attr-defined]  # its name in messages
+            return copied
     return source
 
 

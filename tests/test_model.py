@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,12 @@ from support import toy_clip
 from support.tiny_onnx import bright_object, known, tiny, ultralytics_metadata
 
 from fastsam_onnx import Clip, FastSAM, Mask, ModelError, ModelNotFoundError, OptionError, Segmentation, weights
+from fastsam_onnx.images.load import load_image
+from fastsam_onnx.masks.redraw import redrawn
 from fastsam_onnx.network.network import Network
 from fastsam_onnx.weights.bundled import bundled_model
+
+PHOTO = Path(__file__).parents[1] / "examples" / "coffee.jpg"
 
 # One prototype of 16x16: grid columns 0..9 are positive.
 LEFT_OF_10 = np.where(np.arange(16) < 10, 1.0, -1.0)[None, None] * np.ones((1, 16, 1))
@@ -375,3 +380,47 @@ def test_the_bundled_model_finds_objects_of_a_real_photo():
     # The cup with its saucer lies in the middle of the photo, 600x400: some object there covers 3 to 60 % of it.
     middle = found.point_prompt([(300, 150)], pick="all")
     assert any(0.03 < area / (600 * 400) < 0.6 for area in middle.areas)
+
+
+def test_a_result_does_not_change_with_the_callers_array():
+    """A camera's buffer is filled with the next frame; prompts read the photo of the call."""
+    photo = load_image(PHOTO)
+    found = FastSAM()(photo)
+    before = found.box_prompt((170, 12, 420, 225)).masks[0]
+    photo[:] = 0
+    assert found.image.any()
+    assert found.box_prompt((170, 12, 420, 225)).masks[0].iou(before) == 1
+
+
+def test_the_box_of_an_object_is_the_callers_own():
+    found = FastSAM()(PHOTO)
+    box = found[0].box
+    box += 5
+    np.testing.assert_array_equal(found.boxes[0], found[0].box)
+    assert not np.array_equal(found.boxes[0], box)
+
+
+def test_no_answer_to_points_holds_a_background_point():
+    """Where no drawing of the decoder agrees, the candidate itself answers: grown only if that leaves the point out."""
+    found = FastSAM()(PHOTO)
+    pairs = np.random.default_rng(0).uniform((0, 0), found.image_size, (25, 2, 2)).tolist()
+    pairs.append([(509.43, 242.27), (483.62, 252.13)])
+    answered = 0
+    for wanted, unwanted in pairs:
+        for answer in found.point_prompt([wanted, unwanted], [1, 0]):
+            answered += 1
+            assert not answer.mask.contains(*unwanted)
+    assert answered > 10
+
+
+def test_an_object_that_no_candidate_overlaps_stays_as_it_is():
+    """A tiny score leaves no candidate to ask the decoder with: so it was of thin photos at conf=0."""
+    found = FastSAM()(PHOTO, redraw=False)
+    known = found.candidates
+    none = replace(
+        known,
+        **{name: getattr(known, name)[:0] for name in ("boxes_xywh", "scores", "labels", "coefficients")},
+    )
+    boxes, masks = redrawn(found.boxes, found.masks.lazy, none, known.closer)
+    np.testing.assert_array_equal(boxes, found.boxes)
+    assert list(masks) == list(found.masks.lazy)

@@ -84,3 +84,19 @@ def test_an_input_size_is_one_number_or_width_by_height():
     for text in ("", "0", "1280x", "1280X736", "1280x0", "-5", "1e3", "1234567"):
         with pytest.raises(OptionError, match=r"imgsz must be .*WIDTHxHEIGHT"):
             options.input_size_from_text("imgsz", text)
+
+
+def test_options_of_a_call_are_kept_as_pythons_own():
+    """A tile of uint16 pixels would count up to 65535 and on from 0."""
+    given = options.CallOptions(
+        tile=np.uint16(200), imgsz=np.uint8(64), max_det=np.int8(5), pixel_limit=np.uint32(9), conf=np.float32(0.5)
+    )
+    kept = (given.tile, given.imgsz, given.max_det, given.pixel_limit, given.conf)
+    assert kept == (200, (64, 64), 5, 9, 0.5)
+    assert [type(value) for value in kept] == [int, tuple, int, int, float]
+
+
+@pytest.mark.parametrize("wrong", [{"border_snap": "no"}, {"border_snap": np.ones(2)}, {"overlap": 7}, {"tile": 1}])
+def test_every_option_of_a_call_is_checked(wrong):
+    with pytest.raises(OptionError, match=f"^{next(iter(wrong))} must be "):
+        options.CallOptions(**wrong)

@@ -267,3 +267,42 @@ def test_two_streams_at_once_share_a_model(model):
     first, second = model.stream(photos), model.stream(photos[::-1])
     pairs = list(zip(first, second, strict=True))
     assert all(same(pairs[index][0], pairs[5 - index][1]) for index in range(6))
+
+
+def test_what_its_maker_uses_again_is_taken_as_it_was(tmp_path):
+    """Pages of one PIL image, and one buffer that is filled again, wait in a stream while their maker goes on."""
+    pages = [Image.new("RGB", (64, 48), (shade, 0, 0)) for shade in range(10, 250, 30)]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+
+    def seeking() -> Iterator[Image.Image]:
+        with Image.open(tmp_path / "pages.tif") as opened:
+            for index in range(len(pages)):
+                opened.seek(index)
+                yield opened
+
+    def refilled() -> Iterator[memoryview]:
+        buffer = bytearray(100_000)
+        for page in pages:
+            file = io.BytesIO()
+            page.save(file, "PNG")
+            buffer[: file.tell()] = file.getvalue()
+            yield memoryview(buffer)[: file.tell()]
+
+    model = FastSAM(tiny())
+    for maker in (seeking, refilled):
+        reds = [int(found.image[0, 0, 0]) for found in model.stream(maker(), workers=2)]
+        assert reds == list(range(10, 250, 30))
+
+
+def test_a_copied_pil_image_keeps_its_name(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "one.png")
+    with Image.open(tmp_path / "one.png") as opened:
+        [found] = FastSAM(tiny()).stream([opened], pixel_limit=10, on_error="yield")
+    assert "one.png" in found.source
+
+
+@pytest.mark.parametrize("camera", [-1, 2**40, np.int64(-1)])
+def test_a_number_that_no_camera_has_is_refused(camera):
+    """OpenCV would crash, or raise an error of its own."""
+    with pytest.raises(OptionError, match="the number of a camera must be an integer from 0"):
+        next(FastSAM(tiny()).stream(camera))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastsam_onnx.arrays import ByteArray
-from fastsam_onnx.draw import label_map, palette
+from fastsam_onnx.draw import label_map, own_shades
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats.pictures import picture_bytes
 from fastsam_onnx.masks.instances import Instances
@@ -21,7 +21,7 @@ def to_colours(found: Instances, *, seed: int = 0) -> ByteArray:
     Raises:
         OptionError: If the seed is outside its range, or there are more than 65535 objects.
     """
-    colours = np.concatenate([np.zeros((1, 3), np.uint8), palette(len(found), seed)])
+    colours = np.concatenate([np.zeros((1, 3), np.uint8), own_shades(found, seed)])
     return np.asarray(colours[label_map(found)], np.uint8)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastsam_onnx import options
 from fastsam_onnx.arrays import FloatArray
-from fastsam_onnx.draw import palette
+from fastsam_onnx.draw import own_shades
 from fastsam_onnx.formats.text import PIXEL_DECIMALS, numbers, rounded_score
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import Polygon
@@ -32,7 +32,7 @@ def to_svg(found: Instances, *, tolerance: float = 0.0, link: str | None = None,
     href = None if link is None else quote(os.fsencode(options.text("link", link)))
     width, height = found.image_size
     paths = []
-    for index, (instance, colour) in enumerate(zip(found, palette(len(found), seed), strict=True)):
+    for index, (instance, colour) in enumerate(zip(found, own_shades(found, seed), strict=True)):
         red, green, blue = (int(channel) for channel in colour)
         outline = "".join(_rings(polygon) for polygon in instance.mask.polygons(tolerance))
         what = f"object {index}" if instance.name is None else f"object {index}, {escape(instance.name)}"

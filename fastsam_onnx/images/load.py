@@ -14,7 +14,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,10 @@ class PILImage(Protocol):
 
     @property
     def info(self) -> dict[Any, Any]: ...  # noqa: D102
+
+    def load(self) -> Any: ...  # noqa: D102
+
+    def copy(self) -> Any: ...  # noqa: D102
 
     def convert(self, mode: str) -> Any: ...  # noqa: D102
 
@@ -129,12 +133,12 @@ def load_scaled(
 ) -> ByteArray:
     """`load_image` with another scale of samples; parts of a picture share one."""
     try:
-        if isinstance(source, np.ndarray) or _is_pil(source):
+        if isinstance(source, np.ndarray) or is_pil(source):
             if bands is not None:
                 raise OptionError(f"bands must be None for {source_name(source)}; index the array instead")
             if isinstance(source, np.ndarray):
                 return _from_array(source, channel_order, pixel_limit, scale)
-            return _from_pil(source, pixel_limit, scale)  # type: ignore[arg-type]
+            return _from_pil(source, pixel_limit, scale)
         return _from_file(_read(source), pixel_limit, bands, scale)
     except ImageError as error:
         raise ImageError(f"cannot read {source_name(source)}: {error}") from error.__cause__
@@ -169,8 +173,8 @@ def source_name(source: object) -> str:
         return f"{type(source).__name__} ({len(source)} bytes)"
     if isinstance(source, np.ndarray):
         return f"array {source.shape} {source.dtype}"
-    if _is_pil(source):
-        width, height = source.size  # type: ignore[attr-defined]
+    if is_pil(source):
+        width, height = source.size
         path = getattr(source, "filename", "")
         return f"PIL image {source_name(path) + ' ' if path else ''}({width} x {height})"
     if hasattr(source, "read"):
@@ -301,7 +305,8 @@ def _upright(pixels: ByteArray, orientation: int) -> ByteArray:
     return pixels if flip is None else cv2.flip(pixels, flip)  # type: ignore[return-value]
 
 
-def _is_pil(source: object) -> bool:
+def is_pil(source: object) -> TypeGuard[PILImage]:
+    """True of what is a `PIL.Image.Image` as far as it is used."""
     return isinstance(getattr(source, "mode", None), str) and callable(getattr(source, "getexif", None))
 
 
@@ -310,6 +315,7 @@ def _from_pil(image: PILImage, pixel_limit: int | None, scale: Scale) -> ByteArr
 
     _check_size(*image.size, pixel_limit)
     try:
+        image.load()  # Pillow turns a TIFF itself here, and takes the tag away
         orientation = image.getexif().get(ORIENTATION, 1)
         if image.mode.startswith(("I", "F")):  # Pillow's conversion would clip these to 255
             pixels = np.asarray(image)

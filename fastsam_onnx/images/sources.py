@@ -12,6 +12,7 @@ import numpy as np
 from fastsam_onnx.errors import ImageError, OptionError
 from fastsam_onnx.images import video
 from fastsam_onnx.images.load import ImageSource, source_name
+from fastsam_onnx.options import integer
 
 Sources = Iterable[ImageSource] | str | os.PathLike[str] | int | video.Capture
 
@@ -38,6 +39,7 @@ PICTURE_SUFFIXES = frozenset(
         ".heif",
     )
 )
+LAST_CAMERA = 2**31 - 1
 RESULT_SUFFIXES = (".overlay.png", ".labels.png", ".colours.png", ".voc.png", ".edges.png", ".cutouts")
 """Of what this package writes, the names that look like pictures or hold them; a test compares them with FORMATS."""
 
@@ -63,7 +65,9 @@ def open_sources(sources: Sources) -> tuple[Iterator[ImageSource], deque[int] | 
         if video.is_video(path):
             return _numbered(video.open_video(path))
         return iter([path]), None
-    if isinstance(sources, int | np.integer | video.Capture) and not isinstance(sources, bool):
+    if isinstance(sources, int | np.integer) and not isinstance(sources, bool):
+        return _numbered(video.open_video(integer("the number of a camera", sources, 0, LAST_CAMERA)))
+    if isinstance(sources, video.Capture):
         return _numbered(video.open_video(sources))
     if isinstance(sources, np.ndarray) and sources.ndim == 4:
         return iter(sources), None

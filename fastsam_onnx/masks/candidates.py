@@ -42,7 +42,7 @@ MOST_DRAWN = 3
 """Maximum number of candidates that the decoder draws for a point."""
 CLAIM_POWER = 0.2
 """Weight of a candidate's claim beside the IoU that the decoder promises, an exponent."""
-NO_POINTS = np.zeros((0, 2))
+NO_POINTS, NONE_WANTED = np.zeros((0, 2)), np.zeros(0, bool)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -215,7 +215,7 @@ class Candidates:
         claims = self._claims(likely, points[foreground])
         order = np.argsort(-claims, kind="stable")
         drawn = self._drawn_at(likely[order[:MOST_DRAWN]], claims[order[:MOST_DRAWN]], points, foreground)
-        return drawn or self._at_points(int(likely[order[0]]), points[foreground])
+        return drawn or self._at_points(int(likely[order[0]]), points, foreground)
 
     def for_mask(self, mask: Mask) -> Answer | None:
         """What fits this mask best, by IoU: a candidate, or the answer to the mask's box; None if nothing overlaps.
@@ -239,7 +239,7 @@ class Candidates:
         """The candidates whose boxes have the highest IoU with the mask's own box, twenty at most."""
         overlap = np.nan_to_num(box_iou(mask.box[None], self.boxes_xyxy)[0])
         nearest = np.argsort(-overlap, kind="stable")[:MOST_TRIED].tolist()
-        return (self._at_points(index, NO_POINTS) for index in nearest if overlap[index] > 0)
+        return (self._at_points(index, NO_POINTS, NONE_WANTED) for index in nearest if overlap[index] > 0)
 
     def _held(self, points: npt.NDArray[np.float64]) -> BoolArray:
         """(n, k): candidate n holds point k."""
@@ -276,11 +276,12 @@ class Candidates:
     def _answer(self, index: int, mask: PendingMask, box_xyxy: FloatArray) -> Answer:
         return Answer(mask, box_xyxy, float(self.scores[index]), int(self.labels[index]))
 
-    def _at_points(self, index: int, points: npt.NDArray[np.float64]) -> Answer:
+    def _at_points(self, index: int, points: npt.NDArray[np.float64], foreground: BoolArray) -> Answer:
         boxes, [mask] = self.boxes_xyxy[[index]], self.masks(np.array([index]))
         if self.refine:
             new_boxes, [new] = refined(boxes, self.coefficients[[index]], self.prototypes, [mask])
-            if all(new.contains(*point) for point in points if mask.contains(*point)):
+            held, now = (np.array([one.contains(*point) for point in points.tolist()], bool) for one in (mask, new))
+            if not (held & ~now)[foreground].any() and not (now & ~held)[~foreground].any():
                 boxes, mask = new_boxes, new
         return self._answer(index, mask, boxes[0])
 

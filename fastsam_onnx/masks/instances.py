@@ -328,7 +328,7 @@ class Instances:
             label = None if self.labels is None else int(self.labels[index])
             return Instance(
                 mask=self.masks[int(index)],
-                box=self.boxes[index],
+                box=self.boxes[index].copy(),
                 score=float(self.scores[index]),
                 prompt_index=None if self.prompt_index is None else int(self.prompt_index[index]),
                 similarity=None if self.similarity is None else float(self.similarity[index]),

@@ -82,7 +82,7 @@ def _middles(side: int, long_side: int) -> IntArray:
 
 
 def _ask(place: int, box_xyxy: FloatArray, mask: MaskLike, candidates: Candidates, closer: Closer) -> _Asked | None:
-    """The question about an object; None if the decoder would see less than the network."""
+    """The question about an object; None if the decoder would see less than the network, or no candidate is known."""
     view = View.around(box_xyxy, closer.letterbox)
     if not closer.sees_more(view):
         return None
@@ -92,7 +92,8 @@ def _ask(place: int, box_xyxy: FloatArray, mask: MaskLike, candidates: Candidate
         return None
     row, column = divmod(int(depth_map(old).argmax()), old.shape[1])
     point = (columns[column] + 0.5, rows[row] + 0.5)
-    return _Asked(place, old, candidates.question(box_xyxy, asked=False, points=[point], signs=[1.0]))
+    question = candidates.question(box_xyxy, asked=False, points=[point], signs=[1.0])
+    return _Asked(place, old, question) if len(question.coefficients) else None
 
 
 def _same(drawn: PendingMask, old: BoolArray) -> PendingMask | None:

@@ -54,3 +54,12 @@ def test_labelme_groups_shapes_by_them(sample, tracked):
 def test_concatenated_results_have_numbers_if_all_had(sample, tracked):
     assert Segmentation.concatenate([tracked, tracked]).track_ids.tolist() == IDS * 2
     assert Segmentation.concatenate([tracked, sample]).track_ids is None
+
+
+def test_objects_have_the_overlays_colours_by_their_numbers(tracked):
+    width, height = tracked.image_size
+    shown = tracked.overlay(image=np.zeros((height, width, 3), np.uint8), alpha=1, contours=False, names=False)
+    np.testing.assert_array_equal(formats.to_colours(tracked), shown)
+    last = tracked.masks[4].inner_point
+    red, green, blue = shown[int(last[1]), int(last[0])]
+    assert f"#{red:02x}{green:02x}{blue:02x}" in formats.to_svg(tracked)

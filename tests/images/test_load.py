@@ -893,3 +893,13 @@ class TestHostileImages:
                 except OSError:
                     continue  # this file system refuses the name
                 assert load_image(path).shape == (120, 160, 3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_tiff_that_pillow_opened_is_turned_once(tmp_path, orientation):
+    """Pillow turns a TIFF while it loads it, and takes the tag away."""
+    stored = np.random.default_rng(0).integers(0, 256, (6, 10, 3), np.uint8)
+    path = tmp_path / "turned.tif"
+    Image.fromarray(stored).save(path, tiffinfo={274: orientation})
+    with Image.open(path) as opened:
+        np.testing.assert_array_equal(load_image(opened), load_image(path))
