@@ -16,7 +16,7 @@ from fastsam_onnx import options
 from fastsam_onnx.arrays import BoolArray, ByteArray, IntArray
 from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.masks.classes import class_name
-from fastsam_onnx.masks.instances import Instance, Instances
+from fastsam_onnx.masks.instances import Instance, Instances, check_photo
 
 Corners = tuple[int, int, int, int]
 """x1, y1, x2, y2 of a rectangle of whole pixels, right and bottom exclusive."""
@@ -144,7 +144,7 @@ def cutout(instance: Instance, image: npt.ArrayLike) -> ByteArray:
         OptionError: If the photo does not have the mask's size.
     """
     mask = instance.mask.tight()
-    photo = _check_photo(image, mask.image_size)
+    photo = check_photo(image, mask.image_size)
     cut = np.zeros((*mask.crop.shape, 4), np.uint8)
     np.copyto(cut[..., :3], photo[mask.slices], where=mask.crop[..., None])
     cut[..., 3] = mask.crop * np.uint8(255)
@@ -194,20 +194,7 @@ def photo_of(found: Instances, image: npt.ArrayLike | None) -> ByteArray:
     photo = found.image if image is None else image
     if photo is None:
         raise OptionError("the result does not carry its photo; pass it as image= (an (H, W, 3) uint8 RGB array)")
-    return _check_photo(photo, found.image_size)
-
-
-def _check_photo(image: npt.ArrayLike, image_size: tuple[int, int]) -> ByteArray:
-    try:
-        photo = np.asarray(image)
-    except (TypeError, ValueError) as error:
-        raise OptionError(f"image must be an (H, W, 3) uint8 RGB array, the photo ({error})") from error
-    width, height = image_size
-    if photo.shape != (height, width, 3) or photo.dtype != np.uint8:
-        raise OptionError(
-            f"image must be the photo, ({height}, {width}, 3) uint8 RGB, got {photo.dtype} of shape {photo.shape}"
-        )
-    return np.ascontiguousarray(photo)
+    return check_photo(photo, found.image_size)
 
 
 def _blend(photo: ByteArray, labels: LabelMap, colours: ByteArray, alpha: float) -> ByteArray:

@@ -424,3 +424,9 @@ def test_an_object_that_no_candidate_overlaps_stays_as_it_is():
     boxes, masks = redrawn(found.boxes, found.masks.lazy, none, known.closer)
     np.testing.assert_array_equal(boxes, found.boxes)
     assert list(masks) == list(found.masks.lazy)
+
+
+@pytest.mark.parametrize("wrong", [{"threads": 10**12}, {"threads": 1025}, {"session_options": 5}])
+def test_options_of_a_session_are_checked_before_onnx_runtime_sees_them(wrong):
+    with pytest.raises(OptionError, match=f"^{next(iter(wrong))} must be an "):
+        FastSAM(tiny(), **wrong)

@@ -58,9 +58,9 @@ def open_sources(sources: Sources) -> tuple[Iterator[ImageSource], deque[int] | 
     """
     if isinstance(sources, str | os.PathLike):
         path = Path(sources)
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112  # of a name that is too long pathlib raises an OSError
             return iter(_pictures_or_refusal(path)), None
-        if not path.exists():
+        if not os.path.exists(path):  # noqa: PTH110
             raise ImageError(f"cannot read {source_name(sources)}: {_what_is_missing(os.fspath(sources))}")
         if video.is_video(path):
             return _numbered(video.open_video(path))

@@ -5,6 +5,7 @@ Drawing and writing objects needs no more than this, so masks of any origin will
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 Known = TypeVar("Known", bound=npt.NDArray[Any])
 Index = slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]
 """A choice of several objects."""
+MOST_INDEX = 2**53
+"""Up to here float64 holds every integer."""
 
 
 class MaskLike(Protocol):
@@ -106,9 +109,12 @@ class Masks(Sequence[Mask]):
     def __getitem__(self, index: slice) -> Masks: ...
 
     def __getitem__(self, index: int | slice) -> Mask | Masks:
-        if isinstance(index, slice):
-            return Masks(self.lazy[index], self.image_size)
-        return self.lazy[index].render()
+        try:
+            if isinstance(index, slice):
+                return Masks(self.lazy[index], self.image_size)
+            return self.lazy[index].render()
+        except (IndexError, TypeError) as error:
+            raise ObjectIndexError(f"there are {len(self)} masks; an index must fit, got {index!r}: {error}") from error
 
     def __iter__(self) -> Iterator[Mask]:
         return (mask.render() for mask in self.lazy)
@@ -223,15 +229,15 @@ class Instances:
             scores: (n,), 1 by default.
             boxes: (n, 4), the masks' own by default.
             image_size: (width, height).
-            image: (H, W, 3) uint8 RGB.
+            image: (H, W, 3) uint8 RGB, the photo.
             source: File name of the photo.
-            prompt_index: (n,).
+            prompt_index: (n,) integers of at least 0.
             labels: (n,) index of each object's class.
             names: Name of each class by index; for labels alone.
 
         Raises:
-            OptionError: If the masks are of different photos, or there are not as many scores, boxes, indices or
-                labels.
+            OptionError: If the masks are of different photos, there are not as many scores, boxes, indices or labels,
+                one of them is outside its range (scores: 0 to 1), or the photo has another size.
         """
         wrong = [masks] if not isinstance(masks, Sequence) else [mask for mask in masks if not isinstance(mask, Mask)]
         if wrong:
@@ -256,14 +262,17 @@ class Instances:
         sizes = {mask.image_size for mask in masks} | {image_size}
         if len(sizes) > 1:
             raise OptionError(f"masks and photo of different sizes: {sorted(sizes)}")
+        _check_values(**checked)
+        if source is not None:
+            source = options.text("source", os.fspath(source) if isinstance(source, os.PathLike) else source)
         return cls(
             boxes=checked["boxes"].astype(np.float32).reshape(n, 4),
             scores=checked["scores"].astype(np.float32),
             masks=Masks(masks, image_size),
             prompt_index=None if prompt_index is None else checked["prompt_index"].astype(np.int64),
             labels=None if labels is None else checked["labels"].astype(np.int64),
-            names=None if labels is None else dict(names or {}),
-            image=image,
+            names=None if labels is None else _checked_names(names or {}),
+            image=None if image is None else check_photo(image, image_size),
             source=source,
         )
 
@@ -348,7 +357,10 @@ class Instances:
                 raise ObjectIndexError(f"a bool mask must have one entry per object, {len(self)}, got {chosen.size}")
             if chosen.dtype != np.bool_:
                 self._check_index(chosen)
-        return self.take(np.arange(len(self))[chosen])
+        try:
+            return self.take(np.arange(len(self))[chosen])
+        except TypeError as error:
+            raise ObjectIndexError(f"the ends of a slice must be integers, got {index!r}") from error
 
     def take(self, index: IntArray) -> Self:
         """The objects with these indices, in this order."""
@@ -405,3 +417,41 @@ def _all_known(values: Sequence[Known | None]) -> Known | None:
     """The arrays one after another, if none of them is missing."""
     known = [value for value in values if value is not None]
     return cast(Known, np.concatenate(known)) if len(known) == len(values) else None
+
+
+def check_photo(image: npt.ArrayLike, image_size: tuple[int, int]) -> ByteArray:
+    """The photo of (width, height) as a contiguous (H, W, 3) uint8 array; OptionError if it is not one."""
+    try:
+        photo = np.asarray(image)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"image must be an (H, W, 3) uint8 RGB array, the photo ({error})") from error
+    width, height = image_size
+    if photo.shape != (height, width, 3) or photo.dtype != np.uint8:
+        raise OptionError(
+            f"image must be the photo, ({height}, {width}, 3) uint8 RGB, got {photo.dtype} of shape {photo.shape}"
+        )
+    return np.ascontiguousarray(photo)
+
+
+def _check_values(
+    boxes: npt.NDArray[np.float64], scores: npt.NDArray[np.float64], **indices: npt.NDArray[np.float64]
+) -> None:
+    """OptionError if boxes are turned round, scores outside 0 to 1, or indices not integers of at least 0."""
+    boxes = boxes.reshape(-1, 4)
+    if (boxes[:, :2] > boxes[:, 2:]).any():
+        raise OptionError("boxes must be x1, y1, x2, y2 with x1 <= x2 and y1 <= y2")
+    if ((scores < 0) | (scores > 1)).any():
+        raise OptionError(f"scores must be from 0 to 1, got {scores.min():g} to {scores.max():g}")
+    for name, values in indices.items():
+        wrong = (values % 1 != 0) | (values < 0) | (values > MOST_INDEX)
+        if wrong.any():
+            raise OptionError(f"{name} must be integers of at least 0, got {values[wrong][0]:g}")
+
+
+def _checked_names(names: Mapping[int, str]) -> dict[int, str]:
+    """A copy of the names of classes; OptionError if it is not names by index."""
+    if not isinstance(names, Mapping):
+        raise OptionError(f"names must be a dict from the index of a class to its name, got {type(names).__name__}")
+    return {
+        options.integer("an index in names", index, 0): options.text("a name", name) for index, name in names.items()
+    }

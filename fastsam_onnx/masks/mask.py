@@ -7,6 +7,7 @@ covers [0, 1) x [0, 1).
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -195,6 +196,7 @@ class Mask:
 
     def area_inside(self, x1: int, y1: int, x2: int, y2: int) -> int:
         """The number of pixels in the rectangle of columns x1 .. x2 - 1 and rows y1 .. y2 - 1."""
+        x1, y1, x2, y2 = (integer("an edge", edge, -sys.maxsize) for edge in (x1, y1, x2, y2))
         rows = slice(max(y1 - self.top, 0), max(y2 - self.top, 0))
         columns = slice(max(x1 - self.left, 0), max(x2 - self.left, 0))
         return int(np.count_nonzero(self.crop[rows, columns]))

@@ -27,7 +27,8 @@ def redrawn(found: Found, candidates: Candidates | None) -> Found:
         ModelError: If the decoder cannot be used.
     """
     if candidates is None or candidates.closer is None:
-        why = "this network has none" if candidates is not None else "this is a selection: redraw before choosing"
+        network = "this one was found with refine=False, or by a network without a decoder"
+        why = network if candidates is not None else "this is a selection: redraw before choosing"
         raise OptionError(f"redrawn needs a refined result of a network with a decoder; {why}")
     boxes, masks = drawn_anew(found.boxes, found.masks.lazy, candidates, candidates.closer)
     return replace(found, masks=Masks(masks, found.image_size), boxes=boxes)

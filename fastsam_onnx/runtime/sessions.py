@@ -28,6 +28,8 @@ SPIN_MICROSECONDS = 100
 """Time that a thread looks for more work before it sleeps: about as long as the pauses within a run."""
 SPIN_BOUNDED_SINCE = (1, 26)
 """The first ONNX Runtime that knows such a limit; with older ones threads sleep at once."""
+MOST_THREADS = 1024
+"""More than any machine runs at once; ONNX Runtime would try to start as many as it is told."""
 ERRORS, FATAL = 3, 4
 """Levels of ONNX Runtime's log."""
 
@@ -71,13 +73,15 @@ def create_session(
     Raises:
         ModelError: If ONNX Runtime does not take the file; the message has its reason. If the file is int8 by
             `quantize` and OpenVINO is to compute it, which it does wrongly.
-        OptionError: If a provider is not available here, if `threads` is not an integer >= 1, or if both `threads` and
-            `session_options` are given.
+        OptionError: If a provider is not available here, if `threads` is not an integer from 1 to 1024, if
+            `session_options` are something else, or if both are given.
     """
     ort = load_onnxruntime()
     chosen = _checked_providers(providers, ort.get_available_providers())
     if session_options is None:
         session_options = default_options(threads, only_cpu=chosen == [CPU])
+    elif not isinstance(session_options, ort.SessionOptions):
+        raise OptionError(f"session_options must be an onnxruntime.SessionOptions, got {session_options!r}")
     elif threads is not None:
         raise OptionError("threads and session_options were both given; set session_options.intra_op_num_threads")
     chosen = [_with_threads(provider, session_options.intra_op_num_threads) for provider in chosen]
@@ -117,11 +121,13 @@ def default_options(threads: int | None = None, *, only_cpu: bool = True) -> ort
         only_cpu: True if no other provider is asked for, so that the log has nothing to add.
 
     Raises:
-        OptionError: If `threads` is not an integer >= 1.
+        OptionError: If `threads` is not an integer from 1 to 1024.
     """
     ort = load_onnxruntime()
     options = ort.SessionOptions()
-    options.intra_op_num_threads = default_threads() if threads is None else integer("threads", threads)
+    options.intra_op_num_threads = (
+        default_threads() if threads is None else integer("threads", threads, 1, MOST_THREADS)
+    )
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     spins = _version(ort.__version__) >= SPIN_BOUNDED_SINCE

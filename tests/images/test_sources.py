@@ -23,3 +23,8 @@ def test_pictures_that_are_not_read_are_refused_by_name_and_not_passed_over(tmp_
         with pytest.raises(ImageError, match=heads[path.name][1]):
             load_image(path)
     assert [*open_sources(tmp_path)[0]] == found
+
+
+def test_a_name_that_no_disk_takes_is_missing():
+    with pytest.raises(ImageError, match="no such folder"):
+        open_sources("a" * 5000)

@@ -529,3 +529,54 @@ def test_a_path_is_a_path(path, random_found):
 def test_only_results_are_concatenated(parts):
     with pytest.raises(OptionError, match="Segmentation"):
         Segmentation.concatenate(parts)
+
+
+SQUARE = Mask.from_dense(np.ones((4, 6), bool))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"image": np.zeros((8, 12, 3), np.uint8)}, r"image must be the photo, \(4, 6, 3\) uint8"),
+        ({"image": np.zeros((4, 6, 3))}, "got float64"),
+        ({"image": np.zeros((4, 6), np.uint8)}, "image must be the photo"),
+        ({"image": "photo.jpg"}, "image must be the photo"),
+        ({"scores": [5]}, "scores must be from 0 to 1, got 5 to 5"),
+        ({"scores": [-0.1]}, "scores must be from 0 to 1"),
+        ({"boxes": [[5, 0, 2, 4]]}, "x1 <= x2"),
+        ({"labels": [0.7]}, "labels must be integers of at least 0, got 0.7"),
+        ({"labels": [-1]}, "labels must be integers"),
+        ({"labels": [2**70]}, "labels must be integers"),
+        ({"prompt_index": [-1]}, "prompt_index must be integers"),
+        ({"labels": [0], "names": ["cat"]}, "names must be a dict"),
+        ({"labels": [0], "names": {0: 5}}, "a name must be a text"),
+        ({"labels": [0], "names": {"0": "cat"}}, "an index in names must be an integer"),
+        ({"source": 5}, "source must be a text"),
+    ],
+)
+def test_masks_of_elsewhere_are_taken_with_fitting_values_only(wrong, message):
+    """A photo of another size would give texts the wrong objects; a class of -1 the last category."""
+    with pytest.raises(OptionError, match=message):
+        Segmentation.from_masks([SQUARE], **wrong)
+
+
+def test_a_path_is_a_source_of_masks_of_elsewhere(tmp_path):
+    assert Segmentation.from_masks([SQUARE], source=tmp_path / "x.jpg").source == str(tmp_path / "x.jpg")
+
+
+def test_an_index_that_does_not_fit_is_our_error():
+    found = Segmentation.from_masks([SQUARE])
+    for wrong in (1, "a", [0], slice(1.0, None)):
+        with pytest.raises(ObjectIndexError, match="got"):
+            found.masks[wrong]
+    with pytest.raises(ObjectIndexError, match="ends of a slice"):
+        found[1.0:]
+    assert found.masks[np.int64(-1)].area == 24
+
+
+def test_a_rectangle_of_small_numpy_integers_is_counted():
+    """5 - 10 is 251 in uint8."""
+    mask = Mask(np.ones((4, 4), bool), 10, 10, (40, 40))
+    assert mask.area_inside(*np.array([5, 5, 12, 12], np.uint8)) == 4
+    with pytest.raises(OptionError, match="an edge must be an integer"):
+        mask.area_inside(0.5, 0, 3, 3)
