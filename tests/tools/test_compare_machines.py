@@ -45,7 +45,7 @@ def test_differences_are_seen(tool, files, capsys):
     with np.load(files / "here.npz") as file:
         arrays = dict(file)
     key = "tiny.onnx/coffee.jpg/"
-    arrays[key + "scores"] = arrays[key + "scores"] + np.float32(0.25)
+    arrays[key + "scores"] = arrays[key + "scores"] - np.float32(0.25)
     arrays[key + "boxes"] = arrays[key + "boxes"] + np.float32(2)
     arrays[key + "prototypes"] = arrays[key + "prototypes"] * np.float32(1.5)
     arrays[key + "masks"][0] = 0
