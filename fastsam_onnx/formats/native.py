@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import reprlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Literal, get_args
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ from fastsam_onnx.formats.text import (
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import Mask
 
+if TYPE_CHECKING:
+    from fastsam_onnx.images.geotiff import Georeference
+
 MaskForm = Literal["rle", "polygons"]
 
 
@@ -39,13 +42,14 @@ def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
         tolerance: Distance in pixels by which an outline may stray to save points; 0 is exact.
 
     Returns:
-        {"format": "fastsam-onnx", "version": 1, "source": file name or None, "width", "height": pixels, "objects":
-        [...]}. An object has "index", "score" (0 to 1), "box" [x1, y1, x2, y2] (the detector's, image pixels, right and
-        bottom exclusive), "area" (pixels), "prompt_index" (the prompt it answers, or None), if it answers a text
-        "similarity" (a cosine, -1 to 1), if the network tells classes apart "label" (the index of its class) and "name"
-        (that of the class), if it was tracked "track_id" (its number in every frame, from 1), and either "rle"
-        {"size": [H, W], "counts"} or "polygons" [{"exterior": [[x, y], ...], "holes": [[[x, y], ...], ...]}, ...]
-        along the edges of the pixels, pixel (0, 0) covering [0, 1) x [0, 1).
+        {"format": "fastsam-onnx", "version": 1, "source": file name or None, "width", "height": pixels, if the network
+        tells classes apart "names" {index as text: name}, if the photo was a GeoTIFF "georeference" (the fields of
+        `Georeference`), "objects": [...]}. An object has "index", "score" (0 to 1), "box" [x1, y1, x2, y2] (the
+        detector's, image pixels, right and bottom exclusive), "area" (pixels), "prompt_index" (the prompt it answers,
+        or None), if it answers a text "similarity" (a cosine, -1 to 1), if the network tells classes apart "label" (the
+        index of its class) and "name" (that of the class), if it was tracked "track_id" (its number in every frame,
+        from 1), and either "rle" {"size": [H, W], "counts"} or "polygons" [{"exterior": [[x, y], ...], "holes": [[[x,
+        y], ...], ...]}, ...] along the edges of the pixels, pixel (0, 0) covering [0, 1) x [0, 1).
 
     Raises:
         OptionError: If `masks` is neither, or the tolerance is not a number of at least 0.
@@ -79,8 +83,19 @@ def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
         "source": found.source,
         "width": width,
         "height": height,
+        **_photo_facts(found),
         "objects": objects,
     }
+
+
+def _photo_facts(found: Instances) -> Json:
+    """{"names", "georeference"}: what is known of all objects together; without what is not."""
+    facts: Json = {}
+    if found.labels is not None:
+        facts["names"] = {str(index): name for index, name in (found.names or {}).items()}
+    if found.georeference is not None:
+        facts["georeference"] = asdict(found.georeference)
+    return facts
 
 
 def to_json(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0) -> str:
@@ -137,10 +152,12 @@ def from_dict(document: Mapping[str, Any], *, pixel_limit: int | None = options.
         source=None if source is None else options.text("source", source),
         prompt_index=_all_integers(records, "prompt_index"),
     )
-    labels = _all_integers(records, "label")
-    if labels is not None:
-        names = {label: record["name"] for label, record in zip(labels, records, strict=True) if "name" in record}
-        names = {label: options.text("name", name) for label, name in names.items()}
+    found = replace(found, georeference=_place_of(document.get("georeference")))
+    names = _names_of(document.get("names"), records)
+    if names is not None:
+        labels = _all_integers(records, "label") or []
+        if len(labels) < len(records):
+            raise OptionError('objects must have a "label" each where there are "names"')
         found = replace(found, labels=np.array(labels, np.int64), names=names)
     track_ids = _all_integers(records, "track_id")
     if track_ids is not None:
@@ -173,6 +190,39 @@ def _box_of(record: Mapping[str, Any]) -> npt.NDArray[np.float64]:
     if box.shape != (4,):
         raise OptionError(f"box must be x1, y1, x2, y2, got {reprlib.repr(record.get('box'))}")
     return box
+
+
+def _names_of(names: Any, records: Sequence[Mapping[str, Any]]) -> dict[int, str] | None:
+    """The names of all classes; of the objects' own where a file of an earlier version has no others."""
+    if names is None:
+        labels = _all_integers(records, "label")
+        if labels is None:
+            return None
+        names = {label: record["name"] for label, record in zip(labels, records, strict=True) if "name" in record}
+    if not isinstance(names, Mapping):
+        raise OptionError(f'"names" must be an object, names of classes by index, got {reprlib.repr(names)}')
+    wrong = [index for index in names if not str(index).isdecimal()]
+    if wrong:
+        raise OptionError(f'"names" must have indices of classes, got {wrong[0]!r}')
+    return {int(index): options.text("name", name) for index, name in names.items()}
+
+
+def _place_of(record: Any) -> Georeference | None:
+    if record is None:
+        return None
+    from fastsam_onnx.images.geotiff import Georeference
+
+    if not isinstance(record, Mapping) or set(record) != {"affine", "crs", "missing"}:
+        raise OptionError(f'"georeference" must have "affine", "crs" and "missing", got {reprlib.repr(record)}')
+    affine, crs = record["affine"], record["crs"]
+    if affine is not None:
+        values = options.numbers("affine", affine)
+        if values.shape != (6,):
+            raise OptionError(f"affine must be six numbers, got {reprlib.repr(affine)}")
+        a, b, c, d, e, f = values.tolist()
+        affine = (a, b, c, d, e, f)
+    crs = None if crs is None else options.text("crs", crs)
+    return Georeference(affine, crs, options.text("missing", record["missing"]))
 
 
 def _all_integers(records: Sequence[Mapping[str, Any]], name: str) -> list[int] | None:

@@ -291,17 +291,18 @@ class Instances:
         sizes = {part.image_size for part in parts}
         if len(sizes) > 1:
             raise OptionError(f"{cls.__name__}s of photos of different sizes: {sorted(sizes)}")
-        same_names = all(part.names == parts[0].names for part in parts)
+        telling = [part for part in parts if len(part)] or parts  # of no objects nothing is unknown
+        same_names = all(part.names == telling[0].names for part in telling)
         return replace(
             parts[0],
             boxes=np.concatenate([part.boxes for part in parts]),
             scores=np.concatenate([part.scores for part in parts]),
             masks=Masks((mask for part in parts for mask in part.masks.lazy), parts[0].image_size),
-            prompt_index=_all_known([part.prompt_index for part in parts]),
-            similarity=_all_known([part.similarity for part in parts]),
-            labels=_all_known([part.labels for part in parts]) if same_names else None,
-            track_ids=_all_known([part.track_ids for part in parts]),
-            names=parts[0].names if same_names else None,
+            prompt_index=_all_known([part.prompt_index for part in telling]),
+            similarity=_all_known([part.similarity for part in telling]),
+            labels=_all_known([part.labels for part in telling]) if same_names else None,
+            track_ids=_all_known([part.track_ids for part in telling]),
+            names=telling[0].names if same_names else None,
             candidates=None,
         )
 

@@ -13,6 +13,7 @@ from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import Polygon
 from fastsam_onnx.masks.preview import jpeg_preview
+from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT
 
 if TYPE_CHECKING:
     import supervision
@@ -120,15 +121,19 @@ class WritableInstances(Instances):
         return formats.to_dict(self, masks=masks, tolerance=tolerance)
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
+    def from_json(cls, text: str | bytes, *, pixel_limit: int | None = DEFAULT_PIXEL_LIMIT) -> Self:
         """The objects of a JSON text that `to_json` wrote with run lengths: all but the photo; see `formats.read_json`.
+
+        Args:
+            text: The text, or the bytes of a file.
+            pixel_limit: Maximum of width x height; None for no limit.
 
         Raises:
             OptionError: If it is something else, or damaged.
         """
         from fastsam_onnx import formats
 
-        return cls(**vars(formats.read_json(text)))
+        return cls(**vars(formats.read_json(text, pixel_limit=pixel_limit)))
 
     def to_json(self, *, masks: MaskForm = "rle", tolerance: float = 0.0) -> str:
         """`to_dict` as JSON text; see `formats.to_json`."""

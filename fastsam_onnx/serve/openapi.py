@@ -219,13 +219,29 @@ def _answers() -> dict[str, Schema]:
                 "source": {"type": ["string", "null"], "description": "Name of the uploaded file."},
                 "width": {"type": "integer"},
                 "height": {"type": "integer"},
+                "names": {
+                    "type": "object",
+                    "additionalProperties": {"type": "string"},
+                    "description": "Of all classes, by index.",
+                },
+                "georeference": _place(),
                 "objects": {"type": "array", "items": _found()},
-            }
+            },
+            optional=("names", "georeference"),
         ),
         "CocoResults": {"type": "array", "items": _object(coco, closed=False)},
         "Labelme": _object(labelme, closed=False),
         "SamRecords": {"type": "array", "items": _object({**record, "predicted_iou": _NUMBER}, closed=False)},
         "GeoJson": _object(collection, closed=False),
+    }
+
+
+def _place() -> Schema:
+    affine = {"type": ["array", "null"], "items": _NUMBER, "minItems": 6, "maxItems": 6}
+    crs = {"type": ["string", "null"]}
+    return {
+        **_object({"affine": affine, "crs": crs, "missing": {"type": "string"}}),
+        "description": "Place of a GeoTIFF on a map.",
     }
 
 

@@ -13,6 +13,7 @@ from support.samples import fill_rings, random_instances, read_json
 
 from fastsam_onnx import formats
 from fastsam_onnx.errors import OptionError
+from fastsam_onnx.images.geotiff import Georeference
 from fastsam_onnx.results.segmentation import Segmentation
 
 
@@ -55,6 +56,74 @@ def test_what_was_written_is_read(sample):
         np.testing.assert_array_equal(ours.dense(), theirs.dense())
     empty = Segmentation.from_masks([], image_size=(8, 6))
     assert formats.from_dict(empty.to_dict()).image_size == (8, 6)
+
+
+def test_a_place_on_a_map_is_written_and_read(sample):
+    for place in (
+        Georeference((0.5, 0.0, 400000.25, 0.0, -0.5, 5_000_000.125), "EPSG:32633"),
+        Georeference(None, None, "it has rational polynomials (tag 50844)"),
+    ):
+        found = replace(sample, georeference=place)
+        read = Segmentation.from_json(found.to_json())
+        assert read.georeference == place
+        assert read.to_geojson() == found.to_geojson()
+    assert "georeference" not in sample.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ([1, 2], '"georeference" must have'),
+        ({"affine": None, "crs": None}, '"georeference" must have'),
+        ({"affine": [1, 2, 3], "crs": None, "missing": ""}, "affine must be six"),
+        ({"affine": [1, 0, 0, 0, "1", 0], "crs": None, "missing": ""}, "affine must be"),
+        ({"affine": None, "crs": 32633, "missing": ""}, "crs must be a text"),
+        ({"affine": None, "crs": None, "missing": None}, "missing must be a text"),
+    ],
+)
+def test_a_damaged_place_is_refused(sample, place, message):
+    with pytest.raises(OptionError, match=message):
+        formats.from_dict(sample.to_dict() | {"georeference": place})
+
+
+def test_names_of_classes_that_are_not_there_are_kept(sample):
+    names = {0: "cat", 1: "dog"}
+    nothing = replace(sample, labels=np.zeros(5, np.int64), names=names)[[]]
+    for found in (replace(sample, labels=np.zeros(5, np.int64), names=names), nothing):
+        read = Segmentation.from_json(found.to_json())
+        assert read.names == names
+        assert len(read.of_class("dog")) == 0
+        assert read.to_json() == found.to_json()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"names": ["cat"]}, '"names" must be an object'),
+        ({"names": {"one": "cat"}}, "indices of classes, got 'one'"),
+        ({"names": {"-1": "cat"}}, "indices of classes, got '-1'"),
+        ({"names": {"0": None}}, "name must be a text"),
+    ],
+)
+def test_damaged_names_are_refused(sample, change, message):
+    found = replace(sample, labels=np.zeros(5, np.int64), names={0: "cat"})
+    with pytest.raises(OptionError, match=message):
+        formats.from_dict(found.to_dict() | change)
+    with pytest.raises(OptionError, match='"label" each'):
+        formats.from_dict(sample.to_dict() | {"names": {"0": "cat"}})
+
+
+def test_a_file_without_names_of_all_classes_has_those_of_its_objects(sample):
+    document = replace(sample, labels=np.array([1, 0, 1, 5, 0]), names={0: "cat", 1: "dog", 2: "cow"}).to_dict()
+    del document["names"]
+    assert formats.from_dict(document).names == {0: "cat", 1: "dog", 5: "5"}
+
+
+def test_a_result_of_a_larger_photo_is_read_when_it_is_asked_for():
+    text = Segmentation.from_masks([], image_size=(30_000, 20_000)).to_json()
+    with pytest.raises(OptionError, match="at most"):
+        Segmentation.from_json(text)
+    assert Segmentation.from_json(text, pixel_limit=None).image_size == (30_000, 20_000)
 
 
 def test_classes_are_written_and_read(sample):

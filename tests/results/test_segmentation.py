@@ -314,6 +314,9 @@ def test_concatenate_joins_rows(random_found):
     assert len(answers.prompt_index) == len(answers)
     mixed = Segmentation.concatenate([found.box_prompt((0, 0, 9, 9)), found])
     assert mixed.prompt_index is None, "not every row answers a prompt"
+    nothing = Segmentation.from_masks([], image_size=found.image_size)
+    with_nothing = Segmentation.concatenate([nothing, found.box_prompt((0, 0, 9, 9)), nothing])
+    assert with_nothing.prompt_index.tolist() == [0], "every row answers a prompt"
 
 
 def test_concatenate_needs_something_of_one_photo(random_found):
