@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,9 @@ from fastsam_onnx.masks.refine import calm, refined
 from fastsam_onnx.masks.views import PRIORS
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.network.outputs import NEGLIGIBLE_SCORE
+
+if TYPE_CHECKING:
+    from fastsam_onnx.masks.instances import MaskLike
 
 SCORE_POWER = 0.3
 """Weight of a candidate's score beside the fit of its box, an exponent."""
@@ -56,7 +59,7 @@ class Answer:
         label: Index of its class.
     """
 
-    mask: PendingMask
+    mask: MaskLike
     box_xyxy: FloatArray
     score: float
     label: int

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray
+from fastsam_onnx.masks.candidates import Answer
 from fastsam_onnx.masks.instances import Instances, Masks
+from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.results import rules
 
 if TYPE_CHECKING:
-    from fastsam_onnx.masks.candidates import Answer
+    from fastsam_onnx.masks.candidates import Candidates
     from fastsam_onnx.results.rules import Pick
 
 Found = TypeVar("Found", bound=Instances)
@@ -41,6 +43,21 @@ def of_candidates(found: Found, answers: Iterable[Answer | None]) -> Found:
         labels=None if found.labels is None else np.array([answer.label for _, answer in answered], np.int64),
         track_ids=None,
     )
+
+
+def for_mask(found: Instances, candidates: Candidates, mask: Mask) -> Answer | None:
+    """What fits a mask best, by IoU: something that the network offered, or an object, which may have been drawn anew.
+
+    Args:
+        found: The objects.
+        candidates: Everything that the network offered.
+        mask: Of the photo's size, with at least one pixel.
+    """
+    offered, row = candidates.for_mask(mask), rules.closest_to_mask(mask, found.masks, "mask")
+    if row is None or (offered is not None and mask.iou(offered.mask.render()) > mask.iou(found.masks[row])):
+        return offered
+    label = 0 if found.labels is None else int(found.labels[row])
+    return Answer(found.masks.lazy[row], found.boxes[row], float(found.scores[row]), label)
 
 
 def of_points(found: Found, points: npt.NDArray[np.float64], foreground: BoolArray, pick: Pick) -> Found:

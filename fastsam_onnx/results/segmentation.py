@@ -185,9 +185,9 @@ class Segmentation(WritableInstances):
             masks: (H, W) or (k, H, W) of the photo's size, true or non-zero where the object is; a `Mask`, COCO's run
                 lengths {"size", "counts"}, or a list of such masks. Numbers between 0 and 1 are refused: compare
                 probabilities with a threshold first.
-            match: "candidate": the highest IoU of the masks' pixels in everything that the network offered, also below
-                the threshold. Where there are only objects, as in a selection, it is "mask", the same among the
-                objects; "box": the IoU of the masks' bounding boxes.
+            match: "candidate": the highest IoU of the masks' pixels among the objects and everything that the network
+                offered, also below the threshold. Where there are only objects, as in a selection, it is "mask", the
+                same among the objects; "box": the IoU of the masks' bounding boxes.
 
         Returns:
             One object per mask, in the order of the masks, `prompt_index` telling which; none for a mask that overlaps
@@ -200,7 +200,8 @@ class Segmentation(WritableInstances):
         rules.check_match(match)
         checked = check_masks(masks, self.image_size)
         if match == "candidate" and self.candidates is not None:
-            return answers.of_candidates(self, map(self.candidates.for_mask, checked))
+            fitting = [answers.for_mask(self, self.candidates, mask) for mask in checked]
+            return answers.of_candidates(self, fitting)
         return answers.of_rows(self, [rules.closest_to_mask(mask, self.masks, match) for mask in checked])
 
     def text_prompt(

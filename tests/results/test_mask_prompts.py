@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -127,6 +128,15 @@ def test_the_candidates_fit_at_least_as_well_as_the_objects():
     assert sketch.iou(among_all.mask) >= best > 0
     [among_objects] = found.mask_prompt(sketch, match="mask")
     assert sketch.iou(among_objects.mask) == best
+
+
+def test_an_object_that_was_drawn_anew_answers_its_own_mask():
+    found = FastSAM()(Path(__file__).parents[2] / "examples" / "coffee.jpg")
+    answer = found.mask_prompt(list(found.masks))
+    assert answer.prompt_index.tolist() == list(range(len(found)))
+    assert answer.areas.tolist() == found.areas.tolist()
+    np.testing.assert_array_equal(answer.boxes, found.boxes)
+    np.testing.assert_array_equal(answer.scores, found.scores)
 
 
 def test_a_picture_of_two_values_is_a_mask(tmp_path):
