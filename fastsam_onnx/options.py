@@ -7,17 +7,21 @@ is not a number here, whatever Python says: `conf=True` is a slip.
 from __future__ import annotations
 
 import math
+import os
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.errors import FastSAMError, OptionError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CountProgress = Callable[[int, int], None]
 """Called with the number of things that are done and the number of all."""
@@ -31,6 +35,8 @@ DEFAULT_IMGSZ = 1024
 DEFAULT_OVERLAP = 0.25
 DEFAULT_PIXEL_LIMIT = 178_956_970
 """Pillow's: 512 MiB of RGB."""
+LARGEST_INPUT = 1 << 15
+"""Maximum side of a network's input, pixels: such a square takes 13 GB alone."""
 MIN_TILE = 64
 MAX_OVERLAP = 0.5
 MIN_WHITE = 1e-30
@@ -158,11 +164,11 @@ def check_bands(bands: Sequence[int]) -> tuple[int, ...]:
 def input_size(name: str, value: Any, order: str = "(height, width)") -> tuple[int, int]:
     """Two sides, of one integer for both or of a pair; OptionError, which names the order, otherwise."""
     if isinstance(value, int | np.integer):
-        side = integer(name, value)
+        side = integer(name, value, 1, LARGEST_INPUT)
         return side, side
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise OptionError(f"{name} must be an integer or {order}, got {value!r}")
-    return integer(f"{name}[0]", value[0]), integer(f"{name}[1]", value[1])
+    return integer(f"{name}[0]", value[0], 1, LARGEST_INPUT), integer(f"{name}[1]", value[1], 1, LARGEST_INPUT)
 
 
 def integer(
@@ -238,6 +244,20 @@ def text(name: str, value: Any, *, error: type[FastSAMError] = OptionError) -> s
     if not isinstance(value, str):
         raise error(f"{name} must be a text, got {value!r}")
     return value
+
+
+def path(name: str, value: Any) -> Path:
+    """The value as a Path; OptionError if it is not the path of a file or folder."""
+    from pathlib import Path
+
+    try:
+        spelling = os.fspath(value)
+        possible = isinstance(spelling, str) and b"\0" not in os.fsencode(spelling)
+    except (TypeError, UnicodeEncodeError):
+        possible = False
+    if not possible:
+        raise OptionError(f"{name} must be the path of a file or folder, got {value!r}")
+    return Path(value)
 
 
 def choice(name: str, value: Any, accepted: Iterable[str], *, error: type[FastSAMError] = OptionError) -> str:

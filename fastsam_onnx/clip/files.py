@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fastsam_onnx import options
 from fastsam_onnx.clip.preprocessing import MEAN, STD, Preprocessing
 from fastsam_onnx.errors import ModelError, ModelNotFoundError, OptionError
 
@@ -67,17 +68,19 @@ class ClipFiles:
             tokenizer: By default what lies beside the text encoder, or in the folder above.
 
         Raises:
-            OptionError: If neither a model nor both encoders are given, or all.
+            OptionError: If neither a model nor both encoders are given, or all, or one is not a path.
             ModelNotFoundError: If a file is missing.
             ModelError: If there are several that could be meant, or the settings cannot be understood.
         """
         if model is not None and image is None and text is None:
-            image_file, text_file = _both(Path(model))
+            image_file, text_file = _both(options.path("model", model))
         elif model is None and image is not None and text is not None:
-            image_file, text_file = _single(Path(image), "image encoder"), _single(Path(text), "text encoder")
+            image_file = _single(options.path("image", image), "image encoder")
+            text_file = _single(options.path("text", text), "text encoder")
         else:
             raise OptionError("give either the folder or file of a CLIP, or image= and text= together")
-        found = Path(tokenizer) if tokenizer is not None else _beside(text_file, TOKENIZERS)
+        given = None if tokenizer is None else options.path("tokenizer", tokenizer)
+        found = given or _beside(text_file, TOKENIZERS)
         if found is None or not found.is_file():
             where = found or f"beside {text_file}, nor in the folder above"
             raise ModelNotFoundError(f"there is no tokenizer {where}; {EXPECTED_FILES}")

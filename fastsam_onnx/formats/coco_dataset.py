@@ -93,10 +93,13 @@ class CocoDataset:
             path: The file; its folder must exist.
 
         Raises:
+            OptionError: If the path is not one.
             OutputError: If the file is there and not a COCO data set, or cannot be read, or the journal cannot be
                 written.
         """
-        self.path = Path(path)
+        self.path = options.path("path", path)
+        if not self.path.name:
+            raise OptionError(f"path must be the path of a file, got {path!r}")
         self.journal = self.path.with_name(self.path.name + JOURNAL_SUFFIX)
         self._image_ids: dict[str, int] = {}
         self._used: set[int] = set()

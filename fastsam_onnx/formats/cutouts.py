@@ -39,10 +39,10 @@ def to_cutouts(found: Instances, *, image: npt.ArrayLike | None = None) -> Itera
 
 def write_folder(path: Path, files: Iterator[tuple[str, bytes]]) -> None:
     """Fill a temporary folder beside the target, then put it in the place of what was there."""
-    target = Path(os.path.realpath(path))
     token = secrets.token_hex(8)
-    part, old = target.with_name(f".{token}.part"), target.with_name(f".{token}.old")
     try:
+        target = Path(os.path.realpath(path))
+        part, old = target.with_name(f".{token}.part"), target.with_name(f".{token}.old")
         _check_replaceable(path, target)
         try:
             part.mkdir()
@@ -59,7 +59,7 @@ def write_folder(path: Path, files: Iterator[tuple[str, bytes]]) -> None:
         finally:
             shutil.rmtree(part, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise output_error(path, error) from error
 
 

@@ -151,4 +151,8 @@ class _Placing:
         # Clockwise with y down is counter-clockwise in the numbers, which is what RFC 7946 asks.
         ordered = ring[::-1] if self.mirrored else ring
         closed = np.concatenate([ordered, ordered[:1]]).astype(np.float64)
-        return numbers(closed @ self.matrix[:, :2].T + self.matrix[:, 2], self.decimals)
+        with np.errstate(over="ignore", invalid="ignore"):
+            placed = closed @ self.matrix[:, :2].T + self.matrix[:, 2]
+        if not np.isfinite(placed).all():
+            raise OptionError(f"affine {self.matrix.ravel().tolist()} gives coordinates beyond all numbers")
+        return numbers(placed, self.decimals)

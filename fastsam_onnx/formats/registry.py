@@ -31,6 +31,7 @@ from fastsam_onnx.formats.voc import palette_png, to_voc
 from fastsam_onnx.formats.yolo import to_yolo
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.options import choice, text
+from fastsam_onnx.options import path as checked_path
 
 
 @dataclass(frozen=True)
@@ -199,9 +200,7 @@ def save(
         OptionError: If the suffix, the format or an option is not known.
         OutputError: If it cannot be written; nothing half written is left.
     """
-    if not isinstance(path, str | os.PathLike):
-        raise OptionError(f"path must be the path of a file, got {path!r}")
-    target = Path(path)
+    target = checked_path("path", path)
     name = _format_of_file(target) if format is None else format
     kind = _format_named(name)
     content = _made(found, name, options)

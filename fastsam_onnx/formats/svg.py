@@ -11,6 +11,7 @@ import numpy as np
 from fastsam_onnx import options
 from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.draw import own_shades
+from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats.text import PIXEL_DECIMALS, numbers, rounded_score
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import Polygon
@@ -29,7 +30,7 @@ def to_svg(found: Instances, *, tolerance: float = 0.0, link: str | None = None,
         OptionError: If an option is outside its range.
     """
     tolerance = options.number("tolerance", tolerance, 0)
-    href = None if link is None else quote(os.fsencode(options.text("link", link)))
+    href = None if link is None else _href(options.text("link", link))
     width, height = found.image_size
     paths = []
     for index, (instance, colour) in enumerate(zip(found, own_shades(found, seed), strict=True)):
@@ -52,6 +53,14 @@ def to_svg(found: Instances, *, tolerance: float = 0.0, link: str | None = None,
     )
     lines += [path for _, _, path in sorted(paths)]
     return "\n".join([*lines, "</g>", "</svg>", ""])
+
+
+def _href(link: str) -> str:
+    """A link to a file name, which may be of bytes that are no text; OptionError if no file can have it."""
+    try:
+        return quote(os.fsencode(link))
+    except UnicodeEncodeError as error:
+        raise OptionError(f"link must be a file name, got {link!r}: {error}") from error
 
 
 def _rings(polygon: Polygon) -> str:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.images.load import load_image
+from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.options import integer
 
@@ -101,6 +102,8 @@ def _separate(masks: Any) -> list[Any]:
     """One mask or several as a list."""
     if isinstance(masks, Mask | Mapping):
         return [masks]
+    if isinstance(masks, Masks):
+        return list(masks)
     if isinstance(masks, np.ndarray):
         return list(masks) if masks.ndim == 3 else [masks]
     if isinstance(masks, list | tuple):

@@ -126,13 +126,14 @@ class Prompts:
 
     @property
     def needs_objects(self) -> bool:
-        """True if the objects that a call finds matter: without prompts, or if these choose among the objects alone."""
-        by_fit = self.boxes is not None or self.masks is not None
-        if self.texts is not None or self.similar is not None or self.classes is not None:
+        """True if the objects that a call finds matter: without prompts, or if these choose among the objects, too."""
+        if any(one is not None for one in (self.masks, self.texts, self.similar, self.classes)):
             return True
-        if self.points is None and not by_fit:
+        if self.points is None and self.boxes is None:
             return True
-        return (self.points is not None and self.pick != "candidate") or (by_fit and self.match != "candidate")
+        return (self.points is not None and self.pick != "candidate") or (
+            self.boxes is not None and self.match != "candidate"
+        )
 
     @property
     def names(self) -> dict[int, str] | None:
@@ -288,10 +289,15 @@ class Prompts:
         return _listed(self.texts)
 
     def _agreed(self, other: Prompts, name: str) -> Any:
-        ours, theirs, default = getattr(self, name), getattr(other, name), getattr(Prompts, name)
+        ours, theirs, default = (_plain(getattr(each, name)) for each in (self, other, Prompts))
         if ours != default and theirs not in (default, ours):
             raise OptionError(f"{name} is given twice, as {ours!r} and {theirs!r}")
         return theirs if ours == default else ours
+
+
+def _plain(given: Any) -> Any:
+    """A value that == compares as a whole."""
+    return given.tolist() if isinstance(given, np.ndarray) else given
 
 
 def _listed(given: Any) -> list[Any]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx import options
 from fastsam_onnx.arrays import ByteArray, FloatArray
-from fastsam_onnx.errors import OptionError
+from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.options import CountProgress
@@ -25,14 +25,8 @@ from fastsam_onnx.results.writable import WritableInstances
 
 if TYPE_CHECKING:
     from fastsam_onnx.clip.clip import Clip
+    from fastsam_onnx.results.prompts import Prompts
     from fastsam_onnx.results.rules import Match, Pick
-
-
-class Chooser(Protocol):
-    """A value that chooses among the objects of a result: `Prompts`."""
-
-    def choose(self, found: Segmentation) -> Segmentation:
-        """The objects that are meant."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -371,8 +365,18 @@ class Segmentation(WritableInstances):
             raise OptionError(f"this result lacks {missing}: {text_prompts.NEEDS}")
         return self.embeddings, self.image
 
-    def prompt(self, prompts: Chooser) -> Segmentation:
-        """The objects that a `Prompts` means: its points, boxes, masks and texts, put together."""
+    def prompt(self, prompts: Prompts) -> Segmentation:
+        """The objects that a `Prompts` means: its points, boxes, masks and texts, put together.
+
+        Raises:
+            PromptError: If it is something else, or as in `Prompts.choose`.
+            OptionError: As in `Prompts.choose`.
+            ModelError: Likewise.
+        """
+        from fastsam_onnx.results.prompts import Prompts
+
+        if not isinstance(prompts, Prompts):
+            raise PromptError(f"prompts must be a Prompts, such as Prompts(points=[620, 360]), got {prompts!r:.80}")
         return prompts.choose(self)
 
     def redrawn(self) -> Segmentation:

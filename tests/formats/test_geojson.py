@@ -100,3 +100,8 @@ def test_other_names_of_a_crs_are_refused(crs, sample):
 def test_a_crs_needs_coordinates(sample):
     with pytest.raises(OptionError, match="affine"):
         formats.to_geojson(sample, crs="EPSG:32633")
+
+
+def test_coordinates_beyond_all_numbers_are_refused(sample):
+    with pytest.raises(OptionError, match="beyond all numbers"):
+        formats.to_geojson(sample, affine=(1e308, 0, 0, 0, 1e-300, 0))

@@ -139,6 +139,10 @@ def test_an_object_that_was_drawn_anew_answers_its_own_mask():
     np.testing.assert_array_equal(answer.scores, found.scores)
 
 
+def test_the_masks_of_another_result_are_prompts(found):
+    assert found.mask_prompt(found[1:].masks).areas.tolist() == found[1:].areas.tolist()
+
+
 def test_a_picture_of_two_values_is_a_mask(tmp_path):
     path = tmp_path / "sketch.png"
     cv2.imwrite(str(path), dense(2, 2, 10, 9) * np.uint8(255))

@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 
 from fastsam_onnx import draw, formats
+from fastsam_onnx.clip.clip import Clip
 from fastsam_onnx.errors import FastSAMError
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.results.crops import CropStyle
+from fastsam_onnx.results.prompts import Prompts
 from fastsam_onnx.results.segmentation import Segmentation
 
 ODD = [
-    *("a", "", "5", b"x", None, True, float("nan"), float("inf"), -1, 0, 1, 2, 1.5, 10**400, 1 + 2j, object(), len),
+    *("a", "", "5", "a\0b", "\ud800"),
+    *(b"x", None, True, float("nan"), float("inf"), -1, 0, 1, 2, 1.5, 10**400, 1 + 2j, object(), len),
     *([], [1], [[1, 2], [3]], [[1, 2]], (), {"a": 1}, {1}, np.float32(0.5), np.int64(3), np.bool_(True)),
     *(np.array([1, 2]), np.array("a"), np.zeros((2, 2)), np.zeros((2, 2, 2)), np.array([None])),
 ]
@@ -48,6 +51,13 @@ CALLS = {
     "concatenate": Segmentation.concatenate,
     "cutout": lambda odd: draw.cutout(FOUND[0], odd),
     "palette": lambda odd: draw.palette(3, odd),
+    "prompt": FOUND.prompt,
+    "Prompts.classes": lambda odd: Prompts(classes=odd).joined(Prompts(classes=["c"])).choose(FOUND),
+    "masks": FOUND.mask_prompt,
+    "CocoDataset": lambda odd: formats.CocoDataset(odd).close(),
+    "Clip.model": Clip,
+    "Clip.image": lambda odd: Clip(image=odd, text="nowhere.onnx"),
+    "Clip.tokenizer": lambda odd: Clip(image=__file__, text=__file__, tokenizer=odd),
     "suffix": lambda odd: formats.encode(FOUND, "overlay", suffix=odd),
     **{
         f"from_masks.{name}": lambda odd, name=name: Segmentation.from_masks(**{"masks": [MASK], name: odd})
@@ -67,7 +77,8 @@ CALLS = {
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("call", CALLS)
-def test_an_odd_value_gives_an_answer_or_our_error(call):
+def test_an_odd_value_gives_an_answer_or_our_error(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for odd in ODD:
         try:
             CALLS[call](odd)

@@ -289,7 +289,8 @@ def test_the_objects_that_are_asked_for_are_groups_of_points_boxes_masks_and_tex
     [
         (Prompts(), True),
         (Prompts(points=[1, 2]), False),
-        (Prompts(points=[1, 2], boxes=[1, 2, 3, 4], masks=np.ones((1, 4, 4), bool)), False),
+        (Prompts(points=[1, 2], boxes=[1, 2, 3, 4]), False),
+        (Prompts(masks=np.ones((1, 4, 4), bool)), True),
         (Prompts(points=[1, 2], pick="all"), True),
         (Prompts(points=[1, 2], match="mask"), False),
         (Prompts(boxes=[1, 2, 3, 4], match="mask"), True),
