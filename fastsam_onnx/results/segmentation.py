@@ -239,7 +239,8 @@ class Segmentation(WritableInstances):
         rules.check_limits(top_k, threshold)
         shared: dict[str, Any] = {"templates": templates, "min_area": min_area, "crops": crops, "progress": progress}
         cosines = self.text_scores(texts, **shared)
-        rivals = self.text_scores(negative, **shared).max(axis=0) if len(negative) else None
+        has_rivals = not isinstance(negative, Sequence) or len(negative) > 0  # what is no list is refused as texts are
+        rivals = self.text_scores(negative, **shared).max(axis=0) if has_rivals else None
         chosen = [rules.most_similar(similarity, top_k, threshold, rivals) for similarity in cosines]
         index = np.concatenate(chosen)
         answered = np.repeat(np.arange(len(chosen), dtype=np.int64), [len(each) for each in chosen])

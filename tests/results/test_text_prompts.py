@@ -110,6 +110,8 @@ def test_nothing_fits_is_nothing(found):
 def test_rivals_take_what_is_more_theirs(found):
     assert rows_of(found, found.text_prompt("red", top_k=None, negative=["green", "blue"])) == [4, 8]
     assert rows_of(found, found.text_prompt("red", top_k=None, negative="red thing")) == []
+    with pytest.raises(PromptError, match="at least one, got None"):
+        found.text_prompt("red", negative=None)
 
 
 def test_specks_count_when_asked_for(found):
