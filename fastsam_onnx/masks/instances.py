@@ -110,11 +110,10 @@ class Masks(Sequence[Mask]):
 
     def __getitem__(self, index: int | slice) -> Mask | Masks:
         try:
-            if isinstance(index, slice):
-                return Masks(self.lazy[index], self.image_size)
-            return self.lazy[index].render()
+            chosen = self.lazy[index]
         except (IndexError, TypeError) as error:
             raise ObjectIndexError(f"there are {len(self)} masks; an index must fit, got {index!r}: {error}") from error
+        return Masks(chosen, self.image_size) if isinstance(chosen, tuple) else chosen.render()
 
     def __iter__(self) -> Iterator[Mask]:
         return (mask.render() for mask in self.lazy)
