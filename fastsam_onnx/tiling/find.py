@@ -18,14 +18,11 @@ from fastsam_onnx.images.rows import ImageRows
 from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.results.segmentation import Segmentation
-from fastsam_onnx.tiling.joining import Part, put_together
+from fastsam_onnx.tiling.joining import EDGE_PIXELS, Part, put_together
 from fastsam_onnx.tiling.masks import PlacedMask
 from fastsam_onnx.tiling.tiles import Tile, grid
 
 Find = Callable[[ByteArray, tuple[int, int], bool], Segmentation]
-
-EDGE_PIXELS = 2
-"""A box that ends nearer to its tile's edge than this is cut by it."""
 
 
 def find_in_tiles(
@@ -40,7 +37,7 @@ def find_in_tiles(
         tile: Side of the tiles in pixels of the photo.
         overlap: Minimum share of the side that neighbours have in common.
         agnostic: True for one object in one place; False to join and to compare objects of one class only.
-        refine: True if what covers the whole photo is no object, nor what fills a tile and goes on nowhere.
+        refine: True if what covers the whole photo is no object.
     """
     image_size = photo.image_size
     parts: list[Part] = []

@@ -1,31 +1,36 @@
 """One object of what several views show of it.
 
 An object that a tile's edge cuts is joined with its other parts where two tiles agree about it in the strip that they
-share. Objects that two views found are kept once, the tiles' finer masks before those of the whole view. Masks are
-compared on samples, so that memory and time depend on the number of objects and not on their size.
+share; what still ends at such an edge is no object. Objects that two views found are kept once, the tiles' finer masks
+before those of the whole view. Masks are compared on samples, so that memory and time depend on the number of objects
+and not on their size.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, product
 
+import cv2
 import numpy as np
 
-from fastsam_onnx.arrays import FloatArray, IntArray, ceil_div
+from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray, ceil_div
 from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.masks.refine import EVERYTHING_SHARE
-from fastsam_onnx.tiling.masks import JoinedMask, PlacedMask, Samples, TiledMask
+from fastsam_onnx.tiling.masks import JoinedMask, PlacedMask, Samples, TiledMask, fitting_level
 from fastsam_onnx.tiling.tiles import Tile
 
 JOIN_IOU = 0.5
 """Two parts are one object if their masks agree at least this well in the strip that their tiles share."""
 DUPLICATE_IOU = 0.6
 """Of two objects from different views with a greater mask IoU one is dropped."""
-CONTAINED_SHARE = 0.8
-"""An incomplete part is dropped if this share of it lies inside another object."""
+EDGE_PIXELS = 2
+"""A box that ends nearer to its tile's edge than this is cut by it."""
+MOST_OPEN = 0.02
+"""Maximum share of an object's outline that may lie along the edge of a tile, cut; chosen on train_validation."""
 CELL = 256
 """Side in pixels of the cells in which objects are looked up."""
 
@@ -55,7 +60,7 @@ class Part:
     @cached_property
     def samples(self) -> Samples:
         """Pixels that it is compared by."""
-        return Samples.from_mask(self.mask, self.box)
+        return Samples.from_mask(self.mask, self.box, fitting_level(self.box))
 
 
 def put_together(parts: Sequence[Part], whole: Tile, *, agnostic: bool = True, fillers: bool = True) -> list[Part]:
@@ -65,7 +70,7 @@ def put_together(parts: Sequence[Part], whole: Tile, *, agnostic: bool = True, f
         parts: The objects of every view.
         whole: The view of the whole photo.
         agnostic: True for one object in one place, whatever the class; False to join and to compare within each class.
-        fillers: False to leave out what was joined to all of the photo, and what fills a tile and was not joined.
+        fillers: False to leave out what was joined to all of the photo.
     """
     classes = [None] if agnostic else sorted({part.label for part in parts})
     groups = [[part for part in parts if label is None or part.label == label] for label in classes]
@@ -74,9 +79,10 @@ def put_together(parts: Sequence[Part], whole: Tile, *, agnostic: bool = True, f
 
 
 def _put_together(parts: Sequence[Part], whole: Tile, fillers: bool) -> list[Part]:
-    in_tiles = join_parts([part for part in parts if part.view != whole])
+    groups = grouped([part for part in parts if part.view != whole])
+    in_tiles = [joined(group) for group in groups if open_share(group) <= MOST_OPEN]
     if not fillers:
-        in_tiles = [part for part in in_tiles if not _fills(part, part.view or whole)]
+        in_tiles = [part for part in in_tiles if not _fills(part, whole)]
     return _without_duplicates([*in_tiles, *(part for part in parts if part.view == whole)], whole)
 
 
@@ -92,8 +98,8 @@ def _fills(part: Part, view: Tile) -> bool:
 # --- Objects that tiles cut ---
 
 
-def join_parts(parts: Sequence[Part]) -> list[Part]:
-    """Make one object of the parts that neighbouring tiles show; the others as they are."""
+def grouped(parts: Sequence[Part]) -> list[list[Part]]:
+    """The parts of each object: those that neighbouring tiles show together, each of the others alone."""
     cut: dict[Tile, list[int]] = {}
     for index, part in enumerate(parts):
         if part.view is not None and any(part.cut):
@@ -111,7 +117,7 @@ def join_parts(parts: Sequence[Part]) -> list[Part]:
         if len({parts[index].view for index in together}) == len(together):  # two in one tile are two objects
             groups.update(dict.fromkeys(together, together))
     distinct = {id(group): sorted(group) for group in groups.values()}
-    return [_joined([parts[index] for index in group]) for group in distinct.values()]
+    return [[parts[index] for index in group] for group in distinct.values()]
 
 
 def _links(
@@ -135,40 +141,56 @@ def _goes_on(part: Part, tile: Tile, other: Tile) -> bool:
     return any(cut and beyond for cut, beyond in zip(part.cut, reaches, strict=True))
 
 
-def _joined(parts: Sequence[Part]) -> Part:
+def joined(parts: Sequence[Part]) -> Part:
+    """One object of its parts."""
     if len(parts) == 1:
         return parts[0]
     boxes = np.stack([part.box for part in parts])
     box = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
     masks = tuple(part.mask for part in parts if isinstance(part.mask, PlacedMask))
-    tiles = [part.view for part in parts if part.view is not None]
-    left, top, right, bottom = (
-        any(part.cut[side] and not _continues(tile, tiles, side) for part, tile in zip(parts, tiles, strict=True))
-        for side in (LEFT, TOP, RIGHT, BOTTOM)
-    )
     best = max(parts, key=lambda part: part.score)
-    return Part(JoinedMask(masks), box, best.score, None, (left, top, right, bottom), best.label)
+    return Part(JoinedMask(masks), box, best.score, None, label=best.label)
 
 
-def _continues(tile: Tile, others: Sequence[Tile], side: int) -> bool:
-    """True if one of the others shows what lies beyond a side of a tile."""
-    beyond = {
-        LEFT: Tile(tile.left - 1, tile.top, tile.left, tile.bottom),
-        TOP: Tile(tile.left, tile.top - 1, tile.right, tile.top),
-        RIGHT: Tile(tile.right, tile.top, tile.right + 1, tile.bottom),
-        BOTTOM: Tile(tile.left, tile.bottom, tile.right, tile.bottom + 1),
-    }[side]
-    return any(other.overlap(beyond) is not None for other in others)
+def open_share(parts: Sequence[Part]) -> float:
+    """Share of an object's outline, about, where a tile cuts it and no other one shows how it goes on.
+
+    Args:
+        parts: What tiles show of the object.
+    """
+    x1, y1 = np.min([part.box[:2] for part in parts], axis=0).tolist()
+    x2, y2 = np.max([part.box[2:] for part in parts], axis=0).tolist()
+    masks = [part.mask for part in parts]
+    length: int = sum(_open_length(part, side, masks) for part in parts for side in range(4) if part.cut[side])
+    return length / float(max(2 * (x2 - x1 + y2 - y1), 1))
+
+
+def _open_length(part: Part, side: int, masks: Sequence[TiledMask]) -> int:
+    """Pixels along a side of its tile up to which a part reaches, and beyond which none of the masks does."""
+    assert part.view is not None
+    inside, beyond = part.view.lines_beside(side, EDGE_PIXELS)
+    x1, y1, x2, y2 = (math.ceil(edge) for edge in part.box.tolist())
+    step = 1 << fitting_level(part.box)
+    along = np.arange(*((y1, y2) if side in (LEFT, RIGHT) else (x1, x2)), step, dtype=np.int64)
+
+    def on(mask: TiledMask, line: int) -> BoolArray:
+        across = np.array([line])
+        return (mask.sample(across, along) if side in (LEFT, RIGHT) else mask.sample(along, across)).ravel()
+
+    goes_on = np.logical_or.reduce([on(mask, beyond) for mask in masks])
+    reach = math.ceil(abs(beyond - inside) / step)  # a slanting outline goes on a little beside
+    near = cv2.dilate(goes_on.astype(np.uint8)[None], np.ones((1, 2 * reach + 1), np.uint8))[0] > 0
+    return step * int(np.count_nonzero(on(part.mask, inside) & ~near))
 
 
 # --- Objects that several views show ---
 
 
 def _without_duplicates(parts: Sequence[Part], whole: Tile) -> list[Part]:
-    """Keep each object once: complete ones of tiles first, then those of the whole view, then what is left cut."""
+    """Keep each object once: those of tiles first, then those of the whole view."""
     boxes = np.array([part.box for part in parts], np.float32).reshape(-1, 4)
     areas = np.array([part.samples.count << 2 * part.samples.level for part in parts], np.float32)
-    ranks = np.array([2 if any(part.cut) else int(part.view == whole) for part in parts])
+    ranks = np.array([part.view == whole for part in parts])
     scores = np.array([part.score for part in parts])
     kept: list[int] = []
     in_cell: dict[tuple[int, int], list[int]] = {}
@@ -190,7 +212,7 @@ def _cells(box: FloatArray) -> Iterator[tuple[int, int]]:
 
 
 def _alike(index: int, others: IntArray, boxes: FloatArray, areas: FloatArray) -> list[int]:
-    """The others that by box and area may show the same object, or one that holds it; the likeliest first."""
+    """The others that by box and area may show the same object; the likeliest first."""
     sides = np.minimum(boxes[others, 2:], boxes[index, 2:]) - np.maximum(boxes[others, :2], boxes[index, :2])
     shared, enough = np.maximum(sides, 0).prod(axis=1), DUPLICATE_IOU / 2 * areas[index]
     likely = np.flatnonzero((shared > enough) & (areas[others] > enough))
@@ -200,8 +222,6 @@ def _alike(index: int, others: IntArray, boxes: FloatArray, areas: FloatArray) -
 def _is_superfluous(one: Part, other: Part) -> bool:
     if one.view is not None and one.view == other.view:
         return False  # the network and its NMS told them apart
-    if any(one.cut):
-        return contained_share(one, other) > CONTAINED_SHARE
     return iou(one.samples, other.samples) > DUPLICATE_IOU
 
 
@@ -214,15 +234,6 @@ def iou(a: Samples, b: Samples, frame: Tile | None = None) -> float:
     both = a.shared(b)
     either = a.count + b.count - both
     return both / either if either else 0.0
-
-
-def contained_share(one: Part, other: Part) -> float:
-    """Share of an object's mask that another one holds, 0 to 1, about."""
-    mine, theirs = one.samples, other.samples
-    if theirs.level > mine.level:  # at its level little may be left of the smaller one
-        theirs = Samples.from_mask(other.mask, one.box, mine.level)
-    theirs = theirs.at(mine.level)
-    return mine.shared(theirs) / mine.count if mine.count else 0.0
 
 
 def _clipped(boxes: FloatArray, zone: Tile) -> FloatArray:

@@ -115,6 +115,12 @@ class JoinedMask:
 TiledMask = PlacedMask | JoinedMask
 
 
+def fitting_level(box: FloatArray) -> int:
+    """The level at which a box x1, y1, x2, y2 has at most `MAX_SAMPLES` samples a side."""
+    x1, y1, x2, y2 = box.tolist()
+    return max(0, math.ceil(math.log2(max(x2 - x1, y2 - y1, 1) / MAX_SAMPLES)))
+
+
 @dataclass(frozen=True, eq=False)
 class Samples:
     """Every 2^level-th pixel of a mask, in both directions, counted from the photo's corner: levels are nested.
@@ -132,13 +138,10 @@ class Samples:
     level: int
 
     @classmethod
-    def from_mask(cls, mask: TiledMask, box: FloatArray, level: int | None = None) -> Samples:
-        """The samples of a mask in a box x1, y1, x2, y2; by default at the level that `MAX_SAMPLES` allows."""
-        x1, y1, x2, y2 = box.tolist()
-        if level is None:
-            level = max(0, math.ceil(math.log2(max(x2 - x1, y2 - y1, 1) / MAX_SAMPLES)))
+    def from_mask(cls, mask: TiledMask, box: FloatArray, level: int) -> Samples:
+        """The samples of a mask in a box x1, y1, x2, y2."""
         step = 1 << level
-        left, top, right, bottom = (math.ceil(edge / step) for edge in (x1, y1, x2, y2))
+        left, top, right, bottom = (math.ceil(edge / step) for edge in box.tolist())
         columns, rows = (np.arange(first, end, dtype=np.int64) for first, end in ((left, right), (top, bottom)))
         return cls(mask.sample(columns * step, rows * step), left, top, level)
 

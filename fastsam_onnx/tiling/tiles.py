@@ -32,6 +32,11 @@ class Tile:
         """True for each of left, top, right, bottom that lies inside the photo, where it can cut an object."""
         return self.left > 0, self.top > 0, self.right < image_size[0], self.bottom < image_size[1]
 
+    def lines_beside(self, side: int, distance: int) -> tuple[int, int]:
+        """The columns, for top and bottom (sides 1 and 3) the rows, that far inside and that far outside of a side."""
+        edge = (self.left, self.top, self.right, self.bottom)[side]
+        return (edge + distance, edge - 1 - distance) if side < 2 else (edge - 1 - distance, edge + distance)
+
 
 def grid(image_size: tuple[int, int], tile: int, overlap: float) -> list[Tile]:
     """Tiles row by row, all of one size, at equal distances, overlapping by at least the share `overlap`.

@@ -14,7 +14,7 @@ from support.tiny_onnx import bright_object, tiny
 from fastsam_onnx import FastSAM, Mask, OptionError
 from fastsam_onnx.masks.pending import pending_masks
 from fastsam_onnx.network.letterbox import Letterbox
-from fastsam_onnx.tiling.joining import Part, iou, join_parts, put_together
+from fastsam_onnx.tiling.joining import MOST_OPEN, Part, grouped, iou, joined, open_share, put_together
 from fastsam_onnx.tiling.masks import JoinedMask, PlacedMask, Samples
 from fastsam_onnx.tiling.tiles import Tile, grid
 
@@ -110,12 +110,41 @@ def test_what_fills_all_tiles_is_the_whole_photo_which_tells_nothing_apart(model
     assert len(model(photo, tile=224, refine=False)) == 1
 
 
-def test_what_fills_a_tile_and_was_not_joined_is_left_out():
+@pytest.mark.parametrize(
+    ("box", "share"),
+    [
+        ([0, 0, 64, 64], 64 / 256),  # all of the tile
+        ([10, 0, 64, 20], 20 / 148),
+        ([0, 30, 64, 32], 2 / 132),  # a thin one: hardly cut
+        ([10, 0, 50, 20], 0),
+    ],
+)
+def test_what_ends_at_the_edge_of_a_tile_is_no_object(box, share):
+    """A tile shows columns 0 to 64 of 104; nothing of the object was found beyond."""
     whole, tile = Tile(0, 0, 104, 64), Tile(0, 0, 64, 64)
-    mask = PlacedMask(pending([0, 0, 64, 64]).mask.in_tile, 0, 0, (104, 64))
-    parts = [Part(mask, np.array([0, 0, 64, 64], np.float32), 0.5, tile, (False, False, True, False))]
-    assert put_together(parts, whole) == parts
-    assert put_together(parts, whole, fillers=False) == []
+    mask = PlacedMask(pending(box).mask.in_tile, 0, 0, (104, 64))
+    part = Part(mask, np.array(box, np.float32), 0.5, tile, (False, False, box[2] == 64, False))
+    assert open_share([part]) == pytest.approx(share, abs=0.01)
+    assert put_together([part], whole) == ([part] if share < MOST_OPEN else [])
+
+
+def test_parts_that_end_at_another_tiles_edge_are_no_object_even_if_they_were_joined():
+    """Four tiles of 64 in 104; an object in the upper two goes on into the lower ones, which found nothing of it."""
+    whole, left, right = Tile(0, 0, 104, 104), Tile(0, 0, 64, 64), Tile(40, 0, 104, 64)
+    ours, theirs = pending([10, 10, 64, 64]), pending([0, 10, 40, 64])
+    parts = [
+        Part(PlacedMask(ours.mask.in_tile, 0, 0, (104, 104)), ours.box, 0.5, left, (False, False, True, True)),
+        Part(
+            PlacedMask(theirs.mask.in_tile, 40, 0, (104, 104)),
+            theirs.box + np.array([40, 0, 40, 0], np.float32),
+            0.5,
+            right,
+            (True, False, False, True),
+        ),
+    ]
+    assert len(grouped(parts)) == 1
+    assert open_share(parts) == pytest.approx((54 + 40) / (2 * (70 + 54)), abs=0.02)  # what both show counts twice
+    assert put_together(parts, whole) == []
 
 
 def test_a_tiled_result_works_like_any_other(model):
@@ -237,7 +266,7 @@ def test_parts_of_two_classes_are_joined_only_if_classes_do_not_matter():
         ),
     ]
     assert [part.label for part in put_together(parts, whole)] == [1]  # one object; the class of the surer part
-    assert [part.label for part in put_together(parts, whole, agnostic=False)] == [1, 0]
+    assert put_together(parts, whole, agnostic=False) == []  # of neither class a thing that goes on
 
 
 def test_parts_that_disagree_where_both_tiles_look_are_not_joined():
@@ -253,12 +282,9 @@ def test_parts_that_disagree_where_both_tiles_look_are_not_joined():
     same = part([0, 0, 30, 20], right, (True, False, False, False))
     below = part([0, 15, 30, 60], right, (True, False, False, False))
     whole = part([0, 0, 30, 20], right, (False, False, False, False))
-    assert len(join_parts([above, same])) == 1
-    assert join_parts([above, same])[0].cut == (False, False, False, False)
-    assert len(join_parts([above, below])) == 2
-    assert len(join_parts([above, whole])) == 2  # the second tile sees its end: another object
-    assert len(join_parts([above, same, below])) == 2
-    assert (
-        Mask.union(*(one.mask.render() for one in (above, same))).area
-        == join_parts([above, same])[0].mask.render().area
-    )
+    assert len(grouped([above, same])) == 1
+    assert open_share([above, same]) == 0
+    assert len(grouped([above, below])) == 2
+    assert len(grouped([above, whole])) == 2  # the second tile sees its end: another object
+    assert len(grouped([above, same, below])) == 2
+    assert Mask.union(*(one.mask.render() for one in (above, same))).area == joined([above, same]).mask.render().area
