@@ -116,6 +116,15 @@ def test_the_file_says_what_network_and_head_say(name):
     assert worst_rest < 1e-3
 
 
+def test_small_objects_are_told_later_and_nothing_else_changes(whole, head):
+    maps = torch.rand(1, whole.prototypes.predict.in_channels, 8, 8)
+    with torch.no_grad():
+        learned, exported = head(maps), export.load_fine({"mean": head.state_dict()}, whole)(maps)
+    assert torch.allclose(exported.scores, learned.scores - export.SMALL_LOWER)
+    assert torch.equal(exported.boxes, learned.boxes)
+    assert torch.equal(exported.coefficients, learned.coefficients)
+
+
 def test_the_heads_candidates_come_after_the_others(whole, head):
     photos = np.random.default_rng(0).random((2, 3, 64, 96), np.float32)
     without, with_head = (

@@ -25,6 +25,7 @@ from ..network import (
 )
 
 WIDTH = 48
+SCORE = 4  # its place among the values of a cell
 
 
 class Answers(NamedTuple):
@@ -45,7 +46,7 @@ class Fine(nn.Module):
         self.predict = nn.Conv2d(WIDTH, 4 + 1 + COEFFICIENTS, 1)
         with torch.no_grad():  # start with boxes of a few cells, no objects, round masks
             self.predict.bias[:4] = 2.0
-            self.predict.bias[4] = -5.0
+            self.predict.bias[SCORE] = -5.0
             self.predict.bias[-ELLIPSE:] = torch.tensor(ROUND)
 
     def forward(self, features: Tensor) -> Answers:
