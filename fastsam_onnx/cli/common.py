@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastsam_onnx import weights
 from fastsam_onnx.cli.screen import DownloadBar, Screen
-from fastsam_onnx.errors import OutputError
+from fastsam_onnx.errors import OptionError, OutputError
 from fastsam_onnx.masks.classes import class_indices
 from fastsam_onnx.options import MODEL_OPTIONS
 from fastsam_onnx.weights.bundled import bundled_model
@@ -95,6 +96,27 @@ def check_new(path: Path, *, overwrite: bool) -> None:
     """Raise OutputError if there is a file that may not be replaced."""
     if path != STDOUT and not overwrite and os.access(path, os.F_OK):
         raise OutputError(f"{path} exists; pass --overwrite to replace it")
+
+
+def file_key(path: Path) -> str:
+    """The file that a path leads to, through links."""
+    return os.path.normcase(os.path.realpath(path))
+
+
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raise an OptionError if two results would be one file, or one would replace a file that the run reads."""
+    read = {file_key(path) for path in inputs}
+    written = set()
+    for path in outputs:
+        key = file_key(path)
+        if path != STDOUT and key in read:
+            raise OptionError(
+                f"{path} would be replaced by a result, but this run reads it; name a folder with --output, or "
+                "another file"
+            )
+        if path != STDOUT and key in written:
+            raise OptionError(f"two results would have the same name, {path}; run their inputs one by one")
+        written.add(key)
 
 
 def write_stdout(data: bytes) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastsam_onnx.cli.arguments import add_command, add_shared
-from fastsam_onnx.cli.common import check_new, make_folder
+from fastsam_onnx.cli.common import check_new, check_outputs, make_folder
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
 from fastsam_onnx.errors import FastSAMError, OptionError
 from fastsam_onnx.formats import registry as formats
@@ -72,14 +72,13 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         return _to_dataset(arguments, screen)
     suffix = formats.suffixes_beside_photos([arguments.to])[arguments.to]
     targets = [_target(path, arguments.output, suffix) for path in arguments.inputs]
-    if len(set(targets)) < len(targets):
-        raise OptionError("two of the files would get results of the same name; convert them one by one")
+    check_outputs(targets, arguments.inputs)
     failed = False
     for path, target in zip(arguments.inputs, targets, strict=True):
         try:
             check_new(target, overwrite=arguments.overwrite)
             make_folder(target.parent)
-            found = _with_photo(read_result(path), path, arguments)
+            found = _with_photo(read_result(path), path, target, arguments)
             formats.save(found, target, format=arguments.to)
         except FastSAMError as error:
             screen.explain(f"{path}: {error}")
@@ -123,16 +122,14 @@ def _to_dataset(arguments: argparse.Namespace, screen: Screen) -> int:
 
 def _target(path: Path, folder: Path | None, suffix: str) -> Path:
     name = path.name.removesuffix(".json") + suffix
-    target = path.with_name(name) if folder is None else folder / name
-    if target.absolute() == path.absolute():
-        raise OptionError(f"{path} would be replaced by its own conversion; name a folder with --output")
-    return target
+    return path.with_name(name) if folder is None else folder / name
 
 
-def _with_photo(found: Instances, path: Path, arguments: argparse.Namespace) -> Instances:
+def _with_photo(found: Instances, path: Path, target: Path, arguments: argparse.Namespace) -> Instances:
     if arguments.to not in NEED_PHOTO:
         return found
     if found.source is None:
         raise OptionError(f"{arguments.to} needs the photo, but the file says no name of one")
     photo = (arguments.photos or path.parent) / Path(found.source).name
+    check_outputs([target], [photo])
     return replace(found, image=load_image(photo, pixel_limit=DEFAULT_PIXEL_LIMIT))

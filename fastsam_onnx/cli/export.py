@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastsam_onnx.cli.arguments import add_command, add_shared, input_size
-from fastsam_onnx.cli.common import check_new, find_model
+from fastsam_onnx.cli.common import check_new, check_outputs, find_model
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
 
 EPILOG = f"""\
@@ -71,7 +71,9 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
 
     target = Path(arguments.output)
     check_new(target, overwrite=arguments.overwrite)
-    checkpoint = read_checkpoint(find_model(arguments.model, screen))
+    source = find_model(arguments.model, screen)
+    check_outputs([target], [source])
+    checkpoint = read_checkpoint(source)
     write(checkpoint, target, imgsz=arguments.imgsz, half=arguments.half, raw=arguments.raw_heads)
     screen.clear()
     print_line(str(target))

@@ -6,10 +6,11 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fastsam_onnx.cli.common import check_outputs, file_key
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats import FORMATS, format_of_suffix, image_id_of, suffixes_beside_photos
 from fastsam_onnx.images.sources import RESULT_SUFFIXES, is_picture_name
@@ -95,7 +96,9 @@ def _photos_of(text: str, *, recursive: bool) -> tuple[list[Photo], list[tuple[s
     return [], [(text, "no pictures in this folder" + ("" if recursive else " (--recursive searches its folders)"))]
 
 
-def plan(photos: Sequence[Photo], formats: Sequence[str] | None, output: str | None) -> list[Job]:
+def plan(
+    photos: Sequence[Photo], formats: Sequence[str] | None, output: str | None, others: Sequence[Path] = ()
+) -> list[Job]:
     """Decide the name of every file that will be written.
 
     Args:
@@ -103,23 +106,31 @@ def plan(photos: Sequence[Photo], formats: Sequence[str] | None, output: str | N
         formats: Names in `FORMATS`; by default what the suffix of `output` says, else an overlay and JSON.
         output: A file, for one photo and one format; else a folder. By default results lie beside their photos, that of
             standard input in the current folder.
+        others: What the run reads beside the photos, such as a file of prompts.
 
     Returns:
-        One job for each photo. No file is named twice and none is an input: photo.jpg gives photo.json, but beside a
+        One job for each photo. No file is named twice and none is read: photo.jpg gives photo.json, but beside a
         photo.png they give photo.jpg.json and photo.png.json. Photos of the same name from several folders go to
         folders of these names below the output.
 
     Raises:
-        OptionError: If the output cannot be what it should be, or would replace an input.
+        OptionError: If the output cannot be what it should be, or would replace what is read.
     """
+    read = [*others, *(photo.path for photo in photos if photo.path is not None)]
     if output is None or is_folder_name(output):
-        return _plan_many(photos, DEFAULT_FORMATS if formats is None else formats, output)
+        jobs = _plan_many(photos, DEFAULT_FORMATS if formats is None else formats, output, read)
+    else:
+        jobs = [_plan_one(photos, formats, output)]
+    check_outputs([path for job in jobs for path in job.outputs.values()], read)
+    return jobs
+
+
+def _plan_one(photos: Sequence[Photo], formats: Sequence[str] | None, output: str) -> Job:
+    """The job of the only photo, whose output is one file."""
     form = _format_of_file(output, formats)
     if len(photos) != 1 or photos[0].folder is not None:
         raise OptionError(f"--output {output} is one file, but there may be several photos; name a folder")
-    if _key(Path(output)) in _input_keys(photos):
-        raise OptionError(f"--output {output} is the photo itself; name another file")
-    return [Job(photos[0], {form: Path(output)}, image_ids(photos)[0])]
+    return Job(photos[0], {form: Path(output)}, image_ids(photos)[0])
 
 
 def image_ids(photos: Sequence[Photo]) -> list[int | str | None]:
@@ -193,11 +204,11 @@ def _format_of_file(output: str, formats: Sequence[str] | None) -> str:
     return form
 
 
-def _plan_many(photos: Sequence[Photo], formats: Sequence[str], output: str | None) -> list[Job]:
-    """Give every photo the shortest of its names that no other photo has."""
+def _plan_many(photos: Sequence[Photo], formats: Sequence[str], output: str | None, read: Sequence[Path]) -> list[Job]:
+    """Give every photo the shortest of its names that no other photo has, and none of the files that are read."""
     names = [list(_names(photo, output)) for photo in photos]
     depth = [0] * len(photos)
-    inputs = _input_keys(photos)
+    inputs = {file_key(path).casefold() for path in read}
     suffixes = suffixes_beside_photos(formats)
 
     def paths(index: int) -> list[Path]:
@@ -212,8 +223,8 @@ def _plan_many(photos: Sequence[Photo], formats: Sequence[str], output: str | No
     # Compared without case, because some file systems do. Where only the case differs, a longer name changes nothing.
     clashing = list(range(len(photos)))
     while clashing:
-        keys = [[_key(path).casefold() for path in paths(index)] for index in range(len(photos))]
-        owners: dict[str, set[str]] = {key.casefold(): {""} for key in inputs}
+        keys = [[file_key(path).casefold() for path in paths(index)] for index in range(len(photos))]
+        owners: dict[str, set[str]] = {key: {""} for key in inputs}
         for index, own in enumerate(keys):
             for key in own:
                 owners.setdefault(key, set()).add(identity(index))
@@ -224,24 +235,10 @@ def _plan_many(photos: Sequence[Photo], formats: Sequence[str], output: str | No
         ]
         for index in clashing:
             depth[index] += 1
-    jobs = [
+    return [
         Job(photo, dict(zip(formats, paths(index), strict=True)), image_id)
         for index, (photo, image_id) in enumerate(zip(photos, image_ids(photos), strict=True))
     ]
-    _check_distinct(jobs, inputs)
-    return jobs
-
-
-def _check_distinct(jobs: Iterable[Job], inputs: frozenset[str]) -> None:
-    seen = set(inputs)
-    for job in jobs:
-        for path in job.outputs.values():
-            if _key(path) in seen:
-                raise OptionError(
-                    f"{path} would be written twice or replace an input; rename the photo {job.photo.name}, "
-                    "or run it alone with an --output of its own"
-                )
-            seen.add(_key(path))
 
 
 def _names(photo: Photo, output: str | None) -> Iterator[Path]:
@@ -289,15 +286,6 @@ def _is_folder(path: Path) -> bool:
 def _absolute(photo: Photo) -> Path:
     """Its path without "..", links as they are."""
     return Path(os.path.normpath((photo.path or Path()).absolute()))
-
-
-def _key(path: Path) -> str:
-    """The file that a path leads to, through links."""
-    return os.path.normcase(os.path.realpath(path))
-
-
-def _input_keys(photos: Iterable[Photo]) -> frozenset[str]:
-    return frozenset(_key(photo.path) for photo in photos if photo.path is not None)
 
 
 def _pictures(folder: Path, *, recursive: bool, unreadable: list[tuple[str, str]]) -> Iterator[Path]:

@@ -62,6 +62,11 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
     return prompts
 
 
+def prompt_files(arguments: argparse.Namespace) -> list[Path]:
+    """The files that `read_prompts` reads."""
+    return [*arguments.mask, *([] if arguments.prompts is None else [arguments.prompts])]
+
+
 def _read_file(path: Path) -> Prompts:
     try:
         return Prompts.from_json(path.read_text(encoding="utf-8-sig"))

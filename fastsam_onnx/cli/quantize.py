@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastsam_onnx.cli.arguments import add_command, add_shared
-from fastsam_onnx.cli.common import check_new, find_model
+from fastsam_onnx.cli.common import check_new, check_outputs, find_model
 from fastsam_onnx.cli.photos import find_photos
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
 from fastsam_onnx.errors import OptionError
@@ -71,6 +71,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
 
     source = find_model(arguments.model, screen)
     target = Path(arguments.output or source.with_suffix(".int8.onnx").name)
+    check_outputs([target], [source])
     check_new(target, overwrite=arguments.overwrite)
     report = make(
         source,

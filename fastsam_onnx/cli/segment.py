@@ -39,7 +39,7 @@ from fastsam_onnx.cli.common import (
 )
 from fastsam_onnx.cli.datasets import DESCRIPTION, check_named, open_dataset, write_yolo_data
 from fastsam_onnx.cli.photos import Job, Photo, file_name, file_names, find_photos, plan, relative_path
-from fastsam_onnx.cli.prompts import read_prompts
+from fastsam_onnx.cli.prompts import prompt_files, read_prompts
 from fastsam_onnx.cli.report import RunReport
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.cli.video import holds_frames, segment_frames
@@ -237,7 +237,7 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
         if dataset is None and (arguments.output == "-" or (arguments.output is None and arguments.inputs == ["-"])):
             jobs = [Job(_one_for_stdout(photos, arguments.json), {_format_for_stdout(chosen): STDOUT})]
         else:
-            jobs = plan(photos, chosen, arguments.output)
+            jobs = plan(photos, chosen, arguments.output, prompt_files(arguments))
         if dataset is not None:
             jobs = [replace(job, entry=name) for job, name in zip(jobs, file_names(photos), strict=True)]
         report = RunReport(screen, len(jobs) + len(troubles), quiet=arguments.quiet, as_json=arguments.json)

@@ -22,6 +22,7 @@ from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.cli.common import (
     STDOUT,
     check_new,
+    check_outputs,
     format_options,
     make_folder,
     open_model,
@@ -30,7 +31,7 @@ from fastsam_onnx.cli.common import (
     write_stdout,
 )
 from fastsam_onnx.cli.photos import STDIN_STEM
-from fastsam_onnx.cli.prompts import read_prompts
+from fastsam_onnx.cli.prompts import prompt_files, read_prompts
 from fastsam_onnx.cli.report import RunReport
 from fastsam_onnx.cli.screen import Progress, Screen
 from fastsam_onnx.draw import numbered_colours, overlay
@@ -110,9 +111,8 @@ def segment_frames(arguments: argparse.Namespace, screen: Screen) -> int:
     _check_following(arguments, prompts)
     sources = _sources(arguments)
     jobs = [(source, _outputs(source, arguments, alone=len(sources) == 1)) for source in sources]
-    paths = [path for _, outputs in jobs for path in outputs.values()]
-    if len(set(paths)) < len(paths):
-        raise OptionError("two of the videos would get results of the same name; run them one by one")
+    videos = [source.path for source in sources if source.path is not None]
+    check_outputs([path for _, outputs in jobs for path in outputs.values()], [*videos, *prompt_files(arguments)])
     if arguments.codec is not None:
         _check_codec(arguments.codec, [outputs.get("overlay", STDOUT) for _, outputs in jobs])
     report = RunReport(screen, len(jobs), quiet=arguments.quiet, as_json=arguments.json, noun="video")
@@ -352,8 +352,6 @@ def _outputs(source: FrameSource, arguments: argparse.Namespace, *, alone: bool)
         return {form: base.with_name(base.name + SUFFIXES[form]) for form in forms or SUFFIXES}
     if not alone or (forms or [form]) != [form]:
         raise OptionError(f"--output {output} is one file, the {form} of one video; name a folder")
-    if source.path is not None and os.path.realpath(output) == os.path.realpath(source.path):
-        raise OptionError(f"--output {output} is the video itself; name another file")
     return {form: Path(output)}
 
 

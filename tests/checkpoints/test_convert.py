@@ -210,6 +210,14 @@ def test_the_command_replaces_only_when_told(tmp_path, capsys):
     assert Network.open(path).contract.class_count == 1
 
 
+def test_the_command_does_not_replace_the_checkpoint(tmp_path, capsys):
+    path = tmp_path / "tiny.pt"
+    path.write_bytes(TINY.read_bytes())
+    assert main(["export", str(path), "-o", str(path), "--overwrite"]) == 2
+    assert "this run reads it" in capsys.readouterr().err
+    assert path.read_bytes() == TINY.read_bytes()
+
+
 @pytest.mark.parametrize("content", [b"hello", b"\x08\x08", TINY.read_bytes()[:400]])
 def test_the_command_says_what_is_no_checkpoint(tmp_path, capsys, content):
     source, path = tmp_path / "a.pt", tmp_path / "a.onnx"

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from support.command_line import FIRST_AREA, SECOND_AREA, listing, names, photo, read_json
+from support.command_line import FIRST_AREA, POSIX, SECOND_AREA, listing, names, photo, read_json
 
 from fastsam_onnx import FastSAM, Segmentation
 from fastsam_onnx.cli.program import main
@@ -96,6 +96,33 @@ def test_a_file_is_not_replaced_by_its_own_conversion(folder, capsys):
     assert code == 2
     assert "same name" in err
     assert convert(capsys, folder / "a.json", "--to", "coco-dataset")[0] == 2
+
+
+def test_no_file_is_replaced_by_the_conversion_of_another(folder, capsys):
+    other = folder / "a.coco.json"
+    shutil.copy(folder / "b.json", other)
+    code, _, err = convert(capsys, folder / "a.json", other, "--to", "coco", "--overwrite")
+    assert (code, "a.coco.json" in err, "this run reads it" in err) == (2, True, True)
+    assert other.read_bytes() == (folder / "b.json").read_bytes()
+
+
+@POSIX
+def test_a_file_is_not_replaced_by_way_of_a_link(folder, tmp_path, capsys):
+    before = (folder / "a.json").read_bytes()
+    (tmp_path / "link").symlink_to(folder)
+    code, _, err = convert(capsys, folder / "a.json", "--to", "labelme", "-o", tmp_path / "link", "--overwrite")
+    assert (code, "this run reads it" in err) == (2, True)
+    assert (folder / "a.json").read_bytes() == before
+
+
+def test_a_photo_is_not_replaced_by_its_overlay(folder, capsys):
+    picture = (folder / "a.png").rename(folder / "a.overlay.png")
+    before = picture.read_bytes()
+    result = folder / "a.json"
+    result.write_text(result.read_text().replace('"a.png"', '"a.overlay.png"'))
+    code, _, err = convert(capsys, result, "--to", "overlay", "--overwrite")
+    assert (code, "this run reads it" in err) == (1, True)
+    assert picture.read_bytes() == before
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"format": "fastsam-onnx", "version": 2}', "cut"])

@@ -64,7 +64,7 @@ class TestNames:
         assert self.outputs(["a.jpg"], output=output) == [f"{output}/a.json"]
 
     def test_what_stays_the_same_is_refused(self):
-        with pytest.raises(OptionError, match="written twice"):
+        with pytest.raises(OptionError, match="the same name"):
             self.outputs(["a", "a.coco"], formats=("json", "coco"), output=None)
 
     def test_in_a_run(self, run, tmp_path):

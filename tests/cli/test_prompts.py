@@ -63,6 +63,24 @@ class TestPrompts:
         assert code == 1
         assert "size of the photo, 80x64, got 64x64" in err
 
+    def test_no_result_replaces_the_prompts(self, run, tmp_path):
+        source = photo(tmp_path / "cat.png")
+        asked = tmp_path / "cat.json"
+        asked.write_text(text := '{"points": [[50, 50]]}')
+        sketch = np.zeros((64, 64), np.uint8)
+        sketch[42:58, 40:58] = 255
+        cv2.imwrite(str(tmp_path / "cat.labels.png"), sketch)
+        drawn = (tmp_path / "cat.labels.png").read_bytes()
+        mask = ["--mask", tmp_path / "cat.labels.png"]
+        forms = ["--format", "json", "--format", "labels"]
+        assert run(source, "--prompts", asked, *mask, *forms, "--overwrite")[0] == 0
+        assert asked.read_text() == text
+        assert (tmp_path / "cat.labels.png").read_bytes() == drawn
+        assert names(tmp_path) == ["cat.json", "cat.labels.png", "cat.png", "cat.png.json", "cat.png.labels.png"]
+        code, _, err = run(source, "--prompts", asked, "-o", asked, "--overwrite")
+        assert (code, "this run reads it" in err) == (2, True)
+        assert asked.read_text() == text
+
     def test_prompts_are_drawn(self, run, tmp_path):
         source = photo(tmp_path / "cat.png")
         run(source, "--point", "50,50", "--background", "4,60", "--output", tmp_path / "x.png")

@@ -203,7 +203,7 @@ def test_a_photo_is_never_overwritten(run, tmp_path):
     source = photo(tmp_path / "cat.png")
     before = source.read_bytes()
     code, _, err = run(source, "--output", source, "--overwrite")
-    assert (code, "is the photo itself" in err) == (2, True)
+    assert (code, "this run reads it" in err) == (2, True)
     # cat.overlay.png is a photo here too: the result of cat.png gets another name
     other = photo(tmp_path / "cat.overlay.png")
     assert run(source, other, "--overwrite", "--format", "overlay")[0] == 0

@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.command_line import POSIX, listing
 from support.damage import damaged
 from support.terminal import in_a_terminal
 from support.tiny_onnx import bright_object
@@ -177,9 +178,9 @@ def test_what_exists_is_kept_and_a_broken_video_stops_no_other(run, clip, tmp_pa
         (["CLIP", "--format", "svg"], "overlay, json for a video, got svg"),
         (["CLIP", "-o", "a.png"], ".mp4, .mov, .mkv, .avi, .jsonl"),
         (["CLIP", "-o", "a.mp4", "--format", "json"], "a.mp4 is one file, the overlay"),
-        (["CLIP", "-o", "CLIP"], "is the video itself"),
+        (["CLIP", "-o", "CLIP"], "this run reads it"),
         (["CLIP", "-o", "-", "--json"], "standard output takes one"),
-        (["CLIP", "CLIP2"], "of the same name"),
+        (["CLIP", "CLIP2"], "the same name"),
         (["--raw", "96x64", "CLIP"], "give - as the only input"),
         (["--raw", "96", "-"], "WIDTHxHEIGHT"),
         (["CLIP", "--codec", "mpeg2"], "h264"),
@@ -206,6 +207,23 @@ def test_arguments_that_do_not_fit(run, clip, arguments, reason):
     assert code == 2
     assert reason in err
     assert sorted(path.name for path in clip.parent.iterdir()) == ["clip.avi", "other"]
+
+
+def test_no_result_replaces_a_video_of_the_run(run, clip):
+    other = clip.with_name("clip.overlay.mp4")
+    shutil.copy(clip, other)
+    code, _, err = run(clip, other, "--overwrite")
+    assert (code, "clip.overlay.mp4" in err, "this run reads it" in err) == (2, True, True)
+    assert other.read_bytes() == clip.read_bytes()
+    assert listing(clip.parent) == ["clip.avi", "clip.overlay.mp4"]
+
+
+@POSIX
+def test_a_video_by_two_ways_is_refused(run, clip):
+    (clip.parent / "here").symlink_to(clip.parent)
+    code, _, err = run(clip, clip.parent / "here" / "clip.avi", "--overwrite", "--format", "json")
+    assert (code, "the same name" in err) == (2, True)
+    assert listing(clip.parent) == ["clip.avi", "here"]
 
 
 @pytest.mark.process

@@ -330,6 +330,14 @@ def test_command(tmp_path, capsys):
     assert "out.onnx exists; pass --overwrite" in capsys.readouterr().err
 
 
+def test_command_does_not_replace_the_network(tmp_path, capsys):
+    path = tmp_path / "tiny.onnx"
+    path.write_bytes(TINY.read_bytes())
+    assert main(["quantize", str(path), "-o", str(path), "--overwrite", "--force"]) == 2
+    assert "this run reads it" in capsys.readouterr().err
+    assert path.read_bytes() == TINY.read_bytes()
+
+
 def test_command_without_photos_in_the_folder(tmp_path, capsys):
     assert main(["quantize", str(TINY), "--photos", str(tmp_path), "-o", str(tmp_path / "out.onnx")]) == 2
     assert "no pictures in this folder" in capsys.readouterr().err
