@@ -9,6 +9,7 @@ from typing import Any
 
 from fastsam_onnx.cli.arguments import add_command, add_shared
 from fastsam_onnx.cli.common import check_new, check_outputs, make_folder
+from fastsam_onnx.cli.datasets import close_dataset
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
 from fastsam_onnx.errors import FastSAMError, OptionError
 from fastsam_onnx.formats import registry as formats
@@ -105,16 +106,26 @@ def _to_dataset(arguments: argparse.Namespace, screen: Screen) -> int:
         raise OptionError(f"--to {COCO_DATASET} needs --output FOLDER, the folder of the data set")
     make_folder(arguments.output)
     failed = False
+    added: dict[str | None, Path] = {}
     with CocoDataset(arguments.output / FILE_NAME) as dataset:
         for path in arguments.inputs:
             try:
                 found = read_result(path)
+                if found.source in added:
+                    raise OptionError(
+                        f"this run has {found.source} already, from {added[found.source]}; "
+                        'a data set has a name once: give one of the files another "source"'
+                    )
                 if found.source in dataset and not arguments.overwrite:
                     raise OptionError(f"{dataset.path} has {found.source}; pass --overwrite to replace its objects")
                 dataset.add(found)
+                added[found.source] = path
             except FastSAMError as error:
                 screen.explain(f"{path}: {error}")
                 failed = True
+        if reason := close_dataset(dataset):
+            screen.explain(reason)
+            return 1
     if dataset.path.exists():
         print_line(str(dataset.path))
     return 1 if failed else 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fastsam_onnx.cli.common import make_folder
 from fastsam_onnx.cli.photos import Photo, is_folder_name, relative_path
-from fastsam_onnx.errors import OptionError
+from fastsam_onnx.errors import OptionError, OutputError
 from fastsam_onnx.files import write_file
 from fastsam_onnx.formats.categories import listed_categories
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET, FILE_NAME, CocoDataset
@@ -38,6 +38,15 @@ def open_dataset(formats: Sequence[str] | None, output: str | None) -> Iterator[
     make_folder(Path(output))
     with CocoDataset(Path(output, FILE_NAME)) as dataset:
         yield dataset
+
+
+def close_dataset(dataset: CocoDataset) -> str:
+    """Write the data set. Returns why it could not be written; nothing otherwise."""
+    try:
+        dataset.close()
+    except OutputError as error:
+        return str(error)
+    return ""
 
 
 def check_named(photos: Sequence[Photo]) -> None:

@@ -37,7 +37,7 @@ from fastsam_onnx.cli.common import (
     wanted_classes,
     write_stdout,
 )
-from fastsam_onnx.cli.datasets import DESCRIPTION, check_named, open_dataset, write_yolo_data
+from fastsam_onnx.cli.datasets import DESCRIPTION, check_named, close_dataset, open_dataset, write_yolo_data
 from fastsam_onnx.cli.photos import Job, Photo, file_name, file_names, find_photos, plan, relative_path
 from fastsam_onnx.cli.prompts import prompt_files, read_prompts
 from fastsam_onnx.cli.report import RunReport
@@ -257,6 +257,8 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
                 with closing(ordered_map(process, jobs, workers=arguments.jobs or default_workers())) as done:
                     for tell in done:
                         tell(report)
+        if dataset is not None and (reason := close_dataset(dataset)):
+            report.failed(str(dataset.path), reason)
     report.end(arguments.output)
     return 1 if report.counts["failed"] else 0
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from fastsam_onnx import options
 from fastsam_onnx.errors import OptionError, OutputError
@@ -109,7 +109,7 @@ class CocoDataset:
             self._know(image["file_name"], image["id"], ())
         self._last_annotation = max((one["id"] for one in document["annotations"]), default=0)
         try:
-            self._file: BinaryIO = self.journal.open("ab+")
+            self._file = self.journal.open("ab+", buffering=0)  # nothing of a line is held back
         except OSError as error:
             raise output_error(self.journal, error) from error
         self._end = 0
@@ -169,20 +169,21 @@ class CocoDataset:
         """
         if self._file.closed:
             return
-        self._file.close()
         try:
+            self._file.close()
             if self._end:
                 document = _merged(_read_dataset(self.path), _records(self.journal.read_bytes()))
                 write_file(self.path, [json_bytes(document, ".json")])
             self.journal.unlink(missing_ok=True)
         except OSError as error:
-            raise output_error(self.path, error) from error
+            failure = output_error(self.path, error)
+            raise OutputError(f"{failure}; {self.journal} keeps the photos for the next run") from error
 
     def _read_journal(self) -> None:
         """Take in the lines of a run that was cut short, but for what is behind the last whole one."""
         try:
             self._file.seek(0)
-            content = self._file.read()
+            content = self._file.readall()
             for record in _records(content):
                 self._know(record["image"]["file_name"], record["image"]["id"], record["annotations"])
             self._end = content.rfind(b"\n") + 1
@@ -201,8 +202,9 @@ class CocoDataset:
             if os.fstat(self._file.fileno()).st_size != self._end:
                 raise OutputError(f"cannot write {self.journal}: another run writes to it, too")
             try:
-                self._file.write(line)
-                self._file.flush()
+                rest = memoryview(line)
+                while rest:
+                    rest = rest[self._file.write(rest) :]
                 os.fsync(self._file.fileno())
             except OSError:
                 self._file.truncate(self._end)

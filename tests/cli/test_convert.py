@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from support.command_line import FIRST_AREA, POSIX, SECOND_AREA, listing, names, photo, read_json
+from support.command_line import FIRST_AREA, POSIX, SECOND_AREA, files_of_at_most, listing, names, photo, read_json
 
 from fastsam_onnx import FastSAM, Segmentation
 from fastsam_onnx.cli.program import main
@@ -68,6 +68,32 @@ def test_many_files_become_a_data_set(folder, tmp_path, capsys):
     again = read_json(tmp_path / "out" / "instances.json")
     assert (len(again["images"]), len(again["annotations"])) == (2, 4)
     assert names(tmp_path / "out") == ["instances.json"]
+
+
+def test_two_files_of_one_photo_in_a_data_set(folder, tmp_path, capsys):
+    other = tmp_path / "other" / "a.json"
+    other.parent.mkdir()
+    shutil.copy(folder / "a.json", other)
+    for more in ([], ["--overwrite"]):
+        out = tmp_path / f"out{len(more)}"
+        code, _, err = convert(capsys, folder / "a.json", other, "--to", "coco-dataset", "-o", out, *more)
+        assert code == 1
+        assert f"{other}: this run has a.png already, from {folder / 'a.json'}" in err
+        assert "--overwrite" not in err
+        assert [image["file_name"] for image in read_json(out / "instances.json")["images"]] == ["a.png"]
+
+
+@POSIX
+def test_a_data_set_on_a_full_disk(folder, tmp_path, capsys):
+    place = ["--to", "coco-dataset", "-o", tmp_path / "out"]
+    assert convert(capsys, folder / "a.json", *place)[0] == 0
+    arguments = [folder / "b.json", *place]
+    with files_of_at_most(600):  # the journal of one photo has some 420 bytes, the file of both some 800
+        code, out, err = convert(capsys, *arguments)
+    assert (code, out) == (1, "")
+    assert "instances.json: File too large" in err
+    convert(capsys, *arguments)
+    assert len(read_json(tmp_path / "out" / "instances.json")["images"]) == 2
 
 
 def test_of_nothing_but_damage_there_is_no_data_set(folder, tmp_path, capsys):

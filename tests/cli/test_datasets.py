@@ -1,5 +1,6 @@
 """`segment --format coco-dataset`: one file of a whole run, also after a kill."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -7,7 +8,16 @@ import time
 
 import numpy as np
 import pytest
-from support.command_line import FIRST_AREA, POSIX, SECOND_AREA, environment, names, photo, read_json
+from support.command_line import (
+    FIRST_AREA,
+    POSIX,
+    SECOND_AREA,
+    environment,
+    files_of_at_most,
+    names,
+    photo,
+    read_json,
+)
 
 from fastsam_onnx.cli.program import main
 
@@ -66,6 +76,21 @@ def test_a_bad_photo_stops_no_other(run, folder, tmp_path):
     (folder / "bad.png").write_bytes(b"nonsense")
     assert run(folder, "--format", "coco-dataset", "-o", tmp_path / "out")[0] == 1
     assert counts(tmp_path / "out" / "instances.json") == (NAMES, 24)
+
+
+@POSIX
+def test_a_full_disk_at_the_end_is_told_and_loses_nothing(run, folder, tmp_path):
+    out = tmp_path / "out"
+    assert run(folder, "--format", "coco-dataset", "-o", out)[0] == 0
+    photo(folder / "new.png")
+    with files_of_at_most(3000):  # the journal of one photo has some 420 bytes, the file of all some 5,000
+        code, stdout, err = run(folder, "--format", "coco-dataset", "-o", out, "--json")
+    assert code == 1
+    assert f"instances.json: File too large; {out / 'instances.json.journal'} keeps the photos" in err
+    assert "1 photo, 2 objects" in err
+    assert json.loads(stdout.splitlines()[-1])["status"] == "failed"
+    assert run(folder, "--format", "coco-dataset", "-o", out)[0] == 0
+    assert counts(out / "instances.json") == ([*NAMES, "new.png"], 26)
 
 
 @pytest.mark.parametrize("output", [["-o", "a.json"], ["-o", "-"], []])

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.command_line import POSIX, files_of_at_most
 from support.samples import make_sample, names_in, random_instances, read_json
 
 from fastsam_onnx.errors import FastSAMError, OptionError, OutputError
@@ -154,6 +155,35 @@ def test_a_write_that_fails_leaves_the_line_before_whole(tmp_path, monkeypatch):
         assert "b.jpg" not in dataset
         dataset.add(RESULTS["c.jpg"], "c.jpg")
     check_whole(read_json(path.read_bytes()), ("a.jpg", "c.jpg"))
+
+
+@POSIX
+def test_a_disk_that_is_full_for_a_while(tmp_path):
+    path = tmp_path / "d.json"
+    with CocoDataset(path) as dataset:
+        dataset.add(RESULTS["a.jpg"], "a.jpg")
+        size = dataset.journal.stat().st_size
+        for _ in range(2):  # the reason stays the same, and so does the journal
+            with (
+                files_of_at_most(size + 10),
+                pytest.raises(OutputError, match=r"d\.json\.journal: File too large"),
+            ):
+                dataset.add(RESULTS["b.jpg"], "b.jpg")
+            assert dataset.journal.stat().st_size == size
+        dataset.add(RESULTS["c.jpg"], "c.jpg")
+    check_whole(read_json(path.read_bytes()), ("a.jpg", "c.jpg"))
+
+
+@POSIX
+def test_a_disk_that_is_full_at_the_end(tmp_path):
+    whole = write(tmp_path / "whole.json")
+    dataset = CocoDataset(tmp_path / "d.json")
+    for name, found in RESULTS.items():
+        dataset.add(found, name)
+    with files_of_at_most(1000), pytest.raises(OutputError, match=r"d\.json: File too large"):
+        dataset.close()
+    assert names_in(tmp_path) == ["d.json.journal", "whole.json"]
+    assert write(tmp_path / "d.json") == whole
 
 
 def test_two_runs_at_once_are_told(tmp_path):

@@ -1,5 +1,6 @@
 """Photos for the command line, what its test network finds in them, and what became of a folder."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -40,6 +41,19 @@ def read_json(path):
 
 def areas(path):
     return [one["area"] for one in read_json(path)["objects"]]
+
+
+@contextlib.contextmanager
+def files_of_at_most(size):
+    """Writing beyond that many bytes of a file fails, as on a full disk; POSIX only."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def names(folder):
