@@ -314,6 +314,12 @@ def numbers(name: str, values: Any, *, error: type[FastSAMError] = OptionError) 
     return array
 
 
+def plain_number(text: str) -> float | None:
+    """The number of a text such as "-0.4" or "1e-3"; None of others, also of what only Python reads ("0_4")."""
+    is_number = re.fullmatch(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", text)
+    return float(text) if is_number else None
+
+
 def integer_from_text(name: str, text: str, minimum: int = 1, maximum: int | None = None) -> int:
     """`integer` of a text such as "640"; OptionError otherwise."""
     value = int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else text
@@ -322,11 +328,8 @@ def integer_from_text(name: str, text: str, minimum: int = 1, maximum: int | Non
 
 def number_from_text(name: str, text: str, minimum: float = -math.inf, maximum: float = math.inf) -> float:
     """`number` of a text such as "0.4"; OptionError otherwise."""
-    try:
-        value: float | str = float(text)
-    except ValueError:
-        value = text
-    return number(name, value, minimum, maximum)
+    value = plain_number(text)
+    return number(name, text if value is None else value, minimum, maximum)
 
 
 def input_size_from_text(name: str, text: str) -> int | tuple[int, int]:

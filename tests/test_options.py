@@ -78,6 +78,19 @@ def test_texts_become_numbers():
             options.number_from_text("x", text, 0, 1)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"), [("1", 1), (".5", 0.5), ("5.", 5), ("-1e-3", -0.001), ("+2E2", 200), (" 3\n", 3)]
+)
+def test_numbers_are_written_as_usual(text, value):
+    assert options.number_from_text("x", text) == value
+
+
+@pytest.mark.parametrize("text", ["0_1", "1_000", "٠.٥", "１", "1e1_0", ".", "e5", "0x1", "1 2", "infinity"])
+def test_what_python_alone_takes_for_a_number_is_refused(text):
+    with pytest.raises(OptionError, match=f"must be a number, got '{text}'"):
+        options.number_from_text("x", text)
+
+
 def test_an_input_size_is_one_number_or_width_by_height():
     assert options.input_size_from_text("imgsz", "1024") == 1024
     assert options.input_size_from_text("imgsz", "1280x736") == (736, 1280)  # (height, width)

@@ -42,9 +42,24 @@ def argument_type(read: Callable[[str], T]) -> Callable[[str], T]:
 
 
 VALUE = "the value"
+
+
+def not_empty(text: str) -> str:
+    """An argument type: any text but the empty one, which a shell's unset variable gives."""
+    if not text:
+        raise argparse.ArgumentTypeError(f"{VALUE} must not be empty")
+    return text
+
+
+def not_empty_path(text: str) -> Path:
+    """An argument type: a path."""
+    return Path(not_empty(text))
+
+
 integer = argument_type(partial(options.integer_from_text, VALUE))
 whole = integer  # for serve.request, until it reads for itself
 threads = argument_type(partial(options.integer_from_text, VALUE, maximum=4096))
+port = argument_type(partial(options.integer_from_text, VALUE, minimum=0, maximum=65535))
 fraction = argument_type(partial(options.number_from_text, VALUE, minimum=0, maximum=1))
 cosine = argument_type(partial(options.number_from_text, VALUE, minimum=-1, maximum=1))
 bands = argument_type(partial(options.bands_from_text, VALUE))
@@ -159,6 +174,8 @@ def add_command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.register("type", None, not_empty)  # of arguments that name no type
+    parser.register("type", Path, not_empty_path)
     parser.set_defaults(run=run, parser=parser, quiet=False)
     return parser
 

@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from fastsam_onnx.cli.arguments import add_command, add_model, add_shared, integer
+from fastsam_onnx.cli.arguments import add_command, add_model, add_shared, integer, port
 from fastsam_onnx.cli.common import open_model
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.errors import MissingPackageError, OptionError
@@ -69,7 +69,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--host", metavar="HOST", default="127.0.0.1", help="where to listen (default: %(default)s)")
     parser.add_argument(
-        "--port", metavar="N", type=int, default=8000, help="0 takes a free port (default: %(default)s)"
+        "--port", metavar="N", type=port, default=8000, help="0 takes a free port (default: %(default)s)"
     )
     parser.add_argument("--token-file", metavar="FILE", type=Path, help="file with a token that clients must send")
     parser.add_argument(
@@ -172,9 +172,10 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=512)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OptionError(f"cannot listen at {host} port {port}: {reason}; choose with --host and --port") from error
+    except OSError as error:
+        raise OptionError(
+            f"cannot listen at {host} port {port}: {error.strerror or error}; choose with --host and --port"
+        ) from error
 
 
 def _greet(listener: socket.socket, arguments: argparse.Namespace, token: str | None, screen: Screen) -> None:

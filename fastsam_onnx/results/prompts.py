@@ -329,11 +329,9 @@ def coordinates(text: str, form: str) -> tuple[float, ...]:
     Raises:
         PromptError: If there are not as many finite numbers.
     """
-    try:
-        numbers = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        numbers = ()
-    if len(numbers) != form.count(",") + 1 or not all(map(math.isfinite, numbers)):
+    given = [options.plain_number(part) for part in text.split(",")]
+    numbers = tuple(part for part in given if part is not None and math.isfinite(part))
+    if len(numbers) < len(given) or len(given) != form.count(",") + 1:
         raise PromptError(f"coordinates must be {form}, numbers in image pixels without spaces, got {text!r}")
     return numbers
 

@@ -22,6 +22,45 @@ def test_numbers_of_options():
     assert arguments.fraction("1") == 1
 
 
+@pytest.mark.parametrize("port", ["-1", "65536", "8_0", "٨", "x"])
+def test_a_port_is_a_number_up_to_65535(port, capsys):
+    assert main(["serve", f"--port={port}", "--model", "none.onnx"]) == 2
+    assert "--port: the value must be an integer from 0 to 65535, got " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["segment", "a.png", "--output", ""],
+        ["segment", "a.png", "--output="],
+        ["segment", "a.png", "-o", ""],
+        ["segment", "a.png", "--model", ""],
+        ["segment", "a.png", "--clip", ""],
+        ["segment", "a.png", "--prompts", ""],
+        ["segment", "a.png", "--mask", ""],
+        ["segment", "a.png", "--text", ""],
+        ["segment", "a.png", "--other", ""],
+        ["segment", "a.png", ""],
+        ["convert", "a.json", "--to", "svg", "-o", ""],
+        ["convert", "a.json", "--to", "overlay", "--photos", ""],
+        ["convert", "", "--to", "svg"],
+        ["info", ""],
+        ["export", "a.pt", "-o", ""],
+        ["quantize", "a.onnx", "-o", ""],
+        ["quantize", "a.onnx", "--photos", ""],
+        ["serve", "--token-file", ""],
+        ["serve", "--host", ""],
+        ["serve", "--cors", ""],
+    ],
+)
+def test_an_empty_value_is_never_the_default(arguments, capsys, tmp_path, monkeypatch):
+    """A variable of a shell that is unset gives one: --output "$OUT" must not mean the current folder."""
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert "the value must not be empty" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("text", ["", "0,1,2", "1,2", "1,2,3,4", "1,2,", "a", "-1", "1.0,2,3", "1;2;3"])
 def test_bands_are_one_or_three(text):
     with pytest.raises(argparse.ArgumentTypeError, match=r"bands|number of bands must be an integer >= 1"):

@@ -208,7 +208,7 @@ def test_what_cannot_be_joined_is_an_error():
 def test_coordinates_are_read_from_text():
     assert coordinates("620,360.5", "X,Y") == (620, 360.5)
     assert coordinates("-5,0,90,80", "X1,Y1,X2,Y2") == (-5, 0, 90, 80)
-    for text in ("", "1", "1,2,3", "a,b", "nan,1", "1,inf", "1;2"):
+    for text in ("", "1", "1,2,3", "a,b", "nan,1", "1,inf", "1;2", "6_2,36", "٦,1", "1e999,1"):
         with pytest.raises(PromptError, match="X,Y"):
             coordinates(text, "X,Y")
 
