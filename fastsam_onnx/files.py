@@ -11,6 +11,16 @@ from pathlib import Path
 from fastsam_onnx.errors import FastSAMError, OutputError
 
 
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """True if there is such a file; False where the system cannot tell, where pathlib raises (of too long a name)."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """True if there is such a folder; False as `is_file`."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def write_file(path: str | Path, parts: Iterable[bytes | memoryview]) -> None:
     """Write to a temporary name in the same folder, then rename.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from fastsam_onnx.cli.common import make_folder
 from fastsam_onnx.cli.photos import Photo, is_folder_name, relative_path
 from fastsam_onnx.errors import OptionError, OutputError
-from fastsam_onnx.files import write_file
+from fastsam_onnx.files import is_file, write_file
 from fastsam_onnx.formats.categories import listed_categories
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET, FILE_NAME, CocoDataset
 from fastsam_onnx.formats.yolo import DATA_FILE, yolo_data
@@ -78,7 +78,7 @@ def write_yolo_data(
     if "yolo" not in (formats or ()) or output is None or not is_folder_name(output):
         return
     path = Path(output, DATA_FILE)
-    if path.exists() and not overwrite:
+    if is_file(path) and not overwrite:
         return
     make_folder(path.parent)
     folders = [photo.folder or photo.path.parent for photo in photos if photo.path is not None]

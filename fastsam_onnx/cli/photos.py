@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fastsam_onnx.cli.common import check_outputs, file_key
 from fastsam_onnx.errors import OptionError
+from fastsam_onnx.files import is_folder
 from fastsam_onnx.formats import FORMATS, format_of_suffix, image_id_of, suffixes_beside_photos
 from fastsam_onnx.images.sources import RESULT_SUFFIXES, is_picture_name
 
@@ -87,7 +88,7 @@ def _photos_of(text: str, *, recursive: bool) -> tuple[list[Photo], list[tuple[s
         folder = _folder_of_pattern(text)
         found = [Photo(picture, folder) for picture in _matching(text)]
         return found, [] if found else [(text, "no picture matches this pattern")]
-    if not _is_folder(path):
+    if not is_folder(path):
         return [Photo(path)], []
     unreadable: list[tuple[str, str]] = []
     found = [Photo(picture, path) for picture in sorted(_pictures(path, recursive=recursive, unreadable=unreadable))]
@@ -176,7 +177,7 @@ def is_folder_name(output: str) -> bool:
     if output.endswith(tuple(filter(None, (os.sep, os.altsep)))):
         return True
     named = format_of_suffix(output)
-    if _is_folder(Path(output)):
+    if is_folder(Path(output)):
         return named is None or not FORMATS[named].folder
     if named is not None:
         return False
@@ -265,7 +266,7 @@ def _is_pattern(text: str) -> bool:
 
 def _matching(pattern: str) -> list[Path]:
     found = map(Path, glob.iglob(pattern, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute patterns)
-    return sorted(path for path in found if is_picture_name(path) and not _is_folder(path))
+    return sorted(path for path in found if is_picture_name(path) and not is_folder(path))
 
 
 def _folder_of_pattern(pattern: str) -> Path:
@@ -273,14 +274,6 @@ def _folder_of_pattern(pattern: str) -> Path:
     parts = Path(pattern).parts
     fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
     return Path(*parts[:fixed])
-
-
-def _is_folder(path: Path) -> bool:
-    """True if it is one, as far as this process may look."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
 
 
 def _absolute(photo: Photo) -> Path:
@@ -295,11 +288,11 @@ def _pictures(folder: Path, *, recursive: bool, unreadable: list[tuple[str, str]
     except OSError as error:
         unreadable.append((str(folder), f"cannot read the folder: {error.strerror or error}"))
         return
-    for entry, is_folder in entries:
-        if not is_folder and is_picture_name(entry):
+    for entry, is_subfolder in entries:
+        if not is_subfolder and is_picture_name(entry):
             yield entry
         hidden = entry.name.startswith(".") or entry.name.lower().endswith(RESULT_SUFFIXES)
-        if is_folder and recursive and not hidden and not entry.is_symlink():
+        if is_subfolder and recursive and not hidden and not entry.is_symlink():
             yield from _pictures(entry, recursive=True, unreadable=unreadable)
 
 

@@ -18,7 +18,15 @@ from typing import Any
 from fastsam_onnx import __version__
 from fastsam_onnx.cli import convert, download, export, info, models, quantize, segment, serve
 from fastsam_onnx.cli.arguments import EXIT_CODES
-from fastsam_onnx.cli.screen import PROGRAM, Screen, abandon, logged_to
+from fastsam_onnx.cli.screen import (
+    PROGRAM,
+    Screen,
+    StandardOutputError,
+    abandon,
+    flush_standard_output,
+    logged_to,
+    print_line,
+)
 from fastsam_onnx.cli.signals import EndedBySignal, signals_that_end
 from fastsam_onnx.errors import FastSAMError
 
@@ -48,13 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str], screen: Screen) -> int:
     try:
-        arguments = _parse(argv)
-        with signals_that_end(), logged_to(screen, logging.ERROR if arguments.quiet else logging.WARNING):
-            code: int = arguments.run(arguments, screen)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except SystemExit as stop:  # argparse has said why
-        return int(stop.code or 0)
+        code = _run_command(argv, screen)
+        flush_standard_output()
     except EndedBySignal as stop:
         screen.say("ended by a signal; the files that are there are complete")
         return SIGNALLED + stop.number
@@ -66,12 +69,26 @@ def _run(argv: Sequence[str], screen: Screen) -> int:
             raise
         screen.explain(str(error))
         return WRONG_USAGE
-    except OSError as error:  # from standard output: all others are FastSAMErrors
+    except BrokenPipeError:
         abandon(sys.stdout)
-        if isinstance(error, BrokenPipeError):
-            return PIPE_CLOSED
+        return PIPE_CLOSED
+    except StandardOutputError as error:
+        abandon(sys.stdout)
         screen.say(f"standard output: {error.strerror or error}")
         return FAILED
+    except OSError as error:  # a defect, which names its file: all others are FastSAMErrors
+        screen.say(str(error))
+        return FAILED
+    return code
+
+
+def _run_command(argv: Sequence[str], screen: Screen) -> int:
+    try:
+        arguments = _parse(argv)
+    except SystemExit as stop:  # argparse has said why
+        return int(stop.code or 0)
+    with signals_that_end(), logged_to(screen, logging.ERROR if arguments.quiet else logging.WARNING):
+        code: int = arguments.run(arguments, screen)
     return code
 
 
@@ -103,9 +120,19 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose help is not lost in silence where standard output cannot be written."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is not None and file is sys.stdout:
+            print_line(message.removesuffix("\n"))
+        else:
+            super()._print_message(message, file)
+
+
 def _parser() -> tuple[argparse.ArgumentParser, dict[str, Any]]:
     """The parser of the program, and those of its commands by their names."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=PROGRAM,
         usage=f"{PROGRAM} COMMAND [ARGUMENTS]",
         description=DESCRIPTION,

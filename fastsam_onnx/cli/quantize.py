@@ -12,6 +12,7 @@ from fastsam_onnx.cli.common import check_new, check_outputs, find_model
 from fastsam_onnx.cli.photos import find_photos
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
 from fastsam_onnx.errors import OptionError
+from fastsam_onnx.files import is_folder
 
 if TYPE_CHECKING:
     from fastsam_onnx.quantize import Report
@@ -96,7 +97,7 @@ def _photos(folder: str | None) -> list[Path] | None:
     """The photos of a folder and of the folders inside it."""
     if folder is None:
         return None
-    if not Path(folder).is_dir():
+    if not is_folder(folder):
         raise OptionError(f"--photos must be a folder, got {folder}")
     photos, troubles = find_photos([folder], recursive=True)
     if troubles:

@@ -17,6 +17,10 @@ from typing import TextIO
 PROGRAM = "fastsam-onnx"
 
 
+class StandardOutputError(OSError):
+    """Standard output cannot be written, for another reason than a reader that went away."""
+
+
 class Screen:
     """Lines and a progress bar on one stream, so that they don't run into each other.
 
@@ -157,8 +161,26 @@ def print_line(text: str) -> None:
     if sys.stdout is None:  # closed
         return
     encoding = sys.stdout.encoding or "ascii"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    sys.stdout.flush()
+    with _standard_output():
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        sys.stdout.flush()
+
+
+def flush_standard_output() -> None:
+    """Send what is still held back."""
+    if sys.stdout is not None:
+        with _standard_output():
+            sys.stdout.flush()
+
+
+@contextmanager
+def _standard_output() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StandardOutputError(error.errno, error.strerror) from error
 
 
 def abandon(stream: TextIO) -> None:

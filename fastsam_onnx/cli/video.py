@@ -36,7 +36,7 @@ from fastsam_onnx.cli.report import RunReport
 from fastsam_onnx.cli.screen import Progress, Screen
 from fastsam_onnx.draw import numbered_colours, overlay
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
-from fastsam_onnx.files import complete_file
+from fastsam_onnx.files import complete_file, is_folder
 from fastsam_onnx.formats import to_dict
 from fastsam_onnx.images.load import ImageSource
 from fastsam_onnx.images.video import DEFAULT_FPS, Frame, is_video, open_video
@@ -372,7 +372,7 @@ def _form_of_file(output: str) -> str | None:
     """The format that the suffix of a file names; None for a folder."""
     path = Path(output)
     suffix = path.suffix.lower()
-    if path.is_dir() or output.endswith(tuple(filter(None, (os.sep, os.altsep)))) or not suffix:
+    if is_folder(path) or output.endswith(tuple(filter(None, (os.sep, os.altsep)))) or not suffix:
         return None
     if suffix in VIDEO_CODECS:
         return "overlay"

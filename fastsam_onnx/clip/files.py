@@ -14,6 +14,7 @@ from typing import Any
 from fastsam_onnx import options
 from fastsam_onnx.clip.preprocessing import MEAN, STD, Preprocessing
 from fastsam_onnx.errors import ModelError, ModelNotFoundError, OptionError
+from fastsam_onnx.files import is_file, is_folder
 
 IMAGE_WORDS, TEXT_WORDS = ("vision", "visual", "image"), ("text",)
 SUBFOLDERS = ("", "onnx", "visual", "vision", "image", "textual", "text")
@@ -81,7 +82,7 @@ class ClipFiles:
             raise OptionError("give either the folder or file of a CLIP, or image= and text= together")
         given = None if tokenizer is None else options.path("tokenizer", tokenizer)
         found = given or _beside(text_file, TOKENIZERS)
-        if found is None or not found.is_file():
+        if found is None or not is_file(found):
             where = found or f"beside {text_file}, nor in the folder above"
             raise ModelNotFoundError(f"there is no tokenizer {where}; {EXPECTED_FILES}")
         settings, config = _beside(image_file, SETTINGS), _beside(text_file, ("config.json",))
@@ -90,9 +91,9 @@ class ClipFiles:
 
 
 def _both(path: Path) -> tuple[Path, Path]:
-    if path.is_file():
+    if is_file(path):
         return path, path
-    if not path.is_dir():
+    if not is_folder(path):
         raise ModelNotFoundError(f"there is no CLIP at {path}; {EXPECTED_FILES}")
     files = sorted({file for folder in SUBFOLDERS for file in (path / folder).glob("*.onnx")})
     image = [file for file in files if _is_called(file, path, IMAGE_WORDS)]
@@ -122,19 +123,19 @@ def _plain(files: list[Path], what: str) -> Path:
 
 
 def _single(path: Path, what: str) -> Path:
-    if path.is_dir():
+    if is_folder(path):
         files = sorted({file for folder in ("", "onnx") for file in (path / folder).glob("*.onnx")})
         if not files:
             raise ModelNotFoundError(f"the folder {path} holds no .onnx file; the {what} should be there")
         return _plain(files, what)
-    if not path.is_file():
+    if not is_file(path):
         raise ModelNotFoundError(f"there is no {what} {path}")
     return path
 
 
 def _beside(file: Path, names: tuple[str, ...]) -> Path | None:
     paths = [folder / name for folder in (file.parent, file.parent.parent) for name in names]
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if is_file(path)), None)
 
 
 # --- Settings ---

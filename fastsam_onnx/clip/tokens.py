@@ -19,6 +19,7 @@ import numpy as np
 
 from fastsam_onnx.arrays import IntArray
 from fastsam_onnx.errors import ModelError, ModelNotFoundError, PromptError
+from fastsam_onnx.files import is_file
 
 if TYPE_CHECKING:
     import tokenizers
@@ -130,7 +131,7 @@ class ClipTokenizer:
         """
         import tokenizers
 
-        if not path.is_file():
+        if not is_file(path):
             raise ModelNotFoundError(f"there is no tokenizer file {path}; text prompts need the tokenizer.json of CLIP")
         try:
             if path.suffix == ".json":

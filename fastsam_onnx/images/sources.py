@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fastsam_onnx.errors import ImageError, OptionError
+from fastsam_onnx.files import is_folder
 from fastsam_onnx.images import video
 from fastsam_onnx.images.load import ImageSource, source_name
 from fastsam_onnx.options import integer
@@ -58,7 +59,7 @@ def open_sources(sources: Sources) -> tuple[Iterator[ImageSource], deque[int] | 
     """
     if isinstance(sources, str | os.PathLike):
         path = Path(sources)
-        if os.path.isdir(path):  # noqa: PTH112  # of a name that is too long pathlib raises an OSError
+        if is_folder(path):
             return iter(_pictures_or_refusal(path)), None
         if not os.path.exists(path):  # noqa: PTH110
             raise ImageError(f"cannot read {source_name(sources)}: {_what_is_missing(os.fspath(sources))}")

@@ -18,6 +18,7 @@ import numpy as np
 
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import ImageError
+from fastsam_onnx.files import is_file
 from fastsam_onnx.images.clock import Clock
 from fastsam_onnx.images.contents import counts_frames, is_cut, lacks_table, movie_seconds
 from fastsam_onnx.images.load import MissingPicture, load_image, source_name
@@ -193,7 +194,9 @@ class Video:
 
 
 def is_video(path: Path) -> bool:
-    """True if a file begins as videos do; False if it cannot be read."""
+    """True if a file begins as videos do; False if it cannot be read, or is a FIFO: that could take for ever."""
+    if not is_file(path):
+        return False
     try:
         with path.open("rb") as file:
             return _VIDEO.match(file.read(512)) is not None

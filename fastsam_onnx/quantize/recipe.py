@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from fastsam_onnx import weights
 from fastsam_onnx.errors import MissingPackageError, ModelError, OutputError
-from fastsam_onnx.files import write_file
+from fastsam_onnx.files import is_folder, write_file
 from fastsam_onnx.images.load import ImageSource, load_image
 from fastsam_onnx.model import FastSAM
 from fastsam_onnx.options import ShareProgress
@@ -126,7 +126,7 @@ def quantize(
         OutputError: If the file cannot be written.
     """
     _check_onnx()
-    if not Path(output).parent.is_dir():  # rather now than after minutes
+    if not is_folder(Path(output).parent):  # rather now than after minutes
         raise OutputError(f"cannot write {output}: there is no folder {Path(output).parent}")
     bits = weight_bits_for(weight_bits)
     tell = progress or _say_nothing

@@ -9,7 +9,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.command_line import FIRST, PNG_MAGIC, POSIX, SECOND, environment, listing, names, photo, picture_bytes
+from support.command_line import (
+    FIRST,
+    PNG_MAGIC,
+    POSIX,
+    SECOND,
+    environment,
+    files_of_at_most,
+    listing,
+    names,
+    photo,
+    picture_bytes,
+)
 
 import fastsam_onnx
 from fastsam_onnx.cli.program import main
@@ -175,6 +186,16 @@ class TestProcess:
             assert b"Traceback" not in done.stderr
             assert b"Exception ignored" not in done.stderr
 
+    @POSIX
+    @pytest.mark.parametrize("argument", ["--help", "--version"])
+    def test_help_that_cannot_be_written(self, argument, tmp_path):
+        command = [sys.executable, "-m", "fastsam_onnx", argument]
+        with files_of_at_most(0), (tmp_path / "help.txt").open("wb") as full:
+            done = subprocess.run(
+                command, stdout=full, stderr=subprocess.PIPE, env=environment(), timeout=120, check=False
+            )
+        assert (done.returncode, done.stderr) == (1, b"fastsam-onnx: standard output: File too large\n")
+
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
     def test_a_disk_that_is_full(self, network, tmp_path):
         photo(tmp_path / "a.png")
@@ -313,3 +334,38 @@ def test_an_interrupt_that_a_compiled_module_made_an_import_error_of(monkeypatch
     monkeypatch.setattr("fastsam_onnx.cli.info.run", lambda arguments, screen: __import__("no_such_module"))
     with pytest.raises(ImportError, match="no_such_module"):
         main(["info"])
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["segment", "PHOTO", "--format", "yolo", "-o", LONG], 2),
+        (["segment", "PHOTO", "--clip", LONG, "--text", "a dog"], 2),
+        (["segment", "PHOTO", "-o", LONG], 1),
+        (["segment", LONG], 1),
+        (["segment", "PHOTO", "--prompts", LONG], 2),
+        (["convert", LONG, "--to", "svg"], 1),
+        (["quantize", "fastsam-nano", "--photos", LONG, "-o", "x.onnx"], 2),
+        (["export", LONG, "-o", "x.onnx"], 2),
+        (["info", LONG], 2),
+    ],
+)
+def test_a_name_that_is_too_long_is_no_fault_of_standard_output(arguments, code, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    given = [str(photo(tmp_path / "a.png")) if argument == "PHOTO" else argument for argument in arguments]
+    assert main(given) == code
+    error = capsys.readouterr().err
+    assert LONG in error
+    assert "standard output" not in error
+
+
+def test_what_nobody_foresaw_is_no_fault_of_standard_output(monkeypatch, capsys):
+    def fail(*_):
+        raise PermissionError(13, "Permission denied", "somewhere")
+
+    monkeypatch.setattr("fastsam_onnx.weights.cache_folder", fail)
+    assert main(["models"]) == 1
+    assert capsys.readouterr().err == "fastsam-onnx: [Errno 13] Permission denied: 'somewhere'\n"

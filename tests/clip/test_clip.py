@@ -239,3 +239,11 @@ def test_threads_share_one_and_processes_get_their_own(folder):
     again = pickle.loads(pickle.dumps(clip))
     np.testing.assert_array_equal(again.embed_texts(TEXTS), expected)
     assert Path(again.files.text) == clip.files.text
+
+
+def test_a_name_that_is_too_long_is_no_file():
+    name = "x" * 300
+    with pytest.raises(ModelNotFoundError, match=f"there is no CLIP at {name}"):
+        Clip(Path(name))
+    with pytest.raises(ModelNotFoundError, match=f"there is no image encoder {name}"):
+        Clip(image=name, text=name, tokenizer=name)

@@ -2,9 +2,11 @@
 
 import json
 import logging
+import os
 import random
 import shutil
 import subprocess
+import sys
 from collections import Counter
 
 import cv2
@@ -439,3 +441,12 @@ class TestHealthy:
         subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=duration=1", path], check=True)
         with pytest.raises(ImageError, match="cannot open it as a video"):
             open_video(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+@pytest.mark.process
+def test_a_fifo_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    script = "import sys; from fastsam_onnx.images import video; print(video.is_video(video.Path(sys.argv[1])))"
+    command = [sys.executable, "-c", script, str(tmp_path / "a.jpg")]
+    assert subprocess.run(command, capture_output=True, timeout=20, check=True).stdout == b"False\n"
