@@ -157,14 +157,17 @@ def plan_workers(cores: int, workers: int | None, threads: int | None) -> tuple[
 
 def _token(path: Path | None) -> str | None:
     """The token from the file, else from the environment; never from the command line, which others can see."""
-    if path is None:
-        return os.environ.get(TOKEN) or None
     try:
-        token = path.read_text(encoding="utf-8").strip()
+        given = os.environ.get(TOKEN) if path is None else path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise OptionError(f"cannot read the token from {path}: {getattr(error, 'strerror', None) or error}") from error
+    if path is None and not given:
+        return None
+    token = (given or "").strip()
     if not token or not token.isascii() or not token.isprintable():
-        raise OptionError(f"the token in {path} must be one line of printable ASCII, got {len(token)} characters")
+        raise OptionError(
+            f"the token in {path or TOKEN} must be one line of printable ASCII, got {len(token)} characters"
+        )
     return token
 
 

@@ -42,6 +42,12 @@ def read_form(body: bytes, boundary: bytes) -> list[Part]:
     Raises:
         HTTPException: 400, if it is not a multipart form, or has too many parts.
     """
+    if not boundary:
+        raise HTTPException(
+            400,
+            "Content-Type must name the boundary of the multipart form, got none; clients add it where the header is "
+            "left to them",
+        )
     reader = _PartReader()
     try:
         parser = MultipartParser(boundary, reader.callbacks())  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from http import HTTPStatus
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -199,6 +200,7 @@ class Service:
         upload = request.stream()
         try:
             self._check_token(request)
+            _check_coding(request.headers.get("content-encoding", "identity"))
             negotiate(request.headers.get("accept", ""), request.query_params.get("format"))
             self._workers.check()
             return await self._body(upload, int(request.headers.get("content-length", "0")), hold)
@@ -251,6 +253,12 @@ class Service:
             raise HTTPException(401, "send the server's token: Authorization: Bearer TOKEN", _AUTHENTICATE)
 
 
+def _check_coding(coding: str) -> None:
+    if coding.lower() not in ("", "identity"):
+        reason = f"Content-Encoding must be identity, the photo as it is, got {coding[:80]!r}"
+        raise HTTPException(415, reason, {"Accept-Encoding": "identity"})
+
+
 async def _discard(upload: AsyncIterator[bytes], seconds: float) -> None:
     """Read the rest of a refused upload, for a while: a client that is still sending would not read the refusal."""
     with contextlib.suppress(TimeoutError):
@@ -269,9 +277,21 @@ def _cross_origin(origins: Sequence[str]) -> list[Middleware]:
     return [Middleware(CORSMiddleware, allow_origins=origins, allow_methods=("GET", "POST"), allow_headers=headers)]
 
 
-def _refused(_request: Request, refusal: Exception) -> Response:
+def _refused(request: Request, refusal: Exception) -> Response:
     assert isinstance(refusal, HTTPException)
-    return _json({"error": refusal.detail}, refusal.status_code, refusal.headers)
+    return _json({"error": _reason(request, refusal)}, refusal.status_code, refusal.headers)
+
+
+def _reason(request: Request, refusal: HTTPException) -> str:
+    """What is wrong and what is accepted, also where Starlette refuses by itself and says no more than the status."""
+    if refusal.detail != HTTPStatus(refusal.status_code).phrase:
+        return refusal.detail
+    path = request.url.path[:80]
+    if refusal.status_code == 405 and refusal.headers:
+        accepted = ", ".join(sorted(refusal.headers["Allow"].split(", ")))
+        return f"{path} takes {accepted}, got {request.method[:20]}"
+    known = ", ".join(sorted(route.path for route in request.app.routes))
+    return f"there is no {path!r} here; there are {known}"
 
 
 def _json(content: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -363,6 +363,33 @@ def test_other_addresses_and_methods(client):
     assert client.ask("POST", "/healthz").status == 405
 
 
+def test_other_addresses_and_methods_are_told_what_there_is(client):
+    wrong = client.ask("PUT", "/segment")
+    assert (wrong.status, wrong.headers["allow"]) == (405, "POST")
+    assert wrong.json["error"] == "/segment takes POST, got PUT"
+    assert client.ask("POST", "/info").json["error"] == "/info takes GET, HEAD, got POST"
+    missing = client.ask("POST", "/segment/photo.jpg", PHOTO)  # what curl -T makes of /segment/
+    assert missing.status == 404
+    assert missing.json["error"] == (
+        "there is no '/segment/photo.jpg' here; there are /, /example.jpg, /healthz, /info, /openapi.json, /segment"
+    )
+
+
+def test_a_form_without_its_boundary_in_the_header_is_told(client):
+    reply = client.segment(form_body(("photo", PHOTO)), Content_Type="multipart/form-data")
+    assert reply.status == 400
+    assert "Content-Type must name the boundary of the multipart form" in reply.json["error"]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
+def test_a_body_that_says_it_is_encoded_is_refused(client, coding):
+    """It was taken for the photo itself: read as it was, or called no picture."""
+    reply = client.segment(PHOTO, Content_Encoding=coding)
+    assert (reply.status, reply.headers["accept-encoding"]) == (415, "identity")
+    assert reply.json["error"] == f"Content-Encoding must be identity, the photo as it is, got {coding!r}"
+    assert client.segment(PHOTO, Content_Encoding="identity").status == 200
+
+
 def test_large_requests_and_photos_are_refused(model):
     with running(Service(model, workers=1, limits=Limits(body_bytes=100_000, pixels=100_000)).app) as client:
         announced = client.segment(bytes(3_000_000))
@@ -512,7 +539,7 @@ def test_the_command_listens_on_localhost_and_stops_cleanly(tmp_path, stop):
     assert '"POST /segment HTTP/1.1" 200' in out
 
 
-def test_the_command_says_what_is_wrong(tmp_path, capsys, client):
+def test_the_command_says_what_is_wrong(tmp_path, capsys, client, monkeypatch):
     assert main(["serve", "--port", str(client.port)]) == 2
     assert "cannot listen at 127.0.0.1" in capsys.readouterr().err
     assert main(["serve", "--token-file", str(tmp_path / "none")]) == 2
@@ -520,6 +547,10 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys, client):
     (tmp_path / "empty").write_text("\n")
     assert main(["serve", "--token-file", str(tmp_path / "empty")]) == 2
     assert "printable ASCII" in capsys.readouterr().err
+    for token in ("two\nlines", "geheimnis\u00fcvoll", " "):
+        monkeypatch.setenv("FASTSAM_ONNX_TOKEN", token)
+        assert main(["serve", "--model", "none.onnx"]) == 2
+        assert "the token in FASTSAM_ONNX_TOKEN must be one line of printable ASCII" in capsys.readouterr().err
 
 
 def test_without_the_extra_the_command_says_how_to_get_it(capsys, monkeypatch):
