@@ -12,7 +12,7 @@ from fastsam_onnx.errors import OptionError, OutputError
 from fastsam_onnx.files import is_file, write_file
 from fastsam_onnx.formats.categories import listed_categories
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET, FILE_NAME, CocoDataset
-from fastsam_onnx.formats.yolo import DATA_FILE, yolo_data
+from fastsam_onnx.formats.yolo import DATA_FILE, names_of_data, yolo_data
 
 DESCRIPTION = "one COCO data set of all photos, in the folder --output"
 
@@ -73,14 +73,30 @@ def write_yolo_data(
         overwrite: True to replace a data.yaml that exists.
 
     Raises:
-        OutputError: If it cannot be written.
+        OutputError: If it cannot be written, or the one that is there has other names for these classes.
     """
     if "yolo" not in (formats or ()) or output is None or not is_folder_name(output):
         return
     path = Path(output, DATA_FILE)
+    names = listed_categories(classes)
     if is_file(path) and not overwrite:
+        _check_names(path, names)
         return
     make_folder(path.parent)
     folders = [photo.folder or photo.path.parent for photo in photos if photo.path is not None]
     listed = [relative_path(folder, path.parent) for folder in dict.fromkeys(folders)]
-    write_file(path, [yolo_data(listed, listed_categories(classes)).encode("utf-8")])
+    write_file(path, [yolo_data(listed, names).encode("utf-8")])
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    """Raise OutputError if a data.yaml has other names: labels know their classes by number alone."""
+    try:
+        known = names_of_data(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    for index, name in enumerate(names if known else ()):
+        if known.get(index) != name:
+            raise OutputError(
+                f"{path} calls class {index} {known.get(index, '')!r}, this run {name!r}; name another folder, or pass "
+                "--overwrite to replace it"
+            )

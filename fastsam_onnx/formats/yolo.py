@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,3 +49,16 @@ def yolo_data(folders: Sequence[str], names: Sequence[str]) -> str:
     listed = ", ".join(json.dumps(folder) for folder in folders)  # a text of JSON is one of YAML
     classes = "".join(f"  {index}: {json.dumps(name)}\n" for index, name in enumerate(names))
     return f"train: [{listed}]\nval: [{listed}]\nnames:\n{classes}"
+
+
+def names_of_data(text: str) -> dict[int, str]:
+    """The names of classes in a data.yaml, by index, as far as each has a line as in `yolo_data`; quotes may differ."""
+    lines = re.findall(r"^ +([0-9]+): *(.+?) *$", text.partition("names:\n")[2], re.MULTILINE)
+    return {int(index): _unquoted(name) for index, name in lines}
+
+
+def _unquoted(name: str) -> str:
+    try:
+        return str(json.loads(name)) if name.startswith('"') else name.strip("'")
+    except ValueError:
+        return name

@@ -119,6 +119,22 @@ def test_yolos_labels_have_a_data_yaml(run, folder, tmp_path):
     assert (out / "new.txt").exists()
 
 
+@pytest.mark.parametrize("names_there", ['  0: "person"\n  1: "dog"\n', "  0: person\n", "    0: 'person' \n"])
+def test_labels_are_not_added_to_those_of_other_classes(run, folder, tmp_path, names_there):
+    out = tmp_path / "out"
+    out.mkdir()
+    before = f"train: [mine]\nnames:\n{names_there}nc: 2\n"
+    (out / "data.yaml").write_text(before)
+    code, _, err = run(folder, "--format", "yolo", "-o", out)
+    assert code == 2
+    assert "data.yaml calls class 0 'person', this run 'object'; name another folder, or pass --overwrite" in err
+    assert names(out) == ["data.yaml"]
+    assert (out / "data.yaml").read_text() == before
+    (out / "data.yaml").write_text(before.replace("person", "object"))
+    assert run(folder, "--format", "yolo", "-o", out)[0] == 0
+    assert "mine" in (out / "data.yaml").read_text()
+
+
 @POSIX
 def test_killed_again_and_again_and_resumed(network, folder, tmp_path):
     """Each process is killed as soon as it has added a photo, at no moment of its own choice; the last one ends."""
