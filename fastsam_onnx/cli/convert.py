@@ -10,8 +10,9 @@ from typing import Any
 from fastsam_onnx.cli.arguments import add_command, add_shared
 from fastsam_onnx.cli.common import check_new, check_outputs, make_folder
 from fastsam_onnx.cli.datasets import close_dataset
+from fastsam_onnx.cli.report import why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
-from fastsam_onnx.errors import FastSAMError, OptionError
+from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET, FILE_NAME, CocoDataset
 from fastsam_onnx.formats.native import read_json
@@ -81,8 +82,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
             make_folder(target.parent)
             found = _with_photo(read_result(path), path, target, arguments)
             formats.save(found, target, format=arguments.to)
-        except FastSAMError as error:
-            screen.explain(f"{path}: {error}")
+        except Exception as error:
+            screen.explain(f"{path}: {why_it_failed(error)}")
             failed = True
         else:
             print_line(str(target))
@@ -120,8 +121,8 @@ def _to_dataset(arguments: argparse.Namespace, screen: Screen) -> int:
                     raise OptionError(f"{dataset.path} has {found.source}; pass --overwrite to replace its objects")
                 dataset.add(found)
                 added[found.source] = path
-            except FastSAMError as error:
-                screen.explain(f"{path}: {error}")
+            except Exception as error:
+                screen.explain(f"{path}: {why_it_failed(error)}")
                 failed = True
         if reason := close_dataset(dataset):
             screen.explain(reason)

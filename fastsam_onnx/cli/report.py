@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastsam_onnx.cli.screen import Progress, Screen, print_line
+from fastsam_onnx.errors import FastSAMError
 
 
 class RunReport:
@@ -104,6 +105,11 @@ class RunReport:
         new = told - self._settled
         pace = f", {self._progress.rate(new, f'{self._noun}s')}" if new else ""
         self._progress.show(told, self._total, f"{told} of {self._total}{pace}", before=self._settled)
+
+
+def why_it_failed(error: Exception) -> str:
+    """Why one input failed. What is no error of ours is a defect, or memory ran out: the other inputs can be done."""
+    return str(error) if isinstance(error, FastSAMError) else f"unexpected {type(error).__name__}: {error}"
 
 
 def _count(number: int, noun: str) -> str:

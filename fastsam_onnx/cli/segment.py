@@ -40,7 +40,7 @@ from fastsam_onnx.cli.common import (
 from fastsam_onnx.cli.datasets import DESCRIPTION, check_named, close_dataset, open_dataset, write_yolo_data
 from fastsam_onnx.cli.photos import Job, Photo, file_name, file_names, find_photos, plan, relative_path
 from fastsam_onnx.cli.prompts import prompt_files, read_prompts
-from fastsam_onnx.cli.report import RunReport
+from fastsam_onnx.cli.report import RunReport, why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.cli.video import holds_frames, segment_frames
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError, OutputError
@@ -290,13 +290,11 @@ def _process(
             _write(chosen, form, path, format_options(form, prompts) | _place_options(form, job, path))
         entry = None if job.entry is None else dataset_entry(chosen, job.entry)
         written = {"output": 1000 * (time.perf_counter() - began)}
-    except FastSAMError as error:
-        reason = str(error).removeprefix(f"cannot read {source_name(source)}: ")
-        return methodcaller("failed", name, reason)
     except BrokenPipeError:
         raise
-    except Exception as error:  # a defect, or memory ran out: the other photos can still be done
-        return methodcaller("failed", name, f"unexpected {type(error).__name__}: {error}")
+    except Exception as error:
+        reason = why_it_failed(error).removeprefix(f"cannot read {source_name(source)}: ")
+        return methodcaller("failed", name, reason)
     done = methodcaller(
         "done",
         name,

@@ -32,10 +32,10 @@ from fastsam_onnx.cli.common import (
 )
 from fastsam_onnx.cli.photos import STDIN_STEM
 from fastsam_onnx.cli.prompts import prompt_files, read_prompts
-from fastsam_onnx.cli.report import RunReport
+from fastsam_onnx.cli.report import RunReport, why_it_failed
 from fastsam_onnx.cli.screen import Progress, Screen
 from fastsam_onnx.draw import numbered_colours, overlay
-from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
+from fastsam_onnx.errors import ImageError, OptionError
 from fastsam_onnx.files import complete_file, is_folder
 from fastsam_onnx.formats import to_dict
 from fastsam_onnx.images.load import ImageSource
@@ -122,15 +122,15 @@ def segment_frames(arguments: argparse.Namespace, screen: Screen) -> int:
             try:
                 for path in outputs.values():
                     check_new(path, overwrite=arguments.overwrite)
-                facts, missing = run(source, outputs, arguments=arguments, screen=screen)
-                if missing:
-                    report.failed(source.name, missing)
-                else:
-                    report.done(source.name, outputs=outputs, **facts)
+                facts, reason = run(source, outputs, arguments=arguments, screen=screen)
             except BrokenPipeError:
                 raise
-            except FastSAMError as error:
-                report.failed(source.name, str(error).removeprefix(f"cannot read {source.name}: "))
+            except Exception as error:
+                reason = why_it_failed(error).removeprefix(f"cannot read {source.name}: ")
+            if reason:
+                report.failed(source.name, reason)
+            else:
+                report.done(source.name, outputs=outputs, **facts)
     report.end(arguments.output)
     return 1 if report.counts["failed"] else 0
 

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from support.command_line import FIRST_AREA, POSIX, SECOND_AREA, files_of_at_most, listing, names, photo, read_json
 
 from fastsam_onnx import FastSAM, Segmentation
+from fastsam_onnx.cli.convert import read_result
 from fastsam_onnx.cli.program import main
 from fastsam_onnx.formats import FORMATS, to_edges
 from fastsam_onnx.images.load import load_image
@@ -160,6 +162,21 @@ def test_damaged_files_are_named_and_stop_no_other(damage, folder, capsys):
     assert "a.json: a result must be" in err
     assert "missing.json: cannot read" in err
     assert out == f"{folder / 'b.svg'}\n"
+
+
+@pytest.mark.parametrize("form", ["svg", "coco-dataset"])
+def test_a_defect_in_one_file_stops_no_other(form, folder, tmp_path, monkeypatch, capsys):
+    def no_memory_at_first(path):
+        if path.name == "a.json":
+            raise MemoryError("too large")
+        return read_result(path)
+
+    monkeypatch.setattr("fastsam_onnx.cli.convert.read_result", no_memory_at_first)
+    arguments = [folder / "a.json", folder / "b.json", "--to", form, "-o", tmp_path / "out"]
+    code, out, err = convert(capsys, *arguments)
+    assert code == 1
+    assert f"fastsam-onnx: {folder / 'a.json'}: unexpected MemoryError: too large\n" in err
+    assert Path(out.strip()).exists()
 
 
 def test_what_shows_the_photo_needs_it(folder, tmp_path, capsys):

@@ -171,6 +171,23 @@ def test_what_exists_is_kept_and_a_broken_video_stops_no_other(run, clip, tmp_pa
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clip.jsonl", "clip.overlay.mp4"]
 
 
+def test_a_defect_in_one_video_stops_no_other(run, clip, tmp_path, monkeypatch):
+    other = tmp_path / "other.avi"
+    shutil.copy(clip, other)
+    stream = fastsam_onnx.FastSAM.stream
+
+    def no_memory_at_first(*arguments, **options):
+        monkeypatch.setattr(fastsam_onnx.FastSAM, "stream", stream)
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(fastsam_onnx.FastSAM, "stream", no_memory_at_first)
+    code, out, err = run(clip, other, "--format", "json", "-o", tmp_path / "out", "--json")
+    assert code == 1
+    assert f"fastsam-onnx: {clip}: unexpected MemoryError: too large\n" in err
+    assert [record["status"] for record in lines(out)] == ["failed", "done"]
+    assert listing(tmp_path / "out") == ["other.jsonl"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
