@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 from fastsam_onnx.cli.arguments import add_command, add_shared
 from fastsam_onnx.cli.common import check_new, check_outputs, make_folder
 from fastsam_onnx.cli.datasets import close_dataset
+from fastsam_onnx.cli.photos import ends_as_folder, has_file_suffix
 from fastsam_onnx.cli.report import why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
 from fastsam_onnx.errors import OptionError
+from fastsam_onnx.files import is_folder
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET, FILE_NAME, CocoDataset
 from fastsam_onnx.formats.native import read_json
@@ -52,9 +55,7 @@ def add(commands: Any) -> None:
         choices=[*formats.FORMATS, COCO_DATASET],
         help=f"one of {', '.join((*formats.FORMATS, COCO_DATASET))}",
     )
-    parser.add_argument(
-        "-o", "--output", metavar="FOLDER", type=Path, help="folder of the results (default: beside each file)"
-    )
+    parser.add_argument("-o", "--output", metavar="FOLDER", help="folder of the results (default: beside each file)")
     parser.add_argument(
         "--photos", metavar="FOLDER", type=Path, help="folder of the photos (default: beside each file)"
     )
@@ -70,10 +71,11 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     Raises:
         FastSAMError: If the arguments do not fit each other; nothing was done.
     """
+    folder = _folder(arguments.output)
     if arguments.to == COCO_DATASET:
-        return _to_dataset(arguments, screen)
+        return _to_dataset(arguments, folder, screen)
     suffix = formats.suffixes_beside_photos([arguments.to])[arguments.to]
-    targets = [_target(path, arguments.output, suffix) for path in arguments.inputs]
+    targets = [_target(path, folder, suffix) for path in arguments.inputs]
     check_outputs(targets, arguments.inputs)
     failed = False
     for path, target in zip(arguments.inputs, targets, strict=True):
@@ -90,6 +92,19 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     return 1 if failed else 0
 
 
+def _folder(output: str | None) -> Path | None:
+    """The folder --output; OptionError if it looks like a file, which it would not become."""
+    if output is None:
+        return None
+    path = Path(output)
+    if not is_folder(path) and not ends_as_folder(output) and (has_file_suffix(output)):
+        raise OptionError(
+            f"--output {output} must be a folder, and has the name of a file; results have the names of their JSON "
+            f"files; if it is a folder, write {output}{os.sep}"
+        )
+    return path
+
+
 def read_result(path: Path) -> Instances:
     """The objects of a JSON file.
 
@@ -102,13 +117,13 @@ def read_result(path: Path) -> Instances:
         raise OptionError(f"cannot read the file: {error.strerror or error}") from error
 
 
-def _to_dataset(arguments: argparse.Namespace, screen: Screen) -> int:
-    if arguments.output is None:
+def _to_dataset(arguments: argparse.Namespace, folder: Path | None, screen: Screen) -> int:
+    if folder is None:
         raise OptionError(f"--to {COCO_DATASET} needs --output FOLDER, the folder of the data set")
-    make_folder(arguments.output)
+    make_folder(folder)
     failed = False
     added: dict[str | None, Path] = {}
-    with CocoDataset(arguments.output / FILE_NAME) as dataset:
+    with CocoDataset(folder / FILE_NAME) as dataset:
         for path in arguments.inputs:
             try:
                 found = read_result(path)

@@ -19,7 +19,6 @@ from fastsam_onnx.images.sources import RESULT_SUFFIXES, is_picture_name
 STDIN_STEM = "stdin"
 DEFAULT_FORMATS = ("overlay", "json")
 _FILE_SUFFIX = re.compile(r"[^.]\.[a-z]{2,5}[0-9]?$", re.IGNORECASE)
-"""Of a name like mask.bmp or clip.mp4; results.v2 and run.2026 are folders."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,7 @@ def is_folder_name(output: str) -> bool:
     Raises:
         OptionError: If it is neither a folder nor a file of a known format.
     """
-    if output.endswith(tuple(filter(None, (os.sep, os.altsep)))):
+    if ends_as_folder(output):
         return True
     named = format_of_suffix(output)
     if is_folder(Path(output)):
@@ -183,13 +182,23 @@ def is_folder_name(output: str) -> bool:
         return False
     if os.access(output, os.F_OK):
         raise OptionError(f"--output {output} is a file, and its suffix names no format; name a folder or another file")
-    if _FILE_SUFFIX.search(output):
+    if has_file_suffix(output):
         accepted = sorted({_last_suffix(suffix) for kind in FORMATS.values() for suffix in kind.suffixes})
         raise OptionError(
             f"--output {output} must be a folder or end with one of {', '.join(accepted)}; "
             f"if it is a folder, write {output}{os.sep}"
         )
     return True
+
+
+def ends_as_folder(output: str) -> bool:
+    """True if it ends with a slash, or what else the system takes for one."""
+    return output.endswith(tuple(filter(None, (os.sep, os.altsep))))
+
+
+def has_file_suffix(output: str) -> bool:
+    """True for names like a.geojson, mask.bmp or clip.mp4; results.v2 and run.2026 are folders."""
+    return format_of_suffix(output) is not None or _FILE_SUFFIX.search(output) is not None
 
 
 def _format_of_file(output: str, formats: Sequence[str] | None) -> str:

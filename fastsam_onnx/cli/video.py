@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import sys
 import time
 from collections import deque
@@ -30,7 +29,7 @@ from fastsam_onnx.cli.common import (
     wanted_classes,
     write_stdout,
 )
-from fastsam_onnx.cli.photos import STDIN_STEM
+from fastsam_onnx.cli.photos import STDIN_STEM, ends_as_folder
 from fastsam_onnx.cli.prompts import prompt_files, read_prompts
 from fastsam_onnx.cli.report import RunReport, why_it_failed
 from fastsam_onnx.cli.screen import Progress, Screen
@@ -372,7 +371,7 @@ def _form_of_file(output: str) -> str | None:
     """The format that the suffix of a file names; None for a folder."""
     path = Path(output)
     suffix = path.suffix.lower()
-    if is_folder(path) or output.endswith(tuple(filter(None, (os.sep, os.altsep)))) or not suffix:
+    if is_folder(path) or ends_as_folder(output) or not suffix:
         return None
     if suffix in VIDEO_CODECS:
         return "overlay"

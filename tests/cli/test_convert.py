@@ -1,6 +1,7 @@
 """`convert`: results in our JSON written in every format, without the network."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -177,6 +178,20 @@ def test_a_defect_in_one_file_stops_no_other(form, folder, tmp_path, monkeypatch
     assert code == 1
     assert f"fastsam-onnx: {folder / 'a.json'}: unexpected MemoryError: too large\n" in err
     assert Path(out.strip()).exists()
+
+
+@pytest.mark.parametrize("form", ["svg", "coco-dataset"])
+def test_an_output_that_looks_like_a_file_is_no_folder(form, folder, tmp_path, capsys):
+    for name in ("a.svg", "a.json", "a.mp4"):
+        code, _, err = convert(capsys, folder / "a.json", "--to", form, "-o", tmp_path / name)
+        assert (code, f"--output {tmp_path / name}" in err, f"write {tmp_path / name}{os.sep}" in err) == (
+            2,
+            True,
+            True,
+        )
+    assert listing(tmp_path) == ["in"]
+    assert convert(capsys, folder / "a.json", "--to", form, "-o", f"{tmp_path / 'a.svg'}{os.sep}")[0] == 0
+    assert listing(tmp_path) == ["a.svg", "in"]
 
 
 def test_what_shows_the_photo_needs_it(folder, tmp_path, capsys):
