@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import re
 from collections import Counter
@@ -15,6 +16,8 @@ from fastsam_onnx.errors import OptionError
 from fastsam_onnx.files import is_folder
 from fastsam_onnx.formats import FORMATS, format_of_suffix, image_id_of, suffixes_beside_photos
 from fastsam_onnx.images.sources import RESULT_SUFFIXES, is_picture_name
+
+logger = logging.getLogger("fastsam_onnx")
 
 STDIN_STEM = "stdin"
 DEFAULT_FORMATS = ("overlay", "json")
@@ -301,7 +304,11 @@ def _pictures(folder: Path, *, recursive: bool, unreadable: list[tuple[str, str]
         if not is_subfolder and is_picture_name(entry):
             yield entry
         hidden = entry.name.startswith(".") or entry.name.lower().endswith(RESULT_SUFFIXES)
-        if is_subfolder and recursive and not hidden and not entry.is_symlink():
+        if not (is_subfolder and recursive) or hidden:
+            continue
+        if entry.is_symlink():  # it may lead back
+            logger.warning("%s is a link to a folder and is not searched; name it, too", entry)
+        else:
             yield from _pictures(entry, recursive=True, unreadable=unreadable)
 
 

@@ -115,7 +115,8 @@ def add(commands: Any) -> None:
         "inputs",
         metavar="INPUT",
         nargs="+",
-        help="a photo, a folder of photos, a pattern such as 'shots/*.jpg', a video, or - for standard input",
+        help="a photo (of several pages or frames the first), a folder of photos, a pattern such as 'shots/*.jpg', a "
+        "video, or - for standard input",
     )
     _add_photos(parser)
     _add_frames(parser)

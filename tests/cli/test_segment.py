@@ -408,3 +408,15 @@ class TestWriting:
         assert code == 130
         assert "interrupted" in err
         assert names(tmp_path) == ["a.png"]
+
+
+@POSIX
+def test_a_link_to_a_folder_is_not_searched_and_that_is_said(run, tmp_path):
+    photo(tmp_path / "elsewhere" / "b.png")
+    photo(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "more").symlink_to(tmp_path / "elsewhere")
+    code, _, err = run(tmp_path / "in", "--recursive", "--format", "json", "-o", tmp_path / "out")
+    assert (code, names(tmp_path / "out")) == (0, ["a.json"])
+    assert f"warning: {tmp_path / 'in' / 'more'} is a link to a folder and is not searched; name it, too" in err
+    code, _, err = run(tmp_path / "in", "--format", "json", "-o", tmp_path / "out")
+    assert (code, "link" in err) == (0, False)
