@@ -16,7 +16,6 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from http import HTTPStatus
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +42,8 @@ logger = logging.getLogger("fastsam_onnx")
 EXAMPLE = "coffee.jpg"
 _RETRY_AFTER = {"Retry-After": "1"}
 _AUTHENTICATE = {"WWW-Authenticate": "Bearer"}
+_TERSE = ("Not Found", "Method Not Allowed")
+"""All that Starlette says where it refuses by itself."""
 _COMMON_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 
@@ -284,7 +285,7 @@ def _refused(request: Request, refusal: Exception) -> Response:
 
 def _reason(request: Request, refusal: HTTPException) -> str:
     """What is wrong and what is accepted, also where Starlette refuses by itself and says no more than the status."""
-    if refusal.detail != HTTPStatus(refusal.status_code).phrase:
+    if refusal.detail not in _TERSE:
         return refusal.detail
     path = request.url.path[:80]
     if refusal.status_code == 405 and refusal.headers:
