@@ -97,7 +97,7 @@ def _folder(output: str | None) -> Path | None:
     if output is None:
         return None
     path = Path(output)
-    if not is_folder(path) and not ends_as_folder(output) and (has_file_suffix(output)):
+    if not is_folder(path) and not ends_as_folder(output) and has_file_suffix(output):
         raise OptionError(
             f"--output {output} must be a folder, and has the name of a file; results have the names of their JSON "
             f"files; if it is a folder, write {output}{os.sep}"
