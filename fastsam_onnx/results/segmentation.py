@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,19 @@ from fastsam_onnx.results.writable import WritableInstances
 
 if TYPE_CHECKING:
     from fastsam_onnx.clip.clip import Clip
-    from fastsam_onnx.results.prompts import Prompts
     from fastsam_onnx.results.rules import Match, Pick
+
+
+@runtime_checkable
+class Chooser(Protocol):
+    """A value that chooses among the objects of a result: `Prompts`."""
+
+    @property
+    def needs_objects(self) -> bool:
+        """True if the objects that a call finds matter."""
+
+    def choose(self, found: Segmentation) -> Segmentation:
+        """The objects that are meant."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -366,7 +377,7 @@ class Segmentation(WritableInstances):
             raise OptionError(f"this result lacks {missing}: {text_prompts.NEEDS}")
         return self.embeddings, self.image
 
-    def prompt(self, prompts: Prompts) -> Segmentation:
+    def prompt(self, prompts: Chooser) -> Segmentation:
         """The objects that a `Prompts` means: its points, boxes, masks and texts, put together.
 
         Raises:
@@ -374,9 +385,7 @@ class Segmentation(WritableInstances):
             OptionError: As in `Prompts.choose`.
             ModelError: Likewise.
         """
-        from fastsam_onnx.results.prompts import Prompts
-
-        if not isinstance(prompts, Prompts):
+        if not isinstance(prompts, Chooser):
             raise PromptError(f"prompts must be a Prompts, such as Prompts(points=[620, 360]), got {prompts!r:.80}")
         return prompts.choose(self)
 
