@@ -1,7 +1,7 @@
 """From the network's numbers to masks in the photo."""
 
-from fastsam_onnx.masks.instances import Instance, Instances, MaskLike, Masks
-from fastsam_onnx.masks.mask import Mask, Polygon
+from fastsam_onnx.masks.instances import Instance, Instances, Masks
+from fastsam_onnx.masks.mask import Mask, MaskLike, Polygon
 from fastsam_onnx.masks.rle import RLE
 
 __all__ = [

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +18,12 @@ import numpy.typing as npt
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from fastsam_onnx.masks.decoder import Closer, Decoder, Question
 from fastsam_onnx.masks.detections import best_classes, box_iou, class_agnostic_scores, nms, xyxy_from_xywh
-from fastsam_onnx.masks.mask import Mask, depth_map
+from fastsam_onnx.masks.mask import Mask, MaskLike, depth_map
 from fastsam_onnx.masks.pending import PendingMask, pending_masks, prototypes_at
 from fastsam_onnx.masks.refine import calm, refined
 from fastsam_onnx.masks.views import PRIORS
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.network.outputs import NEGLIGIBLE_SCORE
-
-if TYPE_CHECKING:
-    from fastsam_onnx.masks.instances import MaskLike
 
 SCORE_POWER = 0.3
 """Weight of a candidate's score beside the fit of its box, an exponent."""

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from fastsam_onnx import options
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from fastsam_onnx.errors import ObjectIndexError, OptionError
 from fastsam_onnx.masks.classes import class_indices, class_name
-from fastsam_onnx.masks.mask import Mask, stack_dense, stack_packed, union
+from fastsam_onnx.masks.mask import Mask, MaskLike, stack_dense, stack_packed, union
 
 if TYPE_CHECKING:
     from fastsam_onnx.images.geotiff import Georeference
@@ -29,34 +29,6 @@ Index = slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]
 """A choice of several objects."""
 MOST_INDEX = 2**53
 """Up to here float64 holds every integer."""
-
-
-class MaskLike(Protocol):
-    """A mask, or one that is rendered when it is asked for its pixels."""
-
-    @property
-    def area(self) -> int:
-        """The number of pixels."""
-
-    @property
-    def box(self) -> FloatArray:
-        """(4,) float32 x1, y1, x2, y2 of the pixels."""
-
-    @property
-    def bounds(self) -> tuple[int, int, int, int]:
-        """x1, y1, x2, y2 of a rectangle that holds all the pixels, known without rendering."""
-
-    def area_inside(self, x1: int, y1: int, x2: int, y2: int) -> int:
-        """The number of pixels in a rectangle of whole pixels."""
-
-    def contains(self, x: float, y: float) -> bool:
-        """True if the pixel that holds the point is set."""
-
-    def sample(self, columns: IntArray, rows: IntArray) -> BoolArray:
-        """(len(rows), len(columns)) bool: the pixels where these rows and columns of the photo, ascending, cross."""
-
-    def render(self) -> Mask:
-        """The mask at the photo's own size."""
 
 
 @dataclass(frozen=True, eq=False)

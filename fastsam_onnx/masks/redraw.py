@@ -9,13 +9,12 @@ import numpy as np
 
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.masks.decoder import Closer, Question
-from fastsam_onnx.masks.mask import depth_map
+from fastsam_onnx.masks.mask import MaskLike, depth_map
 from fastsam_onnx.masks.refine import Cells, calm
 from fastsam_onnx.masks.views import View
 
 if TYPE_CHECKING:
     from fastsam_onnx.masks.candidates import Candidates
-    from fastsam_onnx.masks.instances import MaskLike
     from fastsam_onnx.masks.pending import PendingMask
 
 AT_ONCE = 8

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastsam_onnx.errors import PromptError
-from fastsam_onnx.masks.instances import Instance, Instances, MaskLike
-from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.instances import Instance, Instances
+from fastsam_onnx.masks.mask import Mask, MaskLike
 
 Example = int | Instance | Mask | Instances
 """An object of a result by its index, or one of any origin, or several of them."""

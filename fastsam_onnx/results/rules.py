@@ -15,8 +15,8 @@ from fastsam_onnx import options
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.errors import PromptError
 from fastsam_onnx.masks.detections import box_iou
-from fastsam_onnx.masks.instances import MaskLike, Masks
-from fastsam_onnx.masks.mask import Mask, union
+from fastsam_onnx.masks.instances import Masks
+from fastsam_onnx.masks.mask import Mask, MaskLike, union
 
 Pick = Literal["candidate", "balanced", "merge", "all", "smallest", "largest", "best"]
 Match = Literal["candidate", "mask", "box"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
-from fastsam_onnx.masks.instances import MaskLike
+from fastsam_onnx.masks.mask import MaskLike
 
 GRID = 16
 """Number of points along each side of a box."""
