@@ -116,6 +116,14 @@ def _named_crs(crs: str | int) -> Json:
     return {"crs": {"type": "name", "properties": {"name": text}}}
 
 
+def six_numbers(affine: Affine) -> npt.NDArray[np.float64]:
+    """(6,) the coefficients of an affine; OptionError if it is something else."""
+    values = options.numbers("affine", affine)
+    if values.shape != (6,):
+        raise OptionError(f"affine must be six numbers a, b, c, d, e, f, got an array of shape {values.shape}")
+    return values
+
+
 @dataclass(frozen=True)
 class _Placing:
     """From image pixels to coordinates on a map.
@@ -133,9 +141,7 @@ class _Placing:
     @classmethod
     def from_affine(cls, affine: Affine | None) -> _Placing:
         """The placing of six numbers; OptionError if they place nothing."""
-        values = options.numbers("affine", (1, 0, 0, 0, 1, 0) if affine is None else affine)
-        if values.shape != (6,):
-            raise OptionError(f"affine must be six numbers a, b, c, d, e, f, got an array of shape {values.shape}")
+        values = six_numbers((1, 0, 0, 0, 1, 0) if affine is None else affine)
         matrix = values.reshape(2, 3)
         determinant = float(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0])
         if determinant == 0:

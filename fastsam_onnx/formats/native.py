@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from fastsam_onnx import options
 from fastsam_onnx.errors import OptionError
+from fastsam_onnx.formats.geojson import six_numbers
 from fastsam_onnx.formats.text import (
     SCORE_DECIMALS,
     Json,
@@ -153,12 +154,13 @@ def from_dict(document: Mapping[str, Any], *, pixel_limit: int | None = options.
         prompt_index=_all_integers(records, "prompt_index"),
     )
     found = replace(found, georeference=_place_of(document.get("georeference")))
-    names = _names_of(document.get("names"), records)
+    labels, names = _all_integers(records, "label"), document.get("names")
+    if names is None and labels is not None:  # of an earlier version: those of the objects
+        names = {label: record["name"] for label, record in zip(labels, records, strict=True) if "name" in record}
     if names is not None:
-        labels = _all_integers(records, "label") or []
-        if len(labels) < len(records):
+        if records and labels is None:
             raise OptionError('objects must have a "label" each where there are "names"')
-        found = replace(found, labels=np.array(labels, np.int64), names=names)
+        found = replace(found, labels=np.array(labels or [], np.int64), names=_names_of(names))
     track_ids = _all_integers(records, "track_id")
     if track_ids is not None:
         found = replace(found, track_ids=np.array(track_ids, np.int64))
@@ -192,13 +194,8 @@ def _box_of(record: Mapping[str, Any]) -> npt.NDArray[np.float64]:
     return box
 
 
-def _names_of(names: Any, records: Sequence[Mapping[str, Any]]) -> dict[int, str] | None:
-    """The names of all classes; of the objects' own where a file of an earlier version has no others."""
-    if names is None:
-        labels = _all_integers(records, "label")
-        if labels is None:
-            return None
-        names = {label: record["name"] for label, record in zip(labels, records, strict=True) if "name" in record}
+def _names_of(names: Any) -> dict[int, str]:
+    """The names of classes by index, which JSON has as a text."""
     if not isinstance(names, Mapping):
         raise OptionError(f'"names" must be an object, names of classes by index, got {reprlib.repr(names)}')
     wrong = [index for index in names if not str(index).isdecimal()]
@@ -216,10 +213,7 @@ def _place_of(record: Any) -> Georeference | None:
         raise OptionError(f'"georeference" must have "affine", "crs" and "missing", got {reprlib.repr(record)}')
     affine, crs = record["affine"], record["crs"]
     if affine is not None:
-        values = options.numbers("affine", affine)
-        if values.shape != (6,):
-            raise OptionError(f"affine must be six numbers, got {reprlib.repr(affine)}")
-        a, b, c, d, e, f = values.tolist()
+        a, b, c, d, e, f = six_numbers(affine).tolist()
         affine = (a, b, c, d, e, f)
     crs = None if crs is None else options.text("crs", crs)
     return Georeference(affine, crs, options.text("missing", record["missing"]))

@@ -217,13 +217,14 @@ class Candidates:
         drawn = self._drawn_at(likely[order[:MOST_DRAWN]], claims[order[:MOST_DRAWN]], points, foreground)
         return drawn or self._at_points(int(likely[order[0]]), points, foreground)
 
-    def for_mask(self, mask: Mask) -> Answer | None:
+    def for_mask(self, mask: Mask, shown: Answer | None = None) -> Answer | None:
         """What fits this mask best, by IoU: a candidate, or the answer to the mask's box; None if nothing overlaps.
 
         Args:
             mask: Of the photo's size, with at least one pixel.
+            shown: Another answer that takes part, and comes first where it is as good.
         """
-        return _closest(mask, (self.for_box(mask.box), *self._near(mask)))
+        return _closest(mask, (shown, self.for_box(mask.box), *self._near(mask)))
 
     def whole_for_mask(self, mask: Mask) -> Answer | None:
         """The candidate that fits this mask best, by IoU, with all of its mask; None if none overlaps.

@@ -53,11 +53,12 @@ def for_mask(found: Instances, candidates: Candidates, mask: Mask) -> Answer | N
         candidates: Everything that the network offered.
         mask: Of the photo's size, with at least one pixel.
     """
-    offered, row = candidates.for_mask(mask), rules.closest_to_mask(mask, found.masks, "mask")
-    if row is None or (offered is not None and mask.iou(offered.mask.render()) > mask.iou(found.masks[row])):
-        return offered
+    row = rules.closest_to_mask(mask, found.masks, "mask")
+    if row is None:
+        return candidates.for_mask(mask)
     label = 0 if found.labels is None else int(found.labels[row])
-    return Answer(found.masks.lazy[row], found.boxes[row], float(found.scores[row]), label)
+    shown = Answer(found.masks.lazy[row], found.boxes[row], float(found.scores[row]), label)
+    return candidates.for_mask(mask, shown)
 
 
 def of_points(found: Found, points: npt.NDArray[np.float64], foreground: BoolArray, pick: Pick) -> Found:

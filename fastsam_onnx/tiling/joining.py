@@ -79,8 +79,8 @@ def put_together(parts: Sequence[Part], whole: Tile, *, agnostic: bool = True, f
 
 
 def _put_together(parts: Sequence[Part], whole: Tile, fillers: bool) -> list[Part]:
-    groups = grouped([part for part in parts if part.view != whole])
-    in_tiles = [joined(group) for group in groups if open_share(group) <= MOST_OPEN]
+    objects = [(joined(group), group) for group in grouped([part for part in parts if part.view != whole])]
+    in_tiles = [one for one, group in objects if open_share(one, group) <= MOST_OPEN]
     if not fillers:
         in_tiles = [part for part in in_tiles if not _fills(part, whole)]
     return _without_duplicates([*in_tiles, *(part for part in parts if part.view == whole)], whole)
@@ -152,21 +152,20 @@ def joined(parts: Sequence[Part]) -> Part:
     return Part(JoinedMask(masks), box, best.score, None, label=best.label)
 
 
-def open_share(parts: Sequence[Part]) -> float:
+def open_share(one: Part, parts: Sequence[Part]) -> float:
     """Share of an object's outline, about, where a tile cuts it and no other one shows how it goes on.
 
     Args:
-        parts: What tiles show of the object.
+        one: The object.
+        parts: What tiles show of it.
     """
-    x1, y1 = np.min([part.box[:2] for part in parts], axis=0).tolist()
-    x2, y2 = np.max([part.box[2:] for part in parts], axis=0).tolist()
-    masks = [part.mask for part in parts]
-    length: int = sum(_open_length(part, side, masks) for part in parts for side in range(4) if part.cut[side])
+    x1, y1, x2, y2 = one.box.tolist()
+    length: int = sum(_open_length(part, side, one.mask) for part in parts for side in range(4) if part.cut[side])
     return length / float(max(2 * (x2 - x1 + y2 - y1), 1))
 
 
-def _open_length(part: Part, side: int, masks: Sequence[TiledMask]) -> int:
-    """Pixels along a side of its tile up to which a part reaches, and beyond which none of the masks does."""
+def _open_length(part: Part, side: int, whole: TiledMask) -> int:
+    """Pixels along a side of its tile up to which a part reaches, and beyond which the whole mask does not."""
     assert part.view is not None
     inside, beyond = part.view.lines_beside(side, EDGE_PIXELS)
     x1, y1, x2, y2 = (math.ceil(edge) for edge in part.box.tolist())
@@ -177,9 +176,8 @@ def _open_length(part: Part, side: int, masks: Sequence[TiledMask]) -> int:
         across = np.array([line])
         return (mask.sample(across, along) if side in (LEFT, RIGHT) else mask.sample(along, across)).ravel()
 
-    goes_on = np.logical_or.reduce([on(mask, beyond) for mask in masks])
     reach = math.ceil(abs(beyond - inside) / step)  # a slanting outline goes on a little beside
-    near = cv2.dilate(goes_on.astype(np.uint8)[None], np.ones((1, 2 * reach + 1), np.uint8))[0] > 0
+    near = cv2.dilate(on(whole, beyond).astype(np.uint8)[None], np.ones((1, 2 * reach + 1), np.uint8))[0] > 0
     return step * int(np.count_nonzero(on(part.mask, inside) & ~near))
 
 

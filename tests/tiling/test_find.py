@@ -124,7 +124,7 @@ def test_what_ends_at_the_edge_of_a_tile_is_no_object(box, share):
     whole, tile = Tile(0, 0, 104, 64), Tile(0, 0, 64, 64)
     mask = PlacedMask(pending(box).mask.in_tile, 0, 0, (104, 64))
     part = Part(mask, np.array(box, np.float32), 0.5, tile, (False, False, box[2] == 64, False))
-    assert open_share([part]) == pytest.approx(share, abs=0.01)
+    assert open_share(part, [part]) == pytest.approx(share, abs=0.01)
     assert put_together([part], whole) == ([part] if share < MOST_OPEN else [])
 
 
@@ -143,7 +143,9 @@ def test_parts_that_end_at_another_tiles_edge_are_no_object_even_if_they_were_jo
         ),
     ]
     assert len(grouped(parts)) == 1
-    assert open_share(parts) == pytest.approx((54 + 40) / (2 * (70 + 54)), abs=0.02)  # what both show counts twice
+    assert open_share(joined(parts), parts) == pytest.approx(
+        (54 + 40) / (2 * (70 + 54)), abs=0.02
+    )  # what both show counts twice
     assert put_together(parts, whole) == []
 
 
@@ -283,7 +285,7 @@ def test_parts_that_disagree_where_both_tiles_look_are_not_joined():
     below = part([0, 15, 30, 60], right, (True, False, False, False))
     whole = part([0, 0, 30, 20], right, (False, False, False, False))
     assert len(grouped([above, same])) == 1
-    assert open_share([above, same]) == 0
+    assert open_share(joined([above, same]), [above, same]) == 0
     assert len(grouped([above, below])) == 2
     assert len(grouped([above, whole])) == 2  # the second tile sees its end: another object
     assert len(grouped([above, same, below])) == 2
