@@ -84,6 +84,28 @@ def test_the_file_keeps_its_network_and_gets_the_decoder(tmp_path):
     assert after.box_prompt(box).areas.tolist() == [(box[2] - box[0]) * (box[3] - box[1])]
 
 
+@pytest.mark.parametrize("in_bytes", [False, True])
+def test_a_decoder_comes_back_from_its_networks_file(in_bytes, tmp_path):
+    exact, rng = export.build(export.fold_levels(learned())), np.random.default_rng(0)
+    shapes = {"photo": (1, 3, SIDE, SIDE), "maps": (1, MAPS, COARSE, COARSE)}
+    asked = [{name: rng.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()} for _ in range(8)]
+    path = tmp_path / "tiny.onnx"
+    path.write_bytes(tiny(metadata=ultralytics_metadata()))
+    export.put(path, export.integer(exact, asked) if in_bytes else exact.SerializeToString())
+    again = export.build(export.reopened(path)).SerializeToString()
+    overlap, apart = export.agreement(exact.SerializeToString(), again, asked)
+    assert overlap > (0.9 if in_bytes else 0.9999)
+    assert apart < (0.01 if in_bytes else 1e-5)
+    assert not train.Training(train.first_decoder(path), 1e-3, still=True).network.training
+
+
+def test_a_file_without_a_decoder_is_named(tmp_path):
+    path = tmp_path / "tiny.onnx"
+    path.write_bytes(tiny(metadata=ultralytics_metadata()))
+    with pytest.raises(SystemExit, match=r"tiny\.onnx has no decoder"):
+        export.reopened(path)
+
+
 def test_a_box_is_answered_by_its_mask():
     one = data.prompt(scene(), np.array([60.0, 60, 130, 130]), square(60, 130), square(60, 130))
     view = View.around((60, 60, 130, 130), LETTERBOX)

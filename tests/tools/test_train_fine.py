@@ -3,6 +3,7 @@
 Skipped where PyTorch is not installed: the package itself never needs it.
 """
 
+import copy
 import sys
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def test_every_small_object_and_no_other_has_cells_that_answer_for_it(head):
 def test_photos_without_small_objects_teach_that_there_are_none(whole):
     photo = data.Photo("empty.jpg", np.full((128, 128, 3), 90, np.uint8), 1.0, ())
     batch = data.Batch.of([data.place(photo, data.Placement(1, 1, 0, 0, 128, 128), 1.0)])
-    training = fine_train.Training(whole, 2e-3)
+    training = fine_train.Training(whole, None, 2e-3)
     terms = training.learn(batch, 0.0)
     assert set(terms) == {"score"}
     assert terms["score"] > 0
@@ -92,7 +93,7 @@ def test_dots_are_learnt_and_the_network_stays_as_it_is(whole, tmp_path):
     torch.set_num_threads(1)
     torch.manual_seed(0)
     before = {name: value.clone() for name, value in whole.state_dict().items()}
-    training, batch = fine_train.Training(whole, 4e-3), batch_of(2)
+    training, batch = fine_train.Training(whole, None, 4e-3), batch_of(2)
     training.step = beside.WARM_UP  # no warm-up
     history = [training.learn(batch, 0.0) for _ in range(60)]
     for name in ("score", "box", "dice"):
@@ -100,7 +101,7 @@ def test_dots_are_learnt_and_the_network_stays_as_it_is(whole, tmp_path):
     assert all(torch.equal(value, before[name]) for name, value in whole.state_dict().items())
 
     train.save(tmp_path / "state.pt", training.state({}))
-    again = fine_train.Training(whole, 4e-3)
+    again = fine_train.Training(whole, None, 4e-3)
     again.resume(tmp_path / "state.pt")
     assert again.step == training.step
 
@@ -139,13 +140,31 @@ def test_the_heads_candidates_come_after_the_others(whole, head):
     np.testing.assert_array_equal(with_head[1], without[1])
 
 
-def test_a_network_comes_back_from_a_file_with_a_head(whole, head, tmp_path):
+def test_network_and_head_come_back_from_their_file(whole, head, tmp_path):
     path = tmp_path / "nano.onnx"
-    path.write_bytes(graph.build(whole, "nano", {}, "float32", head).SerializeToString())
+    path.write_bytes(graph.build(whole, "fastsam-nano", {}, "float32", head).SerializeToString())
     photos = torch.rand(1, 3, 64, 96)
+    again = export.answers(*reopen.reopened_with_head(path), photos)
+    for found, wanted in zip(again, export.answers(whole, head, photos), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_the_bundled_heads_learn_on_with_the_scores_that_they_had(whole, head, tmp_path):
+    lowered = copy.deepcopy(head)
     with torch.no_grad():
-        for found, wanted in zip(reopen.reopened(path)(photos), whole(photos), strict=True):
-            torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
+        lowered.predict.bias[network.SCORE] -= export.SMALL_LOWER  # as export.load_fine does
+    path = tmp_path / "nano.onnx"
+    path.write_bytes(graph.build(whole, "fastsam-nano", {}, "float32", lowered).SerializeToString())
+    again = fine_train.first_head(path)
+    torch.testing.assert_close(again.predict.bias, head.predict.bias)
+    assert not fine_train.Training(whole, again, 2e-3).network.training  # its norms lie folded in: they stay still
+
+
+def test_a_file_without_a_head_is_named(whole, tmp_path):
+    path = tmp_path / "nano.onnx"
+    path.write_bytes(graph.build(whole, "fastsam-nano", {}, "float32").SerializeToString())
+    with pytest.raises(SystemExit, match=r"nano\.onnx has no head for small objects"):
+        fine_train.first_head(path)
 
 
 def file_of(**weights: list[float]) -> bytes:

@@ -28,12 +28,15 @@ LONGEST_STEP = 5.0  # seconds that count: a training that is stopped for a measu
 class Beside(Learner):
     """A small network that learns while a finished one stays as it is."""
 
-    def __init__(self, network: nn.Module, rate: float, clip: float) -> None:
-        """``rate``: the largest learning rate; ``clip``: the largest length of the gradient."""
+    def __init__(self, network: nn.Module, rate: float, clip: float, *, still: bool = False) -> None:
+        """``rate``: the largest learning rate; ``clip``: the largest length of the gradient.
+
+        ``still``: batch norms keep their statistics, as they must when a file had them folded in.
+        """
         decayed = [p for p in network.parameters() if p.ndim > 1]
         others = [p for p in network.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}]
-        network = network.to(memory_format=torch.channels_last).train()
+        network = network.to(memory_format=torch.channels_last).train(not still)
         super().__init__(network, torch.optim.AdamW(groups, lr=rate, fused=True), clip)
         self.rate = rate
 

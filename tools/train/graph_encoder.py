@@ -13,7 +13,7 @@ from onnx import TensorProto
 from torch import Tensor, nn
 
 from .encoder import DEVIATION, HEAD, LOUDER, MEAN, Attention, Block, Conv, Inverted, SamBackbone, SamEncoder, Shrink
-from .nodes import Graph, conv_norm, residual
+from .nodes import Graph, Rows, conv_norm, residual
 
 
 def array(values: Tensor) -> np.ndarray:
@@ -22,17 +22,18 @@ def array(values: Tensor) -> np.ndarray:
 
 def convolution(graph: Graph, x: str, layer: Conv) -> str:
     """(B, C, H, W) to the same."""
-    bias = [] if layer.bias is None else [graph.bias(array(layer.bias))]
-    return graph.add(
+    x = graph.add(
         "Conv",
         x,
         graph.weight(array(layer.weight)),
-        *bias,
+        graph.bias(array(layer.bias)),
         kernel_shape=layer.kernel_size,
         strides=layer.stride,
         pads=[*layer.padding, *layer.padding],
         group=layer.groups,
     )
+    graph.layers[x] = layer
+    return x
 
 
 def gelu(graph: Graph, x: str) -> str:
@@ -55,10 +56,27 @@ def planes(graph: Graph, x: str) -> str:
 def layer_norm(graph: Graph, x: str, layer: nn.LayerNorm) -> str:
     """Over the last axis."""
     weight, bias = (graph.bias(array(values)) for values in (layer.weight, layer.bias))
-    return graph.add("LayerNormalization", x, weight, bias, axis=-1, epsilon=layer.eps)
+    x = graph.add("LayerNormalization", x, weight, bias, axis=-1, epsilon=layer.eps)
+    graph.layers[x] = layer
+    return x
 
 
-def linear(graph: Graph, x: str, weight: np.ndarray, bias: np.ndarray) -> str:
+def linear(graph: Graph, x: str, layer: nn.Linear) -> str:
+    """(n, inputs) to (n, outputs)."""
+    x = product(graph, x, array(layer.weight), array(layer.bias))
+    graph.layers[x] = layer
+    return x
+
+
+def some_rows(graph: Graph, x: str, part: Rows) -> str:
+    """(n, inputs) to (n, rows)."""
+    weight, bias = (array(values)[part.rows] * part.factor for values in (part.layer.weight, part.layer.bias))
+    x = product(graph, x, weight, bias)
+    graph.layers[x] = part
+    return x
+
+
+def product(graph: Graph, x: str, weight: np.ndarray, bias: np.ndarray) -> str:
     """(n, inputs) to (n, outputs); ``weight`` (outputs, inputs)."""
     return graph.add("Gemm", x, graph.weight(np.ascontiguousarray(weight.T), channel=1), graph.bias(bias))
 
@@ -113,26 +131,27 @@ def bias_of(graph: Graph, module: Attention) -> str:
     """(heads, tokens, tokens): what is added to the logits; distances are stored in a byte each."""
     distances = graph.initializer(array(module.distances).astype(np.uint8))
     table = graph.weight(array(module.attention_biases))
-    return graph.add("Gather", table, graph.add("Cast", distances, to=TensorProto.INT64), axis=1)
+    added = graph.add("Gather", table, graph.add("Cast", distances, to=TensorProto.INT64), axis=1)
+    graph.layers[added] = module.attention_biases
+    return added
 
 
 def attention(graph: Graph, x: str, module: Attention, side: int) -> str:
     """(tokens, C) of whole windows to the same."""
     heads, count = module.heads, side * side
     x = layer_norm(graph, x, module.norm)
-    weight, bias = array(module.qkv.weight), array(module.qkv.bias)
     parts = []
     for index, perm in enumerate(([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3])):  # queries, keys, values
         rows = [3 * HEAD * head + HEAD * index + channel for head in range(heads) for channel in range(HEAD)]
         factor = HEAD**-0.5 if index == 0 else 1.0
-        y = linear(graph, x, weight[rows] * factor, bias[rows] * factor)
+        y = some_rows(graph, x, Rows(module.qkv, rows, factor))
         split = graph.add("Reshape", y, graph.numbers(-1, count, heads, HEAD))
         parts.append(graph.add("Transpose", split, perm=perm))
     query, key, value = parts
     shares = graph.add("Softmax", graph.add("Add", graph.add("MatMul", query, key), bias_of(graph, module)), axis=-1)
     mixed = graph.add("Transpose", graph.add("MatMul", shares, value), perm=[0, 2, 1, 3])
     flat = graph.add("Reshape", mixed, graph.numbers(-1, heads * HEAD))
-    return linear(graph, flat, array(module.proj.weight), array(module.proj.bias))
+    return linear(graph, flat, module.proj)
 
 
 def block(graph: Graph, x: str, module: Block, windows: Windows) -> str:
@@ -140,8 +159,7 @@ def block(graph: Graph, x: str, module: Block, windows: Windows) -> str:
     x = graph.add("Add", x, windows.join(y))
     x = tokens(graph, convolution(graph, planes(graph, x), module.local_conv))
     y = graph.add("Reshape", layer_norm(graph, x, module.mlp.norm), graph.numbers(-1, windows.width))
-    y = gelu(graph, linear(graph, y, array(module.mlp.fc1.weight), array(module.mlp.fc1.bias)))
-    y = linear(graph, y, array(module.mlp.fc2.weight), array(module.mlp.fc2.bias))
+    y = linear(graph, gelu(graph, linear(graph, y, module.mlp.fc1)), module.mlp.fc2)
     return graph.add("Add", x, graph.add("Reshape", y, graph.add("Shape", x)))
 
 
@@ -162,6 +180,7 @@ def encoder(graph: Graph, x: str, module: SamEncoder) -> list[str]:
             x = shrink(graph, x, stage.downsample)
     reduce, norm1, mix, norm2 = module.neck
     y = graph.add("MatMul", tokens(graph, x), graph.weight(np.ascontiguousarray(array(reduce.weight).T), channel=1))
+    graph.layers[y] = reduce
     y = planes(graph, layer_norm(graph, y, norm1))
     y = layer_norm(graph, tokens(graph, convolution(graph, y, mix)), norm2)
     return [*maps[:3], planes(graph, y)]

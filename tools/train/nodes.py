@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import onnx
@@ -25,6 +25,17 @@ Shapes = dict[str, Sequence[object]]
 FEW = 4096  # weights with fewer values are not worth int8's error
 
 
+class Rows(NamedTuple):
+    """Some outputs of a linear layer, times a factor: a node of its own in the file."""
+
+    layer: nn.Linear
+    rows: list[int]
+    factor: float
+
+
+Layer = ConvNorm | nn.Conv2d | nn.Linear | nn.LayerNorm | nn.Parameter | Rows
+
+
 class Graph:
     """A list of nodes that grows; values go by their names."""
 
@@ -34,7 +45,7 @@ class Graph:
         self.stored = stored
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
-        self.layers: dict[str, ConvNorm | nn.Conv2d] = {}  # by the names of their convolutions
+        self.layers: dict[str, Layer] = {}  # whose weights a node has, by its name
 
     def add(self, operator: str, *inputs: str, **attributes: object) -> str:
         """A node with one output; returns the output's name."""

@@ -54,7 +54,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--start",
         type=Path,
-        help="a finished state.pt whose averaged weights a new training starts from, or the nano's ONNX file",
+        help="a finished state.pt whose averaged weights a new training starts from, or the network's ONNX file",
     )
     parser.add_argument("--minutes", type=float, default=95.0)
     parser.add_argument("--steps", type=int, default=10**9)
@@ -62,7 +62,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--backbone-rate", type=float, default=0.3, help="share of the rate for what is pretrained")
     parser.add_argument("--decay", type=float, default=0.03, help="weight decay")
     parser.add_argument(
-        "--teacher", type=Path, help="a state.pt of the small network, which is imitated on every picture"
+        "--teacher",
+        type=Path,
+        help="a state.pt of the small network, or its ONNX file, which is imitated on every picture",
     )
     parser.add_argument("--taught", type=Path, nargs="+", default=[], help="the teacher's labels, from teach.py")
     parser.add_argument(
@@ -149,9 +151,12 @@ def new_network(
 
 
 def load_teacher(path: Path, device: str) -> SegmentEverything:
-    """The averaged small network of a state; it does not learn."""
-    network = make("small")
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["mean"])
+    """The small network of a file, or the averaged one of a state; it does not learn."""
+    if is_network_file(path):
+        network = reopened(path)
+    else:
+        network = make("small")
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["mean"])
     return network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
 
 

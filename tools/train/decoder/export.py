@@ -37,6 +37,7 @@ from fastsam_onnx.runtime import QUANTIZATION
 from ..export import write
 from ..graph import enlarge
 from ..nodes import Graph, conv_norm, prediction
+from ..reopen import constants, fill
 from .data import Prompts, load_scenes
 from .network import MAPS, STEM, Decoder, Residual, Up
 
@@ -83,7 +84,9 @@ def up(graph: Graph, coarse: str, fine: str, module: Up) -> str:
 
 def linear(graph: Graph, x: str, module: torch.nn.Linear) -> str:
     weight, bias = (part.detach().numpy() for part in (module.weight, module.bias))
-    return graph.add("Gemm", x, graph.weight(weight), graph.bias(bias), transB=1)
+    x = graph.add("Gemm", x, graph.weight(weight), graph.bias(bias), transB=1)
+    graph.layers[x] = module
+    return x
 
 
 def mean_of(graph: Graph, x: str) -> str:
@@ -92,6 +95,15 @@ def mean_of(graph: Graph, x: str) -> str:
 
 def build(network: Decoder) -> onnx.ModelProto:
     """The decoder, its levels folded, as a graph of float32."""
+    return draw(network).model(
+        {"photo": ["batch", 3, SIDE, SIDE], "maps": ["batch", MAPS, COARSE, COARSE]},
+        {"logits": ["batch", SIDE, SIDE], "promise": ["batch"]},
+        {},
+    )
+
+
+def draw(network: Decoder) -> Graph:
+    """The nodes of the decoder."""
     graph = Graph("decoder", "float32")
     x = conv_norm(graph, graph.add("Concat", conv_norm(graph, "photo", network.stem), "maps", axis=1), network.join)
     seen = []
@@ -110,11 +122,7 @@ def build(network: Decoder) -> onnx.ModelProto:
     promise = linear(graph, graph.add("Relu", linear(graph, summary, network.think)), network.promise)
     graph.rename(graph.add("Squeeze", mask, graph.numbers(1)), "logits")
     graph.rename(graph.add("Squeeze", promise, graph.numbers(1)), "promise")
-    return graph.model(
-        {"photo": ["batch", 3, SIDE, SIDE], "maps": ["batch", MAPS, COARSE, COARSE]},
-        {"logits": ["batch", SIDE, SIDE], "promise": ["batch"]},
-        {},
-    )
+    return graph
 
 
 def apart(data: bytes, network: Decoder) -> float:
@@ -164,6 +172,20 @@ def agreement(exact: bytes, made: bytes, asked: list[dict[str, np.ndarray]]) -> 
         overlaps.append(((first > 0) & (second > 0)).sum() / max(((first > 0) | (second > 0)).sum(), 1))
         apart.append(abs(1 / (1 + np.exp(-promise)) - 1 / (1 + np.exp(-other_promise))).mean())
     return float(np.mean(overlaps)), float(np.mean(apart))
+
+
+def reopened(path: Path) -> Decoder:
+    """The decoder of a network's file, to learn on; its batch norms, folded in, must keep their statistics.
+
+    Raises:
+        SystemExit: If the file has none.
+    """
+    props = {prop.key: prop.value for prop in onnx.load(path).metadata_props}
+    if KEY not in props:
+        raise SystemExit(f"{path} has no decoder")
+    network = Decoder().eval()
+    fill(draw(network).layers, constants(onnx.load_from_string(base64.b64decode(props[KEY])).graph))
+    return network
 
 
 def put(path: Path, decoder: bytes) -> bytes:

@@ -19,7 +19,9 @@ from torch.utils.data import DataLoader
 from fastsam_onnx import FastSAM
 
 from ..beside import Beside
+from ..train import is_network_file
 from .data import CLICKS, Prompts, load_scenes
+from .export import reopened
 from .network import Decoder
 
 BATCH = 48
@@ -34,7 +36,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of train_labelled")
     parser.add_argument("--taught", type=Path, nargs="+", default=[], help="the teacher's labels, from teach.py")
     parser.add_argument("--out", type=Path, required=True, help="folder for state.pt and log.jsonl")
-    parser.add_argument("--start", type=Path, help="state.pt of another network's decoder to start from")
+    parser.add_argument(
+        "--start", type=Path, help="state.pt of a decoder to start from, or a network's file that has one"
+    )
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--clicks", type=float, default=CLICKS, help="share of the prompts; the others are boxes")
@@ -62,11 +66,21 @@ def losses(logits: Tensor, promise: Tensor, answer: Tensor, meant: Tensor, outsi
     }
 
 
+def first_decoder(start: Path | None) -> Decoder:
+    """What a training begins with: a new decoder, the averaged one of a state, or the one of a network's file."""
+    if is_network_file(start):
+        return reopened(start)
+    network = Decoder()
+    if start:
+        network.load_state_dict(torch.load(start, map_location="cpu", weights_only=True)["mean"])
+    return network
+
+
 class Training(Beside):
     """Everything that changes while a decoder is trained, and one step of it."""
 
-    def __init__(self, network: Decoder, rate: float) -> None:
-        super().__init__(network, rate, CLIP)
+    def __init__(self, network: Decoder, rate: float, *, still: bool = False) -> None:
+        super().__init__(network, rate, CLIP, still=still)
 
     def learn(self, batch: list[Tensor], progress: float) -> dict[str, float]:
         photo, maps, answer, meant, outside = batch
@@ -88,10 +102,7 @@ def main() -> None:
     model = FastSAM(options.model, threads=options.threads)
     scenes, weights = load_scenes(options.data, model, options.taught, options.limit)
     del model
-    training = Training(Decoder(), options.rate)
-    if options.start:
-        training.network.load_state_dict(torch.load(options.start, weights_only=True)["mean"])
-        training.mean.load_state_dict(training.network.state_dict())
+    training = Training(first_decoder(options.start), options.rate, still=is_network_file(options.start))
     training.go_on(options.out)
     masks = sum(len(scene.masks) for scene in scenes)
     print(f"{len(scenes)} photos, {masks} masks, from step {training.step}", flush=True)

@@ -17,12 +17,13 @@ from torch.nn import functional as F  # noqa: N812
 
 from ..beside import Beside
 from ..data import TAUGHT_SHARE, Batch, load_training
-from ..export import load_mean
+from ..export import SMALL_LOWER, load_mean
 from ..losses import Assignment, assign, background_weights, complete_iou, drawn, mask_logits, mask_losses, padded
 from ..network import PROTOTYPE_STRIDE, SegmentEverything, centres
+from ..reopen import reopened, reopened_with_head
 from ..sampler import Sampler
-from ..train import batches
-from .network import Answers, Fine, fine_features
+from ..train import batches, is_network_file
+from .network import SCORE, Answers, Fine, fine_features
 
 LARGEST = 48.0  # canvas pixels
 MASKS_PER_PHOTO = 64
@@ -32,7 +33,8 @@ GAINS = {"box": 2.0, "score": 0.5, "mask": 1.0, "dice": 1.0}
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--network", type=Path, required=True, help="state.pt of the finished network")
+    parser.add_argument("--network", type=Path, required=True, help="state.pt of the finished network, or its file")
+    parser.add_argument("--start", type=Path, help="a network's file whose head is to learn on")
     parser.add_argument("--data", type=Path, required=True, help="folder of train_labelled")
     parser.add_argument("--taught", type=Path, nargs="+", default=[], help="the teacher's labels, from teach.py")
     parser.add_argument("--taught-share", type=float, default=TAUGHT_SHARE)
@@ -99,8 +101,10 @@ def assigned(said: Answers, objects: Tensor, grid: torch.Size) -> Assignment:
 class Training(Beside):
     """The head, and the network that it belongs to, which does not learn."""
 
-    def __init__(self, network: SegmentEverything, rate: float) -> None:
-        super().__init__(Fine(network.prototypes.predict.in_channels), rate, CLIP)
+    def __init__(self, network: SegmentEverything, head: Fine | None, rate: float) -> None:
+        """``head``: what a file had; without one it begins at random."""
+        fresh = Fine(network.prototypes.predict.in_channels) if head is None else head
+        super().__init__(fresh, rate, CLIP, still=head is not None)
         self.whole = network.requires_grad_(False).to(memory_format=torch.channels_last)
 
     def learn(self, batch: Batch, progress: float) -> dict[str, Tensor]:
@@ -116,6 +120,25 @@ class Training(Beside):
         return {name: float(term.detach()) for name, term in terms.items()}
 
 
+def finished(path: Path) -> SegmentEverything:
+    """The network of a file, or the averaged one of a state."""
+    if is_network_file(path):
+        return reopened(path)
+    return load_mean(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def first_head(start: Path | None) -> Fine | None:
+    """The head for small objects of a network's file, its scores as they were before `export` lowered them."""
+    if start is None:
+        return None
+    _, head = reopened_with_head(start)
+    if head is None:
+        raise SystemExit(f"{start} has no head for small objects")
+    with torch.no_grad():
+        head.predict.bias[SCORE] += SMALL_LOWER
+    return head
+
+
 def main() -> None:
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -126,8 +149,7 @@ def main() -> None:
     sampler = Sampler(
         photos, options.seed, pixels=options.pixels, canvases=options.canvases, taught_share=options.taught_share
     )
-    network = load_mean(torch.load(options.network, map_location="cpu", weights_only=True))
-    training = Training(network, options.rate)
+    training = Training(finished(options.network), first_head(options.start), options.rate)
     training.go_on(options.out)
     print(f"{len(photos)} photos, from step {training.step}", flush=True)
     training.learn_all(batches(sampler, training.step, 10**9, options.workers), options)
