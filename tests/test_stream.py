@@ -257,6 +257,13 @@ def test_a_folder_of_folders_is_not_passed_over_in_silence(model, tmp_path):
     assert [found.source for found in model.stream(tmp_path)] == ["b.png"]
 
 
+def test_videos_in_a_folder_are_passed_over_and_that_is_said(model, tmp_path, caplog):
+    assert cv2.imwrite(str(tmp_path / "a.png"), photo())
+    (tmp_path / "clip.avi").write_bytes(b"RIFF\0\0\0\0AVI LIST")
+    assert [found.source for found in model.stream(tmp_path)] == ["a.png"]
+    assert "a video is passed over (clip.avi)" in caplog.text
+
+
 def test_an_array_of_frames_and_nothing_at_all(model):
     assert len(list(model.stream(np.stack([photo(), photo(seed=1)])))) == 2
     assert list(model.stream([])) == []

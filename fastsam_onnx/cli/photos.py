@@ -15,7 +15,7 @@ from fastsam_onnx.cli.common import check_outputs, file_key
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.files import is_folder
 from fastsam_onnx.formats import FORMATS, format_of_suffix, image_id_of, suffixes_beside_photos
-from fastsam_onnx.images.sources import RESULT_SUFFIXES, is_picture_name
+from fastsam_onnx.images.sources import RESULT_SUFFIXES, is_picture_name, warn_of_videos
 
 logger = logging.getLogger("fastsam_onnx")
 
@@ -88,12 +88,16 @@ def _photos_of(text: str, *, recursive: bool) -> tuple[list[Photo], list[tuple[s
     path = Path(text)
     if _is_pattern(text):
         folder = _folder_of_pattern(text)
-        found = [Photo(picture, folder) for picture in _matching(text)]
+        matching = _matching(text)
+        warn_of_videos(text, matching)
+        found = [Photo(path, folder) for path in matching if is_picture_name(path)]
         return found, [] if found else [(text, "no picture matches this pattern")]
     if not is_folder(path):
         return [Photo(path)], []
     unreadable: list[tuple[str, str]] = []
-    found = [Photo(picture, path) for picture in sorted(_pictures(path, recursive=recursive, unreadable=unreadable))]
+    files = sorted(_files(path, recursive=recursive, unreadable=unreadable))
+    warn_of_videos(text, files)
+    found = [Photo(file, path) for file in files if is_picture_name(file)]
     if found or unreadable:
         return found, unreadable
     return [], [(text, "no pictures in this folder" + ("" if recursive else " (--recursive searches its folders)"))]
@@ -278,7 +282,7 @@ def _is_pattern(text: str) -> bool:
 
 def _matching(pattern: str) -> list[Path]:
     found = map(Path, glob.iglob(pattern, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute patterns)
-    return sorted(path for path in found if is_picture_name(path) and not is_folder(path))
+    return sorted(path for path in found if not is_folder(path))
 
 
 def _folder_of_pattern(pattern: str) -> Path:
@@ -293,15 +297,15 @@ def _absolute(photo: Photo) -> Path:
     return Path(os.path.normpath((photo.path or Path()).absolute()))
 
 
-def _pictures(folder: Path, *, recursive: bool, unreadable: list[tuple[str, str]]) -> Iterator[Path]:
-    """Pictures by their suffix; nothing hidden, and nothing that this program wrote."""
+def _files(folder: Path, *, recursive: bool, unreadable: list[tuple[str, str]]) -> Iterator[Path]:
+    """The files of a folder; nothing of folders that are hidden, or that this program wrote."""
     try:
         entries = [(entry, entry.is_dir()) for entry in folder.iterdir()]
     except OSError as error:
         unreadable.append((str(folder), f"cannot read the folder: {error.strerror or error}"))
         return
     for entry, is_subfolder in entries:
-        if not is_subfolder and is_picture_name(entry):
+        if not is_subfolder:
             yield entry
         hidden = entry.name.startswith(".") or entry.name.lower().endswith(RESULT_SUFFIXES)
         if not (is_subfolder and recursive) or hidden:
@@ -309,7 +313,7 @@ def _pictures(folder: Path, *, recursive: bool, unreadable: list[tuple[str, str]
         if entry.is_symlink():  # it may lead back
             logger.warning("%s is a link to a folder and is not searched; name it, too", entry)
         else:
-            yield from _pictures(entry, recursive=True, unreadable=unreadable)
+            yield from _files(entry, recursive=True, unreadable=unreadable)
 
 
 def _last_suffix(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,8 @@ from fastsam_onnx.files import is_folder
 from fastsam_onnx.images import video
 from fastsam_onnx.images.load import ImageSource, source_name
 from fastsam_onnx.options import integer
+
+logger = logging.getLogger("fastsam_onnx")
 
 Sources = Iterable[ImageSource] | str | os.PathLike[str] | int | video.Capture
 
@@ -43,6 +46,8 @@ PICTURE_SUFFIXES = frozenset(
 LAST_CAMERA = 2**31 - 1
 RESULT_SUFFIXES = (".overlay.png", ".labels.png", ".colours.png", ".voc.png", ".edges.png", ".cutouts")
 """Of what this package writes, the names that look like pictures or hold them; a test compares them with FORMATS."""
+MOST_NAMED = 3
+"""Maximum number of videos that a warning names."""
 
 
 def open_sources(sources: Sources) -> tuple[Iterator[ImageSource], deque[int] | None]:
@@ -94,7 +99,9 @@ def _numbered(opened: video.Video) -> tuple[Iterator[ImageSource], deque[int]]:
 def _pictures_or_refusal(folder: Path) -> list[Path]:
     """The pictures of a folder; an ImageError if all that it has is folders, which would be passed over in silence."""
     pictures = pictures_of_folder(folder)
-    if not pictures and any(entry.is_dir() for entry in folder.iterdir()):
+    entries = list(folder.iterdir())
+    warn_of_videos(source_name(folder), entries)
+    if not pictures and any(entry.is_dir() for entry in entries):
         raise ImageError(
             f"cannot read {source_name(folder)}: it has folders, but no pictures of its own; give the pictures below "
             f"it, such as sorted(pathlib.Path({str(folder)!r}).rglob('*.jpg'))"
@@ -120,6 +127,22 @@ def pictures_of_folder(folder: Path) -> list[Path]:
         return sorted(entry for entry in folder.iterdir() if is_picture_name(entry) and not entry.is_dir())
     except OSError as error:
         raise ImageError(f"cannot read the folder {source_name(folder)}: {error.strerror or error}") from error
+
+
+def warn_of_videos(place: str, files: Iterable[Path]) -> None:
+    """Log a warning that names the videos among the files of a place, where only pictures are taken.
+
+    Hidden ones and the overlays that this package wrote are left out.
+    """
+    names = sorted(path.name for path in files if not is_picture_name(path) and _is_new(path) and video.is_video(path))
+    if names:
+        named = ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
+        what = "a video is" if len(names) == 1 else f"{len(names)} videos are"
+        logger.warning("%s: %s passed over (%s); give a video by its own name, apart from photos", place, what, named)
+
+
+def _is_new(path: Path) -> bool:
+    return not path.name.startswith(".") and not path.stem.lower().endswith(".overlay")
 
 
 def is_picture_name(path: Path) -> bool:
