@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ from fastsam_onnx.files import is_file, write_file
 from fastsam_onnx.formats.categories import listed_categories
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET, FILE_NAME, CocoDataset
 from fastsam_onnx.formats.yolo import DATA_FILE, names_of_data, yolo_data
+
+logger = logging.getLogger("fastsam_onnx")
 
 DESCRIPTION = "one COCO data set of all photos, in the folder --output"
 
@@ -79,21 +82,33 @@ def write_yolo_data(
         return
     path = Path(output, DATA_FILE)
     names = listed_categories(classes)
+    folders = list(dict.fromkeys(photo.folder or photo.path.parent for photo in photos if photo.path is not None))
     if is_file(path) and not overwrite:
-        _check_names(path, names)
+        _check_kept(path, names, folders)
         return
     make_folder(path.parent)
-    folders = [photo.folder or photo.path.parent for photo in photos if photo.path is not None]
-    listed = [relative_path(folder, path.parent) for folder in dict.fromkeys(folders)]
+    listed = [relative_path(folder, path.parent) for folder in folders]
     write_file(path, [yolo_data(listed, names).encode("utf-8")])
 
 
-def _check_names(path: Path, names: Sequence[str]) -> None:
-    """Raise OutputError if a data.yaml has other names: labels know their classes by number alone."""
+def _check_kept(path: Path, names: Sequence[str], folders: Sequence[Path]) -> None:
+    """Warn of folders that a data.yaml does not list: training would not see their photos.
+
+    Raises:
+        OutputError: If it cannot be read, or has other names: labels know their classes by number alone.
+    """
     try:
-        known = names_of_data(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise OutputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    _check_names(path, names_of_data(text), names)
+    listed = {folder: relative_path(folder, path.parent) for folder in folders}
+    missing = [way for folder, way in listed.items() if way not in text and folder.absolute().as_posix() not in text]
+    if missing:
+        logger.warning("%s does not list %s; add that to it, or pass --overwrite", path, ", ".join(missing))
+
+
+def _check_names(path: Path, known: Mapping[int, str], names: Sequence[str]) -> None:
     for index, name in enumerate(names if known else ()):
         if known.get(index) != name:
             raise OutputError(

@@ -119,6 +119,19 @@ def test_yolos_labels_have_a_data_yaml(run, folder, tmp_path):
     assert (out / "new.txt").exists()
 
 
+def test_a_data_yaml_that_stays_without_the_photos_folder_is_told(run, folder, tmp_path):
+    out = tmp_path / "labels"
+    run(folder, "--format", "yolo", "-o", out)
+    _, _, err = run(folder, "--format", "yolo", "-o", out)
+    assert "does not list" not in err
+    photo(tmp_path / "second" / "b.png")
+    code, _, err = run(tmp_path / "second", "--format", "yolo", "-o", out)
+    assert code == 0
+    assert f"warning: {out / 'data.yaml'} does not list ../second; add that to it, or pass --overwrite" in err
+    (out / "data.yaml").write_text(f"train: [{folder}, {tmp_path / 'second'}]\n")
+    assert "does not list" not in run(tmp_path / "second", "--format", "yolo", "-o", out)[2]
+
+
 @pytest.mark.parametrize("names_there", ['  0: "person"\n  1: "dog"\n', "  0: person\n", "    0: 'person' \n"])
 def test_labels_are_not_added_to_those_of_other_classes(run, folder, tmp_path, names_there):
     out = tmp_path / "out"
