@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastsam_onnx import weights
 from fastsam_onnx.cli.screen import DownloadBar, Screen
@@ -18,7 +18,6 @@ from fastsam_onnx.weights.bundled import bundled_model
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
-    from fastsam_onnx.results.prompts import Prompts
 
 STDOUT = Path("-")
 
@@ -134,10 +133,3 @@ def write_stdout(data: bytes) -> None:
         raise
     except OSError as error:
         raise OutputError(f"cannot write standard output: {error.strerror or error}") from error
-
-
-def format_options(form: str, prompts: Prompts) -> dict[str, Any]:
-    """Options of a format that come from the prompts: an overlay shows them."""
-    if form != "overlay":
-        return {}
-    return {"points": prompts.points, "point_labels": prompts.labels, "boxes": prompts.boxes}

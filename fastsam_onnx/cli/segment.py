@@ -31,7 +31,6 @@ from fastsam_onnx.cli.arguments import (
 from fastsam_onnx.cli.common import (
     STDOUT,
     check_new,
-    format_options,
     make_folder,
     open_model,
     wanted_classes,
@@ -289,7 +288,7 @@ def _process(
         chosen = prompts.choose(found if classes is None else found.of_class(*classes))
         began = time.perf_counter()
         for form, path in job.outputs.items():
-            _write(chosen, form, path, format_options(form, prompts) | _place_options(form, job, path))
+            _write(chosen, form, path, prompts.format_options(form) | _place_options(form, job, path))
         entry = None if job.entry is None else dataset_entry(chosen, job.entry)
         written = {"output": 1000 * (time.perf_counter() - began)}
     except BrokenPipeError:

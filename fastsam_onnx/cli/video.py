@@ -22,7 +22,6 @@ from fastsam_onnx.cli.common import (
     STDOUT,
     check_new,
     check_outputs,
-    format_options,
     make_folder,
     open_model,
     silence_opencv,
@@ -250,7 +249,7 @@ def _drawn(prompts: Prompts, arguments: argparse.Namespace, form: str, frame: Fr
     """The options of a format for a frame: prompts are shown in every frame, or in the one that they are for."""
     if arguments.track and frame.number != (arguments.at_frame or 0):
         return {}
-    return format_options(form, prompts)
+    return prompts.format_options(form)
 
 
 def _check_following(arguments: argparse.Namespace, prompts: Prompts) -> None:

@@ -171,6 +171,12 @@ class Prompts:
         masks = 0 if self.masks is None else len(listed_masks(self.masks))
         return boxes + masks + len(self._listed_texts())
 
+    def format_options(self, form: str) -> dict[str, Any]:
+        """Options of a format that come from the prompts: an overlay shows points and boxes."""
+        if form != "overlay":
+            return {}
+        return {"points": self.points, "point_labels": self.labels, "boxes": self.boxes}
+
     def limited(self, pixels: int) -> Prompts:
         """The prompts of a stranger, masks as `Mask`; see `mask_prompts.limited_masks`.
 

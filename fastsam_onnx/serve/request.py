@@ -142,7 +142,7 @@ def respond(model: FastSAM, raw: RawRequest, limits: Limits) -> Answer:
         wanted = {} if request.prompts.needs_objects else {"redraw": False}  # nobody sees them
         found = model(request.photo, pixel_limit=limits.pixels, **{**wanted, **request.options})
         chosen = request.prompts.choose(replace(found, source=request.source))
-        return Answer(_encode(chosen, form), form.media_type)
+        return Answer(_encode(chosen, form, request.prompts), form.media_type)
     except ModelError:
         raise  # not the client's fault
     except FastSAMError as error:
@@ -208,10 +208,10 @@ def has_texts(model: FastSAM) -> bool:
     return getattr(model, "clip", None) is not None
 
 
-def _encode(found: Segmentation, form: Representation) -> bytes:
+def _encode(found: Segmentation, form: Representation, prompts: Prompts) -> bytes:
     if form.format == "cutouts":
         return zip_cutouts(found)
-    return formats.encode(found, form.format, suffix=form.suffix)
+    return formats.encode(found, form.format, suffix=form.suffix, **prompts.format_options(form.format))
 
 
 def _parts(raw: RawRequest) -> list[Part]:

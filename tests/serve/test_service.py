@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from support.tiny_onnx import tiny
 
-from fastsam_onnx import FastSAM, OptionError
+from fastsam_onnx import FastSAM, OptionError, Prompts
 from fastsam_onnx.cli.program import main
 from fastsam_onnx.cli.serve import plan_workers
 from fastsam_onnx.formats import FORMATS, encode, to_cutouts
@@ -111,6 +111,15 @@ def test_a_field_of_the_form_chooses_the_form_of_the_answer(client, found, form,
     assert (reply.status, reply.headers["content-type"]) == (200, kind)
     suffix = {"image/jpeg": ".jpg", "image/png": ".png"}.get(kind)
     assert reply.body == encode(replace(found, source="x"), form, suffix=suffix)
+
+
+def test_an_overlay_shows_the_prompts_as_that_of_the_command_line_does(client, found):
+    asked = {"points": [[300, 150], [20, 20]], "labels": [1, 0], "boxes": [[100, 80, 420, 330]]}
+    reply = client.form(("photo", PHOTO), ("prompts", json.dumps(asked)), ("format", "overlay"))
+    chosen = replace(found.prompt(Prompts(**asked)), source="x")
+    shown = {"points": asked["points"], "point_labels": asked["labels"], "boxes": asked["boxes"]}
+    assert reply.body == encode(chosen, "overlay", **shown)
+    assert reply.body != encode(chosen, "overlay")
 
 
 def test_cut_outs_come_as_a_zip_archive(client, found):
