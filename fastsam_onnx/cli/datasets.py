@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from fastsam_onnx.errors import OptionError, OutputError
 from fastsam_onnx.files import is_file, write_file
 from fastsam_onnx.formats.categories import listed_categories
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET, FILE_NAME, CocoDataset
-from fastsam_onnx.formats.yolo import DATA_FILE, names_of_data, yolo_data
+from fastsam_onnx.formats.yolo import DATA_FILE, folders_of_data, names_of_data, yolo_data
 
 logger = logging.getLogger("fastsam_onnx")
 
@@ -66,7 +67,10 @@ def write_yolo_data(
     *,
     overwrite: bool,
 ) -> None:
-    """Write data.yaml beside YOLO's label files, if these go to a folder; one that is there stays.
+    """Write data.yaml beside YOLO's label files, if these go to a folder.
+
+    One that an earlier run wrote gets the folders that it lacks; one that somebody wrote stays, and what it lacks is
+    told.
 
     Args:
         formats: Names of formats.
@@ -82,30 +86,40 @@ def write_yolo_data(
         return
     path = Path(output, DATA_FILE)
     names = listed_categories(classes)
-    folders = list(dict.fromkeys(photo.folder or photo.path.parent for photo in photos if photo.path is not None))
+    folders = dict.fromkeys(photo.folder or photo.path.parent for photo in photos if photo.path is not None)
+    listed = [relative_path(folder, path.parent) for folder in folders]
     if is_file(path) and not overwrite:
-        _check_kept(path, names, folders)
+        _add_to_data(path, listed, names)
         return
     make_folder(path.parent)
-    listed = [relative_path(folder, path.parent) for folder in folders]
     write_file(path, [yolo_data(listed, names).encode("utf-8")])
 
 
-def _check_kept(path: Path, names: Sequence[str], folders: Sequence[Path]) -> None:
-    """Warn of folders that a data.yaml does not list: training would not see their photos.
+def _add_to_data(path: Path, folders: Sequence[str], names: Sequence[str]) -> None:
+    text = _read(path)
+    known = names_of_data(text)
+    _check_names(path, known, names)
+    before = folders_of_data(text)
+    if before is None:
+        _tell_of_missing(path, text, folders)
+    elif not set(folders) <= set(before):
+        listed = list(dict.fromkeys([*before, *folders]))
+        write_file(path, [yolo_data(listed, [known[index] for index in sorted(known)]).encode("utf-8")])
 
-    Raises:
-        OutputError: If it cannot be read, or has other names: labels know their classes by number alone.
-    """
+
+def _read(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise OutputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
-    _check_names(path, names_of_data(text), names)
-    listed = {folder: relative_path(folder, path.parent) for folder in folders}
-    missing = [way for folder, way in listed.items() if way not in text and folder.absolute().as_posix() not in text]
+
+
+def _tell_of_missing(path: Path, text: str, folders: Sequence[str]) -> None:
+    """Log a warning of folders that a data.yaml does not name: training would not see their photos."""
+    words = set(re.split(r"""[\s"',\[\]]+""", text))
+    missing = [folder for folder in folders if not words & {folder, Path(path.parent, folder).resolve().as_posix()}]
     if missing:
-        logger.warning("%s does not list %s; add that to it, or pass --overwrite", path, ", ".join(missing))
+        logger.warning("%s stays as it is, and does not list %s: add that to it", path, ", ".join(missing))
 
 
 def _check_names(path: Path, known: Mapping[int, str], names: Sequence[str]) -> None:

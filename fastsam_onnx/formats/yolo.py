@@ -51,6 +51,17 @@ def yolo_data(folders: Sequence[str], names: Sequence[str]) -> str:
     return f"train: [{listed}]\nval: [{listed}]\nnames:\n{classes}"
 
 
+def folders_of_data(text: str) -> list[str] | None:
+    """The folders of a data.yaml that `yolo_data` wrote and nobody changed; None of any other."""
+    try:
+        folders = json.loads(text.partition("\n")[0].removeprefix("train: "))
+    except ValueError:
+        return None
+    names = names_of_data(text)
+    ours = isinstance(folders, list) and yolo_data(folders, [names[index] for index in sorted(names)]) == text
+    return folders if ours else None
+
+
 def names_of_data(text: str) -> dict[int, str]:
     """The names of classes in a data.yaml, by index, as far as each has a line as in `yolo_data`; quotes may differ."""
     lines = re.findall(r"^ +([0-9]+): *(.+?) *$", text.partition("names:\n")[2], re.MULTILINE)

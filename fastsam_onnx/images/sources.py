@@ -46,6 +46,10 @@ PICTURE_SUFFIXES = frozenset(
 LAST_CAMERA = 2**31 - 1
 RESULT_SUFFIXES = (".overlay.png", ".labels.png", ".colours.png", ".voc.png", ".edges.png", ".cutouts")
 """Of what this package writes, the names that look like pictures or hold them; a test compares them with FORMATS."""
+VIDEO_SUFFIXES = frozenset(
+    (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv")
+)
+"""Files that are taken for videos among photos, if they begin as videos do, too: the first bytes alone say little."""
 MOST_NAMED = 3
 """Maximum number of videos that a warning names."""
 
@@ -134,15 +138,19 @@ def warn_of_videos(place: str, files: Iterable[Path]) -> None:
 
     Hidden ones and the overlays that this package wrote are left out.
     """
-    names = sorted(path.name for path in files if not is_picture_name(path) and _is_new(path) and video.is_video(path))
+    names = sorted(path.name for path in files if _is_video_name(path) and video.is_video(path))
     if names:
         named = ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
         what = "a video is" if len(names) == 1 else f"{len(names)} videos are"
         logger.warning("%s: %s passed over (%s); give a video by its own name, apart from photos", place, what, named)
 
 
-def _is_new(path: Path) -> bool:
-    return not path.name.startswith(".") and not path.stem.lower().endswith(".overlay")
+def _is_video_name(path: Path) -> bool:
+    return (
+        path.suffix.lower() in VIDEO_SUFFIXES
+        and not path.name.startswith(".")
+        and not path.stem.lower().endswith(".overlay")
+    )
 
 
 def is_picture_name(path: Path) -> bool:

@@ -119,17 +119,28 @@ def test_yolos_labels_have_a_data_yaml(run, folder, tmp_path):
     assert (out / "new.txt").exists()
 
 
-def test_a_data_yaml_that_stays_without_the_photos_folder_is_told(run, folder, tmp_path):
+def test_a_second_folder_joins_the_data_yaml(run, folder, tmp_path):
     out = tmp_path / "labels"
     run(folder, "--format", "yolo", "-o", out)
-    _, _, err = run(folder, "--format", "yolo", "-o", out)
-    assert "does not list" not in err
     photo(tmp_path / "second" / "b.png")
-    code, _, err = run(tmp_path / "second", "--format", "yolo", "-o", out)
+    for _ in range(2):
+        assert run(tmp_path / "second", "--format", "yolo", "-o", out)[0] == 0
+        lists = 'train: ["../in", "../second"]\nval: ["../in", "../second"]\n'
+        assert (out / "data.yaml").read_text() == f'{lists}names:\n  0: "object"\n'
+
+
+def test_what_somebodys_data_yaml_lacks_is_told(run, folder, tmp_path):
+    out = tmp_path / "labels"
+    out.mkdir()
+    photo(tmp_path / "inside" / "b.png")
+    (out / "data.yaml").write_text("train: [../inside]  # mine\n")
+    code, _, err = run(folder, "--format", "yolo", "-o", out)
     assert code == 0
-    assert f"warning: {out / 'data.yaml'} does not list ../second; add that to it, or pass --overwrite" in err
-    (out / "data.yaml").write_text(f"train: [{folder}, {tmp_path / 'second'}]\n")
-    assert "does not list" not in run(tmp_path / "second", "--format", "yolo", "-o", out)[2]
+    assert f"warning: {out / 'data.yaml'} stays as it is, and does not list ../in: add that to it" in err
+    assert (out / "data.yaml").read_text() == "train: [../inside]  # mine\n"
+    for known in ("train: ../in\n", f"train: ['{folder}']\n"):
+        (out / "data.yaml").write_text(known)
+        assert "stays as it is" not in run(folder, "--format", "yolo", "-o", out)[2]
 
 
 @pytest.mark.parametrize("names_there", ['  0: "person"\n  1: "dog"\n', "  0: person\n", "    0: 'person' \n"])
