@@ -30,6 +30,11 @@ IOU = 0.9
 MOST = 1000
 SCORE_POWER = 0.25
 """Weight of a mask's score beside its slope, an exponent."""
+SURE_SIDE = 96.0
+"""Longer side, in pixels of the network's input, below which a candidate has less of a say, by the root of it.
+
+Small masks are many where a surface has a pattern, and people draw the surface.
+"""
 HALF = 0.85
 """Slope, in probability for each cell of the grid, that is an edge of strength 0.5."""
 CELL = 4
@@ -64,11 +69,11 @@ def soft_edges(found: Instances, *, of: EdgesOf = "candidates", thin: bool = Tru
     options.choice("of", of, get_args(EdgesOf))
     thin = options.boolean("thin", thin)
     if of == "candidates" and found.candidates is not None:
-        masks, scores = _offered(found.candidates)
+        masks, weights = _offered(found.candidates)
     else:
-        masks, scores = found.masks.lazy, found.scores
+        masks, weights = found.masks.lazy, _weights(found.scores)
     lattice = Lattice.from_masks(masks, found.image_size)
-    slopes = lattice.slopes(zip(masks, scores.tolist(), strict=True))
+    slopes = lattice.slopes(zip(masks, weights.tolist(), strict=True))
     if thin:
         slopes = ridges(slopes)
     return lattice.to_photo(slopes / (slopes + np.float32(HALF)))
@@ -108,12 +113,12 @@ class Lattice:
         """(h, w) float32: at each pixel the geometric mean of the steepest slope and the sum of all.
 
         Args:
-            masks: Masks and their scores.
+            masks: Masks and what their slopes weigh.
         """
         import cv2
 
         total, steepest = np.zeros(self.shape, np.float32), np.zeros(self.shape, np.float32)
-        for mask, score in masks:
+        for mask, weight in masks:
             probabilities, left, top = self._probabilities(mask)
             height, width = probabilities.shape
             if min(height, width) < LEAST_SIDE:
@@ -122,8 +127,7 @@ class Lattice:
                 cv2.Sobel(probabilities, cv2.CV_32F, *axis, scale=self.cell / 8, borderType=cv2.BORDER_REPLICATE)
                 for axis in ((1, 0), (0, 1))
             )
-            slope = cv2.magnitude(across, down)
-            slope = slope * np.float32(score**SCORE_POWER)
+            slope = cv2.magnitude(across, down) * np.float32(weight)
             place = slice(top, top + height), slice(left, left + width)
             total[place] += slope
             np.maximum(steepest[place], slope, out=steepest[place])
@@ -199,9 +203,15 @@ def ridges(slopes: FloatArray) -> FloatArray:
 
 
 def _offered(candidates: Candidates) -> tuple[Sequence[MaskLike], FloatArray]:
-    """The masks of nearly all candidates, best first, and their scores."""
+    """The masks of nearly all candidates, best first, and their weights."""
     kept = candidates.best(CONF, IOU, MOST)
-    return candidates.masks(kept), candidates.scores[kept]
+    sides = candidates.boxes_xywh[kept, 2:].max(axis=1)
+    return candidates.masks(kept), _weights(candidates.scores[kept]) * np.sqrt(np.minimum(sides / SURE_SIDE, 1))
+
+
+def _weights(scores: FloatArray) -> FloatArray:
+    """What the slopes of masks with these scores weigh."""
+    return np.asarray(scores**SCORE_POWER)
 
 
 def _pixels_per_cell(places: Places) -> float:

@@ -109,6 +109,22 @@ def test_everything_that_the_network_offered_has_a_say_unless_the_objects_are_as
     assert not found[:0].edges().any(), "a selection is its objects alone"
 
 
+@pytest.mark.parametrize(("side", "share"), [(24, 0.5), (96, 1), (120, 1)])  # of SURE_SIDE, 96: the root of 24 / 96
+def test_small_candidates_have_less_of_a_say(side, share):
+    prototypes = np.full((1, 32, 32), 10, np.float32)
+    prototypes[:, :, 16:] = -10
+    letterbox = Letterbox.fit((128, 128), (128, 128), stride=32)
+
+    def slope(height: int) -> float:
+        output = np.array([(64, 64, 20, height, 1, 1)], np.float32).T
+        candidates = Candidates.from_output(output, prototypes, letterbox, class_count=1)
+        found = replace(Segmentation.from_masks([], image_size=(128, 128)), candidates=candidates)
+        strength = float(found.edges(thin=False)[64].max())
+        return strength / (1 - strength)  # strength is slope / (slope + HALF)
+
+    assert slope(side) / slope(96) == pytest.approx(share, rel=1e-3)
+
+
 def test_a_large_photo_takes_little_more_memory_than_the_result():
     size = (5000, 4000)
     found = Segmentation.from_masks([rectangle(size, 1000, 1000, 4000, 3000)] * 3)
