@@ -121,16 +121,6 @@ class Closer:
     prototypes: FloatArray
     letterbox: Letterbox
 
-    def sees_more(self, view: View) -> bool:
-        """True if the cells of a view are no larger than those of the prototypes."""
-        cells = self.prototypes.shape[:0:-1]
-        return all(
-            (end - first) * scale * count <= SIDE * side
-            for (first, end), scale, count, side in zip(
-                (view.columns, view.rows), self.letterbox.scale, cells, self.letterbox.input_size, strict=True
-            )
-        )
-
     def draw(self, questions: Sequence[Question]) -> tuple[list[PendingMask], FloatArray]:
         """Masks that answer questions, and the IoU that the decoder expects of each.
 

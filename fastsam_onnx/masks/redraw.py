@@ -51,7 +51,7 @@ def redrawn(
         ModelError: If the decoder cannot be used.
     """
     boxes, result = boxes_xyxy.copy(), list(masks)
-    asked = [one for place in range(len(boxes)) if (one := _ask(place, boxes[place], masks[place], candidates, closer))]
+    asked = [one for place in range(len(boxes)) if (one := _ask(place, boxes[place], masks[place], candidates))]
     for first in range(0, len(asked), AT_ONCE):
         some = asked[first : first + AT_ONCE]
         drawn, _ = closer.draw([one.question for one in some])
@@ -80,19 +80,21 @@ def _middles(side: int, long_side: int) -> IntArray:
     return ((np.arange(count) + 0.5) * side / count).astype(np.int64)
 
 
-def _ask(place: int, box_xyxy: FloatArray, mask: MaskLike, candidates: Candidates, closer: Closer) -> _Asked | None:
+def _ask(place: int, box_xyxy: FloatArray, mask: MaskLike, candidates: Candidates) -> _Asked | None:
     """The question about an object; None if the decoder would see less than the network, or no candidate is known."""
-    view = View.around(box_xyxy, closer.letterbox)
-    if not closer.sees_more(view):
+    view = View.around(box_xyxy, candidates.letterbox)
+    old = mask.sample(*view.centres())
+    if not view.sees_more(candidates.prototypes) or not old.any():
         return None
-    columns, rows = view.centres()
-    old = mask.sample(columns, rows)
-    if not old.any():
-        return None
-    row, column = divmod(int(depth_map(old).argmax()), old.shape[1])
-    point = (columns[column] + 0.5, rows[row] + 0.5)
-    question = candidates.question(box_xyxy, asked=False, points=[point], signs=[1.0])
+    question = candidates.question(box_xyxy, asked=False, points=[deepest_point(old, view)], signs=[1.0])
     return _Asked(place, old, question) if len(question.coefficients) else None
+
+
+def deepest_point(seen: BoolArray, view: View) -> tuple[float, float]:
+    """The pixel of the photo, x and y, that lies deepest in a mask (SIDE, SIDE) on a view's grid."""
+    columns, rows = view.centres()
+    row, column = divmod(int(depth_map(seen).argmax()), seen.shape[1])
+    return float(columns[column] + 0.5), float(rows[row] + 0.5)
 
 
 def _same(drawn: PendingMask, old: BoolArray) -> PendingMask | None:

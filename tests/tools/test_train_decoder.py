@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.tiny_onnx import tiny, ultralytics_metadata
@@ -126,8 +128,31 @@ def test_a_click_promises_the_mask_that_was_clicked():
     assert one.maps[-1].max() > 0.8
 
 
+def test_an_object_is_asked_about_as_the_package_asks_when_it_draws_anew():
+    """The candidate is the smaller square, nearly: the answer is that square, the click lies in its middle."""
+    known = scene()
+    box = np.array([[95, 95, 68, 68]], np.float32)
+    candidates = replace(
+        known.candidates,
+        boxes_xywh=box,
+        scores=np.ones(1, np.float32),
+        labels=np.zeros(1, np.int64),
+        coefficients=known.candidates.coefficients[:1] * 0 + 1,
+        prototypes=np.ones_like(known.candidates.prototypes),
+    )
+    one = data.object_prompt(replace(known, candidates=candidates), np.random.default_rng(0))
+    wanted = data.prompt(known, np.array([61.0, 61, 129, 129]), square(60, 130), square(60, 130), point=(95, 95))
+    np.testing.assert_array_equal(one.answer, wanted.answer)
+    np.testing.assert_allclose(one.maps[-1], wanted.maps[-1], atol=0.2)  # a pixel beside
+    assert one.maps[-2].max() == 0, "no box was asked for"
+    unlikely = replace(candidates, scores=np.full(1, 0.01, np.float32))
+    assert data.object_prompt(replace(known, candidates=unlikely), np.random.default_rng(0)) is None
+    elsewhere = replace(known, candidates=candidates, masks=[square(0, 40)])
+    assert data.object_prompt(elsewhere, np.random.default_rng(0)) is None, "nothing is known of it"
+
+
 def test_prompts_of_a_visit_fit_the_network():
-    prompts = data.Prompts([scene()], np.ones(1), 4, 0)
+    prompts = data.Prompts([scene()], np.ones(1), 4, 0, objects=0.5)
     batch = next(iter(prompts))
     logits, promise = learned()(*batch[:2])
     assert (logits.shape, promise.shape) == ((4, SIDE, SIDE), (4,))

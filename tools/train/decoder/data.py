@@ -1,7 +1,8 @@
 """Prompts with their answers, made from photos with masks and from what the finished network finds in them.
 
-Two kinds: a box around a mask, its edges moved at random, answered by that mask; and a click into a mask that people
-drew, with one of the candidates that hold it, answered by the mask at the click that is most like the candidate.
+Three kinds: a box around a mask, its edges moved at random, answered by that mask; a click into a mask that people
+drew, with one of the candidates that hold it, answered by the mask at the click that is most like the candidate; and an
+object that the network found, to be drawn anew, answered by the mask most like it.
 For a click the promise is about the mask that was clicked: what people mean is what they drew.
 """
 
@@ -22,6 +23,7 @@ from torch.utils.data import IterableDataset
 from fastsam_onnx import FastSAM, Mask
 from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.masks.decoder import maps_of
+from fastsam_onnx.masks.redraw import LEAST_IOU, deepest_point
 from fastsam_onnx.masks.views import SIDE, View
 
 from ...evaluate import any_point, interior_point, moved
@@ -32,6 +34,8 @@ MOST_CANDIDATES = 400
 LEAST_SIDE = 8  # photo pixels
 TAUGHT_PROMPTS = 0.4  # of the boxes where people drew masks, too
 CLICKS = 0.45  # of the prompts, where people drew masks
+OBJECTS = 0.0  # of the others are objects to be drawn anew; the bundled decoders had none
+LIKELY = 0.05  # score of an object that may be drawn anew
 CENTRES = 0.5  # of the clicks lie deepest in the mask
 EXACT = 0.5  # of the boxes are not moved
 MOST_MOVED = 0.08  # largest standard deviation of a moved edge, in sides
@@ -156,6 +160,28 @@ def click_prompt(scene: Scene, rng: np.random.Generator) -> Prompt | None:
     return prompt(scene, box, at_point[int(np.argmax(overlaps))], meant, point=point)
 
 
+def object_prompt(scene: Scene, rng: np.random.Generator) -> Prompt | None:
+    """An object that the network found, asked about as the package does when it draws objects anew."""
+    found = scene.candidates
+    shares = np.where(found.scores > LIKELY, found.scores, 0).astype(np.float64)
+    if not shares.any():
+        return None
+    index = int(rng.choice(shares.size, p=shares / shares.sum()))
+    [candidate] = found.masks(np.array([index]))
+    box = found.boxes_xyxy[index].astype(np.float64)
+    view = View.around(box, found.letterbox)
+    old = candidate.sample(*view.centres())
+    if not view.sees_more(found.prototypes) or not old.any():
+        return None
+    point, drawn = deepest_point(old, view), candidate.render()
+    at_point = [mask for mask in scene.masks if mask.contains(*point)]
+    overlaps = [drawn.iou(mask) for mask in at_point]
+    if not overlaps or max(overlaps) < LEAST_IOU:
+        return None
+    answer = at_point[int(np.argmax(overlaps))]
+    return prompt(scene, box, answer, answer, point=point)
+
+
 def prompt(
     scene: Scene, box: np.ndarray, answer: Mask, meant: Mask, *, point: tuple[float, float] | None = None
 ) -> Prompt | None:
@@ -187,10 +213,18 @@ class Prompts(IterableDataset[tuple[Tensor, ...]]):
     """Batches without end."""
 
     def __init__(
-        self, scenes: list[Scene], weights: np.ndarray, batch: int, seed: int, *, clicks: float = CLICKS
+        self,
+        scenes: list[Scene],
+        weights: np.ndarray,
+        batch: int,
+        seed: int,
+        *,
+        clicks: float = CLICKS,
+        objects: float = OBJECTS,
     ) -> None:
-        """``clicks``: share of the prompts where people drew masks."""
-        self.scenes, self.weights, self.batch, self.seed, self.clicks = scenes, weights, batch, seed, clicks
+        """``clicks``: share of the prompts where people drew masks; ``objects``: of the others, drawn anew."""
+        self.scenes, self.weights, self.batch, self.seed = scenes, weights, batch, seed
+        self.clicks, self.objects = clicks, objects
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         cv2.setNumThreads(1)
@@ -215,8 +249,15 @@ class Prompts(IterableDataset[tuple[Tensor, ...]]):
             scene = Scene(recolour(scene.image, rng), scene.candidates, scene.masks, scene.drawn)
         prompts = []
         for _ in range(PROMPTS_A_VISIT):
-            clicks = scene.drawn and rng.random() < self.clicks
-            one = click_prompt(scene, rng) if clicks else box_prompt(scene, rng)
+            one = self.make(scene, rng)
             if one is not None:
                 prompts.append(mirrored(one) if rng.random() < MIRRORED else one)
         return prompts
+
+    def make(self, scene: Scene, rng: np.random.Generator) -> Prompt | None:
+        """A prompt of one of the kinds, or none."""
+        if scene.drawn and rng.random() < self.clicks:
+            return click_prompt(scene, rng)
+        if rng.random() < self.objects:
+            return object_prompt(scene, rng)
+        return box_prompt(scene, rng)

@@ -20,7 +20,7 @@ from fastsam_onnx import FastSAM
 
 from ..beside import Beside
 from ..train import is_network_file
-from .data import CLICKS, Prompts, load_scenes
+from .data import CLICKS, OBJECTS, Prompts, load_scenes
 from .export import reopened
 from .network import Decoder
 
@@ -42,6 +42,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--clicks", type=float, default=CLICKS, help="share of the prompts; the others are boxes")
+    parser.add_argument(
+        "--objects", type=float, default=OBJECTS, help="share of the others that are objects to be drawn anew"
+    )
     parser.add_argument("--limit", type=int, help="train on this many photos only")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
@@ -106,7 +109,9 @@ def main() -> None:
     training.go_on(options.out)
     masks = sum(len(scene.masks) for scene in scenes)
     print(f"{len(scenes)} photos, {masks} masks, from step {training.step}", flush=True)
-    prompts = Prompts(scenes, weights, BATCH, options.seed + training.step, clicks=options.clicks)
+    prompts = Prompts(
+        scenes, weights, BATCH, options.seed + training.step, clicks=options.clicks, objects=options.objects
+    )
     loader = DataLoader(prompts, batch_size=None, num_workers=1)
     training.learn_all(loader, options)
 
