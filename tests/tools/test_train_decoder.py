@@ -101,6 +101,19 @@ def test_a_decoder_comes_back_from_its_networks_file(in_bytes, tmp_path):
     assert not train.Training(train.first_decoder(path), 1e-3, still=True).network.training
 
 
+def test_a_networks_file_is_a_state_with_the_trainings_behind_it(tmp_path):
+    path, state = tmp_path / "tiny.onnx", tmp_path / "state.pt"
+    path.write_bytes(tiny(metadata=ultralytics_metadata()))
+    data = export.put(path, export.build(export.fold_levels(learned())).SerializeToString())
+    path.with_suffix(".json").write_text("{}")
+    export.note(path.with_suffix(".json"), data, {"trainings": [{"steps": 7, "minutes": 0.5}]})
+    torch.save({"mean": export.reopened(path).state_dict(), "step": 3, "spent": 60.0}, state)
+    states = [export.read_state(each) for each in (path, state)]
+    assert [one["trainings"] for one in states] == [[{"steps": 7, "minutes": 0.5}], [{"steps": 3, "minutes": 1.0}]]
+    mean = export.load_mean(states)
+    torch.testing.assert_close(mean.mask.weight, learned().mask.weight, msg="of two equal ones")
+
+
 def test_a_file_without_a_decoder_is_named(tmp_path):
     path = tmp_path / "tiny.onnx"
     path.write_bytes(tiny(metadata=ultralytics_metadata()))

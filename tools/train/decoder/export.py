@@ -6,7 +6,7 @@ It travels in the file's metadata, as text: a network and the decoder that knows
 computed in int8, by the package's own `quantize`, calibrated on prompts about training photos; weights of 7 bits are
 right on every processor. What looks at the photo and at the maps stays in float, for their ranges differ a hundred
 times, and so does what draws the mask. Of several states, each begun where the one before ended, the mean is taken:
-it draws calmer than either (Wortsman 2022, "Model soups").
+it draws calmer than either (Wortsman 2022, "Model soups"). A network's file is such a state, too.
 """
 
 from __future__ import annotations
@@ -200,6 +200,16 @@ def put(path: Path, decoder: bytes) -> bytes:
     return data
 
 
+def read_state(path: Path) -> dict[str, Any]:
+    """The averaged decoder of a training, or that of a file, with the trainings behind it."""
+    if path.suffix == ".onnx":
+        about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["decoder"]
+        return {"mean": reopened(path).state_dict(), "trainings": about["trainings"]}
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    trained = {"steps": state["step"], "minutes": round(state["spent"] / 60, 1)}
+    return {"mean": state["mean"], "trainings": [trained]}
+
+
 def note(path: Path, data: bytes, decoder: dict[str, Any]) -> None:
     """Brings the manifest beside a network's file up to date."""
     manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -210,10 +220,12 @@ def note(path: Path, data: bytes, decoder: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("model", type=Path, help="the network's file, which is rewritten; its manifest lies beside it")
-    parser.add_argument("states", type=Path, nargs="+", help="state.pt of one training, or of several in a row")
+    parser.add_argument(
+        "states", type=Path, nargs="+", help="state.pt of a training, or of several in a row; a file with a decoder"
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of train_labelled")
     options = parser.parse_args()
-    states = [torch.load(path, map_location="cpu", weights_only=True) for path in options.states]
+    states = [read_state(path) for path in options.states]
     network = load_mean(states)
     exact = build(fold_levels(load_mean(states)))
     far = apart(exact.SerializeToString(), network)
@@ -224,8 +236,8 @@ def main() -> None:
     decoder = integer(exact, asked[:CALIBRATED])
     overlap, distance = agreement(exact.SerializeToString(), decoder, asked[CALIBRATED:])
     data = put(options.model, decoder)
-    about: dict[str, Any] = {"steps": [state["step"] for state in states], "device": "cpu"}
-    about["minutes"] = [round(state["spent"] / 60, 1) for state in states]
+    trainings = [training for state in states for training in state["trainings"]]
+    about: dict[str, Any] = {"trainings": trainings, "device": "cpu"}
     about |= {"parameters": sum(each.numel() for each in network.parameters()), "bytes": len(decoder)}
     note(options.model.with_suffix(".json"), data, about | {"weights": f"int8 (QDQ, {BITS} bits, per channel)"})
     print(
