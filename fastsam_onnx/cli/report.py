@@ -86,7 +86,8 @@ class RunReport:
         parts = [_count(done, self._noun), _count(self._objects, "object")]
         if done and self._progress is not None:
             parts.append(self._progress.rate(done, f"{self._noun}s"))
-        others = [f"{number} {status}" for number, status in ((failed, "failed"), (skipped, "skipped")) if number]
+        why = "skipped, for results of their names exist (--overwrite replaces them)"
+        others = [f"{number} {status}" for number, status in ((failed, "failed"), (skipped, why)) if number]
         place = f"beside the {self._noun}s" if output is None else f"in {output}"
         where = [f"results {place}"] if self._total > 1 and (done or skipped) else []
         self._screen.write("; ".join([", ".join(parts), *filter(None, [", ".join(others)]), *where]))

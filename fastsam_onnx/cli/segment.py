@@ -66,10 +66,11 @@ their suffix or their folder differs, get longer ones.
 
 Existing files are kept unless you pass --overwrite. A photo that you named
 counts as failed if one of its results exists; a photo from a folder is
-skipped, so that an interrupted run can be resumed. A file appears when it is
-complete. A data set (--format coco-dataset) gets the photos that it lacks;
-until the run ends they are kept in its journal, instances.json.journal, which
-the next run goes on from. In folders, hidden files and earlier results (*.overlay.png,
+skipped, so that an interrupted run can be resumed. Names alone tell: photos of
+another folder go to another --output. A file appears when it is complete. A
+data set (--format coco-dataset) gets the photos that it lacks; until the run
+ends they are kept in its journal, instances.json.journal, which the next run
+goes on from. In folders, hidden files and earlier results (*.overlay.png,
 *.labels.png, *.cutouts) are not taken for photos; videos are passed over, with
 a warning that names them.
 

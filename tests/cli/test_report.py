@@ -50,6 +50,9 @@ def test_a_run_of_several_photos_says_where_its_results_are(run, tmp_path):
         photo(tmp_path / "in" / name)
     out = tmp_path / "out"
     assert f"photos/s; results in {out}\n" in run(tmp_path / "in", "--output", out)[2]
-    assert f"2 skipped; results in {out}\n" in run(tmp_path / "in", "--output", out)[2]
+    assert (
+        f"2 skipped, for results of their names exist (--overwrite replaces them); results in {out}\n"
+        in run(tmp_path / "in", "--output", out)[2]
+    )
     assert "photos/s; results beside the photos\n" in run(tmp_path / "in")[2]
     assert "results" not in run(tmp_path / "none.png", tmp_path / "no.png")[2]  # nothing was written
