@@ -83,8 +83,10 @@ def _middles(side: int, long_side: int) -> IntArray:
 def _ask(place: int, box_xyxy: FloatArray, mask: MaskLike, candidates: Candidates) -> _Asked | None:
     """The question about an object; None if the decoder would see less than the network, or no candidate is known."""
     view = View.around(box_xyxy, candidates.letterbox)
+    if not view.sees_more(candidates.prototypes):
+        return None
     old = mask.sample(*view.centres())
-    if not view.sees_more(candidates.prototypes) or not old.any():
+    if not old.any():
         return None
     question = candidates.question(box_xyxy, asked=False, points=[deepest_point(old, view)], signs=[1.0])
     return _Asked(place, old, question) if len(question.coefficients) else None
