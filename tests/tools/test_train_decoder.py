@@ -171,6 +171,22 @@ def test_prompts_of_a_visit_fit_the_network():
     assert (logits.shape, promise.shape) == ((4, SIDE, SIDE), (4,))
 
 
+def test_scenes_are_made_once_and_read_from_their_file_after_that(tmp_path):
+    made = []
+
+    def make():
+        made.append(scene())
+        return made, np.ones(1)
+
+    assert train.kept(None, make)[0] is made
+    for _ in range(2):
+        scenes, weights = train.kept(tmp_path / "scenes.pkl", make)
+    assert len(made) == 2
+    np.testing.assert_array_equal(scenes[0].candidates.boxes_xywh, made[0].candidates.boxes_xywh)
+    assert weights.tolist() == [1]
+    assert [path.name for path in tmp_path.iterdir()] == ["scenes.pkl"]
+
+
 def test_losses_of_a_right_answer():
     answer = torch.zeros(1, SIDE, SIDE)
     answer[:, 20:60, 20:60] = 1

@@ -8,9 +8,13 @@ The learning rate follows the time spent. ``OUT/state.pt`` holds everything need
 from __future__ import annotations
 
 import argparse
+import pickle
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -20,9 +24,11 @@ from fastsam_onnx import FastSAM
 
 from ..beside import Beside
 from ..train import is_network_file
-from .data import CLICKS, OBJECTS, Prompts, load_scenes
+from .data import CLICKS, OBJECTS, Prompts, Scene, load_scenes
 from .export import reopened
 from .network import Decoder
+
+Scenes = tuple[list[Scene], np.ndarray]
 
 BATCH = 48
 CLIP = 5.0
@@ -44,6 +50,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--clicks", type=float, default=CLICKS, help="share of the prompts; the others are boxes")
     parser.add_argument(
         "--objects", type=float, default=OBJECTS, help="share of the others that are objects to be drawn anew"
+    )
+    parser.add_argument(
+        "--scenes",
+        type=Path,
+        help="file for the photos and what the network finds in them, some 8 GB: the next start reads it in a minute",
     )
     parser.add_argument("--limit", type=int, help="train on this many photos only")
     parser.add_argument("--seed", type=int, default=0)
@@ -96,15 +107,32 @@ class Training(Beside):
         return {name: float(term.detach()) for name, term in terms.items()}
 
 
+def scenes_of(options: argparse.Namespace) -> Scenes:
+    """The photos with masks, and what the network finds in them."""
+    with FastSAM(options.model, threads=options.threads) as model:
+        return load_scenes(options.data, model, options.taught, options.limit)
+
+
+def kept(path: Path | None, make: Callable[[], Scenes]) -> Scenes:
+    """What the file holds; without one what is made, which goes into it."""
+    if path is None:
+        return make()
+    if not path.exists():
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            pickle.dump(make(), file, protocol=5)
+        temporary.replace(path)
+    with path.open("rb") as file:
+        return pickle.load(file)
+
+
 def main() -> None:
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    model = FastSAM(options.model, threads=options.threads)
-    scenes, weights = load_scenes(options.data, model, options.taught, options.limit)
-    del model
+    scenes, weights = kept(options.scenes, partial(scenes_of, options))
     training = Training(first_decoder(options.start), options.rate, still=is_network_file(options.start))
     training.go_on(options.out)
     masks = sum(len(scene.masks) for scene in scenes)
