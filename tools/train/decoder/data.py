@@ -23,7 +23,7 @@ from torch.utils.data import IterableDataset
 from fastsam_onnx import FastSAM, Mask
 from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.masks.decoder import maps_of
-from fastsam_onnx.masks.redraw import LEAST_IOU, deepest_point
+from fastsam_onnx.masks.redraw import deepest_point
 from fastsam_onnx.masks.views import SIDE, View
 
 from ...evaluate import any_point, interior_point, moved
@@ -36,6 +36,7 @@ TAUGHT_PROMPTS = 0.4  # of the boxes where people drew masks, too
 CLICKS = 0.45  # of the prompts, where people drew masks
 OBJECTS = 0.0  # of the others are objects to be drawn anew; the bundled decoders had none
 LIKELY = 0.05  # score of an object that may be drawn anew
+AS_FOUND = 0.7  # IoU of an object and its answer: with 0.5 parts were drawn as the whole, twice
 CENTRES = 0.5  # of the clicks lie deepest in the mask
 EXACT = 0.5  # of the boxes are not moved
 MOST_MOVED = 0.08  # largest standard deviation of a moved edge, in sides
@@ -176,7 +177,7 @@ def object_prompt(scene: Scene, rng: np.random.Generator) -> Prompt | None:
     point, drawn = deepest_point(old, view), candidate.render()
     at_point = [mask for mask in scene.masks if mask.contains(*point)]
     overlaps = [drawn.iou(mask) for mask in at_point]
-    if not overlaps or max(overlaps) < LEAST_IOU:
+    if not overlaps or max(overlaps) < AS_FOUND:
         return None
     answer = at_point[int(np.argmax(overlaps))]
     return prompt(scene, box, answer, answer, point=point)
