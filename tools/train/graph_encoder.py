@@ -63,7 +63,7 @@ def layer_norm(graph: Graph, x: str, layer: nn.LayerNorm) -> str:
 
 def linear(graph: Graph, x: str, layer: nn.Linear) -> str:
     """(n, inputs) to (n, outputs)."""
-    x = product(graph, x, array(layer.weight), array(layer.bias))
+    x = gemm(graph, x, array(layer.weight), array(layer.bias))
     graph.layers[x] = layer
     return x
 
@@ -71,12 +71,12 @@ def linear(graph: Graph, x: str, layer: nn.Linear) -> str:
 def some_rows(graph: Graph, x: str, part: Rows) -> str:
     """(n, inputs) to (n, rows)."""
     weight, bias = (array(values)[part.rows] * part.factor for values in (part.layer.weight, part.layer.bias))
-    x = product(graph, x, weight, bias)
+    x = gemm(graph, x, weight, bias)
     graph.layers[x] = part
     return x
 
 
-def product(graph: Graph, x: str, weight: np.ndarray, bias: np.ndarray) -> str:
+def gemm(graph: Graph, x: str, weight: np.ndarray, bias: np.ndarray) -> str:
     """(n, inputs) to (n, outputs); ``weight`` (outputs, inputs)."""
     return graph.add("Gemm", x, graph.weight(np.ascontiguousarray(weight.T), channel=1), graph.bias(bias))
 

@@ -38,6 +38,7 @@ from ..export import write
 from ..graph import enlarge
 from ..nodes import Graph, conv_norm, prediction
 from ..reopen import constants, fill
+from ..train import is_network_file
 from .data import Prompts, load_scenes
 from .network import MAPS, STEM, Decoder, Residual, Up
 
@@ -202,7 +203,7 @@ def put(path: Path, decoder: bytes) -> bytes:
 
 def read_state(path: Path) -> dict[str, Any]:
     """The averaged decoder of a training, or that of a file, with the trainings behind it."""
-    if path.suffix == ".onnx":
+    if is_network_file(path):
         about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["decoder"]
         return {"mean": reopened(path).state_dict(), "trainings": about["trainings"]}
     state = torch.load(path, map_location="cpu", weights_only=True)
