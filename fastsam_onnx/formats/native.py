@@ -179,9 +179,9 @@ def _mask_of(index: int, record: Mapping[str, Any], image_size: tuple[int, int])
     width, height = image_size
     rle = record["rle"]
     size = rle.get("size") if isinstance(rle, Mapping) else None
-    if size != [height, width]:  # before the runs are unpacked: they say how much memory they need
+    if size != [height, width]:
         raise OptionError(f"object {index} must have run lengths of size {[height, width]}, got {reprlib.repr(size)}")
-    mask = Mask.from_rle(rle)
+    mask = Mask.from_rle(rle, pixel_limit=None)  # that of the photo's size holds
     if "area" in record and mask.area != record["area"]:
         raise OptionError(f"object {index} is damaged: its area is {record['area']!r}, its mask has {mask.area} pixels")
     return mask

@@ -19,7 +19,7 @@ from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, ceil
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.preview import png_preview
 from fastsam_onnx.masks.rle import RLE, decode_crop, encode_crop, pack_counts, read_rle
-from fastsam_onnx.options import integer, number, pair
+from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, integer, number, pair
 
 MAX_RADIUS = 1000
 FAR = 2**31
@@ -93,18 +93,19 @@ class Mask:
         return cls(full, 0, 0, size).tight()
 
     @classmethod
-    def from_rle(cls, rle: Mapping[str, Any]) -> Mask:
+    def from_rle(cls, rle: Mapping[str, Any], *, pixel_limit: int | None = DEFAULT_PIXEL_LIMIT) -> Mask:
         """Read COCO's RLE.
 
         Args:
             rle: {"size": [height, width], "counts"}: compressed as `rle` gives it, a text or bytes, or a list of run
                 lengths as COCO's crowds have it.
+            pixel_limit: Maximum of the pixels in the columns that the object spans, which are made; None for no limit.
 
         Raises:
-            OptionError: If it is something else, or its runs do not cover its size.
+            OptionError: If it is something else, its runs do not cover its size, or the object spans more pixels.
         """
         runs, size = read_rle(rle)
-        crop, left = decode_crop(runs, size[1])
+        crop, left = decode_crop(runs, size[1], None if pixel_limit is None else integer("pixel_limit", pixel_limit))
         return cls(crop, left, 0, size).tight()
 
     @classmethod

@@ -53,12 +53,16 @@ def encode_crop(crop: BoolArray, left: int, top: int, image_size: tuple[int, int
     return lengths if lengths[-1] or lengths.size == 1 else lengths[:-1]
 
 
-def decode_crop(runs: IntArray, height: int) -> tuple[BoolArray, int]:
+def decode_crop(runs: IntArray, height: int, pixel_limit: int | None) -> tuple[BoolArray, int]:
     """The columns of a photo that hold pixels, and the first one's index; (0, 0) bool if there are none.
 
     Args:
         runs: Run lengths of whole columns.
         height: Pixels in a column.
+        pixel_limit: Maximum of the pixels in these columns; None for no limit.
+
+    Raises:
+        OptionError: If there are more.
     """
     ends = np.cumsum(runs)
     begins, ends = ends[:-1:2], ends[1::2]
@@ -66,6 +70,11 @@ def decode_crop(runs: IntArray, height: int) -> tuple[BoolArray, int]:
     if not begins.size:
         return np.zeros((0, 0), bool), 0
     first, end = int(begins[0] // height), int((ends[-1] - 1) // height) + 1
+    if pixel_limit is not None and (end - first) * height > pixel_limit:
+        raise OptionError(
+            f"the RLE's object spans {end - first} columns of {height} pixels, more than pixel_limit={pixel_limit}; "
+            "raise pixel_limit if you trust it"
+        )
     line = np.zeros((end - first) * height + 1, np.int8)
     np.add.at(line, begins - first * height, 1)
     np.add.at(line, ends - first * height, -1)
