@@ -27,7 +27,10 @@ F, R50      boundaries, bsds_test only: the edge map is the outlines of the mask
 
 straight    of the outlines of all masks that a model finds at its own thresholds, the share that runs along the
             mask's own bounding box, the photo's frame left out; beside it the same of the ground truths. What
-            is cut at a box has straight edges there.
+            is cut at a box has straight edges there; so has much that people made, and the share grows as other
+            outlines become calmer and so shorter.
+cut         what no truth explains of "straight": the part of all outlines that runs so on annotated ground, farther
+            than 0.75 % of the diagonal from every annotated outline.
 
 F1          of the masks found at the model's own thresholds: right are those that match a ground truth, one to one,
             with an IoU of at least 0.5; wrong are the others, but what lies mostly where nothing is annotated is
@@ -74,6 +77,7 @@ AREA_RANGES = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2), 
 MATCH_RULES = ("candidate", "mask", "box")
 PICK_RULES = ("candidate", "balanced", "merge", "all", "smallest", "largest", "best")
 SCORE_BINS = 1000
+EDGE_TOLERANCE = 0.0075  # of the photo's diagonal
 PROMPTS = (
     *(f"box, {rule}" for rule in MATCH_RULES),
     "box, moved",
@@ -222,6 +226,19 @@ class Overlay:
         pixels = [self.atoms[mask.slices][mask.crop] for mask in masks]
         return np.array([float(annotated[inside].mean()) if inside.size else 0.0 for inside in pixels])
 
+    def far_from_outlines(self, crowd: BoolArray) -> BoolArray:
+        """(H, W): what lies in a ground truth, crowds left out, and not near the outline of any."""
+        outline = np.zeros(self.atoms.shape, np.uint8)
+        for one, other in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1])):
+            differ = self.atoms[one] != self.atoms[other]
+            outline[one] |= differ
+            outline[other] |= differ
+        annotated = np.asarray(self.members[:, ~crowd].any(axis=1)[self.atoms])
+        if not outline.any():
+            return annotated
+        distance = cv2.distanceTransform(1 - outline, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        return np.asarray(annotated & (distance > EDGE_TOLERANCE * np.hypot(*self.atoms.shape)))
+
     def iou(self, masks: Sequence[Mask], crowd: BoolArray) -> FloatArray:
         """(n, m) IoU; with a crowd the share of the mask that lies in it, as COCO defines."""
         areas = np.array([mask.area for mask in masks], np.float64)
@@ -321,7 +338,7 @@ class Boundaries:
         """Add one photo: its objects by falling score and every human's (H, W) edges."""
         height, width = edges[0].shape
         strength = edge_strength(masks, scores, (width, height))
-        tolerance = 0.0075 * float(np.hypot(width, height))
+        tolerance = EDGE_TOLERANCE * float(np.hypot(width, height))
         reach = int(tolerance)
         disc = np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= tolerance
         anyone = np.logical_or.reduce(edges)
@@ -371,27 +388,36 @@ def histogram(scores: FloatArray) -> FloatArray:
 
 @dataclass
 class Straightness:
-    """Pixel sides of outlines: all, and those on the mask's own bounding box."""
+    """Pixel sides of outlines: all, those on the mask's own bounding box, and what no truth explains of these."""
 
     straight: int = 0
+    cut: int = 0
     sides: int = 0
 
-    def add(self, mask: Mask) -> None:
-        """Add a mask's outline; what lies on the photo's frame does not count."""
-        rows, columns = np.flatnonzero(mask.crop.any(axis=1)), np.flatnonzero(mask.crop.any(axis=0))
-        if not rows.size:
+    def add(self, mask: Mask, far: BoolArray | None = None) -> None:
+        """Add a mask's outline; what lies on the photo's frame does not count.
+
+        Args:
+            mask: The mask.
+            far: (H, W): what lies away from all outlines that people drew.
+        """
+        mask = mask.tight()
+        if not mask.area:
             return
-        crop = mask.crop[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        x, y = mask.left + int(columns[0]), mask.top + int(rows[0])
-        width, height = mask.image_size
-        inside = (y > 0, y + crop.shape[0] < height, x > 0, x + crop.shape[1] < width)
-        ends = (crop[0], crop[-1], crop[:, 0], crop[:, -1])
-        straight = sum(int(end.sum()) for end, counts in zip(ends, inside, strict=True) if counts)
-        self.straight += straight
-        self.sides += straight + int(np.diff(crop, axis=0).sum()) + int(np.diff(crop, axis=1).sum())
+        crop, (x1, y1, x2, y2), (width, height) = mask.crop, mask.bounds, mask.image_size
+        places = np.zeros_like(crop) if far is None else far[mask.slices]
+        for end, counts in ((0, y1 > 0), (-1, y2 < height), ((..., 0), x1 > 0), ((..., -1), x2 < width)):
+            if counts:
+                self.straight += int(crop[end].sum())
+                self.sides += int(crop[end].sum())
+                self.cut += int((crop[end] & places[end]).sum())
+        self.sides += int(np.diff(crop, axis=0).sum()) + int(np.diff(crop, axis=1).sum())
 
     def share(self) -> float | None:
         return self.straight / self.sides if self.sides else None
+
+    def share_of_cuts(self) -> float | None:
+        return self.cut / self.sides if self.sides else None
 
 
 # ------------------------------------------------------------------------------------ what people see
@@ -598,6 +624,7 @@ class Tally:
         figures["best"] = mean(self.best)
         figures |= {name: mean(values) for name, values in self.prompts.items()}
         figures |= {"straight": self.outlines.share(), "straight, truth": self.truth_outlines.share()}
+        figures["cut"] = self.outlines.share_of_cuts()
         figures |= {"F1": self.verdicts.f1(), "masks": mean(self.objects), "doubles": mean(self.doubles)}
         figures |= {"ms": statistics.median(self.milliseconds)}
         return figures | (self.boundaries.summary() if self.boundaries.human else {})
@@ -618,8 +645,6 @@ def add_photo(photo: Photo, model: Model, tallies: dict[str, Tally]) -> None:
         tally.objects.append(len(found.chosen))
         tally.milliseconds.append(found.milliseconds)
         tally.doubles.append(doubles)
-        for mask in chosen:
-            tally.outlines.add(mask)
         add_truths(tally, truths, found, masks, chosen)
         if photo.edges:
             tally.boundaries.add(masks, found.everything.scores, photo.edges)
@@ -643,6 +668,9 @@ def add_truths(tally: Tally, truths: list[Truth], found: Found, masks: list[Mask
     for mask, left_out in zip(truth_masks, crowd.tolist(), strict=True):
         if not left_out:
             tally.truth_outlines.add(mask)
+    far = overlay.far_from_outlines(crowd)
+    for mask in chosen:
+        tally.outlines.add(mask, far)
     tally.best += iou[:, ~crowd].max(axis=0, initial=0.0).tolist()
     answers = prompt_ious(found.chosen, truth_masks, boxes, overlay)
     for name, values in answers.items():
@@ -661,7 +689,7 @@ def markdown(tallies: dict[str, Tally], title: str) -> str:
         "large",
     ]
     recall += [*(f"box AR@{limit}" for limit in MAX_DETECTIONS), "best"]
-    rest = [*PROMPTS, "F1", "masks", "doubles", "straight", "straight, truth", "ms", "F", "R50"]
+    rest = [*PROMPTS, "F1", "masks", "doubles", "straight", "straight, truth", "cut", "ms", "F", "R50"]
     return "\n".join([title, "", *table(figures, recall), "", *table(figures, rest)])
 
 

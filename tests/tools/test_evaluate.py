@@ -169,6 +169,19 @@ def test_straight_is_the_share_of_the_outline_on_the_masks_own_box(evaluate):
     assert share(Mask(np.zeros((3, 3), bool), 0, 0, (100, 80))) is None
 
 
+def test_cut_is_what_is_straight_on_annotated_ground_away_from_every_outline(evaluate):
+    """A mask of x 40 to 70 in a truth of x 10 to 90 and the same 40 rows, whose first and last are near its outline.
+
+    So 38 pixels on the left and on the right are cut. A truth that begins at x 41 explains the left side. The tolerance
+    is 0.0075 of the diagonal of 128, 0.96 pixels.
+    """
+    found, whole = rectangle(40, 20, 70, 60), rectangle(10, 20, 90, 60)
+    for truths, cut in (([whole], 76), ([whole, rectangle(41, 20, 90, 60)], 38), ([rectangle(0, 0, 5, 5)], 0)):
+        straightness = evaluate.Straightness()
+        straightness.add(found, evaluate.Overlay(truths, (100, 80)).far_from_outlines(np.zeros(len(truths), bool)))
+        assert (straightness.cut, straightness.share_of_cuts()) == (cut, cut / 140)
+
+
 def test_no_answer_counts_zero(evaluate):
     truths = [rectangle(10, 10, 30, 30), rectangle(60, 10, 80, 30)]
     boxes = np.array([truth.box for truth in truths])
