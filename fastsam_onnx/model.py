@@ -96,9 +96,9 @@ class FastSAM:
                 boxes drawn anew by the network's decoder, if it has one. False for the masks as the boxes cut them, as
                 the official code has them. By default the file's own, else False; the bundled model
                 says True.
-            redraw: True to draw every object anew by the network's decoder where that sees more of the photo than the
-                network, 1.5 to 2.5 ms for each. It has no effect without `refine`, or where the network has no decoder.
-                By default the file's own, else False; the bundled model says True.
+            redraw: True to draw every object anew by the network's decoder, from a closer look at the photo, 1.5 to
+                2.5 ms for each. It has no effect without `refine`, or where the network has no decoder. By default the
+                file's own, else False; the bundled model says True.
             threads: Threads used for inference. By default the cores that this process may use, by affinity and cgroup
                 quota.
             providers: ONNX Runtime's execution providers; the CPU by default.

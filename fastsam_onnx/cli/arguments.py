@@ -116,8 +116,8 @@ SHARED: dict[str, dict[str, Any]] = {
     },
     "--redraw": {
         "action": argparse.BooleanOptionalAction,
-        "help": "draw every object anew where a closer look at the photo shows more, some 2 ms for each; no effect "
-        "where masks are not refined or the model has no decoder (default: the model's own, else no)",
+        "help": "draw every object anew from a closer look at the photo, some 2 ms for each; no effect where masks "
+        "are not refined or the model has no decoder (default: the model's own, else no)",
     },
     "--threads": {
         "metavar": "N",

@@ -1,4 +1,4 @@
-"""The masks of objects drawn anew by the network's decoder, where it sees more of the photo than the network did."""
+"""The masks of objects drawn anew by the network's decoder, from a closer look at the photo around each."""
 
 from __future__ import annotations
 
@@ -38,8 +38,7 @@ def redrawn(
 ) -> tuple[FloatArray, list[MaskLike]]:
     """The same objects, some with new masks and the boxes of these.
 
-    The decoder is asked what lies at the deepest point of each mask. What it would see more coarsely than the network
-    did stays, and so does that of which it sees something else.
+    The decoder is asked what lies at the deepest point of each mask. That of which it sees something else stays.
 
     Args:
         boxes_xyxy: (n, 4) in pixels of the photo.
@@ -81,10 +80,8 @@ def _middles(side: int, long_side: int) -> IntArray:
 
 
 def _ask(place: int, box_xyxy: FloatArray, mask: MaskLike, candidates: Candidates) -> _Asked | None:
-    """The question about an object; None if the decoder would see less than the network, or no candidate is known."""
+    """The question about an object; None if it has no pixel there, or no candidate is known."""
     view = View.around(box_xyxy, candidates.letterbox)
-    if not view.sees_more(candidates.prototypes):
-        return None
     old = mask.sample(*view.centres())
     if not old.any():
         return None

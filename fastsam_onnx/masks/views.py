@@ -55,16 +55,6 @@ class View:
         width, height = letterbox.image_size
         return cls(_surroundings(x1, x2, width), _surroundings(y1, y2, height), letterbox)
 
-    def sees_more(self, prototypes: FloatArray) -> bool:
-        """True if its cells are no larger than those of the prototypes (nm, h, w) of the whole input."""
-        cells = prototypes.shape[:0:-1]
-        return all(
-            (end - first) * scale * count <= SIDE * side
-            for (first, end), scale, count, side in zip(
-                (self.columns, self.rows), self.letterbox.scale, cells, self.letterbox.input_size, strict=True
-            )
-        )
-
     def photo(self, image: ByteArray) -> FloatArray:
         """(3, SIDE, SIDE) float32, 0 to 1, from the photo (H, W, 3) uint8 RGB."""
         import cv2

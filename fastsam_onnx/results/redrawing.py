@@ -16,7 +16,7 @@ Found = TypeVar("Found", bound=Instances)
 
 
 def redrawn(found: Found, candidates: Candidates | None) -> Found:
-    """The same objects, the masks of those that the decoder sees more finely than the network drawn anew.
+    """The same objects, drawn anew by the network's decoder.
 
     Args:
         found: Objects.
