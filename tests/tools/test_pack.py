@@ -51,12 +51,13 @@ def test_pieces_of_an_earlier_cut_go(tmp_path):
 def test_averaged_weights_come_back_in_pieces(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch", reason="states are PyTorch's")
     monkeypatch.setattr(pack, "PIECE", 1_000)
-    state = {"mean": {"a": torch.arange(500.0)}, "network": {}, "optimizer": {}, "step": 3, "spent": 1.5, "options": {}}
+    rest = {"step": 3, "spent": 1.5, "still": True, "options": {}}
+    state = {"mean": {"a": torch.arange(500.0)}, "network": {}, "optimizer": {}, **rest}
     torch.save(state, tmp_path / "state.pt")
     run(monkeypatch, "slim", tmp_path / "state.pt", "--out", tmp_path / "pieces")
     run(monkeypatch, "join", tmp_path / "pieces", "--out", tmp_path / "back.pt")
     back = torch.load(tmp_path / "back.pt", weights_only=True)
-    assert set(back) == {"mean", "step", "spent", "options"}
+    assert set(back) == {"mean", "step", "spent", "still", "options"}
     assert torch.equal(back["mean"]["a"], torch.arange(500.0))
 
 
@@ -66,7 +67,7 @@ def test_what_was_learned_beside_a_frozen_encoder_can_be_kept_alone(tmp_path):
 
     small = models.make("small")
     mean = {**small.state_dict()}
-    state = {"mean": mean, "step": 3, "spent": 1.5, "options": {}}
+    state = {"mean": mean, "step": 3, "spent": 1.5, "still": True, "options": {}}
     torch.save(state, tmp_path / "state.pt")
     pack.slimmed(tmp_path / "state.pt", tmp_path / "learned.pt", learned=True, half=True)
     assert (tmp_path / "learned.pt").stat().st_size < 4_700_000

@@ -31,13 +31,13 @@ class Beside(Learner):
     def __init__(self, network: nn.Module, rate: float, clip: float, *, still: bool = False) -> None:
         """``rate``: the largest learning rate; ``clip``: the largest length of the gradient.
 
-        ``still``: batch norms keep their statistics, as they must when a file had them folded in.
+        ``still``: batch norms keep their statistics, see ``is_still``.
         """
         decayed = [p for p in network.parameters() if p.ndim > 1]
         others = [p for p in network.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}]
-        network = network.to(memory_format=torch.channels_last).train(not still)
-        super().__init__(network, torch.optim.AdamW(groups, lr=rate, fused=True), clip)
+        network = network.to(memory_format=torch.channels_last)
+        super().__init__(network, torch.optim.AdamW(groups, lr=rate, fused=True), clip, still=still)
         self.rate = rate
 
     def set_rate(self, progress: float) -> None:

@@ -65,7 +65,7 @@ def slimmed(state: Path, path: Path, learned: bool = False, half: bool = False) 
     import torch
 
     whole = torch.load(state, map_location="cpu", weights_only=True)
-    kept = {name: whole[name] for name in ("mean", "step", "spent", "options")}
+    kept = {name: whole[name] for name in ("mean", "step", "spent", "still", "options")}
     if learned:
         kept["mean"] = {name: value for name, value in kept["mean"].items() if not name.startswith(ENCODER)}
     if half:

@@ -134,6 +134,13 @@ def is_network_file(start: Path | None) -> bool:
     return start is not None and start.suffix == ".onnx"
 
 
+def is_still(start: Path | None) -> bool:
+    """True if batch norms must keep their statistics: a file has them folded in, and so has what began with one."""
+    if start is None or is_network_file(start):
+        return start is not None
+    return bool(torch.load(start, map_location="cpu", weights_only=True)["still"])
+
+
 def new_network(
     name: str, device: str, weights: Path | None = None, start: Path | None = None, freeze: str = "first"
 ) -> SegmentEverything:
@@ -175,9 +182,18 @@ def take_over(network: SegmentEverything, source: dict[str, Tensor]) -> None:
 class Learner:
     """A network that learns, its averaged weights, and what is needed to go on another time."""
 
-    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, clip: float, device: str = "cpu") -> None:
-        """``clip``: largest length of the gradient."""
-        self.network = network
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        clip: float,
+        device: str = "cpu",
+        *,
+        still: bool = False,
+    ) -> None:
+        """``clip``: largest length of the gradient; ``still``: batch norms keep their statistics, see ``is_still``."""
+        self.still = still
+        self.network = network.train(not still)
         self.device = device
         self.mean = copy.deepcopy(network).eval()  # the averaged weights: what is exported
         self.optimizer = optimizer
@@ -193,6 +209,7 @@ class Learner:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "spent": self.spent,
+            "still": self.still,
             "options": options,
         }
 
@@ -202,7 +219,8 @@ class Learner:
         self.network.load_state_dict(state["network"])
         self.mean.load_state_dict(state["mean"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.spent = state["step"], state["spent"]
+        self.step, self.spent, self.still = state["step"], state["spent"], state["still"]
+        self.network.train(not self.still)
 
     def descend(self, loss: Tensor) -> Tensor:
         """One step down; returns the length of the gradient."""
@@ -240,9 +258,8 @@ class Training(Learner):
         backbone_rate: float = 0.3,
         still: bool = False,
     ) -> None:
-        """``still``: batch norms keep their statistics, as they must when a file had them folded in."""
         groups = parameter_groups(network, decay, backbone_rate)
-        super().__init__(network.train(not still), torch.optim.AdamW(groups, lr=rate, fused=True), CLIP, device)
+        super().__init__(network, torch.optim.AdamW(groups, lr=rate, fused=True), CLIP, device, still=still)
         self.teacher = teacher
         self.rate = rate
 
@@ -364,7 +381,7 @@ def main() -> None:
         options.device,
         teacher=teacher,
         backbone_rate=options.backbone_rate,
-        still=is_network_file(options.start),
+        still=is_still(options.start),
     )
     state_path = options.out / "state.pt"
     if state_path.exists():

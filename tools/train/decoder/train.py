@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 from fastsam_onnx import FastSAM
 
 from ..beside import Beside
-from ..train import is_network_file
+from ..train import is_network_file, is_still
 from .data import CLICKS, OBJECTS, Prompts, Scene, load_scenes
 from .export import reopened
 from .network import Decoder
@@ -133,7 +133,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     scenes, weights = kept(options.scenes, partial(scenes_of, options))
-    training = Training(first_decoder(options.start), options.rate, still=is_network_file(options.start))
+    training = Training(first_decoder(options.start), options.rate, still=is_still(options.start))
     training.go_on(options.out)
     masks = sum(len(scene.masks) for scene in scenes)
     print(f"{len(scenes)} photos, {masks} masks, from step {training.step}", flush=True)
