@@ -15,6 +15,7 @@ from fastsam_onnx.masks.views import COARSE, SIDE, View  # noqa: E402
 from fastsam_onnx.network.letterbox import Letterbox  # noqa: E402
 from tools.train.decoder import data, export, train  # noqa: E402
 from tools.train.decoder.network import MAPS, Decoder  # noqa: E402
+from tools.train.train import is_still  # noqa: E402
 
 LETTERBOX = Letterbox.fit((192, 192), (192, 192), stride=32)
 
@@ -98,7 +99,21 @@ def test_a_decoder_comes_back_from_its_networks_file(in_bytes, tmp_path):
     overlap, apart = export.agreement(exact.SerializeToString(), again, asked)
     assert overlap > (0.9 if in_bytes else 0.9999)
     assert apart < (0.01 if in_bytes else 1e-5)
-    assert not train.Training(train.first_decoder(path), 1e-3, still=True).network.training
+
+
+def test_what_began_with_a_networks_file_keeps_its_norms_still_for_good(tmp_path):
+    """They lie folded in: with statistics of its own a further training would begin with another network."""
+    path, state = tmp_path / "tiny.onnx", tmp_path / "state.pt"
+    path.write_bytes(tiny(metadata=ultralytics_metadata()))
+    export.put(path, export.build(export.fold_levels(learned())).SerializeToString())
+    for start, still in ((None, False), (path, True)):
+        assert is_still(start) == still
+        first = train.Training(train.first_decoder(start), 1e-3, still=still)
+        torch.save(first.state({}), state)
+        assert is_still(state) == still
+        gone_on = train.Training(Decoder(), 1e-3, still=not still)
+        gone_on.resume(state)
+        assert [gone_on.still, gone_on.network.training] == [still, not still]
 
 
 def test_a_networks_file_is_a_state_with_the_trainings_behind_it(tmp_path):
@@ -141,8 +156,20 @@ def test_a_click_promises_the_mask_that_was_clicked():
     assert one.maps[-1].max() > 0.8
 
 
-def test_an_object_is_asked_about_as_the_package_asks_when_it_draws_anew():
+def test_half_of_the_boxes_are_moved_inside_the_photo():
+    rng, box = np.random.default_rng(0), np.array([5, 40, 100, 98], np.float32)
+    boxes = np.array([data.shaken(box, (100, 120), rng) for _ in range(400)])
+    exact = (boxes == box).all(axis=1)
+    assert 0.4 < exact.mean() < 0.6
+    assert boxes.min() >= 0
+    assert (boxes[:, 2:] <= (100, 120)).all()
+    assert (boxes[:, 2:] - boxes[:, :2] > 30).all()
+    assert 1 < np.abs(boxes[~exact] - box).mean() < 8  # up to 8 % of 95 and 58 pixels
+
+
+def test_an_object_is_asked_about_as_the_package_asks_when_it_draws_anew(monkeypatch):
     """The candidate is the smaller square, nearly: the answer is that square, the click lies in its middle."""
+    monkeypatch.setattr(data, "EXACT", 1)
     known = scene()
     box = np.array([[95, 95, 68, 68]], np.float32)
     candidates = replace(

@@ -38,7 +38,7 @@ OBJECTS = 0.0  # of the others are objects to be drawn anew; the bundled decoder
 LIKELY = 0.05  # score of an object that may be drawn anew
 AS_FOUND = 0.7  # IoU of an object and its answer: with 0.5 parts were drawn as the whole, twice
 CENTRES = 0.5  # of the clicks lie deepest in the mask
-EXACT = 0.5  # of the boxes are not moved
+EXACT = 0.5  # of all boxes are not moved
 MOST_MOVED = 0.08  # largest standard deviation of a moved edge, in sides
 TRIED = 4  # candidates of a click, one of which is drawn
 ALIKE = 0.4  # IoU of a candidate and a mask that may be its answer
@@ -114,13 +114,16 @@ def load_scenes(
     return scenes, sampling_weights(names)
 
 
-def asked_for(mask: Mask, rng: np.random.Generator) -> np.ndarray:
-    """The box (4,) of a mask, half of the time with edges moved at random, inside the photo."""
-    box = mask.box.astype(np.float64)
+def shaken(box_xyxy: np.ndarray, image_size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """A box (4,), half of the time with edges moved at random, inside the photo.
+
+    A view lies around its box: if that were always right, the decoder would learn that objects end there, straight.
+    """
+    box = box_xyxy.astype(np.float64)
     if rng.random() < EXACT:
         return box
     [x1, y1, x2, y2] = moved(box[None], rng, rng.uniform(0, MOST_MOVED))[0]
-    return np.clip([x1, y1, max(x2, x1 + 2), max(y2, y1 + 2)], 0, (*mask.image_size, *mask.image_size))
+    return np.clip([x1, y1, max(x2, x1 + 2), max(y2, y1 + 2)], 0, (*image_size, *image_size))
 
 
 def clicked(mask: Mask, rng: np.random.Generator) -> tuple[float, float]:
@@ -139,7 +142,7 @@ def box_prompt(scene: Scene, rng: np.random.Generator) -> Prompt | None:
     """A box around one of the masks."""
     of_people = scene.drawn and rng.random() >= TAUGHT_PROMPTS
     mask = scene.masks[int(rng.integers(scene.drawn if of_people else len(scene.masks)))]
-    return prompt(scene, asked_for(mask, rng), mask, mask)
+    return prompt(scene, shaken(mask.box, mask.image_size, rng), mask, mask)
 
 
 def click_prompt(scene: Scene, rng: np.random.Generator) -> Prompt | None:
@@ -151,7 +154,7 @@ def click_prompt(scene: Scene, rng: np.random.Generator) -> Prompt | None:
     if not hits.size:
         return None
     index = int(hits[min(int(rng.integers(TRIED)), hits.size - 1)])
-    box = found.boxes_xyxy[index].astype(np.float64)
+    box = shaken(found.boxes_xyxy[index], found.letterbox.image_size, rng)
     at_point = [mask for mask in scene.masks if mask.contains(*point)]
     [candidate] = found.masks(np.array([index]))
     drawn = candidate.render()
@@ -169,10 +172,10 @@ def object_prompt(scene: Scene, rng: np.random.Generator) -> Prompt | None:
         return None
     index = int(rng.choice(shares.size, p=shares / shares.sum()))
     [candidate] = found.masks(np.array([index]))
-    box = found.boxes_xyxy[index].astype(np.float64)
+    box = shaken(found.boxes_xyxy[index], found.letterbox.image_size, rng)
     view = View.around(box, found.letterbox)
     old = candidate.sample(*view.centres())
-    if not view.sees_more(found.prototypes) or not old.any():
+    if not old.any():
         return None
     point, drawn = deepest_point(old, view), candidate.render()
     at_point = [mask for mask in scene.masks if mask.contains(*point)]
