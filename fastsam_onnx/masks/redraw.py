@@ -21,6 +21,8 @@ AT_ONCE = 8
 """Number of objects that go through the decoder together: more are no faster, and need more memory."""
 LEAST_IOU = 0.5
 """IoU with the old mask that a new one must have: it is to be the same object."""
+CUT_SHARE = 0.1
+"""A new mask that goes on at more than this share of a side of its view is not all of the object."""
 LATTICE = 160
 """Places along the photo's long side where masks are looked at to tell doubles."""
 
@@ -38,7 +40,8 @@ def redrawn(
 ) -> tuple[FloatArray, list[MaskLike]]:
     """The same objects, some with new masks and the boxes of these.
 
-    The decoder is asked what lies at the deepest point of each mask. That of which it sees something else stays.
+    The decoder is asked what lies at the deepest point of each mask. That of which it sees something else stays, and so
+    does what would be cut where the view ends.
 
     Args:
         boxes_xyxy: (n, 4) in pixels of the photo.
@@ -97,11 +100,25 @@ def deepest_point(seen: BoolArray, view: View) -> tuple[float, float]:
 
 
 def _same(drawn: PendingMask, old: BoolArray) -> PendingMask | None:
-    """The new mask of an object, calm; None if it is that of something else, or nothing."""
+    """The new mask of an object, calm; None if it is that of something else, or cut, or nothing."""
     new = calm(drawn)
     inside = new.logits > 0
+    if _is_cut(inside, new):
+        return None
     common = np.count_nonzero(inside & old)
     if common < LEAST_IOU * np.count_nonzero(inside | old):
         return None
     tight = new.tight()
     return None if tight.is_empty() else tight
+
+
+def _is_cut(inside: BoolArray, drawn: PendingMask) -> bool:
+    """True if a mask (SIDE, SIDE) goes on where its view ends; the photo's frame is no such end."""
+    width, height = drawn.image_size
+    sides = (
+        (drawn.columns[0] > 0, inside[:, 0]),
+        (drawn.columns[1] < width, inside[:, -1]),
+        (drawn.rows[0] > 0, inside[0]),
+        (drawn.rows[1] < height, inside[-1]),
+    )
+    return any(is_inner and side.mean() > CUT_SHARE for is_inner, side in sides)

@@ -393,7 +393,7 @@ class Segmentation(WritableInstances):
         """The same objects with closer outlines: each drawn anew by the decoder of the bundled models.
 
         It looks at the photo's own pixels around each object, some 2 ms for each. Those of which it sees something
-        else stay as they are.
+        else, or not all, stay as they are.
 
         Raises:
             OptionError: If the network has no decoder, or this is a selection, or not refined.

@@ -56,6 +56,16 @@ def test_what_would_be_another_object_stays():
     np.testing.assert_array_equal(old.redrawn().masks.dense(), old.masks.dense())
 
 
+def test_what_the_view_would_cut_stays():
+    """A view of columns 190 to 286, and red as far as 298: 86 of its 96 rows go on there. Red to 285 ends inside."""
+    for right, drawn in ((298, False), (285, True)):
+        old = found(rectangle(205, 195, right, 281), rectangle(200, 200, 276, 276))
+        assert (old.redrawn().masks[0].area != 76 * 76) == drawn
+    red = rectangle(0, 195, 80, 270)
+    new = found(red, rectangle(0, 200, 76, 276)).redrawn()
+    np.testing.assert_array_equal(new.masks[0].dense(), red.dense(), "the photo's frame cuts nothing")
+
+
 def test_large_objects_are_drawn_anew_too():
     """A view of the whole photo, whose cells of 6.7 pixels are larger than the network's own."""
     red = rectangle(40, 60, 600, 580)
@@ -86,9 +96,9 @@ def two_of_one(**metadata):
 
 @pytest.fixture
 def red():
-    """22 x 20 red pixels."""
+    """21 x 20 red pixels."""
     image = np.zeros((64, 64, 3), np.uint8)
-    image[10:30, 9:31, 0] = 255
+    image[10:30, 10:31, 0] = 255
     return image
 
 
@@ -96,8 +106,8 @@ def test_a_call_draws_anew_if_it_or_the_file_says_so(red):
     """The network's masks are 24 x 24 less four corners and 20 x 24 less four; drawn anew both are what is red."""
     for metadata, asked, areas in (
         ({}, None, [572, 476]),
-        ({}, True, [440]),
-        ({"redraw": "True"}, None, [440]),
+        ({}, True, [420]),
+        ({"redraw": "True"}, None, [420]),
         ({"redraw": "True"}, False, [572, 476]),
     ):
         with FastSAM(two_of_one(refine="True", **metadata)) as model:
@@ -109,20 +119,20 @@ def test_a_call_draws_anew_if_it_or_the_file_says_so(red):
 def test_what_became_the_same_is_shown_once_with_its_box_and_score(red):
     with FastSAM(two_of_one(refine="True")) as model:
         found = model(red, iou=0.95, redraw=True)
-        assert found.boxes.tolist() == [[9, 10, 31, 30]]
+        assert found.boxes.tolist() == [[10, 10, 31, 30]]
         assert found.scores.tolist() == pytest.approx([0.9])
         by_hand = model(red, iou=0.95).redrawn()
     np.testing.assert_array_equal(found.masks[0].dense(), by_hand.masks[0].dense())
 
 
 def test_with_a_low_score_an_object_is_also_what_it_was_before(red):
-    """A tenth of 0.9 and of 0.8. The old masks have IoUs of 440 / 572 = 0.77 with the new one and 0.83 in common."""
+    """A tenth of 0.9 and of 0.8. The old masks have IoUs of 420 / 572 = 0.73 with the new one and 0.83 in common."""
     with FastSAM(two_of_one(refine="True", redraw="True")) as model:
         for conf, iou, areas in (
-            (0.07, 0.95, [440, 572, 476]),
-            (0.085, 0.95, [440, 572]),
-            (0.095, 0.95, [440]),
-            (0.07, 0.75, [440]),
+            (0.07, 0.95, [420, 572, 476]),
+            (0.085, 0.95, [420, 572]),
+            (0.095, 0.95, [420]),
+            (0.07, 0.7, [420]),
         ):
             found = model(red, conf=conf, iou=iou)
             assert [mask.area for mask in found.masks] == areas
@@ -138,7 +148,7 @@ def test_without_refining_nothing_is_drawn_anew(red):
 def test_what_a_video_hides_is_drawn_anew_only_if_asked(red):
     """Of a video's objects many are below `conf`, so that the file's own default does not count."""
     with FastSAM(two_of_one(refine="True", redraw="True")) as model:
-        for asked, areas in ((None, [572, 476]), (True, [440])):
+        for asked, areas in ((None, [572, 476]), (True, [420])):
             [found] = model.stream([red], track=True, iou=0.95, redraw=asked)
             assert [mask.area for mask in found.masks] == areas
     with FastSAM(two_of_one(refine="True", redraw="True"), redraw=True) as model:
