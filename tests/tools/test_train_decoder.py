@@ -121,10 +121,14 @@ def test_a_networks_file_is_a_state_with_the_trainings_behind_it(tmp_path):
     path.write_bytes(tiny(metadata=ultralytics_metadata()))
     data = export.put(path, export.build(export.fold_levels(learned())).SerializeToString())
     path.with_suffix(".json").write_text("{}")
+    went_on = {"start": "weights/other.onnx"}
     export.note(path.with_suffix(".json"), data, {"trainings": [{"steps": 7, "minutes": 0.5}]})
-    torch.save({"mean": export.reopened(path).state_dict(), "step": 3, "spent": 60.0}, state)
+    torch.save({"mean": export.reopened(path).state_dict(), "step": 3, "spent": 60.0, "options": went_on}, state)
     states = [export.read_state(each) for each in (path, state)]
-    assert [one["trainings"] for one in states] == [[{"steps": 7, "minutes": 0.5}], [{"steps": 3, "minutes": 1.0}]]
+    assert [one["trainings"] for one in states] == [
+        [{"steps": 7, "minutes": 0.5}],
+        [{"steps": 3, "minutes": 1.0, "start": "other.onnx"}],
+    ]
     mean = export.load_mean(states)
     torch.testing.assert_close(mean.mask.weight, learned().mask.weight, msg="of two equal ones")
 

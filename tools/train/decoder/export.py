@@ -208,6 +208,9 @@ def read_state(path: Path) -> dict[str, Any]:
         return {"mean": reopened(path).state_dict(), "trainings": about["trainings"]}
     state = torch.load(path, map_location="cpu", weights_only=True)
     trained = {"steps": state["step"], "minutes": round(state["spent"] / 60, 1)}
+    start = Path(state["options"]["start"])
+    if is_network_file(start):
+        trained["start"] = start.name
     return {"mean": state["mean"], "trainings": [trained]}
 
 
