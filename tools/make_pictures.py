@@ -28,7 +28,7 @@ def everything() -> Picture:
     model = FastSAM()
     coffee = model(ROOT / "examples" / "coffee.jpg")
     cat = model(ROOT / "examples" / "chelsea.jpg")
-    cup, spoon, eye = (170, 12, 420, 225), (335, 280), (173, 115)
+    cup, spoon, eye = (170, 12, 415, 305), (335, 280), (173, 115)
     first = [coffee.overlay(), coffee.box_prompt(cup).overlay(boxes=[cup])]
     second = [cat.overlay(), cat.point_prompt(eye).overlay(points=[eye])]
     return _stacked([_joined(first), _joined([*second, coffee.point_prompt(spoon).overlay(points=[spoon])])])
