@@ -174,12 +174,17 @@ def truth_of_partition(labels: npt.NDArray[np.uint16]) -> Truth:
     return Truth(masks, boxes, np.zeros(len(masks), bool))
 
 
-def partition_edges(labels: npt.NDArray[np.uint16]) -> BoolArray:
+def partition_edges(labels: npt.NDArray[np.integer[Any]]) -> BoolArray:
     """(H, W) bool: pixels whose right or lower neighbour belongs to another segment."""
     edges = np.zeros(labels.shape, bool)
     edges[:, :-1] |= labels[:, :-1] != labels[:, 1:]
     edges[:-1] |= labels[:-1] != labels[1:]
     return edges
+
+
+def distance_from(edges: BoolArray) -> FloatArray:
+    """(H, W) float32 pixels to the nearest edge; far beyond the photo's size without any."""
+    return cv2.distanceTransform((~edges).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
 # -------------------------------------------------------------------------------------------- overlaps
@@ -228,15 +233,9 @@ class Overlay:
 
     def far_from_outlines(self, crowd: BoolArray) -> BoolArray:
         """(H, W): what lies in a ground truth, crowds left out, and not near the outline of any."""
-        outline = np.zeros(self.atoms.shape, np.uint8)
-        for one, other in ((np.s_[:, 1:], np.s_[:, :-1]), (np.s_[1:], np.s_[:-1])):
-            differ = self.atoms[one] != self.atoms[other]
-            outline[one] |= differ
-            outline[other] |= differ
-        annotated = np.asarray(self.members[:, ~crowd].any(axis=1)[self.atoms])
-        if not outline.any():
-            return annotated
-        distance = cv2.distanceTransform(1 - outline, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        turned = partition_edges(self.atoms[::-1, ::-1])[::-1, ::-1]  # the pixels on the other side of each edge
+        distance = distance_from(partition_edges(self.atoms) | turned)
+        annotated = self.members[:, ~crowd].any(axis=1)[self.atoms]
         return np.asarray(annotated & (distance > EDGE_TOLERANCE * np.hypot(*self.atoms.shape)))
 
     def iou(self, masks: Sequence[Mask], crowd: BoolArray) -> FloatArray:
@@ -341,8 +340,7 @@ class Boundaries:
         tolerance = EDGE_TOLERANCE * float(np.hypot(width, height))
         reach = int(tolerance)
         disc = np.hypot(*np.mgrid[-reach : reach + 1, -reach : reach + 1]) <= tolerance
-        anyone = np.logical_or.reduce(edges)
-        distance = cv2.distanceTransform((~anyone).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        distance = distance_from(np.logical_or.reduce(edges))
         drawn = strength > 0
         self.predicted += histogram(strength[drawn])
         self.right += histogram(strength[drawn & (distance <= tolerance)])
@@ -408,8 +406,9 @@ class Straightness:
         places = np.zeros_like(crop) if far is None else far[mask.slices]
         for end, counts in ((0, y1 > 0), (-1, y2 < height), ((..., 0), x1 > 0), ((..., -1), x2 < width)):
             if counts:
-                self.straight += int(crop[end].sum())
-                self.sides += int(crop[end].sum())
+                straight = int(crop[end].sum())
+                self.straight += straight
+                self.sides += straight
                 self.cut += int((crop[end] & places[end]).sum())
         self.sides += int(np.diff(crop, axis=0).sum()) + int(np.diff(crop, axis=1).sum())
 

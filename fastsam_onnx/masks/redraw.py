@@ -10,7 +10,7 @@ import numpy as np
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.masks.decoder import Closer, Question
 from fastsam_onnx.masks.mask import MaskLike, depth_map
-from fastsam_onnx.masks.refine import Cells, calm
+from fastsam_onnx.masks.refine import Cells, calm, fills_a_side
 from fastsam_onnx.masks.views import View
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ AT_ONCE = 8
 """Number of objects that go through the decoder together: more are no faster, and need more memory."""
 LEAST_IOU = 0.5
 """IoU with the old mask that a new one must have: it is to be the same object."""
-CUT_SHARE = 0.1
-"""A new mask that goes on at more than this share of a side of its view is not all of the object."""
 LATTICE = 160
 """Places along the photo's long side where masks are looked at to tell doubles."""
 
@@ -83,7 +81,7 @@ def _middles(side: int, long_side: int) -> IntArray:
 
 
 def _ask(place: int, box_xyxy: FloatArray, mask: MaskLike, candidates: Candidates) -> _Asked | None:
-    """The question about an object; None if it has no pixel there, or no candidate is known."""
+    """The question about an object; None if it has no pixel or no candidate is known."""
     view = View.around(box_xyxy, candidates.letterbox)
     old = mask.sample(*view.centres())
     if not old.any():
@@ -102,23 +100,11 @@ def deepest_point(seen: BoolArray, view: View) -> tuple[float, float]:
 def _same(drawn: PendingMask, old: BoolArray) -> PendingMask | None:
     """The new mask of an object, calm; None if it is that of something else, or cut, or nothing."""
     new = calm(drawn)
-    inside = new.logits > 0
-    if _is_cut(inside, new):
+    if fills_a_side(new, 1):  # of its view: the object goes on there
         return None
+    inside = new.logits > 0
     common = np.count_nonzero(inside & old)
     if common < LEAST_IOU * np.count_nonzero(inside | old):
         return None
     tight = new.tight()
     return None if tight.is_empty() else tight
-
-
-def _is_cut(inside: BoolArray, drawn: PendingMask) -> bool:
-    """True if a mask (SIDE, SIDE) goes on where its view ends; the photo's frame is no such end."""
-    width, height = drawn.image_size
-    sides = (
-        (drawn.columns[0] > 0, inside[:, 0]),
-        (drawn.columns[1] < width, inside[:, -1]),
-        (drawn.rows[0] > 0, inside[0]),
-        (drawn.rows[1] < height, inside[-1]),
-    )
-    return any(is_inner and side.mean() > CUT_SHARE for is_inner, side in sides)

@@ -22,7 +22,7 @@ Cells = tuple[BoolArray, tuple[int, int]]
 """A mask on the grid, (h, w), and the column and row where it begins."""
 
 PRESS_SHARE = 0.1
-"""A mask that goes on outside along more than this share of a side of its box is not cut there."""
+"""A mask that is set along more than this share of a side of its box, or of a view, goes on outside it."""
 KEPT_SHARE = 0.7
 """Share of the cut mask that must be one piece with what it grows into."""
 REACH = 1.0
@@ -111,6 +111,21 @@ def calm(mask: PendingMask) -> PendingMask:
     return replace(mask, logits=np.where(filled, strength, logits))
 
 
+def fills_a_side(mask: PendingMask, depth: int) -> bool:
+    """True if the outermost cells of a mask's logits, `depth` of them, are set along more than PRESS_SHARE of a side.
+
+    The photo's frame is no side.
+    """
+    inside, (width, height) = mask.logits > 0, mask.image_size
+    sides = (
+        (mask.columns[0] > 0, inside[:, :depth].all(axis=1)),
+        (mask.columns[1] < width, inside[:, -depth:].all(axis=1)),
+        (mask.rows[0] > 0, inside[:depth].all(axis=0)),
+        (mask.rows[1] < height, inside[-depth:].all(axis=0)),
+    )
+    return any(is_inner and filled.mean() > PRESS_SHARE for is_inner, filled in sides)
+
+
 def shown_by(
     masks: Sequence[PendingMask], iou: float, labels: IntArray | None = None, *, keep_everything: bool = False
 ) -> IntArray:
@@ -170,22 +185,12 @@ def _owners(cells: Sequence[Cells], iou: float, labels: IntArray | None) -> IntA
 
 
 def _presses(mask: PendingMask) -> bool:
-    """True if the mask goes on outside along enough of a side of its box; the photo's frame is no side.
+    """True if the mask goes on outside its box.
 
     The outermost cells of the logits are the ones that the box's outermost pixels are interpolated from: the first
     lies outside the box, the second inside.
     """
-    inside = mask.logits > 0
-    if min(inside.shape) < MIN_CELLS:
-        return False
-    width, height = mask.image_size
-    sides = (
-        (mask.columns[0] > 0, inside[:, :2].all(axis=1)),
-        (mask.columns[1] < width, inside[:, -2:].all(axis=1)),
-        (mask.rows[0] > 0, inside[:2].all(axis=0)),
-        (mask.rows[1] < height, inside[-2:].all(axis=0)),
-    )
-    return any(is_inner and goes_on.mean() > PRESS_SHARE for is_inner, goes_on in sides)
+    return min(mask.logits.shape) >= MIN_CELLS and fills_a_side(mask, MIN_CELLS)
 
 
 def _widened(first: int, count: int, photo: tuple[int, int], cells: int) -> tuple[int, int]:
