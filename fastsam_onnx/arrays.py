@@ -1,4 +1,4 @@
-"""The array types that signatures speak of, and a division that sizes need."""
+"""The array types that signatures speak of, a division that sizes need, and a product that leaves other cores alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,22 @@ BoolArray = npt.NDArray[np.bool_]
 ByteArray = npt.NDArray[np.uint8]
 """Pictures, (H, W, 3) RGB unless said otherwise."""
 
+LARGEST_PRODUCT = 2**18
+"""Number of multiplications of a matrix product above which OpenBLAS takes all cores; on busy ones its threads wait for
+each other far longer than the product takes."""
+
 
 def ceil_div(dividend: int, divisor: int) -> int:
     """The quotient of two integers, rounded up."""
     return -(-dividend // divisor)
+
+
+def product(first: FloatArray, second: FloatArray) -> FloatArray:
+    """The product (..., m, n) of matrices (..., m, k) and (..., k, n).
+
+    Some rows at a time, so that OpenBLAS stays on this thread.
+    """
+    *_, count, depth = first.shape
+    step = max(LARGEST_PRODUCT // max(depth * second.shape[-1], 1), 1)
+    parts = [first[..., start : start + step, :] @ second for start in range(0, max(count, 1), step)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-2)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.arrays import ByteArray, FloatArray, IntArray
+from fastsam_onnx.arrays import LARGEST_PRODUCT, ByteArray, FloatArray, IntArray
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Of red, green and blue over OpenAI's training pictures."""
@@ -24,9 +24,6 @@ CUBIC_RADIUS = 2.0
 """Half the width of the cubic kernel in pixels."""
 BLOCK_OUTPUTS = 16
 """Outputs that are computed together: more waste products with zero, fewer make small matrices."""
-MAX_PRODUCTS = 2**18
-"""Maximum number of multiplications of one matrix product. OpenBLAS starts threads above this, which on busy cores wait
-for each other far longer than the product takes."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +159,7 @@ def _apply(lines: ByteArray, first: IntArray, weights: npt.NDArray[np.float64]) 
     result = np.empty((len(first), breadth, 3), np.uint8)
     blocks = [slice(start, start + BLOCK_OUTPUTS) for start in range(0, len(first), BLOCK_OUTPUTS)]
     bands = [_band(first[block], weights[block], length) for block in blocks]
-    step = max(MAX_PRODUCTS // (3 * max(band.size for _, band in bands)), 1)
+    step = max(LARGEST_PRODUCT // (3 * max(band.size for _, band in bands)), 1)
     for start in range(0, breadth, step):
         part = lines[:, start : start + step].astype(np.float64).reshape(length, -1)
         for block, (low, band) in zip(blocks, bands, strict=True):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray
+from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, product
 from fastsam_onnx.masks.decoder import Closer, Decoder, Question
 from fastsam_onnx.masks.detections import best_classes, box_iou, class_agnostic_scores, nms, xyxy_from_xywh
 from fastsam_onnx.masks.mask import Mask, MaskLike, depth_map
@@ -251,7 +251,7 @@ class Candidates:
         held = np.zeros(near.shape, bool)
         if index.size:
             at_points = prototypes_at(points, self.prototypes, self.letterbox)
-            held[index] = near[index] & (self.coefficients[index] @ at_points > 0)
+            held[index] = near[index] & (product(self.coefficients[index], at_points) > 0)
         return held
 
     def _claims(self, index: IntArray, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.arrays import ByteArray, FloatArray
+from fastsam_onnx.arrays import ByteArray, FloatArray, product
 from fastsam_onnx.errors import ModelError
 from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.masks.views import LARGEST_LOGIT, PRIORS, SIDE, View
@@ -144,10 +144,10 @@ def maps_of(view: View, prototypes: FloatArray, question: Question) -> FloatArra
     """
     seen, known = view.prototypes(prototypes), question.coefficients
     chosen = np.arange(PRIORS).clip(max=len(known) - 1)
-    priors = np.tensordot(known[chosen], seen, 1).clip(-LARGEST_LOGIT, LARGEST_LOGIT)
+    priors = product(known[chosen], seen.reshape(len(seen), -1)).clip(-LARGEST_LOGIT, LARGEST_LOGIT)
     box = view.box(question.box_xyxy) if question.asked else np.zeros(seen.shape[1:], np.float32)
     spots = view.points(question.points, question.signs)
-    return np.concatenate([seen, priors, box[None], spots[None]]).astype(np.float32)
+    return np.concatenate([seen, priors.reshape(-1, *seen.shape[1:]), box[None], spots[None]]).astype(np.float32)
 
 
 def drawn_mask(logits: FloatArray, view: View) -> PendingMask:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.arrays import ByteArray, FloatArray, IntArray
+from fastsam_onnx.arrays import ByteArray, FloatArray, IntArray, product
 from fastsam_onnx.masks.pending import Places, Span
 from fastsam_onnx.network.letterbox import Letterbox
 
@@ -74,7 +74,7 @@ class View:
             self.rows, box.top, box.scale[1] * grid_height / box.input_size[1], box.input_size[1], grid_height
         )
         part = prototypes[:, top : top + y.shape[1], left : left + x.shape[1]].astype(np.float32)
-        return np.asarray(y @ (part @ x.T))
+        return product(y, product(part, x.T))
 
     def box(self, box_xyxy: npt.ArrayLike) -> FloatArray:
         """(COARSE, COARSE) float32: the share of each cell that lies in the box (4,)."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsam_onnx.arrays import ByteArray, FloatArray
+from fastsam_onnx.arrays import ByteArray, FloatArray, product
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.options import CountProgress, text
 from fastsam_onnx.results.crops import CropStyle
@@ -93,7 +93,7 @@ class CropEmbeddings:
         kept = np.flatnonzero(masks.areas > min_area)
         if kept.size:
             of_crops = self.vectors(masks.take(kept.tolist()).lazy, image, style or CropStyle(), progress)
-            cosines[:, kept] = of_texts @ of_crops.T
+            cosines[:, kept] = product(of_texts, of_crops.T)
         return cosines
 
     def likeness(
@@ -111,7 +111,7 @@ class CropEmbeddings:
         kept = np.flatnonzero(masks.areas > min_area)
         if kept.size and len(examples):
             both = self.vectors([*examples, *masks.take(kept.tolist()).lazy], image, style, progress)
-            cosines[:, kept] = both[: len(examples)] @ both[len(examples) :].T
+            cosines[:, kept] = product(both[: len(examples)], both[len(examples) :].T)
         return cosines
 
     def __getstate__(self) -> dict[str, Any]:

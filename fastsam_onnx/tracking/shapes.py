@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
+from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray, product
 from fastsam_onnx.masks.mask import MaskLike
 
 GRID = 16
@@ -26,7 +26,7 @@ def shapes_of(masks: Sequence[MaskLike]) -> BoolArray:
 def shape_iou(first: BoolArray, second: BoolArray) -> FloatArray:
     """(n, m) float32 IoU of shapes that are laid over one another, whatever the place and size of their boxes."""
     a, b = first.astype(np.float32), second.astype(np.float32)
-    both = a @ b.T
+    both = product(a, b.T)
     either = a.sum(axis=1)[:, None] + b.sum(axis=1) - both
     return np.asarray(both / np.maximum(either, 1), np.float32)
 
