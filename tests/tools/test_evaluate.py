@@ -169,6 +169,19 @@ def test_straight_is_the_share_of_the_outline_on_the_masks_own_box(evaluate):
     assert share(Mask(np.zeros((3, 3), bool), 0, 0, (100, 80))) is None
 
 
+@pytest.mark.parametrize(("diameter", "straight"), [(20, 24 / 80), (100, 56 / 400)])
+def test_a_round_mask_is_the_straighter_the_smaller_it_is(evaluate, diameter, straight):
+    """Its outline has four pixel sides for each pixel of its diameter; `extent` is the length of its first row."""
+    middle = (diameter - 1) / 2
+    offsets = np.arange(diameter) - middle
+    disc = offsets[:, None] ** 2 + offsets**2 <= (diameter / 2) ** 2
+    extent = 2 * np.count_nonzero(offsets[offsets > 0] ** 2 + middle**2 <= (diameter / 2) ** 2)
+    straightness = evaluate.Straightness()
+    straightness.add(Mask(disc, 10, 10, (200, 200)))
+    assert (straightness.straight, straightness.sides) == (4 * extent, 4 * diameter)
+    assert straightness.share() == straight
+
+
 def test_cut_is_what_is_straight_on_annotated_ground_away_from_every_outline(evaluate):
     """A mask of x 40 to 70 in a truth of x 10 to 90 and the same 40 rows, whose first and last are near its outline.
 
