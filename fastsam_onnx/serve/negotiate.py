@@ -90,7 +90,7 @@ def _media_ranges(accept: str) -> list[MediaRange]:
     ranges = []
     for element in _ELEMENT.findall(accept):
         kind, parameters = parse_options_header(element.strip())
-        media_type, format_name = kind.decode("latin-1"), parameters.get(b"format")
+        media_type, format_name = kind.decode("latin-1").lower(), parameters.get(b"format")
         if media_type:
             ranges.append(
                 MediaRange(

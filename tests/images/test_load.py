@@ -203,6 +203,7 @@ class TestFormats:
         expected = np.asarray(Image.open(io.BytesIO(bytes(file))).convert("RGB"))
         np.testing.assert_array_equal(load_image(bytes(file)), expected)
 
+    @needs_animation
     def test_gif_without_its_trailer_is_whole(self):
         # Browsers show it and nothing of the picture is missing.
         file = small_files()["gif"]
