@@ -21,7 +21,7 @@ import numpy.typing as npt
 from fastsam_onnx.arrays import ByteArray, FloatArray, product
 from fastsam_onnx.errors import ModelError
 from fastsam_onnx.masks.pending import PendingMask
-from fastsam_onnx.masks.views import LARGEST_LOGIT, PRIORS, SIDE, View
+from fastsam_onnx.masks.views import LARGEST_LOGIT, PRIORS, SIDE, View, halved
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.runtime import RuntimeOptions
 
@@ -128,7 +128,8 @@ class Closer:
             ModelError: If the decoder cannot be used.
         """
         views = [View.around(question.box_xyxy, self.letterbox) for question in questions]
-        photos = np.stack([view.photo(self.image) for view in views])
+        halves = halved(self.image, max((view.halvings for view in views), default=0))
+        photos = np.stack([view.photo(halves[view.halvings], view.halvings) for view in views])
         maps = [maps_of(view, self.prototypes, question) for view, question in zip(views, questions, strict=True)]
         logits, promises = self.decoder.run(photos, np.stack(maps))
         return [drawn_mask(one, view) for one, view in zip(logits, views, strict=True)], promises

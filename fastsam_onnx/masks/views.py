@@ -23,6 +23,8 @@ COARSE = SIDE // 2
 """The same of the maps, which are smooth."""
 PRIORS = 3
 """Number of candidates whose logits are looked at."""
+ENOUGH = 3
+"""Pixels of a halved photo that a cell has at least, along either axis: edges lie a sixth of a cell off at most."""
 MARGIN = 0.125
 """What is looked at beyond each side of a box, in sides."""
 LEAST_MARGIN = 2
@@ -55,11 +57,18 @@ class View:
         width, height = letterbox.image_size
         return cls(_surroundings(x1, x2, width), _surroundings(y1, y2, height), letterbox)
 
-    def photo(self, image: ByteArray) -> FloatArray:
-        """(3, SIDE, SIDE) float32, 0 to 1, from the photo (H, W, 3) uint8 RGB."""
+    @property
+    def halvings(self) -> int:
+        """How often the photo may be halved before the view is taken of it."""
+        side = min(last - first for first, last in (self.columns, self.rows))
+        return max((side // (ENOUGH * SIDE)).bit_length() - 1, 0)
+
+    def photo(self, image: ByteArray, halvings: int = 0) -> FloatArray:
+        """(3, SIDE, SIDE) float32, 0 to 1, from the photo (H, W, 3) uint8 RGB, halved so often."""
         import cv2
 
-        part = image[slice(*self.rows), slice(*self.columns)]
+        rows, columns = (slice(*(round(end / 2**halvings) for end in span)) for span in (self.rows, self.columns))
+        part = image[rows, columns]
         how = cv2.INTER_AREA if max(part.shape[:2]) > SIDE else cv2.INTER_LINEAR
         scaled = cv2.resize(part, (SIDE, SIDE), interpolation=how)
         return np.ascontiguousarray(scaled.transpose(2, 0, 1), np.float32) / np.float32(255)
@@ -73,7 +82,7 @@ class View:
         y, top = _filter(
             self.rows, box.top, box.scale[1] * grid_height / box.input_size[1], box.input_size[1], grid_height
         )
-        part = prototypes[:, top : top + y.shape[1], left : left + x.shape[1]].astype(np.float32)
+        part = prototypes[:, top : top + y.shape[1], left : left + x.shape[1]].astype(np.float32, copy=False)
         return product(y, product(part, x.T))
 
     def box(self, box_xyxy: npt.ArrayLike) -> FloatArray:
@@ -105,6 +114,18 @@ class View:
         """Where the photo's columns and rows lie on the view's fine grid; beyond the view, on its border."""
         width, height = self.letterbox.image_size
         return _places(self.columns, width), _places(self.rows, height)
+
+
+def halved(image: ByteArray, most: int) -> list[ByteArray]:
+    """The photo (H, W, 3), its half, the half of that and so on, most + 1 in all; what is odd loses its last pixel."""
+    import cv2
+
+    halves = [image]
+    for _ in range(most):
+        height, width = (side // 2 for side in halves[-1].shape[:2])
+        even = halves[-1][: 2 * height, : 2 * width]
+        halves.append(np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8))
+    return halves
 
 
 def _surroundings(low: float, high: float, side: int) -> Span:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastsam_onnx.masks.pending import prototypes_at
-from fastsam_onnx.masks.views import COARSE, SIDE, View
+from fastsam_onnx.masks.views import COARSE, SIDE, View, halved
 from fastsam_onnx.network.letterbox import Letterbox
 
 SAME = Letterbox.fit((640, 480), (640, 640), stride=32)
@@ -32,6 +32,31 @@ def test_the_photo_is_averaged():
     image = np.zeros((480, 640, 3), np.uint8)
     image[::2, ::2] = 200
     assert View((0, 192), (0, 192), SAME).photo(image) == pytest.approx(np.full((3, SIDE, SIDE), 50 / 255))
+
+
+@pytest.mark.parametrize(
+    ("box", "count"), [((0, 0, 575, 4000), 0), ((0, 0, 576, 576), 1), ((0, 0, 1151, 1200), 1), ((0, 0, 4001, 3001), 3)]
+)
+def test_a_view_of_many_pixels_is_taken_of_a_halved_photo(box, count):
+    """A cell has 3 pixels and more after halving: so 576 are halved once, 1,152 twice, 2,304 three times."""
+    width, height = 4001, 3001
+    x1, y1, x2, y2 = box
+    view = View((x1, x2), (y1, y2), Letterbox.fit((width, height), (640, 640), stride=32))
+    assert view.halvings == count
+    columns, rows = np.arange(width)[None], np.arange(height)[:, None]
+    image = np.stack(
+        [np.broadcast_to(127 + 100 * np.sin(line / 97), (height, width)) for line in (columns, rows)] * 2, 2
+    )
+    image = image[..., :3].astype(np.uint8)
+    seen = view.photo(halved(image, count)[-1], count)
+    # A sixth of a cell of at most 42 pixels, where a pixel differs from the next by 1.03 at most, and rounding.
+    np.testing.assert_allclose(255 * seen, 255 * view.photo(image), atol=42 / 6 * 1.03 + 2)
+
+
+def test_nothing_is_halved_in_vain():
+    image = np.zeros((5, 7, 3), np.uint8)
+    assert halved(image, 0)[0] is image
+    assert [half.shape for half in halved(image, 2)] == [(5, 7, 3), (2, 3, 3), (1, 1, 3)]
 
 
 @pytest.mark.parametrize("size", [(640, 480), (300, 400), (1000, 641)])
