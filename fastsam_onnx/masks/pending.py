@@ -284,19 +284,15 @@ def _tight(logits: FloatArray, first: int, places: Places, pixels: Span) -> Span
     used = first + np.flatnonzero((logits > 0).any(axis=0))
     if not used.size:
         return pixels[0], pixels[0]
-
-    def settable(low: int, high: int) -> IntArray:
-        """The pixels that lie behind a grid column of [low, high) and before the next one, and can be set."""
-        start, end = np.clip(places.before.searchsorted((low, high)), *pixels)
-        near = np.arange(start, end)
-        lines = _interpolated(logits, places.before[near] - first, places.share[near])
-        return near[(lines > 0).any(axis=0)]
-
     low, high = int(used[0]), int(used[-1])
-    at_begin, at_end = settable(low - 1, low + 1), settable(high - 1, high + 1)
-    begin, end = np.clip(places.before.searchsorted((low + 1, high - 1)), *pixels).tolist()
-    begin = int(at_begin[0]) if at_begin.size else begin
-    end = int(at_end[-1]) + 1 if at_end.size else end
+    around = places.before.searchsorted((low - 1, low + 1, high - 1, high + 1)).tolist()
+    begin, inner, last, end = (min(max(pixel, pixels[0]), pixels[1]) for pixel in around)
+    near = np.concatenate([np.arange(begin, inner), np.arange(last, end)])
+    lines = _interpolated(logits, places.before[near] - first, places.share[near])
+    is_set = np.asarray((lines > 0).any(axis=0))
+    at_begin, at_end = np.flatnonzero(is_set[: inner - begin]), np.flatnonzero(is_set[inner - begin :])
+    begin = begin + int(at_begin[0]) if at_begin.size else inner
+    end = last + int(at_end[-1]) + 1 if at_end.size else last
     return (begin, end) if begin < end else (pixels[0], pixels[0])
 
 

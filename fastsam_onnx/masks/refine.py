@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.masks.mask import shared_area
@@ -89,26 +90,17 @@ def grown(mask: PendingMask, weights: FloatArray, prototypes: FloatArray) -> Pen
 
 def calm(mask: PendingMask) -> PendingMask:
     """The mask without islands and holes that are small beside it; its largest island stays."""
-    import cv2
-
     inside = mask.logits > 0
-    if not inside.any():  # cv2 crashes on pictures without rows
+    area = np.count_nonzero(inside)
+    if not area:  # cv2 crashes on pictures without rows
         return mask
-    limit = SPECK_SHARE * np.count_nonzero(inside)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(inside.view(np.uint8), connectivity=4)
-    islands = stats[:, cv2.CC_STAT_AREA] < limit
-    islands[0] = False
-    islands[1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())] = False
-    specks = np.asarray(islands[labels] if islands.any() else np.zeros_like(inside), bool)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((~inside | specks).view(np.uint8), connectivity=8)
-    holes = _are_holes(stats, mask, limit)
-    holes[0] = False
-    if not islands.any() and not holes.any():
+    specks = _specks(inside, SPECK_SHARE * area)
+    holes = _holes(~inside | specks, mask, SPECK_SHARE * area)
+    if not specks.any() and not holes.any():
         return mask
-    filled = holes[labels]
     strength = np.abs(mask.logits)
-    logits = np.where(specks & ~filled, -strength, mask.logits)
-    return replace(mask, logits=np.where(filled, strength, logits))
+    logits = np.where(specks & ~holes, -strength, mask.logits)
+    return replace(mask, logits=np.where(holes, strength, logits))
 
 
 def fills_a_side(mask: PendingMask, depth: int) -> bool:
@@ -118,12 +110,12 @@ def fills_a_side(mask: PendingMask, depth: int) -> bool:
     """
     inside, (width, height) = mask.logits > 0, mask.image_size
     sides = (
-        (mask.columns[0] > 0, inside[:, :depth].all(axis=1)),
-        (mask.columns[1] < width, inside[:, -depth:].all(axis=1)),
-        (mask.rows[0] > 0, inside[:depth].all(axis=0)),
-        (mask.rows[1] < height, inside[-depth:].all(axis=0)),
+        (mask.columns[0] > 0, inside.T[:depth]),
+        (mask.columns[1] < width, inside.T[-depth:]),
+        (mask.rows[0] > 0, inside[:depth]),
+        (mask.rows[1] < height, inside[-depth:]),
     )
-    return any(is_inner and filled.mean() > PRESS_SHARE for is_inner, filled in sides)
+    return any(is_inner and cells.all(axis=0).mean() > PRESS_SHARE for is_inner, cells in sides)
 
 
 def shown_by(
@@ -199,20 +191,45 @@ def _widened(first: int, count: int, photo: tuple[int, int], cells: int) -> tupl
     return max(first - reach, photo[0]), min(first + count + reach, photo[1], cells)
 
 
-def _are_holes(stats: IntArray, mask: PendingMask, limit: float) -> BoolArray:
-    """(n,): components of what is not set, by cv2's statistics: small with the mask on all sides, or shallow bays.
+def _specks(inside: BoolArray, limit: float) -> BoolArray:
+    """(h, w): islands of fewer cells than the limit, but not the largest one."""
+    count, labels = _components(inside, 4)
+    if count <= 2:  # the first is what lies around
+        return np.zeros_like(inside)
+    areas = np.bincount(labels.ravel())
+    small = areas < limit
+    small[0] = False
+    small[1 + int(areas[1:].argmax())] = False
+    return small.take(labels)
 
-    A bay lies at the photo's frame, with the mask on the other sides.
-    """
-    left, top, width, height, area = stats.T
-    (rows, columns), (photo_width, photo_height) = mask.logits.shape, mask.image_size
-    ends = left > 0, top > 0, left + width < columns, top + height < rows
-    at_frame = mask.columns[0] == 0, mask.rows[0] == 0, mask.columns[1] == photo_width, mask.rows[1] == photo_height
-    depths = width, height, width, height
-    closed = [
-        inner | (frame & (depth <= FRAME_CELLS)) for inner, frame, depth in zip(ends, at_frame, depths, strict=True)
-    ]
-    return np.asarray(np.all(closed, axis=0) & ((area < limit) | ~np.all(ends, axis=0)), bool)
+
+def _holes(outside: BoolArray, mask: PendingMask, limit: float) -> BoolArray:
+    """(h, w): holes of fewer cells than the limit, and bays of at most FRAME_CELLS at the photo's frame."""
+    count, labels = _components(outside, 8)
+    width, height = mask.image_size
+    at_frame = mask.columns[0] == 0, mask.columns[1] == width, mask.rows[0] == 0, mask.rows[1] == height
+    is_closed, is_bay = np.ones(count, bool), np.zeros(count, bool)
+    is_closed[0] = False  # the mask
+    for is_frame, cells in zip(at_frame, (labels.T, labels.T[::-1], labels, labels[::-1]), strict=True):
+        outermost = cells[0]
+        is_bay[outermost] = True
+        if not is_frame:
+            is_closed[outermost] = False
+        elif is_closed[outermost].any():
+            is_deep = np.bincount(cells[FRAME_CELLS:].ravel(), minlength=count) > 0
+            is_closed[outermost] &= ~is_deep[outermost]
+    if not is_closed.any():
+        return np.zeros_like(outside)
+    is_small = np.bincount(labels.ravel(), minlength=count) < limit
+    return (is_closed & (is_small | is_bay)).take(labels)
+
+
+def _components(cells: BoolArray, connectivity: int) -> tuple[int, npt.NDArray[np.int32]]:
+    """The number of connected parts, what is not set included, and (h, w) the index of each cell's; 0 is not set."""
+    import cv2
+
+    count, labels = cv2.connectedComponents(cells.view(np.uint8), connectivity=connectivity)
+    return count, np.asarray(labels, np.int32)
 
 
 def _shared_share(first: Cells, second: Cells) -> float:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from fastsam_onnx.masks.pending import pending_masks
+from fastsam_onnx.masks.pending import PendingMask, Places, pending_masks
 from fastsam_onnx.masks.refine import calm, grown, refined, shown_by
 from fastsam_onnx.network.letterbox import Letterbox
 
@@ -125,6 +128,52 @@ def test_a_shallow_bay_at_the_photos_frame_is_a_hole(rows):
     assert mask.area < calm(mask).area == 64 * 64
     _, _, [cut] = masks_of(prototypes, (0, 4, 64, 60))
     assert calm(cut) is cut, "the box is not the frame"
+
+
+def calm_by_the_definition(mask):
+    """(h, w) bool: what is set of a calm mask, told from each island's and each hole's own cells."""
+    inside = mask.logits > 0
+    if not inside.any():
+        return inside
+    limit = 0.05 * np.count_nonzero(inside)
+    islands = parts(inside, connectivity=4)
+    for island in islands:
+        if island.sum() < limit and island is not max(islands, key=np.sum):
+            inside = inside & ~island
+    calmed, (width, height) = inside.copy(), mask.image_size
+    at_frame = mask.columns[0] == 0, mask.columns[1] == width, mask.rows[0] == 0, mask.rows[1] == height
+    for hole in parts(~inside, connectivity=8):
+        across, down = hole.any(axis=0), hole.any(axis=1)
+        at_edge = across[0], across[-1], down[0], down[-1]
+        depths = across.sum(), across.sum(), down.sum(), down.sum()
+        sides = zip(at_edge, at_frame, depths, strict=True)
+        if all(frame and depth <= 2 for touches, frame, depth in sides if touches):
+            calmed |= hole & (any(at_edge) or hole.sum() < limit)
+    return calmed
+
+
+def parts(cells, *, connectivity):
+    count, labels = cv2.connectedComponents(cells.astype(np.uint8), connectivity=connectivity)
+    return [labels == index for index in range(1, count)]
+
+
+@pytest.mark.parametrize("blur", [1, 3, 7])
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**16),
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    raised=st.sampled_from([-1.0, -0.3, 0.0, 0.3, 1.0]),
+    around=st.tuples(*[st.integers(0, 1)] * 4),
+)
+def test_calm_is_what_it_says(blur, seed, shape, raised, around):
+    """Views inside the photo and at its frame, from smooth fields to noise; a pixel a cell."""
+    (height, width), (left, top), after = shape, around[:2], around[2:]
+    field = np.random.default_rng(seed).normal(size=shape) * blur
+    logits = np.asarray(cv2.blur(field, (blur, blur)) + raised, np.float32).reshape(shape)
+    sides = left + width + after[0], top + height + after[1]
+    x, y = (Places(np.arange(side), np.zeros(side, np.float32)) for side in sides)
+    mask = PendingMask(logits, left, top, (left, left + width), (top, top + height), x, y, sides)
+    np.testing.assert_array_equal(calm(mask).logits > 0, calm_by_the_definition(mask))
 
 
 def test_a_mask_of_the_whole_photo_tells_nothing_apart():
