@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -142,15 +141,14 @@ class Candidates:
         order = order[self.scores[order] > conf]
         return np.asarray(order[nms(xyxy_from_xywh(self.boxes_xywh[order]), iou, max_det)], np.int64)
 
-    def fitting(self, box_xyxy: npt.ArrayLike, most: int) -> IntArray:
-        """(k,) int64 indices of those that overlap a box (4,) in pixels of the photo, the best fit first.
+    def fitting(self, boxes_xyxy: npt.NDArray[np.floating], most: int) -> list[IntArray]:
+        """For each of the boxes (b, 4) in pixels of the photo (k,) int64 indices of those that overlap it.
 
-        The fit is the IoU of the two boxes times the score to the power of 0.3; `most` is the maximum number.
+        The best fit comes first: the IoU of the two boxes times the score to the power of 0.3; `most` is the maximum
+        number.
         """
-        fit = np.nan_to_num(box_iou(np.asarray(box_xyxy, np.float32)[None], self.boxes_xyxy)[0]) * self._confidences
-        best = np.sort(np.argpartition(-fit, most)[:most]) if most < fit.size else np.arange(fit.size)
-        order = best[np.argsort(-fit[best], kind="stable")]
-        return np.asarray(order[fit[order] > 0], np.int64)
+        overlap = box_iou(np.asarray(boxes_xyxy, np.float32), self.boxes_xyxy)
+        return [_best(fit, most) for fit in np.nan_to_num(overlap) * self._confidences]
 
     @cached_property
     def _confidences(self) -> FloatArray:
@@ -180,21 +178,22 @@ class Candidates:
             box_xyxy: (4,) in pixels of the photo, inside it.
         """
         prompt = box_xyxy[None]
-        for index in self.fitting(box_xyxy, MOST_TRIED).tolist():
+        for index in self.fitting(prompt, MOST_TRIED)[0].tolist():
             [mask] = pending_masks(prompt, self.coefficients[[index]], self.prototypes, self.letterbox)
             if not mask.is_empty():
                 return self._answer(index, self._drawn(box_xyxy) or calm(_filling(mask)), box_xyxy)
         return None
 
-    def question(self, box_xyxy: FloatArray, **known: Any) -> Question:
-        """What the decoder is asked about a box (4,), with the candidates that fit it best."""
-        return Question(box_xyxy, self.coefficients[self.fitting(box_xyxy, PRIORS)], **known)
+    def questions(self, boxes_xyxy: FloatArray, *, asked: bool) -> list[Question]:
+        """What the decoder is asked about boxes (n, 4): for each the candidates that fit it best; nothing clicked."""
+        fitting = self.fitting(boxes_xyxy, PRIORS)
+        return [Question(box, self.coefficients[best], asked) for box, best in zip(boxes_xyxy, fitting, strict=True)]
 
     def _drawn(self, box_xyxy: FloatArray) -> PendingMask | None:
         """The decoder's answer to a box, cut to it; None if there is none."""
         if self.closer is None:
             return None
-        [mask], _ = self.closer.draw([self.question(box_xyxy, asked=True)])
+        [mask], _ = self.closer.draw(self.questions(box_xyxy[None], asked=True))
         cut = calm(mask.within(box_xyxy))
         return None if cut.is_empty() else cut
 
@@ -265,9 +264,9 @@ class Candidates:
         """The decoder's answer to points: of these candidates, drawn anew, the one that promises most for its claim."""
         if self.closer is None:
             return None
-        clicks = {"points": points, "signs": np.where(foreground, 1.0, -1.0).tolist()}
-        boxes = self.boxes_xyxy[index]
-        masks, promises = self.closer.draw([self.question(box, asked=False, **clicks) for box in boxes])
+        signs = np.where(foreground, 1.0, -1.0).tolist()
+        asked = self.questions(self.boxes_xyxy[index], asked=False)
+        masks, promises = self.closer.draw([question.clicked(points, signs) for question in asked])
         for place in np.argsort(-promises * claims**CLAIM_POWER, kind="stable").tolist():
             mask = calm(masks[place]).tight()
             if not mask.is_empty() and _agrees(mask, points, foreground):
@@ -289,6 +288,14 @@ class Candidates:
     def masks(self, index: IntArray) -> list[PendingMask]:
         """The masks of these candidates, as their boxes cut them."""
         return pending_masks(self.boxes_xyxy[index], self.coefficients[index], self.prototypes, self.letterbox)
+
+
+def _best(fit: FloatArray, most: int) -> IntArray:
+    """(k,) int64 indices of the highest values above 0, `most` at most, best first."""
+    found = np.flatnonzero(fit > 0)
+    if most < found.size:
+        found = np.sort(found[np.argpartition(-fit[found], most)[:most]])
+    return np.asarray(found[np.argsort(-fit[found], kind="stable")], np.int64)
 
 
 def _closest(mask: Mask, answers: Iterable[Answer | None]) -> Answer | None:

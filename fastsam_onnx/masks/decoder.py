@@ -12,7 +12,7 @@ import base64
 import binascii
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,6 +104,10 @@ class Question:
     points: npt.ArrayLike = ()
     signs: Sequence[float] = ()
 
+    def clicked(self, points: npt.ArrayLike, signs: Sequence[float]) -> Question:
+        """The same with points (m, 2) x, y, each with its sign."""
+        return replace(self, points=points, signs=signs)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Closer:
@@ -148,7 +152,8 @@ def maps_of(view: View, prototypes: FloatArray, question: Question) -> FloatArra
     priors = product(known[chosen], seen.reshape(len(seen), -1)).clip(-LARGEST_LOGIT, LARGEST_LOGIT)
     box = view.box(question.box_xyxy) if question.asked else np.zeros(seen.shape[1:], np.float32)
     spots = view.points(question.points, question.signs)
-    return np.concatenate([seen, priors.reshape(-1, *seen.shape[1:]), box[None], spots[None]]).astype(np.float32)
+    made = np.concatenate([seen, priors.reshape(-1, *seen.shape[1:]), box[None], spots[None]])
+    return made.astype(np.float32, copy=False)
 
 
 def drawn_mask(logits: FloatArray, view: View) -> PendingMask:

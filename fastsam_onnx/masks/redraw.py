@@ -51,11 +51,12 @@ def redrawn(
         ModelError: If the decoder cannot be used.
     """
     boxes, result = boxes_xyxy.copy(), list(masks)
-    asked = [one for place in range(len(boxes)) if (one := _ask(place, boxes[place], masks[place], candidates))]
-    for first in range(0, len(asked), AT_ONCE):
-        some = asked[first : first + AT_ONCE]
-        drawn, _ = closer.draw([one.question for one in some])
-        for one, mask in zip(some, drawn, strict=True):
+    for first in range(0, len(boxes), AT_ONCE):
+        asked = _asked(range(first, min(first + AT_ONCE, len(boxes))), boxes_xyxy, masks, candidates)
+        if not asked:
+            continue
+        drawn, _ = closer.draw([one.question for one in asked])
+        for one, mask in zip(asked, drawn, strict=True):
             new = _same(mask, one.old)
             if new is not None:
                 result[one.place], boxes[one.place] = new, new.bounds
@@ -80,14 +81,15 @@ def _middles(side: int, long_side: int) -> IntArray:
     return ((np.arange(count) + 0.5) * side / count).astype(np.int64)
 
 
-def _ask(place: int, box_xyxy: FloatArray, mask: MaskLike, candidates: Candidates) -> _Asked | None:
-    """The question about an object; None if it has no pixel or no candidate is known."""
-    view = View.around(box_xyxy, candidates.letterbox)
-    old = mask.sample(*view.centres())
-    if not old.any():
-        return None
-    question = candidates.question(box_xyxy, asked=False, points=[deepest_point(old, view)], signs=[1.0])
-    return _Asked(place, old, question) if len(question.coefficients) else None
+def _asked(places: range, boxes_xyxy: FloatArray, masks: Sequence[MaskLike], candidates: Candidates) -> list[_Asked]:
+    """The questions about some objects, without those that have no pixel and those of which no candidate is known."""
+    boxes, asked = boxes_xyxy[places.start : places.stop], []
+    for place, box, question in zip(places, boxes, candidates.questions(boxes, asked=False), strict=True):
+        view = View.around(box, candidates.letterbox)
+        old = masks[place].sample(*view.centres())
+        if old.any() and len(question.coefficients):
+            asked.append(_Asked(place, old, question.clicked([deepest_point(old, view)], [1.0])))
+    return asked
 
 
 def deepest_point(seen: BoolArray, view: View) -> tuple[float, float]:

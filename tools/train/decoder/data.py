@@ -191,10 +191,11 @@ def prompt(
 ) -> Prompt | None:
     """What the decoder gets and is asked for: a box, or with ``point`` a click and the box of a candidate."""
     found = scene.candidates
-    click = {} if point is None else {"points": [point], "signs": [1.0]}
-    question = found.question(box, asked=point is None, **click)
+    [question] = found.questions(box[None], asked=point is None)
     if not len(question.coefficients):
         return None
+    if point is not None:
+        question = question.clicked([point], [1.0])
     view = View.around(box, found.letterbox)
     known = maps_of(view, found.prototypes, question)
     wanted = seen(answer, view)
