@@ -331,7 +331,7 @@ def test_a_network_comes_back_from_its_file(untrained, tmp_path):
             torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize(("name", "far"), [("nano", 0.03), ("small", 1e-4)])  # the nano's file computes in int8
+@pytest.mark.parametrize(("name", "far"), [("nano", 0.03), ("small", 0.01)])  # both files compute in int8
 def test_the_bundled_files_can_learn_on(name, far):
     path = ROOT / "weights" / f"fastsam-{name}.onnx"
     photo = cv2.imread(str(ROOT / "examples" / "coffee.jpg"))[:384, :576, ::-1]
