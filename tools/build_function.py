@@ -72,7 +72,7 @@ LEFT_OUT = (
         "for compilers and type checkers",
     ),
     Rule(("bin", "*.dist-info/sboms"), "command-line programs and bills of material"),
-    Rule(("fastsam_onnx/bundled/fastsam-small.*",), "the function opens fastsam-nano, which is four times as fast"),
+    Rule(("fastsam_onnx/bundled/fastsam-small.*",), "the function opens fastsam-nano, which is faster"),
     Rule(("**/__pycache__",), "compiled sources; those that a request loads are compiled again"),
 )
 """Everything else stays, licences and OpenCV's video libraries included: cv2 does not load without them. Symbol tables

@@ -24,7 +24,7 @@ class BundledModel:
 DEFAULT = "fastsam-nano"
 BUNDLED = (
     BundledModel("fastsam-nano", "segments everything; the default, included (AR@100 32 on COCO, box prompts 0.73)"),
-    BundledModel("fastsam-small", "finer, and three times slower; included (AR@100 36, box prompts 0.75)"),
+    BundledModel("fastsam-small", "finer, in twice the time; included (AR@100 37, box prompts 0.75)"),
 )
 
 

@@ -11,6 +11,7 @@ are stored. The file comes from ``export --stored int8``; what it holds besides 
 from __future__ import annotations
 
 import argparse
+import datetime
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -175,11 +176,9 @@ class Products:
             if node.op_type == "Gemm" and f"{node.name}_exact" in node.input:
                 self.product(node)
             self.nodes.append(node)
-        graph = self.model.graph
-        nodes = [*self.nodes]
-        del graph.node[:]
-        graph.node.extend(nodes)
-        drop_unused(graph)
+        del self.model.graph.node[:]
+        self.model.graph.node.extend(self.nodes)
+        drop_unused(self.model.graph)
         return self.model
 
     def product(self, node: onnx.NodeProto) -> None:
@@ -264,7 +263,8 @@ def main() -> None:
     write(options.model, data)
     path = options.model.with_suffix(".json")
     about = json.loads(path.read_text(encoding="utf-8"))
-    about |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "weights": WEIGHTS}
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    about |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "date": today, "weights": WEIGHTS}
     write(path, (json.dumps(about, indent=2) + "\n").encode())
     print(f"{options.model}: {len(data)} bytes")
 
