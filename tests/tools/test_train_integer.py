@@ -67,6 +67,12 @@ def test_onnxruntime_computes_integers(made, tmp_path):
     assert fused.count("Conv") == 28 + 3 * 3 + 1, "the encoder's, and what says boxes and prototypes"
 
 
+def test_weights_that_levels_share_are_stored_once(made):
+    """Two convolutions each of the branches for boxes, scores and masks, on three levels."""
+    taken = [node.input[0] for node in made.graph.node if node.name.endswith("_weights_dequantize")]
+    assert len(taken) - len(set(taken)) == 3 * 2 * (3 - 1)
+
+
 def test_what_else_the_file_holds_stays(made):
     props = {prop.key: prop.value for prop in made.metadata_props}
     assert props["kept"] == "yes"
