@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason="PyTorch, of the train group, is not
 from fastsam_onnx import FastSAM, Mask  # noqa: E402
 from fastsam_onnx.masks.views import COARSE, SIDE, View  # noqa: E402
 from fastsam_onnx.network.letterbox import Letterbox  # noqa: E402
+from tools.train import manifest  # noqa: E402
 from tools.train.decoder import data, export, train  # noqa: E402
 from tools.train.decoder.network import MAPS, Decoder  # noqa: E402
 from tools.train.train import is_still  # noqa: E402
@@ -122,7 +123,7 @@ def test_a_networks_file_is_a_state_with_the_trainings_behind_it(tmp_path):
     data = export.put(path, export.build(export.fold_levels(learned())).SerializeToString())
     path.with_suffix(".json").write_text("{}")
     went_on = {"start": "weights/other.onnx"}
-    export.note(path.with_suffix(".json"), data, {"trainings": [{"steps": 7, "minutes": 0.5}]})
+    manifest.note(path.with_suffix(".json"), data, decoder={"trainings": [{"steps": 7, "minutes": 0.5}]})
     torch.save({"mean": export.reopened(path).state_dict(), "step": 3, "spent": 60.0, "options": went_on}, state)
     states = [export.read_state(each) for each in (path, state)]
     assert [one["trainings"] for one in states] == [

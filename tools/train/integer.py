@@ -1,4 +1,4 @@
-"""Makes the file of the small network compute in int8 where that is faster, and note it in the manifest beside it.
+"""Makes the file of the small network compute in int8 where that is faster, and notes it in the manifest beside it.
 
     python -m tools.train.integer weights/fastsam-small.onnx --data DATA
 
@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import hashlib
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +34,7 @@ from fastsam_onnx.runtime import QUANTIZATION
 
 from .data import load_training
 from .export import write
+from .manifest import note
 from .reopen import constants
 
 PHOTOS = 48
@@ -261,11 +260,8 @@ def main() -> None:
         runs = [{name: tensor} for tensor in network_inputs(reference, photos, lambda *_: None)]
     data = integer(model, runs).SerializeToString()
     write(options.model, data)
-    path = options.model.with_suffix(".json")
-    about = json.loads(path.read_text(encoding="utf-8"))
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    about |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "date": today, "weights": WEIGHTS}
-    write(path, (json.dumps(about, indent=2) + "\n").encode())
+    note(options.model.with_suffix(".json"), data, date=today, weights=WEIGHTS)
     print(f"{options.model}: {len(data)} bytes")
 
 

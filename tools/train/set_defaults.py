@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from typing import Any
 import onnx
 
 from fastsam_onnx.files import write_file
+
+from .manifest import note
 
 KEYS = ("imgsz", "conf", "iou", "refine", "redraw")
 
@@ -41,11 +42,9 @@ def main() -> None:
     given = {name: value for name, value in given.items() if value is not None}
     data = with_defaults(options.model.read_bytes(), given)
     path = options.model.with_suffix(".json")
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    manifest |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    manifest["thresholds"] |= given
+    thresholds = json.loads(path.read_text(encoding="utf-8"))["thresholds"]
     write_file(options.model, [data])
-    write_file(path, [(json.dumps(manifest, indent=2) + "\n").encode()])
+    note(path, data, thresholds=thresholds | given)
 
 
 if __name__ == "__main__":

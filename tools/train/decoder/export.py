@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +35,7 @@ from fastsam_onnx.runtime import QUANTIZATION
 
 from ..export import write
 from ..graph import enlarge
+from ..manifest import note
 from ..nodes import Graph, conv_norm, prediction
 from ..reopen import constants, fill
 from ..train import is_network_file
@@ -214,13 +214,6 @@ def read_state(path: Path) -> dict[str, Any]:
     return {"mean": state["mean"], "trainings": [trained]}
 
 
-def note(path: Path, data: bytes, decoder: dict[str, Any]) -> None:
-    """Brings the manifest beside a network's file up to date."""
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    manifest |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "decoder": decoder}
-    write(path, (json.dumps(manifest, indent=2) + "\n").encode())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("model", type=Path, help="the network's file, which is rewritten; its manifest lies beside it")
@@ -243,7 +236,8 @@ def main() -> None:
     trainings = [training for state in states for training in state["trainings"]]
     about: dict[str, Any] = {"trainings": trainings, "device": "cpu"}
     about |= {"parameters": sum(each.numel() for each in network.parameters()), "bytes": len(decoder)}
-    note(options.model.with_suffix(".json"), data, about | {"weights": f"int8 (QDQ, {BITS} bits, per channel)"})
+    about["weights"] = f"int8 (QDQ, {BITS} bits, per channel)"
+    note(options.model.with_suffix(".json"), data, decoder=about)
     print(
         f"float32 graph {far:.1e} from PyTorch; int8: masks have an IoU of {overlap:.4f}, promises {distance:.4f} away"
     )
