@@ -132,7 +132,7 @@ class Closer:
             ModelError: If the decoder cannot be used.
         """
         views = [View.around(question.box_xyxy, self.letterbox) for question in questions]
-        halves = halved(self.image, max((view.halvings for view in views), default=0))
+        halves = halved(self.image, max(view.halvings for view in views))
         photos = np.stack([view.photo(halves[view.halvings], view.halvings) for view in views])
         maps = [maps_of(view, self.prototypes, question) for view, question in zip(views, questions, strict=True)]
         logits, promises = self.decoder.run(photos, np.stack(maps))
