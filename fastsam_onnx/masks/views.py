@@ -7,13 +7,13 @@ tools/train/decoder makes its training pictures with the same functions.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.arrays import ByteArray, FloatArray, IntArray, product
+from fastsam_onnx.arrays import ByteArray, FloatArray, IntArray, ceil_div, product
 from fastsam_onnx.masks.pending import Places, Span
 from fastsam_onnx.network.letterbox import Letterbox
 
@@ -83,7 +83,10 @@ class View:
             self.rows, box.top, box.scale[1] * grid_height / box.input_size[1], box.input_size[1], grid_height
         )
         part = prototypes[:, top : top + y.shape[1], left : left + x.shape[1]].astype(np.float32, copy=False)
-        return product(y, product(part, x.T))
+        lines = [product(part[..., needed], x[cells, needed].T) for cells, needed in _bands(x)]
+        across = lines[0] if len(lines) == 1 else np.concatenate(lines, axis=-1)
+        seen = [product(y[cells, needed], across[:, needed]) for cells, needed in _bands(y)]
+        return seen[0] if len(seen) == 1 else np.concatenate(seen, axis=-2)
 
     def box(self, box_xyxy: npt.ArrayLike) -> FloatArray:
         """(COARSE, COARSE) float32: the share of each cell that lies in the box (4,)."""
@@ -153,6 +156,18 @@ def _filter(pixels: Span, padding: int, step: float, input_side: int, cells: int
     distance = np.abs(points - np.clip(centres, 0, cells - 1)[:, None]) / reach
     weights = np.maximum(1 - distance, 0)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32), first
+
+
+def _bands(weights: FloatArray) -> Iterator[tuple[slice, slice]]:
+    """The cells of an axis in parts, each with the grid points that have a weight (COARSE, n) for one of them."""
+    count = ceil_div(weights.shape[1], COARSE)
+    if count == 1:
+        yield slice(None), slice(None)
+        return
+    step = ceil_div(COARSE, count)
+    for first in range(0, COARSE, step):
+        used = np.flatnonzero(weights[first : first + step].any(axis=0))
+        yield slice(first, first + step), slice(int(used[0]), int(used[-1]) + 1)
 
 
 def _covered(low: float, high: float, pixels: Span) -> FloatArray:

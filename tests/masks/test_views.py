@@ -78,6 +78,21 @@ def test_a_large_view_averages_prototypes():
     assert np.abs(View((0, 640), (0, 480), SAME).prototypes(board)).max() < 0.05
 
 
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (400, 100), (190, 300)])
+def test_prototypes_of_a_cell_are_weighed_by_a_triangle(width, height):
+    """As wide as a cell on either side of its middle, or as a grid point: 4 pixels of the photo."""
+    prototypes = np.random.default_rng(0).normal(size=(3, 120, 160)).astype(np.float32)
+    triangles = []
+    for side, points in ((width, 160), (height, 120)):
+        apart = side / COARSE / 4
+        middles = np.clip((np.arange(COARSE)[:, None] + 0.5) * apart - 0.5, 0, points - 1)
+        triangle = np.maximum(1 - np.abs(np.arange(points) - middles) / max(apart, 1), 0)
+        triangles.append(triangle / triangle.sum(axis=1, keepdims=True))
+    x, y = triangles
+    seen = View((0, width), (0, height), SAME).prototypes(prototypes)
+    np.testing.assert_allclose(seen, np.einsum("jy,nyx,ix->nji", y, prototypes, x), atol=1e-5)
+
+
 def test_a_box_covers_its_share_of_each_cell():
     """View of 96 pixels, cells of 2: columns 11 to 40 are half of one cell and fourteen and a half more."""
     covered = View((0, 96), (0, 96), SAME).box((11, 0, 40, 96))
