@@ -34,6 +34,14 @@ def test_the_photo_is_averaged():
     assert View((0, 192), (0, 192), SAME).photo(image) == pytest.approx(np.full((3, SIDE, SIDE), 50 / 255))
 
 
+def test_a_long_view_is_looked_at_in_as_many_places_as_it_needs():
+    """Cells of 30 x 1 pixels, two stripes of 15 in each, 9 of them white: two places would see the same."""
+    image = np.zeros((96, 2880, 3), np.uint8)
+    image[:, np.arange(2880) % 15 < 9] = 255
+    seen = View((0, 2880), (0, 96), Letterbox.fit((2880, 96), (640, 640), stride=32)).photo(image)
+    np.testing.assert_allclose(seen, 9 / 15, atol=0.01)
+
+
 @pytest.mark.parametrize(
     ("box", "count"), [((0, 0, 575, 4000), 0), ((0, 0, 576, 576), 1), ((0, 0, 1151, 1200), 1), ((0, 0, 4001, 3001), 3)]
 )
