@@ -15,16 +15,16 @@ from fastsam_onnx.masks.views import COARSE, SIDE, View  # noqa: E402
 from fastsam_onnx.network.letterbox import Letterbox  # noqa: E402
 from tools.train import manifest  # noqa: E402
 from tools.train.decoder import data, export, train  # noqa: E402
-from tools.train.decoder.network import MAPS, Decoder  # noqa: E402
+from tools.train.decoder.network import BLOCKS, MAPS, Decoder  # noqa: E402
 from tools.train.train import is_still  # noqa: E402
 
 LETTERBOX = Letterbox.fit((192, 192), (192, 192), stride=32)
 
 
-def learned(seed=0):
+def learned(seed=0, blocks=BLOCKS):
     """A decoder whose norms and levels are those of some inputs."""
     torch.manual_seed(seed)
-    network = Decoder().train()
+    network = Decoder(blocks).train()
     for _ in range(3):
         network(torch.rand(4, 3, SIDE, SIDE), 3 * torch.randn(4, MAPS, COARSE, COARSE) + 1)
     return network.eval()
@@ -49,6 +49,17 @@ def test_the_graph_is_the_network():
     network = learned()
     graph = export.build(export.fold_levels(learned())).SerializeToString()
     assert export.apart(graph, network) < 1e-4
+
+
+def test_a_decoder_may_have_more_blocks_or_fewer(tmp_path):
+    path, state, blocks = tmp_path / "tiny.onnx", tmp_path / "state.pt", (1, 0, 2, 1)
+    path.write_bytes(tiny(metadata=ultralytics_metadata()))
+    export.put(path, export.build(export.fold_levels(learned(blocks=blocks))).SerializeToString())
+    torch.save({"mean": learned(blocks=blocks).state_dict()}, state)
+    for network in (train.first_decoder(path), train.first_decoder(state)):
+        assert network.blocks == blocks
+    mean = export.load_mean([torch.load(state, weights_only=True)])
+    torch.testing.assert_close(mean.state_dict(), learned(blocks=blocks).state_dict())
 
 
 def test_of_several_states_the_mean_is_taken():

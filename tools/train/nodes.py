@@ -26,14 +26,25 @@ FEW = 4096  # weights with fewer values are not worth int8's error
 
 
 class Rows(NamedTuple):
-    """Some outputs of a linear layer, times a factor: a node of its own in the file."""
+    """Some outputs of a layer, in an order of their own, times a factor: a node of its own in the file."""
 
-    layer: nn.Linear
+    layer: nn.Linear | nn.Conv2d
     rows: list[int]
     factor: float
 
 
-Layer = ConvNorm | nn.Conv2d | nn.Linear | nn.LayerNorm | nn.Parameter | Rows
+class Columns(NamedTuple):
+    """The inputs [first, end) of a convolution with its norm folded in: a node of its own in the file.
+
+    The last of them has the bias.
+    """
+
+    layer: ConvNorm
+    first: int
+    end: int
+
+
+Layer = ConvNorm | nn.Conv2d | nn.Linear | nn.LayerNorm | nn.Parameter | Rows | Columns
 
 
 class Graph:

@@ -21,7 +21,7 @@ from .fine.network import Fine
 from .graph import draw
 from .models import NAMES, make
 from .network import ConvNorm, SegmentEverything
-from .nodes import Layer, Rows, Stored
+from .nodes import Columns, Layer, Rows, Stored
 
 Arrays = tuple[np.ndarray, ...]
 
@@ -64,6 +64,11 @@ def fill(layers: Mapping[str, Layer], found: Mapping[str, Arrays]) -> None:
         values = [torch.from_numpy(value.astype(np.float32)) for value in found[node]]
         if isinstance(layer, ConvNorm):
             fill_norm(layer, *values, first)
+        elif isinstance(layer, Columns):
+            layer.layer.conv.weight[:, layer.first : layer.end] = values[0]
+            neutral(layer.layer.norm)
+            layer.layer.norm.weight.fill_(1)
+            layer.layer.norm.bias.copy_(values[-1] if len(values) > 1 else layer.layer.norm.bias)
         elif isinstance(layer, Rows):
             for own, value in zip((layer.layer.weight, layer.layer.bias), values, strict=True):
                 own[layer.rows] = value / layer.factor
@@ -78,10 +83,15 @@ def fill_norm(layer: ConvNorm, weight: Tensor, bias: Tensor, first: dict[int, Te
     weight = weight[:, : layer.conv.weight.shape[1]]  # quantize gives the photo a fourth channel, of zeros
     shared = first.setdefault(id(layer.conv), weight)
     layer.conv.weight.copy_(shared)
-    layer.norm.running_mean.zero_()
-    layer.norm.running_var.fill_(1 - layer.norm.eps)
+    neutral(layer.norm)
     layer.norm.weight.copy_((weight * shared).sum((1, 2, 3)) / shared.square().sum((1, 2, 3)).clamp(min=1e-12))
     layer.norm.bias.copy_(bias)
+
+
+def neutral(norm: nn.BatchNorm2d) -> None:
+    """Statistics that change nothing."""
+    norm.running_mean.zero_()
+    norm.running_var.fill_(1 - norm.eps)
 
 
 def constants(graph: onnx.GraphProto) -> dict[str, Arrays]:

@@ -36,22 +36,24 @@ from fastsam_onnx.runtime import QUANTIZATION
 from ..export import write
 from ..graph import enlarge
 from ..manifest import note
-from ..nodes import Graph, conv_norm, prediction
+from ..network import ConvNorm
+from ..nodes import Columns, Graph, Rows, conv_norm, prediction
 from ..reopen import constants, fill
 from ..train import is_network_file
 from .data import Prompts, load_scenes
-from .network import MAPS, STEM, Decoder, Residual, Up
+from .network import MAPS, STEM, Decoder, Residual, Up, blocks_of
 
 MOST_APART = 1e-3  # of logits, from PyTorch
 SCENES = 60  # photos that are asked about
 CALIBRATED, MEASURED = 240, 120  # prompts
 BITS = 7
+BLOCKS_KEY = "blocks"  # of the decoder's own metadata
 
 
 def load_mean(states: Sequence[dict[str, Any]]) -> Decoder:
     """The averaged decoder of training states; of several their mean."""
-    network = Decoder()
     values = [state["mean"] for state in states]
+    network = Decoder(blocks_of(values[0]))
     network.load_state_dict({name: sum(each[name] for each in values) / len(values) for name in values[0]})
     return network.eval()
 
@@ -94,19 +96,37 @@ def mean_of(graph: Graph, x: str) -> str:
     return graph.add("ReduceMean", x, axes=[2, 3], keepdims=0)
 
 
+def join(graph: Graph, photo: str, maps: str, layer: ConvNorm) -> str:
+    """The convolution of both, as a sum: to put them side by side takes twice as long as to multiply them."""
+    (weight, bias), at = (part.detach().numpy() for part in layer.folded()), STEM
+    parts = [graph.add("Conv", photo, graph.weight(weight[:, :at]), kernel_shape=[1, 1])]
+    parts += [graph.add("Conv", maps, graph.weight(weight[:, at:]), graph.bias(bias), kernel_shape=[1, 1])]
+    graph.layers[parts[0]], graph.layers[parts[1]] = Columns(layer, 0, at), Columns(layer, at, weight.shape[1])
+    return graph.add("Relu", graph.add("Add", *parts))
+
+
+def pixels_first(graph: Graph, x: str, layer: torch.nn.Conv2d) -> str:
+    """A convolution before a pixel shuffle, its outputs pixel by pixel: whole pixels move many times as fast."""
+    order = torch.arange(len(layer.weight)).reshape(-1, 4).T.flatten()
+    weight, bias = (part.detach()[order].numpy() for part in (layer.weight, layer.bias))
+    x = graph.add("Conv", x, graph.weight(weight), graph.bias(bias), kernel_shape=[1, 1])
+    graph.layers[x] = Rows(layer, order.tolist(), 1.0)
+    return x
+
+
 def build(network: Decoder) -> onnx.ModelProto:
     """The decoder, its levels folded, as a graph of float32."""
     return draw(network).model(
         {"photo": ["batch", 3, SIDE, SIDE], "maps": ["batch", MAPS, COARSE, COARSE]},
         {"logits": ["batch", SIDE, SIDE], "promise": ["batch"]},
-        {},
+        {BLOCKS_KEY: json.dumps(network.blocks)},
     )
 
 
 def draw(network: Decoder) -> Graph:
     """The nodes of the decoder."""
     graph = Graph("decoder", "float32")
-    x = conv_norm(graph, graph.add("Concat", conv_norm(graph, "photo", network.stem), "maps", axis=1), network.join)
+    x = join(graph, conv_norm(graph, "photo", network.stem), "maps", network.join)
     seen = []
     for level, stage in enumerate(network.stages):
         for module in stage:
@@ -116,7 +136,7 @@ def draw(network: Decoder) -> Graph:
             x = conv_norm(graph, x, network.downs[level])
     for module, fine in zip(network.ups, reversed(seen[:-1]), strict=True):
         x = up(graph, x, fine, module)
-    spread = graph.add("DepthToSpace", prediction(graph, x, network.spread), blocksize=2, mode="CRD")
+    spread = graph.add("DepthToSpace", pixels_first(graph, x, network.spread), blocksize=2, mode="DCR")
     joined = graph.add("Concat", graph.add("Relu", spread), conv_norm(graph, "photo", network.detail), axis=1)
     mask = prediction(graph, conv_norm(graph, joined, network.last), network.mask)
     summary = graph.add("Concat", mean_of(graph, seen[-1]), mean_of(graph, x), axis=1)
@@ -150,12 +170,21 @@ def questions(model: FastSAM, data: Path) -> list[dict[str, np.ndarray]]:
     return [{"photo": one.photo[None], "maps": one.maps[None]} for one in made[: CALIBRATED + MEASURED]]
 
 
+def in_float(graph: onnx.GraphProto) -> list[str]:
+    """Names of the nodes from the photo and the maps to where these are joined, and to the photo's fine edges."""
+    widths = {each.name: each.dims[1] for each in graph.initializer if len(each.dims) == 4}
+    named, made = [], set[str]()
+    for node in graph.node:
+        looks = node.op_type == "Conv" and widths[node.input[1]] in (3, STEM, MAPS)
+        if looks or (node.op_type in ("Add", "Relu") and made.issuperset(node.input)):
+            named.append(node.name)
+            made.update(node.output)
+    return named
+
+
 def integer(exact: onnx.ModelProto, asked: list[dict[str, np.ndarray]]) -> bytes:
     """The decoder in int8, calibrated on questions."""
-    widths = {each.name: each.dims[1] for each in exact.graph.initializer if len(each.dims) == 4}
-    ends = {3, MAPS + STEM}  # channels of what looks at the photo, at stem and maps
-    in_float = [node.name for node in exact.graph.node if node.op_type == "Conv" and widths[node.input[1]] in ends]
-    plan = qdq.make_plan(exact, [*in_float, *qdq.last_convolutions(exact)])
+    plan = qdq.make_plan(exact, [*in_float(exact.graph), *qdq.last_convolutions(exact)])
     patches = PatchCovariances(exact, plan.nodes)
     seen = calibration.observe_activations(exact, plan.tensors, asked, patches=patches)
     made = with_byte_moves(qdq.quantized(exact, plan, seen, bits=BITS, rounder=Rounder(patches.result())))
@@ -184,8 +213,10 @@ def reopened(path: Path) -> Decoder:
     props = {prop.key: prop.value for prop in onnx.load(path).metadata_props}
     if KEY not in props:
         raise SystemExit(f"{path} has no decoder")
-    network = Decoder().eval()
-    fill(draw(network).layers, constants(onnx.load_from_string(base64.b64decode(props[KEY])).graph))
+    decoder = onnx.load_from_string(base64.b64decode(props[KEY]))
+    about = {prop.key: prop.value for prop in decoder.metadata_props}
+    network = Decoder(json.loads(about[BLOCKS_KEY])).eval()
+    fill(draw(network).layers, constants(decoder.graph))
     return network
 
 

@@ -6,6 +6,8 @@ The photo comes in at SIDE x SIDE, the maps at half of that; the mask goes out a
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -17,7 +19,7 @@ from ..network import COEFFICIENTS, ConvNorm
 MAPS = COEFFICIENTS + EXTRA_MAPS
 STEM, DETAIL = 24, 8
 WIDTHS = (32, 64, 96, 112)  # at COARSE, and halved three times
-BLOCKS = (1, 1, 1, 1)
+BLOCKS = (0, 1, 1, 1)  # on the way down
 PROMISE = 48
 
 
@@ -48,15 +50,17 @@ class Up(nn.Module):
 class Decoder(nn.Module):
     """From photo (B, 3, SIDE, SIDE) and maps (B, MAPS, COARSE, COARSE) to logits (B, SIDE, SIDE) and promises (B,)."""
 
-    def __init__(self) -> None:
+    def __init__(self, blocks: Sequence[int] = BLOCKS) -> None:
+        """``blocks``: how many there are at each level, on the way down."""
         super().__init__()
+        self.blocks = tuple(blocks)
         self.level = nn.BatchNorm2d(MAPS, affine=False, momentum=0.01)
         self.stem = ConvNorm(3, STEM, 3, 2)
         self.detail = ConvNorm(3, DETAIL, 3)
         self.join = ConvNorm(STEM + MAPS, WIDTHS[0])
         self.stages = nn.ModuleList()
         self.downs = nn.ModuleList()
-        for level, (width, count) in enumerate(zip(WIDTHS, BLOCKS, strict=True)):
+        for level, (width, count) in enumerate(zip(WIDTHS, blocks, strict=True)):
             self.stages.append(nn.Sequential(*(Residual(width) for _ in range(count))))
             if level + 1 < len(WIDTHS):
                 self.downs.append(ConvNorm(width, WIDTHS[level + 1], 3, 2))
@@ -81,3 +85,9 @@ class Decoder(nn.Module):
         mask = self.mask(self.last(torch.cat([fine, self.detail(photo)], 1)))[:, 0]
         summary = torch.cat([seen[-1].mean((2, 3)), x.mean((2, 3))], 1)
         return mask.float(), self.promise(F.relu(self.think(summary)))[:, 0].float()
+
+
+def blocks_of(names: Iterable[str]) -> tuple[int, ...]:
+    """How many blocks the decoder has at each level whose parameters have these names."""
+    found = {tuple(name.split(".")[1:3]) for name in names if name.startswith("stages.")}
+    return tuple(sum(level == str(index) for level, _ in found) for index in range(len(WIDTHS)))

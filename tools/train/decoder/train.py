@@ -26,7 +26,7 @@ from ..beside import Beside
 from ..train import is_network_file, is_still
 from .data import CLICKS, OBJECTS, Prompts, Scene, load_scenes
 from .export import reopened
-from .network import Decoder
+from .network import Decoder, blocks_of
 
 Scenes = tuple[list[Scene], np.ndarray]
 
@@ -84,9 +84,11 @@ def first_decoder(start: Path | None) -> Decoder:
     """What a training begins with: a new decoder, the averaged one of a state, or the one of a network's file."""
     if is_network_file(start):
         return reopened(start)
-    network = Decoder()
-    if start:
-        network.load_state_dict(torch.load(start, map_location="cpu", weights_only=True)["mean"])
+    if not start:
+        return Decoder()
+    mean = torch.load(start, map_location="cpu", weights_only=True)["mean"]
+    network = Decoder(blocks_of(mean))
+    network.load_state_dict(mean)
     return network
 
 
