@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 CLAMPS = ("Relu", "Clip")
-"""Operators that the limits of a byte do for nothing, if a convolution that makes bytes comes before them."""
+"""Operators that the limits of a byte do for nothing, if a convolution or a sum that makes bytes comes before them."""
 SAME_SCALE = ("MaxPool", "Resize", "Split", "DepthToSpace", "Slice")
 """Operators that only move numbers, or choose among them, so that the result keeps the scale of the source."""
 BYTE_OPERATORS = ("Conv", "Concat", "Add", "Mul", "Sigmoid", *CLAMPS, *SAME_SCALE)
@@ -51,8 +51,8 @@ class Plan:
         nodes: Names of the nodes that are computed with bytes.
         tensors: Names of the activations that are kept as bytes, in the order of the graph.
         shared: For an activation that has the scale of another one, that other one.
-        clamped: For the result of a convolution that goes into a clamp alone, the result of the clamp: nothing looks
-            at the first, and the byte of the second has its limits.
+        clamped: For the result of a convolution or a sum that goes into a clamp alone, the result of the clamp: nothing
+            looks at the first, and the byte of the second has its limits.
     """
 
     nodes: frozenset[str]
@@ -163,11 +163,13 @@ def _depended_on(links: Links, nodes: Sequence[onnx.NodeProto]) -> set[str]:
 
 
 def _is_clamped(links: Links, chosen: set[str], name: str) -> bool:
-    """True if a tensor goes from a convolution to a clamp alone, both of them integer."""
+    """True if a tensor goes from a convolution or a sum to a clamp alone, both of them integer."""
     producer, consumer = links.producer.get(name), links.only_consumer(name)
     if producer is None or consumer is None:
         return False
-    return producer.op_type == "Conv" and consumer.op_type in CLAMPS and {producer.name, consumer.name} <= chosen
+    return (
+        producer.op_type in ("Conv", "Add") and consumer.op_type in CLAMPS and {producer.name, consumer.name} <= chosen
+    )
 
 
 def quantized(
@@ -200,7 +202,9 @@ class _Quantizer:
         self.links = Links(model.graph)
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
-        self.scales = choose_scales(self.links, plan.nodes, plan.tensors, plan.shared, seen)
+        self.scales = choose_scales(
+            self.links, plan.nodes, plan.tensors, seen, shared=plan.shared, clamped=plan.clamped
+        )
 
     def run(self) -> onnx.ModelProto:
         for name in self.links.inputs & self.scales.keys():

@@ -11,6 +11,7 @@ close to the middle.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,8 +39,10 @@ def choose_scales(
     links: Links,
     chosen: frozenset[str],
     tensors: Iterable[str],
-    shared: Mapping[str, str],
     seen: Mapping[str, Activation],
+    *,
+    shared: Mapping[str, str],
+    clamped: Mapping[str, str],
 ) -> dict[str, ScaleAndZero]:
     """Scale and zero point of activations.
 
@@ -47,15 +50,18 @@ def choose_scales(
         links: The network's.
         chosen: Names of the nodes that are computed with bytes.
         tensors: Names of the activations that are kept as bytes, in the order of the graph.
-        shared: For an activation that has the scale of another one, that other one.
         seen: The values of every activation.
+        shared: For an activation that has the scale of another one, that other one.
+        clamped: For the result of a convolution or a sum that goes into a clamp alone, the result of the clamp.
     """
+    seen = _that_count(links, chosen, seen, shared=shared, clamped=clamped)
     own = {name: _with_zero(scale_of(seen[name].low, seen[name].high), seen[name]) for name in tensors}
     settled: set[str] = set()
     for node in reversed(links.nodes):  # a sum before what it is made of, which may be sums
-        if node.op_type != "Add" or node.name not in chosen or not own.keys() >= {*node.input, *node.output}:
+        result = clamped.get(node.output[0], node.output[0])
+        if node.op_type != "Add" or node.name not in chosen or not own.keys() >= {*node.input, result}:
             continue
-        of_sum = own[_owner(node.output[0], shared)]
+        of_sum = own[_owner(result, shared)]
         added = NOTHING
         for name in sorted((_owner(each, shared) for each in node.input), key=lambda each: each not in settled):
             if name not in settled:
@@ -108,6 +114,33 @@ def _clear(start: ScaleAndZero, seen: Activation, added: FloatArray, of_sum: Sca
         if found >= 1:
             break
     return best
+
+
+def _that_count(
+    links: Links,
+    chosen: frozenset[str],
+    seen: Mapping[str, Activation],
+    *,
+    shared: Mapping[str, str],
+    clamped: Mapping[str, str],
+) -> dict[str, Activation]:
+    """The values of every activation without those that no result tells apart.
+
+    Where a sum is clamped at 0, what one part has below 0 counts as far as the other part reaches above it: the sum of
+    both is 0 then, and is so for everything lower. Such parts are often several times as wide below as above.
+    """
+    counted = dict(seen)
+    for node in links.nodes:
+        result = clamped.get(node.output[0], "")
+        if node.op_type != "Add" or node.name not in chosen or not seen.keys() >= {*node.input, result}:
+            continue
+        if seen[result].low < 0:
+            continue
+        for part, other in (node.input, reversed(node.input)):
+            if links.only_consumer(part) is not None and part not in shared:
+                high = max(seen[_owner(other, shared)].high, 0.0)
+                counted[part] = replace(counted[part], low=max(counted[part].low, -high))
+    return counted
 
 
 def _with_zero(scale: float, seen: Activation) -> ScaleAndZero:

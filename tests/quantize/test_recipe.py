@@ -472,6 +472,29 @@ def test_plan_is_what_lies_between_convolutions():
     np.testing.assert_allclose(np.log(result.ravel()), np.minimum(2 * np.arange(8), 6), atol=0.013)  # half a step
 
 
+def test_a_clamp_goes_with_its_sum():
+    """Of x = 0, 1, ... 7, x + 21 - 9 x clamped is 21, 13, 5 and 0: bytes of 21 - 9 x end at -8.5, not at -42."""
+    nodes = [
+        helper.make_node("Conv", ["x", "one"], ["c1"], name="first"),
+        helper.make_node("Conv", ["c1", "steep", "b"], ["c2"], name="second"),
+        helper.make_node("Add", ["c1", "c2"], ["s"], name="add"),
+        helper.make_node("Relu", ["s"], ["r"], name="clamp"),
+        helper.make_node("Conv", ["r", "one"], ["c3"], name="last"),
+        helper.make_node("Identity", ["c3"], ["y"], name="end"),
+    ]
+    constants = {"one": np.ones((1, 1, 1, 1)), "steep": np.full((1, 1, 1, 1), -9.0), "b": [21.0]}
+    network = network_of(nodes, constants, 1)
+    plan = qdq.make_plan(network, ["last"])
+    assert plan.clamped == {"s": "r"}
+    limits = {"x": (0, 8.5), "c1": (0, 8.5), "c2": (-42, 21), "r": (0, 21)}
+    seen = {name: Activation(low, high, np.zeros(1)) for name, (low, high) in limits.items()}
+    made = qdq.quantized(network, plan, seen)
+    assert operators(made)["Relu"] == 0
+    [result] = run(made, np.arange(8, dtype=np.float32).reshape(1, 1, 2, 4))
+    # The first part is exact, a thirtieth is a step of it; half a step of the second and of the sum: 0.058 + 0.041.
+    np.testing.assert_allclose(result.ravel(), [21, 13, 5, 0, 0, 0, 0, 0], atol=0.1)
+
+
 @pytest.mark.parametrize(("then", "expected"), [("Sigmoid", []), ("Identity", []), ("Exp", ["last"])])
 def test_prototypes_are_integer_to_the_last(then, expected):
     """What is an output but for an activation is no score, box or coefficient, which are put together first."""

@@ -53,10 +53,14 @@ def residual():
     ])  # fmt: skip
 
 
+def scales_of(model, plan, values):
+    return choose_scales(Links(model.graph), plan.nodes, plan.tensors, values, shared=plan.shared, clamped=plan.clamped)
+
+
 def chosen_for(model, ranges):
     plan = qdq.make_plan(model)
     values = {name: seen(*each) for name, each in zip(plan.tensors, ranges * 2, strict=False)}
-    return plan, values, choose_scales(Links(model.graph), plan.nodes, plan.tensors, plan.shared, values)
+    return plan, values, scales_of(model, plan, values)
 
 
 def add_with_onnx_runtime(one, other, of_sum):
@@ -111,11 +115,42 @@ def test_ranges_grow_a_little_and_never_shrink():
     assert scales["second"][0] == scale_of(values["second"].low, values["second"].high)
 
 
+def clamped_sum():
+    """A sum of a convolution and what that looks at, clamped."""
+    return network([
+        conv(0, "x", "a"),
+        conv(1, "a", "b"),
+        helper.make_node("Add", ["a", "b"], ["sum"], name="add"),
+        helper.make_node("Relu", ["sum"], ["clamped"], name="relu"),
+        conv(2, "clamped", "y"),
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("b", "counted"),
+    [((-100.0, 5.0), (-7.0, 5.0)), ((-3.0, 5.0), (-3.0, 5.0)), ((1.0, 5.0), (0.0, 5.0))],
+)
+def test_what_a_clamped_sum_takes_below_0_counts_as_far_as_the_other_part_goes_above(b, counted):
+    """Of a, -4 to 7, something else depends, so it has all of its values; the sum has those of its clamp."""
+    model = clamped_sum()
+    plan = qdq.make_plan(model)
+    assert plan.clamped == {"sum": "clamped"}
+    ranges = {"x": (0.0, 1.0), "a": (-4.0, 7.0), "b": b, "clamped": (0.0, 9.0), "y": (0.0, 1.0)}
+    assert set(plan.tensors) == ranges.keys()
+    values = {name: seen(*each) for name, each in ranges.items()}
+    scales = scales_of(model, plan, values)
+    for name, (low, high) in {"a": (-4.0, 7.0), "b": counted, "clamped": (0.0, 9.0)}.items():
+        assert scale_of(low, high) <= scales[name][0] <= 1.01 * scale_of(low, high)
+        assert scales[name][1] == zero_of(low, scales[name][0])
+    three = scales["a"], scales["b"], scales["clamped"]
+    assert clearance(parts(three[0], three[2]), parts(three[1], three[2]), three[2][1]) >= 1
+
+
 def test_sums_that_are_not_of_bytes_change_nothing():
     model = residual()
     plan = qdq.make_plan(model, ["add1", "add2"])
     values = {name: seen(*each) for name, each in zip(plan.tensors, RANGES * 2, strict=False)}
-    scales = choose_scales(Links(model.graph), plan.nodes, plan.tensors, plan.shared, values)
+    scales = scales_of(model, plan, values)
     for name in set(plan.tensors) - plan.shared.keys():
         assert scales[name][0] == scale_of(values[name].low, values[name].high)
 
