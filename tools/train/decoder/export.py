@@ -48,6 +48,7 @@ SCENES = 60  # photos that are asked about
 CALIBRATED, MEASURED = 240, 120  # prompts
 BITS = 7
 BLOCKS_KEY = "blocks"  # of the decoder's own metadata
+OLD_BLOCKS = (1, 1, 1, 1)  # where it says nothing
 
 
 def load_mean(states: Sequence[dict[str, Any]]) -> Decoder:
@@ -123,10 +124,14 @@ def build(network: Decoder) -> onnx.ModelProto:
     )
 
 
-def draw(network: Decoder) -> Graph:
-    """The nodes of the decoder."""
+def draw(network: Decoder, *, old: bool = False) -> Graph:
+    """The nodes of the decoder; ``old``: those that files had before these said their number of blocks."""
     graph = Graph("decoder", "float32")
-    x = join(graph, conv_norm(graph, "photo", network.stem), "maps", network.join)
+    photo = conv_norm(graph, "photo", network.stem)
+    if old:
+        x = conv_norm(graph, graph.add("Concat", photo, "maps", axis=1), network.join)
+    else:
+        x = join(graph, photo, "maps", network.join)
     seen = []
     for level, stage in enumerate(network.stages):
         for module in stage:
@@ -136,7 +141,10 @@ def draw(network: Decoder) -> Graph:
             x = conv_norm(graph, x, network.downs[level])
     for module, fine in zip(network.ups, reversed(seen[:-1]), strict=True):
         x = up(graph, x, fine, module)
-    spread = graph.add("DepthToSpace", pixels_first(graph, x, network.spread), blocksize=2, mode="DCR")
+    if old:
+        spread = graph.add("DepthToSpace", prediction(graph, x, network.spread), blocksize=2, mode="CRD")
+    else:
+        spread = graph.add("DepthToSpace", pixels_first(graph, x, network.spread), blocksize=2, mode="DCR")
     joined = graph.add("Concat", graph.add("Relu", spread), conv_norm(graph, "photo", network.detail), axis=1)
     mask = prediction(graph, conv_norm(graph, joined, network.last), network.mask)
     summary = graph.add("Concat", mean_of(graph, seen[-1]), mean_of(graph, x), axis=1)
@@ -215,8 +223,9 @@ def reopened(path: Path) -> Decoder:
         raise SystemExit(f"{path} has no decoder")
     decoder = onnx.load_from_string(base64.b64decode(props[KEY]))
     about = {prop.key: prop.value for prop in decoder.metadata_props}
-    network = Decoder(json.loads(about[BLOCKS_KEY])).eval()
-    fill(draw(network).layers, constants(decoder.graph))
+    old = BLOCKS_KEY not in about
+    network = Decoder(OLD_BLOCKS if old else json.loads(about[BLOCKS_KEY])).eval()
+    fill(draw(network, old=old).layers, constants(decoder.graph))
     return network
 
 
