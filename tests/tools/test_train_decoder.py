@@ -172,6 +172,18 @@ def test_a_click_promises_the_mask_that_was_clicked():
     assert one.maps[-1].max() > 0.8
 
 
+def test_boxes_are_around_masks_that_people_drew(monkeypatch):
+    """The second mask is the teacher's, so it is no box's; where there is none of people, all prompts are objects."""
+    one, rng, asked = replace(scene(), drawn=1), np.random.default_rng(0), []
+    monkeypatch.setattr(data, "prompt", lambda _, box, answer, *__, **___: asked.append(answer))
+    prompts = data.Prompts([one], np.ones(1), 1, 0, clicks=0, objects=0)
+    for _ in range(20):
+        prompts.make(one, rng)
+    assert [answer is one.masks[0] for answer in asked] == [True] * 20
+    monkeypatch.setattr(data, "object_prompt", lambda *_: "object")
+    assert prompts.make(replace(one, drawn=0), rng) == "object"
+
+
 def test_half_of_the_boxes_are_moved_inside_the_photo():
     rng, box = np.random.default_rng(0), np.array([5, 40, 100, 98], np.float32)
     boxes = np.array([data.shaken(box, (100, 120), rng) for _ in range(400)])

@@ -1,7 +1,7 @@
 """Prompts with their answers, made from photos with masks and from what the finished network finds in them.
 
-Three kinds: a box around a mask, its edges moved at random, answered by that mask; a click into a mask that people
-drew, with one of the candidates that hold it, answered by the mask at the click that is most like the candidate; and an
+Three kinds: a box around a mask that people drew, its edges moved at random, answered by that mask; a click into one,
+with one of the candidates that hold it, answered by the mask at the click that is most like the candidate; and an
 object that the network found, to be drawn anew, answered by the mask most like it.
 For a click the promise is about the mask that was clicked: what people mean is what they drew.
 """
@@ -32,7 +32,6 @@ from ..data import Photo as Named
 
 MOST_CANDIDATES = 400
 LEAST_SIDE = 8  # photo pixels
-TAUGHT_PROMPTS = 0.4  # of the boxes where people drew masks, too
 CLICKS = 0.45  # of the prompts, where people drew masks
 OBJECTS = 0.5  # of the others are objects to be drawn anew
 LIKELY = 0.05  # score of an object that may be drawn anew
@@ -139,9 +138,8 @@ def seen(mask: Mask, view: View) -> np.ndarray:
 
 
 def box_prompt(scene: Scene, rng: np.random.Generator) -> Prompt | None:
-    """A box around one of the masks."""
-    of_people = scene.drawn and rng.random() >= TAUGHT_PROMPTS
-    mask = scene.masks[int(rng.integers(scene.drawn if of_people else len(scene.masks)))]
+    """A box around one of the masks that people drew: a box means all of a thing, with what lies on it."""
+    mask = scene.masks[int(rng.integers(scene.drawn))]
     return prompt(scene, shaken(mask.box, mask.image_size, rng), mask, mask)
 
 
@@ -227,7 +225,7 @@ class Prompts(IterableDataset[tuple[Tensor, ...]]):
         clicks: float = CLICKS,
         objects: float = OBJECTS,
     ) -> None:
-        """``clicks``: share of the prompts where people drew masks; ``objects``: of the others, drawn anew."""
+        """``clicks``: share of the prompts where people drew; ``objects``: of the others. All where nobody drew."""
         self.scenes, self.weights, self.batch, self.seed = scenes, weights, batch, seed
         self.clicks, self.objects = clicks, objects
 
@@ -263,6 +261,6 @@ class Prompts(IterableDataset[tuple[Tensor, ...]]):
         """A prompt of one of the kinds, or none."""
         if scene.drawn and rng.random() < self.clicks:
             return click_prompt(scene, rng)
-        if rng.random() < self.objects:
+        if not scene.drawn or rng.random() < self.objects:
             return object_prompt(scene, rng)
         return box_prompt(scene, rng)

@@ -47,9 +47,12 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--clicks", type=float, default=CLICKS, help="share of the prompts; the others are boxes")
+    parser.add_argument("--clicks", type=float, default=CLICKS, help="share of the prompts where people drew masks")
     parser.add_argument(
-        "--objects", type=float, default=OBJECTS, help="share of the others that are objects to be drawn anew"
+        "--objects",
+        type=float,
+        default=OBJECTS,
+        help="share of the others that are objects to be drawn anew, not boxes",
     )
     parser.add_argument(
         "--scenes",
