@@ -1,6 +1,8 @@
-"""The array types that signatures speak of, a division that sizes need, and a product that leaves other cores alone."""
+"""The array types that signatures speak of, a division, parts joined, and a product that leaves other cores alone."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -32,4 +34,9 @@ def product(first: FloatArray, second: FloatArray) -> FloatArray:
     *_, count, depth = first.shape
     step = max(LARGEST_PRODUCT // max(depth * second.shape[-1], 1), 1)
     parts = [first[..., start : start + step, :] @ second for start in range(0, max(count, 1), step)]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-2)
+    return joined(parts, axis=-2)
+
+
+def joined(parts: Sequence[FloatArray], axis: int) -> FloatArray:
+    """The parts as one array along an axis; one alone as it is, without a copy."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)

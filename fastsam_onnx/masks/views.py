@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.arrays import ByteArray, FloatArray, IntArray, ceil_div, product
+from fastsam_onnx.arrays import ByteArray, FloatArray, IntArray, ceil_div, joined, product
 from fastsam_onnx.masks.pending import Places, Span
 from fastsam_onnx.network.letterbox import Letterbox
 
@@ -88,10 +88,8 @@ class View:
             self.rows, box.top, box.scale[1] * grid_height / box.input_size[1], box.input_size[1], grid_height
         )
         part = prototypes[:, top : top + y.shape[1], left : left + x.shape[1]].astype(np.float32, copy=False)
-        lines = [product(part[..., needed], x[cells, needed].T) for cells, needed in _bands(x)]
-        across = lines[0] if len(lines) == 1 else np.concatenate(lines, axis=-1)
-        seen = [product(y[cells, needed], across[:, needed]) for cells, needed in _bands(y)]
-        return seen[0] if len(seen) == 1 else np.concatenate(seen, axis=-2)
+        lines = joined([product(part[..., needed], x[cells, needed].T) for cells, needed in _bands(x)], axis=-1)
+        return joined([product(y[cells, needed], lines[:, needed]) for cells, needed in _bands(y)], axis=-2)
 
     def box(self, box_xyxy: npt.ArrayLike) -> FloatArray:
         """(COARSE, COARSE) float32: the share of each cell that lies in the box (4,)."""
