@@ -10,7 +10,7 @@ close to the middle.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,8 @@ import numpy.typing as npt
 from fastsam_onnx.quantize.calibration import Activation
 
 if TYPE_CHECKING:
+    import onnx
+
     from fastsam_onnx.quantize.links import Links
 
 STEPS = 255
@@ -38,7 +40,7 @@ FloatArray = npt.NDArray[np.float64]
 def choose_scales(
     links: Links,
     chosen: frozenset[str],
-    tensors: Iterable[str],
+    tensors: Collection[str],
     seen: Mapping[str, Activation],
     *,
     shared: Mapping[str, str],
@@ -54,13 +56,11 @@ def choose_scales(
         shared: For an activation that has the scale of another one, that other one.
         clamped: For the result of a convolution or a sum that goes into a clamp alone, the result of the clamp.
     """
-    seen = _that_count(links, chosen, seen, shared=shared, clamped=clamped)
+    sums = _sums(links, chosen, tensors, clamped)
+    seen = _that_count(links, sums, shared, seen)
     own = {name: _with_zero(scale_of(seen[name].low, seen[name].high), seen[name]) for name in tensors}
     settled: set[str] = set()
-    for node in reversed(links.nodes):  # a sum before what it is made of, which may be sums
-        result = clamped.get(node.output[0], node.output[0])
-        if node.op_type != "Add" or node.name not in chosen or not own.keys() >= {*node.input, result}:
-            continue
+    for node, result in reversed(sums):  # a sum before what it is made of, which may be sums
         of_sum = own[_owner(result, shared)]
         added = NOTHING
         for name in sorted((_owner(each, shared) for each in node.input), key=lambda each: each not in settled):
@@ -116,13 +116,17 @@ def _clear(start: ScaleAndZero, seen: Activation, added: FloatArray, of_sum: Sca
     return best
 
 
+def _sums(
+    links: Links, chosen: frozenset[str], tensors: Collection[str], clamped: Mapping[str, str]
+) -> list[tuple[onnx.NodeProto, str]]:
+    """The sums of bytes in the order of the graph, each with the name of what it makes, or of what its clamp makes."""
+    sums = [node for node in links.nodes if node.op_type == "Add" and node.name in chosen]
+    made = [(node, clamped.get(node.output[0], node.output[0])) for node in sums]
+    return [(node, result) for node, result in made if {*node.input, result} <= set(tensors)]
+
+
 def _that_count(
-    links: Links,
-    chosen: frozenset[str],
-    seen: Mapping[str, Activation],
-    *,
-    shared: Mapping[str, str],
-    clamped: Mapping[str, str],
+    links: Links, sums: Sequence[tuple[onnx.NodeProto, str]], shared: Mapping[str, str], seen: Mapping[str, Activation]
 ) -> dict[str, Activation]:
     """The values of every activation without those that no result tells apart.
 
@@ -130,11 +134,8 @@ def _that_count(
     both is 0 then, and is so for everything lower. Such parts are often several times as wide below as above.
     """
     counted = dict(seen)
-    for node in links.nodes:
-        result = clamped.get(node.output[0], "")
-        if node.op_type != "Add" or node.name not in chosen or not seen.keys() >= {*node.input, result}:
-            continue
-        if seen[result].low < 0:
+    for node, result in sums:
+        if result in node.output or seen[result].low < 0:
             continue
         for part, other in (node.input, reversed(node.input)):
             if links.only_consumer(part) is not None and part not in shared:
