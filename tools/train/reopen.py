@@ -68,7 +68,8 @@ def fill(layers: Mapping[str, Layer], found: Mapping[str, Arrays]) -> None:
             layer.layer.conv.weight[:, layer.first : layer.end] = values[0]
             neutral(layer.layer.norm)
             layer.layer.norm.weight.fill_(1)
-            layer.layer.norm.bias.copy_(values[-1] if len(values) > 1 else layer.layer.norm.bias)
+            if len(values) > 1:
+                layer.layer.norm.bias.copy_(values[1])
         elif isinstance(layer, Rows):
             for own, value in zip((layer.layer.weight, layer.layer.bias), values, strict=True):
                 own[layer.rows] = value / layer.factor

@@ -38,7 +38,7 @@ from ..graph import enlarge
 from ..manifest import note
 from ..network import ConvNorm
 from ..nodes import Columns, Graph, Rows, conv_norm, prediction
-from ..reopen import constants, fill
+from ..reopen import constants, fill, neutral
 from ..train import is_network_file
 from .data import Prompts, load_scenes
 from .network import MAPS, STEM, Decoder, Residual, Up, blocks_of
@@ -70,11 +70,9 @@ def fold_levels(network: Decoder) -> Decoder:
     weight[:, -MAPS:, 0, 0] = maps * scale
     join.conv.weight.copy_(weight)
     join.norm.weight.fill_(1)
-    join.norm.running_var.fill_(1 - join.norm.eps)
-    join.norm.running_mean.zero_()
     join.norm.bias.copy_(bias)
-    level.running_mean.zero_()
-    level.running_var.fill_(1 - level.eps)
+    neutral(join.norm)
+    neutral(level)
     return network
 
 
