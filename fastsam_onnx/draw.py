@@ -56,7 +56,7 @@ def overlay(
         image: (H, W, 3) uint8 RGB, the photo; by default the one that `found` carries.
         alpha: Share of the colour in what is shown, from 0 (photo only) to 1 (colour only).
         contours: True to outline the objects, in a width that grows with the photo.
-        points: (k, 2) x, y in image pixels, prompts to draw: green for foreground, red for background.
+        points: (k, 2) x, y in image pixels, prompts to draw: green for foreground, on top, red for background.
         point_labels: (k,) 1 for foreground, 0 for background; by default all foreground.
         boxes: (k, 4) x1, y1, x2, y2 in image pixels, prompts to draw.
         seed: Another integer of at least 0 gives other colours; the colour of an object depends on this and its number
@@ -283,8 +283,10 @@ def _draw_points(picture: ByteArray, points: npt.NDArray[np.float64], foreground
     import cv2
 
     bounds = np.array(picture.shape[1::-1])
-    places = np.clip(np.floor(points), -2 * radius, bounds + 2 * radius).astype(int).tolist()
-    for place, wanted in zip(places, foreground, strict=True):
+    places = np.clip(np.floor(points), -2 * radius, bounds + 2 * radius).astype(int)
+    # What is foreground of one object and background of another shows as foreground: that says where the objects are.
+    for index in np.argsort(foreground, kind="stable").tolist():
+        place, wanted = places[index].tolist(), foreground[index]
         cv2.circle(picture, place, radius + max(1, radius // 3), _WHITE, -1, cv2.LINE_AA)
         cv2.circle(picture, place, radius, _GREEN if wanted else _RED, -1, cv2.LINE_AA)
 

@@ -119,6 +119,16 @@ def test_a_single_point_without_labels_is_foreground():
     )
 
 
+def test_a_point_that_is_both_foreground_and_background_is_green():
+    """Two objects that each shall not cover the other's point: each point is foreground of one."""
+    found = Segmentation.from_masks([], image_size=(400, 300), image=np.full((300, 400, 3), 128, np.uint8))
+    places = [(50, 60), (300, 200)]
+    picture = overlay(found, points=[*places, *places[::-1]], point_labels=[1, 0, 1, 0])
+    for x, y in places:
+        red, green, _ = picture[y, x].tolist()
+        assert green > 150 > red
+
+
 def test_prompts_far_outside_the_photo_change_nothing():
     photo = _photo(400, 300)
     found = Segmentation.from_masks([], image_size=(400, 300), image=photo)

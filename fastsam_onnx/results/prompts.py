@@ -172,10 +172,18 @@ class Prompts:
         return boxes + masks + len(self._listed_texts())
 
     def format_options(self, form: str) -> dict[str, Any]:
-        """Options of a format that come from the prompts: an overlay shows points and boxes."""
+        """Options of a format that come from the prompts: an overlay shows the points of all objects, and the boxes.
+
+        Raises:
+            PromptError: If points or boxes are malformed.
+        """
         if form != "overlay":
             return {}
-        return {"points": self.points, "point_labels": self.labels, "boxes": self.boxes}
+        shown: dict[str, Any] = {"boxes": None if self.boxes is None else check_boxes(self.boxes)}
+        if self.points is not None:
+            groups, foreground = check_points(self.points, self.labels)
+            shown |= {"points": groups.reshape(-1, 2), "point_labels": foreground.reshape(-1)}
+        return shown
 
     def limited(self, pixels: int) -> Prompts:
         """The prompts of a stranger, masks as `Mask`; see `mask_prompts.limited_masks`.

@@ -198,6 +198,29 @@ def test_joined_prompts_ask_for_all(found):
     assert rles(Prompts([3, 3], pick="all").joined(background).choose(found)) == [found[1].mask.rle()]
 
 
+@pytest.mark.parametrize(
+    ("given", "flat"),
+    [
+        ({"points": [3, 3]}, {"points": [[3, 3]]}),
+        ({"points": [3, 3], "labels": 0}, {"points": [[3, 3]], "point_labels": [0]}),
+        ({"points": [3, 3], "labels": [1]}, {"points": [[3, 3]], "point_labels": [1]}),
+        ({"points": [[[3, 3]], [[15, 4]]]}, {"points": [[3, 3], [15, 4]]}),
+        (
+            {"points": [[[3, 3], [15, 4]], [[15, 4], [3, 8]]], "labels": [[1, 0], [1, 0]]},
+            {"points": [[3, 3], [15, 4], [15, 4], [3, 8]], "point_labels": [1, 0, 1, 0]},
+        ),
+        ({"boxes": [2, 2, 9, 8]}, {"boxes": [[2, 2, 9, 8]]}),
+        ({"points": (3, 3), "boxes": np.array([2, 2, 9, 8])}, {"points": [[3, 3]], "boxes": [[2, 2, 9, 8]]}),
+        ({"texts": "a cup"}, {}),
+    ],
+)
+def test_an_overlay_shows_points_and_boxes_in_every_shape(found, given, flat):
+    photo = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+    shown = found.overlay(image=photo, **Prompts(**given).format_options("overlay"))
+    np.testing.assert_array_equal(shown, found.overlay(image=photo, **flat))
+    assert Prompts(**given).format_options("json") == {}
+
+
 def test_what_cannot_be_joined_is_an_error():
     with pytest.raises(PromptError, match="several objects"):
         Prompts([[[1, 1]], [[2, 2]]]).joined(Prompts([3, 3]))
