@@ -78,17 +78,22 @@ class Mask:
         """Make a mask from a whole picture, cropped to the pixels that are set.
 
         Args:
-            dense: (H, W), true or non-zero where the object is.
+            dense: (H, W) bool or finite numbers, true or non-zero where the object is.
 
         Raises:
             OptionError: If it has another shape, or holds something else than numbers.
         """
         try:
-            full = np.array(dense, bool)  # a copy: the caller's array may change later
+            given = np.asarray(dense)
         except (TypeError, ValueError) as error:
             raise OptionError(f"a dense mask must be an array of shape (H, W) ({error})") from error
-        if full.ndim != 2:
-            raise OptionError(f"a dense mask must have shape (H, W), got {full.shape}")
+        if given.ndim != 2 or given.dtype.kind not in "biuf":
+            raise OptionError(
+                f"a dense mask must be bool or numbers of shape (H, W), got {given.dtype} of shape {given.shape}"
+            )
+        if given.dtype.kind == "f" and not np.isfinite(given).all():
+            raise OptionError("a dense mask must hold finite numbers, got NaN or infinity")
+        full = np.array(given, bool)  # a copy: the caller's array may change later
         size = (full.shape[1], full.shape[0])
         return cls(full, 0, 0, size).tight()
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.errors import OptionError, PromptError
+from fastsam_onnx.errors import PromptError
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask
@@ -125,16 +125,12 @@ def _mask_of(given: Any) -> Mask:
         if isinstance(given, Mapping):
             return Mask.from_rle(given)
         dense = np.asarray(given)
-    except (OptionError, ValueError) as error:
+        mask = Mask.from_dense(dense)
+    except ValueError as error:
         raise PromptError(f"a mask must be (H, W) numbers, a Mask, or COCO's run lengths: {error}") from error
-    if dense.ndim != 2 or dense.dtype.kind not in "biuf":
-        raise PromptError(
-            f"a mask must be (H, W) bool or numbers, a Mask, or COCO's run lengths, got {dense.dtype} of shape "
-            f"{dense.shape}"
-        )
     if dense.dtype.kind == "f" and not np.isin(dense, (0, 1, 255)).all():
         raise PromptError(
             f"a mask of floats must hold 0 and 1, got values from {dense.min()} to {dense.max()}; compare them with a "
             "threshold first: probabilities > 0.5"
         )
-    return Mask.from_dense(dense)
+    return mask

@@ -161,6 +161,24 @@ def test_a_dense_mask_has_two_axes(dense):
         Mask.from_dense(dense)
 
 
+@pytest.mark.parametrize(
+    ("dense", "found"),
+    [
+        ([["0", "0"]], "<U1"),
+        ([[b"1"]], r"\|S1"),
+        ([[None, 1]], "object"),
+        ([[1 + 2j]], "complex128"),
+        ([[float("nan"), 1]], "finite"),
+        ([[np.inf]], "finite"),
+        (np.zeros((2, 2), "datetime64[s]"), "datetime64"),
+        ([[1, 2], [3]], r"\(H, W\)"),
+    ],
+)
+def test_a_dense_mask_is_of_numbers(dense, found):
+    with pytest.raises(OptionError, match=found):
+        Mask.from_dense(dense)
+
+
 def test_every_error_is_a_fastsam_error_and_a_value_error():
     assert issubclass(OptionError, FastSAMError)
     assert issubclass(OptionError, ValueError)

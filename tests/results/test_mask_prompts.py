@@ -82,7 +82,7 @@ def test_a_mask_is_taken_in_every_form(form, found):
         (np.zeros((16, 20), bool), "mask 0 has no pixels"),
         ([dense(2, 2, 4, 4), np.zeros((16, 20))], "mask 1 has no pixels"),
         (np.full((16, 20), 0.3), "0.3.*threshold"),
-        (np.full((16, 20), np.nan), "threshold"),
+        (np.full((16, 20), np.nan), "finite"),
         ([], "at least one"),
         (np.zeros((0, 16, 20), bool), "at least one"),
         ("mask.png", "got <U8"),
