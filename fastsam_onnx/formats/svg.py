@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from html import escape
 from urllib.parse import quote
 
@@ -15,6 +16,8 @@ from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats.text import PIXEL_DECIMALS, numbers, rounded_score
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import Polygon
+
+_NOT_OF_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def to_svg(found: Instances, *, tolerance: float = 0.0, link: str | None = None, seed: int = 0) -> str:
@@ -36,7 +39,7 @@ def to_svg(found: Instances, *, tolerance: float = 0.0, link: str | None = None,
     for index, (instance, colour) in enumerate(zip(found, own_shades(found, seed), strict=True)):
         red, green, blue = (int(channel) for channel in colour)
         outline = "".join(_rings(polygon) for polygon in instance.mask.polygons(tolerance))
-        what = f"object {index}" if instance.name is None else f"object {index}, {escape(instance.name)}"
+        what = f"object {index}" if instance.name is None else f"object {index}, {_escaped(instance.name)}"
         path = (
             f'<path id="object-{index}" fill="#{red:02x}{green:02x}{blue:02x}" d="{outline}">'
             f"<title>{what}, score {rounded_score(instance.score)}</title></path>"
@@ -53,6 +56,11 @@ def to_svg(found: Instances, *, tolerance: float = 0.0, link: str | None = None,
     )
     lines += [path for _, _, path in sorted(paths)]
     return "\n".join([*lines, "</g>", "</svg>", ""])
+
+
+def _escaped(text: str) -> str:
+    """A text in XML; characters that XML cannot hold, not even as references, become U+FFFD."""
+    return escape(_NOT_OF_XML.sub("\ufffd", text))
 
 
 def _href(link: str) -> str:

@@ -46,9 +46,14 @@ def yolo_data(folders: Sequence[str], names: Sequence[str]) -> str:
         folders: Folders of the photos, absolute or relative to the file.
         names: Names of the classes, in their order.
     """
-    listed = ", ".join(json.dumps(folder) for folder in folders)  # a text of JSON is one of YAML
-    classes = "".join(f"  {index}: {json.dumps(name)}\n" for index, name in enumerate(names))
+    listed = ", ".join(map(_quoted, folders))
+    classes = "".join(f"  {index}: {_quoted(name)}\n" for index, name in enumerate(names))
     return f"train: [{listed}]\nval: [{listed}]\nnames:\n{classes}"
+
+
+def _quoted(text: str) -> str:
+    """A text of JSON that is the same text in YAML: JSON's pairs of escapes for one character would be two there."""
+    return '"' + "".join(each if each > "\uffff" else json.dumps(each)[1:-1] for each in text) + '"'
 
 
 def folders_of_data(text: str) -> list[str] | None:

@@ -84,6 +84,40 @@ def test_svg_titles(classed):
     assert "object 1, Tom & <Jerry>, score 0.9" in titles
 
 
+@pytest.mark.parametrize(
+    ("name", "in_xml"),
+    [
+        ("a\0b", "a\ufffdb"),
+        ("a\x1bb", "a\ufffdb"),
+        ("a\ud800b", "a\ufffdb"),
+        ("a\uffffb", "a\ufffdb"),
+        ("\t\x7f\x85\ud7ff\ue000", "\t\x7f\x85\ud7ff\ue000"),
+        ("\U0001f600", "\U0001f600"),
+    ],
+    ids=ascii,
+)
+def test_every_format_takes_any_name(name, in_xml, tmp_path):
+    found = named((40, 30), [(2, 2, 20, 20)], name)
+    for form in ("json", "labelme", "geojson"):
+        options = {"image_path": name} if form == "labelme" else {}
+        assert name in strings(json.loads(formats.encode(found, form, **options)))
+    with formats.CocoDataset(tmp_path / "a.json") as dataset:
+        dataset.add(found, name)
+    assert name in strings(json.loads((tmp_path / "a.json").read_text()))
+    found.save(tmp_path / "a.svg")
+    [title] = [each.text for each in ElementTree.parse(tmp_path / "a.svg").iter() if "title" in each.tag]
+    assert title == f"object 0, {in_xml}, score 1.0"
+    assert overlay(found).shape == (30, 40, 3)
+
+
+def strings(document):
+    """Everything at the ends of a document of JSON."""
+    if not isinstance(document, dict | list):
+        return [document]
+    values = document.values() if isinstance(document, dict) else document
+    return [text for each in values for text in strings(each)]
+
+
 def test_supervision(classed):
     pytest.importorskip("supervision", reason="supervision is not installed")
     detections = formats.to_supervision(classed)

@@ -8,6 +8,7 @@ import pytest
 
 from fastsam_onnx import formats
 from fastsam_onnx.errors import OptionError
+from fastsam_onnx.formats.yolo import folders_of_data, names_of_data
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.results.segmentation import Segmentation
 
@@ -59,6 +60,17 @@ def test_data_yaml_is_yaml():
         "val": ["../images", 'a "b": c'],
         "names": {0: "object", 1: "yes"},
     }
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\x7f\x85\u2028\\", "čaj 茶", "\U0001f600 \U00010348"], ids=ascii)
+def test_data_yaml_holds_any_name(name):
+    """JSON's two escapes of a character beyond 16 bits are two characters in YAML, or an error."""
+    yaml = pytest.importorskip("yaml")
+    text = formats.yolo_data([name], [name])
+    for loader in (yaml.SafeLoader, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        read = yaml.load(text.encode(), loader)
+        assert (read["train"], read["names"]) == ([name], {0: name})
+    assert (folders_of_data(text), names_of_data(text)) == ([name], {0: name})
 
 
 def test_supervision_reads_folder_and_classes(sample, tmp_path):
