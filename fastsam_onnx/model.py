@@ -116,7 +116,11 @@ class FastSAM:
 
         self._defaults = CallOptions(imgsz=imgsz, conf=conf, iou=iou, max_det=max_det, refine=refine, redraw=redraw)
         self._runtime = RuntimeOptions(threads, providers, session_options)
-        self._clip = None if clip is None else _clip(clip, threads=threads, providers=providers)
+        self._clip: Clip | None = None
+        if clip is not None:
+            from fastsam_onnx.clip.clip import clip_of
+
+            self._clip = clip_of(clip, threads=threads, providers=providers)
         self._source = lasting_source(model)
         self._network = _open(self._source, self._runtime)
         self._decoder = _decoder_of(self._network, self._runtime)
@@ -488,9 +492,3 @@ def _decoder_of(network: Network | ExternalNetwork, runtime: RuntimeOptions) -> 
     from fastsam_onnx.masks.decoder import Decoder
 
     return Decoder(text, runtime, network.name)
-
-
-def _clip(clip: Any, *, threads: int | None, providers: Any) -> Clip:
-    from fastsam_onnx.clip.clip import Clip
-
-    return clip if isinstance(clip, Clip) else Clip(clip, threads=threads, providers=providers)

@@ -190,6 +190,20 @@ class Clip:
         return self._sessions[path]
 
 
+def clip_of(given: Clip | str | os.PathLike[str], **runtime: Any) -> Clip:
+    """A Clip as it is, or one of the name, folder or file that is given.
+
+    Args:
+        given: A Clip, or what it is made of.
+        runtime: `threads` and `providers` of one that is made.
+
+    Raises:
+        OptionError: If it is something else.
+        ModelError: As `Clip` raises it, and DownloadError.
+    """
+    return given if isinstance(given, Clip) else Clip(given, **runtime)
+
+
 def check_texts(texts: str | Sequence[str]) -> list[str]:
     """One text or several as a list.
 

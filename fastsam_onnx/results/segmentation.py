@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -79,7 +80,7 @@ class Segmentation(WritableInstances):
         prompt_index: npt.ArrayLike | None = None,
         labels: npt.ArrayLike | None = None,
         names: Mapping[int, str] | None = None,
-        clip: Clip | None = None,
+        clip: Clip | str | os.PathLike[str] | None = None,
     ) -> Self:
         """A Segmentation of masks that exist already.
 
@@ -93,11 +94,13 @@ class Segmentation(WritableInstances):
             prompt_index: (n,).
             labels: (n,) index of each object's class.
             names: Name of each class by index; for labels alone.
-            clip: For text prompts, which need the image, too.
+            clip: Encoders for text prompts, as `FastSAM` takes them; these prompts need the image, too.
 
         Raises:
             OptionError: If the masks are of different photos, or there are not as many scores, boxes, indices or
                 labels.
+            ModelError: If `clip` is not a CLIP, or is not there.
+            DownloadError: If it was asked for by name, is not here, and cannot be downloaded.
         """
         found = super().from_masks(
             masks,
@@ -110,7 +113,11 @@ class Segmentation(WritableInstances):
             labels=labels,
             names=names,
         )
-        return found if clip is None else replace(found, embeddings=CropEmbeddings(clip))
+        if clip is None:
+            return found
+        from fastsam_onnx.clip.clip import clip_of
+
+        return replace(found, embeddings=CropEmbeddings(clip_of(clip)))
 
     def __getstate__(self) -> dict[str, Any]:
         names = None if self.names is None else dict(self.names)  # a read-only view of a dict cannot be pickled

@@ -61,7 +61,7 @@ CALLS = {
     "suffix": lambda odd: formats.encode(FOUND, "overlay", suffix=odd),
     **{
         f"from_masks.{name}": lambda odd, name=name: Segmentation.from_masks(**{"masks": [MASK], name: odd})
-        for name in ("masks", "scores", "boxes", "image_size", "image", "source", "prompt_index")
+        for name in ("masks", "scores", "boxes", "image_size", "image", "source", "prompt_index", "clip")
     },
     **{
         f"CropStyle.{name}": lambda odd, name=name: CropStyle(**{name: odd})

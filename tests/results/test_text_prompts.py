@@ -327,6 +327,16 @@ def test_options_outside_their_range_are_refused(found, options):
         found.text_prompt("red", **options)
 
 
+def test_a_clip_is_taken_as_the_model_takes_it(found, folder):
+    """A `Clip`, or its folder; what is neither is refused at once."""
+    masks, image = list(found.masks), found.image
+    for given in (folder, str(folder)):
+        again = Segmentation.from_masks(masks, image=image, clip=given)
+        np.testing.assert_array_equal(again.text_scores("red"), found.text_scores("red"))
+    with pytest.raises(OptionError, match="got 7"):
+        Segmentation.from_masks(masks, image=image, clip=7)
+
+
 def test_without_clip_the_error_says_how_to_get_it():
     photo, masks = painted(THINGS)
     with pytest.raises(OptionError, match=r'lacks CLIP.*clip="clip-vit-b-32-int8".*downloads'):
