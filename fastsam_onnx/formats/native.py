@@ -24,7 +24,7 @@ from fastsam_onnx.formats.text import (
     rounded_score,
     track_facts,
 )
-from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.masks.instances import MOST_INDEX, Instances
 from fastsam_onnx.masks.mask import Mask
 
 if TYPE_CHECKING:
@@ -198,10 +198,10 @@ def _names_of(names: Any) -> dict[int, str]:
     """The names of classes by index, which JSON has as a text."""
     if not isinstance(names, Mapping):
         raise OptionError(f'"names" must be an object, names of classes by index, got {reprlib.repr(names)}')
-    wrong = [index for index in names if not str(index).isdecimal()]
-    if wrong:
-        raise OptionError(f'"names" must have indices of classes, got {wrong[0]!r}')
-    return {int(index): options.text("name", name) for index, name in names.items()}
+    return {
+        options.integer_from_text('an index in "names"', str(index), 0, MOST_INDEX): options.text("name", name)
+        for index, name in names.items()
+    }
 
 
 def _place_of(record: Any) -> Georeference | None:
@@ -224,4 +224,4 @@ def _all_integers(records: Sequence[Mapping[str, Any]], name: str) -> list[int] 
     values = [record.get(name) for record in records]
     if all(value is None for value in values):
         return None
-    return [options.integer(name, value, 0) for value in values]
+    return [options.integer(name, value, 0, MOST_INDEX) for value in values]

@@ -100,8 +100,10 @@ def test_names_of_classes_that_are_not_there_are_kept(sample):
     ("change", "message"),
     [
         ({"names": ["cat"]}, '"names" must be an object'),
-        ({"names": {"one": "cat"}}, "indices of classes, got 'one'"),
-        ({"names": {"-1": "cat"}}, "indices of classes, got '-1'"),
+        ({"names": {"one": "cat"}}, "index in \"names\" must be .*got 'one'"),
+        ({"names": {"-1": "cat"}}, 'index in "names" must be .*got -1'),
+        ({"names": {"9" * 5000: "cat"}}, 'index in "names" must be'),
+        ({"names": {str(2**53 + 1): "cat"}}, 'index in "names" must be'),
         ({"names": {"0": None}}, "name must be a text"),
     ],
 )
@@ -170,6 +172,9 @@ def change_first(**values):
         (change_first(prompt_index=0.5), "prompt_index"),
         (change_first(prompt_index=0), "prompt_index"),
         (change_first(similarity=0.5), "similarity"),
+        (lambda document: [one.update(label=10**21) for one in document["objects"]], "label must be an integer"),
+        (lambda document: [one.update(track_id=2**63) for one in document["objects"]], "track_id must be an integer"),
+        (lambda document: [one.update(prompt_index=2**53 + 1) for one in document["objects"]], "prompt_index"),
         (change_first(label=1), "label"),
         (change_first(rle={"size": [36, 48], "counts": "?"}), "RLE"),
         (change_first(rle={"size": [36, 48]}), "counts"),
