@@ -29,6 +29,8 @@ Index = slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]
 """A choice of several objects."""
 MOST_INDEX = 2**53
 """Up to here float64 holds every integer."""
+MOST_COORDINATE = float(np.finfo(np.float32).max)
+"""Beyond, boxes would be infinite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -408,8 +410,10 @@ def check_photo(image: npt.ArrayLike, image_size: tuple[int, int]) -> ByteArray:
 def _check_values(
     boxes: npt.NDArray[np.float64], scores: npt.NDArray[np.float64], **indices: npt.NDArray[np.float64]
 ) -> None:
-    """OptionError if boxes are turned round, scores outside 0 to 1, or indices not integers of at least 0."""
+    """OptionError if boxes are turned or beyond float32, scores outside 0 to 1, indices not integers of at least 0."""
     boxes = boxes.reshape(-1, 4)
+    if (np.abs(boxes) > MOST_COORDINATE).any():
+        raise OptionError(f"boxes must be in image pixels, at most {MOST_COORDINATE:g}, got {np.abs(boxes).max():g}")
     if (boxes[:, :2] > boxes[:, 2:]).any():
         raise OptionError("boxes must be x1, y1, x2, y2 with x1 <= x2 and y1 <= y2")
     if ((scores < 0) | (scores > 1)).any():

@@ -168,6 +168,7 @@ def change_first(**values):
         (change_first(score=None), "score"),
         (change_first(box=[1, 2, 3]), "box"),
         (change_first(box="1234"), "box"),
+        (change_first(box=[0, 0, 1e39, 105]), "box"),
         (change_first(area=7), "object 0 is damaged: its area is 7"),
         (change_first(prompt_index=0.5), "prompt_index"),
         (change_first(prompt_index=0), "prompt_index"),

@@ -547,6 +547,8 @@ SQUARE = Mask.from_dense(np.ones((4, 6), bool))
         ({"scores": [5]}, "scores must be from 0 to 1, got 5 to 5"),
         ({"scores": [-0.1]}, "scores must be from 0 to 1"),
         ({"boxes": [[5, 0, 2, 4]]}, "x1 <= x2"),
+        ({"boxes": [[0, 0, 1e300, 1e300]]}, r"boxes must be .*at most 3\.40282e\+38, got 1e\+300"),
+        ({"boxes": [[-1e39, 0, 2, 4]]}, "boxes must be .*at most"),
         ({"labels": [0.7]}, "labels must be integers of at least 0, got 0.7"),
         ({"labels": [-1]}, "labels must be integers"),
         ({"labels": [2**70]}, "labels must be integers"),
