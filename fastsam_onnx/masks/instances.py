@@ -57,7 +57,7 @@ class Instance:
     name: str | None = None
     track_id: int | None = None
 
-    def _repr_png_(self) -> bytes:
+    def _repr_png_(self) -> bytes | None:
         return self.mask._repr_png_()
 
 
@@ -209,8 +209,9 @@ class Instances:
             names: Name of each class by index; for labels alone.
 
         Raises:
-            OptionError: If the masks are of different photos, there are not as many scores, boxes, indices or labels,
-                one of them is outside its range (scores: 0 to 1), or the photo has another size.
+            OptionError: If the masks are of different photos, or of one without pixels, there are not as many scores,
+                boxes, indices or labels, one of them is outside its range (scores: 0 to 1), or the photo has another
+                size.
         """
         wrong = [masks] if not isinstance(masks, Sequence) else [mask for mask in masks if not isinstance(mask, Mask)]
         if wrong:
@@ -220,6 +221,8 @@ class Instances:
                 raise OptionError(f"a {cls.__name__} of no masks needs image_size=(width, height)")
             image_size = masks[0].image_size
         image_size = options.pair("image_size", image_size)
+        if 0 in image_size:
+            raise OptionError(f"a {cls.__name__} must be of a photo with pixels, got image_size {image_size}")
         n = len(masks)
         own = np.array([mask.box for mask in masks]).reshape(n, 4)
         checked = {

@@ -207,8 +207,10 @@ class Mask:
         columns = slice(max(x1 - self.left, 0), max(x2 - self.left, 0))
         return int(np.count_nonzero(self.crop[rows, columns]))
 
-    def _repr_png_(self) -> bytes:
-        """The mask in white on black, for notebooks."""
+    def _repr_png_(self) -> bytes | None:
+        """The mask in white on black, for notebooks; None of a photo without pixels."""
+        if 0 in self.image_size:
+            return None
         return png_preview(self.dense().view(np.uint8) * np.uint8(255))
 
     def dense(self) -> BoolArray:
@@ -290,7 +292,7 @@ class Mask:
         frame, left, top = self._framed(2 * radius + 1)
         frame = _without_specks(frame, min_area)
         frame = _without_holes(frame, min_area)
-        if radius:
+        if radius and frame.size:
             frame = _closed_and_opened(frame, radius)
         return Mask(frame, left, top, self.image_size).tight()
 

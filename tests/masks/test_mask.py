@@ -135,6 +135,16 @@ def test_the_empty_mask_answers_everything():
     assert repr(mask) == "Mask(0 pixels, box (0, 0, 0, 0) of 7x5)"
 
 
+@pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
+def test_a_mask_of_a_photo_without_pixels_answers_everything(size):
+    """COCO's run lengths have such sizes."""
+    mask = Mask.empty(size)
+    assert Mask.from_rle(mask.rle()).image_size == size
+    assert Mask.from_dense(mask.dense()).image_size == size
+    assert mask.smooth().area == mask.smooth(min_area=0, radius=2).area == 0
+    assert (mask.components(), mask.polygons(), mask.inner_point, mask._repr_png_()) == ([], [], None, None)
+
+
 def test_repr_tells():
     assert repr(Mask.from_dense(square(3, 2, 9, 5))) == "Mask(18 pixels, box (3, 2, 9, 5) of 20x20)"
 

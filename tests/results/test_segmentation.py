@@ -194,6 +194,15 @@ def test_from_masks_checks_that_its_parts_fit(arguments, message):
         Segmentation.from_masks(masks, **arguments)
 
 
+@pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
+def test_a_result_is_of_a_photo_with_pixels(size):
+    """Nothing could be drawn, and the JSON of such a result is refused when it is read."""
+    with pytest.raises(OptionError, match=r"photo with pixels, got image_size \(.*0"):
+        Segmentation.from_masks([], image_size=size)
+    with pytest.raises(OptionError, match="photo with pixels"):
+        Segmentation.from_masks([Mask.empty(size)])
+
+
 def test_of_no_masks_needs_a_size():
     with pytest.raises(OptionError, match="image_size"):
         Segmentation.from_masks([])
