@@ -88,7 +88,7 @@ class Prompts:
 
         try:
             given = json.loads(text)
-        except (ValueError, RecursionError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise PromptError(f"prompts must be JSON: {error}") from error
         return cls.from_value(given)
 
