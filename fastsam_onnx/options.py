@@ -304,10 +304,10 @@ def numbers(name: str, values: Any, *, error: type[FastSAMError] = OptionError) 
     """
     try:
         given = np.asarray(values)
-        array = given.astype(np.float64)
+        array = given.astype(np.float64) if given.dtype.kind in "biufO" else None  # a complex number would lose a part
     except (TypeError, ValueError, OverflowError) as failure:
         raise error(f"{name} must be numbers in a regular list or array, got {reprlib.repr(values)}") from failure
-    if given.dtype.kind not in "biufO":
+    if array is None:
         raise error(f"{name} must be numbers, got {reprlib.repr(values)}")
     if not np.isfinite(array).all():
         raise error(f"{name} must be finite numbers, got {reprlib.repr(values)}")

@@ -52,6 +52,15 @@ def test_numbers_without_a_range_are_finite():
         options.number("x", 10**400)
 
 
+@pytest.mark.parametrize(
+    "values", ["1", ["1", 2], [1 + 2j], [[1, 2j]], [None], [[1], [1, 2]], [10**400], [math.nan], np.zeros(2, "M8[s]")]
+)
+def test_arrays_of_something_else_than_numbers_are_refused(values):
+    """Without a warning before: pytest makes errors of them."""
+    with pytest.raises(PromptError, match=r"^points must be .*numbers.*, got "):
+        options.numbers("points", values, error=PromptError)
+
+
 def test_a_choice_is_one_of_the_names():
     assert options.choice("pick", "best", ["best", "largest"]) == "best"
     for value in ("bset", None, 1, ["best"]):
