@@ -175,7 +175,7 @@ class CocoDataset:
                 document = _merged(_read_dataset(self.path), _records(self.journal.read_bytes()))
                 write_file(self.path, [json_bytes(document, ".json")])
             self.journal.unlink(missing_ok=True)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             failure = output_error(self.path, error)
             raise OutputError(f"{failure}; {self.journal} keeps the photos for the next run") from error
 
@@ -185,13 +185,14 @@ class CocoDataset:
             self._file.seek(0)
             content = self._file.readall()
             for record in _records(content):
+                _check_record(record)
                 self._know(record["image"]["file_name"], record["image"]["id"], record["annotations"])
             self._end = content.rfind(b"\n") + 1
             self._file.truncate(self._end)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise OutputError(
-                f"cannot add to {self.path}: {self.journal} is damaged ({error}); remove it to go on without what it "
-                "holds"
+                f"cannot add to {self.path}: {self.journal} is damaged ({type(error).__name__}: {error}); remove it to "
+                "go on without what it holds"
             ) from error
         except OSError as error:
             raise output_error(self.journal, error) from error
@@ -233,7 +234,7 @@ def _read_dataset(path: Path) -> dict[str, list[Json]]:
     try:
         if not path.exists():
             return {"images": [], "annotations": [], "categories": []}
-        document = json.loads(path.read_bytes())
+        document = _of_json(path.read_bytes())
         lists = {name: document[name] for name in ("images", "annotations", "categories")}
         for name, keys in (("images", ("file_name",)), ("annotations", ()), ("categories", ("name",))):
             for one in lists[name]:
@@ -252,7 +253,28 @@ def _read_dataset(path: Path) -> dict[str, list[Json]]:
 def _records(content: bytes) -> Iterator[Json]:
     """The whole lines of a journal."""
     for line in content.split(b"\n")[:-1]:
-        yield json.loads(line)
+        yield _of_json(line)
+
+
+def _of_json(text: bytes) -> Any:
+    """A document of JSON; ValueError for what Python reads and does not write again: NaN and Infinity."""
+    return json.loads(text, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number in JSON")
+
+
+def _check_record(record: Json) -> None:
+    """Raise unless a line of a journal has what `_merged` needs of it."""
+    image = record["image"]
+    options.text("file_name", image["file_name"])
+    image_id = options.integer("an id of a photo", image["id"], 0)
+    for one in record["annotations"]:
+        options.text("category", one["category"])
+        options.integer("an id of an annotation", one["id"], 0)
+        if one["image_id"] != image_id:
+            raise OptionError(f"an annotation of the photo {image_id} must have its id, got {one['image_id']!r}")
 
 
 def _merged(document: dict[str, Any], records: Iterable[Json]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def folders_of_data(text: str) -> list[str] | None:
     """The folders of a data.yaml that `yolo_data` wrote and nobody changed; None of any other."""
     try:
         folders = json.loads(text.partition("\n")[0].removeprefix("train: "))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     names = names_of_data(text)
     ours = isinstance(folders, list) and yolo_data(folders, [names[index] for index in sorted(names)]) == text

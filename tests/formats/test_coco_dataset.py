@@ -206,6 +206,7 @@ def test_two_runs_at_once_are_told(tmp_path):
         '{"images": []}',
         '{"images": [{}], "annotations": [], "categories": []}',
         "[" * 100_000,
+        '{"images": [], "annotations": [{"id": 1, "score": NaN}], "categories": []}',
     ],
 )
 def test_a_file_that_is_no_data_set_is_not_touched(content, tmp_path):
@@ -217,11 +218,46 @@ def test_a_file_that_is_no_data_set_is_not_touched(content, tmp_path):
     assert names_in(tmp_path) == ["d.json"]
 
 
-@pytest.mark.parametrize("line", ["nonsense", "{}", "[]", '{"image": 1}'])
+def line_of(**annotation):
+    image = {"id": 1, "file_name": "a.jpg", "width": 8, "height": 6}
+    return json.dumps({"image": image, "annotations": [{"id": 1, "image_id": 1, "category": "cup", **annotation}]})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("nonsense", "{}", "[]", '{"image": 1}', "[" * 100_000),
+        '{"image": {"id": 1, "file_name": "a.jpg"}, "annotations": [{"foo": 1, "id": 1}]}',
+        '{"image": {"id": 1, "file_name": "a.jpg"}, "annotations": [1]}',
+        '{"image": {"id": 1.5, "file_name": "a.jpg"}, "annotations": []}',
+        '{"image": {"id": 1, "file_name": ["a.jpg"]}, "annotations": []}',
+        '{"image": {"id": 1, "file_name": 7}, "annotations": []}',
+        *(line_of(category=None), line_of(category=["cup"]), line_of(id="1"), line_of(image_id=2)),
+        line_of(score=float("nan")),
+    ],
+    ids=lambda line: line[:99],
+)
 def test_a_journal_that_is_damaged_within_is_refused(line, tmp_path):
     (tmp_path / "d.json.journal").write_text(line + "\n")
     with pytest.raises(OutputError, match=r"d\.json\.journal is damaged"):
         CocoDataset(tmp_path / "d.json")
+
+
+def test_what_cannot_be_written_again_leaves_file_and_journal(tmp_path):
+    path = tmp_path / "d.json"
+    path.write_text(content := '{"images": [], "annotations": [{"id": 1, "score": 1e999}], "categories": []}')
+    dataset = CocoDataset(path)
+    dataset.add(RESULTS["a.jpg"], "a.jpg")
+    with pytest.raises(OutputError, match=r"cannot write .*d\.json.*JSON.*keeps the photos"):
+        dataset.close()
+    assert path.read_text() == content
+    assert names_in(tmp_path) == ["d.json", "d.json.journal"]
+
+
+def test_a_journal_that_is_whole_is_taken(tmp_path):
+    (tmp_path / "d.json.journal").write_text(line_of() + "\n")
+    with CocoDataset(tmp_path / "d.json") as dataset:
+        assert "a.jpg" in dataset
 
 
 def test_a_photo_needs_a_name(tmp_path):

@@ -73,6 +73,11 @@ def test_data_yaml_holds_any_name(name):
     assert (folders_of_data(text), names_of_data(text)) == ([name], {0: name})
 
 
+def test_a_line_that_is_no_list_of_folders_is_not_ours():
+    for line in ("train: {", "train: 7", "train: " + "[" * 100_000):
+        assert folders_of_data(f"{line}\nval: []\nnames:\n") is None
+
+
 def test_supervision_reads_folder_and_classes(sample, tmp_path):
     supervision = pytest.importorskip("supervision")
     (tmp_path / "images").mkdir()
