@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -143,10 +144,12 @@ class _Placing:
         """The placing of six numbers; OptionError if they place nothing."""
         values = six_numbers((1, 0, 0, 0, 1, 0) if affine is None else affine)
         matrix = values.reshape(2, 3)
-        determinant = float(matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0])
+        largest = np.abs(matrix[:, :2]).max(axis=1, keepdims=True)
+        linear = matrix[:, :2] / np.where(largest > 0, largest, 1)  # so that products neither overflow nor vanish
+        determinant = float(linear[0, 0] * linear[1, 1] - linear[0, 1] * linear[1, 0])
         if determinant == 0:
             raise OptionError(f"affine {values.tolist()} maps the photo onto a line: a*e - b*d is 0")
-        pixel = min(math.hypot(*matrix[:, 0]), math.hypot(*matrix[:, 1]))
+        pixel = min(math.hypot(*matrix[:, 0]), math.hypot(*matrix[:, 1]), sys.float_info.max)
         return cls(matrix, PIXEL_DECIMALS - math.floor(math.log10(pixel)), determinant < 0)
 
     def rings(self, polygon: Polygon) -> list[Any]:

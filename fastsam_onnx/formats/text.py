@@ -18,6 +18,8 @@ Json = dict[str, Any]
 
 SCORE_DECIMALS = 5
 PIXEL_DECIMALS = 2
+BEYOND_INTEGERS = 2.0**63
+"""The first number that int64 does not hold."""
 
 
 def rounded_score(value: float) -> float:
@@ -42,9 +44,12 @@ def track_facts(instance: Instance) -> Json:
 
 def numbers(values: npt.ArrayLike, decimals: int = PIXEL_DECIMALS) -> list[Any]:
     """Nested lists of rounded numbers; of integers when all are whole, as the corners of pixels are."""
-    rounded = np.round(np.asarray(values, np.float64), decimals)
-    whole = rounded.astype(np.int64)
-    if np.array_equal(whole, rounded):
+    given = np.asarray(values, np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded = np.round(given, decimals)
+    if not np.isfinite(rounded).all():  # 10**decimals times these is beyond float64, which has no such decimals of them
+        rounded = np.where(np.isfinite(rounded), rounded, given)
+    if (np.abs(rounded) < BEYOND_INTEGERS).all() and np.array_equal(whole := rounded.astype(np.int64), rounded):
         return list(whole.tolist())
     return list((rounded + 0.0).tolist())  # adding 0.0 makes -0.0 a plain 0.0
 

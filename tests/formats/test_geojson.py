@@ -102,6 +102,31 @@ def test_a_crs_needs_coordinates(sample):
         formats.to_geojson(sample, crs="EPSG:32633")
 
 
+@pytest.mark.parametrize(
+    "affine",
+    [
+        (1e20, 0, 1, 0, 1e20, 0),
+        (9.3e18, 0, 0, 0, 1, 0),
+        (1e200, 0, 1, 0, 1e200, 0),
+        (1e200, 1e200, 0, 1e200, -1e200, 0),
+        (1e-200, 0, 0, 0, 1e-200, 0),
+        (1e-160, 0, 1e150, 0, 1e-160, 0),
+        (1e-300, 0, 0, 0, 1e300, 0),
+    ],
+    ids=str,
+)
+def test_an_affine_of_any_size_places_corners(affine):
+    """Without warnings, which pytest makes errors of; to a hundredth of a pixel, or as close as float64 is."""
+    a, b, c, d, e, f = affine
+    found = Segmentation.from_masks([Mask(np.ones((2, 3), bool), 4, 5, (10, 10))])
+    [feature] = read_json(formats.encode(found, "geojson", affine=affine))["features"]
+    [ring] = feature["geometry"]["coordinates"]
+    corners = [(a * x + b * y + c, d * x + e * y + f) for x, y in ((4, 5), (7, 5), (7, 7), (4, 7))]
+    assert sorted(set(map(tuple, ring))) == [pytest.approx(one, rel=1e-9, abs=0) for one in sorted(set(corners))]
+
+
 def test_coordinates_beyond_all_numbers_are_refused(sample):
+    with pytest.raises(OptionError, match="beyond all numbers"):
+        formats.to_geojson(sample, affine=(1.7e308, 1.7e308, 0, 1.7e308, -1.7e308, 0))
     with pytest.raises(OptionError, match="beyond all numbers"):
         formats.to_geojson(sample, affine=(1e308, 0, 0, 0, 1e-300, 0))

@@ -14,6 +14,7 @@ from support.samples import fill_rings, random_instances, read_json
 from fastsam_onnx import formats
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.images.geotiff import Georeference
+from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.results.segmentation import Segmentation
 
 
@@ -188,6 +189,13 @@ def test_damage_is_refused_by_name(damage, message, sample):
     damage(document)
     with pytest.raises(OptionError, match=message):
         formats.from_dict(document)
+
+
+def test_the_largest_boxes_are_written_and_read():
+    most = float(np.finfo(np.float32).max)
+    for box in ([-most, 0, most, 1.5], [0, 0, 2**62, 2**63]):
+        found = Segmentation.from_masks([Mask.empty((8, 6))], boxes=[box])
+        assert Segmentation.from_json(found.to_json()).boxes.tolist() == [box]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, b"\xff", "7", "null", None])

@@ -75,7 +75,6 @@ CALLS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("call", CALLS)
 def test_an_odd_value_gives_an_answer_or_our_error(call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
