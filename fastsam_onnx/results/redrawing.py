@@ -20,15 +20,19 @@ def redrawn(found: Found, candidates: Candidates | None) -> Found:
 
     Args:
         found: Objects.
-        candidates: Everything that the network offered; None in a selection.
+        candidates: Everything that the network offered; None where it is not known.
 
     Raises:
-        OptionError: If there are none, or there is no decoder.
+        OptionError: If it is not known, or there is no decoder.
         ModelError: If the decoder cannot be used.
     """
     if candidates is None or candidates.closer is None:
-        network = "this one was found with refine=False, or by a network without a decoder"
-        why = network if candidates is not None else "this is a selection: redraw before choosing"
+        why = "this one was found with refine=False, or by a network without a decoder"
+        if candidates is None:
+            why = (
+                "this one lacks what the network offered, as a selection does, and results of tiles, of tracking, of "
+                "JSON and of masks: redraw the whole result of a call, before choosing, or say redraw=True in the call"
+            )
         raise OptionError(f"redrawn needs a refined result of a network with a decoder; {why}")
     boxes, masks = drawn_anew(found.boxes, found.masks.lazy, candidates, candidates.closer)
     return replace(found, masks=Masks(masks, found.image_size), boxes=boxes)

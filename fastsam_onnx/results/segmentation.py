@@ -403,7 +403,8 @@ class Segmentation(WritableInstances):
         else, or not all, stay as they are.
 
         Raises:
-            OptionError: If the network has no decoder, or this is a selection, or not refined.
+            OptionError: If the network has no decoder, the result is not refined, or it lacks `candidates`, which
+                the whole result of a call has.
             ModelError: If the decoder cannot be used.
         """
         from fastsam_onnx.results.redrawing import redrawn

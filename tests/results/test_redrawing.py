@@ -17,6 +17,7 @@ from fastsam_onnx.masks.redraw import cells_of
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.runtime import RuntimeOptions
+from fastsam_onnx.tracking import Tracker
 
 SIZE = 640
 LETTERBOX = Letterbox.fit((SIZE, SIZE), (SIZE, SIZE), stride=32)
@@ -76,8 +77,10 @@ def test_large_objects_are_drawn_anew_too():
 
 def test_it_needs_everything_that_the_network_offered_and_a_decoder():
     mask = rectangle(200, 200, 276, 276)
-    with pytest.raises(OptionError, match="selection"):
-        found(mask, mask)[:1].redrawn()
+    whole = found(mask, mask)
+    for lacking in (whole[:1], Segmentation.from_json(whole.to_json()), Tracker().update(whole)):
+        with pytest.raises(OptionError, match=r"lacks what the network offered, as a selection.*tiles.*tracking.*JSON"):
+            lacking.redrawn()
     with pytest.raises(OptionError, match="decoder"):
         found(mask, mask, decoder=False).redrawn()
 
