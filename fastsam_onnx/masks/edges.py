@@ -56,7 +56,7 @@ def soft_edges(found: Instances, *, of: EdgesOf = "candidates", thin: bool = Tru
     Args:
         found: The objects.
         of: "candidates": of everything that the network offered; of the objects where there is nothing else, as in a
-            selection. "objects": of the objects alone.
+            selection and in results of tiles and of tracking. "objects": of the objects alone.
         thin: True to keep the ridges of edges alone (non-maximum suppression), which suits thresholds; False for all
             of their slopes.
 

@@ -165,7 +165,8 @@ class Instances:
         image: (H, W, 3) uint8 RGB, the upright photo.
         source: File name of the photo, if it had one.
         georeference: Place of a GeoTIFF on a map; None for other photos.
-        candidates: Everything that the network offered, where prompts look; None in a selection.
+        candidates: Everything that the network offered, where prompts look; None in a selection, in results of tiles
+            and of tracking, and in those made of masks or JSON.
     """
 
     boxes: FloatArray

@@ -59,7 +59,8 @@ class Segmentation(WritableInstances):
         image: (H, W, 3) uint8 RGB, the upright photo.
         source: File name of the photo, if it had one.
         georeference: Place of a GeoTIFF on a map; None for other photos.
-        candidates: Everything that the network offered, where prompts look; None in a selection.
+        candidates: Everything that the network offered, where prompts look; None in a selection, in results of tiles
+            and of tracking, and in those made of masks or JSON.
         speed: Milliseconds of "decode", "preprocess", "network" and "postprocess"; masks are rendered later.
         embeddings: CLIP, with the vectors of objects that it gave so far; None without.
     """
@@ -136,10 +137,10 @@ class Segmentation(WritableInstances):
                 offered, also below the threshold, the mask with the highest score / area^(2/3) in which the points lie
                 deep; measures best on ground truth (weights/README.md). The bundled models' decoder draws the three
                 likeliest anew, from the photo around them, and says which to take. Where there are only objects, as in
-                a selection, it is "balanced". The others look at the objects alone. Those that hold a foreground point
-                and no background point are hits: "all" gives every one, smallest first; "balanced" (the highest
-                score / area^(2/3)), "smallest", "largest" and "best" (the highest score) give one, among those that
-                hold the most foreground points.
+                a selection and in results of tiles and of tracking, it is "balanced". The others look at the objects
+                alone. Those that hold a foreground point and no background point are hits: "all" gives every one,
+                smallest first; "balanced" (the highest score / area^(2/3)), "smallest", "largest" and "best" (the
+                highest score) give one, among those that hold the most foreground points.
                 "merge" is the paper's (and the official code's): masks from large to small, each that holds a
                 foreground point is added, each that holds a background point taken away; one object, with the highest
                 score of the masks that hold a foreground point.
@@ -170,7 +171,8 @@ class Segmentation(WritableInstances):
             match: "candidate": of everything that the network offered, also below the threshold, what fits the box
                 best, its mask cut to the box, drawn anew by the bundled models' decoder from the photo around it, or,
                 without a decoder, enlarged where it leaves a side of the box empty; measures best on ground truth
-                (weights/README.md). Where there are only objects, as in a selection, it is "mask".
+                (weights/README.md). Where there are only objects, as in a selection and in results of tiles and of
+                tracking, it is "mask".
                 "mask": the object with the highest IoU of the mask's pixels and the box (the official code's); "box":
                 IoU of the mask's own bounding box and the box (the paper's).
 
@@ -198,8 +200,9 @@ class Segmentation(WritableInstances):
                 lengths {"size", "counts"}, or a list of such masks. Numbers between 0 and 1 are refused: compare
                 probabilities with a threshold first.
             match: "candidate": the highest IoU of the masks' pixels among the objects and everything that the network
-                offered, also below the threshold. Where there are only objects, as in a selection, it is "mask", the
-                same among the objects; "box": the IoU of the masks' bounding boxes.
+                offered, also below the threshold. Where there are only objects, as in a selection and in results of
+                tiles and of tracking, it is "mask", the same among the objects; "box": the IoU of the masks' bounding
+                boxes.
 
         Returns:
             One object per mask, in the order of the masks, `prompt_index` telling which; none for a mask that overlaps

@@ -66,7 +66,7 @@ class WritableInstances(Instances):
 
         Args:
             of: "candidates": of everything that the network offered, also below the threshold; where there are only
-                objects, as in a selection or in tiles, it is "objects", the edges of these.
+                objects, as in a selection and in results of tiles and of tracking, it is "objects", the edges of these.
             thin: True to keep the ridges of edges alone (non-maximum suppression); False for all of their slopes.
 
         Returns:
