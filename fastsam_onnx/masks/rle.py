@@ -97,8 +97,10 @@ def read_rle(rle: Mapping[str, Any]) -> tuple[IntArray, tuple[int, int]]:
     size, counts = rle["size"], rle["counts"]
     height, width = pair("the RLE's size", size, "[height, width]", LARGEST_SIDE)
     runs = unpack_counts(counts) if isinstance(counts, str | bytes) else _listed_counts(counts)
+    if (runs < 0).any():
+        raise OptionError(f"the RLE's runs must be lengths of at least 0, got {runs.min()}")
     covered = sum(runs.tolist())  # in integers that do not overflow
-    if covered != height * width or (runs < 0).any():
+    if covered != height * width:
         raise OptionError(f"the RLE covers {covered} pixels; its size {width}x{height} has {height * width}")
     return runs, (width, height)
 

@@ -77,7 +77,8 @@ def test_an_object_is_no_larger_than_allowed():
         ({"size": [-2, -2], "counts": [4]}, "-2"),
         ({"size": [2**40, 2**40], "counts": [2**80]}, "1099511627776"),
         ({"size": [2, 2], "counts": [3]}, "covers 3 pixels.*4"),
-        ({"size": [2, 2], "counts": [5, -1]}, "covers 4 pixels"),
+        ({"size": [2, 2], "counts": [5, -1]}, "runs must be lengths of at least 0, got -1"),
+        ({"size": [2, 2], "counts": [5, -2, 1]}, "got -2"),
         ({"size": [2, 2], "counts": [2.0, 2.0]}, "float64"),
         ({"size": [2, 2], "counts": [True]}, "bool"),
         ({"size": [2, 2], "counts": ["4"]}, "<U1"),
@@ -103,7 +104,7 @@ def test_what_is_not_an_rle_is_refused(rle, message):
         ("\u00e9", "covers"),
         ("d3", "covers 116 pixels"),
         ("f3", "covers 118 pixels"),
-        ("e3O0", "covers"),  # a run of -1
+        ("e3O0", "at least 0, got -1"),
         ("`" * 12 + "1", "more than 60 bits"),
     ],
 )
