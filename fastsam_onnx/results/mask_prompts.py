@@ -36,7 +36,8 @@ def listed_masks(masks: MaskPrompts) -> list[Mask]:
         raise PromptError("masks must be at least one mask, got none")
     for index, mask in enumerate(listed):
         if not mask.area:
-            raise PromptError(f"mask {index} has no pixels, so it means nothing; leave it out")
+            size = "{}x{}".format(*mask.image_size)
+            raise PromptError(f"mask {index}, of {size}, has no pixels, so it means nothing; leave it out")
     return listed
 
 
@@ -72,8 +73,13 @@ def check_masks(masks: MaskPrompts, image_size: tuple[int, int]) -> list[Mask]:
     Raises:
         PromptError: If they are malformed, or one has another size than the photo.
     """
-    listed = listed_masks(masks)
     width, height = image_size
+    if isinstance(masks, np.ndarray) and masks.ndim == 3 and masks.shape[1:] != (height, width):
+        raise PromptError(
+            f"masks must be of the photo's shape, ({height}, {width}), or (k, {height}, {width}) for k of them, got "
+            f"{masks.shape}"
+        )
+    listed = listed_masks(masks)
     for index, mask in enumerate(listed):
         if mask.image_size != image_size:
             own = "{}x{}".format(*mask.image_size)

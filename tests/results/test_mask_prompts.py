@@ -79,8 +79,11 @@ def test_a_mask_is_taken_in_every_form(form, found):
     ("masks", "message"),
     [
         (dense(2, 2, 4, 4, size=(16, 20)), "size of the photo, 20x16, got 16x20"),
-        (np.zeros((16, 20), bool), "mask 0 has no pixels"),
-        ([dense(2, 2, 4, 4), np.zeros((16, 20))], "mask 1 has no pixels"),
+        (np.zeros((16, 20), bool), "mask 0, of 20x16, has no pixels"),
+        ([dense(2, 2, 4, 4), np.zeros((16, 20))], "mask 1, of 20x16, has no pixels"),
+        (dense(2, 2, 4, 4)[..., None], r"shape, \(16, 20\), or \(k, 16, 20\).*got \(16, 20, 1\)"),
+        (np.ones((16, 20, 3), np.uint8), r"got \(16, 20, 3\)"),
+        ([dense(2, 2, 4, 4)[..., None]], r"got bool of shape \(16, 20, 1\)"),
         (np.full((16, 20), 0.3), "0.3.*threshold"),
         (np.full((16, 20), np.nan), "finite"),
         ([], "at least one"),
