@@ -19,6 +19,7 @@ from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, ceil
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.preview import png_preview
 from fastsam_onnx.masks.rle import RLE, decode_crop, encode_crop, pack_counts, read_rle
+from fastsam_onnx.masks.smoothing import closed_and_opened, without_holes, without_specks
 from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, integer, number, pair
 
 MAX_RADIUS = 1000
@@ -290,10 +291,9 @@ class Mask:
         min_area = integer("min_area", min_area, 0)
         radius = integer("radius", radius, 0, MAX_RADIUS)
         frame, left, top = self._framed(2 * radius + 1)
-        frame = _without_specks(frame, min_area)
-        frame = _without_holes(frame, min_area)
+        frame = without_holes(without_specks(frame, min_area), min_area)
         if radius and frame.size:
-            frame = _closed_and_opened(frame, radius)
+            frame = closed_and_opened(frame, radius)
         return Mask(frame, left, top, self.image_size).tight()
 
     def polygons(self, tolerance: float = 0.0) -> list[Polygon]:
@@ -445,44 +445,3 @@ def _paint(frame: BoolArray, left: int, top: int, mask: Mask, *, value: bool) ->
         return
     crop = mask.crop[y1 - mask.top : y2 - mask.top, x1 - mask.left : x2 - mask.left]
     frame[y1 - top : y2 - top, x1 - left : x2 - left][crop] = value
-
-
-def _without_specks(frame: BoolArray, min_area: int) -> BoolArray:
-    """The frame without connected regions of fewer than min_area pixels."""
-    import cv2
-
-    if min_area <= 1 or not frame.size:
-        return frame
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(frame.view(np.uint8), connectivity=8)
-    keep = stats[:, cv2.CC_STAT_AREA] >= min_area
-    keep[0] = False
-    return np.asarray(keep[labels], bool)
-
-
-def _without_holes(frame: BoolArray, min_area: int) -> BoolArray:
-    """The frame with enclosed background regions of fewer than min_area pixels filled.
-
-    A region that touches the frame's edge is not a hole: it goes on beyond the frame or, unseen, beyond the photo.
-    """
-    import cv2
-
-    if min_area <= 1 or not frame.size:
-        return frame
-    height, width = frame.shape
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((~frame).view(np.uint8), connectivity=8)
-    left, top, right, bottom = stats[:, 0], stats[:, 1], stats[:, 0] + stats[:, 2], stats[:, 1] + stats[:, 3]
-    enclosed = (left > 0) & (top > 0) & (right < width) & (bottom < height)
-    fill = enclosed & (stats[:, cv2.CC_STAT_AREA] < min_area)
-    fill[0] = False
-    return np.asarray(frame | fill[labels], bool)
-
-
-def _closed_and_opened(frame: BoolArray, radius: int) -> BoolArray:
-    import cv2
-
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    # Closing sees background beyond the frame, so that it never leaves the object's own box; opening sees neither, so
-    # that an object at the photo's border keeps its corners there.
-    padded = cv2.morphologyEx(np.pad(frame, radius).view(np.uint8), cv2.MORPH_CLOSE, disc)
-    closed = np.ascontiguousarray(padded[radius:-radius, radius:-radius])
-    return cv2.morphologyEx(closed, cv2.MORPH_OPEN, disc).astype(bool)

@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from fastsam_onnx.errors import FastSAMError, OptionError
 from fastsam_onnx.masks.mask import Mask, stack_dense, union
+from fastsam_onnx.masks.smoothing import LARGE_RADIUS, closed_and_opened
 
 DENSE = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14))
 
@@ -403,6 +404,28 @@ def test_smoothing_a_crop_is_smoothing_the_photo(masks, min_area, radius):
 def test_smooth_takes_integers_of_at_least_0(options, message):
     with pytest.raises(OptionError, match=message):
         Mask.from_dense(square(1, 1, 5, 5)).smooth(**options)
+
+
+def smoothed_by_opencv(dense, radius):
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    padded = cv2.morphologyEx(np.pad(dense, radius).view(np.uint8), cv2.MORPH_CLOSE, disc)
+    closed = np.ascontiguousarray(padded[radius:-radius, radius:-radius])
+    return cv2.morphologyEx(closed, cv2.MORPH_OPEN, disc).astype(bool)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    radius=st.integers(1, 2 * LARGE_RADIUS),
+)
+def test_discs_of_every_radius_smooth_as_opencvs(seed, shape, radius):
+    """Large ones are row by row, because OpenCV looks at every pixel of the disc for every pixel of the mask."""
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal(shape)
+    soft = cv2.GaussianBlur(noise, (0, 0), float(rng.uniform(2, 12)))
+    for dense in (noise > rng.uniform(-2, 2), soft > np.median(soft), np.ones(shape, bool)):
+        np.testing.assert_array_equal(closed_and_opened(dense, radius), smoothed_by_opencv(dense, radius))
 
 
 def test_smooth_takes_numpys_integers():
