@@ -22,7 +22,7 @@ from fastsam_onnx.results.prompts import Prompts
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.stream import Failure
 from fastsam_onnx.tracking.looks import likeness, look_of
-from fastsam_onnx.tracking.tracker import KEPT_FRAMES, LOW_SHARE, Tracker
+from fastsam_onnx.tracking.tracker import LOW_SHARE, Tracker
 
 Results = Generator[Segmentation | Failure, None, None]
 
@@ -139,11 +139,13 @@ class Followed:
 
     Attributes:
         prompt_index: Index of the prompt that asked for it.
-        mask: Where it was seen last.
+        frame: Index of the frame in which it was seen last.
+        mask: Where it was there.
         look: Its colours, see `look_of`; None where the photo is not known.
     """
 
     prompt_index: int
+    frame: int
     mask: Mask
     look: FloatArray | None
 
@@ -154,12 +156,12 @@ class Followed:
             return 0.0
         return 1.0 if self.look is None or image is None else likeness(self.look, look_of(mask, image))
 
-    def seen(self, mask: Mask, image: ByteArray | None) -> Followed:
+    def seen(self, frame: int, mask: Mask, image: ByteArray | None) -> Followed:
         """The object after it was seen again; its colours change slowly, so that it cannot become something else."""
         look = self.look
         if look is not None and image is not None:
             look = look + LOOK_GAIN * (look_of(mask, image) - look)
-        return replace(self, mask=mask, look=look)
+        return replace(self, frame=frame, mask=mask, look=look)
 
 
 class Follower:
@@ -192,14 +194,13 @@ class Follower:
         if missing:
             raise PromptError(f"prompt {missing[0]} means nothing in frame {frame}, so there is nothing to follow")
         merged = Segmentation.concatenate([answers, _without(found, answers)])
-        begins = self._tracker.begins(merged)
-        begins[: len(answers)] = True
-        numbered = self._tracker.update(merged, begins=begins)[: len(answers)]
+        numbered = self._tracker.update(merged, asked=len(answers))[: len(answers)]
         assert numbered.track_ids is not None
         prompts = answers.prompt_index.tolist()
         for number, prompt, answer in zip(numbered.track_ids.tolist(), prompts, numbered.masks, strict=True):
             mask = _as_found(answer, found)
-            self._followed[number] = Followed(prompt, mask, None if found.image is None else look_of(mask, found.image))
+            look = None if found.image is None else look_of(mask, found.image)
+            self._followed[number] = Followed(prompt, frame, mask, look)
         return replace(numbered, prompt_index=answers.prompt_index)
 
     def update(self, found: Segmentation, frame: int) -> Segmentation:
@@ -216,7 +217,7 @@ class Follower:
         order = [number for number in self._followed if number in place]
         kept = numbered.take(np.array([place[number] for number in order], np.int64))
         for number, mask in zip(order, kept.masks, strict=True):
-            self._followed[number] = self._followed[number].seen(mask, found.image)
+            self._followed[number] = self._followed[number].seen(frame, mask, found.image)
         prompt_index = np.array([self._followed[number].prompt_index for number in order], np.int64)
         return replace(kept, prompt_index=prompt_index)
 
@@ -228,8 +229,8 @@ class Follower:
             if shift is None:
                 del self._followed[number]
                 warn(
-                    "%s: object %d, which prompt %d asked for, was not found for %d frames and is given up",
-                    *(found.source or f"frame {frame}", number, one.prompt_index, KEPT_FRAMES),
+                    "%s: object %d, which prompt %d asked for, was found last in frame %d and is given up",
+                    *(found.source or f"frame {frame}", number, one.prompt_index, one.frame),
                 )
                 continue
             moved = one.mask.moved(*shift)

@@ -28,7 +28,7 @@ LOW_SHARE = 0.3
 KEPT_FRAMES = 30
 """Number of frames that an object may be away before its number is given up."""
 KEPT_FRAMES_NEW = 3
-"""The same for an object that was seen once: many of these are errors of the network."""
+"""The same for an object that was seen once and not asked for: many of these are errors of the network."""
 LEAST_FIT = 0.2
 """Fit, 0 to 1, that an object must exceed to have a number."""
 LEAST_FIT_LOW = 0.3
@@ -55,6 +55,7 @@ class Track:
         seen_at: (2,) float64 centre of the box in which it was seen last.
         frames_seen: Number of frames in which it was seen.
         frames_away: Number of frames since then, with the one that comes.
+        is_asked_for: True if somebody asked for it.
     """
 
     number: int
@@ -64,6 +65,7 @@ class Track:
     seen_at: Table
     frames_seen: int = 1
     frames_away: int = 0
+    is_asked_for: bool = False
 
     @property
     def expected_xywh(self) -> Table:
@@ -74,7 +76,8 @@ class Track:
     @property
     def is_given_up(self) -> bool:
         """True if it was away for too long."""
-        return self.frames_away > (KEPT_FRAMES if self.frames_seen > 1 else KEPT_FRAMES_NEW)
+        is_sure = self.is_asked_for or self.frames_seen > 1
+        return self.frames_away > (KEPT_FRAMES if is_sure else KEPT_FRAMES_NEW)
 
     def seen(self, box_xywh: Table, shape: BoolArray) -> Track:
         """The track after it was seen again."""
@@ -88,6 +91,7 @@ class Track:
             shape,
             box_xywh[:2],
             self.frames_seen + 1,
+            is_asked_for=self.is_asked_for,
         )
 
 
@@ -124,7 +128,7 @@ class Tracker:
         self,
         found: Found,
         *,
-        begins: BoolArray | None = None,
+        asked: int = 0,
         allowed: Mapping[int, BoolArray] | None = None,
         offers: int = 0,
     ) -> Found:
@@ -132,7 +136,8 @@ class Tracker:
 
         Args:
             found: The objects.
-            begins: (n,) True for objects that may have a new number; by default `begins(found)`.
+            asked: Number of objects at the beginning that somebody asked for: they may have new numbers whatever their
+                scores, and are kept as long as objects that were seen more than once.
             allowed: For some numbers (n,) True for the objects that may go on with it.
             offers: Number of objects at the end that may go on with the numbers in `allowed` alone, and are left out
                 elsewhere.
@@ -143,7 +148,8 @@ class Tracker:
         shapes = shapes_of(found.masks.lazy)
         boxes = _xywh(found.boxes.astype(np.float64))
         is_offer = np.arange(len(found)) >= len(found) - offers
-        is_sure = self.begins(found) if begins is None else begins
+        is_asked_for = np.arange(len(found)) < asked
+        is_sure = is_asked_for | self._begins(found)
         fit = _fit_table(self._tracks, boxes, shapes)
         for column, track in enumerate(self._tracks):
             fit[~(allowed or {}).get(track.number, ~is_offer), column] = 0
@@ -154,7 +160,8 @@ class Tracker:
             if index in owners:
                 seen.append(owners[index].seen(box, shape))
             elif is_sure[index] and not is_offer[index]:
-                seen.append(Track(self._next, box, np.zeros(2), shape, box[:2]))
+                asked_for = bool(is_asked_for[index])
+                seen.append(Track(self._next, box, np.zeros(2), shape, box[:2], is_asked_for=asked_for))
                 self._next += 1
             else:
                 continue
@@ -164,7 +171,7 @@ class Tracker:
         kept = np.flatnonzero(track_ids)
         return replace(found.take(kept), track_ids=track_ids[kept])
 
-    def begins(self, found: Instances) -> BoolArray:
+    def _begins(self, found: Instances) -> BoolArray:
         """(n,) True for objects that may have a new number."""
         return np.ones(len(found), bool) if self.conf is None else np.asarray(found.scores > self.conf, bool)
 

@@ -10,7 +10,7 @@ from support.tiny_onnx import bright_object, tiny
 from fastsam_onnx import Failure, FastSAM, Mask, OptionError, PromptError, Prompts, Segmentation
 from fastsam_onnx.tracking import Tracker
 from fastsam_onnx.tracking.following import Follower, followed
-from fastsam_onnx.tracking.tracker import KEPT_FRAMES
+from fastsam_onnx.tracking.tracker import KEPT_FRAMES, KEPT_FRAMES_NEW
 
 SIZE = (160, 64)
 
@@ -94,7 +94,25 @@ def test_what_leaves_is_missing_and_given_up_with_a_warning(model, caplog):
     [record] = caplog.records
     assert "object 1" in record.getMessage()
     assert "prompt 0" in record.getMessage()
-    assert "given up" in record.getMessage()
+    assert "found last in frame 3 and is given up" in record.getMessage()
+
+
+def test_what_was_asked_for_is_kept_as_long_after_one_frame_as_after_many(model, caplog):
+    nothing = np.full((64, 160, 3), 20, np.uint8)
+    prompts = Prompts(points=[(38, 32)])
+    for away, comes_back in ((KEPT_FRAMES_NEW, 1), (KEPT_FRAMES - 1, 1), (KEPT_FRAMES, 0)):
+        frames = [picture(38), *[nothing] * away, picture(38), picture(38)]
+        with caplog.at_level(logging.WARNING, "fastsam_onnx"):
+            results = list(model.stream(frames, track=True, prompts=prompts))
+        assert [len(found) for found in results] == [1, *[0] * away, comes_back, comes_back]
+        assert ("found last in frame 0 and is given up" in caplog.text) == (not comes_back)
+
+
+def test_frames_of_another_size_end_what_is_followed_and_the_warning_says_when(model, caplog):
+    frames = [picture(38), picture(38), *[np.full((96, 160, 3), 20, np.uint8)] * 2]
+    with caplog.at_level(logging.WARNING, "fastsam_onnx"):
+        list(model.stream(frames, track=True, prompts=Prompts(points=[(38, 32)])))
+    assert "found last in frame 1 and is given up" in caplog.text
 
 
 def test_it_comes_back_where_its_motion_takes_it_and_is_not_taken_for_what_is_elsewhere(model):
