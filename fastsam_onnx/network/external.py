@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -55,14 +56,15 @@ class ExternalNetwork:
             name: Name in messages.
 
         Raises:
-            OptionError: If the size is not a multiple of the stride, the stride is none of a network, or names are not
-                a list of texts.
+            OptionError: If there is no function, the size is not a multiple of the stride, the stride is none of a
+                network, or names are not a list of texts.
             ModelError: If the outputs are of no such layout.
         """
+        if not callable(run):
+            raise OptionError(f"run must be a function that computes the outputs of a picture, got {reprlib.repr(run)}")
         if stride not in STRIDES:
             raise OptionError(f"stride must be one of {', '.join(map(str, STRIDES))}, got {stride!r}")
-        if isinstance(names, str):
-            raise OptionError(f"names must be a list of class names, got {names!r}")
+        classes = _class_names(names)
         height, width = size = input_size("imgsz", imgsz)
         if height % stride or width % stride:
             raise OptionError(f"imgsz must be multiples of {stride}, got {width}x{height} (width x height)")
@@ -70,7 +72,7 @@ class ExternalNetwork:
         self.providers: list[str] = []
         self._run: Callable[[ByteArray], Answer] | None = run
         self._lock = threading.Lock()
-        metadata = Metadata(stride=stride, imgsz=size, names=dict(enumerate(names)), batch=1)
+        metadata = Metadata(stride=stride, imgsz=size, names=classes, batch=1)
         values = self._compute(np.full((height, width, 3), PADDING_GREY, np.uint8), _grids(size, stride))
         self._shapes = {key: value.shape for key, value in values.items()}
         try:
@@ -119,8 +121,12 @@ class ExternalNetwork:
                 answer = run(picture)
         except Exception as error:
             raise ModelError(f"{self.name} failed on a picture {picture.shape}: {error}") from error
-        if not isinstance(answer, Mapping):
+        if isinstance(answer, Sequence):
             answer = {f"output{index}": value for index, value in enumerate(answer)}
+        if not isinstance(answer, Mapping):
+            raise ModelError(
+                f"{self.name} must give its outputs as a list of arrays or a dict of them, got {reprlib.repr(answer)}"
+            )
         values = {str(key): self._floats(str(key), value) for key, value in answer.items()}
         maps = [value for value in values.values() if value.ndim == 4]
         if not all(each.shape[2:] in grids for each in maps) and all(each.shape[1:3] in grids for each in maps):
@@ -128,13 +134,25 @@ class ExternalNetwork:
         return {key: np.ascontiguousarray(value, np.float32) for key, value in values.items()}
 
     def _floats(self, key: str, value: npt.ArrayLike) -> FloatArray:
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except Exception as error:  # of a list that is no array, or a tensor on a device
+            raise ModelError(f"{self.name} must give arrays, got {type(value).__name__} in {key}: {error}") from error
         if array.dtype.kind != "f":
             raise ModelError(
                 f"{self.name} must give floating-point numbers, got {array.dtype} in {key}: "
                 "let the runtime dequantize its outputs"
             )
         return array if array.shape[:1] == (1,) else array[None]
+
+
+def _class_names(names: Iterable[str]) -> dict[int, str]:
+    """The names by their index."""
+    if isinstance(names, Iterable) and not isinstance(names, str | Mapping):
+        listed = list(names)
+        if all(isinstance(name, str) for name in listed):
+            return dict(enumerate(listed))
+    raise OptionError(f"names must be a list of class names, got {reprlib.repr(names)}")
 
 
 def _grids(size: tuple[int, int], stride: int) -> list[tuple[int, int]]:

@@ -167,11 +167,30 @@ class TestRefused:
             ({"imgsz": 0}, "imgsz"),
             ({"imgsz": 96, "stride": 12}, r"8, 16, 32, 64, 128, got 12"),
             ({"imgsz": 96, "names": "cat"}, "list of class names, got 'cat'"),
+            ({"imgsz": 96, "names": {0: "cat"}}, r"list of class names, got \{0: 'cat'\}"),
+            ({"imgsz": 96, "names": 3}, "list of class names, got 3"),
         ],
     )
     def test_options(self, options, message):
         with pytest.raises(OptionError, match=message):
             ExternalNetwork(dict, **options)
+
+    @pytest.mark.parametrize("run", [None, "model.hef", {}])
+    def test_what_is_no_function(self, run):
+        with pytest.raises(OptionError, match=f"run must be a function .*, got {run!r}"):
+            ExternalNetwork(run, SIZE)
+
+    @pytest.mark.parametrize(
+        ("answer", "found"),
+        [
+            (None, "list of arrays or a dict of them, got None"),
+            (np.zeros((2, 3), np.float32), r"list of arrays or a dict of them, got array\("),
+            ([[[1.0], [1.0, 2.0]]], "must give arrays, got list in output0: "),
+        ],
+    )
+    def test_answers_that_are_no_arrays(self, answer, found):
+        with pytest.raises(ModelError, match=f"the external network .*{found}"):
+            ExternalNetwork(lambda picture: answer, SIZE)
 
     def test_options_of_onnx_runtime_and_other_sizes(self, files, photo):
         external = ExternalNetwork(accelerator(str(files / "cut.onnx")), SIZE)
