@@ -7,6 +7,7 @@ tools/measure_tracking.py on clips that are not among those it reports.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from fastsam_onnx import options
 from fastsam_onnx.arrays import BoolArray
+from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.tracking.shapes import shape_iou, shapes_of
@@ -141,7 +143,15 @@ class Tracker:
             allowed: For some numbers (n,) True for the objects that may go on with it.
             offers: Number of objects at the end that may go on with the numbers in `allowed` alone, and are left out
                 elsewhere.
+
+        Raises:
+            OptionError: If `found` is not the objects of a frame.
         """
+        if not isinstance(found, Instances):
+            raise OptionError(
+                f"found must be the objects of a frame, as model(frame) gives them, got {reprlib.repr(found)}; "
+                "skip() lets a frame pass that has none"
+            )
         if self._image_size != found.image_size:
             self._tracks, self._image_size = [], found.image_size
         self.skip()

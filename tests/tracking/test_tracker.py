@@ -151,6 +151,16 @@ def test_frames_without_objects_and_objects_without_pixels():
     assert tracker.update(empty).track_ids.tolist()[1] == 2
 
 
+@pytest.mark.parametrize("found", [None, np.zeros((2, 4)), [frame((0, 0))]])
+def test_what_is_not_the_objects_of_a_frame_is_refused_and_no_step(found):
+    tracker = Tracker()
+    assert numbers(tracker, (0, 0)) == [1]
+    for _ in range(KEPT_FRAMES_NEW + 1):
+        with pytest.raises(OptionError, match=r"found must be the objects of a frame.*, got "):
+            tracker.update(found)
+    assert numbers(tracker, (0, 0)) == [1]
+
+
 def test_the_threshold_is_checked():
     with pytest.raises(OptionError, match=r"conf must be a number from 0 to 1, got 2"):
         Tracker(conf=2)
