@@ -33,6 +33,11 @@ def bundled_names() -> list[str]:
     return [model.name for model in BUNDLED]
 
 
+def find_bundled(name: str) -> BundledModel | None:
+    """The bundled model of a name, in whatever case; None if there is none."""
+    return next((model for model in BUNDLED if model.name == name.casefold()), None)
+
+
 def bundled_model(name: str = DEFAULT) -> Path:
     """The file of a bundled model: in the wheel, or in `weights/` of a checkout.
 

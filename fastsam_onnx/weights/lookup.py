@@ -19,7 +19,7 @@ from pathlib import Path
 
 from fastsam_onnx.errors import DownloadError, ModelNotFoundError, OptionError
 from fastsam_onnx.weights import catalogue
-from fastsam_onnx.weights.bundled import bundled_model, bundled_names
+from fastsam_onnx.weights.bundled import bundled_model, bundled_names, find_bundled
 from fastsam_onnx.weights.cache import (
     APP,
     by_hand,
@@ -68,19 +68,17 @@ def resolve(
     path = Path(name_or_path)
     if not isinstance(name_or_path, str):
         return path
-    if name_or_path.casefold() in bundled_names() and task in (None, "segment") and not _exists(path):
-        return bundled_model(name_or_path.casefold())
+    bundled = find_bundled(name_or_path)
+    if bundled is not None and not _exists(path):
+        _check_task(bundled.name, "segment", bundled.purpose, task)
+        return bundled_model(bundled.name)
     entry = catalogue.find(name_or_path)
     if entry is None:
-        _check_no_misspelt_name(path)
+        _check_no_misspelt_name(path, task)
         return path
     if path.is_dir() if len(entry.files) > 1 else path.is_file():
         return path
-    if task not in (None, entry.task):
-        raise OptionError(
-            f"{entry.name} is not a model for this task, {task} (its purpose: {entry.purpose}); "
-            f"accepted are {', '.join(names(task))}, and any path"
-        )
+    _check_task(entry.name, entry.task, entry.purpose, task)
     return fetch(entry, progress=progress, unverified=unverified)
 
 
@@ -159,11 +157,25 @@ def verify(entry: Entry) -> None:
             )
 
 
-def _check_no_misspelt_name(path: Path) -> None:
+def _accepted(task: Task | None) -> str:
+    """The names that `resolve` takes for a task, with those of the package."""
+    return ", ".join([*(bundled_names() if task in (None, "segment") else ()), *names(task)])
+
+
+def _check_task(name: str, task: Task, purpose: str, wanted: Task | None) -> None:
+    """Raise OptionError, which lists the names, if a model is for another task than the wanted one."""
+    if wanted not in (None, task):
+        raise OptionError(
+            f"{name} is not a model for this task, {wanted} (its purpose: {purpose}); "
+            f"accepted are {_accepted(wanted)}, and any path"
+        )
+
+
+def _check_no_misspelt_name(path: Path, task: Task | None) -> None:
     """Refuse a path that does not exist and may have been meant as a name.
 
     Raises:
-        ModelNotFoundError: If it does; the message lists the names.
+        ModelNotFoundError: If it does; the message lists the names for the task.
     """
     spelling = os.fspath(path)
     files = {file.path.casefold(): entry.name for entry in catalogue.ENTRIES for file in entry.files}
@@ -173,9 +185,7 @@ def _check_no_misspelt_name(path: Path) -> None:
         return
     if meant:
         raise ModelNotFoundError(f"there is no model file {spelling}; the name {meant!r} without suffix downloads it")
-    raise ModelNotFoundError(
-        f"there is no model file {spelling} and no model of that name; names: {', '.join([*bundled_names(), *names()])}"
-    )
+    raise ModelNotFoundError(f"there is no model file {spelling} and no model of that name; names: {_accepted(task)}")
 
 
 def _exists(path: Path) -> bool:

@@ -711,6 +711,8 @@ class TestResolve:
         monkeypatch.chdir(tmp_path)
         with pytest.raises(ModelNotFoundError, match=r"Net-m.*names: fastsam-nano, .*Net-s, clip, unknown"):
             resolve("Net-m")
+        with pytest.raises(ModelNotFoundError, match=r"no model of that name; names: clip$"):
+            resolve("Net-m", task="clip")
         with pytest.raises(ModelNotFoundError, match=r"no model file dir/net-s\.onnx; the name 'Net-s' without suffix"):
             resolve("dir/net-s.onnx")
         with pytest.raises(ModelNotFoundError):
@@ -720,8 +722,15 @@ class TestResolve:
         assert not home.exists()
 
     def test_a_model_for_something_else_is_not_downloaded(self, tiny_catalogue, forbidden_network):
-        with pytest.raises(OptionError, match=r"clip is not a model for .*segment .*Net-s, unknown, and any path"):
+        with pytest.raises(
+            OptionError, match=r"clip is not a model for .*segment .*are fastsam-nano, .*Net-s, unknown, and any"
+        ):
             resolve("clip", task="segment")
+        with pytest.raises(OptionError, match=r"Net-s is not a model for .*clip .*accepted are clip, and any path"):
+            resolve("Net-s", task="clip")
+        for name in ("fastsam-nano", "FastSAM-Small"):
+            with pytest.raises(OptionError, match=rf"{name.lower()} is not a model for .*accepted are clip, and any"):
+                resolve(name, task="clip")
         with pytest.raises(OptionError):
             FastSAM("clip")
 
