@@ -11,7 +11,7 @@ from typing import Any
 from fastsam_onnx.cli.arguments import add_command, add_shared
 from fastsam_onnx.cli.common import check_new, check_outputs, make_folder
 from fastsam_onnx.cli.datasets import close_dataset
-from fastsam_onnx.cli.photos import ends_as_folder, has_file_suffix
+from fastsam_onnx.cli.photos import ends_as_folder, has_file_suffix, photo_options
 from fastsam_onnx.cli.report import why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
 from fastsam_onnx.errors import OptionError
@@ -28,8 +28,9 @@ NEED_PHOTO = ("overlay", "cutouts")
 EPILOG = f"""\
 Reads what `{PROGRAM} segment --format json` wrote. photo.json gives
 photo.svg beside it, or in the folder --output. Overlays and cut-outs need the
-photo, which is sought beside the JSON file, or in --photos, under the name
-that the file says. Paths of what was written go to standard output.
+photo, and labelme's files say where it is: it is sought beside the JSON file,
+or in --photos, under the name that the file says. Paths of what was written go
+to standard output.
 
 examples:
   {PROGRAM} convert photo.json --to svg
@@ -82,8 +83,11 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         try:
             check_new(target, overwrite=arguments.overwrite)
             make_folder(target.parent)
-            found = _with_photo(read_result(path), path, target, arguments)
-            formats.save(found, target, format=arguments.to)
+            found = read_result(path)
+            photo = _photo_of(found, path, arguments.photos)
+            if arguments.to in NEED_PHOTO:
+                found = _with_photo(found, photo, target, arguments.to)
+            formats.save(found, target, format=arguments.to, **photo_options(arguments.to, photo, target))
         except Exception as error:
             screen.explain(f"{path}: {why_it_failed(error)}")
             failed = True
@@ -152,11 +156,13 @@ def _target(path: Path, folder: Path | None, suffix: str) -> Path:
     return path.with_name(name) if folder is None else folder / name
 
 
-def _with_photo(found: Instances, path: Path, target: Path, arguments: argparse.Namespace) -> Instances:
-    if arguments.to not in NEED_PHOTO:
-        return found
-    if found.source is None:
-        raise OptionError(f"{arguments.to} needs the photo, but the file says no name of one")
-    photo = (arguments.photos or path.parent) / Path(found.source).name
+def _photo_of(found: Instances, path: Path, photos: Path | None) -> Path | None:
+    """The place where the photo of a JSON file is sought; None if the file says no name of one."""
+    return None if found.source is None else (photos or path.parent) / Path(found.source).name
+
+
+def _with_photo(found: Instances, photo: Path | None, target: Path, form: str) -> Instances:
+    if photo is None:
+        raise OptionError(f"{form} needs the photo, but the file says no name of one")
     check_outputs([target], [photo])
     return replace(found, image=load_image(photo, pixel_limit=DEFAULT_PIXEL_LIMIT))

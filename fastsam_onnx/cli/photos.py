@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fastsam_onnx.cli.common import check_outputs, file_key
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.files import is_folder
+from fastsam_onnx.files import is_file, is_folder
 from fastsam_onnx.formats import FORMATS, format_of_suffix, image_id_of, suffixes_beside_photos
 from fastsam_onnx.images.sources import RESULT_SUFFIXES, is_picture_name, warn_of_videos
 
@@ -172,6 +173,13 @@ def relative_path(path: Path, folder: Path) -> str:
         return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:  # Windows: on another drive
         return path.resolve().as_posix()
+
+
+def photo_options(form: str, photo: Path | None, result: Path) -> dict[str, Any]:
+    """The options of a format that say where the photo of a result lies, if it is a file."""
+    if form == "labelme" and photo is not None and is_file(photo):
+        return {"image_path": relative_path(photo, result.parent)}
+    return {}
 
 
 def is_folder_name(output: str) -> bool:

@@ -37,7 +37,7 @@ from fastsam_onnx.cli.common import (
     write_stdout,
 )
 from fastsam_onnx.cli.datasets import DESCRIPTION, check_named, close_dataset, open_dataset, write_yolo_data
-from fastsam_onnx.cli.photos import Job, Photo, file_name, file_names, find_photos, plan, relative_path
+from fastsam_onnx.cli.photos import Job, Photo, file_name, file_names, find_photos, photo_options, plan
 from fastsam_onnx.cli.prompts import prompt_files, read_prompts
 from fastsam_onnx.cli.report import RunReport, why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen
@@ -335,13 +335,9 @@ def _write(found: Segmentation, form: str, path: Path, options: dict[str, Any]) 
 
 def _place_options(form: str, job: Job, path: Path) -> dict[str, Any]:
     """Options of a format that come from the photo's place and name."""
-    if job.photo.path is None:
-        return {}
-    if form == "labelme" and path != STDOUT:
-        return {"image_path": relative_path(job.photo.path, path.parent)}
-    if form == "coco":
+    if form == "coco" and job.photo.path is not None:
         return {"image_id": job.image_id, "file_name": file_name(job.photo)}
-    return {}
+    return {} if path == STDOUT else photo_options(form, job.photo.path, path)
 
 
 def _left_to_do(job: Job, dataset: CocoDataset | None, report: RunReport) -> Job | None:

@@ -1,6 +1,5 @@
 """`convert`: results in our JSON written in every format, without the network."""
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -42,9 +41,20 @@ def test_every_format_is_what_the_network_would_have_given(form, run, folder, tm
         [path.read_bytes() for path in sorted((tmp_path / place).rglob("*")) if path.is_file()]
         for place in ("direct", "converted")
     )
-    if form == "labelme":  # the photo's place differs
-        direct, converted = ([{**json.loads(data), "imagePath": ""} for data in each] for each in (direct, converted))
     assert converted == direct
+
+
+def test_labelme_finds_the_photo_from_where_its_file_lies(folder, tmp_path, capsys):
+    place = tmp_path / "labelme"
+    assert convert(capsys, folder / "a.json", "--to", "labelme", "-o", place)[0] == 0
+    assert read_json(place / "a.json")["imagePath"] == "../in/a.png"
+    (tmp_path / "photos").mkdir()
+    (folder / "a.png").rename(tmp_path / "photos" / "a.png")
+    arguments = [folder / "a.json", "--to", "labelme", "-o", place, "--overwrite"]
+    assert convert(capsys, *arguments, "--photos", tmp_path / "photos")[0] == 0
+    assert read_json(place / "a.json")["imagePath"] == "../photos/a.png"
+    assert convert(capsys, *arguments)[0] == 0  # the photo may be put beside it later
+    assert read_json(place / "a.json")["imagePath"] == "a.png"
 
 
 def test_edges_are_those_of_the_objects_alone(network, folder, tmp_path, capsys):
