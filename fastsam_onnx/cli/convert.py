@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fastsam_onnx.cli.arguments import add_command, add_shared
 from fastsam_onnx.cli.common import check_new, check_outputs, make_folder
-from fastsam_onnx.cli.datasets import close_dataset
-from fastsam_onnx.cli.photos import ends_as_folder, has_file_suffix, photo_options
+from fastsam_onnx.cli.datasets import close_dataset, write_yolo_data
+from fastsam_onnx.cli.photos import Photo, ends_as_folder, has_file_suffix, photo_options
 from fastsam_onnx.cli.report import why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
 from fastsam_onnx.errors import OptionError
@@ -79,6 +80,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     targets = [_target(path, folder, suffix) for path in arguments.inputs]
     check_outputs(targets, arguments.inputs)
     failed = False
+    described: list[tuple[Path | None, Mapping[int, str] | None]] = []
     for path, target in zip(arguments.inputs, targets, strict=True):
         try:
             check_new(target, overwrite=arguments.overwrite)
@@ -87,6 +89,10 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
             photo = _photo_of(found, path, arguments.photos)
             if arguments.to in NEED_PHOTO:
                 found = _with_photo(found, photo, target, arguments.to)
+            if (kind := (photo and photo.parent, found.names)) not in described:
+                overwrite = arguments.overwrite and not described  # the next ones add to it
+                write_yolo_data([arguments.to], arguments.output, [Photo(photo)], found.names, overwrite=overwrite)
+                described.append(kind)
             formats.save(found, target, format=arguments.to, **photo_options(arguments.to, photo, target))
         except Exception as error:
             screen.explain(f"{path}: {why_it_failed(error)}")

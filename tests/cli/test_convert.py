@@ -1,5 +1,6 @@
 """`convert`: results in our JSON written in every format, without the network."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -32,10 +33,9 @@ def convert(capsys, *arguments):
 @pytest.mark.parametrize("form", [name for name in FORMATS if name not in ("json", "edges")])
 def test_every_format_is_what_the_network_would_have_given(form, run, folder, tmp_path, capsys):
     assert run(folder / "a.png", "--format", form, "-o", f"{tmp_path / 'direct'}/")[0] == 0
-    (tmp_path / "direct" / "data.yaml").unlink(missing_ok=True)
     code, out, _ = convert(capsys, folder / "a.json", "--to", form, "--photos", folder, "-o", tmp_path / "converted")
     assert code == 0
-    [written] = listing(tmp_path / "converted")
+    [written] = set(listing(tmp_path / "converted")) - {"data.yaml"}
     assert out == f"{tmp_path / 'converted' / written}\n"
     direct, converted = (
         [path.read_bytes() for path in sorted((tmp_path / place).rglob("*")) if path.is_file()]
@@ -55,6 +55,40 @@ def test_labelme_finds_the_photo_from_where_its_file_lies(folder, tmp_path, caps
     assert read_json(place / "a.json")["imagePath"] == "../photos/a.png"
     assert convert(capsys, *arguments)[0] == 0  # the photo may be put beside it later
     assert read_json(place / "a.json")["imagePath"] == "a.png"
+
+
+def test_yolos_labels_have_the_names_of_the_files_and_the_folders_of_the_photos(folder, tmp_path, capsys):
+    def with_names(path, source, names):
+        path.parent.mkdir(exist_ok=True)
+        document = read_json(folder / "a.json")
+        objects = [{**one, "label": 1, "name": "dog"} for one in document["objects"]]
+        path.write_text(json.dumps({**document, "source": source, "names": names, "objects": objects}))
+        return path
+
+    both = {"0": "person", "1": "dog"}
+    first, second = (
+        with_names(tmp_path / "1" / "a.json", "a.png", both),
+        with_names(tmp_path / "2" / "b.json", "b.png", both),
+    )
+    out = tmp_path / "labels"
+    for more in ([], ["--overwrite"]):
+        assert convert(capsys, first, second, "--to", "yolo", "-o", out, *more)[0] == 0
+        lists = 'train: ["../1", "../2"]\nval: ["../1", "../2"]\n'
+        assert (out / "data.yaml").read_text() == f'{lists}names:\n  0: "person"\n  1: "dog"\n'
+        assert names(out) == ["a.txt", "b.txt", "data.yaml"]
+    other = with_names(tmp_path / "2" / "c.json", "c.png", {"0": "cup", "1": "dog"})
+    code, _, err = convert(capsys, other, "--to", "yolo", "-o", out)
+    assert (code, "data.yaml calls class 0 'person', this run 'cup'" in err) == (1, True)
+    assert names(out) == ["a.txt", "b.txt", "data.yaml"]
+
+
+def test_what_somebodys_data_yaml_lacks_is_told_once(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "data.yaml").write_text("mine")
+    code, _, err = convert(capsys, folder / "a.json", folder / "b.json", "--to", "yolo", "-o", out)
+    assert (code, err.count("does not list ../in")) == (0, 1)
+    assert (out / "data.yaml").read_text() == "mine"
 
 
 def test_edges_are_those_of_the_objects_alone(network, folder, tmp_path, capsys):
