@@ -9,6 +9,7 @@ Needs pyarrow. Folders are paths or what `pyarrow.fs.FileSystem.from_uri` takes:
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import secrets
 from collections.abc import Iterator, Sequence
@@ -61,8 +62,12 @@ class Folder:
             return cls(*fs.FileSystem.from_uri(place))
         return cls(fs.LocalFileSystem(), Path(place).resolve().as_posix())
 
+    def exists(self) -> bool:
+        """True if it is there; a bucket has a folder if it has something in it."""
+        return bool(self.filesystem.get_file_info(self.path).type == fs.FileType.Directory)
+
     def names(self) -> Iterator[str]:
-        """The files at any depth, relative to the folder."""
+        """The files at any depth, relative to the folder; none of a folder that is not there yet."""
         selector = fs.FileSelector(self.path, recursive=True, allow_not_found=True)
         for info in self.filesystem.get_file_info(selector):
             if info.type == fs.FileType.File:
@@ -95,12 +100,24 @@ class Count:
         return f"{self.photos} photos, {self.objects} objects, {self.errors} errors"
 
 
+def at_least_one(text: str) -> int:
+    """An argument type: an integer from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"the value must be an integer of at least 1, got {text!r}")
+    return int(text)
+
+
 def plan(photos: Folder, output: Folder, size: int) -> list[list[str]]:
     """The shards that are still to do: lists of at most `size` photos' names.
 
     Shards are cut from all photos, not from those to do: what a worker still writes that outlived a killed job is then
     a file of the new job too, not rows that are there twice.
+
+    Raises:
+        SystemExit: If there is no folder of photos.
     """
+    if not photos.exists():
+        raise SystemExit(f"there is no folder of photos {photos.path}")
     done = _done(output)
     names = sorted(name for name in photos.names() if name.lower().endswith(PICTURE_SUFFIXES))
     shards = [names[start : start + size] for start in range(0, len(names), size)]

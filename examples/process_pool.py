@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
-from batch_rows import Count, Folder, plan, work
+from batch_rows import Count, Folder, at_least_one, plan, work
 
 from fastsam_onnx import FastSAM
 from fastsam_onnx.runtime import default_threads
@@ -29,8 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", help="a folder, or an address such as s3://bucket/photos")
     parser.add_argument("output", help="a folder or address for the Parquet files")
-    parser.add_argument("--workers", type=int, default=default_threads(), help="processes; by default the cores")
-    parser.add_argument("--shard", type=int, default=32, help="photos per Parquet file")
+    parser.add_argument(
+        "--workers", type=at_least_one, default=default_threads(), help="processes; by default the cores"
+    )
+    parser.add_argument("--shard", type=at_least_one, default=32, help="photos per Parquet file")
     parser.add_argument("--model", help="a path or name, the bundled model by default")
     options = parser.parse_args(arguments)
     photos, output = Folder.of(options.photos), Folder.of(options.output)

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 
 import ray
-from batch_rows import Count, Folder, plan, work
+from batch_rows import Count, Folder, at_least_one, plan, work
 
 from fastsam_onnx import FastSAM
 
@@ -41,9 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", help="a folder, or an address such as s3://bucket/photos")
     parser.add_argument("output", help="a folder or address for the Parquet files")
-    parser.add_argument("--actors", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=1, help="cores of each actor")
-    parser.add_argument("--shard", type=int, default=32, help="photos per Parquet file")
+    parser.add_argument("--actors", type=at_least_one, default=2)
+    parser.add_argument("--threads", type=at_least_one, default=1, help="cores of each actor")
+    parser.add_argument("--shard", type=at_least_one, default=32, help="photos per Parquet file")
     parser.add_argument("--model", help="a path or name, the bundled model by default")
     options = parser.parse_args(arguments)
     shards = plan(Folder.of(options.photos), Folder.of(options.output), options.shard)

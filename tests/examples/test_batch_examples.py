@@ -92,6 +92,38 @@ def test_photos_that_came_later_are_added(photos, tmp_path):
     check_complete(output)
 
 
+def refusal(script: str, photos: Path, output: Path, *options: str) -> str:
+    """What a run says that can do nothing."""
+    pytest.importorskip("ray" if script == "ray_batch.py" else "pyarrow", reason="needs pyarrow, or ray[data]")
+    done = subprocess.run(command(script, photos, output, *options), check=False, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert not output.exists()
+    return done.stderr
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("script", ["process_pool.py", "ray_batch.py"])
+def test_a_folder_that_is_not_there_is_no_success(script, photos, tmp_path):
+    for place in (photos / "missing", photos / "0.JPG"):
+        assert f"there is no folder of photos {place.as_posix()}" in refusal(script, place, tmp_path / "rows")
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("script", "option", "value"),
+    [
+        ("process_pool.py", "--workers", "0"),
+        ("process_pool.py", "--shard", "many"),
+        ("ray_batch.py", "--actors", "0"),
+        ("ray_batch.py", "--threads", "-1"),
+    ],
+)
+def test_numbers_that_are_none_are_refused_by_name(script, option, value, photos, tmp_path):
+    message = f"argument {option}: the value must be an integer of at least 1, got {value!r}"
+    assert message in refusal(script, photos, tmp_path / "rows", f"{option}={value}")
+
+
 @pytest.mark.process
 def test_ray_does_every_photo_once(photos, tmp_path):
     pytest.importorskip("ray", reason="needs ray[data]")
