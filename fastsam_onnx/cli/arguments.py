@@ -16,6 +16,7 @@ from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET
 from fastsam_onnx.results.prompts import coordinates
 from fastsam_onnx.results.rules import Match, Pick
+from fastsam_onnx.runtime import MOST_THREADS
 
 T = TypeVar("T")
 
@@ -58,7 +59,7 @@ def not_empty_path(text: str) -> Path:
 
 integer = argument_type(partial(options.integer_from_text, VALUE))
 whole = integer  # for serve.request, until it reads for itself
-threads = argument_type(partial(options.integer_from_text, VALUE, maximum=4096))
+threads = argument_type(partial(options.integer_from_text, VALUE, maximum=MOST_THREADS))
 port = argument_type(partial(options.integer_from_text, VALUE, minimum=0, maximum=65535))
 fraction = argument_type(partial(options.number_from_text, VALUE, minimum=0, maximum=1))
 cosine = argument_type(partial(options.number_from_text, VALUE, minimum=-1, maximum=1))

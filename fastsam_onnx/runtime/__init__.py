@@ -3,6 +3,7 @@
 from fastsam_onnx.runtime.cores import cgroup_quota, default_threads, usable_cores
 from fastsam_onnx.runtime.forks import keep_in_children
 from fastsam_onnx.runtime.sessions import (
+    MOST_THREADS,
     QUANTIZATION,
     Provider,
     RuntimeOptions,
@@ -14,6 +15,7 @@ from fastsam_onnx.runtime.sessions import (
 )
 
 __all__ = [
+    "MOST_THREADS",
     "QUANTIZATION",
     "Provider",
     "RuntimeOptions",

@@ -22,6 +22,13 @@ def test_numbers_of_options():
     assert arguments.fraction("1") == 1
 
 
+@pytest.mark.parametrize("command", [["segment", "a.png"], ["serve"], ["quantize", "a.onnx"]])
+@pytest.mark.parametrize("threads", [1025, 4097])
+def test_threads_have_the_limit_of_the_library(command, threads, capsys):
+    assert main([*command, f"--threads={threads}"]) == 2
+    assert "--threads: the value must be an integer from 1 to 1024, got " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("port", ["-1", "65536", "8_0", "٨", "x"])
 def test_a_port_is_a_number_up_to_65535(port, capsys):
     assert main(["serve", f"--port={port}", "--model", "none.onnx"]) == 2
