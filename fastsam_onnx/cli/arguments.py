@@ -57,6 +57,18 @@ def not_empty_path(text: str) -> Path:
     return Path(not_empty(text))
 
 
+def no_pipe(text: str) -> str:
+    """An argument type: a path; - is one in no other command than `segment`, where it is a pipe."""
+    if not_empty(text) == "-":
+        raise argparse.ArgumentTypeError(f"{VALUE} must be a file or folder, got -; only `segment` has pipes")
+    return text
+
+
+def no_pipe_path(text: str) -> Path:
+    """An argument type: a path as in `no_pipe`."""
+    return Path(no_pipe(text))
+
+
 integer = argument_type(partial(options.integer_from_text, VALUE))
 whole = integer  # for serve.request, until it reads for itself
 threads = argument_type(partial(options.integer_from_text, VALUE, maximum=MOST_THREADS))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fastsam_onnx.cli.arguments import add_command, add_shared
+from fastsam_onnx.cli.arguments import add_command, add_shared, no_pipe, no_pipe_path
 from fastsam_onnx.cli.common import check_new, check_outputs, make_folder
 from fastsam_onnx.cli.datasets import close_dataset, write_yolo_data
 from fastsam_onnx.cli.photos import Photo, ends_as_folder, has_file_suffix, photo_options
@@ -49,7 +49,9 @@ def add(commands: Any) -> None:
         summary="write results in another format, from their JSON files",
         epilog=EPILOG,
     )
-    parser.add_argument("inputs", metavar="FILE.json", nargs="+", type=Path, help="a result in JSON, with run lengths")
+    parser.add_argument(
+        "inputs", metavar="FILE.json", nargs="+", type=no_pipe_path, help="a result in JSON, with run lengths"
+    )
     parser.add_argument(
         "--to",
         metavar="FORMAT",
@@ -57,7 +59,9 @@ def add(commands: Any) -> None:
         choices=[*formats.FORMATS, COCO_DATASET],
         help=f"one of {', '.join((*formats.FORMATS, COCO_DATASET))}",
     )
-    parser.add_argument("-o", "--output", metavar="FOLDER", help="folder of the results (default: beside each file)")
+    parser.add_argument(
+        "-o", "--output", metavar="FOLDER", type=no_pipe, help="folder of the results (default: beside each file)"
+    )
     parser.add_argument(
         "--photos", metavar="FOLDER", type=Path, help="folder of the photos (default: beside each file)"
     )

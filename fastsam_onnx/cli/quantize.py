@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastsam_onnx.cli.arguments import add_command, add_shared
+from fastsam_onnx.cli.arguments import add_command, add_shared, no_pipe
 from fastsam_onnx.cli.common import check_new, check_outputs, find_model
 from fastsam_onnx.cli.photos import find_photos
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
@@ -49,7 +49,11 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--photos", metavar="FOLDER", help="folder of photos like those that the network will see")
     parser.add_argument(
-        "-o", "--output", metavar="FILE.onnx", help="file to write (default: MODEL.int8.onnx in the current folder)"
+        "-o",
+        "--output",
+        metavar="FILE.onnx",
+        type=no_pipe,
+        help="file to write (default: MODEL.int8.onnx in the current folder)",
     )
     add_shared(parser, "--overwrite")
     parser.add_argument("--force", action="store_true", help="write the network even if it lost too much")

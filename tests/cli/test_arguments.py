@@ -68,6 +68,23 @@ def test_an_empty_value_is_never_the_default(arguments, capsys, tmp_path, monkey
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["convert", "-", "--to", "svg"],
+        ["convert", "a.json", "--to", "svg", "-o", "-"],
+        ["convert", "a.json", "--to", "coco-dataset", "-o", "-"],
+        ["export", "a.pt", "-o", "-"],
+        ["quantize", "a.onnx", "--output=-"],
+    ],
+)
+def test_only_segment_has_pipes(arguments, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert "the value must be a file or folder, got -; only `segment` has pipes" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("text", ["", "0,1,2", "1,2", "1,2,3,4", "1,2,", "a", "-1", "1.0,2,3", "1;2;3"])
 def test_bands_are_one_or_three(text):
     with pytest.raises(argparse.ArgumentTypeError, match=r"bands|number of bands must be an integer >= 1"):
