@@ -110,8 +110,7 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
         key = file_key(path)
         if path != STDOUT and key in read:
             raise OptionError(
-                f"{path} would be replaced by a result, but this run reads it; name a folder with --output, or "
-                "another file"
+                f"{path} would be replaced by a result, but this run reads it; name another place with --output"
             )
         if path != STDOUT and key in written:
             raise OptionError(f"two results would have the same name, {path}; run their inputs one by one")

@@ -214,7 +214,7 @@ def test_the_command_does_not_replace_the_checkpoint(tmp_path, capsys):
     path = tmp_path / "tiny.pt"
     path.write_bytes(TINY.read_bytes())
     assert main(["export", str(path), "-o", str(path), "--overwrite"]) == 2
-    assert "this run reads it" in capsys.readouterr().err
+    assert "this run reads it; name another place with --output\n" in capsys.readouterr().err
     assert path.read_bytes() == TINY.read_bytes()
 
 

@@ -162,7 +162,7 @@ def test_a_file_is_not_replaced_by_its_own_conversion(folder, capsys):
     for form in ("json", "labelme"):
         code, _, err = convert(capsys, folder / "a.json", "--to", form, "--overwrite")
         assert code == 2
-        assert "name a folder with --output" in err
+        assert "name another place with --output" in err
     (folder / "more").mkdir()
     shutil.copy(folder / "a.json", folder / "more")
     code, _, err = convert(capsys, folder / "a.json", folder / "more" / "a.json", "--to", "svg", "-o", folder)

@@ -337,7 +337,7 @@ def test_command_does_not_replace_the_network(tmp_path, capsys):
     path = tmp_path / "tiny.onnx"
     path.write_bytes(TINY.read_bytes())
     assert main(["quantize", str(path), "-o", str(path), "--overwrite", "--force"]) == 2
-    assert "this run reads it" in capsys.readouterr().err
+    assert "this run reads it; name another place with --output\n" in capsys.readouterr().err
     assert path.read_bytes() == TINY.read_bytes()
 
 
