@@ -212,7 +212,10 @@ def _read_path(text: str) -> bytes:
             raise ImageError("it is a folder; give one of its files")
         if not stat.S_ISREG(mode):
             # Opening a FIFO could wait for ever.
-            raise ImageError("it is not a regular file; open it and give the binary file object")
+            raise ImageError(
+                "it is not a regular file; open it and give the binary file object, or on the command line give - and "
+                "pass it to standard input"
+            )
         with path.open("rb") as stream:
             head = stream.read(64)
             identify(head)  # before gigabytes of a video are read

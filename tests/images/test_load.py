@@ -786,7 +786,7 @@ class TestSources:
     @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
     def test_fifo_is_refused_without_waiting(self, tmp_path):
         os.mkfifo(tmp_path / "pipe")
-        with pytest.raises(ImageError, match="not a regular file"):
+        with pytest.raises(ImageError, match=r"not a regular file; .* file object, or on the command line give - "):
             load_image(tmp_path / "pipe")
 
     @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="everything is readable here")
