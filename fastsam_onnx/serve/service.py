@@ -249,8 +249,8 @@ class Service:
     def _check_token(self, request: Request) -> None:
         if self._token is None:
             return
-        given = request.headers.get("authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), self._token.encode()):
             raise HTTPException(401, "send the server's token: Authorization: Bearer TOKEN", _AUTHENTICATE)
 
 

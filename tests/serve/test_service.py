@@ -486,12 +486,14 @@ def test_a_defect_is_a_500_that_tells_nothing(model, caplog):
 
 def test_a_token_is_asked_for(model):
     with running(Service(model, workers=1, token="open sesame").app) as client:
-        for given in ({}, {"Authorization": "Bearer open"}, {"Authorization": "Bearer ÿ"}, {"Authorization": "open"}):
-            reply = client.segment(PHOTO, **given)
+        wrong = ("Bearer open", "Bearer ÿ", "Bearer", "open", "open sesame", "Basic open sesame")
+        for headers in ({}, *({"Authorization": given} for given in wrong)):
+            reply = client.segment(PHOTO, **headers)
             assert reply.status == 401
             assert reply.headers["www-authenticate"] == "Bearer"
         assert client.ask("GET", "/info").status == 401
-        assert client.segment(PHOTO, Authorization="Bearer open sesame").status == 200
+        for scheme in ("Bearer", "bearer", "BEARER"):  # RFC 9110, 11.1: without regard to case
+            assert client.segment(PHOTO, Authorization=f"{scheme} open sesame").status == 200
         assert client.ask("GET", "/healthz").status == 200
         assert client.ask("GET", "/").status == 200
 
