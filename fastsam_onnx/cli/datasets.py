@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fastsam_onnx.cli.common import make_folder
-from fastsam_onnx.cli.photos import Photo, is_folder_name, relative_path
+from fastsam_onnx.cli.photos import Photo, file_name, is_folder_name, relative_path
 from fastsam_onnx.errors import OptionError, OutputError
 from fastsam_onnx.files import is_file, write_file
 from fastsam_onnx.formats.categories import listed_categories
@@ -70,7 +70,7 @@ def write_yolo_data(
     """Write data.yaml beside YOLO's label files, if these go to a folder.
 
     One that an earlier run wrote gets the folders that it lacks; one that somebody wrote stays, and what it lacks is
-    told.
+    told. So is where trainers would not find the labels.
 
     Args:
         formats: Names of formats.
@@ -88,11 +88,35 @@ def write_yolo_data(
     names = listed_categories(classes)
     folders = dict.fromkeys(photo.folder or photo.path.parent for photo in photos if photo.path is not None)
     listed = [relative_path(folder, path.parent) for folder in folders]
+    _tell_of_lost_labels(path.parent, photos)
     if is_file(path) and not overwrite:
         _add_to_data(path, listed, names)
         return
     make_folder(path.parent)
     write_file(path, [yolo_data(listed, names).encode("utf-8")])
+
+
+def _tell_of_lost_labels(output: Path, photos: Sequence[Photo]) -> None:
+    """Log a warning if trainers would take photos for photos without objects, because their labels lie elsewhere."""
+    for photo in photos:
+        if photo.path is None:
+            continue
+        folder, sought = (output / (file_name(photo) or "")).parent, _labels_sought(photo.path.parent)
+        if folder.resolve() != sought:
+            logger.warning(
+                "trainers of YOLO networks look for the labels of photos such as %s in %s, not in %s; write labels "
+                "beside their photos, or those of X/images to X/labels",
+                *(photo.path, sought, folder),
+            )
+            return
+
+
+def _labels_sought(folder: Path) -> Path:
+    """Where trainers look for the labels of a folder's photos: there, but for the last images/ in its path labels/."""
+    parts = list(folder.resolve().parts)
+    if "images" in parts:
+        parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
+    return Path(*parts)
 
 
 def _add_to_data(path: Path, folders: Sequence[str], names: Sequence[str]) -> None:

@@ -119,6 +119,34 @@ def test_yolos_labels_have_a_data_yaml(run, folder, tmp_path):
     assert (out / "new.txt").exists()
 
 
+@pytest.mark.parametrize(
+    ("photos", "output", "sought"),
+    [
+        ("in", "in", None),
+        ("in", "labels", "in"),
+        ("set/images", "set/labels", None),
+        ("set/images/train", "set/labels/train", None),
+        ("set/images", "set/images", "set/labels"),
+        ("images/in", "images/in", "labels/in"),
+        ("images/images", "images/labels", None),
+    ],
+)
+def test_labels_that_trainers_would_not_find_are_told(run, tmp_path, photos, output, sought):
+    for name in ("a.png", "b.png"):
+        photo(tmp_path / photos / name)
+    code, _, err = run(tmp_path / photos, "--format", "yolo", "-o", tmp_path / output)
+    assert code == 0
+    assert err.count("trainers of YOLO networks look for") == (sought is not None)
+    if sought is not None:
+        assert f"such as {tmp_path / photos / 'a.png'} in {tmp_path / sought}, not in {tmp_path / output};" in err
+
+
+def test_labels_of_photos_in_folders_inside_are_told_by_their_own_folder(run, tmp_path):
+    photo(tmp_path / "set" / "images" / "a.png")
+    arguments = (tmp_path / "set", "--recursive", "--format", "yolo", "-o", tmp_path / "set")
+    assert f"in {tmp_path / 'set' / 'labels'}, not in {tmp_path / 'set' / 'images'};" in run(*arguments)[2]
+
+
 def test_a_second_folder_joins_the_data_yaml(run, folder, tmp_path):
     out = tmp_path / "labels"
     run(folder, "--format", "yolo", "-o", out)
