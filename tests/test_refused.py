@@ -31,6 +31,12 @@ OPENING = """\
 A library under other people's products may refuse, but must not lie. Every exception is a `FastSAMError` and the
 fitting built-in: an `ImageError` is a `ValueError`, an `OutputError` an `OSError`. The message names the thing, what
 was found, and what is accepted.
+
+What is no reason to refuse is a warning of the logger `fastsam_onnx`; our code prints nothing. OpenCV may, to standard
+error: of fields of a GeoTIFF that it does not know, of damaged files, of cameras that are not there. Its level is one
+for the whole process, so it is left to you: `OPENCV_LOG_LEVEL=SILENT` and, for videos, `OPENCV_FFMPEG_LOGLEVEL=-8` in
+the environment before OpenCV is loaded, as the command line has them. What libjpeg and libpng in it say of damaged
+pixels has no such switch.
 """
 
 

@@ -48,7 +48,6 @@ def open_model(arguments: argparse.Namespace, screen: Screen, *, threads: int | 
     Raises:
         FastSAMError: If it cannot be opened.
     """
-    silence_opencv()
     from fastsam_onnx.model import FastSAM
 
     model = find_model(arguments.model, screen)
@@ -56,12 +55,6 @@ def open_model(arguments: argparse.Namespace, screen: Screen, *, threads: int | 
     given = {name: getattr(arguments, name) for name in MODEL_OPTIONS}
     given["threads"] = threads or arguments.threads
     return FastSAM(model, clip=clip, **{name: value for name, value in given.items() if value is not None})
-
-
-def silence_opencv() -> None:
-    """Let OpenCV say nothing: what it cannot do is said once, by us. It reads these when it is loaded, later."""
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 def wanted_classes(arguments: argparse.Namespace, model: FastSAM) -> list[int] | None:

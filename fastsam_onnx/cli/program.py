@@ -87,9 +87,16 @@ def _run_command(argv: Sequence[str], screen: Screen) -> int:
         arguments = _parse(argv)
     except SystemExit as stop:  # argparse has said why
         return int(stop.code or 0)
+    _silence_opencv()
     with signals_that_end(), logged_to(screen, logging.ERROR if arguments.quiet else logging.WARNING):
         code: int = arguments.run(arguments, screen)
     return code
+
+
+def _silence_opencv() -> None:
+    """Let OpenCV say nothing: what it cannot do is said once, by us. It reads these when it is loaded, later."""
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 def _comes_from_interrupt(error: BaseException | None) -> bool:

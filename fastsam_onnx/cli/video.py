@@ -24,7 +24,6 @@ from fastsam_onnx.cli.common import (
     check_outputs,
     make_folder,
     open_model,
-    silence_opencv,
     wanted_classes,
     write_stdout,
 )
@@ -266,7 +265,6 @@ def _check_following(arguments: argparse.Namespace, prompts: Prompts) -> None:
 
 def _check_codec(codec: str, paths: list[Path]) -> None:
     """Raise an OptionError if one of the overlays cannot have this codec."""
-    silence_opencv()
     for path in paths:
         if path == STDOUT:
             raise OptionError("--codec is for the file of an overlay; standard output takes frames as RGB24, or lines")

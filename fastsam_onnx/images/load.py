@@ -2,7 +2,8 @@
 
 The headers of files and bytes are read first (`header`); then OpenCV decodes them from memory, so that file names of
 any kind work. What OpenCV leaves open (orientation, alpha, 16 bits) is settled here, the same for 4.x and 5.x. OpenCV
-may write about a damaged file to stderr; silencing it would change the process for other threads.
+may write about a file to stderr; silencing it would change the process for other threads, and libjpeg and libpng in it
+write whatever its level is.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from support.command_line import FIRST_AREA, POSIX, SECOND_AREA, files_of_at_most, listing, names, photo, read_json
 
 from fastsam_onnx import FastSAM, Segmentation
@@ -236,6 +237,15 @@ def test_an_output_that_looks_like_a_file_is_no_folder(form, folder, tmp_path, c
     assert listing(tmp_path) == ["in"]
     assert convert(capsys, folder / "a.json", "--to", form, "-o", f"{tmp_path / 'a.svg'}{os.sep}")[0] == 0
     assert listing(tmp_path) == ["a.svg", "in"]
+
+
+@pytest.mark.process
+def test_what_opencv_does_not_know_of_a_geotiff_is_not_said(shell, tmp_path):
+    tags = [(33550, "d", 3, (1.0, 1.0, 0.0), True), (33922, "d", 6, (0.0, 0.0, 0.0, 5e5, 5e6, 0.0), True)]
+    tifffile.imwrite(tmp_path / "a.tif", np.full((64, 64, 3), 99, np.uint8), photometric="rgb", extratags=tags)
+    assert shell("segment", "a.tif", "--format", "json").returncode == 0
+    done = shell("convert", "a.json", "--to", "overlay", model=False)
+    assert (done.returncode, done.stdout.decode().strip(), done.stderr) == (0, "a.overlay.png", b"")
 
 
 def test_what_shows_the_photo_needs_it(folder, tmp_path, capsys):
