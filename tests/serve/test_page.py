@@ -262,6 +262,27 @@ def test_a_later_click_does_not_wait_for_the_answer_to_the_first(browser, model,
         assert browser.execute_script("return past.length") == 4
 
 
+def test_what_undo_and_redo_bring_back_is_answered_by_the_server_too(browser, model, found):
+    slow = Slow(model)
+    slow.go.set()
+    with running(Service(slow, workers=1).app) as client:
+        browser.get(f"http://127.0.0.1:{client.port}/")
+        drop(browser, PHOTO.read_bytes(), "coffee.jpg")
+        [guess], [answer] = (found.point_prompt([(30, 340)], pick=pick) for pick in ("balanced", "candidate"))
+        assert guess.mask.rle() != answer.mask.rle()
+        for after in ("goBack(past, future); goBack(future, past)", "choose(560, 40, {}); goBack(past, future)"):
+            slow.go.clear()
+            browser.execute_script(f"clear(); choose(30, 340, {{}}); {after}")
+            slow.go.set()
+            assert picked(browser) == [answer.mask.rle()["counts"]]
+        slow.go.clear()
+        browser.execute_script("choose(300, 200, {}); resize(1)")
+        larger = browser.execute_script("return chosen().map(object => object.rle.counts)")
+        browser.execute_script("goBack(past, future); goBack(future, past)")
+        slow.go.set()
+        assert picked(browser) == larger, "a size that was chosen stays"
+
+
 def test_shift_click_excludes_and_control_click_adds(page, found):
     first, second, away = (300, 200), (330, 260), (560, 40)
     pointer(page, found, *first).click().perform()
