@@ -673,6 +673,47 @@ def test_texts_are_asked_for_where_the_model_has_clip(browser, model, found):
         assert "0.27" in browser.find_element(By.CSS_SELECTOR, "#list [aria-selected=true]").text
 
 
+@pytest.mark.parametrize(
+    ("after", "steps"),
+    [
+        ("askText('7')", 1),
+        ("choose(560, 40, {})", 1),
+        ("choose(560, 40, {shiftKey: true})", 1),
+        ("askBox(100, 80, 420, 330)", 1),
+        ("toggleKept(found.objects[2])", 1),
+        ("clear()", 0),
+        ("toggleKept(found.objects[2]); goBack(past, future); goBack(future, past)", 1),
+    ],
+)
+def test_an_old_text_gives_way_to_what_is_done_after_it(browser, model, after, steps):
+    slow = Slow(Reader(model))
+    slow.clip = Reader.clip
+    slow.go.set()
+    with running(Service(slow, workers=1).app) as client:
+        browser.get(f"http://127.0.0.1:{client.port}/")
+        drop(browser, PHOTO.read_bytes(), "coffee.jpg")
+        browser.execute_script(after)
+        expected = picked(browser), status(browser)
+        browser.execute_script("clear(); past = []")
+        slow.go.clear()
+        browser.execute_script(f"askText('4'); {after}")
+        slow.go.set()
+        assert (picked(browser), status(browser)) == expected
+        assert browser.execute_script("return past.length") == steps
+
+
+def test_an_object_may_be_taken_from_the_list_while_the_server_looks_closer(browser, model, found):
+    slow = Slow(model)
+    slow.go.set()
+    with running(Service(slow, workers=1).app) as client:
+        browser.get(f"http://127.0.0.1:{client.port}/")
+        drop(browser, PHOTO.read_bytes(), "coffee.jpg")
+        slow.go.clear()
+        browser.execute_script("choose(30, 340, {}); toggleKept(found.objects[4])")
+        slow.go.set()
+        assert picked(browser) == masks_of(found[[4]]) + masks_of(found.point_prompt([(30, 340)]))
+
+
 def test_a_token_is_asked_for(browser, model):
     with running(Service(model, workers=1, token="open sesame").app) as client:
         browser.get(f"http://127.0.0.1:{client.port}/")
