@@ -673,6 +673,35 @@ def test_texts_are_asked_for_where_the_model_has_clip(browser, model, found):
         assert "0.27" in browser.find_element(By.CSS_SELECTOR, "#list [aria-selected=true]").text
 
 
+def test_a_similarity_belongs_to_the_text_and_the_choice(browser, model):
+    def similarities(script: str) -> list[str]:
+        """What is saved after it, of the objects that have one; the list says the same."""
+        browser.execute_script(script)
+        wait(browser, lambda b: not busy(b))
+        saved, told = browser.execute_script(
+            """const facts = [...list.children].map(item => item.lastElementChild.textContent.split("  ·  ")[2]);
+            return [records().map(({similarity = ""}) => similarity && similarity.toFixed(2)), facts]
+                .map(each => each.filter(one => one))"""
+        )
+        assert saved == told
+        return saved
+
+    with running(Service(Reader(model), workers=1).app) as client:
+        browser.get(f"http://127.0.0.1:{client.port}/")
+        drop(browser, PHOTO.read_bytes(), "coffee.jpg")
+        assert similarities("askText('4')") == ["0.27"]
+        assert similarities("askText('07')") == ["0.28"]
+        assert similarities("goBack(past, future)") == ["0.27"]
+        assert similarities("goBack(future, past)") == ["0.28"]
+        assert similarities("clear()") == []
+        assert similarities("goBack(past, future); askText('04')") == ["0.28"]
+        assert similarities("goBack(past, future); goBack(past, future)") == ["0.27"]
+        assert similarities("keep(); askText('07')") == ["0.27", "0.28"]
+        assert similarities("toggleKept(found.objects[7])") == ["0.27"]
+        assert similarities("choose(560, 40, {})") == ["0.27"]
+        assert similarities("toggleKept(found.objects[4])") == []
+
+
 @pytest.mark.parametrize(
     ("after", "steps"),
     [
