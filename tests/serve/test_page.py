@@ -637,6 +637,43 @@ def test_the_photo_is_shown_while_it_is_computed(browser, model):
         assert chosen(browser) == []
 
 
+@pytest.mark.parametrize("photos", [1, 2])
+def test_nothing_can_be_chosen_while_the_photo_is_computed(browser, model, photos):
+    slow = Slow(Reader(model))
+    slow.clip = Reader.clip
+    with running(Service(slow, workers=1).app) as client:
+        browser.get(f"http://127.0.0.1:{client.port}/")
+        for number in range(photos):
+            if number:
+                slow.go.set()
+                wait(browser, lambda b: listed(b) and not busy(b))
+                slow.go.clear()
+            browser.execute_script(DROP, base64.b64encode(PHOTO.read_bytes()).decode(), "coffee.jpg", "image/jpeg")
+            wait(browser, lambda b: b.execute_script("return Boolean(preview)"))
+        view = browser.find_element(By.ID, "view")
+        for key in (Keys.ARROW_LEFT, Keys.ENTER, "b", "k", "z", Keys.ESCAPE):
+            view.send_keys(key)
+        for name in ("text", "json", "least", "clear"):
+            browser.execute_script("document.getElementById(arguments[0]).focus()", name)
+            ActionChains(browser).send_keys("4", Keys.ENTER).perform()
+        assert status(browser) == "Looking for objects in coffee.jpg …"
+        assert browser.execute_script("return [past.length, points.length, corner]") == [0, 0, None]
+        slow.go.set()
+        wait(browser, lambda b: not busy(b))
+        assert slow.calls == photos
+        browser.find_element(By.ID, "text").send_keys("4", Keys.ENTER)
+        wait(browser, lambda b: chosen(b) == [4])
+        assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_a_drag_ends_with_the_photo_it_began_in(page, found):
+    pointer(page, found, 100, 80).click_and_hold().move_by_offset(100, 100).perform()
+    page.execute_script("showPreview(photo.bitmap)")
+    ActionChains(page).release().perform()
+    page.execute_script("leavePreview()")
+    assert page.execute_script("return [past.length, box]") == [0, None]
+
+
 def test_a_refused_photo_gives_way_to_the_one_before(page, found, model):
     import cv2
     import numpy as np
