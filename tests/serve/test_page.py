@@ -392,6 +392,23 @@ def test_the_keyboard_does_all_of_it(page, found):
     assert "2 objects chosen" in status(page)
 
 
+@pytest.mark.parametrize("modifier", ["ctrlKey", "metaKey", "altKey"])
+def test_the_browsers_shortcuts_are_its_own(page, found, modifier):
+    """Zoom, search bar, bookmarks, back and home, on the photo and in the list; what is chosen stays."""
+    pointer(page, found, 300, 200).click().perform()
+    before = picked(page)
+    taken = page.execute_script(
+        """const press = (element, key) => !element.dispatchEvent(
+            new KeyboardEvent("keydown", {key, [arguments[0]]: true, bubbles: true, cancelable: true}));
+        return [...["-", "+", "=", "k", "b", "ArrowLeft"].filter(key => press(view, key)),
+            ...["Home", "End", "ArrowDown"].filter(key => press(list.firstElementChild, key))]""",
+        modifier,
+    )
+    assert taken == []
+    assert picked(page) == before
+    assert page.execute_script("return [past.length, kept.size, corner]") == [1, 0, None]
+
+
 def test_saved_files_are_those_of_the_python_api(page, found, tmp_path):
     import cv2
     import numpy as np
