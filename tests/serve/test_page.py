@@ -654,6 +654,24 @@ def test_the_photo_is_shown_while_it_is_computed(browser, model):
         assert chosen(browser) == []
 
 
+def test_a_photo_does_not_stand_over_the_next_which_the_browser_cannot_show(browser, model):
+    import cv2
+
+    done, tiff = cv2.imencode(".tiff", cv2.imread(str(PHOTO)))
+    assert done
+    slow = Slow(model)
+    with running(Service(slow, workers=1).app) as client:
+        browser.get(f"http://127.0.0.1:{client.port}/")
+        browser.execute_script(DROP, base64.b64encode(PHOTO.read_bytes()).decode(), "coffee.jpg", "image/jpeg")
+        wait(browser, lambda b: b.find_element(By.ID, "base").is_displayed())
+        browser.execute_script(DROP, base64.b64encode(bytes(tiff)).decode(), "b.tiff", "image/tiff")
+        wait(browser, lambda b: not b.find_element(By.ID, "base").is_displayed())
+        assert status(browser) == "Looking for objects in b.tiff …"
+        slow.go.set()
+        wait(browser, lambda b: "cannot show" in status(b))
+        assert len(listed(browser)) == len(model(bytes(tiff)))
+
+
 @pytest.mark.parametrize("photos", [1, 2])
 def test_nothing_can_be_chosen_while_the_photo_is_computed(browser, model, photos):
     slow = Slow(Reader(model))
