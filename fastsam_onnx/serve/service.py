@@ -183,7 +183,7 @@ class Service:
                 raw = RawRequest(
                     await self._receive(request, hold),
                     request.headers.get("content-type", ""),
-                    request.headers.get("accept", ""),
+                    _listed(request, "accept"),
                     request.query_params.multi_items(),
                 )
                 answer = await self._workers.run(lambda: respond(self._model, raw, self._limits), request)
@@ -201,8 +201,8 @@ class Service:
         upload = request.stream()
         try:
             self._check_token(request)
-            _check_coding(request.headers.get("content-encoding", "identity"))
-            negotiate(request.headers.get("accept", ""), request.query_params.get("format"))
+            _check_coding(_listed(request, "content-encoding"))
+            negotiate(_listed(request, "accept"), request.query_params.get("format"))
             self._workers.check()
             return await self._body(upload, int(request.headers.get("content-length", "0")), hold)
         except HTTPException as refusal:
@@ -252,6 +252,11 @@ class Service:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), self._token.encode()):
             raise HTTPException(401, "send the server's token: Authorization: Bearer TOKEN", _AUTHENTICATE)
+
+
+def _listed(request: Request, name: str) -> str:
+    """The value of a header that is a list; its lines are one list (RFC 9110, 5.3)."""
+    return ", ".join(request.headers.getlist(name))
 
 
 def _check_coding(coding: str) -> None:

@@ -93,6 +93,23 @@ def test_accept_chooses_the_form_of_the_answer(client, found, accept, form, suff
     assert reply.body == encode(found, form, suffix=suffix)
 
 
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (("Accept: text/html", "Accept: application/json"), 200),
+        (("Accept: application/json", "Accept: text/html"), 200),
+        (("Accept: text/html", "Accept: text/plain"), 406),
+        (("Content-Encoding: identity", "Content-Encoding: gzip"), 415),
+    ],
+)
+def test_a_list_may_come_in_several_lines(client, lines, status):
+    """Only the first of them counted."""
+    head = ("POST /segment HTTP/1.1", "Host: x", f"Content-Length: {len(PHOTO)}", "Connection: close", *lines)
+    with client.connect() as line:
+        line.sendall("\r\n".join([*head, "", ""]).encode() + PHOTO)
+        assert to_the_end(line).split()[1] == str(status).encode()
+
+
 def test_the_query_chooses_the_form_of_the_answer(client, found):
     assert client.segment(PHOTO, "?format=labels").body == encode(found, "labels")
 
