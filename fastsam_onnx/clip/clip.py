@@ -122,7 +122,7 @@ class Clip:
             (n, width) float32, each of length 1.
 
         Raises:
-            PromptError: If there is no text, one is not a string, or one is empty.
+            PromptError: If there is no text, one is not a string, or one has no word.
             ModelError: If the text encoder or the tokenizer cannot be used, or the widths differ.
         """
         listed = check_texts(texts)
@@ -208,16 +208,18 @@ def check_texts(texts: str | Sequence[str]) -> list[str]:
     """One text or several as a list.
 
     Raises:
-        PromptError: If there is no text, one is not a string, or one is empty.
+        PromptError: If there is no text, one is not a string, or one has no word.
     """
+    from fastsam_onnx.clip.tokens import clean
+
     listed = [texts] if isinstance(texts, str) else texts
     if not isinstance(listed, Sequence) or isinstance(listed, bytes) or not len(listed):
         raise PromptError(f"texts must be a text or a list of at least one, got {texts!r}")
     for index, text in enumerate(listed):
         if not isinstance(text, str):
             raise PromptError(f"text prompt {index} must be a string, got {text!r}")
-        if not text.strip():
-            raise PromptError(f"text prompt {index} is empty: {text!r}")
+        if not clean(text):
+            raise PromptError(f"text prompt {index} must have at least one word, got {text[:80]!r}")
     return list(listed)
 
 

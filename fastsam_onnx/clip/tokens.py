@@ -30,7 +30,7 @@ DEFAULT_CONTEXT_LENGTH = 77
 MERGE_COUNT = 48_894
 """Number of merges of OpenAI's file that its vocabulary of 49,408 takes."""
 LONGEST_TEXT = 100_000
-"""Characters that are looked at: no context holds the tokens of more."""
+"""Characters that are looked at, after leading space: no context holds the tokens of more."""
 MAX_PASSES = 8
 """Fixes are repeated until nothing changes, as an entity may stand for a part of another; no text needs more passes."""
 
@@ -52,8 +52,10 @@ def clean(text: str) -> str:
     """A text as OpenAI's tokenizer cleans it, in lower case.
 
     HTML entities (also escaped twice), curly quotes, full and half width, ligatures, terminal escapes, control
-    characters, lone surrogates, canonical composition, white space, lower case.
+    characters, lone surrogates, canonical composition, white space, lower case. Of a text that is longer than
+    LONGEST_TEXT, its beginning.
     """
+    text = text.lstrip(" \t\r\n")[:LONGEST_TEXT]  # other space may stand for a character, as \x85 for an ellipsis
     for _ in range(MAX_PASSES):
         fixed = _fix(text)
         if fixed == text:
@@ -158,10 +160,10 @@ class ClipTokenizer:
             PromptError: If a text has no token.
         """
         rows = []
-        for index, text in enumerate(texts):
-            encoded = self.encode(clean(text[:LONGEST_TEXT]))
+        for text in texts:
+            encoded = self.encode(clean(text))
             if not encoded:
-                raise PromptError(f"text prompt {index} must have at least one word, got {text[:80]!r}")
+                raise PromptError(f"a text prompt must have at least one word, got {text[:80]!r}")
             rows.append([self._start, *encoded[: length - 2], self._end])
         width = length if pad_to_length else max(map(len, rows))
         ids = np.full((len(rows), width), self._end if pad_with_end else 0, np.int64)

@@ -11,6 +11,7 @@ from support.tiny_onnx import constant
 
 from fastsam_onnx import Clip, DownloadError, ModelError, ModelNotFoundError, OptionError, PromptError, weights
 from fastsam_onnx.clip.files import ClipFiles
+from fastsam_onnx.results.text_prompts import embed_texts
 
 NAMES = list(toy_clip.COLOURS)
 TEXTS = [f"a photo of the {name} dog" for name in NAMES]
@@ -226,6 +227,16 @@ def test_files_that_are_something_else_are_refused(tmp_path):
 def test_texts_that_are_none_are_refused(folder, texts):
     with pytest.raises(PromptError):
         Clip(folder).embed_texts(texts)
+
+
+@pytest.mark.parametrize("wordless", ["\ufeff", "\x00", "&#32;"])
+def test_a_text_without_a_word_is_named_by_its_place_among_all(folder, wordless):
+    """It was counted within a batch of 16, and with templates among all that they make."""
+    texts = [*TEXTS, *["dog"] * (20 - len(TEXTS)), wordless]
+    with pytest.raises(PromptError, match="text prompt 20 must have at least one word"):
+        Clip(folder).embed_texts(texts)
+    with pytest.raises(PromptError, match="text prompt 20 must have at least one word"):
+        embed_texts(Clip(folder), texts, ["{}", "a {}"])
 
 
 def test_threads_share_one_and_processes_get_their_own(folder):

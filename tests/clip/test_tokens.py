@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import toy_clip
 
-from fastsam_onnx.clip.tokens import MERGE_COUNT, ClipTokenizer, clean, tokenizer_of_merges
+from fastsam_onnx.clip.tokens import LONGEST_TEXT, MERGE_COUNT, ClipTokenizer, clean, tokenizer_of_merges
 from fastsam_onnx.errors import ModelError, ModelNotFoundError, PromptError
 
 
@@ -70,6 +70,12 @@ def test_a_text_that_is_too_long_keeps_its_end(tokenizer):
     assert ids.shape == (3, 77)
     assert (ids[:, -1] == end).all()
     assert (ids[0] == ids).all()
+
+
+def test_space_before_a_text_does_not_count_for_its_length(tokenizer):
+    far, near = tokenizer.ids([" \n" * LONGEST_TEXT + "red dog", "red dog"], 77, pad_to_length=True, pad_with_end=False)
+    assert far.tolist() == near.tolist()
+    assert len(clean("a" * LONGEST_TEXT + "b")) == LONGEST_TEXT
 
 
 def test_a_text_without_a_token_is_refused(tokenizer):
