@@ -366,6 +366,7 @@ class FastSAM:
             agnostic=given.agnostic,
             refine=boolean("refine", _first(given.refine, defaults.refine, contract.refine, False)),
             redraw=boolean("redraw", _first(given.redraw, defaults.redraw, contract.redraw, False)),
+            covered=contract.metadata.covered,
         )
 
     def _find_all(self, sources: Sequence[ImageSource], *, options: CallOptions) -> list[Segmentation]:

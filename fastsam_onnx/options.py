@@ -125,6 +125,7 @@ class DetectionOptions:
         agnostic: True if boxes of different classes suppress each other, too.
         refine: True if masks are refined, see `masks.refine`.
         redraw: True if objects are drawn anew by the network's decoder, if it has one, and masks are refined.
+        covered: What counts against objects that lie on better ones, see `masks.adding.lowered`; 0 for nothing.
         is_tile: True if the picture is a tile of a photo: what fills it may go on beyond it.
     """
 
@@ -136,6 +137,7 @@ class DetectionOptions:
     agnostic: bool
     refine: bool
     redraw: bool
+    covered: float = 0.0
     is_tile: bool = False
 
 

@@ -90,6 +90,7 @@ def _facts(path: Path, model: FastSAM) -> dict[str, Any]:
             "iou": contract.iou,
             "refine": contract.refine,
             "redraw": contract.redraw,
+            "covered": metadata.covered,
             "batch": metadata.batch,
             "nms": {"conf": metadata.nms_conf, "iou": metadata.nms_iou} if metadata.nms else None,
             "end2end": metadata.end2end,

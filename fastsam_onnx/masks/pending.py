@@ -114,6 +114,14 @@ class PendingMask:
         inside = self.logits[top - self.top : bottom - self.top, left - self.left : right - self.left] > 0
         return inside, (left, top)
 
+    @property
+    def photo_cells(self) -> int:
+        """Number of cells of the grid in the photo."""
+        (left, right), (top, bottom) = (
+            axis.inner((0, side)) for axis, side in zip((self.x, self.y), self.image_size, strict=True)
+        )
+        return (right - left) * (bottom - top)
+
     def tight(self) -> PendingMask:
         """The same mask without the outer columns and rows of pixels that cannot be set."""
         columns = _tight(self.logits, self.left, self.x, self.columns)

@@ -151,10 +151,8 @@ def without_doubles(cells: Sequence[Cells], iou: float, labels: IntArray | None 
 
 
 def _is_everything(mask: PendingMask) -> bool:
-    width, height = mask.image_size
-    (left, right), (top, bottom) = mask.x.inner((0, width)), mask.y.inner((0, height))
     inside, _ = mask.cells()
-    return bool(np.count_nonzero(inside) > EVERYTHING_SHARE * (right - left) * (bottom - top))
+    return bool(np.count_nonzero(inside) > EVERYTHING_SHARE * mask.photo_cells)
 
 
 def _owners(cells: Sequence[Cells], iou: float, labels: IntArray | None) -> IntArray:

@@ -11,6 +11,7 @@ from fastsam_onnx.log import warn
 
 STRIDES = (8, 16, 32, 64, 128)
 DEFAULT_STRIDE = 32
+LARGEST_WEIGHT = 100
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Metadata:
         iou: NMS threshold that the file recommends (our own key).
         refine: True if the file recommends refined masks (our own key).
         redraw: True if the file recommends objects that its decoder draws anew (our own key).
+        covered: What counts against objects that lie on better ones, see `masks.adding.lowered` (our own key).
         end2end: True if the network itself says each object once, for any number of photos.
         nms: True if NMS was added to the network when it was exported, photo by photo.
         batch: Number of photos that it was exported for.
@@ -41,6 +43,7 @@ class Metadata:
     iou: float | None = None
     refine: bool | None = None
     redraw: bool | None = None
+    covered: float = 0.0
     end2end: bool = False
     nms: bool = False
     batch: int | None = None
@@ -72,6 +75,7 @@ def read_metadata(raw: Mapping[str, str], name: str) -> Metadata:
         iou=take("iou", _parse_fraction),
         refine=take("refine", _parse_bool),
         redraw=take("redraw", _parse_bool),
+        covered=take("covered", _parse_weight, 0.0),
         end2end=take("end2end", bool, False),
         nms=added_nms,
         batch=take("batch", _parse_batch),
@@ -106,6 +110,12 @@ def _parse_names(value: Any) -> dict[int, str]:
 
 def _parse_fraction(value: Any) -> float:
     if isinstance(value, bool) or not 0 <= value <= 1:
+        raise ValueError
+    return float(value)
+
+
+def _parse_weight(value: Any) -> float:
+    if isinstance(value, bool) or not 0 <= value <= LARGEST_WEIGHT:
         raise ValueError
     return float(value)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.masks.detections import Detections, detect
 from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import MaskLike
-from fastsam_onnx.masks.pending import pending_masks
+from fastsam_onnx.masks.pending import PendingMask, pending_masks
 from fastsam_onnx.results.segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -30,27 +30,29 @@ LOOKED_AT = 3
 SECOND_WEIGHT = 0.1
 """What the score of an object counts for the mask that it had before it was drawn anew."""
 
+Drawn_co = TypeVar("Drawn_co", bound=MaskLike, covariant=True)
 
-class _Shown(NamedTuple):
+
+class _Shown(NamedTuple, Generic[Drawn_co]):
     """Objects: boxes (n, 4) in pixels of the photo, (n,) scores, (n,) classes, n masks."""
 
     boxes_xyxy: FloatArray
     scores: FloatArray
     labels: IntArray
-    masks: list[MaskLike]
+    masks: Sequence[Drawn_co]
 
-    def of(self, places: IntArray) -> _Shown:
+    def of(self, places: IntArray) -> _Shown[Drawn_co]:
         """Some of the objects."""
         masks = [self.masks[place] for place in places.tolist()]
         return _Shown(self.boxes_xyxy[places], self.scores[places], self.labels[places], masks)
 
-    def with_scores_of_doubles(self, shows: IntArray) -> _Shown:
+    def with_scores_of_doubles(self, shows: IntArray) -> _Shown[Drawn_co]:
         """Each with the best score of all that it shows: `shows` (n,) says the index of the one that does, or -1."""
         scores, shown = self.scores.copy(), shows >= 0
         np.maximum.at(scores, shows[shown], self.scores[shown])
         return self._replace(scores=scores)
 
-    def best(self, count: int | None = None) -> _Shown:
+    def best(self, count: int | None = None) -> _Shown[Drawn_co]:
         """Those with the highest scores, best first; all by default."""
         return self.of(np.argsort(-self.scores, kind="stable")[:count])
 
@@ -124,7 +126,7 @@ def find_objects(
     )
 
 
-def _shown(detections: Detections, offered: Candidates, options: DetectionOptions) -> _Shown:
+def _shown(detections: Detections, offered: Candidates, options: DetectionOptions) -> _Shown[MaskLike]:
     """What is shown of the detections."""
     boxes, coefficients = detections.boxes_xyxy, detections.coefficients
     masks = pending_masks(boxes, coefficients, offered.prototypes, offered.letterbox)
@@ -132,22 +134,41 @@ def _shown(detections: Detections, offered: Candidates, options: DetectionOption
         from fastsam_onnx.masks.refine import refined
 
         boxes, masks = refined(boxes, coefficients, offered.prototypes, masks)
-    filled = [index for index, mask in enumerate(masks) if not mask.is_empty()]
-    objects = _Shown(boxes, detections.scores, detections.labels, list(masks)).of(np.array(filled, np.int64))
-    if not options.refine:
-        return objects
-    from fastsam_onnx.masks.refine import shown_by
-
-    labels = None if options.agnostic else objects.labels
-    shows = shown_by([masks[index] for index in filled], options.iou, labels, keep_everything=options.is_tile)
-    objects = objects.with_scores_of_doubles(shows).of(np.flatnonzero(shows == np.arange(len(shows))))
+    filled = np.array([index for index, mask in enumerate(masks) if not mask.is_empty()], np.int64)
+    objects = _Shown(boxes, detections.scores, detections.labels, masks).of(filled)
+    if options.refine:
+        objects = _told_apart(objects, options)
+    if options.covered:
+        objects = _lowered(objects, offered.prototypes, options)
     objects = objects.best(options.max_det)
     if not options.redraw or offered.closer is None:
         return objects
     return _drawn_anew(objects, offered, offered.closer, options)
 
 
-def _drawn_anew(old: _Shown, offered: Candidates, closer: Closer, options: DetectionOptions) -> _Shown:
+def _told_apart(objects: _Shown[PendingMask], options: DetectionOptions) -> _Shown[PendingMask]:
+    """Those that show something of their own, each with the best score of what shows the same."""
+    from fastsam_onnx.masks.refine import shown_by
+
+    labels = None if options.agnostic else objects.labels
+    shows = shown_by(objects.masks, options.iou, labels, keep_everything=options.is_tile)
+    return objects.with_scores_of_doubles(shows).of(np.flatnonzero(shows == np.arange(len(shows))))
+
+
+def _lowered(objects: _Shown[PendingMask], prototypes: FloatArray, options: DetectionOptions) -> _Shown[PendingMask]:
+    """Those whose scores exceed the threshold also where it counts that they lie on better ones, best first."""
+    from fastsam_onnx.masks.adding import added, lowered
+
+    objects = objects.best()
+    _, height, width = prototypes.shape
+    shares = added(objects.masks, (height, width))
+    objects = objects._replace(scores=lowered(objects.scores, shares, options.covered))
+    return objects.of(np.flatnonzero(objects.scores > np.float32(options.conf)))
+
+
+def _drawn_anew(
+    old: _Shown[PendingMask], offered: Candidates, closer: Closer, options: DetectionOptions
+) -> _Shown[MaskLike]:
     """The objects drawn anew, none twice; with a low score also as they were, where that is something else."""
     from fastsam_onnx.masks.redraw import cells_of, redrawn
     from fastsam_onnx.masks.refine import without_doubles
@@ -160,7 +181,7 @@ def _drawn_anew(old: _Shown, offered: Candidates, closer: Closer, options: Detec
         np.concatenate([boxes, second.boxes_xyxy]),
         np.concatenate([old.scores, second.scores]),
         np.concatenate([old.labels, second.labels]),
-        masks + second.masks,
+        [*masks, *second.masks],
     )
     objects = both.best()
     cells = cells_of(objects.masks, offered.letterbox.image_size)

@@ -17,12 +17,13 @@ from fastsam_onnx.network.network import Network
 class TestContract:
     def test_all_that_a_file_says(self):
         metadata = tiny_onnx.ultralytics_metadata(2, (480, 640))
-        metadata |= {"conf": "0.31", "iou": "0.8", "refine": "True", "redraw": "False"}
+        metadata |= {"conf": "0.31", "iou": "0.8", "refine": "True", "redraw": "False", "covered": "0.6"}
         network = Network.open(tiny_onnx.tiny(2, metadata=metadata))
         contract = network.contract
         assert (contract.height, contract.width, contract.batch, contract.stride) == (None, None, None, 32)
         assert contract.imgsz == (480, 640)
         assert (contract.conf, contract.iou, contract.refine, contract.redraw) == (0.31, 0.8, True, False)
+        assert contract.metadata.covered == 0.6
         assert contract.names == {0: "class 0", 1: "class 1"}
         assert contract.input_name == "images"
         assert contract.input_dtype == np.float32
@@ -40,7 +41,7 @@ class TestContract:
         contract = Network.open(tiny_onnx.tiny(3)).contract
         assert (contract.class_count, contract.stride, contract.names) == (3, 32, {})
         assert (contract.imgsz, contract.conf, contract.iou) == (None, None, None)
-        assert (contract.refine, contract.redraw) == (None, None)
+        assert (contract.refine, contract.redraw, contract.metadata.covered) == (None, None, 0)
 
     def test_nms_10_coefficients_are_never_classes(self):
         # The vector's rows: cx, cy, w, h, score, two coefficients. Taking all that trails as classes gives 0.9 first.
@@ -100,6 +101,9 @@ class TestContract:
             ("conf", "True"),
             ("refine", "1"),
             ("redraw", "'yes'"),
+            ("covered", "-0.1"),
+            ("covered", "True"),
+            ("covered", "1e9"),
             ("iou", "[0.7]"),
             ("end2end", "maybe"),
             ("args", "[1]"),

@@ -1,15 +1,20 @@
-"""What is shown of the detections: objects that share a box with a better one, at half their score."""
+"""What is shown of the detections: objects that share a box with a better one, or lie on better ones, count less."""
 
 from __future__ import annotations
+
+from types import MappingProxyType
 
 import numpy as np
 import pytest
 from support.tiny_onnx import known
 
 from fastsam_onnx import FastSAM
+from fastsam_onnx.masks.adding import lowered
 
 PHOTO = np.zeros((64, 64, 3), np.uint8)
+PHOTO[:, 32:] = 255
 IOU = 0.7
+WEIGHT = float(np.log(4))
 
 
 def halves(second, coefficients=(0.0, 5.0)):
@@ -77,3 +82,59 @@ def test_an_object_has_the_best_score_of_all_that_show_it():
             found = model(PHOTO, conf=conf)
             assert [mask.box[0] for mask in found.masks] == [8, 36]
             assert found.scores.tolist() == pytest.approx([0.9, 0.7])
+
+
+def lower(score, share):
+    """The score of what adds this share, from the definition: its odds fall by exp(-weight * (1 - share))."""
+    odds = score / (1 - score) * np.exp(-WEIGHT * (1 - share))
+    return odds / (1 + odds)
+
+
+def three(metadata):
+    """What fills the left half of the photo, and two with lower scores that reach from the left and from the right."""
+    prototypes = np.full((3, 16, 16), -1.0)
+    prototypes[0, :, :8] = prototypes[1, 4:12, :12] = prototypes[2, 4:12, 9:15] = 1
+    boxes = [[16, 32, 32, 64], [24, 32, 48, 32], [48, 32, 30, 40]]
+    return known(boxes, [0.8, 0.5, 0.5], 5 * np.eye(3), prototypes, metadata=metadata)
+
+
+class TestWhatLiesOnBetterOnes:
+    """A network's file says what counts against it."""
+
+    METADATA = MappingProxyType({"refine": "True", "covered": str(WEIGHT)})
+
+    def test_it_counts_less_by_the_share_that_is_covered(self):
+        """Of the 12 columns of the second the first covers 8; of the 6 of the third the second covers 3."""
+        with FastSAM(three(self.METADATA), conf=0.1) as model:
+            found = model(PHOTO)
+        assert found.scores.tolist() == pytest.approx([0.8, lower(0.5, 1 / 2), lower(0.5, 1 / 3)])
+
+    def test_also_of_masks_as_boxes_cut_them(self):
+        with FastSAM(three({"covered": str(WEIGHT)}), conf=0.1) as model:
+            scores = model(PHOTO).scores
+        assert scores[0] == pytest.approx(0.8)
+        assert (scores[1:] < 0.45).all()
+
+    def test_a_file_that_says_nothing_leaves_scores_alone(self):
+        with FastSAM(three({"refine": "True"}), conf=0.1) as model:
+            assert model(PHOTO).scores.tolist() == pytest.approx([0.8, 0.5, 0.5])
+
+    @pytest.mark.parametrize("conf", [0.1, 0.3, 0.35, 0.45])
+    def test_a_threshold_changes_no_score(self, conf):
+        with FastSAM(three(self.METADATA)) as model:
+            all_scores = model(PHOTO, conf=0.1).scores
+            assert model(PHOTO, conf=conf).scores.tolist() == all_scores[all_scores > conf].tolist()
+
+    def test_what_is_too_small_to_be_missed_counts_less_too(self):
+        """One cell of 1,600 is a sixteenth of a hundredth of the photo."""
+        prototypes = np.full((1, 40, 40), -1.0)
+        prototypes[0, 20, 20] = 1
+        network = known([[82, 82, 8, 8]], [0.5], [[5.0]], prototypes, metadata=self.METADATA)
+        photo = np.zeros((160, 160, 3), np.uint8)
+        photo[:, 80:] = 255
+        with FastSAM(network, conf=0.1) as model:
+            assert model(photo).scores.tolist() == pytest.approx([lower(0.5, 1 / 16)])
+
+    def test_chances_of_0_and_1_stay(self):
+        scores = np.array([0, 1, 1], np.float32)
+        assert lowered(scores, np.array([0, 0, 1], np.float32), 100.0).tolist() == [0, 1, 1]

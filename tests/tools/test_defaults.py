@@ -28,13 +28,17 @@ def test_other_defaults_and_the_same_weights(tmp_path, monkeypatch):
     before = onnx.load(path)
     manifest = {"file": "small.onnx", "thresholds": {"conf": 0.02, "iou": 0.7}}
     path.with_suffix(".json").write_text(json.dumps(manifest), encoding="utf-8")
-    monkeypatch.setattr(sys, "argv", ["set_defaults", str(path), "--conf", "0.3", "--refine", "--no-redraw"])
+    monkeypatch.setattr(
+        sys, "argv", ["set_defaults", str(path), "--conf", "0.3", "--covered", "0.5", "--refine", "--no-redraw"]
+    )
     set_defaults.main()
     assert onnx.load(path).graph == before.graph
-    options = FastSAM(path).options
+    model = FastSAM(path)
+    options = model.options
+    assert model.contract.metadata.covered == 0.5
     assert (options["imgsz"], options["conf"], options["refine"], options["redraw"]) == ((96, 96), 0.3, True, False)
     data, written = path.read_bytes(), json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    assert written["thresholds"] == {"conf": 0.3, "iou": 0.7, "refine": True, "redraw": False}
+    assert written["thresholds"] == {"conf": 0.3, "iou": 0.7, "covered": 0.5, "refine": True, "redraw": False}
     assert (written["bytes"], written["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
 
 

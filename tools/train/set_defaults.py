@@ -1,6 +1,6 @@
 """Writes other defaults into the metadata of a network and its manifest; the weights stay as they are.
 
-    python -m tools.train.set_defaults weights/fastsam-nano.onnx --conf 0.18 --refine
+    python -m tools.train.set_defaults weights/fastsam-nano.onnx --conf 0.12 --covered 0.5 --refine
 
 `choose_conf.py` says which threshold.
 """
@@ -18,7 +18,7 @@ from fastsam_onnx.files import write_file
 
 from .manifest import note
 
-KEYS = ("imgsz", "conf", "iou", "refine", "redraw")
+KEYS = ("imgsz", "conf", "iou", "covered", "refine", "redraw")
 
 
 def with_defaults(data: bytes, defaults: dict[str, Any]) -> bytes:
@@ -35,10 +35,11 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="its manifest lies beside it")
     parser.add_argument("--conf", type=float, help="threshold of the score")
     parser.add_argument("--iou", type=float, help="threshold of the NMS")
+    parser.add_argument("--covered", type=float, help="what counts against objects that lie on better ones")
     parser.add_argument("--refine", action=argparse.BooleanOptionalAction, help="refined masks, or not")
     parser.add_argument("--redraw", action=argparse.BooleanOptionalAction, help="objects drawn anew, or not")
     options = parser.parse_args()
-    given = {name: getattr(options, name) for name in ("conf", "iou", "refine", "redraw")}
+    given = {name: getattr(options, name) for name in ("conf", "iou", "covered", "refine", "redraw")}
     given = {name: value for name, value in given.items() if value is not None}
     data = with_defaults(options.model.read_bytes(), given)
     path = options.model.with_suffix(".json")
