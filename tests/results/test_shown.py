@@ -10,6 +10,7 @@ from support.tiny_onnx import known
 
 from fastsam_onnx import FastSAM
 from fastsam_onnx.masks.adding import lowered
+from fastsam_onnx.results.finding import is_plain
 
 PHOTO = np.zeros((64, 64, 3), np.uint8)
 PHOTO[:, 32:] = 255
@@ -138,3 +139,30 @@ class TestWhatLiesOnBetterOnes:
     def test_chances_of_0_and_1_stay(self):
         scores = np.array([0, 1, 1], np.float32)
         assert lowered(scores, np.array([0, 0, 1], np.float32), 100.0).tolist() == [0, 1, 1]
+
+
+class TestAPlainPicture:
+    """Of 14 sizes of black and white pictures fastsam-small found something in five."""
+
+    @pytest.mark.parametrize("colour", [0, 114, 255])
+    def test_nothing_is_found_in_it(self, colour):
+        noise = np.random.default_rng(0).integers(0, 4, (64, 64, 3))
+        photo = np.clip(noise + colour - 2, 0, 255).astype(np.uint8)
+        with FastSAM(three({"refine": "True"})) as model:
+            assert len(model(photo)) == 0
+            assert len(model(photo, refine=False)) == 3, "as the network says it"
+
+    def test_a_single_pixel_makes_a_difference(self):
+        photo = np.zeros((640, 480, 3), np.uint8)
+        assert is_plain(photo)
+        photo[411, 397, 1] = 5
+        assert not is_plain(photo)
+
+    @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (15, 3)])
+    def test_of_any_size(self, shape):
+        assert is_plain(np.full((*shape, 3), 77, np.uint8))
+
+    def test_each_channel_counts(self):
+        photo = np.zeros((32, 32, 3), np.uint8)
+        photo[...] = 200, 0, 40
+        assert is_plain(photo), "red is one colour"
