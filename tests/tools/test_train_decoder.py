@@ -62,18 +62,15 @@ def test_a_decoder_may_have_more_blocks_or_fewer(tmp_path):
     torch.testing.assert_close(mean.state_dict(), learned(blocks=blocks).state_dict())
 
 
-def test_a_file_of_before_comes_back_too(tmp_path):
-    """The bundled small's: photo and maps side by side, a block at each level, and nothing said of that."""
-    path, network = tmp_path / "tiny.onnx", export.fold_levels(learned(blocks=export.OLD_BLOCKS))
-    inputs = {"photo": ["batch", 3, SIDE, SIDE], "maps": ["batch", MAPS, COARSE, COARSE]}
-    outputs = {"logits": ["batch", SIDE, SIDE], "promise": ["batch"]}
-    old = export.draw(network, old=True).model(inputs, outputs, {}).SerializeToString()
-    assert export.apart(old, network) < 1e-4
+def test_a_file_of_before_is_refused(tmp_path):
+    """Its graph was another, and did not say how many blocks it has."""
+    path = tmp_path / "tiny.onnx"
     path.write_bytes(tiny(metadata=ultralytics_metadata()))
-    export.put(path, old)
-    again = export.reopened(path)
-    assert again.blocks == export.OLD_BLOCKS
-    assert export.apart(old, again) < 1e-4
+    decoder = export.build(export.fold_levels(learned()))
+    del decoder.metadata_props[:]
+    export.put(path, decoder.SerializeToString())
+    with pytest.raises(SystemExit, match="does not state its blocks"):
+        export.reopened(path)
 
 
 def test_of_several_states_the_mean_is_taken():

@@ -48,7 +48,6 @@ SCENES = 60  # photos that are asked about
 CALIBRATED, MEASURED = 240, 120  # prompts
 BITS = 7
 BLOCKS_KEY = "blocks"  # of the decoder's own metadata
-OLD_BLOCKS = (1, 1, 1, 1)  # where it says nothing
 
 
 def load_mean(states: Sequence[dict[str, Any]]) -> Decoder:
@@ -122,14 +121,10 @@ def build(network: Decoder) -> onnx.ModelProto:
     )
 
 
-def draw(network: Decoder, *, old: bool = False) -> Graph:
-    """The nodes of the decoder; ``old``: those that files had before these said their number of blocks."""
+def draw(network: Decoder) -> Graph:
+    """The nodes of the decoder."""
     graph = Graph("decoder", "float32")
-    photo = conv_norm(graph, "photo", network.stem)
-    if old:
-        x = conv_norm(graph, graph.add("Concat", photo, "maps", axis=1), network.join)
-    else:
-        x = join(graph, photo, "maps", network.join)
+    x = join(graph, conv_norm(graph, "photo", network.stem), "maps", network.join)
     seen = []
     for level, stage in enumerate(network.stages):
         for module in stage:
@@ -139,10 +134,7 @@ def draw(network: Decoder, *, old: bool = False) -> Graph:
             x = conv_norm(graph, x, network.downs[level])
     for module, fine in zip(network.ups, reversed(seen[:-1]), strict=True):
         x = up(graph, x, fine, module)
-    if old:
-        spread = graph.add("DepthToSpace", prediction(graph, x, network.spread), blocksize=2, mode="CRD")
-    else:
-        spread = graph.add("DepthToSpace", pixels_first(graph, x, network.spread), blocksize=2, mode="DCR")
+    spread = graph.add("DepthToSpace", pixels_first(graph, x, network.spread), blocksize=2, mode="DCR")
     joined = graph.add("Concat", graph.add("Relu", spread), conv_norm(graph, "photo", network.detail), axis=1)
     mask = prediction(graph, conv_norm(graph, joined, network.last), network.mask)
     summary = graph.add("Concat", mean_of(graph, seen[-1]), mean_of(graph, x), axis=1)
@@ -214,16 +206,19 @@ def reopened(path: Path) -> Decoder:
     """The decoder of a network's file, to learn on; its batch norms, folded in, must keep their statistics.
 
     Raises:
-        SystemExit: If the file has none.
+        SystemExit: If the file has none, or one of before 28 November, whose graph was another.
     """
     props = {prop.key: prop.value for prop in onnx.load(path).metadata_props}
     if KEY not in props:
         raise SystemExit(f"{path} has no decoder")
     decoder = onnx.load_from_string(base64.b64decode(props[KEY]))
     about = {prop.key: prop.value for prop in decoder.metadata_props}
-    old = BLOCKS_KEY not in about
-    network = Decoder(OLD_BLOCKS if old else json.loads(about[BLOCKS_KEY])).eval()
-    fill(draw(network, old=old).layers, constants(decoder.graph))
+    if BLOCKS_KEY not in about:
+        raise SystemExit(
+            f"{path} has a decoder that does not state its blocks: read it with the code of its own commit"
+        )
+    network = Decoder(json.loads(about[BLOCKS_KEY])).eval()
+    fill(draw(network).layers, constants(decoder.graph))
     return network
 
 
