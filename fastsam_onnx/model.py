@@ -86,7 +86,8 @@ class FastSAM:
             imgsz: Size of the network's input in pixels: one number for both sides or (height, width), rounded up to
                 the stride. A photo takes the smallest rectangle in it. By default the file's own, else 1024. A network
                 of fixed size takes its own size and no other.
-            conf: Score threshold, 0 to 1: detections need a higher score. By default the file's own, else 0.4.
+            conf: Score threshold, 0 to 1: objects need a higher score. By default the file's own, else 0.4. With the
+                bundled models' files an object that lies on better ones has a lower score than the network gave it.
             iou: NMS threshold, 0 to 1: of two boxes that overlap more than this, the lower-scoring one is dropped. With
                 `refine` it is dropped if the masks overlap as much, too; if not, its score is halved. By default the
                 file's own, else 0.9.
@@ -153,7 +154,7 @@ class FastSAM:
 
         Args:
             source: Path, bytes, binary file object, PIL image, or array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of
-                uint8, uint16, bool, or float 0 to 1. Files and bytes are turned upright by EXIF.
+                uint8, uint16, bool, or float 0 to 1. Files, bytes and PIL images are turned upright by EXIF.
             imgsz: As in `FastSAM`, for this photo.
             conf: As in `FastSAM`, for this photo.
             iou: As in `FastSAM`, for this photo.
