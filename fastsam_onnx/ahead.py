@@ -14,6 +14,7 @@ FIRST_CALL = (
     "fastsam_onnx.images.header",
     "fastsam_onnx.images.load",
     "fastsam_onnx.images.geotiff",
+    "fastsam_onnx.masks.adding",
     "fastsam_onnx.masks.redraw",
     "fastsam_onnx.masks.refine",
     "fastsam_onnx.results.finding",
