@@ -118,25 +118,21 @@ def fills_a_side(mask: PendingMask, depth: int) -> bool:
     return any(is_inner and cells.all(axis=0).mean() > PRESS_SHARE for is_inner, cells in sides)
 
 
-def shown_by(
+def told_apart(
     masks: Sequence[PendingMask], iou: float, labels: IntArray | None = None, *, keep_everything: bool = False
 ) -> IntArray:
-    """(n,) index of the mask that shows the same as each of n masks, best first; told on the grid.
-
-    It is the mask itself where that shows something of its own, and the first of those before it that stay and have an
-    IoU above `iou` with it where it does not; -1 for masks that cover the whole photo.
+    """(k,) indices of masks, best first, that show something of their own; told on the grid.
 
     Args:
         masks: The masks.
-        iou: Threshold.
+        iou: Threshold of `without_doubles`.
         labels: (n,) class of each mask: only masks of one class are compared; None for all.
         keep_everything: True to keep those that cover the whole photo.
     """
-    result = np.full(len(masks), -1, np.int64)
     apart = [index for index, mask in enumerate(masks) if keep_everything or not _is_everything(mask)]
+    places = np.array(apart, np.int64)
     cells = [masks[index].cells() for index in apart]
-    result[apart] = np.array(apart, np.int64)[_owners(cells, iou, None if labels is None else labels[apart])]
-    return result
+    return np.asarray(places[without_doubles(cells, iou, None if labels is None else labels[places])])
 
 
 def without_doubles(cells: Sequence[Cells], iou: float, labels: IntArray | None = None) -> IntArray:
@@ -147,31 +143,24 @@ def without_doubles(cells: Sequence[Cells], iou: float, labels: IntArray | None 
         iou: Threshold.
         labels: (n,) class of each mask: only masks of one class are compared; None for all.
     """
-    return np.flatnonzero(_owners(cells, iou, labels) == np.arange(len(cells)))
-
-
-def _is_everything(mask: PendingMask) -> bool:
-    inside, _ = mask.cells()
-    return bool(np.count_nonzero(inside) > EVERYTHING_SHARE * mask.photo_cells)
-
-
-def _owners(cells: Sequence[Cells], iou: float, labels: IntArray | None) -> IntArray:
-    """(n,) index of the first mask that stays and has an IoU above `iou` with each; its own if that is none."""
     areas = np.array([np.count_nonzero(crop) for crop, _ in cells], np.int64)
     corners = np.array([corner for _, corner in cells], np.int64).reshape(-1, 2)
     ends = corners + np.array([crop.shape[::-1] for crop, _ in cells], np.int64).reshape(-1, 2)
     classes = np.zeros(len(cells), np.int64) if labels is None else labels
-    owners, stays = np.arange(len(cells)), np.zeros(len(cells), bool)
-    for index, (crop, corner) in enumerate(cells):
+    stays = np.zeros(len(cells), bool)
+    for index, mask in enumerate(cells):
         better = np.flatnonzero(stays[:index] & (classes[:index] == classes[index]))
         sides = np.minimum(ends[better], ends[index]) - np.maximum(corners[better], corners[index])
         # Neither can the IoU be above the limit where the areas differ by more, or their boxes overlap by less.
         smaller, larger = np.minimum(areas[better], areas[index]), np.maximum(areas[better], areas[index])
         likely = better[np.minimum(smaller, np.maximum(sides, 0).prod(axis=1)) > iou * larger].tolist()
-        same = (other for other in likely if _shared_share(cells[other], (crop, corner)) > iou)
-        owners[index] = next(same, index)
-        stays[index] = owners[index] == index
-    return owners
+        stays[index] = not any(_shared_share(cells[other], mask) > iou for other in likely)
+    return np.flatnonzero(stays)
+
+
+def _is_everything(mask: PendingMask) -> bool:
+    inside, _ = mask.cells()
+    return bool(np.count_nonzero(inside) > EVERYTHING_SHARE * mask.photo_cells)
 
 
 def _presses(mask: PendingMask) -> bool:

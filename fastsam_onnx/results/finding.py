@@ -49,12 +49,6 @@ class _Shown(NamedTuple, Generic[Drawn_co]):
         masks = [self.masks[place] for place in places.tolist()]
         return _Shown(self.boxes_xyxy[places], self.scores[places], self.labels[places], masks)
 
-    def with_scores_of_doubles(self, shows: IntArray) -> _Shown[Drawn_co]:
-        """Each with the best score of all that it shows: `shows` (n,) says the index of the one that does, or -1."""
-        scores, shown = self.scores.copy(), shows >= 0
-        np.maximum.at(scores, shows[shown], self.scores[shown])
-        return self._replace(scores=scores)
-
     def best(self, count: int | None = None) -> _Shown[Drawn_co]:
         """Those with the highest scores, best first; all by default."""
         return self.of(np.argsort(-self.scores, kind="stable")[:count])
@@ -146,7 +140,7 @@ def _shown(detections: Detections, offered: Candidates, options: DetectionOption
 
         boxes, masks = refined(boxes, coefficients, offered.prototypes, masks)
     filled = np.array([index for index, mask in enumerate(masks) if not mask.is_empty()], np.int64)
-    objects = _Shown(boxes, detections.scores, detections.labels, masks).of(filled)
+    objects = _Shown(boxes, detections.scores, detections.labels, masks).of(filled).best()
     if options.refine:
         objects = _told_apart(objects, options)
     if options.covered:
@@ -158,19 +152,17 @@ def _shown(detections: Detections, offered: Candidates, options: DetectionOption
 
 
 def _told_apart(objects: _Shown[PendingMask], options: DetectionOptions) -> _Shown[PendingMask]:
-    """Those that show something of their own, each with the best score of what shows the same."""
-    from fastsam_onnx.masks.refine import shown_by
+    """Those that show something of their own."""
+    from fastsam_onnx.masks.refine import told_apart
 
     labels = None if options.agnostic else objects.labels
-    shows = shown_by(objects.masks, options.iou, labels, keep_everything=options.is_tile)
-    return objects.with_scores_of_doubles(shows).of(np.flatnonzero(shows == np.arange(len(shows))))
+    return objects.of(told_apart(objects.masks, options.iou, labels, keep_everything=options.is_tile))
 
 
 def _lowered(objects: _Shown[PendingMask], prototypes: FloatArray, options: DetectionOptions) -> _Shown[PendingMask]:
     """Those whose scores exceed the threshold also where it counts that they lie on better ones, best first."""
     from fastsam_onnx.masks.adding import added, lowered
 
-    objects = objects.best()
     _, height, width = prototypes.shape
     shares = added(objects.masks, (height, width))
     objects = objects._replace(scores=lowered(objects.scores, shares, options.covered))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastsam_onnx.masks.pending import PendingMask, Places, pending_masks
-from fastsam_onnx.masks.refine import calm, grown, refined, shown_by
+from fastsam_onnx.masks.refine import calm, grown, refined, told_apart
 from fastsam_onnx.network.letterbox import Letterbox
 
 LETTERBOX = Letterbox.fit((64, 64), (64, 64), stride=32)  # photo and input are one; a cell of the grid is 4 px
@@ -178,7 +178,7 @@ def test_calm_is_what_it_says(blur, seed, shape, raised, around):
 
 def test_a_mask_of_the_whole_photo_tells_nothing_apart():
     _, _, masks = masks_of(regions((0, 0, 16, 16)), (0, 0, 64, 64), (0, 0, 64, 56))
-    assert shown_by(masks, 1.0).tolist() == [-1, 1]
+    assert told_apart(masks, 1.0).tolist() == [1]
 
 
 def test_a_mask_without_a_cell_is_calm():
@@ -191,16 +191,16 @@ def test_of_two_masks_that_agree_the_better_one_stays():
     prototypes = regions((0, 0, 16, 16))
     boxes = [(0, 0, 40, 40), (0, 0, 32, 40), (44, 44, 64, 64), (0, 0, 16, 16)]
     _, _, masks = masks_of(prototypes, *boxes)
-    assert shown_by(masks, 0.7).tolist() == [0, 0, 2, 3]
-    assert shown_by(masks, 0.85).tolist() == [0, 1, 2, 3]
-    assert shown_by([], 0.7).tolist() == []
+    assert told_apart(masks, 0.7).tolist() == [0, 2, 3]
+    assert told_apart(masks, 0.85).tolist() == [0, 1, 2, 3]
+    assert told_apart([], 0.7).tolist() == []
 
 
 def test_a_double_of_a_double_stays():
     """The second agrees with the first and goes; the third agrees with the second alone."""
     prototypes = regions((0, 0, 16, 16))
     _, _, masks = masks_of(prototypes, (0, 0, 40, 64), (0, 0, 48, 64), (0, 0, 60, 64))
-    assert shown_by(masks, 0.75).tolist() == [0, 0, 2]
+    assert told_apart(masks, 0.75).tolist() == [0, 2]
 
 
 def test_pictures_scaled_and_padded_keep_masks_in_their_boxes():

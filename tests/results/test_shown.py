@@ -71,7 +71,7 @@ def test_the_best_come_first_and_no_more_than_asked_for():
 
 
 def test_an_object_has_the_best_score_of_all_that_show_it():
-    """The second box is a rival of the first, so that it counts 0.4; the third, of 0.7, has the second one's mask."""
+    """The second box, a rival of the first, counts 0.4; the third, of 0.7, has its mask. So whatever `conf` is."""
     prototypes = np.full((2, 16, 16), -1.0)
     prototypes[0, 4:12, 2:7] = prototypes[1, 4:12, 9:14] = 1
     boxes = [[32, 32, 56, 40], [32, 32, 56, 32], [46, 32, 28, 32]]
