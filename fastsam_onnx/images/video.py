@@ -204,6 +204,20 @@ def is_video(path: Path) -> bool:
         return False
 
 
+def opencv_path(path: Path) -> str:
+    """A path for OpenCV's videos, which end the process (SIGSEGV) over one that is not UTF-8.
+
+    Raises:
+        ValueError: If it is not UTF-8; the message says what to do, not which path.
+    """
+    text = os.fspath(path)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("for OpenCV the names of a video and its folders must be UTF-8; rename what is not") from None
+    return text
+
+
 def open_video(source: Path | int | Capture) -> Video:
     """Open a video file or a camera.
 
@@ -220,7 +234,11 @@ def open_video(source: Path | int | Capture) -> Video:
     elif isinstance(source, int):
         video = Video(cv2.VideoCapture(source), f"camera {source}", None, ours=True)
     else:
-        video = Video(cv2.VideoCapture(os.fspath(source)), source_name(source), Path(source), ours=True)
+        name = source_name(source)
+        try:
+            video = Video(cv2.VideoCapture(opencv_path(source)), name, source, ours=True)
+        except ValueError as error:
+            raise ImageError(f"cannot read {name}: {error}") from error
     if not video.capture.isOpened():
         if video.path is not None and lacks_table(video.path):
             raise ImageError(

@@ -12,7 +12,8 @@ import numpy as np
 
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import OptionError, OutputError
-from fastsam_onnx.files import complete_file
+from fastsam_onnx.files import complete_file, output_error
+from fastsam_onnx.images.video import opencv_path
 from fastsam_onnx.options import choice
 
 logger = logging.getLogger("fastsam_onnx")
@@ -53,6 +54,7 @@ def video_writer(path: Path, fps: float, codec: str | None = None) -> Iterator[C
     writer = cv2.VideoWriter()
     count = 0
     with complete_file(path, path.suffix) as part:
+        part_path = opencv_path(part)
 
         def add(picture: ByteArray) -> None:
             nonlocal count
@@ -61,7 +63,7 @@ def video_writer(path: Path, fps: float, codec: str | None = None) -> Iterator[C
             if not writer.isOpened():
                 if size != (picture.shape[1], picture.shape[0]):
                     logger.info("%s is %d x %d: sides must be even", path, *size)
-                if not writer.open(str(part), cv2.VideoWriter.fourcc(*letters), rate_to_write(fps), size):
+                if not writer.open(part_path, cv2.VideoWriter.fourcc(*letters), rate_to_write(fps), size):
                     raise OutputError(
                         f"cannot write {path}: OpenCV {cv2.__version__} cannot make {letters} of {size[0]}x{size[1]} "
                         f"at {fps:g} frames per second, or the folder cannot be written"
@@ -75,7 +77,7 @@ def video_writer(path: Path, fps: float, codec: str | None = None) -> Iterator[C
                 raise OutputError(f"cannot write {path}: there are no frames")
         finally:
             writer.release()
-        written = _count_frames(part)
+        written = _count_frames(part_path)
         if written != count:
             raise OutputError(
                 f"cannot write {path}: only {written} of {count} frames are in the file; is the disk full?"
@@ -115,8 +117,12 @@ def _can_write(suffix: str, codec: str) -> bool:
 
     with TemporaryDirectory() as folder:
         file = Path(folder, "try" + suffix)
+        try:
+            file_path = opencv_path(file)
+        except ValueError as error:
+            raise output_error(file, error) from error
         writer = cv2.VideoWriter()
-        opened = writer.open(str(file), cv2.VideoWriter.fourcc(*_letters(file, codec)), 25, (64, 64))
+        opened = writer.open(file_path, cv2.VideoWriter.fourcc(*_letters(file, codec)), 25, (64, 64))
         writer.release()
     return opened
 
@@ -136,11 +142,11 @@ def _even(picture: ByteArray) -> ByteArray:
     return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
 
-def _count_frames(path: Path) -> int:
+def _count_frames(path: str) -> int:
     """The number of frames that can be read from a video; 0 if it cannot be opened."""
     import cv2
 
-    capture = cv2.VideoCapture(str(path))
+    capture = cv2.VideoCapture(path)
     count = 0
     while capture.grab():
         count += 1

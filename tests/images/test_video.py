@@ -7,11 +7,13 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 
 import cv2
 import numpy as np
 import pytest
+from support.command_line import POSIX
 
 from fastsam_onnx import Failure, FastSAM, ImageError, OptionError, OutputError
 from fastsam_onnx.images import video_writer as writing
@@ -19,7 +21,7 @@ from fastsam_onnx.images.contents import is_cut
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.images.sources import open_sources
 from fastsam_onnx.images.video import open_video
-from fastsam_onnx.images.video_writer import rate_to_write, video_writer
+from fastsam_onnx.images.video_writer import check_codec, rate_to_write, video_writer
 
 FRAMES, RATE, SIZE = 40, 10, (96, 64)
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffprobe") is None, reason="needs ffmpeg and ffprobe, a test-time tool")
@@ -441,6 +443,42 @@ class TestHealthy:
         subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "sine=duration=1", path], check=True)
         with pytest.raises(ImageError, match="cannot open it as a video"):
             open_video(path)
+
+
+@POSIX
+class TestNamesThatAreNotUTF8:
+    """OpenCV ended the process (SIGSEGV)."""
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        path = tmp_path / os.fsdecode(b"caf\xe9")
+        try:
+            path.mkdir()
+        except OSError:
+            pytest.skip("this file system takes UTF-8 names only")
+        return path
+
+    def test_reading_is_refused(self, clip, folder):
+        path = shutil.copy(clip, folder / "clip.avi")
+        with pytest.raises(ImageError, match=r"caf.*clip\.avi.*must be UTF-8"):
+            open_video(path)
+
+    def test_writing_is_refused_before_any_frame(self, folder):
+        with pytest.raises(OutputError, match=r"caf.*a\.mp4.*must be UTF-8"), video_writer(folder / "a.mp4", 25):
+            pytest.fail("it was opened")
+        assert list(folder.iterdir()) == []
+
+    def test_a_codec_cannot_be_tried_in_such_a_folder(self, folder, monkeypatch):
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        with pytest.raises(OutputError, match=r"caf.*must be UTF-8"):
+            check_codec(folder / "a.mp4", "mpeg4")
+
+    def test_a_file_may_have_such_a_name_in_another_folder(self, folder):
+        """It is written under another name first."""
+        path = folder.with_name(folder.name + ".avi")
+        with video_writer(path, 25) as add:
+            add(picture(0))
+        assert path.stat().st_size > 0
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
