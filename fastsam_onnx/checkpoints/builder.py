@@ -8,9 +8,10 @@ from functools import partial
 from typing import NamedTuple
 
 from fastsam_onnx.arrays import FloatArray
-from fastsam_onnx.checkpoints.layers import Layer
+from fastsam_onnx.checkpoints.layers import Layer, shown
 from fastsam_onnx.checkpoints.onnx_writer import GraphWriter
 from fastsam_onnx.checkpoints.parameters import Arrays, plain
+from fastsam_onnx.checkpoints.values import Global
 from fastsam_onnx.errors import ModelError
 
 FORWARDS = ("forward", "forward_fuse", "forward_split")
@@ -95,8 +96,9 @@ class Builder:
             ModelError: If it has a forward function of its own.
         """
         forward = layer.attributes.get("forward")
-        if forward is not None and str(forward).split(".")[-2:] not in ([layer.kind, name] for name in FORWARDS):
-            raise self.refusal(f"{layer.name} has a forward function of its own, {str(forward)!r:.80}")
+        usual = [f"{layer.kind}.{name}" for name in FORWARDS]
+        if forward is not None and not (isinstance(forward, Global) and forward.name in usual):
+            raise self.refusal(f"{layer.name} has a forward function of its own, {shown(forward)}")
 
     def has(self, name: str) -> bool:
         """True if the checkpoint has a parameter of this name."""

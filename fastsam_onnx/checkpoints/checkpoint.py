@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from fastsam_onnx.checkpoints.archive import TorchArchive
 from fastsam_onnx.checkpoints.head import HEAD_BYTES, ZIP_MAGIC, is_safetensors, other_format
-from fastsam_onnx.checkpoints.layers import Layer
+from fastsam_onnx.checkpoints.layers import Layer, shown
 from fastsam_onnx.checkpoints.safetensors import read_safetensors
 from fastsam_onnx.checkpoints.unpickle import read_pickle
 from fastsam_onnx.checkpoints.values import Record, Tensor
@@ -30,6 +30,7 @@ from fastsam_onnx.errors import CheckpointError, ModelNotFoundError
 _MAX_VISITS = 50_000
 _MAX_DEPTH = 16
 _MAX_NAME = 64
+_MAX_LETTERS = 1 << 22
 
 _MAX_LEVELS = 8
 _STRIDES = (2, 4, 8, 16, 32, 64, 128)
@@ -146,7 +147,7 @@ def _network(root: Mapping[Any, Any]) -> Record | Mapping[Any, Any]:
             return found
     if any(isinstance(value, Tensor) for value in root.values()):
         return root
-    keys = ", ".join(f"{key!r:.40}" for key in list(root)[:10]) or "nothing"
+    keys = ", ".join(shown(key) for key in list(root)[:10]) or "nothing"
     raise CheckpointError(f"no network found in it: it must have 'ema', 'model', 'state_dict' or tensors, got {keys}")
 
 
@@ -220,14 +221,14 @@ class _State:
             if self._visits > _MAX_VISITS:
                 raise CheckpointError(f"its network has more than {_MAX_VISITS} parts, which none of this family has")
             if not isinstance(key, str) or len(key) > _MAX_NAME:
-                raise CheckpointError(f"the names of its network's parts must be short strings, got {key!r:.80}")
+                raise CheckpointError(f"the names of its network's parts must be short strings, got {shown(key)}")
             yield key, value
 
 
 def _epsilon(value: Any) -> float:
     if isinstance(value, float) and 0 < value < 1:
         return value
-    raise CheckpointError(f"the epsilon of a batch normalisation must be between 0 and 1, got {value!r:.40}")
+    raise CheckpointError(f"the epsilon of a batch normalisation must be between 0 and 1, got {shown(value)}")
 
 
 def _read_arrays(archive: TorchArchive, tensors: Mapping[str, Tensor]) -> dict[str, Array]:
@@ -268,7 +269,7 @@ def _stride(archive: TorchArchive, value: Any) -> tuple[int, ...] | None:
         return None
     if len(value) > _MAX_LEVELS or not all(isinstance(pixels, int | float) and pixels in _STRIDES for pixels in value):
         raise CheckpointError(
-            f"its strides must be powers of two from {_STRIDES[0]} to {_STRIDES[-1]}, got {value!r:.80}"
+            f"its strides must be powers of two from {_STRIDES[0]} to {_STRIDES[-1]}, got {shown(value)}"
         )
     return tuple(int(pixels) for pixels in value)
 
@@ -276,14 +277,15 @@ def _stride(archive: TorchArchive, value: Any) -> tuple[int, ...] | None:
 def _class_names(value: Any) -> dict[int, str]:
     if value is None:
         return {}
-    if isinstance(value, list | tuple):
-        value = dict(enumerate(value))
-    if not isinstance(value, dict) or not all(type(k) is int and type(v) is str for k, v in value.items()):
+    names = dict(enumerate(value)) if isinstance(value, list | tuple) else value
+    if not isinstance(names, dict) or not all(type(k) is int and type(v) is str for k, v in names.items()):
         raise CheckpointError(
-            f"its class names must be a list of strings, or a dict from integers to strings, got {value!r:.80}"
+            f"its class names must be a list of strings, or a dict from integers to strings, got {shown(value)}"
         )
+    if sum(map(len, names.values())) > _MAX_LETTERS:  # one long string may stand for every class
+        raise CheckpointError(f"its class names have more than {_MAX_LETTERS:,} characters together")
     # A pickle can hold lone surrogates, which are not valid text.
-    return {number: name.encode("utf-8", "replace").decode("utf-8") for number, name in value.items()}
+    return {number: name.encode("utf-8", "replace").decode("utf-8") for number, name in names.items()}
 
 
 def _plain_dict(value: Any) -> dict[str, Any]:

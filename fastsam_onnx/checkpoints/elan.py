@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from fastsam_onnx.checkpoints.builder import Builder, FeatureMap
 from fastsam_onnx.checkpoints.convolutions import halves
-from fastsam_onnx.checkpoints.layers import Layer
+from fastsam_onnx.checkpoints.layers import Layer, shown
 
 
 def elan4(builder: Builder, source: FeatureMap, layer: Layer) -> FeatureMap:
@@ -59,7 +59,7 @@ def branch_in(builder: Builder, sources: Sequence[Sequence[FeatureMap]], layer: 
         raise builder.refusal(f"{layer.name} must have a list idx that chooses a map of each source but the last")
     for index, maps in zip(chosen, sources[:-1], strict=True):
         if type(index) is not int or not 0 <= index < len(maps):
-            raise builder.refusal(f"{layer.name} chooses map {index!r:.20} of {len(maps)}")
+            raise builder.refusal(f"{layer.name} chooses map {shown(index)} of {len(maps)}")
         made = builder.add(made, builder.enlarge(maps[index], made.stride, layer), layer)
     return made
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastsam_onnx.checkpoints.values import Global
 from fastsam_onnx.errors import ModelError
 
 MAX_SIDE = 1 << 16
@@ -86,6 +87,8 @@ class Layer:
 
 def shown(value: Any) -> str:
     """A value of a file in a message: short, and never by recursion into what it holds."""
+    if isinstance(value, Global):
+        return f"{str(value)!r:.120}"
     if value is None or isinstance(value, int | float | str):
         return f"{value!r:.60}"
     if isinstance(value, tuple | list) and len(value) <= 4 and all(isinstance(item, int | float) for item in value):

@@ -387,6 +387,7 @@ FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "an epsilon that is none": (lambda: checkpoint(norms(-1.0)), "epsilon.*got -1.0"),
     "an epsilon that is no number": (lambda: checkpoint(norms(float("nan"))), "epsilon.*got nan"),
     "two epsilons": (lambda: checkpoint(norms(1e-3, 1e-5)), r"one epsilon, got \[1e-05, 0.001\]"),
+    "one long name for very many classes": (lambda: with_attribute(names=["x" * 50_000] * 100), "4,194,304 characters"),
     "a part with a number for a name": (
         lambda: checkpoint(module("torch.nn.Conv2d", parameters={3: None})),
         "parts.*got 3",
@@ -410,6 +411,17 @@ def test_files_that_are_refused(name):
     make, reason = FILES[name]
     with pytest.raises(CheckpointError, match=rf"(?s)^the checkpoint \(\d+ bytes\): .*({reason})"):
         read_checkpoint(make())
+
+
+@pytest.mark.parametrize("name", ["names", "stride", "eps"])
+def test_what_is_refused_is_shown_without_what_it_holds(name):
+    """Lists that hold one list twice took time and memory without end; one nested this deep was a RecursionError."""
+    norm = module("torch.nn.modules.batchnorm.BatchNorm2d", {}, eps=1e-3)
+    network = container("Sequential", [norm])
+    (norm if name == "eps" else network).attributes[name] = "HERE"
+    code, _ = pickled(network)
+    with pytest.raises(CheckpointError, match="got a list"):
+        read_checkpoint(archive({"data.pkl": code.replace(text("HERE"), b"]" * 5000 + b"a" * 4999)}))
 
 
 # ---------------------------------------------------------------------------------------------- damage
