@@ -52,6 +52,8 @@ Sink = Callable[[Frame, "Segmentation | Failure"], object]
 
 MOST_NUMBERS = 10
 """Numbers of missing frames that a line tells."""
+MOST_HELD_SECONDS = 60
+"""The longest time for which an overlay holds one picture."""
 NOTHING = np.zeros((0, 0, 3), np.uint8)
 """The picture of a frame that is under way: it must not be kept twice."""
 SUFFIXES = {"overlay": ".overlay.mp4", "json": ".jsonl"}
@@ -231,7 +233,7 @@ def _sink(
             else:
                 make_folder(path.parent)
                 add = stack.enter_context(video_writer(path, fps, codec))
-            pace = _Pace(add, fps)
+            pace = _Pace(add, fps, str(path))
             yield lambda frame, found: pace.add(frame, found, drawn(form, frame))
             if pace.left_out:
                 logger.warning("%s: %d frames came faster than %g a second and are left out", path, pace.left_out, fps)
@@ -278,15 +280,18 @@ def _write_picture(picture: ByteArray) -> None:
 class _Pace:
     """Pictures at the times of their frames in a video of constant rate: the last one stays until the next is due.
 
+    A gap of more than `MOST_HELD_SECONDS` is left out with a warning: a damaged time would fill the disk.
+
     Attributes:
         left_out: Number of frames that came faster than the rate.
     """
 
-    def __init__(self, add: Callable[[ByteArray], object], fps: float) -> None:
-        self._add, self._fps = add, fps
+    def __init__(self, add: Callable[[ByteArray], object], fps: float, name: str) -> None:
+        self._add, self._fps, self._name = add, fps, name
         self._count, self.left_out = 0, 0
         self._began: float | None = None
         self._last: ByteArray | None = None
+        self._last_number = 0
         self._tracker = Tracker()
 
     def add(self, frame: Frame, found: Segmentation | Failure, options: dict[str, Any]) -> None:
@@ -295,6 +300,14 @@ class _Pace:
         if self._began is None:
             self._began = frame.seconds
         due = round((frame.seconds - self._began) * self._fps)
+        gap = (due - self._count) / self._fps
+        if gap > MOST_HELD_SECONDS:
+            logger.warning(
+                "%s: %.3f s between frames %d and %d are not in the overlay: a pause, or a damaged time",
+                *(self._name, gap, self._last_number, frame.number),
+            )
+            self._began += gap
+            due = self._count
         if due < self._count - 1:  # one too early is within the unevenness of cameras
             self.left_out += 1
             return
@@ -303,7 +316,7 @@ class _Pace:
         if found.track_ids is None:  # numbers for the colours alone
             numbered = self._tracker.update(found)
             options = {**options, "colours": numbered_colours(numbered)}
-        self._last = overlay(found, **options)
+        self._last, self._last_number = overlay(found, **options), frame.number
         self._put(self._last)
 
     def _put(self, picture: ByteArray) -> None:

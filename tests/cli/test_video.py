@@ -297,7 +297,7 @@ def test_a_codec_that_this_opencv_lacks_is_refused_before_anything_is_done(run, 
 def test_an_object_keeps_its_colour_whatever_its_rank(run):
     """Two discs that move apart change places in the list from frame to frame."""
     given = []
-    pace = video_command._Pace(given.append, 10)
+    pace = video_command._Pace(given.append, 10, "x.mp4")
     for number in range(6):
         discs = [np.zeros((64, 200), np.uint8) for _ in range(2)]
         centres = [(20 + 6 * number, 20), (180 - 6 * number, 44)]
@@ -434,7 +434,7 @@ def test_a_damaged_video_goes_on_and_ends_with_1(run, clip, tmp_path):
 def test_an_overlay_keeps_the_times_of_a_video_of_variable_rate():
     """At 10 a second: frames at 0, 0.1, 0.4 and 0.5 s; the second stays until the third is due, then some are fast."""
     given = []
-    pace = video_command._Pace(given.append, 10)
+    pace = video_command._Pace(given.append, 10, "x.mp4")
     for number, seconds in enumerate((2.0, 2.1, 2.4, 2.5, 2.52, 2.54, 2.56)):
         image = np.full((8, 8, 3), 10 * number, np.uint8)
         found = Segmentation.from_masks([], image_size=(8, 8), image=image)
@@ -442,6 +442,19 @@ def test_an_overlay_keeps_the_times_of_a_video_of_variable_rate():
     # Due at 0, 1, 4, 5, 5, 5, 6: the fifth may be one too early, the sixth would be two.
     assert [int(picture[0, 0, 0]) // 10 for picture in given] == [0, 1, 1, 1, 2, 3, 4, 6]
     assert pace.left_out == 1
+
+
+def test_a_damaged_time_does_not_fill_the_disk(caplog):
+    """A jump of 600 s wrote 15,000 pictures; the clock of a transport stream allows 26 hours."""
+    given = []
+    pace = video_command._Pace(given.append, 10, "x.mp4")
+    for number, seconds in enumerate((0.0, 0.1, 60.0, 90_000.0, 90_000.1, 90_000.3)):
+        image = np.full((8, 8, 3), 10 * number, np.uint8)
+        found = Segmentation.from_masks([], image_size=(8, 8), image=image)
+        pace.add(Frame(number, seconds, image), found, {})
+    # Due at 0, 1 and 600; the fourth at once, the others as after it.
+    assert [int(picture[0, 0, 0]) // 10 for picture in given] == [0, *[1] * 599, 2, 3, 4, 4, 5]
+    assert "x.mp4: 89939.900 s between frames 2 and 3 are not in the overlay" in caplog.text
 
 
 @pytest.mark.process
