@@ -101,19 +101,24 @@ def host_in_processes(
         tell: Called with a line when a process had to be started anew.
 
     Raises:
-        ServerError: If a process ends right after its start.
+        ServerError: If a process cannot be started, or ends right after its start; the others are ended.
     """
     context = multiprocessing.get_context("spawn")  # threads of ONNX Runtime do not survive a fork
     stopping = threading.Event()
 
     def start() -> tuple[SpawnProcess, float]:
         process = context.Process(target=_host_here, args=(model, listener, hosting))
-        process.start()
+        try:
+            process.start()
+        except OSError as error:  # no memory or no process number is left
+            raise ServerError(f"cannot start a server process: {error.strerror or error}") from error
         return process, time.monotonic()
 
     with _on_signals(stopping.set):
-        running = [start() for _ in range(count)]
+        running: list[tuple[SpawnProcess, float]] = []
         try:
+            while len(running) < count:
+                running.append(start())
             while not stopping.is_set():
                 wait([process.sentinel for process, _ in running], LOOK_SECONDS)
                 for index, (process, started) in enumerate(running):

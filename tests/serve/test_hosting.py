@@ -1,5 +1,6 @@
 """Several processes at one port: all answer, one that dies is replaced, and all end with their parent."""
 
+import errno
 import os
 import re
 import signal
@@ -132,6 +133,26 @@ def test_what_ends_right_after_its_start_is_not_started_again(monkeypatch):
     with pytest.raises(ServerError, match="server process 12 ended with status 3 right after its start"):
         hosting.host_in_processes(2, None, None, None, print)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_the_others_end_when_a_process_cannot_be_started(monkeypatch):
+    """They lived on, and the program, which waits for them at its end, hung."""
+    made = []
+
+    class Context:
+        @staticmethod
+        def Process(**_):  # noqa: N802
+            made.append(Early() if len(made) < 2 else Unstartable())
+            return made[-1]
+
+    class Unstartable(Early):
+        def start(self):
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(hosting.multiprocessing, "get_context", lambda _: Context)
+    with pytest.raises(ServerError, match="cannot start a server process: Resource temporarily unavailable"):
+        hosting.host_in_processes(3, None, None, None, print)
+    assert [len(process.calls) for process in made] == [3, 3, 0]
 
 
 @pytest.mark.parametrize("early", [signal.SIGTERM, signal.SIGINT])
