@@ -222,10 +222,14 @@ class Follower:
         return replace(kept, prompt_index=prompt_index)
 
     def _expected(self, frame: int, found: Segmentation) -> dict[int, Mask]:
-        """Where followed objects should be in the next frame, by their number; those that are given up go."""
+        """Where followed objects should be in the next frame, by their number; those that are given up go.
+
+        A frame of another size is another video, as for `Tracker`.
+        """
         expected = {}
         for number, one in list(self._followed.items()):
-            shift = self._tracker.next_shift(number)
+            is_same_video = one.mask.image_size == found.image_size
+            shift = self._tracker.next_shift(number) if is_same_video else None
             if shift is None:
                 del self._followed[number]
                 warn(
