@@ -129,6 +129,8 @@ def followed(results: Results, prompts: Prompts, *, at_frame: int, conf: float) 
                 yield follower.begin(found, index)
             else:
                 yield follower.update(found, index)
+    if index < 0:
+        raise PromptError("there are no frames, so there is nothing that the prompts could mean")
     if index < at_frame:
         raise PromptError(f"at_frame must be the index of a frame, 0 to {index}, got {at_frame}")
 

@@ -226,6 +226,12 @@ def test_prompts_that_mean_nothing_in_their_frame_are_refused_there(model, promp
         list(model.stream(FRAMES, track=True, prompts=prompts, at_frame=at_frame))
 
 
+def test_prompts_for_no_frames_at_all(model):
+    """It said that at_frame must be 0 to -1."""
+    with pytest.raises(PromptError, match="there are no frames"):
+        list(model.stream([], track=True, prompts=Prompts(points=[(14, 32)])))
+
+
 def test_a_frame_of_prompts_that_cannot_be_read_is_refused(model):
     frames = [FRAMES[0], np.zeros((2, 2, 7), np.uint8)]
     prompts = Prompts(points=[(14, 32)])
