@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import numpy as np
 
 from fastsam_onnx.errors import FastSAMError, OptionError
-from fastsam_onnx.images.load import ImageSource, PILImage, is_pil, source_name
+from fastsam_onnx.images.load import ImageSource, PILImage, is_file_object, is_pil, source_name
 from fastsam_onnx.options import choice, integer
 from fastsam_onnx.runtime import default_threads
 
@@ -135,7 +135,7 @@ def _own_copy(source: ImageSource) -> ImageSource:
     if isinstance(source, np.ndarray):
         return source.copy()
     with suppress(Exception):  # the call that is to come says better what is wrong with it
-        if isinstance(source, io.IOBase) and not isinstance(source, io.TextIOBase):
+        if is_file_object(source) and not isinstance(source, io.TextIOBase):
             return io.BytesIO(source.read())
         if isinstance(source, bytearray | memoryview):
             return bytes(source)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -157,7 +159,15 @@ def test_what_changes_when_the_generator_goes_on_is_kept_as_it_was(model):
             with io.BytesIO(bytes(data)) as file:
                 yield file
 
-    for sources, count in ((reused(), 6), (closed(), 3), (files(), 3)):
+    def temporary_files() -> Iterator[BinaryIO]:
+        for seed in range(3):
+            _, data = cv2.imencode(".png", photo(seed=seed)[..., ::-1])
+            with tempfile.NamedTemporaryFile() as file:  # which is no io.IOBase
+                file.write(bytes(data))
+                file.seek(0)
+                yield file
+
+    for sources, count in ((reused(), 6), (closed(), 3), (files(), 3), (temporary_files(), 3)):
         streamed = list(model.stream(sources))
         assert len(streamed) == count
         assert all(same(model(photo(seed=seed)), found) for seed, found in enumerate(streamed))

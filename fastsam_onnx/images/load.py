@@ -178,7 +178,7 @@ def source_name(source: object) -> str:
         width, height = source.size
         path = getattr(source, "filename", "")
         return f"PIL image {source_name(path) + ' ' if path else ''}({width} x {height})"
-    if hasattr(source, "read"):
+    if is_file_object(source):
         path = getattr(source, "name", None)
         return f"file object {source_name(path) if isinstance(path, str) else type(source).__name__}"
     return type(source).__name__
@@ -196,8 +196,8 @@ def _read(source: object) -> bytes:
             return bytes(source)
         except ValueError as error:
             raise ImageError(str(error)) from error
-    if hasattr(source, "read"):
-        return _read_stream(source)  # type: ignore[arg-type]
+    if is_file_object(source):
+        return _read_stream(source)
     raise ImageError("give a path, bytes, a binary file object, a NumPy array or a PIL image")
 
 
@@ -307,6 +307,11 @@ def _upright(pixels: ByteArray, orientation: int) -> ByteArray:
         pixels = cv2.transpose(pixels)  # type: ignore[assignment]
     flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
     return pixels if flip is None else cv2.flip(pixels, flip)  # type: ignore[return-value]
+
+
+def is_file_object(source: object) -> TypeGuard[BinaryIO]:
+    """True for what can be read, also if it is no `io.IOBase`, as the files of `tempfile` are not."""
+    return hasattr(source, "read")
 
 
 def is_pil(source: object) -> TypeGuard[PILImage]:

@@ -13,7 +13,7 @@ import numpy as np
 from fastsam_onnx.errors import ImageError, OptionError
 from fastsam_onnx.files import is_folder
 from fastsam_onnx.images import video
-from fastsam_onnx.images.load import ImageSource, source_name
+from fastsam_onnx.images.load import ImageSource, is_file_object, source_name
 from fastsam_onnx.options import integer
 
 logger = logging.getLogger("fastsam_onnx")
@@ -163,4 +163,4 @@ def is_picture_name(path: Path) -> bool:
 
 
 def _is_one_photo(sources: object) -> bool:
-    return isinstance(sources, bytes | bytearray | memoryview | np.ndarray) or hasattr(sources, "read")
+    return isinstance(sources, bytes | bytearray | memoryview | np.ndarray) or is_file_object(sources)
