@@ -151,6 +151,10 @@ class Video:
         """The place of the frames that should follow the last one."""
         if not number and (self.path is not None or declared is not None):
             raise ImageError(f"cannot read {self.name}: it holds no frames that can be decoded")
+        if self.ours and self.path is None:  # a camera, which has no end of its own
+            if not number:
+                raise ImageError(f"cannot read {self.name}: it gives no frames; does another program use it?")
+            logger.warning("%s: it stopped after %d frames; was it unplugged?", self.name, number)
         if clock.jumps:
             place, seconds = clock.jumps[0]
             logger.warning(

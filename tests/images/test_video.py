@@ -292,6 +292,13 @@ class FakeCapture:
         raise AssertionError("it is not ours to close")
 
 
+class FakeCamera(FakeCapture):
+    """One that was opened here."""
+
+    def release(self):
+        pass
+
+
 class TestCaptures:
     @pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.uint8])
     @pytest.mark.parametrize("channels", [1, 3])
@@ -307,6 +314,17 @@ class TestCaptures:
         for frame, words in ((None, "got NoneType"), (np.zeros((4, 6, 2), np.uint8), "shape")):
             with pytest.raises(ImageError, match=words):
                 list(open_video(FakeCapture((True, frame))).frames())
+
+    def test_a_camera_that_gives_nothing_is_an_error(self, monkeypatch):
+        """It was a stream without frames, and a camera that was unplugged one that was at its end."""
+        monkeypatch.setattr(cv2, "VideoCapture", lambda _: FakeCamera())
+        with pytest.raises(ImageError, match="cannot read camera 3: it gives no frames"):
+            list(open_video(3).frames())
+
+    def test_a_camera_that_stops_is_told(self, monkeypatch, caplog):
+        monkeypatch.setattr(cv2, "VideoCapture", lambda _: FakeCamera((True, picture(0)), (True, picture(1))))
+        assert len(list(open_video(3).frames())) == 2
+        assert "camera 3: it stopped after 2 frames" in caplog.text
 
     @pytest.mark.parametrize("source", [True, False])
     def test_a_bool_is_no_camera(self, source):
