@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -23,10 +24,14 @@ def split_photos(photos: Sequence[ImageSource] | None) -> tuple[list[ImageSource
     """The photos to calibrate with, and those to measure on; drawn ones for None.
 
     Raises:
-        OptionError: If there are too few.
+        OptionError: If they are no list, or too few.
     """
     if photos is None:
         photos = [dead_leaves(seed) for seed in range(CALIBRATION_PHOTOS + MEASURED_PHOTOS)]
+    if not isinstance(photos, Sequence) or isinstance(photos, str | bytes | bytearray | memoryview):
+        raise OptionError(
+            f"photos must be a list, such as sorted(pathlib.Path('photos').glob('*.jpg')), got {reprlib.repr(photos)}"
+        )
     if len(photos) < MEASURE_EVERY:
         raise OptionError(f"photos must be at least 3, two to calibrate with and one to measure on, got {len(photos)}")
     measured = [photo for index, photo in enumerate(photos) if index % MEASURE_EVERY == MEASURE_EVERY - 1]

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastsam_onnx import weights
+from fastsam_onnx import options, weights
 from fastsam_onnx.errors import MissingPackageError, ModelError, OutputError
 from fastsam_onnx.files import is_folder, write_file
 from fastsam_onnx.images.load import ImageSource, load_image
@@ -126,10 +126,10 @@ def quantize(
         OutputError: If the file cannot be written.
     """
     _check_onnx()
-    if not is_folder(Path(output).parent):  # rather now than after minutes
-        raise OutputError(f"cannot write {output}: there is no folder {Path(output).parent}")
+    target = _checked_target(options.path("output", output))
     bits = weight_bits_for(weight_bits)
     tell = progress or _say_nothing
+    options.path("model", model)
     source = weights.resolve(model, task="segment")
     calibrated, measured = split_photos(photos)
     with FastSAM(source, imgsz=imgsz, conf=conf, iou=iou, threads=threads) as reference:
@@ -139,10 +139,10 @@ def quantize(
         candidates = _candidates(network, seen, rounder, firsts, bits)
         chosen = _search(reference, candidates, measured, tell, threads)
         if not force:
-            _check(chosen.agreement, Path(output).name)
+            _check(chosen.agreement, target.name)
         tell(0.9, "measuring time")
         float_ms, int8_ms = _times(reference, chosen.network, measured, threads)
-    write_file(os.fspath(output), [chosen.network])
+    write_file(target, [chosen.network])
     return Report(
         agreement=chosen.agreement,
         float_ms=float_ms,
@@ -152,8 +152,17 @@ def quantize(
         first_in_float=chosen.first_in_float,
         weight_bits=bits,
         calibrated_on=len(calibrated),
-        written=Path(output),
+        written=target,
     )
+
+
+def _checked_target(path: Path) -> Path:
+    """Refuse a file that cannot be written now, rather than after minutes."""
+    if not is_folder(path.parent):
+        raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
+    if is_folder(path):
+        raise OutputError(f"cannot write {path}: it is a folder; name a file in it")
+    return path
 
 
 def _observe(

@@ -290,6 +290,19 @@ def test_too_few_photos(tmp_path):
         quantize.quantize(TINY, tmp_path / "out.onnx", PHOTOS[:2])
 
 
+@pytest.mark.parametrize("photos", ["folder", Path("folder"), b"photo", iter(PHOTOS), 5])
+def test_photos_that_are_no_list(tmp_path, photos):
+    """The letters of a folder's name were taken for photos."""
+    with pytest.raises(OptionError, match="photos must be a list"):
+        quantize.quantize(TINY, tmp_path / "x.onnx", photos=photos)
+
+
+@pytest.mark.parametrize("named", ["model", "output"])
+def test_what_is_no_path(tmp_path, named):
+    with pytest.raises(OptionError, match=f"{named} must be the path"):
+        quantize.quantize(**{"model": TINY, "output": tmp_path / "x.onnx", named: None})
+
+
 def test_without_the_package_onnx(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingPackageError, match=r"pip install 'fastsam-onnx\[quantize\]'"):
@@ -353,6 +366,8 @@ def test_command_with_a_folder_that_is_not_there(tmp_path, capsys):
 
 
 def test_a_file_that_cannot_be_written(tmp_path):
+    with pytest.raises(OutputError, match="it is a folder"):  # at once: the photos would be refused, too
+        quantize.quantize(TINY, tmp_path, photos=[])
     with pytest.raises(OutputError, match="there is no folder"):
         quantize.quantize(TINY, tmp_path / "no" / "out.onnx", PHOTOS, imgsz=96, threads=1, force=True)
 
