@@ -73,7 +73,7 @@ def create_session(
     Raises:
         ModelError: If ONNX Runtime does not take the file; the message has its reason. If the file is int8 by
             `quantize` and OpenVINO is to compute it, which it does wrongly.
-        OptionError: If a provider is not available here, if `threads` is not an integer from 1 to 1024, if
+        OptionError: If a provider is malformed or not available here, if `threads` is not an integer from 1 to 1024, if
             `session_options` are something else, or if both are given.
     """
     ort = load_onnxruntime()
@@ -180,10 +180,13 @@ def _version(text: str) -> tuple[int, ...]:
 def _checked_providers(providers: Sequence[Provider] | None, available: Sequence[str]) -> list[Provider]:
     if providers is None:
         return [CPU]
-    if isinstance(providers, str) or not providers:
+    if not isinstance(providers, Sequence) or isinstance(providers, str | bytes) or not providers:
         raise OptionError(f"providers must be a list of one provider or more, got {providers!r}")
     for provider in providers:
-        name = provider[0] if isinstance(provider, tuple) else provider
+        is_pair = isinstance(provider, tuple) and len(provider) == 2 and isinstance(provider[1], dict)
+        name = provider[0] if is_pair else provider
+        if not isinstance(name, str):
+            raise OptionError(f"a provider must be a name or a tuple (name, options), got {provider!r}")
         if name not in available:
             hint = "; it needs the package onnxruntime-openvino in place of onnxruntime" if name == OPENVINO else ""
             raise OptionError(f"the provider {name!r} is not available here; available: {', '.join(available)}{hint}")

@@ -90,6 +90,16 @@ def test_a_provider_that_is_not_here_is_an_error_that_lists_those_that_are(provi
         runtime.create_session(tiny_onnx.tiny(), providers=providers)
 
 
+@pytest.mark.parametrize(
+    "provider",
+    [(), ("CPUExecutionProvider",), ("CPUExecutionProvider", "x"), ["CPUExecutionProvider", {}], (5, {}), 5, None],
+)
+def test_a_provider_that_is_malformed_is_told_its_form(provider):
+    """Some were a ValueError or an IndexError of ours, others a message of ONNX Runtime."""
+    with pytest.raises(OptionError, match=r"a provider must be a name or a tuple \(name, options\), got"):
+        runtime.create_session(tiny_onnx.tiny(), providers=[provider])
+
+
 class _OpenVino:
     """Stands in for onnxruntime with OpenVINO: notes what sessions are opened with."""
 
@@ -156,7 +166,7 @@ def test_openvino_computes_the_same():
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("providers", [[], "CPUExecutionProvider"])
+@pytest.mark.parametrize("providers", [[], "CPUExecutionProvider", 5, iter(["CPUExecutionProvider"])])
 def test_providers_are_a_list(providers):
     with pytest.raises(OptionError, match="list"):
         runtime.create_session(tiny_onnx.tiny(), providers=providers)
