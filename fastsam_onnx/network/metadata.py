@@ -61,7 +61,7 @@ def read_metadata(raw: Mapping[str, str], name: str) -> Metadata:
             return default
         try:
             return parse(ast.literal_eval(raw[key].strip()))
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        except (ValueError, TypeError, OverflowError, SyntaxError, MemoryError, RecursionError):
             warn("%s: metadata %s=%.80r is not understood and ignored", name, key, raw[key])
             return default
 

@@ -87,6 +87,7 @@ class TestContract:
             ("names", "7"),
             ("names", "{'first': 'object'}"),
             ("names", "[" * 5000),
+            ("names", "{1e999: 'object'}"),
             ("imgsz", "[640, 640, 3]"),
             ("imgsz", "[-1, 640]"),
             ("imgsz", "[640.5, 640]"),
