@@ -171,10 +171,10 @@ class Clip:
 
     def _forget(self) -> None:
         """Begin with nothing open."""
-        self._process = os.getpid()
         self._lock = threading.Lock()
         self._sessions = {}
         self._image_encoder = self._text_encoder = None
+        self._process = os.getpid()  # last: another thread goes by it
 
     def _forget_what_was_forked(self) -> None:
         """Open anew in a child process, where the threads of the sessions are not."""

@@ -252,6 +252,23 @@ def test_threads_share_one_and_processes_get_their_own(folder):
     assert Path(again.files.text) == clip.files.text
 
 
+def test_a_child_is_not_known_as_such_before_what_was_open_is_forgotten(folder):
+    """Another of its threads took a session of the parent, whose threads are not there: it waited for ever."""
+    order = []
+
+    class Noted(Clip):
+        def __setattr__(self, name, value):
+            order.append(name)
+            super().__setattr__(name, value)
+
+    clip = Noted(folder)
+    clip._process = 0  # as of a parent
+    del order[:]
+    clip._forget_what_was_forked()
+    assert {"_sessions", "_text_encoder", "_image_encoder"} < set(order)
+    assert order[-1] == "_process"
+
+
 def test_a_name_that_is_too_long_is_no_file():
     name = "x" * 300
     with pytest.raises(ModelNotFoundError, match=f"there is no CLIP at {name}"):
