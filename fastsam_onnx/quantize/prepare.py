@@ -28,7 +28,8 @@ def prepared(source: Path) -> onnx.ModelProto:
     """Read a checkpoint or an ONNX file and prepare it.
 
     Raises:
-        ModelError: If the network is quantized already, too old, or not a network.
+        ModelError: If the network is quantized already, too old, has nodes with graphs of their own, or is not a
+            network.
     """
     import onnx
 
@@ -44,6 +45,7 @@ def prepared(source: Path) -> onnx.ModelProto:
             path = widened
         fold_constants(path, folded)
         network = onnx.load(folded)
+    _check_flat(network.graph, source.name)
     if any(node.op_type == "QuantizeLinear" for node in network.graph.node):
         raise ModelError(f"{source.name} is quantized already; take the float32 network that it was made of")
     if opset_of(network) < MINIMUM_OPSET:
@@ -56,6 +58,16 @@ def prepared(source: Path) -> onnx.ModelProto:
     network.opset_import.extend(kept)
     name_nodes(network.graph)
     return with_fast_decoding(without_transposed(network))
+
+
+def _check_flat(graph: onnx.GraphProto, name: str) -> None:
+    """Refuse a network with branches or loops: what their graphs use of the network's would seem unused."""
+    for node in graph.node:
+        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+            raise ModelError(
+                f"{name} has the node {node.name!r} ({node.op_type}), which holds a graph of its own, and cannot "
+                "become int8; export the network for one size, without NMS inside"
+            )
 
 
 def has_halves(network: onnx.ModelProto) -> bool:

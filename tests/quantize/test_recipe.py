@@ -268,6 +268,27 @@ def test_half_exports_become_int8_too(exported, made, tmp_path, float32_ends):
         assert np.corrcoef(values.ravel(), expected.ravel())[0, 1] > 0.99  # weights are rounded twice
 
 
+def test_a_network_with_a_branch_is_refused(tmp_path):
+    """The constants that the branches alone use were dropped, and ONNX Runtime refused the network that was made."""
+    branches = {
+        f"{name}_branch": helper.make_graph(
+            [helper.make_node(operator, ["x", "c"], [name])],
+            name,
+            [],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)],
+        )
+        for name, operator in (("then", "Add"), ("else", "Sub"))
+    }
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Cast", ["most"], ["any"], to=TensorProto.BOOL),
+        helper.make_node("If", ["any"], ["y"], name="choice", **branches),
+    ]
+    onnx.save(network_of(nodes, {"c": np.ones(1, np.float32)}, 3), tmp_path / "branches.onnx")
+    with pytest.raises(ModelError, match=r"branches\.onnx has the node 'choice' \(If\)"):
+        prepared(tmp_path / "branches.onnx")
+
+
 def test_a_network_without_a_convolution_says_so():
     with pytest.raises(ModelError, match="no convolution"):
         quantize._observe(None, network_of([helper.make_node("Neg", ["x"], ["y"])], {}, 3), PHOTOS, print, 1)
