@@ -21,6 +21,11 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
+def is_special(path: str | os.PathLike[str]) -> bool:
+    """True if there is something that is neither a file nor a folder: opening a FIFO could wait for ever."""
+    return os.path.exists(path) and not is_file(path) and not is_folder(path)  # noqa: PTH110 - as above
+
+
 def write_file(path: str | Path, parts: Iterable[bytes | memoryview]) -> None:
     """Write to a temporary name in the same folder, then rename.
 

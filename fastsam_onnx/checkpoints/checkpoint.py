@@ -25,6 +25,7 @@ from fastsam_onnx.checkpoints.safetensors import read_safetensors
 from fastsam_onnx.checkpoints.unpickle import read_pickle
 from fastsam_onnx.checkpoints.values import Record, Tensor
 from fastsam_onnx.errors import CheckpointError, ModelNotFoundError
+from fastsam_onnx.files import is_special
 
 # Far above every network of the family, and low enough that a network nested into itself ends soon.
 _MAX_VISITS = 50_000
@@ -82,6 +83,8 @@ def read_checkpoint(source: str | Path | bytes) -> Checkpoint:
         CheckpointError: If it is not such a checkpoint, is damaged, or asks for more than parameters need.
     """
     name = f"the checkpoint ({len(source)} bytes)" if isinstance(source, bytes) else Path(source).name
+    if not isinstance(source, bytes) and is_special(source):
+        raise CheckpointError(f"{name} is not a regular file; a checkpoint must be one, or in Python its bytes")
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
             return _read(file)

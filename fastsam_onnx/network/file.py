@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fastsam_onnx.checkpoints.head import HEAD_BYTES, is_checkpoint
 from fastsam_onnx.errors import ModelError, ModelNotFoundError
+from fastsam_onnx.files import is_special
 from fastsam_onnx.runtime import model_name
 
 CHECKPOINT_SUFFIXES = (".pt", ".pth")
@@ -20,7 +21,7 @@ def is_checkpoint_file(source: str | Path | bytes) -> bool:
 
     Raises:
         ModelNotFoundError: If there is no such file.
-        ModelError: If it is a folder, empty, or cannot be read.
+        ModelError: If it is no regular file, empty, or cannot be read.
     """
     head = source[:HEAD_BYTES] if isinstance(source, bytes) else _head(Path(source), HEAD_BYTES)
     name = model_name(source)
@@ -30,6 +31,8 @@ def is_checkpoint_file(source: str | Path | bytes) -> bool:
 
 
 def _head(path: Path, count: int) -> bytes:
+    if is_special(path):
+        raise ModelError(f"{path} is not a regular file; a model must be one, or in Python its bytes")
     try:
         with path.open("rb") as file:
             return file.read(count)

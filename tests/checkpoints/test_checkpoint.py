@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import random
 import struct
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.command_line import POSIX
 from support.pt_writer import (
     Call,
     Name,
@@ -290,6 +292,12 @@ def test_no_such_file(tmp_path):
 def test_a_folder(tmp_path):
     with pytest.raises(CheckpointError, match="is a folder"):
         read_checkpoint(tmp_path)
+
+
+@POSIX
+def test_what_is_no_regular_file_is_not_opened():
+    with pytest.raises(CheckpointError, match="null is not a regular file"):
+        read_checkpoint(os.devnull)
 
 
 def test_the_message_names_the_file(tmp_path):

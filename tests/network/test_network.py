@@ -1,5 +1,6 @@
 """Networks: files, sessions, batches, runs, and outputs that cannot be right."""
 
+import os
 import pickle
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 from support import tiny_onnx
+from support.command_line import POSIX
 from support.network_runs import assert_same, photos, raw
 
 from fastsam_onnx.errors import CheckpointError, ModelError, ModelNotFoundError, OptionError
@@ -57,6 +59,12 @@ class TestFiles:
     def test_a_folder(self, tmp_path):
         with pytest.raises(ModelError, match="folder"):
             Network.open(tmp_path)
+
+    @POSIX
+    def test_what_is_no_regular_file_is_not_opened(self):
+        """A FIFO was waited for without end."""
+        with pytest.raises(ModelError, match=f"{os.devnull} is not a regular file"):
+            Network.open(os.devnull)
 
     @pytest.mark.parametrize("name", ["x" * 5000, "null\0character.onnx"])
     def test_a_name_that_no_file_can_have(self, tmp_path, name):
