@@ -8,9 +8,10 @@ from typing import Any
 from fastsam_onnx import weights
 from fastsam_onnx.cli.arguments import add_command
 from fastsam_onnx.cli.models import EPILOG
-from fastsam_onnx.cli.screen import DownloadBar, Screen, print_line
+from fastsam_onnx.cli.screen import PROGRAM, DownloadBar, Screen, print_line
 from fastsam_onnx.errors import DownloadError, OptionError
 from fastsam_onnx.weights import catalogue
+from fastsam_onnx.weights.bundled import find_bundled
 from fastsam_onnx.weights.catalogue import Entry
 
 
@@ -55,6 +56,11 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
 
 
 def _entry(name: str) -> Entry:
+    if bundled := find_bundled(name):
+        raise OptionError(
+            f"{bundled.name} comes with the package and needs no download; give its name as the model, or `{PROGRAM} "
+            "models --json` for its path"
+        )
     entry = catalogue.find(name)
     if entry is None:
         raise OptionError(f"a name must be one of {', '.join(weights.names())}, got {name!r}")

@@ -817,6 +817,11 @@ class TestCommands:
         assert main(["download"]) == 2
         assert not home.exists()
 
+    def test_a_bundled_model_needs_no_download(self, tiny_catalogue, home, capsys):
+        assert main(["download", "Net-s", "FastSAM-nano"]) == 2
+        assert "fastsam-nano comes with the package and needs no download" in capsys.readouterr().err
+        assert not home.exists()
+
     def test_info_and_segment_take_names(self, tiny_catalogue, home, capsys, tmp_path):
         assert main(["info", "Net-s"]) == 0
         assert str(home / "Net-s.onnx") in capsys.readouterr().out
