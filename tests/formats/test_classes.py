@@ -13,7 +13,7 @@ from support.samples import make_sample
 from fastsam_onnx import formats
 from fastsam_onnx.draw import overlay
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.formats.categories import category_names, listed_categories
+from fastsam_onnx.formats.categories import MOST_LISTED, category_names, listed_categories
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.results.segmentation import Segmentation
 
@@ -60,6 +60,13 @@ def test_a_coco_data_set_has_them_as_categories(classed, tmp_path):
     assert [names[one["category_id"]] for one in document["annotations"]] == category_names(classed)
     assert listed_categories(NAMES) == ["cup", "1", "Tom & <Jerry>"]
     assert listed_categories(None) == ["object"]
+
+
+def test_a_list_of_classes_does_not_fill_the_memory():
+    """A small file that names the class 2**53 filled it."""
+    assert len(listed_categories({MOST_LISTED - 1: "last"})) == MOST_LISTED
+    with pytest.raises(OptionError, match="at most 99999, got 100000"):
+        listed_categories({MOST_LISTED: "cup"})
 
 
 def test_yolo_labels_begin_with_the_index(classed, sample):
