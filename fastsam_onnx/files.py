@@ -26,6 +26,20 @@ def is_special(path: str | os.PathLike[str]) -> bool:
     return os.path.exists(path) and not is_file(path) and not is_folder(path)  # noqa: PTH110 - as above
 
 
+def utf8_path(path: str | os.PathLike[str]) -> str:
+    """A path for libraries in C++: OpenCV ends the process (SIGSEGV) over one that is not UTF-8.
+
+    Raises:
+        ValueError: If it is not; the message says what to do, not which path.
+    """
+    text = os.fspath(path)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("its name and those of its folders must be UTF-8; rename what is not") from None
+    return text
+
+
 def write_file(path: str | Path, parts: Iterable[bytes | memoryview]) -> None:
     """Write to a temporary name in the same folder, then rename.
 

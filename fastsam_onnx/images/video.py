@@ -7,7 +7,6 @@ asked again; the container, or else times, then tell which frames are missing, a
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy as np
 
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import ImageError
-from fastsam_onnx.files import is_file
+from fastsam_onnx.files import is_file, utf8_path
 from fastsam_onnx.images.clock import Clock
 from fastsam_onnx.images.contents import counts_frames, is_cut, lacks_table, movie_seconds
 from fastsam_onnx.images.load import MissingPicture, load_image, source_name
@@ -208,20 +207,6 @@ def is_video(path: Path) -> bool:
         return False
 
 
-def opencv_path(path: Path) -> str:
-    """A path for OpenCV's videos, which end the process (SIGSEGV) over one that is not UTF-8.
-
-    Raises:
-        ValueError: If it is not UTF-8; the message says what to do, not which path.
-    """
-    text = os.fspath(path)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("for OpenCV the names of a video and its folders must be UTF-8; rename what is not") from None
-    return text
-
-
 def open_video(source: Path | int | Capture) -> Video:
     """Open a video file or a camera.
 
@@ -240,7 +225,7 @@ def open_video(source: Path | int | Capture) -> Video:
     else:
         name = source_name(source)
         try:
-            video = Video(cv2.VideoCapture(opencv_path(source)), name, source, ours=True)
+            video = Video(cv2.VideoCapture(utf8_path(source)), name, source, ours=True)
         except ValueError as error:
             raise ImageError(f"cannot read {name}: {error}") from error
     if not video.capture.isOpened():

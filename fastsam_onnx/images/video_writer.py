@@ -12,8 +12,7 @@ import numpy as np
 
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import OptionError, OutputError
-from fastsam_onnx.files import complete_file, output_error
-from fastsam_onnx.images.video import opencv_path
+from fastsam_onnx.files import complete_file, output_error, utf8_path
 from fastsam_onnx.options import choice
 
 logger = logging.getLogger("fastsam_onnx")
@@ -54,7 +53,7 @@ def video_writer(path: Path, fps: float, codec: str | None = None) -> Iterator[C
     writer = cv2.VideoWriter()
     count = 0
     with complete_file(path, path.suffix) as part:
-        part_path = opencv_path(part)
+        part_path = utf8_path(part)
 
         def add(picture: ByteArray) -> None:
             nonlocal count
@@ -118,7 +117,7 @@ def _can_write(suffix: str, codec: str) -> bool:
     with TemporaryDirectory() as folder:
         file = Path(folder, "try" + suffix)
         try:
-            file_path = opencv_path(file)
+            file_path = utf8_path(file)
         except ValueError as error:
             raise output_error(file, error) from error
         writer = cv2.VideoWriter()

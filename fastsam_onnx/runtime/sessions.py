@@ -76,6 +76,8 @@ def create_session(
         OptionError: If a provider is malformed or not available here, if `threads` is not an integer from 1 to 1024, if
             `session_options` are something else, or if both are given.
     """
+    from fastsam_onnx.files import utf8_path
+
     ort = load_onnxruntime()
     chosen = _checked_providers(providers, ort.get_available_providers())
     if session_options is None:
@@ -85,8 +87,8 @@ def create_session(
     elif threads is not None:
         raise OptionError("threads and session_options were both given; set session_options.intra_op_num_threads")
     chosen = [_with_threads(provider, session_options.intra_op_num_threads) for provider in chosen]
-    source = model if isinstance(model, bytes) else os.fspath(model)
     try:
+        source = model if isinstance(model, bytes) else utf8_path(model)
         # Without this, Python's wrapper prints when a provider fails, and goes on with another one.
         session = ort.InferenceSession(source, session_options, providers=chosen, enable_fallback=0)
     except Exception as error:

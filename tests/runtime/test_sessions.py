@@ -90,6 +90,12 @@ def test_a_provider_that_is_not_here_is_an_error_that_lists_those_that_are(provi
         runtime.create_session(tiny_onnx.tiny(), providers=providers)
 
 
+def test_a_name_that_is_not_utf8_is_told():
+    """The message was that of the arguments in C++, longer than a screen."""
+    with pytest.raises(ModelError, match="its name and those of its folders must be UTF-8"):
+        runtime.create_session("caf\udce9.onnx")
+
+
 @pytest.mark.parametrize(
     "provider",
     [(), ("CPUExecutionProvider",), ("CPUExecutionProvider", "x"), ["CPUExecutionProvider", {}], (5, {}), 5, None],
