@@ -40,6 +40,10 @@ class Detections:
     coefficients: FloatArray
     labels: IntArray
 
+    def of(self, places: IntArray) -> Detections:
+        """Some of the detections."""
+        return Detections(self.boxes_xyxy[places], self.scores[places], self.coefficients[places], self.labels[places])
+
 
 def detect(
     candidates: FloatArray,

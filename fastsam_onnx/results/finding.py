@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
@@ -133,22 +134,37 @@ def is_plain(image: ByteArray) -> bool:
 
 def _shown(detections: Detections, offered: Candidates, options: DetectionOptions) -> _Shown[MaskLike]:
     """What is shown of the detections."""
-    boxes, coefficients = detections.boxes_xyxy, detections.coefficients
-    masks = pending_masks(boxes, coefficients, offered.prototypes, offered.letterbox)
+    masks = pending_masks(detections.boxes_xyxy, detections.coefficients, offered.prototypes, offered.letterbox)
+    if options.covered:
+        detections, masks = _lowered(detections, masks, offered.prototypes, options)
+    boxes = detections.boxes_xyxy
     if options.refine:
         from fastsam_onnx.masks.refine import refined
 
-        boxes, masks = refined(boxes, coefficients, offered.prototypes, masks)
+        boxes, masks = refined(boxes, detections.coefficients, offered.prototypes, masks)
     filled = np.array([index for index, mask in enumerate(masks) if not mask.is_empty()], np.int64)
     objects = _Shown(boxes, detections.scores, detections.labels, masks).of(filled).best()
     if options.refine:
         objects = _told_apart(objects, options)
-    if options.covered:
-        objects = _lowered(objects, offered.prototypes, options)
     objects = objects.best(options.max_det)
     if not options.redraw or offered.closer is None:
         return objects
     return _drawn_anew(objects, offered, offered.closer, options)
+
+
+def _lowered(
+    detections: Detections, masks: Sequence[PendingMask], prototypes: FloatArray, options: DetectionOptions
+) -> tuple[Detections, list[PendingMask]]:
+    """Those whose scores exceed the threshold also where it counts that they lie on better ones, and their masks."""
+    from fastsam_onnx.masks.adding import added, lowered
+
+    best_first = np.argsort(-detections.scores, kind="stable")
+    _, height, width = prototypes.shape
+    shares = added([masks[place] for place in best_first.tolist()], (height, width))
+    scores = lowered(detections.scores[best_first], shares, options.covered)
+    kept = scores > np.float32(options.conf)
+    places = best_first[kept]
+    return replace(detections.of(places), scores=scores[kept]), [masks[place] for place in places.tolist()]
 
 
 def _told_apart(objects: _Shown[PendingMask], options: DetectionOptions) -> _Shown[PendingMask]:
@@ -157,16 +173,6 @@ def _told_apart(objects: _Shown[PendingMask], options: DetectionOptions) -> _Sho
 
     labels = None if options.agnostic else objects.labels
     return objects.of(told_apart(objects.masks, options.iou, labels, keep_everything=options.is_tile))
-
-
-def _lowered(objects: _Shown[PendingMask], prototypes: FloatArray, options: DetectionOptions) -> _Shown[PendingMask]:
-    """Those whose scores exceed the threshold also where it counts that they lie on better ones, best first."""
-    from fastsam_onnx.masks.adding import added, lowered
-
-    _, height, width = prototypes.shape
-    shares = added(objects.masks, (height, width))
-    objects = objects._replace(scores=lowered(objects.scores, shares, options.covered))
-    return objects.of(np.flatnonzero(objects.scores > np.float32(options.conf)))
 
 
 def _drawn_anew(
