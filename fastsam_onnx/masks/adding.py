@@ -26,12 +26,13 @@ def added(masks: Sequence[PendingMask], grid: tuple[int, int]) -> FloatArray:
         grid: (height, width) of the prototypes, on which this is told.
     """
     seen = np.zeros(grid, bool)
+    least = SEEN_SHARE * masks[0].photo_cells if masks else 0.0
     shares = []
     for mask in masks:
         inside, (left, top) = mask.cells()
         there = seen[top : top + inside.shape[0], left : left + inside.shape[1]]
         new = np.count_nonzero(inside & ~there)
-        shares.append(new / max(float(np.count_nonzero(inside)), SEEN_SHARE * mask.photo_cells))
+        shares.append(new / max(float(np.count_nonzero(inside)), least))
         there |= inside
     return np.array(shares, np.float32)
 

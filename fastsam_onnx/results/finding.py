@@ -30,7 +30,6 @@ LOOKED_AT = 3
 """Detections whose masks are looked at for each object that may be shown: masks tell of doubles that boxes do not."""
 SECOND_WEIGHT = 0.1
 """What the score of an object counts for the mask that it had before it was drawn anew."""
-
 PLAIN_SPAN = 4
 """Levels of 256 that no eye tells apart, also where a camera's or a codec's noise is in them."""
 
