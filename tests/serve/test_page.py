@@ -244,43 +244,44 @@ def test_an_answer_that_is_not_in_the_list_is_put_first_and_saved(page, found, t
     assert len(found) not in listed(page)
 
 
-def test_a_later_click_does_not_wait_for_the_answer_to_the_first(browser, model, found):
-    slow = Slow(model)
-    slow.go.set()
-    with running(Service(slow, workers=1).app) as client:
+@pytest.fixture
+def slow(browser, model):
+    """The model behind the page, which has a photo: it answers at once until `go` is cleared."""
+    model = Slow(model)
+    model.go.set()
+    with running(Service(model, workers=1).app) as client:
         browser.get(f"http://127.0.0.1:{client.port}/")
         drop(browser, PHOTO.read_bytes(), "coffee.jpg")
-        slow.go.clear()
-        browser.execute_script("choose(300, 200, {}); choose(560, 40, {})")
-        assert chosen(browser) == rows_of(found, found.point_prompt([(560, 40)], pick="balanced"))
-        slow.go.set()
-        assert picked(browser) == masks_of(found.point_prompt([(560, 40)]))
-        slow.go.clear()
-        browser.execute_script("choose(300, 200, {}); clear()")
-        slow.go.set()
-        assert picked(browser) == []
-        assert browser.execute_script("return past.length") == 4
+        yield model
 
 
-def test_what_undo_and_redo_bring_back_is_answered_by_the_server_too(browser, model, found):
-    slow = Slow(model)
+def test_a_later_click_does_not_wait_for_the_answer_to_the_first(browser, slow, found):
+    slow.go.clear()
+    browser.execute_script("choose(300, 200, {}); choose(560, 40, {})")
+    assert chosen(browser) == rows_of(found, found.point_prompt([(560, 40)], pick="balanced"))
     slow.go.set()
-    with running(Service(slow, workers=1).app) as client:
-        browser.get(f"http://127.0.0.1:{client.port}/")
-        drop(browser, PHOTO.read_bytes(), "coffee.jpg")
-        [guess], [answer] = (found.point_prompt([(30, 340)], pick=pick) for pick in ("balanced", "candidate"))
-        assert guess.mask.rle() != answer.mask.rle()
-        for after in ("goBack(past, future); goBack(future, past)", "choose(560, 40, {}); goBack(past, future)"):
-            slow.go.clear()
-            browser.execute_script(f"clear(); choose(30, 340, {{}}); {after}")
-            slow.go.set()
-            assert picked(browser) == [answer.mask.rle()["counts"]]
+    assert picked(browser) == masks_of(found.point_prompt([(560, 40)]))
+    slow.go.clear()
+    browser.execute_script("choose(300, 200, {}); clear()")
+    slow.go.set()
+    assert picked(browser) == []
+    assert browser.execute_script("return past.length") == 4
+
+
+def test_what_undo_and_redo_bring_back_is_answered_by_the_server_too(browser, slow, found):
+    [guess], [answer] = (found.point_prompt([(30, 340)], pick=pick) for pick in ("balanced", "candidate"))
+    assert guess.mask.rle() != answer.mask.rle()
+    for after in ("goBack(past, future); goBack(future, past)", "choose(560, 40, {}); goBack(past, future)"):
         slow.go.clear()
-        browser.execute_script("choose(300, 200, {}); resize(1)")
-        larger = browser.execute_script("return chosen().map(object => object.rle.counts)")
-        browser.execute_script("goBack(past, future); goBack(future, past)")
+        browser.execute_script(f"clear(); choose(30, 340, {{}}); {after}")
         slow.go.set()
-        assert picked(browser) == larger, "a size that was chosen stays"
+        assert picked(browser) == [answer.mask.rle()["counts"]]
+    slow.go.clear()
+    browser.execute_script("choose(300, 200, {}); resize(1)")
+    larger = browser.execute_script("return chosen().map(object => object.rle.counts)")
+    browser.execute_script("goBack(past, future); goBack(future, past)")
+    slow.go.set()
+    assert picked(browser) == larger, "a size that was chosen stays"
 
 
 def test_shift_click_excludes_and_control_click_adds(page, found):
@@ -803,16 +804,11 @@ def test_an_old_text_gives_way_to_what_is_done_after_it(browser, model, after, s
         assert browser.execute_script("return past.length") == steps
 
 
-def test_an_object_may_be_taken_from_the_list_while_the_server_looks_closer(browser, model, found):
-    slow = Slow(model)
+def test_an_object_may_be_taken_from_the_list_while_the_server_looks_closer(browser, slow, found):
+    slow.go.clear()
+    browser.execute_script("choose(30, 340, {}); toggleKept(found.objects[4])")
     slow.go.set()
-    with running(Service(slow, workers=1).app) as client:
-        browser.get(f"http://127.0.0.1:{client.port}/")
-        drop(browser, PHOTO.read_bytes(), "coffee.jpg")
-        slow.go.clear()
-        browser.execute_script("choose(30, 340, {}); toggleKept(found.objects[4])")
-        slow.go.set()
-        assert picked(browser) == masks_of(found[[4]]) + masks_of(found.point_prompt([(30, 340)]))
+    assert picked(browser) == masks_of(found[[4]]) + masks_of(found.point_prompt([(30, 340)]))
 
 
 def test_a_token_is_asked_for(browser, model):
