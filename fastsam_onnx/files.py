@@ -65,7 +65,7 @@ def complete_file(path: str | Path, suffix: str = "") -> Iterator[Path]:
     Raises:
         OutputError: If the file cannot be written.
     """
-    try:
+    with output_errors(path):
         target = Path(os.path.realpath(path))
         part = target.with_name(f".{secrets.token_hex(8)}.part{suffix}")
         if target.exists() and not target.is_file():
@@ -75,12 +75,21 @@ def complete_file(path: str | Path, suffix: str = "") -> Iterator[Path]:
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
+
+
+@contextmanager
+def output_errors(path: str | Path) -> Iterator[None]:
+    """Raise what the system or Python says against writing as an OutputError; our own errors pass as they are.
+
+    Args:
+        path: What was to be written.
+
+    Raises:
+        OutputError: If writing fails; it names the path and the reason.
+    """
+    try:
+        yield
+    except FastSAMError:
+        raise
     except (OSError, ValueError) as error:
-        raise output_error(path, error) from error
-
-
-def output_error(path: str | Path, error: Exception) -> Exception:
-    """The error, naming the path and the reason; our own as they are."""
-    if isinstance(error, FastSAMError):
-        return error
-    return OutputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}")
+        raise OutputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error

@@ -101,9 +101,11 @@ def _silence_opencv() -> None:
 
 def _comes_from_interrupt(error: BaseException | None) -> bool:
     """True if Ctrl-C is behind an error: compiled modules make ImportErrors of what interrupts their initialization."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:  # an error may be its own cause
+        chain.append(error)
         error = error.__cause__ or error.__context__
-    return error is not None
+    return any(isinstance(one, KeyboardInterrupt) for one in chain)
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

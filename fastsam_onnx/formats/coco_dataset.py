@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from fastsam_onnx import options
-from fastsam_onnx.errors import OptionError, OutputError
-from fastsam_onnx.files import output_error, write_file
+from fastsam_onnx.errors import FastSAMError, OptionError, OutputError
+from fastsam_onnx.files import output_errors, write_file
 from fastsam_onnx.formats.categories import OBJECT, category_names
 from fastsam_onnx.formats.coco import image_id_of
 from fastsam_onnx.formats.rings import ring_with_holes
@@ -108,10 +108,8 @@ class CocoDataset:
         for image in document["images"]:
             self._know(image["file_name"], image["id"], ())
         self._last_annotation = max((one["id"] for one in document["annotations"]), default=0)
-        try:
+        with output_errors(self.journal):
             self._file = self.journal.open("ab+", buffering=0)  # nothing of a line is held back
-        except OSError as error:
-            raise output_error(self.journal, error) from error
         self._end = 0
         try:
             self._read_journal()
@@ -170,36 +168,36 @@ class CocoDataset:
         if self._file.closed:
             return
         try:
-            self._file.close()
-            if self._end:
-                document = _merged(_read_dataset(self.path), _records(self.journal.read_bytes()))
-                write_file(self.path, [json_bytes(document, ".json")])
-            self.journal.unlink(missing_ok=True)
-        except (OSError, ValueError) as error:
-            failure = output_error(self.path, error)
-            raise OutputError(f"{failure}; {self.journal} keeps the photos for the next run") from error
+            with output_errors(self.path):
+                self._file.close()
+                if self._end:
+                    document = _merged(_read_dataset(self.path), _records(self.journal.read_bytes()))
+                    write_file(self.path, [json_bytes(document, ".json")])
+                self.journal.unlink(missing_ok=True)
+        except FastSAMError as error:
+            raise OutputError(f"{error}; {self.journal} keeps the photos for the next run") from error
 
     def _read_journal(self) -> None:
         """Take in the lines of a run that was cut short, but for what is behind the last whole one."""
-        try:
+        with output_errors(self.journal):
             self._file.seek(0)
             content = self._file.readall()
+        try:
             for record in _records(content):
                 _check_record(record)
                 self._know(record["image"]["file_name"], record["image"]["id"], record["annotations"])
-            self._end = content.rfind(b"\n") + 1
-            self._file.truncate(self._end)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise OutputError(
                 f"cannot add to {self.path}: {self.journal} is damaged ({type(error).__name__}: {error}); remove it to "
                 "go on without what it holds"
             ) from error
-        except OSError as error:
-            raise output_error(self.journal, error) from error
+        self._end = content.rfind(b"\n") + 1
+        with output_errors(self.journal):
+            self._file.truncate(self._end)
 
     def _write(self, line: bytes) -> None:
         """Add a whole line to the journal, or nothing."""
-        try:
+        with output_errors(self.journal):
             if os.fstat(self._file.fileno()).st_size != self._end:
                 raise OutputError(f"cannot write {self.journal}: another run writes to it, too")
             try:
@@ -210,8 +208,6 @@ class CocoDataset:
             except OSError:
                 self._file.truncate(self._end)
                 raise
-        except (OSError, ValueError) as error:
-            raise output_error(self.journal, error) from error
         self._end += len(line)
 
     def _know(self, name: str, image_id: int, annotations: Iterable[Json]) -> None:
@@ -231,18 +227,18 @@ class CocoDataset:
 
 def _read_dataset(path: Path) -> dict[str, list[Json]]:
     """The data set of a file, checked as far as adding to it needs; an empty one if there is no file."""
+    with output_errors(path):
+        content = path.read_bytes() if path.exists() else None
+    if content is None:
+        return {"images": [], "annotations": [], "categories": []}
     try:
-        if not path.exists():
-            return {"images": [], "annotations": [], "categories": []}
-        document = _of_json(path.read_bytes())
+        document = _of_json(content)
         lists = {name: document[name] for name in ("images", "annotations", "categories")}
         for name, keys in (("images", ("file_name",)), ("annotations", ()), ("categories", ("name",))):
             for one in lists[name]:
                 options.integer(f"an id of {name}", one["id"], 0)
                 for key in keys:
                     options.text(key, one[key])
-    except OSError as error:
-        raise output_error(path, error) from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise OutputError(
             f"cannot add to {path}: it is not a COCO data set ({type(error).__name__}: {error})"

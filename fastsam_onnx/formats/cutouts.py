@@ -14,7 +14,7 @@ import numpy.typing as npt
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.draw import cutout, photo_of
 from fastsam_onnx.errors import OutputError
-from fastsam_onnx.files import output_error
+from fastsam_onnx.files import output_errors
 from fastsam_onnx.masks.instances import Instances
 
 _CUTOUT_NAME = re.compile(r"object-\d{4,}\.png")
@@ -40,7 +40,7 @@ def to_cutouts(found: Instances, *, image: npt.ArrayLike | None = None) -> Itera
 def write_folder(path: Path, files: Iterator[tuple[str, bytes]]) -> None:
     """Fill a temporary folder beside the target, then put it in the place of what was there."""
     token = secrets.token_hex(8)
-    try:
+    with output_errors(path):
         target = Path(os.path.realpath(path))
         part, old = target.with_name(f".{token}.part"), target.with_name(f".{token}.old")
         _check_replaceable(path, target)
@@ -59,8 +59,6 @@ def write_folder(path: Path, files: Iterator[tuple[str, bytes]]) -> None:
         finally:
             shutil.rmtree(part, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
-    except (OSError, ValueError) as error:
-        raise output_error(path, error) from error
 
 
 def _check_replaceable(path: Path, target: Path) -> None:

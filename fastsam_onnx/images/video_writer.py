@@ -12,7 +12,7 @@ import numpy as np
 
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import OptionError, OutputError
-from fastsam_onnx.files import complete_file, output_error, utf8_path
+from fastsam_onnx.files import complete_file, output_errors, utf8_path
 from fastsam_onnx.options import choice
 
 logger = logging.getLogger("fastsam_onnx")
@@ -116,10 +116,8 @@ def _can_write(suffix: str, codec: str) -> bool:
 
     with TemporaryDirectory() as folder:
         file = Path(folder, "try" + suffix)
-        try:
+        with output_errors(file):
             file_path = utf8_path(file)
-        except ValueError as error:
-            raise output_error(file, error) from error
         writer = cv2.VideoWriter()
         opened = writer.open(file_path, cv2.VideoWriter.fourcc(*_letters(file, codec)), 25, (64, 64))
         writer.release()

@@ -229,6 +229,12 @@ def test_the_command_says_what_is_no_checkpoint(tmp_path, capsys, content):
     assert "-o" in capsys.readouterr().err
 
 
+def test_a_folder_is_not_replaced_by_the_file_and_the_command_ends(tmp_path, capsys):
+    assert main(["export", str(TINY), "-o", str(tmp_path), "--overwrite"]) == 2
+    assert "not a regular file" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 # ---------------------------------------------------------------- sizes and half precision
 
 

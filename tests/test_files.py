@@ -1,0 +1,35 @@
+"""Files that are complete or not there, and the errors that say why one is not."""
+
+import pytest
+
+from fastsam_onnx.errors import OptionError, OutputError
+from fastsam_onnx.files import output_errors, write_file
+
+
+def chain(error):
+    """An error and those behind it, as loggers follow them: one that is its own cause has no end."""
+    found = []
+    while error is not None:
+        assert error not in found, "an error is behind itself"
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
+
+
+def test_an_error_of_ours_passes_as_it_is_and_is_not_its_own_cause(tmp_path):
+    refused = OptionError("tolerance must be a number")  # a ValueError, as what Python says is
+    with pytest.raises(OptionError) as caught, output_errors(tmp_path):
+        raise refused
+    assert chain(caught.value) == [refused]
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused_with_an_error_that_has_an_end(tmp_path):
+    with pytest.raises(OutputError, match="not a regular file") as caught:
+        write_file(tmp_path, [b"text"])
+    assert chain(caught.value) == [caught.value]
+
+
+def test_what_the_system_says_is_named_and_kept_as_the_cause(tmp_path):
+    with pytest.raises(OutputError, match=r"a\.txt: No such file") as caught:
+        write_file(tmp_path / "missing" / "a.txt", [b"text"])
+    assert isinstance(chain(caught.value)[1], FileNotFoundError)
