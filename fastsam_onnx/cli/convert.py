@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,19 @@ from typing import Any
 from fastsam_onnx.cli.arguments import add_command, add_shared, no_pipe, no_pipe_path
 from fastsam_onnx.cli.common import check_new, check_outputs, make_folder
 from fastsam_onnx.cli.datasets import close_dataset, write_yolo_data
-from fastsam_onnx.cli.photos import Photo, ends_as_folder, has_file_suffix, photo_options
+from fastsam_onnx.cli.photos import Photo, ends_as_folder, has_file_suffix, image_ids, photo_options
 from fastsam_onnx.cli.report import why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.files import is_folder
+from fastsam_onnx.files import is_file, is_folder
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET, FILE_NAME, CocoDataset
 from fastsam_onnx.formats.native import read_json
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT
+
+logger = logging.getLogger("fastsam_onnx")
 
 NEED_PHOTO = ("overlay", "cutouts")
 """Formats that show the photo."""
@@ -83,6 +86,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     suffix = formats.suffixes_beside_photos([arguments.to])[arguments.to]
     targets = [_target(path, folder, suffix) for path in arguments.inputs]
     check_outputs(targets, arguments.inputs)
+    ids = _image_ids(arguments.inputs, arguments.photos) if arguments.to == "coco" else {}
     failed = False
     described: list[tuple[Path | None, Mapping[int, str] | None]] = []
     for path, target in zip(arguments.inputs, targets, strict=True):
@@ -97,7 +101,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
                 overwrite = arguments.overwrite and not described  # the next ones add to it
                 write_yolo_data([arguments.to], arguments.output, [Photo(photo)], found.names, overwrite=overwrite)
                 described.append(kind)
-            formats.save(found, target, format=arguments.to, **photo_options(arguments.to, photo, target))
+            place = {"image_id": ids[path]} if path in ids else photo_options(arguments.to, photo, target)
+            formats.save(found, target, format=arguments.to, **place)
         except Exception as error:
             screen.explain(f"{path}: {why_it_failed(error)}")
             failed = True
@@ -169,6 +174,39 @@ def _target(path: Path, folder: Path | None, suffix: str) -> Path:
 def _photo_of(found: Instances, path: Path, photos: Path | None) -> Path | None:
     """The place where the photo of a JSON file is sought; None if the file says no name of one."""
     return None if found.source is None else (photos or path.parent) / Path(found.source).name
+
+
+def _image_ids(paths: Sequence[Path], photos: Path | None) -> dict[Path, int | str | None]:
+    """The id in COCO of each file's photo: one for one photo, another for another, as `segment` gives them.
+
+    Two files that say the same name are of one photo, unless each has its own where photos are sought.
+    """
+    known: dict[Path, Photo] = {}
+    for path in paths:
+        try:
+            found = read_result(path)
+        except Exception:  # it is told when the file is converted
+            continue
+        photo = _photo_of(found, path, photos)
+        name = Path(found.source) if found.source else None
+        known[path] = Photo(photo if photo is not None and is_file(photo) else name)
+    distinct = list(dict.fromkeys(known.values()))
+    ids = dict(zip(distinct, image_ids(distinct), strict=True))
+    _tell_of_shared_ids(known)
+    return {path: ids[photo] for path, photo in known.items()}
+
+
+def _tell_of_shared_ids(known: Mapping[Path, Photo]) -> None:
+    """Log a warning if files of one id may be of two photos, because these are not there to be compared."""
+    first: dict[Photo, Path] = {}
+    for path, photo in known.items():
+        other = first.setdefault(photo, path)
+        if other != path and (photo.path is None or not is_file(photo.path)):
+            logger.warning(
+                'the objects of %s and %s get one image_id; if they are of two photos, give each its own "source"',
+                *(other, path),
+            )
+            return
 
 
 def _with_photo(found: Instances, photo: Path | None, target: Path, form: str) -> Instances:

@@ -102,6 +102,39 @@ def test_edges_are_those_of_the_objects_alone(network, folder, tmp_path, capsys)
     np.testing.assert_array_equal(load_image(tmp_path / "a.edges.png")[..., 0], expected)
 
 
+def coco_ids(place):
+    return [sorted({one["image_id"] for one in read_json(path)}) for path in sorted(place.rglob("*.coco.json"))]
+
+
+def test_two_photos_of_one_name_have_two_ids_in_coco_as_segment_gives_them(run, tmp_path, capsys):
+    for name in ("1/a.png", "2/a.png", "2/b.png", "2/b.jpg"):
+        photo(tmp_path / "in" / name)
+    folders = [tmp_path / "in" / "1", tmp_path / "in" / "2"]
+    assert run(*folders, "--format", "json", "--format", "coco")[0] == 0
+    direct = coco_ids(tmp_path / "in")
+    assert len({str(each) for each in direct}) == 4
+    results = [path for each in folders for path in sorted(each.glob("*.json")) if ".coco" not in path.name]
+    code, _, err = convert(capsys, *results, "--to", "coco", "--overwrite")
+    assert (code, "image_id" in err) == (0, False)
+    assert coco_ids(tmp_path / "in") == direct
+
+
+def test_two_results_of_one_photo_have_its_id_in_coco(folder, tmp_path, capsys):
+    results = [folder / "a.json", folder / "b.json"]
+    for path in results:
+        path.write_text(path.read_text().replace(f"{path.stem}.png", "000000000139.png"))
+    code, _, err = convert(capsys, *results, "--to", "coco")
+    assert (code, coco_ids(folder)) == (0, [[139], [139]])
+    assert f"{results[0]} and {results[1]} get one image_id" in err  # the photo is not there: there may be two
+    photo(folder / "000000000139.png")
+    code, _, err = convert(capsys, *results, "--to", "coco", "--overwrite")
+    assert (code, coco_ids(folder), "image_id" in err) == (0, [[139], [139]], False)
+    for path in results:
+        path.write_text(path.read_text().replace('"000000000139.png"', "null"))
+    code, _, err = convert(capsys, *results, "--to", "coco", "--overwrite")
+    assert (code, coco_ids(folder), "get one image_id" in err) == (0, [[0], [0]], True)
+
+
 def test_many_files_become_a_data_set(folder, tmp_path, capsys):
     arguments = [folder / "a.json", folder / "b.json", "--to", "coco-dataset", "-o", tmp_path / "out"]
     code, out, _ = convert(capsys, *arguments)
@@ -210,7 +243,7 @@ def test_damaged_files_are_named_and_stop_no_other(damage, folder, capsys):
     assert out == f"{folder / 'b.svg'}\n"
 
 
-@pytest.mark.parametrize("form", ["svg", "coco-dataset"])
+@pytest.mark.parametrize("form", ["svg", "coco", "coco-dataset"])
 def test_a_defect_in_one_file_stops_no_other(form, folder, tmp_path, monkeypatch, capsys):
     def no_memory_at_first(path):
         if path.name == "a.json":
