@@ -159,4 +159,4 @@ def maps_of(view: View, prototypes: FloatArray, question: Question) -> FloatArra
 def drawn_mask(logits: FloatArray, view: View) -> PendingMask:
     """The mask (SIDE, SIDE) of a view, in the photo."""
     x, y = view.places()
-    return PendingMask(logits, 0, 0, view.columns, view.rows, x, y, view.letterbox.image_size)
+    return PendingMask(logits, 0, 0, view.columns, view.rows, x, y, view.letterbox.image_size, is_drawn=True)

@@ -37,6 +37,7 @@ class PendingMask:
         x: Where the photo's columns lie on the grid.
         y: Where its rows do.
         image_size: (width, height) of the photo.
+        is_drawn: True if the decoder drew it, on the grid of its own closer look.
     """
 
     logits: FloatArray
@@ -47,6 +48,7 @@ class PendingMask:
     x: Places
     y: Places
     image_size: tuple[int, int]
+    is_drawn: bool = False
 
     def render(self) -> Mask:
         """The mask at the photo's own size."""

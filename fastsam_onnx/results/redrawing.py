@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.instances import Instances, Masks
+from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.masks.redraw import redrawn as drawn_anew
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ Found = TypeVar("Found", bound=Instances)
 
 
 def redrawn(found: Found, candidates: Candidates | None) -> Found:
-    """The same objects, drawn anew by the network's decoder.
+    """The same objects, drawn anew by the network's decoder; as they are if it drew them already.
+
+    Drawn from what was drawn, outlines would wander, and an object that is also shown as it was would be there twice.
 
     Args:
         found: Objects.
@@ -34,5 +37,7 @@ def redrawn(found: Found, candidates: Candidates | None) -> Found:
                 "JSON and of masks: redraw the whole result of a call, before choosing, or say redraw=True in the call"
             )
         raise OptionError(f"redrawn needs a refined result of a network with a decoder; {why}")
+    if any(isinstance(mask, PendingMask) and mask.is_drawn for mask in found.masks.lazy):
+        return found
     boxes, masks = drawn_anew(found.boxes, found.masks.lazy, candidates, candidates.closer)
     return replace(found, masks=Masks(masks, found.image_size), boxes=boxes)

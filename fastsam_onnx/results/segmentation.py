@@ -403,7 +403,7 @@ class Segmentation(WritableInstances):
         """The same objects with closer outlines: each drawn anew by the decoder of the bundled models.
 
         It looks at the photo's own pixels around each object, some 2 ms for each. Those of which it sees something
-        else, or not all, stay as they are.
+        else, or not all, stay as they are. A result that was drawn anew, by `redraw` or by this, is given back.
 
         Raises:
             OptionError: If the network has no decoder, the result is not refined, or it lacks `candidates`, which

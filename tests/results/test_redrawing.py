@@ -143,6 +143,16 @@ def test_with_a_low_score_an_object_is_also_what_it_was_before(red):
             assert found.boxes.tolist() == [mask.box.tolist() for mask in found.masks]
 
 
+def test_what_was_drawn_anew_is_not_drawn_again(red):
+    with FastSAM(two_of_one(refine="True", redraw="True")) as model:
+        drawn, plain = model(red, iou=0.95, conf=0.07), model(red, iou=0.95, redraw=False)
+    assert drawn.redrawn() is drawn  # the last two are the objects as they were
+    assert [mask.area for mask in drawn.masks] == [420, 572, 476]
+    by_hand = plain.redrawn()
+    assert by_hand is not plain
+    assert by_hand.redrawn() is by_hand
+
+
 def test_without_refining_nothing_is_drawn_anew(red):
     with FastSAM(two_of_one(refine="False", redraw="True")) as model:
         assert len(model(red, iou=0.95)) == 2
