@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from fastsam_onnx.images.geotiff import Georeference
 
 MaskForm = Literal["rle", "polygons"]
+FACTS = {
+    "prompt_index": ("prompt_index", np.int64),
+    "similarity": ("similarity", np.float32),
+    "track_id": ("track_ids", np.int64),
+}
+"""What may be known of objects, by its name in their records: the attribute of the result, and its type."""
 
 
 def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0) -> Json:
@@ -45,7 +51,8 @@ def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
     Returns:
         {"format": "fastsam-onnx", "version": 1, "source": file name or None, "width", "height": pixels, if the network
         tells classes apart "names" {index as text: name}, if the photo was a GeoTIFF "georeference" (the fields of
-        `Georeference`), "objects": [...]}. An object has "index", "score" (0 to 1), "box" [x1, y1, x2, y2] (the
+        `Georeference`), if there is no object "known" (those of "prompt_index", "similarity" and "track_id" that
+        objects would have), "objects": [...]}. An object has "index", "score" (0 to 1), "box" [x1, y1, x2, y2] (the
         detector's, image pixels, right and bottom exclusive), "area" (pixels), "prompt_index" (the prompt it answers,
         or None), if it answers a text "similarity" (a cosine, -1 to 1), if the network tells classes apart "label" (the
         index of its class) and "name" (that of the class), if it was tracked "track_id" (its number in every frame,
@@ -90,12 +97,15 @@ def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
 
 
 def _photo_facts(found: Instances) -> Json:
-    """{"names", "georeference"}: what is known of all objects together; without what is not."""
+    """{"names", "georeference", "known"}: what is known of all objects together; without what is not."""
     facts: Json = {}
     if found.labels is not None:
         facts["names"] = {str(index): name for index, name in (found.names or {}).items()}
     if found.georeference is not None:
         facts["georeference"] = asdict(found.georeference)
+    known = [name for name, (attribute, _) in FACTS.items() if getattr(found, attribute) is not None]
+    if known and not len(found):  # objects say it themselves
+        facts["known"] = known
     return facts
 
 
@@ -164,10 +174,19 @@ def from_dict(document: Mapping[str, Any], *, pixel_limit: int | None = options.
     track_ids = _all_integers(records, "track_id")
     if track_ids is not None:
         found = replace(found, track_ids=np.array(track_ids, np.int64))
+    if not records:
+        return replace(found, **_known_of_none(document.get("known", [])))
     if not any("similarity" in record for record in records):
         return found
     cosines = [options.cosine("similarity", record.get("similarity")) for record in records]
     return replace(found, similarity=np.array(cosines, np.float32))
+
+
+def _known_of_none(names: Any) -> dict[str, Any]:
+    """The attributes of a result without objects, by the names that would be in their records."""
+    if not isinstance(names, list) or any(name not in tuple(FACTS) for name in names):
+        raise OptionError(f'"known" must be a list of some of {", ".join(FACTS)}, got {reprlib.repr(names)}')
+    return {attribute: np.zeros(0, dtype) for attribute, dtype in (FACTS[name] for name in names)}
 
 
 def _mask_of(index: int, record: Mapping[str, Any], image_size: tuple[int, int]) -> Mask:

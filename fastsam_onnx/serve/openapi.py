@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from fastsam_onnx import __version__
+from fastsam_onnx.formats.native import FACTS
 from fastsam_onnx.options import MIN_WHITE
 from fastsam_onnx.results.prompts import OPTIONS
 from fastsam_onnx.results.rules import Match, Pick
@@ -225,9 +226,14 @@ def _answers() -> dict[str, Schema]:
                     "description": "Of all classes, by index.",
                 },
                 "georeference": _place(),
+                "known": {
+                    "type": "array",
+                    "items": {"enum": list(FACTS)},
+                    "description": "Where there are no objects: what they would have.",
+                },
                 "objects": {"type": "array", "items": _found()},
             },
-            optional=("names", "georeference"),
+            optional=("names", "georeference", "known"),
         ),
         "CocoResults": {"type": "array", "items": _object(coco, closed=False)},
         "Labelme": _object(labelme, closed=False),

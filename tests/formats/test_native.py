@@ -59,6 +59,28 @@ def test_what_was_written_is_read(sample):
     assert formats.from_dict(empty.to_dict()).image_size == (8, 6)
 
 
+def test_an_answer_without_objects_is_read_as_one(sample):
+    """So that code for `prompt_index` and `track_ids` runs with an empty one, too, as it did before writing."""
+    answers = replace(sample, prompt_index=np.arange(5), similarity=np.zeros(5, np.float32))
+    tracked = replace(sample, track_ids=np.arange(1, 6))
+    for found, known in ((answers, ["prompt_index", "similarity"]), (tracked, ["track_id"])):
+        empty = found[[]]
+        assert empty.to_dict()["known"] == known
+        assert "known" not in found.to_dict()
+        read = Segmentation.from_json(empty.to_json())
+        assert read.to_json() == empty.to_json()
+        for name in ("prompt_index", "similarity", "track_ids"):
+            ours, theirs = getattr(read, name), getattr(empty, name)
+            assert (ours is None, getattr(ours, "dtype", None)) == (theirs is None, getattr(theirs, "dtype", None))
+    assert "known" not in sample[[]].to_dict()
+
+
+@pytest.mark.parametrize("known", [["score"], [["similarity"]], "similarity", None])
+def test_damaged_facts_of_no_objects_are_refused(sample, known):
+    with pytest.raises(OptionError, match='"known" must be'):
+        formats.from_dict(sample[[]].to_dict() | {"known": known})
+
+
 def test_a_place_on_a_map_is_written_and_read(sample):
     for place in (
         Georeference((0.5, 0.0, 400000.25, 0.0, -0.5, 5_000_000.125), "EPSG:32633"),

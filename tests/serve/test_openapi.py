@@ -6,6 +6,8 @@ import ast
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip("starlette", reason="needs the packages of fastsam-onnx[serve]")
@@ -107,6 +109,9 @@ def test_answers_are_as_described(client, check, form, name):
     check(reply.json, name)
     prompts = json.dumps({"points": [300, 200], "texts": ["1"]})
     check(client.form(("photo", PHOTO), ("prompts", prompts), ("format", form)).json, name)
+    nothing = cv2.imencode(".png", np.full((64, 64, 3), 128, np.uint8))[1].tobytes()
+    prompts = json.dumps({"points": [9, 9], "pick": "all"})
+    check(client.form(("photo", nothing), ("prompts", prompts), ("format", form)).json, name)
 
 
 def test_facts_and_refusals_are_as_described(client, check):
