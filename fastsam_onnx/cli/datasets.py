@@ -36,7 +36,7 @@ def open_dataset(formats: Sequence[str] | None, output: str | None) -> Iterator[
     if COCO_DATASET not in (formats or ()):
         yield None
         return
-    if output is None or output == "-" or not is_folder_name(output):
+    if output is None or not is_folder_name(output):
         given = "none" if output is None else output
         raise OptionError(f"--format {COCO_DATASET} needs --output FOLDER, the folder of the data set, got {given}")
     make_folder(Path(output))

@@ -183,11 +183,13 @@ def photo_options(form: str, photo: Path | None, result: Path) -> dict[str, Any]
 
 
 def is_folder_name(output: str) -> bool:
-    """True for a folder: one that exists, ends with a slash, or has no suffix of a file.
+    """True for a folder: one that exists, ends with a slash, or has no suffix of a file; - is standard output.
 
     Raises:
         OptionError: If it is neither a folder nor a file of a known format.
     """
+    if output == "-":
+        return False
     if ends_as_folder(output):
         return True
     named = format_of_suffix(output)

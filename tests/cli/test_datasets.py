@@ -147,6 +147,15 @@ def test_labels_of_photos_in_folders_inside_are_told_by_their_own_folder(run, tm
     assert f"in {tmp_path / 'set' / 'labels'}, not in {tmp_path / 'set' / 'images'};" in run(*arguments)[2]
 
 
+def test_labels_on_standard_output_have_nothing_beside_them(network, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    before = names(tmp_path)
+    code = main(["segment", "--model", network, str(folder / "000.png"), "--format", "yolo", "-o", "-"])
+    told = capsys.readouterr()
+    assert (code, told.out[:11], "warning" in told.err) == (0, "0 0.125000 ", False)
+    assert names(tmp_path) == before
+
+
 def test_a_second_folder_joins_the_data_yaml(run, folder, tmp_path):
     out = tmp_path / "labels"
     run(folder, "--format", "yolo", "-o", out)
