@@ -12,6 +12,7 @@ from pathlib import Path
 from fastsam_onnx.checkpoints.builder import BuiltNetwork
 from fastsam_onnx.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from fastsam_onnx.checkpoints.family import build
+from fastsam_onnx.checkpoints.head import check_onnx_name
 from fastsam_onnx.checkpoints.onnx_writer import external_model, float_bytes, model_parts
 from fastsam_onnx.errors import CheckpointError, ModelError
 from fastsam_onnx.files import write_file
@@ -73,10 +74,11 @@ def export(
         plain: True to write every layer as the checkpoint has it, as raw networks are; see `build`.
 
     Raises:
-        OptionError: If `imgsz` is not a multiple of the network's largest stride.
+        OptionError: If `imgsz` is not a multiple of the network's largest stride, or the path ends as a checkpoint's.
         ModelError: If the network is not a segmentation network of a YOLO family, or its parameters are damaged.
         OutputError: If the file cannot be written.
     """
+    check_onnx_name(path)
     built = build(checkpoint, None if imgsz is None else input_size("imgsz", imgsz), raw=raw, plain=plain)
     write_file(path, model_parts(built.writer, built.metadata, built.parameters(), half=half))
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from fastsam_onnx.errors import OptionError
+
+CHECKPOINT_SUFFIXES = (".pt", ".pth")
 HEAD_BYTES = 512
 """Number of bytes from the start of a file that `is_checkpoint` looks at."""
 ZIP_MAGIC = b"PK\x03\x04"
@@ -17,6 +22,17 @@ def is_checkpoint(head: bytes) -> bool:
     best what the file is.
     """
     return head[:4] == ZIP_MAGIC or is_safetensors(head) or other_format(head) is not None
+
+
+def has_checkpoint_name(name: str) -> bool:
+    """True for names that are a checkpoint's, whatever is in the file."""
+    return name.lower().endswith(CHECKPOINT_SUFFIXES)
+
+
+def check_onnx_name(path: str | Path) -> None:
+    """Raise OptionError if an ONNX file of this name would be taken for a checkpoint."""
+    if has_checkpoint_name(str(path)):
+        raise OptionError(f"the ONNX file must not end as a checkpoint does, but with .onnx, got {path}")
 
 
 def is_safetensors(head: bytes) -> bool:

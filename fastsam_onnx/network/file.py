@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from fastsam_onnx.checkpoints.head import HEAD_BYTES, is_checkpoint
+from fastsam_onnx.checkpoints.head import HEAD_BYTES, has_checkpoint_name, is_checkpoint
 from fastsam_onnx.errors import ModelError, ModelNotFoundError
 from fastsam_onnx.files import is_special
 from fastsam_onnx.runtime import model_name
-
-CHECKPOINT_SUFFIXES = (".pt", ".pth")
 
 
 def is_checkpoint_file(source: str | Path | bytes) -> bool:
@@ -27,7 +25,7 @@ def is_checkpoint_file(source: str | Path | bytes) -> bool:
     name = model_name(source)
     if not head:
         raise ModelError(f"{name} is empty; a model is an ONNX file or a checkpoint")
-    return is_checkpoint(head) or name.lower().endswith(CHECKPOINT_SUFFIXES)
+    return is_checkpoint(head) or has_checkpoint_name(name)
 
 
 def _head(path: Path, count: int) -> bytes:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastsam_onnx import options, weights
+from fastsam_onnx.checkpoints.head import check_onnx_name
 from fastsam_onnx.errors import MissingPackageError, ModelError, OutputError
 from fastsam_onnx.files import is_folder, write_file
 from fastsam_onnx.images.load import ImageSource, load_image
@@ -122,7 +123,7 @@ def quantize(
         ModelNotFoundError: If there is no such file.
         ModelError: If the file is not a network that this works for, or the new one finds too little.
         ImageError: If a photo cannot be read.
-        OptionError: If an option is outside its range.
+        OptionError: If an option is outside its range, or the output ends as a checkpoint's name.
         OutputError: If the file cannot be written.
     """
     _check_onnx()
@@ -157,7 +158,8 @@ def quantize(
 
 
 def _checked_target(path: Path) -> Path:
-    """Refuse a file that cannot be written now, rather than after minutes."""
+    """Refuse a file that cannot be written, or opened again, now rather than after minutes."""
+    check_onnx_name(path)
     if not is_folder(path.parent):
         raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
     if is_folder(path):

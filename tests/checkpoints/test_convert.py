@@ -190,6 +190,13 @@ def test_places_that_cannot_be_written(tmp_path, checkpoint, place, message):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["a.pt", "a.PTH"])
+def test_a_name_by_which_the_file_could_not_be_opened_again(tmp_path, checkpoint, name):
+    with pytest.raises(OptionError, match=name):
+        export(checkpoint, tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 # ---------------------------------------------------------------- the command
 
 

@@ -393,6 +393,11 @@ def test_a_file_that_cannot_be_written(tmp_path):
         quantize.quantize(TINY, tmp_path / "no" / "out.onnx", PHOTOS, imgsz=96, threads=1, force=True)
 
 
+def test_a_name_by_which_the_network_could_not_be_opened_again_is_refused_at_once(tmp_path):
+    with pytest.raises(OptionError, match=r"a\.int8\.pt"):
+        quantize.quantize(TINY, tmp_path / "a.int8.pt", photos=[])
+
+
 # ---------------------------------------------------------------- transposed convolutions
 
 
