@@ -104,6 +104,34 @@ def test_other_sections_have_their_ratios(stub_setup):
     assert sections.memory(setup)[0].ratios["ultralytics .pt by ours fp32"] == 10
 
 
+def test_the_bundled_models_are_compared_photo_by_photo(tmp_path, monkeypatch):
+    """A slow photo in one round is not a slow model: means over photos of medians over rounds."""
+    times = {"fastsam-nano.onnx": [10.0, 20.0], "fastsam-small.onnx": [30.0, 60.0], "b.onnx": [5.0, 10.0]}
+
+    class Model(Stub):
+        def ask(self, job, **options):
+            assert job == "calls"
+            self.asked.append(job)
+            each = [self.pace[0] * (50 if len(self.asked) == 2 else 1), self.pace[1]]  # the first round that counts
+            return {"each_ms": each, "ms": sum(each) / 2, "objects": 3.0}
+
+    asked = []
+    monkeypatch.setattr(
+        sections.Setup, "as_it_comes", lambda _, path, **own: asked.append((path.name, own)) or Model(times[path.name])
+    )
+    monkeypatch.setattr(sections, "_fresh", lambda *_: {"whole_ms": 250.0})
+    int8 = tmp_path / "b.onnx"
+    int8.write_bytes(b"0" * 2_500_000)
+    setup = sections.Setup(Path("a.pt"), Path("a.onnx"), int8, None, None, 1, Rounds(3, wait=0))
+    [table] = sections.bundled(setup)
+    assert asked[1] == ("fastsam-nano.onnx", {"redraw": False})
+    assert asked[-1] == ("b.onnx", {"imgsz": 640, "conf": 0.4, "iou": 0.9})
+    assert table.rows[0][2:] == ("3.0", "15.0", "2.0 x", "250")
+    assert table.rows[2][2:] == ("3.0", "45.0", "6.0 x", "250")
+    assert table.rows[-1] == ("FastSAM in int8", "2.5", "3.0", "7.5", "1.0 x", "250")
+    assert table.ratios["FastSAM in int8 by fastsam-nano"] == 0.5
+
+
 def written(path, **ratios):
     table = report.Table("Whole call", ("what",), [], ratios=ratios)
     path.write_text(json.dumps({"sections": {"whole": {"tables": [vars(table)], "about": ""}}}))
@@ -193,6 +221,22 @@ def test_a_contender_answers_from_a_process_of_its_own(tmp_path):
         stages = process.ask("stages", photo=[64, 48], imgsz=64, max_det=7)
         assert {"decode image", "letterbox", "masks as crops", "point, tenth", "PNG out"} <= set(stages["times"])
         assert json.dumps(stages)
+
+
+def test_a_contender_goes_through_the_photos_of_a_folder(tmp_path):
+    model = tmp_path / "tiny.onnx"
+    model.write_bytes(tiny_onnx.tiny())
+    for name in ("b.jpg", "a.jpg"):
+        (tmp_path / name).write_bytes(photos.jpeg(64, 48))
+    common = {"kind": "as it comes", "model": str(model), "threads": 1, "size": [64, 48], "imgsz": 64}
+    with Process(folder=str(tmp_path), **common) as process:
+        answer = process.ask("calls")
+    assert len(answer["each_ms"]) == 2
+    assert answer["objects"] > 0
+    assert answer["ms"] == pytest.approx(sum(answer["each_ms"]) / 2)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(RuntimeError, match="ended with 1"):
+        Process(folder=str(tmp_path / "none"), **common)
 
 
 def test_a_contender_that_fails_says_so(tmp_path):

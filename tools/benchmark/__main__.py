@@ -25,6 +25,7 @@ from typing import Any
 
 from tools.benchmark import machine
 from tools.benchmark.against import compare
+from tools.benchmark.photos import EXAMPLES
 from tools.benchmark.processes import Rounds
 from tools.benchmark.report import markdown
 from tools.benchmark.sections import SECTIONS, Setup
@@ -62,6 +63,7 @@ def measure(arguments: argparse.Namespace, report: dict[str, Any]) -> None:
                 openvino=arguments.openvino.resolve() if arguments.openvino else None,
                 threads=arguments.threads,
                 rounds=rounds,
+                photos=arguments.photos.resolve(),
             )
             began, load = time.monotonic(), os.getloadavg()[0]
             tables = SECTIONS[name](setup)
@@ -93,6 +95,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--peer-python", help="an interpreter with ultralytics and PyTorch")
     parser.add_argument("--openvino", type=Path, help="ultralytics' OpenVINO exports, as tools.benchmark.peer_exports "
                         "writes them")  # fmt: skip
+    parser.add_argument("--photos", type=Path, default=EXAMPLES, help="a folder of JPEGs for the bundled models; by "
+                        "default examples")  # fmt: skip
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(SECTIONS), metavar="A,B",
                         help=f"of {', '.join(SECTIONS)}; all by default")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=7)

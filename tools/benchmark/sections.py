@@ -15,7 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tools.benchmark.contender import CONF, IOU
 from tools.benchmark.peer_exports import KINDS, export_name
+from tools.benchmark.photos import EXAMPLES
 from tools.benchmark.processes import ROOT, Process, Rounds, Samples, environment
 from tools.benchmark.report import Table, number, quotient, ratio
 
@@ -23,10 +25,12 @@ WIDE, LARGE, SMALL = (1280, 720), (4000, 3000), (640, 480)
 WHOLE_CASES = (640, 300), (1024, 300), (1024, 100)
 """imgsz and the number of objects of whole calls."""
 BUNDLED = ROOT / "weights" / "fastsam-nano.onnx"
+BUNDLED_SMALL = ROOT / "weights" / "fastsam-small.onnx"
 SMALL_PACKAGE = 3_000_000
 NMS_MS = 1.0
 """What torchvision's compiled NMS takes for such photos; the Python stand-in of some machines takes 16."""
 OURS = "ours fp32", "ours int8"
+QUANTIZED = "FastSAM in int8"
 THEIRS = "ultralytics .pt", "ultralytics .onnx", "ultralytics OpenVINO", "ultralytics OpenVINO int8"
 
 
@@ -42,6 +46,7 @@ class Setup:
         openvino: A folder with what `peer_exports` writes; None if there is none.
         threads: That compute the network.
         rounds: How samples are taken.
+        photos: A folder of photos for the bundled models.
     """
 
     checkpoint: Path
@@ -51,9 +56,15 @@ class Setup:
     openvino: Path | None
     threads: int
     rounds: Rounds
+    photos: Path = EXAMPLES
 
     def ours(self, model: Path, **options: Any) -> Process:
         return Process(**{"kind": "ours", "model": str(model), "threads": self.threads, **options})
+
+    def as_it_comes(self, model: Path, **options: Any) -> Process:
+        """One of ours with the model's own options, for the photos."""
+        folder = str(self.photos)
+        return Process(kind="as it comes", model=str(model), threads=self.threads, folder=folder, size=WIDE, **options)
 
     def theirs(self, model: Path) -> Process:
         assert self.peer_python is not None
@@ -265,6 +276,46 @@ NOTES = {
 }
 
 
+def bundled(setup: Setup) -> list[Table]:
+    """The bundled models with their own options, every mask made; beside them the quantized weights with FastSAM's."""
+    ways: dict[str, tuple[Path, dict[str, Any]]] = {
+        "fastsam-nano": (BUNDLED, {}),
+        "fastsam-nano, redraw=False": (BUNDLED, {"redraw": False}),
+        "fastsam-small": (BUNDLED_SMALL, {}),
+        "fastsam-small, redraw=False": (BUNDLED_SMALL, {"redraw": False}),
+    }
+    if setup.int8:
+        ways[QUANTIZED] = setup.int8, {"imgsz": 640, "conf": CONF, "iou": IOU}
+    with ExitStack() as stack:
+        jobs = {
+            name: partial(stack.enter_context(setup.as_it_comes(path, **own)).ask, "calls")
+            for name, (path, own) in ways.items()
+        }
+        calls = setup.rounds.run(jobs)
+    starts = {name: partial(_fresh, sys.executable, _cold(path, **own)) for name, (path, own) in ways.items()}
+    colds = setup.rounds.run(starts)
+    sizes = {name: path.stat().st_size for name, (path, _) in ways.items()}
+    note = (
+        f"Photos of {setup.photos.name}, cut to 1280x720: means over them of medians over the rounds. Ratios are "
+        "medians over the rounds. Cold start: interpreter to the first mask of examples/coffee.jpg."
+    )
+    base = _milliseconds(calls.get(QUANTIZED, []))
+    ratios = {f"{QUANTIZED} by {name}": quotient(base, _milliseconds(taken)) for name, taken in calls.items() if base}
+    header = "model", "MB", "masks", "ms", f"by {QUANTIZED}", "cold start, ms"
+    rows = [
+        (
+            name,
+            number(sizes[name] / 1e6),
+            number(taken[0]["objects"]),
+            number(_photo_by_photo(taken)),
+            ratio(_milliseconds(taken), base) if base else "-",
+            number(_median(colds[name], "whole_ms"), 0),
+        )
+        for name, taken in calls.items()
+    ]
+    return [Table("Bundled models", header, rows, note, {"calls": calls, "cold": colds}, ratios)]
+
+
 def memory(setup: Setup) -> list[Table]:
     """Peak of a process, and whether it grows with the number of photos."""
     rows, peaks = [], {}
@@ -333,7 +384,7 @@ def size(setup: Setup) -> list[Table]:
 
 SECTIONS: dict[str, Callable[[Setup], list[Table]]] = {
     "whole": whole, "network": network, "stages": stages, "post": post, "start": start, "memory": memory,
-    "throughput": throughput, "size": size,
+    "throughput": throughput, "size": size, "bundled": bundled,
 }  # fmt: skip
 
 
@@ -344,6 +395,12 @@ def _input_size(imgsz: int) -> list[int]:
 
 def _milliseconds(samples: list[dict[str, Any]]) -> list[float]:
     return [each["ms"] for each in samples]
+
+
+def _photo_by_photo(samples: list[dict[str, Any]]) -> float:
+    """The mean over the photos of their medians over the rounds."""
+    rounds = [sample["each_ms"] for sample in samples]
+    return statistics.mean(statistics.median(times) for times in zip(*rounds, strict=True))
 
 
 def _fair(sample: dict[str, Any], key: str = "ms") -> float:
@@ -373,10 +430,10 @@ SAY_WHEN = "import time\nprint('{\"at\": %r}' % time.perf_counter(), flush=True)
 """Python that prints when it runs, by a clock that all processes share."""
 
 
-def _cold(model: Path) -> str:
+def _cold(model: Path, **options: Any) -> str:
     return (
         "from fastsam_onnx import FastSAM\n"
-        f"found = FastSAM({str(model)!r}, imgsz=640)({str(ROOT / 'examples' / 'coffee.jpg')!r})\n"
+        f"found = FastSAM({str(model)!r}, **{ {'imgsz': 640, **options} })({str(ROOT / 'examples' / 'coffee.jpg')!r})\n"
         f"found.masks[0]\n{SAY_WHEN}"
     )
 
