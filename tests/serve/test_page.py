@@ -804,6 +804,25 @@ def test_an_old_text_gives_way_to_what_is_done_after_it(browser, model, after, s
         assert browser.execute_script("return past.length") == steps
 
 
+@pytest.mark.parametrize("failing", ["askText('999')", "open(new File([new Uint8Array(9)], 'bad.jpg'))"])
+def test_what_fails_lets_the_server_look_closer_after_all(browser, model, found, failing):
+    slow = Slow(Reader(model))
+    slow.clip = Reader.clip
+    slow.go.set()
+    with running(Service(slow, workers=1).app) as client:
+        browser.get(f"http://127.0.0.1:{client.port}/")
+        drop(browser, PHOTO.read_bytes(), "coffee.jpg")
+        browser.execute_script(failing)
+        wait(browser, lambda b: not busy(b))
+        trouble = status(browser)
+        slow.go.clear()
+        browser.execute_script(f"choose(30, 340, {{}}); {failing}")
+        slow.go.set()
+        assert picked(browser) == masks_of(found.point_prompt([(30, 340)]))
+        assert status(browser) == trouble
+        browser.get_log("browser")  # Chromium writes the refusals there
+
+
 def test_an_object_may_be_taken_from_the_list_while_the_server_looks_closer(browser, slow, found):
     slow.go.clear()
     browser.execute_script("choose(30, 340, {}); toggleKept(found.objects[4])")
