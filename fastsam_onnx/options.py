@@ -42,6 +42,8 @@ MAX_OVERLAP = 0.5
 MIN_WHITE = 1e-30
 """Below, floats of a picture could not be told from zero."""
 
+MOST_INDEX = 2**53
+"""Largest index, of a class for instance: up to here float64 holds every integer."""
 MODEL_OPTIONS = ("imgsz", "conf", "iou", "max_det", "refine", "redraw")
 """Options of a call that `FastSAM` takes, too."""
 

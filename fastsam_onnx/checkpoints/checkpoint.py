@@ -26,6 +26,7 @@ from fastsam_onnx.checkpoints.unpickle import read_pickle
 from fastsam_onnx.checkpoints.values import Record, Tensor
 from fastsam_onnx.errors import CheckpointError, ModelNotFoundError
 from fastsam_onnx.files import is_special
+from fastsam_onnx.options import MOST_INDEX
 
 # Far above every network of the family, and low enough that a network nested into itself ends soon.
 _MAX_VISITS = 50_000
@@ -281,9 +282,12 @@ def _class_names(value: Any) -> dict[int, str]:
     if value is None:
         return {}
     names = dict(enumerate(value)) if isinstance(value, list | tuple) else value
-    if not isinstance(names, dict) or not all(type(k) is int and type(v) is str for k, v in names.items()):
+    if not isinstance(names, dict) or not all(
+        type(k) is int and 0 <= k <= MOST_INDEX and type(v) is str for k, v in names.items()
+    ):
         raise CheckpointError(
-            f"its class names must be a list of strings, or a dict from integers to strings, got {shown(value)}"
+            "its class names must be a list of strings, or a dict to strings from integers of at least 0, "
+            f"got {shown(value)}"
         )
     if sum(map(len, names.values())) > _MAX_LETTERS:  # one long string may stand for every class
         raise CheckpointError(f"its class names have more than {_MAX_LETTERS:,} characters together")

@@ -122,18 +122,25 @@ def _labels_sought(folder: Path) -> Path:
 def _add_to_data(path: Path, folders: Sequence[str], names: Sequence[str]) -> None:
     text = _read(path)
     known = names_of_data(text)
-    _check_names(path, known, names)
+    if known is None:
+        logger.warning(
+            "%s stays as it is, and how it names classes is not understood: see that it calls class 0 %r, as this run "
+            "does, and likewise the others",
+            *(path, names[0]),
+        )
+    else:
+        _check_names(path, known, names)
     before = folders_of_data(text)
     if before is None:
         _tell_of_missing(path, text, folders)
-    elif not set(folders) <= set(before):
+    elif known and not set(folders) <= set(before):
         listed = list(dict.fromkeys([*before, *folders]))
         write_file(path, [yolo_data(listed, [known[index] for index in sorted(known)]).encode("utf-8")])
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise OutputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
 

@@ -24,7 +24,7 @@ from fastsam_onnx.formats.text import (
     rounded_score,
     track_facts,
 )
-from fastsam_onnx.masks.instances import MOST_INDEX, Instances
+from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import Mask
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def _names_of(names: Any) -> dict[int, str]:
     if not isinstance(names, Mapping):
         raise OptionError(f'"names" must be an object, names of classes by index, got {reprlib.repr(names)}')
     return {
-        options.integer_from_text('an index in "names"', str(index), 0, MOST_INDEX): options.text("name", name)
+        options.integer_from_text('an index in "names"', str(index), 0, options.MOST_INDEX): options.text("name", name)
         for index, name in names.items()
     }
 
@@ -243,4 +243,4 @@ def _all_integers(records: Sequence[Mapping[str, Any]], name: str) -> list[int] 
     values = [record.get(name) for record in records]
     if all(value is None for value in values):
         return None
-    return [options.integer(name, value, 0, MOST_INDEX) for value in values]
+    return [options.integer(name, value, 0, options.MOST_INDEX) for value in values]

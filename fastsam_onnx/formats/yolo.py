@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from fastsam_onnx.formats.rings import joined, ring_with_holes
 from fastsam_onnx.masks.instances import Instances
 
 DATA_FILE = "data.yaml"
+_NAMES = re.compile(r"names: *(?:#.*)?")
+_NAME = re.compile(r""" *(?:([0-9]{1,15}):|-) +("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^ "'#].*?)(?: +#.*)? *""")
+"""A line of a class: its index, or a dash; its name; a remark."""
 
 
 def to_yolo(found: Instances, *, tolerance: float = TOLERANCE) -> str:
@@ -63,18 +67,33 @@ def folders_of_data(text: str) -> list[str] | None:
     except (ValueError, RecursionError):
         return None
     names = names_of_data(text)
-    ours = isinstance(folders, list) and yolo_data(folders, [names[index] for index in sorted(names)]) == text
+    if not names or not isinstance(folders, list):
+        return None
+    ours = yolo_data(folders, [names[index] for index in sorted(names)]) == text
     return folders if ours else None
 
 
-def names_of_data(text: str) -> dict[int, str]:
-    """The names of classes in a data.yaml, by index, as far as each has a line as in `yolo_data`; quotes may differ."""
-    lines = re.findall(r"^ +([0-9]+): *(.+?) *$", text.partition("names:\n")[2], re.MULTILINE)
-    return {int(index): _unquoted(name) for index, name in lines}
+def names_of_data(text: str) -> dict[int, str] | None:
+    """The names of classes in a data.yaml, by index.
+
+    Returns:
+        The names, where each has a line, with its index or a dash before it; {} if there are none; None if they are
+        written in another way.
+    """
+    lines = text.split("\n")
+    head = next((number for number, line in enumerate(lines) if line.startswith("names:")), None)
+    if head is None:
+        return {}
+    block = takewhile(lambda line: not line or line[0] in " -#", lines[head + 1 :])
+    matches = [_NAME.fullmatch(line) for line in block if line.strip() and not line.lstrip().startswith("#")]
+    found = {int(match[1] or place): _unquoted(match[2]) for place, match in enumerate(matches) if match}
+    return found if found and all(matches) and _NAMES.fullmatch(lines[head]) else None
 
 
 def _unquoted(name: str) -> str:
+    if name.startswith("'"):
+        return name[1:-1].replace("''", "'")
     try:
-        return str(json.loads(name)) if name.startswith('"') else name.strip("'")
-    except ValueError:
+        return str(json.loads(name)) if name.startswith('"') else name
+    except ValueError:  # an escape that YAML has and JSON has not
         return name

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 Known = TypeVar("Known", bound=npt.NDArray[Any])
 Index = slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]
 """A choice of several objects."""
-MOST_INDEX = 2**53
-"""Up to here float64 holds every integer."""
 MOST_COORDINATE = float(np.finfo(np.float32).max)
 """Beyond, boxes would be infinite."""
 
@@ -423,7 +421,7 @@ def _check_values(
     if ((scores < 0) | (scores > 1)).any():
         raise OptionError(f"scores must be from 0 to 1, got {scores.min():g} to {scores.max():g}")
     for name, values in indices.items():
-        wrong = (values % 1 != 0) | (values < 0) | (values > MOST_INDEX)
+        wrong = (values % 1 != 0) | (values < 0) | (values > options.MOST_INDEX)
         if wrong.any():
             raise OptionError(f"{name} must be integers of at least 0, got {values[wrong][0]:g}")
 
@@ -433,5 +431,6 @@ def _checked_names(names: Mapping[int, str]) -> dict[int, str]:
     if not isinstance(names, Mapping):
         raise OptionError(f"names must be a dict from the index of a class to its name, got {type(names).__name__}")
     return {
-        options.integer("an index in names", index, 0): options.text("a name", name) for index, name in names.items()
+        options.integer("an index in names", index, 0, options.MOST_INDEX): options.text("a name", name)
+        for index, name in names.items()
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastsam_onnx.log import warn
+from fastsam_onnx.options import MOST_INDEX
 
 STRIDES = (8, 16, 32, 64, 128)
 DEFAULT_STRIDE = 32
@@ -105,7 +106,10 @@ def _parse_names(value: Any) -> dict[int, str]:
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else None
     if pairs is None:
         raise ValueError
-    return {int(index): str(label) for index, label in pairs}
+    names = {int(index): str(label) for index, label in pairs}
+    if not all(0 <= index <= MOST_INDEX for index in names):
+        raise ValueError
+    return names
 
 
 def _parse_fraction(value: Any) -> float:

@@ -390,6 +390,7 @@ FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "nothing in it": (lambda: checkpoint({}), "got nothing"),
     "a list": (lambda: checkpoint([1]), "holds a list"),
     "names that are numbers": (lambda: checkpoint({"w": np.zeros(1), "names": {0: 1}}), "class names"),
+    "a name before the first": (lambda: checkpoint({"w": np.zeros(1), "names": {-1: "x", 0: "y"}}), "of at least 0"),
     "strides that are none": (lambda: with_attribute(stride=[8, 16, 31]), "its strides"),
     "a hundred strides": (lambda: with_attribute(stride=[8] * 100), "its strides"),
     "an epsilon that is none": (lambda: checkpoint(norms(-1.0)), "epsilon.*got -1.0"),

@@ -180,6 +180,19 @@ def test_what_somebodys_data_yaml_lacks_is_told(run, folder, tmp_path):
         assert "stays as it is" not in run(folder, "--format", "yolo", "-o", out)[2]
 
 
+@pytest.mark.parametrize("spelling", [" [person, dog]\n", "\n  -1: person\n  0: object\n", f"\n  {'9' * 5000}: a\n"])
+def test_names_that_are_not_understood_are_told(run, folder, tmp_path, spelling):
+    out = tmp_path / "out"
+    out.mkdir()
+    before = f"train: [../in]\nnames:{spelling}"
+    (out / "data.yaml").write_text(before)
+    code, _, err = run(folder, "--format", "yolo", "-o", out)
+    assert code == 0
+    assert f"{out / 'data.yaml'} stays as it is" in err
+    assert "see that it calls class 0 'object'" in err
+    assert (out / "data.yaml").read_text() == before
+
+
 @pytest.mark.parametrize("names_there", ['  0: "person"\n  1: "dog"\n', "  0: person\n", "    0: 'person' \n"])
 def test_labels_are_not_added_to_those_of_other_classes(run, folder, tmp_path, names_there):
     out = tmp_path / "out"

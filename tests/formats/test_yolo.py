@@ -73,6 +73,35 @@ def test_data_yaml_holds_any_name(name):
     assert (folders_of_data(text), names_of_data(text)) == ([name], {0: name})
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        "\n  0: cat\n  1: dog\n",
+        "\n- cat\n- dog\n",
+        "  # two\n  0: 'cat'  # mine\n\n # more\n  1: dog # yours\n",
+        '\n    1: "dog"\n    0: "cat"',
+        "\n  0: it''s\n",
+        "\n  - 'it''s'\n  - \"#1\"\n",
+        "\n  0: a#b\n  12: c d\n",
+    ],
+)
+def test_names_of_data_yaml_are_those_that_yaml_has(block):
+    """Also behind them: other keys with lines that look like names."""
+    yaml = pytest.importorskip("yaml")
+    text = f"classnames:\n  0: no\ntrain: [a]\nnames:{block}\nnc: 2\nflip:\n  3: no\n"
+    names = yaml.safe_load(text)["names"]
+    assert names_of_data(text) == (dict(enumerate(names)) if isinstance(names, list) else names)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [" [cat, dog]\n", "\n  -1: cat\n  0: dog\n", "\n  ? 0\n  : cat\n", f"\n  {'9' * 5000}: cat\n", "\n", "\n  0:\n"],
+)
+def test_names_in_another_spelling_are_not_guessed(block):
+    assert names_of_data(f"names:{block}nc: 2\n") is None
+    assert names_of_data("nc: 2\n") == {}
+
+
 def test_a_line_that_is_no_list_of_folders_is_not_ours():
     for line in ("train: {", "train: 7", "train: " + "[" * 100_000):
         assert folders_of_data(f"{line}\nval: []\nnames:\n") is None

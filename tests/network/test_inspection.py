@@ -88,6 +88,8 @@ class TestContract:
             ("names", "{'first': 'object'}"),
             ("names", "[" * 5000),
             ("names", "{1e999: 'object'}"),
+            ("names", "{-1: 'nothing', 0: 'object'}"),
+            ("names", f"{{{2**53 + 1}: 'object'}}"),
             ("imgsz", "[640, 640, 3]"),
             ("imgsz", "[-1, 640]"),
             ("imgsz", "[640.5, 640]"),

@@ -565,6 +565,7 @@ SQUARE = Mask.from_dense(np.ones((4, 6), bool))
         ({"labels": [0], "names": ["cat"]}, "names must be a dict"),
         ({"labels": [0], "names": {0: 5}}, "a name must be a text"),
         ({"labels": [0], "names": {"0": "cat"}}, "an index in names must be an integer"),
+        ({"labels": [0], "names": {2**53 + 1: "cat"}}, "an index in names must be an integer"),
         ({"source": 5}, "source must be a text"),
     ],
 )
