@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def _both(path: Path) -> tuple[Path, Path]:
         return path, path
     if not is_folder(path):
         raise ModelNotFoundError(f"there is no CLIP at {path}; {EXPECTED_FILES}")
-    files = sorted({file for folder in SUBFOLDERS for file in (path / folder).glob("*.onnx")})
+    files = _onnx_files(path, SUBFOLDERS)
     image = [file for file in files if _is_called(file, path, IMAGE_WORDS)]
     text = [file for file in files if _is_called(file, path, TEXT_WORDS)]
     if image and text:
@@ -108,6 +109,11 @@ def _both(path: Path) -> tuple[Path, Path]:
     missing = " and ".join(what for what, found in (("an image encoder", image), ("a text encoder", text)) if not found)
     names = ", ".join(str(file.relative_to(path)) for file in files) or "no .onnx file"
     raise ModelNotFoundError(f"{path} lacks {missing}: found {names}; {EXPECTED_FILES}")
+
+
+def _onnx_files(path: Path, folders: Iterable[str]) -> list[Path]:
+    """The ONNX files in folders of a folder; a FIFO is none, for opening it could wait for ever."""
+    return sorted({file for folder in folders for file in (path / folder).glob("*.onnx") if is_file(file)})
 
 
 def _is_called(file: Path, folder: Path, words: tuple[str, ...]) -> bool:
@@ -124,7 +130,7 @@ def _plain(files: list[Path], what: str) -> Path:
 
 def _single(path: Path, what: str) -> Path:
     if is_folder(path):
-        files = sorted({file for folder in ("", "onnx") for file in (path / folder).glob("*.onnx")})
+        files = _onnx_files(path, ("", "onnx"))
         if not files:
             raise ModelNotFoundError(f"the folder {path} holds no .onnx file; the {what} should be there")
         return _plain(files, what)

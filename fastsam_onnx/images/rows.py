@@ -19,6 +19,7 @@ import numpy as np
 
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import ImageError
+from fastsam_onnx.files import is_special
 from fastsam_onnx.images.header import identify, read_pnm_head
 from fastsam_onnx.images.load import ImageSource, load_scaled, source_name, warn_of_dark
 from fastsam_onnx.images.scale import Scale
@@ -125,7 +126,7 @@ def open_rows(
 
     None also if anything is wrong with the file: `load_image` says it.
     """
-    if not isinstance(source, str | os.PathLike):
+    if not isinstance(source, str | os.PathLike) or is_special(source):
         return None
     try:
         with Path(source).open("rb") as file:

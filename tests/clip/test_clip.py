@@ -1,5 +1,6 @@
 """Clip: whatever the export looks like, pictures and texts that mean the same point the same way."""
 
+import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -154,6 +155,19 @@ def test_of_many_precisions_the_plain_one_is_taken(tmp_path):
     (folder / "onnx" / "vision_model.onnx").rename(folder / "onnx" / "vision_model_int8.onnx")
     with pytest.raises(ModelError, match="which image encoder is meant"):
         ClipFiles.find(folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+def test_a_fifo_is_no_file_of_a_folder(tmp_path):
+    """ONNX Runtime would wait for it without end."""
+    folder = toy_clip.write(tmp_path / "clip")
+    (folder / "vision_model.onnx").unlink()
+    os.mkfifo(folder / "vision_model.onnx")
+    (folder / "text_model_fp16.onnx").mkdir()
+    with pytest.raises(ModelNotFoundError, match=r"lacks an image encoder: found text_model\.onnx;"):
+        ClipFiles.find(folder)
+    with pytest.raises(ModelNotFoundError, match="there is no image encoder"):
+        ClipFiles.find(image=folder / "vision_model.onnx", text=folder / "text_model.onnx")
 
 
 @pytest.mark.parametrize("gone", ["vision_model.onnx", "text_model.onnx", "tokenizer.json"])

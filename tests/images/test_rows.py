@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -140,6 +141,12 @@ def test_an_overview_is_the_picture_made_smaller(tmp_path, monkeypatch):
     assert small.shape == (38, 28, 3)  # every 4 pixels one; 150 = 37 * 4 + 2
     blocks = picture(150, 110)[:148, :108].reshape(37, 4, 27, 4, 3).mean(axis=(1, 3))
     assert np.abs(small[:37, :27] - blocks).mean() < 25  # columns are 110 / 28 pixels wide, not 4
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+def test_a_fifo_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.tif")
+    assert open_rows(tmp_path / "pipe.tif", pixel_limit=None) is None
 
 
 def test_what_cannot_be_read_in_strips_is_left_to_the_decoder(tmp_path, monkeypatch):
