@@ -135,7 +135,7 @@ def _own_copy(source: ImageSource) -> ImageSource:
     if isinstance(source, np.ndarray):
         return source.copy()
     with suppress(Exception):  # the call that is to come says better what is wrong with it
-        if is_file_object(source) and not isinstance(source, io.TextIOBase):
+        if is_file_object(source):
             return io.BytesIO(source.read())
         if isinstance(source, bytearray | memoryview):
             return bytes(source)

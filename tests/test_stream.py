@@ -173,6 +173,15 @@ def test_what_changes_when_the_generator_goes_on_is_kept_as_it_was(model):
         assert all(same(model(photo(seed=seed)), found) for seed, found in enumerate(streamed))
 
 
+def test_a_file_that_is_open_as_text_is_told_as_such(model):
+    with tempfile.NamedTemporaryFile("w+") as file, io.StringIO("text") as text:
+        file.write("text")
+        file.seek(0)
+        for one in (file, text):
+            with pytest.raises(ImageError, match="'rb'"):
+                list(model.stream([one]))
+
+
 def test_a_folder_gives_its_pictures_sorted(model, tmp_path):
     for name in ("b.png", "a.jpg", "a.overlay.png", ".hidden.png", "notes.txt"):
         assert cv2.imwrite(str(tmp_path / name), photo()) if name != "notes.txt" else (tmp_path / name).write_text("x")

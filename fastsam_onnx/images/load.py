@@ -8,7 +8,6 @@ write whatever its level is.
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import stat
@@ -232,17 +231,28 @@ def _read_path(text: str) -> bytes:
 
 
 def _read_stream(stream: BinaryIO) -> bytes:
-    if isinstance(stream, io.TextIOBase):
-        raise ImageError("the file is open as text; open it with mode 'rb'")
     pieces = []
     try:
-        while piece := stream.read(1 << 20):
-            pieces.append(bytes(piece))
+        while piece := _next_bytes(stream):
+            pieces.append(piece)
+    except ImageError:
+        raise
     except Exception as error:  # a file object may be anything: archive, socket, HTTP response
         raise ImageError(f"reading the file object failed: {error}") from error
     if not pieces:
         raise ImageError("no bytes are left to read in the file object; is a seek(0) missing?")
     return b"".join(pieces)
+
+
+def _next_bytes(stream: Any) -> bytes:
+    """Some more bytes of a file object; none at its end. Only what is read tells text of tempfile from its bytes."""
+    try:
+        piece = stream.read(1 << 20)
+    except UnicodeError:
+        piece = ""
+    if isinstance(piece, str):
+        raise ImageError("the file is open as text; open it with mode 'rb'")
+    return bytes(piece or b"")
 
 
 def _from_file(data: bytes, pixel_limit: int | None, bands: Sequence[int] | None, scale: Scale) -> ByteArray:

@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 import zipfile
 import zlib
 from functools import cache
@@ -753,6 +754,15 @@ class TestSources:
             load_image(stream)
         with pytest.raises(ImageError, match="'rb'"):
             load_image(io.StringIO("text"))
+        with path.open() as stream, pytest.raises(ImageError, match="'rb'"):
+            load_image(stream)
+        for maker in (tempfile.NamedTemporaryFile, tempfile.SpooledTemporaryFile):
+            with maker(mode="w+", encoding="latin-1") as stream:
+                for content in ("", "text"):
+                    stream.write(content)
+                    stream.seek(0)
+                    with pytest.raises(ImageError, match="'rb'"):
+                        load_image(stream)
         with path.open("rb") as stream:
             pass
         with pytest.raises(ImageError, match="closed"):
