@@ -179,7 +179,11 @@ class Clip:
     def _forget_what_was_forked(self) -> None:
         """Open anew in a child process, where the threads of the sessions are not."""
         if self._process != os.getpid():
-            self._forget()
+            from fastsam_onnx.runtime import opening
+
+            with opening():
+                if self._process != os.getpid():
+                    self._forget()
 
     def _session(self, path: Path) -> ort.InferenceSession:
         """One session for each file: some are both encoders."""

@@ -23,7 +23,7 @@ from fastsam_onnx.errors import ModelError
 from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.masks.views import LARGEST_LOGIT, PRIORS, SIDE, View, halved
 from fastsam_onnx.network.letterbox import Letterbox
-from fastsam_onnx.runtime import RuntimeOptions
+from fastsam_onnx.runtime import RuntimeOptions, opening
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -75,15 +75,18 @@ class Decoder:
         return logits, 1 / (1 + np.exp(-promises))
 
     def _session(self) -> ort.InferenceSession:
-        process, opened = os.getpid(), self._opened  # the threads of a session do not live on in a forked process
-        if opened is None or opened[0] != process:
-            try:
-                model = base64.b64decode(self._text, validate=True)
-            except (binascii.Error, ValueError) as error:
-                raise ModelError(f"{self._name}: its decoder is damaged: {error}") from error
-            opened = process, self._runtime.create_session(model, name=f"the decoder of {self._name}")
-            self._opened = opened
-        return opened[1]
+        if self._opened is None or self._opened[0] != os.getpid():
+            with opening():
+                if self._opened is None or self._opened[0] != os.getpid():
+                    self._opened = os.getpid(), self._open()  # threads of a session do not live on in a forked process
+        return self._opened[1]
+
+    def _open(self) -> ort.InferenceSession:
+        try:
+            model = base64.b64decode(self._text, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise ModelError(f"{self._name}: its decoder is damaged: {error}") from error
+        return self._runtime.create_session(model, name=f"the decoder of {self._name}")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

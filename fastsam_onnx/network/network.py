@@ -22,6 +22,7 @@ from fastsam_onnx.runtime import (
     keep_in_children,
     load_onnxruntime,
     model_name,
+    opening,
 )
 
 if TYPE_CHECKING:
@@ -131,8 +132,10 @@ class Network:
 
     def _session_of_this_process(self) -> ort.InferenceSession:
         """The session; opened anew after a fork, because the threads of the old one are not here."""
-        if self._reopen is not None and self._process != os.getpid():
-            self._session, self._process = self._reopen(), os.getpid()
+        if self._process != os.getpid():
+            with opening():
+                if self._reopen is not None and self._process != os.getpid():
+                    self._session, self._process = self._reopen(), os.getpid()
         session = self._session
         if session is None:
             raise ModelError(f"{self.name} is closed; open it again")

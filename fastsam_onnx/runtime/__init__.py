@@ -1,7 +1,7 @@
 """ONNX Runtime: the sessions of networks, and the cores that they may use."""
 
 from fastsam_onnx.runtime.cores import cgroup_quota, default_threads, usable_cores
-from fastsam_onnx.runtime.forks import keep_in_children
+from fastsam_onnx.runtime.forks import keep_in_children, opening
 from fastsam_onnx.runtime.sessions import (
     MOST_THREADS,
     QUANTIZATION,
@@ -27,5 +27,6 @@ __all__ = [
     "keep_in_children",
     "load_onnxruntime",
     "model_name",
+    "opening",
     "usable_cores",
 ]

@@ -9,6 +9,7 @@ releases start for their reports makes children hang as well.)
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -16,11 +17,20 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 _open: WeakSet[ort.InferenceSession] = WeakSet()
+_locks: dict[int, threading.Lock] = {}
 
 
 def keep_in_children(session: ort.InferenceSession) -> None:
     """Have the children of this process never close a session that they inherit."""
     _open.add(session)
+
+
+def opening() -> threading.Lock:
+    """The lock of who opens anew in this process, so that threads that come at once wait for the first of them.
+
+    Each process has its own: a thread of the parent may have held that of the parent when it was forked.
+    """
+    return _locks.setdefault(os.getpid(), threading.Lock())
 
 
 def _in_child() -> None:

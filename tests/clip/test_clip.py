@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -281,6 +282,26 @@ def test_a_child_is_not_known_as_such_before_what_was_open_is_forgotten(folder):
     clip._forget_what_was_forked()
     assert {"_sessions", "_text_encoder", "_image_encoder"} < set(order)
     assert order[-1] == "_process"
+
+
+def test_threads_of_a_child_that_come_at_once_forget_once(folder):
+    """The second took away what the first had opened, whose answer then was None."""
+    times = []
+
+    class Slow(Clip):
+        def _forget(self):
+            times.append(1)
+            time.sleep(0.2)
+            super()._forget()
+
+    clip = Slow(folder)
+    expected = clip.embed_texts(TEXTS)
+    clip._process = 0  # as of a parent
+    del times[:]
+    with ThreadPoolExecutor(2) as pool:
+        for answer in pool.map(clip.embed_texts, [TEXTS] * 2):
+            np.testing.assert_array_equal(answer, expected)
+    assert times == [1]
 
 
 def test_a_name_that_is_too_long_is_no_file():

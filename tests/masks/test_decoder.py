@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -90,6 +92,22 @@ def test_maps_are_prototypes_candidates_box_and_points():
 
 def with_decoder(text, **metadata):
     return tiny(metadata=ultralytics_metadata() | {"conf": "0.05", "decoder": text} | metadata)
+
+
+def test_threads_that_come_at_once_open_one_session(monkeypatch):
+    opened, create = [], RuntimeOptions.create_session
+
+    def slowly(runtime, *arguments, **options):
+        opened.append(1)
+        time.sleep(0.3)
+        return create(runtime, *arguments, **options)
+
+    monkeypatch.setattr(RuntimeOptions, "create_session", slowly)
+    found = found_in(red((20, 24, 60, 40)), (32, 32, 32, 32, 0.7, 1))
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(found.box_prompt, [(16, 16, 48, 48)] * 2))
+    assert [len(answer) for answer in answers] == [1, 1]
+    assert opened == [1]
 
 
 def test_it_travels_in_the_file_and_in_pickles():

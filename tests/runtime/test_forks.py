@@ -78,6 +78,43 @@ def test_a_child_opens_its_own_session(path):
     run("old = model._network._session; answer(model); assert model._network._session is not old", path)
 
 
+def test_threads_of_a_child_that_come_at_once_open_one_session(path):
+    run(
+        """
+        import time
+        from concurrent.futures import ThreadPoolExecutor
+
+        opened, reopen = [], model._network._reopen
+        def slowly():
+            opened.append(1)
+            time.sleep(0.5)
+            return reopen()
+        model._network._reopen = slowly
+        with ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(answer, [model] * 2)) == [expected] * 2
+        assert opened == [1]
+        """,
+        path,
+    )
+
+
+def test_a_child_does_not_wait_for_what_its_parent_opens(path):
+    run(
+        """
+        from fastsam_onnx.runtime import opening
+
+        with opening():
+            child = os.fork()
+            if child == 0:
+                assert answer(model) == expected
+                os._exit(0)
+        _, status = os.waitpid(child, 0)
+        sys.exit(os.waitstatus_to_exitcode(status))
+        """,
+        path,
+    )
+
+
 def test_a_closed_model_stays_closed(path):
     run(
         """
