@@ -193,11 +193,13 @@ class Tracker:
     def next_shift(self, number: int) -> tuple[int, int] | None:
         """Pixels, to the right and down, from where an object was seen last to where it should be in the next frame.
 
-        None if its number is given up.
+        None if its number is given up by then.
         """
         for track in self._tracks:
             if track.number == number:
                 later = replace(track, frames_away=track.frames_away + 1)
+                if later.is_given_up:
+                    break
                 x, y = np.round(later.expected_xywh[:2] - track.seen_at).astype(int).tolist()
                 return x, y
         return None
