@@ -66,13 +66,14 @@ their suffix or their folder differs, get longer ones.
 
 Existing files are kept unless you pass --overwrite. A photo that you named
 counts as failed if one of its results exists; a photo from a folder is
-skipped, so that an interrupted run can be resumed. Names alone tell: photos of
-another folder go to another --output. A file appears when it is complete. A
-data set (--format coco-dataset) gets the photos that it lacks; until the run
-ends they are kept in its journal, instances.json.journal, which the next run
-goes on from. In folders, hidden files and earlier results (*.overlay.png,
-*.labels.png, *.cutouts) are not taken for photos; videos are passed over, with
-a warning that names them.
+skipped, so that an interrupted run can be resumed. Names alone tell: a photo
+that was replaced since needs --overwrite, photos of another folder need
+another --output. A file appears when it is complete. A data set (--format
+coco-dataset) gets the photos that it lacks; until the run ends they are kept
+in its journal, instances.json.journal, which the next run goes on from. In
+folders, hidden files and earlier results (*.overlay.png, *.labels.png,
+*.cutouts) are not taken for photos; videos are passed over, with a warning
+that names them.
 
 A video gives a video with overlays and without sound, clip.overlay.mp4, and
 one JSON object a line for each frame, clip.jsonl. --output is a folder, or one
