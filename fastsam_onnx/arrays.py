@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,19 @@ ByteArray = npt.NDArray[np.uint8]
 LARGEST_PRODUCT = 2**18
 """Number of multiplications of a matrix product above which OpenBLAS takes all cores; on busy ones its threads wait for
 each other far longer than the product takes."""
+
+
+def array_of(values: Any) -> npt.NDArray[Any]:
+    """The values as NumPy reads them.
+
+    Raises:
+        ValueError: If it cannot, whatever their maker says to that: PyTorch's tensors that are on a GPU raise a
+            TypeError, those with a gradient a RuntimeError.
+    """
+    try:
+        return np.asarray(values)
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(str(error)) from error
 
 
 def ceil_div(dividend: int, divisor: int) -> int:

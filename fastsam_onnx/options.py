@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx.arrays import array_of
 from fastsam_onnx.errors import FastSAMError, OptionError
 
 if TYPE_CHECKING:
@@ -307,8 +308,10 @@ def numbers(name: str, values: Any, *, error: type[FastSAMError] = OptionError) 
         OptionError: If there is something else.
     """
     try:
-        given = np.asarray(values)
-        array = given.astype(np.float64) if given.dtype.kind in "biufO" else None  # a complex number would lose a part
+        given = array_of(values)
+        is_text = given.dtype == object and any(isinstance(each, str | bytes) for each in given.flat)
+        is_number = given.dtype.kind in "biufO" and not is_text  # a complex number would lose a part
+        array = given.astype(np.float64) if is_number else None
     except (TypeError, ValueError, OverflowError) as failure:
         raise error(f"{name} must be numbers in a regular list or array, got {reprlib.repr(values)}") from failure
     if array is None:

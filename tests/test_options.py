@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from support.tensor import Tensor
 
 from fastsam_onnx import options
 from fastsam_onnx.errors import OptionError, PromptError
@@ -53,7 +54,20 @@ def test_numbers_without_a_range_are_finite():
 
 
 @pytest.mark.parametrize(
-    "values", ["1", ["1", 2], [1 + 2j], [[1, 2j]], [None], [[1], [1, 2]], [10**400], [math.nan], np.zeros(2, "M8[s]")]
+    "values",
+    [
+        "1",
+        ["1", 2],
+        [1 + 2j],
+        [[1, 2j]],
+        [None],
+        [[1], [1, 2]],
+        [10**400],
+        [math.nan],
+        np.zeros(2, "M8[s]"),
+        np.array([1, "2"], object),
+        Tensor(None),
+    ],
 )
 def test_arrays_of_something_else_than_numbers_are_refused(values):
     """Without a warning before: pytest makes errors of them."""

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx import options
-from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray
+from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, array_of
 from fastsam_onnx.errors import ObjectIndexError, OptionError
 from fastsam_onnx.masks.classes import class_indices, class_name
 from fastsam_onnx.masks.mask import Mask, MaskLike, stack_dense, stack_packed, union
@@ -322,7 +322,7 @@ class Instances:
                 track_id=None if self.track_ids is None else int(self.track_ids[index]),
             )
         try:
-            chosen = np.asarray(index) if not isinstance(index, slice) else index
+            chosen = array_of(index) if not isinstance(index, slice) else index
         except ValueError as error:
             raise ObjectIndexError(f"indices must be a flat list, got {index!r}") from error
         if isinstance(chosen, np.ndarray):
@@ -398,8 +398,8 @@ def _all_known(values: Sequence[Known | None]) -> Known | None:
 def check_photo(image: npt.ArrayLike, image_size: tuple[int, int]) -> ByteArray:
     """The photo of (width, height) as a contiguous (H, W, 3) uint8 array; OptionError if it is not one."""
     try:
-        photo = np.asarray(image)
-    except (TypeError, ValueError) as error:
+        photo = array_of(image)
+    except ValueError as error:
         raise OptionError(f"image must be an (H, W, 3) uint8 RGB array, the photo ({error})") from error
     width, height = image_size
     if photo.shape != (height, width, 3) or photo.dtype != np.uint8:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, ceil_div
+from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, array_of, ceil_div
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.preview import png_preview
 from fastsam_onnx.masks.rle import RLE, decode_crop, encode_crop, pack_counts, read_rle
@@ -85,8 +85,8 @@ class Mask:
             OptionError: If it has another shape, or holds something else than numbers.
         """
         try:
-            given = np.asarray(dense)
-        except (TypeError, ValueError) as error:
+            given = array_of(dense)
+        except ValueError as error:
             raise OptionError(f"a dense mask must be an array of shape (H, W) ({error})") from error
         if given.ndim != 2 or given.dtype.kind not in "biuf":
             raise OptionError(

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.arrays import BoolArray, IntArray
+from fastsam_onnx.arrays import BoolArray, IntArray, array_of
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.options import pair
 
@@ -149,8 +149,8 @@ def unpack_counts(text: str | bytes) -> IntArray:
 
 def _listed_counts(counts: npt.ArrayLike) -> IntArray:
     try:
-        runs = np.asarray(counts)
-    except (TypeError, ValueError) as error:
+        runs = array_of(counts)
+    except ValueError as error:
         raise OptionError(f"the RLE's counts must be a text or a list of integers ({error})") from error
     whole = runs.ndim == 1 and (runs.dtype.kind in "iu" or not runs.size)
     if not whole or (runs.size and runs.max() > LARGEST_SIDE**2):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx.arrays import array_of
 from fastsam_onnx.errors import PromptError
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.masks.instances import Masks
@@ -74,6 +75,7 @@ def check_masks(masks: MaskPrompts, image_size: tuple[int, int]) -> list[Mask]:
         PromptError: If they are malformed, or one has another size than the photo.
     """
     width, height = image_size
+    masks = _plain(masks)
     if isinstance(masks, np.ndarray) and masks.ndim == 3 and masks.shape[1:] != (height, width):
         raise PromptError(
             f"masks must be of the photo's shape, ({height}, {width}), or (k, {height}, {width}) for k of them, got "
@@ -106,6 +108,7 @@ def read_mask(path: Path) -> Mask:
 
 def _separate(masks: Any) -> list[Any]:
     """One mask or several as a list."""
+    masks = _plain(masks)
     if isinstance(masks, Mask | Mapping):
         return [masks]
     if isinstance(masks, Masks):
@@ -115,6 +118,16 @@ def _separate(masks: Any) -> list[Any]:
     if isinstance(masks, list | tuple):
         return [masks] if masks and _is_row(masks[0]) else list(masks)
     return [masks]
+
+
+def _plain(masks: Any) -> Any:
+    """The array of what makes one of itself, such as a tensor; a `Mask` and all else as they are."""
+    if isinstance(masks, Mask) or not hasattr(masks, "__array__"):
+        return masks
+    try:
+        return array_of(masks)
+    except ValueError as error:
+        raise PromptError(f"a mask must be (H, W) numbers, a Mask, or COCO's run lengths: {error}") from error
 
 
 def _is_row(value: Any) -> bool:
@@ -130,7 +143,7 @@ def _mask_of(given: Any) -> Mask:
     try:
         if isinstance(given, Mapping):
             return Mask.from_rle(given)
-        dense = np.asarray(given)
+        dense = array_of(given)
         mask = Mask.from_dense(dense)
     except ValueError as error:
         raise PromptError(f"a mask must be (H, W) numbers, a Mask, or COCO's run lengths: {error}") from error

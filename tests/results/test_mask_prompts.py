@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.tensor import Tensor
 from support.tiny_onnx import tiny
 
 from fastsam_onnx import FastSAM
@@ -68,6 +69,9 @@ def test_boxes_are_compared_when_that_is_asked_for(found):
         lambda mask: (Mask.from_dense(mask).rle(),),
         lambda mask: Mask.from_dense(mask).rle(),
         lambda mask: mask[None],
+        Tensor,
+        lambda mask: Tensor(mask[None]),
+        lambda mask: [Tensor(mask)],
     ],
 )
 def test_a_mask_is_taken_in_every_form(form, found):
@@ -96,6 +100,9 @@ def test_a_mask_is_taken_in_every_form(form, found):
         ({"size": [16, 20], "counts": "?"}, "run lengths"),
         ({"size": [16, 20]}, "run lengths"),
         ([7, dense(2, 2, 4, 4)], "mask"),
+        (Tensor(dense(2, 2, 4, 4)[..., None]), r"shape, \(16, 20\), or \(k, 16, 20\).*got \(16, 20, 1\)"),
+        (Tensor(None), "numbers.*requires grad"),
+        ([Tensor(None)], "numbers.*requires grad"),
     ],
 )
 def test_what_is_no_mask_of_the_photo_is_refused(masks, message, found):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.tensor import Tensor
 
 from fastsam_onnx import draw, formats
 from fastsam_onnx.clip.clip import Clip
@@ -18,6 +19,7 @@ ODD = [
     *(b"x", None, True, float("nan"), float("inf"), -1, 0, 1, 2, 1.5, 10**400, 1 + 2j, object(), len),
     *([], [1], [[1, 2], [3]], [[1, 2]], (), {"a": 1}, {1}, np.float32(0.5), np.int64(3), np.bool_(True)),
     *(np.array([1, 2]), np.array("a"), np.zeros((2, 2)), np.zeros((2, 2, 2)), np.array([None])),
+    *(Tensor(None), np.array(["5"], object)),
 ]
 DENSE = np.zeros((20, 30), bool)
 DENSE[3:9, 4:9] = True
