@@ -24,6 +24,7 @@ LabelMap = npt.NDArray[np.uint16]
 
 MAX_LABELS = 65535
 MAX_SEED = 2**32 - 1
+MAX_COLOURS = 2**24  # as many as 8-bit RGB has
 _BAND_ROWS = 256
 _GOLDEN_RATIO = 0.6180339887498949
 # (saturation, value) of successive colours. Five of them, because golden-ratio hues come close again after 8, 13, 21
@@ -160,8 +161,11 @@ def palette(count: int, seed: int = 0) -> ByteArray:
 
     Returns:
         (count, 3) uint8 RGB; the first colours are the same for every count.
+
+    Raises:
+        OptionError: If one of the two is not an integer of at least 0, or too large.
     """
-    return _shades(range(count), seed)
+    return _shades(range(options.integer("count", count, 0, MAX_COLOURS)), seed)
 
 
 def _shades(places: Iterable[int], seed: int) -> ByteArray:

@@ -83,7 +83,7 @@ class Masks(Sequence[Mask]):
     def __getitem__(self, index: int | slice) -> Mask | Masks:
         try:
             chosen = self.lazy[index]
-        except (IndexError, TypeError) as error:
+        except (IndexError, TypeError, ValueError) as error:
             raise ObjectIndexError(f"there are {len(self)} masks; an index must fit, got {index!r}: {error}") from error
         return Masks(chosen, self.image_size) if isinstance(chosen, tuple) else chosen.render()
 
@@ -335,8 +335,8 @@ class Instances:
                 self._check_index(chosen)
         try:
             return self.take(np.arange(len(self))[chosen])
-        except TypeError as error:
-            raise ObjectIndexError(f"the ends of a slice must be integers, got {index!r}") from error
+        except (TypeError, ValueError) as error:
+            raise ObjectIndexError(f"the ends of a slice must be integers, its step not 0, got {index!r}") from error
 
     def take(self, index: IntArray) -> Self:
         """The objects with these indices, in this order."""

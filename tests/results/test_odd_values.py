@@ -19,7 +19,7 @@ ODD = [
     *(b"x", None, True, float("nan"), float("inf"), -1, 0, 1, 2, 1.5, 10**400, 1 + 2j, object(), len),
     *([], [1], [[1, 2], [3]], [[1, 2]], (), {"a": 1}, {1}, np.float32(0.5), np.int64(3), np.bool_(True)),
     *(np.array([1, 2]), np.array("a"), np.zeros((2, 2)), np.zeros((2, 2, 2)), np.array([None])),
-    *(Tensor(None), np.array(["5"], object)),
+    *(Tensor(None), np.array(["5"], object), slice(None, None, 0)),
 ]
 DENSE = np.zeros((20, 30), bool)
 DENSE[3:9, 4:9] = True
@@ -41,6 +41,7 @@ CALLS = {
     "mask.union": MASK.union,
     "mask.iou": MASK.iou,
     "found[]": lambda odd: FOUND[odd],
+    "found.masks[]": lambda odd: FOUND.masks[odd],
     "found.smooth.min_area": lambda odd: FOUND.smooth(min_area=odd),
     "found.smooth.radius": lambda odd: FOUND.smooth(radius=odd),
     "found.save.path": lambda odd: FOUND.save(odd, format="cutouts", image="refused before anything is written"),
@@ -53,6 +54,7 @@ CALLS = {
     "concatenate": Segmentation.concatenate,
     "cutout": lambda odd: draw.cutout(FOUND[0], odd),
     "palette": lambda odd: draw.palette(3, odd),
+    "palette.count": draw.palette,
     "prompt": FOUND.prompt,
     "Prompts.classes": lambda odd: Prompts(classes=odd).joined(Prompts(classes=["c"])).choose(FOUND),
     "masks": FOUND.mask_prompt,
