@@ -96,7 +96,7 @@ def read_rle(rle: Mapping[str, Any]) -> tuple[IntArray, tuple[int, int]]:
         raise OptionError(f'an RLE must be a dictionary with "size" and "counts", got {names}')
     size, counts = rle["size"], rle["counts"]
     height, width = pair("the RLE's size", size, "[height, width]", LARGEST_SIDE)
-    runs = unpack_counts(counts) if isinstance(counts, str | bytes) else _listed_counts(counts)
+    runs = unpack_counts(counts) if isinstance(counts, str | bytes | bytearray) else _listed_counts(counts)
     if (runs < 0).any():
         raise OptionError(f"the RLE's runs must be lengths of at least 0, got {runs.min()}")
     covered = sum(runs.tolist())  # in integers that do not overflow
@@ -123,13 +123,13 @@ def pack_counts(runs: IntArray) -> str:
     return characters[characters > 0].tobytes().decode("ascii")
 
 
-def unpack_counts(text: str | bytes) -> IntArray:
+def unpack_counts(text: str | bytes | bytearray) -> IntArray:
     """The inverse of `pack_counts`.
 
     Raises:
         OptionError: If the text is something else.
     """
-    raw = text.encode("ascii", "replace") if isinstance(text, str) else text
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text  # not ASCII: above 63 below
     codes = np.frombuffer(raw, np.uint8).astype(np.int64) - 48
     if codes.size == 0 or (codes < 0).any() or (codes > 63).any() or codes[-1] & 32:
         raise OptionError("the RLE's counts are not COCO's run lengths")

@@ -101,7 +101,8 @@ def test_what_is_not_an_rle_is_refused(rle, message):
         ("", "not COCO's run lengths"),
         ("e", "not COCO's run lengths"),  # says that more characters follow
         ("\x00", "not COCO's run lengths"),
-        ("\u00e9", "covers"),
+        ("\u00e9", "not COCO's run lengths"),
+        ("1\ud800", "not COCO's run lengths"),
         ("d3", "covers 116 pixels"),
         ("f3", "covers 118 pixels"),
         ("e3O0", "at least 0, got -1"),
@@ -111,6 +112,18 @@ def test_what_is_not_an_rle_is_refused(rle, message):
 def test_a_broken_rle_is_an_error(counts, message):
     with pytest.raises(OptionError, match=message):
         Mask.from_rle({"size": [9, 13], "counts": counts})
+
+
+def test_a_character_that_is_not_ascii_is_none_of_coco_s():
+    """As a question mark, which is 15 in COCO's alphabet, it would be a whole mask of 15 pixels."""
+    assert Mask.from_rle({"size": [3, 5], "counts": "?"}).image_size == (5, 3)
+    for counts in ("\u00e9", "\u00e9".encode("latin-1"), bytearray("\u00e9".encode())):
+        with pytest.raises(OptionError, match="not COCO's run lengths"):
+            Mask.from_rle({"size": [3, 5], "counts": counts})
+
+
+def test_the_bytes_of_counts_may_lie_in_a_bytearray():
+    assert Mask.from_rle({"size": [3, 5], "counts": bytearray(b"0?")}).area == 15
 
 
 def test_runs_whose_sum_overflows_are_an_error():
