@@ -18,7 +18,7 @@ import numpy.typing as npt
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, array_of, ceil_div
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.preview import png_preview
-from fastsam_onnx.masks.rle import RLE, decode_crop, encode_crop, pack_counts, read_rle
+from fastsam_onnx.masks.rle import LARGEST_SIDE, RLE, decode_crop, encode_crop, pack_counts, read_rle
 from fastsam_onnx.masks.smoothing import closed_and_opened, without_holes, without_specks
 from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, integer, number, pair
 
@@ -49,7 +49,7 @@ class Mask:
         crop: (h, w) bool, read-only: the part of the photo that can hold pixels of the object.
         left: The column of the photo where the crop begins.
         top: The row of the photo where the crop begins.
-        image_size: (width, height) of the photo in pixels.
+        image_size: (width, height) of the photo in pixels, each 2^24 at most.
     """
 
     crop: BoolArray
@@ -58,7 +58,7 @@ class Mask:
     image_size: tuple[int, int]
 
     def __post_init__(self) -> None:
-        width, height = pair("image_size", self.image_size)
+        width, height = pair("image_size", self.image_size, maximum=LARGEST_SIDE)
         left, top = integer("left", self.left, -FAR), integer("top", self.top, -FAR)
         crop = self.crop
         if not isinstance(crop, np.ndarray) or crop.ndim != 2 or crop.dtype != np.bool_:

@@ -12,8 +12,8 @@ from fastsam_onnx.arrays import BoolArray, IntArray, array_of
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.options import pair
 
-LARGEST_SIDE = 2**31 - 1
-"""So that pixels of a photo can be counted in 64 bits."""
+LARGEST_SIDE = 2**24
+"""Pixels: up to here float32, which boxes and outlines have, holds every column and row of a photo."""
 
 
 class RLE(TypedDict):

@@ -15,9 +15,9 @@ from fastsam_onnx.errors import PromptError
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.rle import LARGEST_SIDE
 from fastsam_onnx.options import integer
 
-LARGEST_SIDE = 1 << 31
 MaskPrompt = Mask | Mapping[str, Any] | npt.ArrayLike
 """A mask, COCO's run lengths, or (H, W) bool or numbers of which those that are not 0 are the object."""
 MaskPrompts = MaskPrompt | Sequence[MaskPrompt]

@@ -49,6 +49,18 @@ def test_the_photo_may_be_far_larger_than_the_object():
     assert mask.box.tolist() == [5, 3, 6, 13]
 
 
+def test_a_photo_is_no_larger_than_its_boxes_can_say():
+    """The last pixel of a photo of 2^24 columns is exact in float32; beyond, a neighbour would be taken for it."""
+    side = 2**24
+    mask = Mask.from_rle({"size": [1, side], "counts": [side - 1, 1]})
+    assert (mask.left, mask.area, mask.box.tolist()) == (side - 1, 1, [side - 1, 0, side, 1])
+    assert mask.polygons()[0].exterior[:, 0].max() == side
+    with pytest.raises(OptionError, match="from 0 to 16777216, got 16777218"):
+        Mask.from_rle({"size": [1, side + 2], "counts": [side + 1, 1]})
+    with pytest.raises(OptionError, match="a side of image_size must be an integer from 0 to 16777216"):
+        Mask(np.ones((1, 1), bool), side + 1, 0, (side + 2, 1))
+
+
 def test_an_object_is_no_larger_than_allowed():
     """Two pixels in opposite corners span every column: some 20 characters that would take 400 MB."""
     side = 20_000
