@@ -106,7 +106,12 @@ def test_other_sections_have_their_ratios(stub_setup):
 
 def test_the_bundled_models_are_compared_photo_by_photo(tmp_path, monkeypatch):
     """A slow photo in one round is not a slow model: means over photos of medians over rounds."""
-    times = {"fastsam-nano.onnx": [10.0, 20.0], "fastsam-small.onnx": [30.0, 60.0], "b.onnx": [5.0, 10.0]}
+    times = {
+        "fastsam-nano.onnx": [10.0, 20.0],
+        "fastsam-small.onnx": [30.0, 60.0],
+        "a.onnx": [50.0, 70.0],
+        "b.onnx": [5.0, 10.0],
+    }
 
     class Model(Stub):
         def ask(self, job, **options):
@@ -120,16 +125,17 @@ def test_the_bundled_models_are_compared_photo_by_photo(tmp_path, monkeypatch):
         sections.Setup, "as_it_comes", lambda _, path, **own: asked.append((path.name, own)) or Model(times[path.name])
     )
     monkeypatch.setattr(sections, "_fresh", lambda *_: {"whole_ms": 250.0})
-    int8 = tmp_path / "b.onnx"
+    onnx, int8 = tmp_path / "a.onnx", tmp_path / "b.onnx"
+    onnx.write_bytes(b"0" * 10_000_000)
     int8.write_bytes(b"0" * 2_500_000)
-    setup = sections.Setup(Path("a.pt"), Path("a.onnx"), int8, None, None, 1, Rounds(3, wait=0))
+    setup = sections.Setup(Path("a.pt"), onnx, int8, None, None, 1, Rounds(3, wait=0))
     [table] = sections.bundled(setup)
     assert asked[1] == ("fastsam-nano.onnx", {"redraw": False})
     assert asked[-1] == ("b.onnx", {"imgsz": 640, "conf": 0.4, "iou": 0.9})
     assert table.rows[0][2:] == ("3.0", "15.0", "2.0 x", "250")
     assert table.rows[2][2:] == ("3.0", "45.0", "6.0 x", "250")
-    assert table.rows[-1] == ("FastSAM in int8", "2.5", "3.0", "7.5", "1.0 x", "250")
-    assert table.ratios["FastSAM in int8 by fastsam-nano"] == 0.5
+    assert table.rows[-1] == ("FastSAM in int8, at 640", "2.5", "3.0", "7.5", "1.0 x", "250")
+    assert table.ratios["FastSAM in int8, at 640 by fastsam-nano"] == 0.5
 
 
 def written(path, **ratios):
