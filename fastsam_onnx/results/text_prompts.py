@@ -93,7 +93,7 @@ class CropEmbeddings:
         kept = np.flatnonzero(masks.areas > min_area)
         if kept.size:
             of_crops = self.vectors(masks.take(kept.tolist()).lazy, image, style or CropStyle(), progress)
-            cosines[:, kept] = product(of_texts, of_crops.T)
+            cosines[:, kept] = _cosines(of_texts, of_crops)
         return cosines
 
     def likeness(
@@ -111,7 +111,7 @@ class CropEmbeddings:
         kept = np.flatnonzero(masks.areas > min_area)
         if kept.size and len(examples):
             both = self.vectors([*examples, *masks.take(kept.tolist()).lazy], image, style, progress)
-            cosines[:, kept] = product(both[: len(examples)], both[len(examples) :].T)
+            cosines[:, kept] = _cosines(both[: len(examples)], both[len(examples) :])
         return cosines
 
     def __getstate__(self) -> dict[str, Any]:
@@ -186,6 +186,11 @@ def softmax(cosines: FloatArray) -> FloatArray:
     powers = np.exp(SHARPNESS * (cosines - np.where(np.isfinite(top), top, 0)))
     shares: FloatArray = powers / np.maximum(powers.sum(axis=-1, keepdims=True), SMALLEST_SUM)
     return shares
+
+
+def _cosines(first: FloatArray, second: FloatArray) -> FloatArray:
+    """(m, n) of vectors (m, width) and (n, width) of length 1; what rounding adds beyond 1 is taken off."""
+    return np.clip(product(first, second.T), -1, 1)
 
 
 def _batches(masks: Sequence[MaskLike], size: int) -> list[Sequence[MaskLike]]:

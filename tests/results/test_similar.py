@@ -124,3 +124,10 @@ def test_objects_keep_their_vectors(found, monkeypatch):
     assert len(found.similar(found[[2]], threshold=0.95)) == 1
     monkeypatch.undo()
     assert len(found.similar(0, threshold=0.5, crops=CropStyle("black"))) >= 3
+
+
+def test_nothing_is_more_similar_than_itself(found):
+    """Rounding makes the square of a vector of length 1 a little more than 1: it would exceed a threshold of 1."""
+    scores = np.concatenate([found.similar(index, top_k=6).similarity for index in range(6)])
+    assert scores.max() == 1
+    assert all(not len(found.similar(index, threshold=1)) for index in range(6))
