@@ -24,6 +24,8 @@ LEAST_TOLERANCE = 0.25
 """Pixels; below, a ring stays as it is."""
 LEAST_SHARE = 0.5
 """Share of its area above which a ring must remain; a single pixel would become a triangle else."""
+BAND = 32
+"""Rows in which edges are compared with each other."""
 BLOCK = 1 << 20
 """Pairs of points and edges that are looked at together."""
 
@@ -121,15 +123,28 @@ def _crossings(rings: Sequence[Ring]) -> Iterator[int]:
 
 
 def _near(low: IntArray, high: IntArray) -> tuple[IntArray, IntArray]:
-    """Pairs of rectangles, each pair once, that touch or overlap."""
-    order = np.argsort(low[:, 0], kind="stable")
-    last = np.searchsorted(low[order, 0], high[order, 0], side="right")
-    count = last - np.arange(len(order)) - 1
-    first = np.repeat(np.arange(len(order)), count)
-    second = np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count) + first + 1
-    a, b = order[first], order[second]
-    beside = (low[a, 1] <= high[b, 1]) & (low[b, 1] <= high[a, 1])
+    """Pairs of rectangles, each pair once, that touch or overlap.
+
+    Only those of one band of rows whose columns overlap are compared: those of all rows would be too many.
+    """
+    which, band = _counted(low[:, 1] // BAND, high[:, 1] // BAND)
+    span = int(high[:, 0].max()) + 1
+    order = np.argsort(band * span + low[which, 0], kind="stable")
+    which, band = which[order], band[order]
+    place = np.arange(len(order))
+    last = np.searchsorted(band * span + low[which, 0], band * span + high[which, 0], side="right")
+    first, second = _counted(place + 1, last - 1)
+    a, b = which[first], which[second]
+    top = np.maximum(low[a, 1], low[b, 1])  # a pair of several bands is one of the first that both are in
+    beside = (top <= np.minimum(high[a, 1], high[b, 1])) & (top // BAND == band[first])
     return a[beside], b[beside]
+
+
+def _counted(first: IntArray, last: IntArray) -> tuple[IntArray, IntArray]:
+    """For each i the numbers from first[i] to last[i]: all the i, each as often as it has numbers, and the numbers."""
+    count = last - first + 1
+    index = np.repeat(np.arange(len(count)), count)
+    return index, np.arange(len(index)) - np.repeat(np.cumsum(count) - count, count) + first[index]
 
 
 def _crossings_at_corners(corners: IntArray, owner: IntArray, rings: Sequence[Ring]) -> Iterator[int]:

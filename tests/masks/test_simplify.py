@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from itertools import combinations
+
 import cv2
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.outline import trace_outlines
-from fastsam_onnx.masks.simplify import simplify_outlines
+from fastsam_onnx.masks.simplify import _near, simplify_outlines
 
 DENSE = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14))
 TOLERANCES = [0.5, 1.0, 2.0, 5.0]
@@ -130,3 +133,30 @@ def test_polygons_of_a_mask_are_simplified_so():
     polygons = mask.polygons(2.0)
     assert_valid([(polygon.exterior, polygon.holes) for polygon in polygons])
     assert sum(len(one.exterior) for one in polygons) < sum(len(one.exterior) for one in mask.polygons())
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 90)] * 4), min_size=1, max_size=12))
+def test_rectangles_that_touch_are_each_paired_once(corners):
+    """Also those that begin in different bands of rows, or go over several."""
+    given_corners = np.array(corners).reshape(-1, 2, 2)
+    low, high = given_corners.min(axis=1), given_corners.max(axis=1)
+    pairs = sorted(tuple(sorted(pair)) for pair in zip(*(side.tolist() for side in _near(low, high)), strict=True))
+    assert pairs == [
+        (one, other)
+        for one, other in combinations(range(len(low)), 2)
+        if (low[one] <= high[other]).all() and (low[other] <= high[one]).all()
+    ]
+
+
+def test_a_mask_of_many_specks_takes_little_memory():
+    """Leaves, waves: 1,213 islands of 133,000 corners. All edges whose columns overlap would be 9 million pairs."""
+    noise = np.random.default_rng(0).standard_normal((1000, 1000)).astype(np.float32)
+    mask = Mask.from_dense(cv2.GaussianBlur(noise, (0, 0), 2) > 0)
+    exact = trace_outlines(mask.crop)
+    tracemalloc.start()
+    try:
+        simplify_outlines(exact, 1.0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100e6
