@@ -30,12 +30,17 @@ def jpeg_preview(picture: ByteArray) -> bytes:
     return cv2.imencode(".jpg", _shrunk(picture)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
 
 
+def preview_size(width: int, height: int) -> tuple[int, int]:
+    """(width, height) of the preview of a picture: its own, shrunk to `LONGEST_SIDE` where it is larger."""
+    scale = min(LONGEST_SIDE / max(height, width), 1)
+    return max(round(width * scale), 1), max(round(height * scale), 1)
+
+
 def _shrunk(picture: ByteArray) -> ByteArray:
     import cv2
 
     height, width = picture.shape[:2]
-    scale = LONGEST_SIDE / max(height, width)
-    if scale >= 1:
+    size = preview_size(width, height)
+    if size == (width, height):
         return picture
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

@@ -63,6 +63,17 @@ def test_large_pictures_are_shrunk(width, height, shown):
     assert decoded(found[0].mask._repr_png_()).shape[::-1] == shown
 
 
+def test_a_result_without_its_large_photo_is_drawn_small():
+    """A photo of 2 gigapixels, whose overlay would take 20 GB."""
+    square = Mask(np.ones((9000, 9000), bool), 18000, 9000, (72000, 27000))
+    found = Segmentation.from_masks([square, square.moved(27000, 0)])
+    shown = decoded(b64decode(found._repr_mimebundle_()["image/jpeg"]))
+    assert shown.shape == (300, 800, 3)
+    assert shown[150, 250].max() > 80
+    assert shown[150, 550].max() > 80
+    assert shown[:90].max() < 20
+
+
 def test_show_has_a_file_opened(monkeypatch):
     opened = []
     monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
