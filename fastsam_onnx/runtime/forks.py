@@ -9,15 +9,16 @@ releases start for their reports makes children hang as well.)
 from __future__ import annotations
 
 import os
-import threading
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 if TYPE_CHECKING:
+    from threading import Lock
+
     import onnxruntime as ort
 
 _open: WeakSet[ort.InferenceSession] = WeakSet()
-_locks: dict[int, threading.Lock] = {}
+_locks: dict[int, Lock] = {}
 
 
 def keep_in_children(session: ort.InferenceSession) -> None:
@@ -25,12 +26,14 @@ def keep_in_children(session: ort.InferenceSession) -> None:
     _open.add(session)
 
 
-def opening() -> threading.Lock:
+def opening() -> Lock:
     """The lock of who opens anew in this process, so that threads that come at once wait for the first of them.
 
     Each process has its own: a thread of the parent may have held that of the parent when it was forked.
     """
-    return _locks.setdefault(os.getpid(), threading.Lock())
+    from threading import Lock
+
+    return _locks.setdefault(os.getpid(), Lock())
 
 
 def _in_child() -> None:
