@@ -94,9 +94,13 @@ class Masks(Sequence[Mask]):
         width, height = self.image_size
         return f"Masks({len(self)} in {width}x{height})"
 
-    def take(self, index: Iterable[int]) -> Masks:
-        """The masks with these indices, in this order."""
-        return Masks((self.lazy[each] for each in index), self.image_size)
+    def take(self, index: Sequence[int] | Sequence[bool] | npt.NDArray[Any]) -> Masks:
+        """The masks with these indices, in this order, or those of a bool mask of length n.
+
+        Raises:
+            ObjectIndexError: If an index is outside -n .. n - 1, or a bool mask has another length.
+        """
+        return Masks((self.lazy[row] for row in rows_of(index, len(self)).tolist()), self.image_size)
 
     @overload
     def dense(self, *, packed: Literal[False] = False) -> BoolArray: ...
@@ -309,7 +313,7 @@ class Instances:
                 IndexError.
         """
         if isinstance(index, int | np.integer) and not isinstance(index, bool):
-            self._check_index(np.array([index]))
+            rows_of(np.array([index]), len(self))
             label = None if self.labels is None else int(self.labels[index])
             return Instance(
                 mask=self.masks[int(index)],
@@ -321,34 +325,29 @@ class Instances:
                 name=None if label is None else class_name(label, self.names or {}),
                 track_id=None if self.track_ids is None else int(self.track_ids[index]),
             )
+        if not isinstance(index, slice):
+            return self.take(rows_of(index, len(self)))
         try:
-            chosen = array_of(index) if not isinstance(index, slice) else index
-        except ValueError as error:
-            raise ObjectIndexError(f"indices must be a flat list, got {index!r}") from error
-        if isinstance(chosen, np.ndarray):
-            chosen = chosen.astype(np.int64) if not chosen.size and chosen.dtype != np.bool_ else chosen
-            if chosen.ndim != 1 or chosen.dtype.kind not in "iub":
-                raise ObjectIndexError(f"an index must be an integer, a slice, a bool mask or integers, got {index!r}")
-            if chosen.dtype == np.bool_ and chosen.size != len(self):
-                raise ObjectIndexError(f"a bool mask must have one entry per object, {len(self)}, got {chosen.size}")
-            if chosen.dtype != np.bool_:
-                self._check_index(chosen)
-        try:
-            return self.take(np.arange(len(self))[chosen])
+            return self.take(np.arange(len(self))[index])
         except (TypeError, ValueError) as error:
             raise ObjectIndexError(f"the ends of a slice must be integers, its step not 0, got {index!r}") from error
 
-    def take(self, index: IntArray) -> Self:
-        """The objects with these indices, in this order."""
+    def take(self, index: Sequence[int] | Sequence[bool] | npt.NDArray[Any]) -> Self:
+        """The objects with these indices, in this order, or those of a bool mask of length n.
+
+        Raises:
+            ObjectIndexError: As in `found[index]`.
+        """
+        rows = rows_of(index, len(self))
         return replace(
             self,
-            boxes=self.boxes[index],
-            scores=self.scores[index],
-            masks=self.masks.take(index.tolist()),
-            prompt_index=None if self.prompt_index is None else self.prompt_index[index],
-            similarity=None if self.similarity is None else self.similarity[index],
-            labels=None if self.labels is None else self.labels[index],
-            track_ids=None if self.track_ids is None else self.track_ids[index],
+            boxes=self.boxes[rows],
+            scores=self.scores[rows],
+            masks=self.masks.take(rows),
+            prompt_index=None if self.prompt_index is None else self.prompt_index[rows],
+            similarity=None if self.similarity is None else self.similarity[rows],
+            labels=None if self.labels is None else self.labels[rows],
+            track_ids=None if self.track_ids is None else self.track_ids[rows],
             candidates=None,
         )
 
@@ -364,10 +363,6 @@ class Instances:
         if self.labels is None:
             return self.take(np.array(class_indices(names, None), np.int64))
         return self.take(np.flatnonzero(np.isin(self.labels, class_indices(names, self.names or {}))))
-
-    def _check_index(self, index: npt.NDArray[Any]) -> None:
-        for wrong in index[(index < -len(self)) | (index >= len(self))].tolist():
-            raise ObjectIndexError(f"index {wrong} is out of range: the result has {len(self)} objects")
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -387,6 +382,33 @@ class Instances:
     def union(self) -> Mask:
         """The pixels of any object; empty if there is none."""
         return self.masks.union()
+
+
+def rows_of(index: Any, count: int) -> IntArray:
+    """The rows of objects that an index list or a bool mask chooses.
+
+    Args:
+        index: (k,) integers, or (count,) bool.
+        count: Number of objects.
+
+    Raises:
+        ObjectIndexError: If it is something else, or one is outside -count .. count - 1.
+    """
+    try:
+        chosen = array_of(index)
+    except ValueError as error:
+        raise ObjectIndexError(f"indices must be a flat list, got {index!r}") from error
+    if not chosen.size and chosen.dtype != np.bool_:
+        chosen = chosen.astype(np.int64)
+    if chosen.ndim != 1 or chosen.dtype.kind not in "iub":
+        raise ObjectIndexError(f"an index must be an integer, a slice, a bool mask or integers, got {index!r}")
+    if chosen.dtype == np.bool_:
+        if chosen.size != count:
+            raise ObjectIndexError(f"a bool mask must have one entry per object, {count}, got {chosen.size}")
+        return np.flatnonzero(chosen)
+    for wrong in chosen[(chosen < -count) | (chosen >= count)].tolist():
+        raise ObjectIndexError(f"index {wrong} is out of range: the result has {count} objects")
+    return chosen.astype(np.int64)
 
 
 def _all_known(values: Sequence[Known | None]) -> Known | None:

@@ -92,7 +92,7 @@ class CropEmbeddings:
         cosines = np.full((len(of_texts), len(masks)), -np.inf, np.float32)
         kept = np.flatnonzero(masks.areas > min_area)
         if kept.size:
-            of_crops = self.vectors(masks.take(kept.tolist()).lazy, image, style or CropStyle(), progress)
+            of_crops = self.vectors(masks.take(kept).lazy, image, style or CropStyle(), progress)
             cosines[:, kept] = _cosines(of_texts, of_crops)
         return cosines
 
@@ -110,7 +110,7 @@ class CropEmbeddings:
         cosines = np.full((len(examples), len(masks)), -np.inf, np.float32)
         kept = np.flatnonzero(masks.areas > min_area)
         if kept.size and len(examples):
-            both = self.vectors([*examples, *masks.take(kept.tolist()).lazy], image, style, progress)
+            both = self.vectors([*examples, *masks.take(kept).lazy], image, style, progress)
             cosines[:, kept] = _cosines(both[: len(examples)], both[len(examples) :])
         return cosines
 

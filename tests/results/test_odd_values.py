@@ -42,6 +42,8 @@ CALLS = {
     "mask.iou": MASK.iou,
     "found[]": lambda odd: FOUND[odd],
     "found.masks[]": lambda odd: FOUND.masks[odd],
+    "found.take": FOUND.take,
+    "found.masks.take": FOUND.masks.take,
     "found.smooth.min_area": lambda odd: FOUND.smooth(min_area=odd),
     "found.smooth.radius": lambda odd: FOUND.smooth(radius=odd),
     "found.save.path": lambda odd: FOUND.save(odd, format="cutouts", image="refused before anything is written"),

@@ -579,6 +579,20 @@ def test_a_path_is_a_source_of_masks_of_elsewhere(tmp_path):
     assert Segmentation.from_masks([SQUARE], source=tmp_path / "x.jpg").source == str(tmp_path / "x.jpg")
 
 
+@pytest.mark.parametrize(
+    "index", [[True, False, True], np.array([True, False, True]), [0, 2], (0, -1), np.array([0, 2])]
+)
+def test_take_chooses_boxes_and_masks_alike(index):
+    """Of a bool mask True was mask 1 and False mask 0, beside the boxes of the True ones."""
+    masks = [SQUARE.moved(x, 0) for x in (0, 1, 2)]
+    found = Segmentation.from_masks(masks, [0.9, 0.8, 0.7])
+    for taken in (found.take(index), found[index]):
+        assert [mask.left for mask in taken.masks] == [masks[0].left, masks[2].left]
+        assert np.array_equal(taken.boxes, taken.mask_boxes)
+        assert taken.scores.tolist() == pytest.approx([0.9, 0.7])
+    assert [mask.left for mask in found.masks.take(index)] == [masks[0].left, masks[2].left]
+
+
 def test_an_index_that_does_not_fit_is_our_error():
     found = Segmentation.from_masks([SQUARE])
     for wrong in (1, "a", [0], slice(1.0, None)):
