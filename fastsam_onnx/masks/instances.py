@@ -205,7 +205,7 @@ class Instances:
             scores: (n,), 1 by default.
             boxes: (n, 4), the masks' own by default.
             image_size: (width, height).
-            image: (H, W, 3) uint8 RGB, the photo.
+            image: (H, W, 3) uint8 RGB, the photo; kept, not copied.
             source: File name of the photo.
             prompt_index: (n,) integers of at least 0.
             labels: (n,) index of each object's class.

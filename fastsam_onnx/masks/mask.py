@@ -46,7 +46,8 @@ class Mask:
     """The pixels of one object.
 
     Attributes:
-        crop: (h, w) bool, read-only: the part of the photo that can hold pixels of the object.
+        crop: (h, w) bool, read-only: the part of the photo that can hold pixels of the object. An array that is given
+            is kept, not copied, as far as it lies row by row: do not fill it with the next mask.
         left: The column of the photo where the crop begins.
         top: The row of the photo where the crop begins.
         image_size: (width, height) of the photo in pixels, each 2^24 at most.

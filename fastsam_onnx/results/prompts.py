@@ -275,9 +275,12 @@ class Prompts:
         """These prompts and another's; the points of both ask for one object together.
 
         Raises:
-            PromptError: If both have points, and these ask for several objects, or are malformed.
+            PromptError: If both have points, and these ask for several objects, or are malformed; or if the other is
+                no Prompts.
             OptionError: If both set an option, differently.
         """
+        if not isinstance(other, Prompts):
+            raise PromptError(f"prompts can be joined with a Prompts alone, got {reprlib.repr(other)}")
         points, labels = self.points, self.labels
         if points is None:
             points, labels = other.points, other.labels
@@ -310,8 +313,8 @@ class Prompts:
 
 
 def _plain(given: Any) -> Any:
-    """A value that == compares as a whole."""
-    return given.tolist() if isinstance(given, np.ndarray) else given
+    """A value that == compares as a whole, whichever kind of list it is."""
+    return given.tolist() if isinstance(given, np.ndarray) else list(given) if isinstance(given, tuple) else given
 
 
 def _listed(given: Any) -> list[Any]:

@@ -90,7 +90,7 @@ class Segmentation(WritableInstances):
             scores: (n,), 1 by default.
             boxes: (n, 4), the masks' own by default.
             image_size: (width, height).
-            image: (H, W, 3) uint8 RGB.
+            image: (H, W, 3) uint8 RGB; kept, not copied.
             source: File name of the photo.
             prompt_index: (n,).
             labels: (n,) index of each object's class.

@@ -62,9 +62,12 @@ def resolve(
 
     Raises:
         ModelNotFoundError: If there is neither such a name nor such a file, and it looks like a name.
-        OptionError: If the model of that name is for another task, or an environment variable is malformed.
+        OptionError: If it is neither, the model of that name is for another task, or an environment variable is
+            malformed.
         DownloadError: If the file is not here and cannot be fetched, or may not, or another file has its name.
     """
+    if not isinstance(name_or_path, str | os.PathLike):
+        raise OptionError(f"name_or_path must be a model's name or path, got {name_or_path!r:.200}")
     path = Path(name_or_path)
     if not isinstance(name_or_path, str):
         return path

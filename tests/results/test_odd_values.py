@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.tensor import Tensor
 
-from fastsam_onnx import draw, formats
+from fastsam_onnx import draw, formats, weights
 from fastsam_onnx.clip.clip import Clip
 from fastsam_onnx.errors import FastSAMError
 from fastsam_onnx.masks.mask import Mask
@@ -59,7 +59,9 @@ CALLS = {
     "palette.count": draw.palette,
     "prompt": FOUND.prompt,
     "Prompts.classes": lambda odd: Prompts(classes=odd).joined(Prompts(classes=["c"])).choose(FOUND),
+    "Prompts.joined": Prompts().joined,
     "masks": FOUND.mask_prompt,
+    "weights.resolve": weights.resolve,
     "CocoDataset": lambda odd: formats.CocoDataset(odd).close(),
     "Clip.model": Clip,
     "Clip.image": lambda odd: Clip(image=odd, text="nowhere.onnx"),

@@ -224,6 +224,11 @@ def test_an_overlay_shows_points_and_boxes_in_every_shape(found, given, flat):
     assert Prompts(**given).format_options("json") == {}
 
 
+def test_a_tuple_and_a_list_of_the_same_agree():
+    for names in (("cup", "dog"), ["cup", "dog"], np.array(["cup", "dog"])):
+        assert Prompts(classes=names).joined(Prompts(classes=["cup", "dog"])).classes == ["cup", "dog"]
+
+
 def test_what_cannot_be_joined_is_an_error():
     with pytest.raises(PromptError, match="several objects"):
         Prompts([[[1, 1]], [[2, 2]]]).joined(Prompts([3, 3]))
