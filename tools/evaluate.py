@@ -16,9 +16,9 @@ best        mean over the ground truths of the best IoU that any of these object
 box prompt  mean IoU of the answer to each ground truth's box, by `match` rule; no answer counts 0. "moved" is
             "candidate" with every edge moved at random, by a standard deviation of 5 % of the box's side.
 point       mean IoU of the answer to each ground truth's most interior point (the farthest from its
-            edge), by `pick` rule; for "all" the best of its rows counts, which is what a perfect choice
-            would reach. "anywhere" is "candidate" with a point drawn from all pixels of the ground truth. Prompts,
-            masks per photo and time use the model's own thresholds.
+            edge), by `pick` rule; for "all" and "alternatives" the best of its rows counts, which is what a
+            perfect choice would reach. "anywhere" is "candidate", or "alternatives", with a point drawn from all
+            pixels of the ground truth. Prompts, masks per photo and time use the model's own thresholds.
 F, R50      boundaries, bsds_test only: the edge map is the outlines of the masks, as strong as the best
             score there. F is the best over one threshold for the set (ODS), R50 the recall at a precision
             of at least 0.5. Edges match within 0.75 % of the diagonal, not one to one and without
@@ -76,7 +76,7 @@ IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 MAX_DETECTIONS = (10, 100, 1000)
 AREA_RANGES = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
 MATCH_RULES = ("candidate", "mask", "box")
-PICK_RULES = ("candidate", "balanced", "merge", "all", "smallest", "largest", "best")
+PICK_RULES = ("candidate", "alternatives", "balanced", "merge", "all", "smallest", "largest", "best")
 SCORE_BINS = 1000
 EDGE_TOLERANCE = 0.0075  # of the photo's diagonal
 PROMPTS = (
@@ -84,6 +84,7 @@ PROMPTS = (
     "box, moved",
     *(f"point, {rule}" for rule in PICK_RULES),
     "point, anywhere",
+    "point, anywhere, alternatives",
 )
 MOVED_SHARE = 0.05
 RIGHT_IOU = 0.5
@@ -474,7 +475,9 @@ def prompt_ious(
     answers |= {f"point, {rule}": found.point_prompt(points, pick=rule) for rule in PICK_RULES}
     rng = np.random.default_rng(len(masks))  # the same prompts for every model
     answers["box, moved"] = found.box_prompt(moved(boxes, rng))
-    answers["point, anywhere"] = found.point_prompt(np.array([any_point(mask, rng) for mask in masks])[:, None])
+    anywhere = np.array([any_point(mask, rng) for mask in masks])[:, None]
+    answers["point, anywhere"] = found.point_prompt(anywhere)
+    answers["point, anywhere, alternatives"] = found.point_prompt(anywhere, pick="alternatives")
     return {name: best_by_prompt(answer, len(masks), overlay) for name, answer in answers.items()}
 
 

@@ -40,7 +40,14 @@ def picks() -> Picture:
     found = FastSAM()(ROOT / "examples" / "coffee.jpg")
     tiles = [_named(found[:0].overlay(points=[click]), "the click")]
     for pick in get_args(Pick):
-        tiles.append(_named(found.point_prompt(click, pick=pick).overlay(points=[click]), pick))
+        answer = found.point_prompt(click, pick=pick)
+        if pick == "alternatives":  # the first is "candidate"
+            tiles += [
+                _named(answer[[place]].overlay(points=[click]), name)
+                for place, name in ((1, "the second"), (2, "the third"))
+            ]
+        else:
+            tiles.append(_named(answer.overlay(points=[click]), pick))
     half = (len(tiles) + 1) // 2
     return _stacked([_joined(tiles[:half], 180), _joined(tiles[half:], 180)])
 

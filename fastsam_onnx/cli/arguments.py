@@ -203,9 +203,9 @@ def add_prompts(group: Any) -> None:
     group.add_argument(
         "--pick",
         choices=get_args(Pick),
-        help="which object at the points: the likeliest of the network's candidates; or, of the objects found, the "
-        "best balance of score and size, the smallest, the largest, the one with the best score, all of them, or all "
-        "merged into one, as in the paper (default: candidate)",
+        help="which object at the points: the likeliest of the network's candidates; or that and others that they may "
+        "mean, three at most; or, of the objects found, the best balance of score and size, the smallest, the largest, "
+        "the one with the best score, all of them, or all merged into one, as in the paper (default: candidate)",
     )
     group.add_argument(
         "--box",

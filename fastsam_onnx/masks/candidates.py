@@ -19,7 +19,7 @@ from fastsam_onnx.masks.decoder import Closer, Decoder, Question
 from fastsam_onnx.masks.detections import best_classes, box_iou, class_agnostic_scores, nms, xyxy_from_xywh
 from fastsam_onnx.masks.mask import Mask, MaskLike, depth_map
 from fastsam_onnx.masks.pending import PendingMask, pending_masks, prototypes_at
-from fastsam_onnx.masks.refine import calm, refined
+from fastsam_onnx.masks.refine import calm, refined, told_apart
 from fastsam_onnx.masks.views import PRIORS
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.network.outputs import NEGLIGIBLE_SCORE
@@ -41,6 +41,12 @@ MOST_DRAWN = 3
 """Maximum number of candidates that the decoder draws for a point."""
 CLAIM_POWER = 0.2
 """Weight of a candidate's claim beside the IoU that the decoder promises, an exponent."""
+MOST_ALTERNATIVES = 3
+"""Maximum number of answers to one group of points: a part, a thing, the whole. Segment Anything gives as many."""
+MOST_DISTINCT = 6
+"""Maximum number of candidates, no two alike, among which alternatives are chosen."""
+ALIKE_IOU = 0.7
+"""Masks with a greater IoU are no alternatives."""
 NO_POINTS, NONE_WANTED = np.zeros((0, 2)), np.zeros(0, bool)
 
 
@@ -208,13 +214,31 @@ class Candidates:
             points: (k, 2) x, y in pixels of the photo.
             foreground: (k,): point k is foreground.
         """
-        likely = self.holding(points, foreground)[:MOST_MEASURED]
-        if not likely.size:
+        index, claims = self._claimants(points, foreground)
+        if not index.size:
             return None
-        claims = self._claims(likely, points[foreground])
-        order = np.argsort(-claims, kind="stable")
-        drawn = self._drawn_at(likely[order[:MOST_DRAWN]], claims[order[:MOST_DRAWN]], points, foreground)
-        return drawn or self._at_points(int(likely[order[0]]), points, foreground)
+        drawn = next(self._drawn_at(index[:MOST_DRAWN], claims[:MOST_DRAWN], points, foreground), None)
+        return self._at_points(int(index[0]), points, foreground) if drawn is None else drawn[1]
+
+    def alternatives_for_points(self, points: npt.NDArray[np.float64], foreground: BoolArray) -> list[Answer]:
+        """What points may mean, most likely first, the answer of `for_points` before all; three at most, no two alike.
+
+        Of six candidates whose masks have no IoU above 0.7, the likeliest, and where there is a decoder of what it
+        draws of them.
+
+        Args:
+            points: (k, 2) x, y in pixels of the photo.
+            foreground: (k,): point k is foreground.
+        """
+        index, claims = self._claimants(points, foreground)
+        distinct = told_apart(self.masks(index), ALIKE_IOU, keep_everything=True)[:MOST_DISTINCT]
+        first = np.arange(len(index)) < MOST_DRAWN
+        others = distinct[~first[distinct]]
+        drawn = list(self._drawn_at(index[first], claims[first], points, foreground))
+        more = self._drawn_at(index[others], claims[others], points, foreground)
+        ranked = drawn[:1] + sorted([*drawn[1:], *more], key=lambda pair: -pair[0])
+        answers = [answer for _, answer in ranked]
+        return _unlike(answers or [self._at_points(place, points, foreground) for place in index[distinct].tolist()])
 
     def for_mask(self, mask: Mask, shown: Answer | None = None) -> Answer | None:
         """What fits this mask best, by IoU: a candidate, or the answer to the mask's box; None if nothing overlaps.
@@ -253,25 +277,36 @@ class Candidates:
             held[index] = near[index] & (product(self.coefficients[index], at_points) > 0)
         return held
 
-    def _claims(self, index: IntArray, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """(k,) the claim of each of these candidates to be what the points mean."""
-        areas, depths = zip(*(area_and_depth(mask, points) for mask in self.masks(index)), strict=True)
-        return np.asarray(self.scores[index] / np.maximum(areas, 1) ** AREA_POWER * (np.array(depths) + LEAST_DEPTH))
+    def _claimants(
+        self, points: npt.NDArray[np.float64], foreground: BoolArray
+    ) -> tuple[IntArray, npt.NDArray[np.float64]]:
+        """(k,) indices of the candidates that points may mean, and the claim of each to be it, the highest first."""
+        likely = self.holding(points, foreground)[:MOST_MEASURED]
+        if not likely.size:
+            return likely, np.zeros(0)
+        areas, depths = zip(*(area_and_depth(mask, points[foreground]) for mask in self.masks(likely)), strict=True)
+        claims = self.scores[likely] / np.maximum(areas, 1) ** AREA_POWER * (np.array(depths) + LEAST_DEPTH)
+        order = np.argsort(-claims, kind="stable")
+        return likely[order], claims[order]
 
     def _drawn_at(
         self, index: IntArray, claims: npt.NDArray[np.float64], points: npt.NDArray[np.float64], foreground: BoolArray
-    ) -> Answer | None:
-        """The decoder's answer to points: of these candidates, drawn anew, the one that promises most for its claim."""
-        if self.closer is None:
-            return None
+    ) -> Iterator[tuple[float, Answer]]:
+        """The decoder's answers to points, of each of these candidates one at most, those that promise most first.
+
+        With each what counts: its promised IoU times its claim to the power of 0.2.
+        """
+        if self.closer is None or not index.size:
+            return
         signs = np.where(foreground, 1.0, -1.0).tolist()
         asked = self.questions(self.boxes_xyxy[index], asked=False)
         masks, promises = self.closer.draw([question.clicked(points, signs) for question in asked])
-        for place in np.argsort(-promises * claims**CLAIM_POWER, kind="stable").tolist():
+        merits = promises * claims**CLAIM_POWER
+        for place in np.argsort(-merits, kind="stable").tolist():
             mask = calm(masks[place]).tight()
             if not mask.is_empty() and _agrees(mask, points, foreground):
-                return self._answer(int(index[place]), mask, np.array(mask.bounds, np.float32))
-        return None
+                bounds = np.array(mask.bounds, np.float32)
+                yield float(merits[place]), self._answer(int(index[place]), mask, bounds)
 
     def _answer(self, index: int, mask: PendingMask, box_xyxy: FloatArray) -> Answer:
         return Answer(mask, box_xyxy, float(self.scores[index]), int(self.labels[index]))
@@ -306,6 +341,18 @@ def _closest(mask: Mask, answers: Iterable[Answer | None]) -> Answer | None:
         if iou > best_iou:
             best, best_iou = answer, iou
     return best
+
+
+def _unlike(answers: Iterable[Answer]) -> list[Answer]:
+    """The first answers of which no two are alike, three at most."""
+    chosen: list[tuple[Answer, Mask]] = []
+    for answer in answers:
+        mask = answer.mask.render()
+        if all(mask.iou(other) <= ALIKE_IOU for _, other in chosen):
+            chosen.append((answer, mask))
+        if len(chosen) == MOST_ALTERNATIVES:
+            break
+    return [answer for answer, _ in chosen]
 
 
 def _agrees(mask: PendingMask, points: npt.NDArray[np.float64], foreground: BoolArray) -> bool:

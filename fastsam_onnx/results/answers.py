@@ -32,13 +32,18 @@ def of_rows(found: Found, rows: Sequence[int | None]) -> Found:
 
 def of_candidates(found: Found, answers: Iterable[Answer | None]) -> Found:
     """The answers of candidates to prompts, in the order of the prompts; None where nothing answers."""
-    answered = [(index, answer) for index, answer in enumerate(answers) if answer is not None]
+    return of_alternatives(found, ([] if answer is None else [answer] for answer in answers))
+
+
+def of_alternatives(found: Found, answers: Iterable[Sequence[Answer]]) -> Found:
+    """The answers of candidates to prompts, several to each, in the order of the prompts."""
+    answered = [(prompt, answer) for prompt, several in enumerate(answers) for answer in several]
     return replace(
         found.take(NOTHING),
         boxes=np.array([answer.box_xyxy for _, answer in answered], np.float32).reshape(-1, 4),
         scores=np.array([answer.score for _, answer in answered], np.float32),
         masks=Masks((answer.mask for _, answer in answered), found.image_size),
-        prompt_index=np.array([index for index, _ in answered], np.int64),
+        prompt_index=np.array([prompt for prompt, _ in answered], np.int64),
         similarity=None,
         labels=None if found.labels is None else np.array([answer.label for _, answer in answered], np.int64),
         track_ids=None,

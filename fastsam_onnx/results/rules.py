@@ -14,11 +14,12 @@ import numpy.typing as npt
 from fastsam_onnx import options
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.errors import PromptError
+from fastsam_onnx.masks.candidates import MOST_ALTERNATIVES
 from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask, MaskLike, union
 
-Pick = Literal["candidate", "balanced", "merge", "all", "smallest", "largest", "best"]
+Pick = Literal["candidate", "alternatives", "balanced", "merge", "all", "smallest", "largest", "best"]
 Match = Literal["candidate", "mask", "box"]
 
 AREA_POWER = 2 / 3
@@ -131,7 +132,8 @@ def pick_candidates(
         held: (n, k) as in `candidates_at_points`.
         foreground: (k,).
         pick: "all" gives every candidate, smallest first. "balanced" (score / area^(2/3)), "smallest", "largest" and
-            "best" (score) give one, chosen among the candidates that hold the most foreground points.
+            "best" (score) give one, chosen among the candidates that hold the most foreground points; "alternatives"
+            gives the three most balanced of these, at most.
         areas: (len(candidates),) their areas in pixels.
         scores: (len(candidates),) their scores.
     """
@@ -140,14 +142,16 @@ def pick_candidates(
     count = held[candidates][:, foreground].sum(axis=1)
     most = count == count.max()
     candidates, areas, scores = candidates[most], areas[most], scores[most]
+    balanced = scores / np.maximum(areas, 1) ** AREA_POWER
     claims: dict[str, npt.NDArray[Any]] = {
-        "balanced": scores / np.maximum(areas, 1) ** AREA_POWER,
+        "balanced": balanced,
+        "alternatives": balanced,
         "smallest": -areas,
         "largest": areas,
         "best": scores,
     }
-    place = int(claims[pick].argmax())
-    return candidates[place : place + 1]
+    count = MOST_ALTERNATIVES if pick == "alternatives" else 1
+    return candidates[np.argsort(-claims[pick], kind="stable")[:count]]
 
 
 def merge_masks(masks: Sequence[Mask], held: BoolArray, foreground: BoolArray) -> Mask | None:

@@ -137,10 +137,13 @@ class Segmentation(WritableInstances):
                 offered, also below the threshold, the mask with the highest score / area^(2/3) in which the points lie
                 deep; measures best on ground truth (weights/README.md). The bundled models' decoder draws the three
                 likeliest anew, from the photo around them, and says which to take. Where there are only objects, as in
-                a selection and in results of tiles and of tracking, it is "balanced". The others look at the objects
-                alone. Those that hold a foreground point and no background point are hits: "all" gives every one,
-                smallest first; "balanced" (the highest score / area^(2/3)), "smallest", "largest" and "best" (the
-                highest score) give one, among those that hold the most foreground points.
+                a selection and in results of tiles and of tracking, it is "balanced".
+                "alternatives": that answer first, then others that the points may mean (a part, the thing, the whole),
+                three at most, most likely first, no two with an IoU above 0.7; Segment Anything's `multimask_output`.
+                Where there are only objects, the three most balanced.
+                The others look at the objects alone. Those that hold a foreground point and no background point are
+                hits: "all" gives every one, smallest first; "balanced" (the highest score / area^(2/3)), "smallest",
+                "largest" and "best" (the highest score) give one, among those that hold the most foreground points.
                 "merge" is the paper's (and the official code's): masks from large to small, each that holds a
                 foreground point is added, each that holds a background point taken away; one object, with the highest
                 score of the masks that hold a foreground point.
@@ -154,9 +157,11 @@ class Segmentation(WritableInstances):
         """
         rules.check_pick(pick)
         groups, signs = rules.check_points(points, labels)
-        if pick == "candidate":
-            if self.candidates is not None:
+        if pick in ("candidate", "alternatives") and self.candidates is not None:
+            if pick == "candidate":
                 return answers.of_candidates(self, map(self.candidates.for_points, groups, signs))
+            return answers.of_alternatives(self, map(self.candidates.alternatives_for_points, groups, signs))
+        if pick == "candidate":
             pick = "balanced"
         chosen = [answers.of_points(self, *group, pick) for group in zip(groups, signs, strict=True)]
         return Segmentation.concatenate(

@@ -143,6 +143,34 @@ def test_a_mask_with_a_background_point_is_out_and_most_foreground_points_count(
     assert len(found.point_prompt([(8, 8), (4, 4)], [0, 0])) == 0
 
 
+NESTED = tuple((16, 16, side, side, score, 1) for side, score in ((8, 0.9), (16, 0.8), (28, 0.7), (32, 0.3)))
+"""Squares around one middle, claims falling: score / area^(2/3) is 0.056, 0.020, 0.008, 0.003."""
+
+
+def test_alternatives_are_what_the_points_may_mean_most_likely_first():
+    """The fourth, 32 x 32, has an IoU of 0.77 with the third."""
+    found = found_of(offered(*NESTED, (48, 48, 20, 20, 0.9, -1)))
+    answer = found.point_prompt([[(16, 16)], [(48, 48)], [(60, 2)]], pick="alternatives")
+    assert answer.prompt_index.tolist() == [0, 0, 0, 1]
+    assert answer.areas.tolist() == [8 * 8, 16 * 16, 28 * 28, 20 * 20]
+    np.testing.assert_allclose(answer.scores, [0.9, 0.8, 0.7, 0.9])
+    assert answer.candidates is None
+
+
+def test_alternatives_are_three_at_most_and_begin_with_the_answer():
+    found = found_of(offered(*NESTED[:3], (16, 16, 20, 20, 0.9, 1), (16, 16, 12, 12, 0.01, 1)))
+    [likeliest] = found.point_prompt((16, 16)).areas
+    answer = found.point_prompt((16, 16), pick="alternatives")
+    assert answer.areas.tolist() == [64, 256, 400], "0.9 / 400^(2/3) = 0.017; of the others none is as likely"
+    assert answer.areas[0] == likeliest
+
+
+def test_alternatives_heed_background_points_too():
+    found = found_of(offered(*NESTED))
+    answer = found.point_prompt([(16, 16), (16, 26)], [1, 0], pick="alternatives")
+    assert answer.areas.tolist() == [64, 256], "the larger ones hold the background point"
+
+
 def test_answers_to_points_are_refined_where_the_objects_are():
     """The region goes on beyond the box; so does the answer, if it is to be refined."""
     prototypes = regions((2, 4, 12, 8))
@@ -169,6 +197,19 @@ def test_without_candidates_points_are_balanced(photo):
     assert (
         selected.point_prompt(point).masks.areas.tolist() == found.point_prompt(point, pick="balanced").areas.tolist()
     )
+
+
+def test_alternatives_are_drawn_anew_and_none_is_like_another(photo):
+    found = FastSAM(threads=1)(photo)
+    points = found.boxes.reshape(-1, 2, 2).mean(axis=1)[:8, None]
+    single, several = (found.point_prompt(points, pick=pick) for pick in ("candidate", "alternatives"))
+    assert len(several) > len(single) > 0
+    for prompt, mask in zip(single.prompt_index.tolist(), single.masks, strict=True):
+        answers = [each for index, each in zip(several.prompt_index, several.masks, strict=True) if index == prompt]
+        assert len(answers) <= 3
+        assert answers[0].iou(mask) == 1
+        assert all(each.contains(*points[prompt, 0]) for each in answers)
+        assert all(each.iou(other) <= 0.7 for each in answers for other in answers if other is not each)
 
 
 def test_candidates_hold_what_their_masks_hold(photo):

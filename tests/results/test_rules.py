@@ -359,6 +359,19 @@ def test_balanced_is_score_per_area_to_the_power_of_two_thirds():
         assert found.point_prompt((1, 1), pick="balanced").areas.tolist() == [area]
 
 
+def test_alternatives_among_objects_are_the_three_most_balanced():
+    """Areas 8, 27, 64, 125; scores 0.4, 0.89, 0.8, 0.5: score / area^(2/3) is 0.1, 0.099, 0.05 and 0.02."""
+    masks = []
+    for rows, columns in ((2, 4), (3, 9), (8, 8), (5, 25)):
+        dense = np.zeros((30, 30), bool)
+        dense[:rows, :columns] = True
+        masks.append(Mask.from_dense(dense))
+    found = Segmentation.from_masks(masks, [0.4, 0.89, 0.8, 0.5])
+    answer = found.point_prompt([[(1, 1)], [(20, 1)]], pick="alternatives")
+    assert answer.areas.tolist() == [8, 27, 64, 125]
+    assert answer.prompt_index.tolist() == [0, 0, 0, 1]
+
+
 def test_prompts_go_by_the_masks_and_not_by_a_detectors_boxes():
     """The mask is 10 x 10 pixels, the detector's box the 2 x 2 in its corner: what lies outside of it counts too."""
     dense = np.zeros((20, 20), bool)
