@@ -231,14 +231,17 @@ class Candidates:
             foreground: (k,): point k is foreground.
         """
         index, claims = self._claimants(points, foreground)
+        if not index.size:
+            return []
         distinct = told_apart(self.masks(index), ALIKE_IOU, keep_everything=True)[:MOST_DISTINCT]
         first = np.arange(len(index)) < MOST_DRAWN
         others = distinct[~first[distinct]]
         drawn = list(self._drawn_at(index[first], claims[first], points, foreground))
         more = self._drawn_at(index[others], claims[others], points, foreground)
-        ranked = drawn[:1] + sorted([*drawn[1:], *more], key=lambda pair: -pair[0])
-        answers = [answer for _, answer in ranked]
-        return _unlike(answers or [self._at_points(place, points, foreground) for place in index[distinct].tolist()])
+        rest = [answer for _, answer in sorted([*drawn[1:], *more], key=lambda pair: -pair[0])]
+        if self.closer is None:
+            rest = [self._at_points(place, points, foreground) for place in index[distinct].tolist()]
+        return _unlike([drawn[0][1] if drawn else self._at_points(int(index[0]), points, foreground), *rest])
 
     def for_mask(self, mask: Mask, shown: Answer | None = None) -> Answer | None:
         """What fits this mask best, by IoU: a candidate, or the answer to the mask's box; None if nothing overlaps.

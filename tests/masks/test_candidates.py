@@ -212,6 +212,21 @@ def test_alternatives_are_drawn_anew_and_none_is_like_another(photo):
         assert all(each.iou(other) <= 0.7 for each in answers for other in answers if other is not each)
 
 
+def test_the_answer_is_the_first_alternative_also_where_nothing_could_be_drawn(photo):
+    candidates = FastSAM(threads=1)(photo).candidates
+    rng = np.random.default_rng(2)
+    undrawn = 0
+    for point in rng.uniform((0, 0), (320, 240), (40, 2)):
+        points, foreground = np.stack([point, point + rng.normal(0, 12, 2)]), np.array([True, False])
+        answer = candidates.for_points(points, foreground)
+        several = candidates.alternatives_for_points(points, foreground)
+        assert (answer is None) == (not several)
+        if answer is not None:
+            undrawn += not answer.mask.is_drawn
+            assert several[0].mask.render().iou(answer.mask.render()) == 1
+    assert undrawn, "this photo has none of the cases"
+
+
 def test_candidates_hold_what_their_masks_hold(photo):
     """The prototypes at a point tell as much as the mask made for it."""
     candidates = FastSAM(threads=1)(photo).candidates
