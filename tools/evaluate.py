@@ -492,10 +492,14 @@ def best_by_prompt(answer: Segmentation, prompts: int, overlay: Overlay) -> Floa
 
 
 def interior_point(mask: Mask) -> tuple[float, float]:
-    """The middle of the pixel that lies deepest in the mask, the photo's frame counting as an edge."""
+    """The middle of the pixel that lies deepest in the mask, the photo's frame counting as an edge.
+
+    Of equals the first: squares of distances are integers, so what OpenCV's roots differ by from one run to the next
+    chooses no pixel.
+    """
     framed = np.pad(mask.crop, 1).view(np.uint8)
-    depth = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    squares = np.rint(cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) ** 2)
+    row, column = np.unravel_index(int(squares.argmax()), squares.shape)
     return mask.left + int(column) - 0.5, mask.top + int(row) - 0.5
 
 

@@ -479,7 +479,11 @@ class Following:
     def add(self, clip: Clip, frames: Sequence[Segmentation], conf: float, way: str) -> None:
         """Follow what is visible as a whole, all of it at once."""
         first = round(FOLLOWED_FROM * clip.rate)
-        clicks = {number: innermost(mask) for number, (mask, share) in clip.truths[first].items() if share > 0.99}
+        clicks = {
+            number: evaluate.interior_point(mask)
+            for number, (mask, share) in clip.truths[first].items()
+            if share > 0.99
+        }
         answers = frames[first].point_prompt([[click] for click in clicks.values()])
         assert answers.prompt_index is not None
         numbers = list(clicks)
@@ -515,13 +519,6 @@ class Following:
                 is_right = mask.iou(truth[number][0]) >= SAME_IOU
                 self.right += is_right
                 self.poor += not is_right
-
-
-def innermost(mask: Mask) -> tuple[float, float]:
-    """The pixel that is farthest from the mask's edge."""
-    depth = cv2.distanceTransform(np.pad(mask.crop, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
-    return mask.left + float(column) + 0.5, mask.top + float(row) + 0.5
 
 
 # ---------------------------------------------------------------------------------------------- tables

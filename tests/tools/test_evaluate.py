@@ -1,5 +1,6 @@
 """tools/evaluate.py: recall as pycocotools counts it, overlaps, prompts' points and boundaries by hand."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -129,6 +130,18 @@ def test_overlay_counts_intersections_of_masks_that_overlap_one_another(evaluate
 def test_overlap_with_a_crowd_is_the_share_of_the_object(evaluate):
     overlay = evaluate.Overlay([rectangle(0, 0, 50, 50)], (100, 80))
     assert overlay.iou([rectangle(40, 40, 60, 50)], np.array([True])).tolist() == [[0.5]]
+
+
+def test_of_pixels_that_lie_as_deep_the_first_is_the_interior_point(evaluate, monkeypatch):
+    """OpenCV's distances differ in their last digit between runs; 6 x 4 pixels have eight that are 2 deep."""
+    transform, rng = cv2.distanceTransform, np.random.default_rng(0)
+
+    def noisy(*given):
+        depths = transform(*given)
+        return depths * (1 + rng.normal(0, 1e-7, depths.shape)).astype(np.float32)
+
+    monkeypatch.setattr(cv2, "distanceTransform", noisy)
+    assert {evaluate.interior_point(rectangle(10, 20, 16, 24)) for _ in range(20)} == {(11.5, 21.5)}
 
 
 def test_interior_point_lies_deepest_and_in_the_pixels_middle(evaluate):
