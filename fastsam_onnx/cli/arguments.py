@@ -98,6 +98,17 @@ def class_names(text: str) -> list[str]:
     return names
 
 
+def format_names(text: str) -> list[str]:
+    """An argument type: "overlay,json" is two formats."""
+    names, known = [name.strip() for name in text.split(",")], (*formats.FORMATS, COCO_DATASET)
+    for name in names:
+        if name not in known:
+            raise argparse.ArgumentTypeError(
+                f"{VALUE} must be one of {', '.join(known)}, or several with commas between, got {name!r}"
+            )
+    return names
+
+
 SHARED: dict[str, dict[str, Any]] = {
     "--model": {
         "metavar": "FILE",
@@ -281,9 +292,10 @@ def add_output(group: Any) -> None:
         "--format",
         metavar="NAME",
         dest="formats",
-        choices=[*formats.FORMATS, COCO_DATASET],
-        action="append",
-        help="format to write, see below; repeatable (default: overlay and json; on standard output overlay)",
+        type=format_names,
+        action="extend",
+        help="format to write, see below; repeatable, or several with commas between (default: overlay and json; on "
+        "standard output overlay)",
     )
     group.add_argument(
         "-o",

@@ -22,6 +22,16 @@ def test_numbers_of_options():
     assert arguments.fraction("1") == 1
 
 
+def test_formats_have_commas_between_or_are_repeated(capsys):
+    assert arguments.format_names("overlay") == ["overlay"]
+    assert arguments.format_names("overlay, coco-dataset") == ["overlay", "coco-dataset"]
+    for wrong, name in (("overlay,xml", "xml"), ("overlay,", ""), ("", "")):
+        assert main(["segment", "a.png", f"--format={wrong}"]) == 2
+        said = capsys.readouterr().err
+        assert "--format: the value must be one of overlay, " in said
+        assert f"or several with commas between, got {name!r}" in said
+
+
 @pytest.mark.parametrize("command", [["segment", "a.png"], ["serve"], ["quantize", "a.onnx"]])
 @pytest.mark.parametrize("threads", [1025, 4097])
 def test_threads_have_the_limit_of_the_library(command, threads, capsys):

@@ -116,7 +116,7 @@ def test_formats_and_a_folder_that_is_made(run, tmp_path):
 
 def test_labelme_finds_the_photo_and_coco_has_its_id(run, tmp_path):
     source = photo(tmp_path / "photos" / "000139.png")
-    run(source, "--format", "labelme", "--format", "coco", "--output", tmp_path / "out")
+    run(source, "--format", "labelme,coco", "--output", tmp_path / "out")
     assert read_json(tmp_path / "out" / "000139.json")["imagePath"] == "../photos/000139.png"
     records = read_json(tmp_path / "out" / "000139.coco.json")
     assert [(one["image_id"], one["file_name"]) for one in records] == [(139, "000139.png")] * 2
