@@ -132,9 +132,9 @@ def test_the_bundled_models_are_compared_photo_by_photo(tmp_path, monkeypatch):
     [table] = sections.bundled(setup)
     assert asked[1] == ("fastsam-nano.onnx", {"redraw": False})
     assert asked[-1] == ("b.onnx", {"imgsz": 640, "conf": 0.4, "iou": 0.9})
-    assert table.rows[0][2:] == ("3.0", "15.0", "2.0 x", "250")
-    assert table.rows[2][2:] == ("3.0", "45.0", "6.0 x", "250")
-    assert table.rows[-1] == ("FastSAM in int8, at 640", "2.5", "3.0", "7.5", "1.0 x", "250")
+    assert table.rows[0][2:] == ("3.0", "15.0", "2.00", "250")
+    assert table.rows[2][2:] == ("3.0", "45.0", "6.00", "250")
+    assert table.rows[-1] == ("FastSAM in int8, at 640", "2.5", "3.0", "7.5", "1.00", "250")
     assert table.ratios["FastSAM in int8, at 640 by fastsam-nano"] == 0.5
 
 

@@ -309,7 +309,7 @@ def bundled(setup: Setup) -> list[Table]:
             number(sizes[name] / 1e6),
             number(taken[0]["objects"]),
             number(_photo_by_photo(taken)),
-            ratio(_milliseconds(taken), base) if base else "-",
+            number(quotient(_milliseconds(taken), base), 2) if base else "-",
             number(_median(colds[name], "whole_ms"), 0),
         )
         for name, taken in calls.items()
