@@ -214,7 +214,7 @@ class Candidates:
             points: (k, 2) x, y in pixels of the photo.
             foreground: (k,): point k is foreground.
         """
-        index, claims = self._claimants(points, foreground)
+        index, claims, _ = self._claimants(points, foreground)
         if not index.size:
             return None
         drawn = next(self._drawn_at(index[:MOST_DRAWN], claims[:MOST_DRAWN], points, foreground), None)
@@ -230,18 +230,18 @@ class Candidates:
             points: (k, 2) x, y in pixels of the photo.
             foreground: (k,): point k is foreground.
         """
-        index, claims = self._claimants(points, foreground)
+        index, claims, masks = self._claimants(points, foreground)
         if not index.size:
             return []
-        distinct = told_apart(self.masks(index), ALIKE_IOU, keep_everything=True)[:MOST_DISTINCT]
-        first = np.arange(len(index)) < MOST_DRAWN
-        others = distinct[~first[distinct]]
-        drawn = list(self._drawn_at(index[first], claims[first], points, foreground))
+        distinct = told_apart(masks, ALIKE_IOU, keep_everything=True)[:MOST_DISTINCT]
+        others = distinct[distinct >= MOST_DRAWN]
+        drawn = list(self._drawn_at(index[:MOST_DRAWN], claims[:MOST_DRAWN], points, foreground))
         more = self._drawn_at(index[others], claims[others], points, foreground)
+        first = drawn[0][1] if drawn else self._at_points(int(index[0]), points, foreground)
         rest = [answer for _, answer in sorted([*drawn[1:], *more], key=lambda pair: -pair[0])]
         if self.closer is None:
-            rest = [self._at_points(place, points, foreground) for place in index[distinct].tolist()]
-        return _unlike([drawn[0][1] if drawn else self._at_points(int(index[0]), points, foreground), *rest])
+            rest = [self._at_points(place, points, foreground) for place in index[distinct[1:]].tolist()]
+        return _unlike([first, *rest])
 
     def for_mask(self, mask: Mask, shown: Answer | None = None) -> Answer | None:
         """What fits this mask best, by IoU: a candidate, or the answer to the mask's box; None if nothing overlaps.
@@ -282,15 +282,16 @@ class Candidates:
 
     def _claimants(
         self, points: npt.NDArray[np.float64], foreground: BoolArray
-    ) -> tuple[IntArray, npt.NDArray[np.float64]]:
-        """(k,) indices of the candidates that points may mean, and the claim of each to be it, the highest first."""
+    ) -> tuple[IntArray, npt.NDArray[np.float64], list[PendingMask]]:
+        """(k,) indices of the candidates that points may mean, the claim of each to be it, the highest first; masks."""
         likely = self.holding(points, foreground)[:MOST_MEASURED]
         if not likely.size:
-            return likely, np.zeros(0)
-        areas, depths = zip(*(area_and_depth(mask, points[foreground]) for mask in self.masks(likely)), strict=True)
+            return likely, np.zeros(0), []
+        masks = self.masks(likely)
+        areas, depths = zip(*(area_and_depth(mask, points[foreground]) for mask in masks), strict=True)
         claims = self.scores[likely] / np.maximum(areas, 1) ** AREA_POWER * (np.array(depths) + LEAST_DEPTH)
         order = np.argsort(-claims, kind="stable")
-        return likely[order], claims[order]
+        return likely[order], claims[order], [masks[place] for place in order.tolist()]
 
     def _drawn_at(
         self, index: IntArray, claims: npt.NDArray[np.float64], points: npt.NDArray[np.float64], foreground: BoolArray
