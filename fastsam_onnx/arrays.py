@@ -35,6 +35,11 @@ def array_of(values: Any) -> npt.NDArray[Any]:
         raise ValueError(str(error)) from error
 
 
+def middles(few: int, many: int) -> IntArray:
+    """(few,) of many pixels in a line those in the middle of as many equal parts."""
+    return (2 * np.arange(few, dtype=np.int64) + 1) * many // (2 * few)
+
+
 def ceil_div(dividend: int, divisor: int) -> int:
     """The quotient of two integers, rounded up."""
     return -(-dividend // divisor)

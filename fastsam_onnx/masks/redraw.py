@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
+from fastsam_onnx.arrays import BoolArray, FloatArray, middles
 from fastsam_onnx.masks.decoder import Closer, Question
 from fastsam_onnx.masks.mask import MaskLike, depth_map
 from fastsam_onnx.masks.refine import Cells, calm, fills_a_side
@@ -65,7 +65,7 @@ def redrawn(
 
 def cells_of(masks: Sequence[MaskLike], image_size: tuple[int, int]) -> list[Cells]:
     """The masks on one coarse grid over a photo of (width, height)."""
-    columns, rows = (_middles(side, max(image_size)) for side in image_size)
+    columns, rows = (middles(max(round(side * LATTICE / max(image_size)), 1), side) for side in image_size)
     cells = []
     for mask in masks:
         x1, y1, x2, y2 = mask.bounds
@@ -73,12 +73,6 @@ def cells_of(masks: Sequence[MaskLike], image_size: tuple[int, int]) -> list[Cel
         top, bottom = rows.searchsorted((y1, y2)).tolist()
         cells.append((mask.sample(columns[left:right], rows[top:bottom]), (left, top)))
     return cells
-
-
-def _middles(side: int, long_side: int) -> IntArray:
-    """Pixels of one side in the middle of the cells of a grid of LATTICE along the long side."""
-    count = max(round(side * LATTICE / long_side), 1)
-    return ((np.arange(count) + 0.5) * side / count).astype(np.int64)
 
 
 def _asked(places: range, boxes_xyxy: FloatArray, masks: Sequence[MaskLike], candidates: Candidates) -> list[_Asked]:

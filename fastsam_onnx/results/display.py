@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fastsam_onnx.arrays import IntArray
+from fastsam_onnx.arrays import middles
 from fastsam_onnx.errors import OutputError
 from fastsam_onnx.masks.instances import Instances, Masks
 from fastsam_onnx.masks.mask import Mask
@@ -44,16 +44,11 @@ def show_jpeg(picture: bytes, owner: Any) -> None:
 def shrunk(found: Found) -> Found:
     """The objects in the size of a preview, of each mask as many pixels as it has there."""
     size = preview_size(*found.image_size)
-    columns, rows = (_middles(few, many) for few, many in zip(size, found.image_size, strict=True))
+    columns, rows = (middles(few, many) for few, many in zip(size, found.image_size, strict=True))
     masks = [Mask(mask.sample(columns, rows), 0, 0, size).tight() for mask in found.masks.lazy]
     scale = np.divide(size, found.image_size)
     boxes = (found.boxes * np.tile(scale, 2)).astype(np.float32)
     return replace(found, masks=Masks(masks, size), boxes=boxes, candidates=None)
-
-
-def _middles(few: int, many: int) -> IntArray:
-    """(few,) of many pixels in a line those in the middle of as many equal parts."""
-    return (2 * np.arange(few, dtype=np.int64) + 1) * many // (2 * few)
 
 
 def _in_notebook() -> bool:
