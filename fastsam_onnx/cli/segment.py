@@ -284,7 +284,7 @@ def _process(
         reading: dict[str, Any] = {
             name: getattr(arguments, name) for name in ("pixel_limit", "bands", "white", "agnostic", "tile")
         }
-        if classes is None and not prompts.needs_objects:
+        if classes is None and arguments.tile is None and not prompts.needs_objects:
             reading["redraw"] = False  # nobody sees them
         found = model(source, **reading)
         chosen = prompts.choose(found if classes is None else found.of_class(*classes))

@@ -149,7 +149,7 @@ def _run(
     frames, fps, total = source.open()
     options = {name: getattr(arguments, name) for name in ("pixel_limit", "agnostic", "tile", "track")}
     is_followed = arguments.track and prompts.asked > 0
-    if not (arguments.track or prompts.needs_objects or classes):
+    if not (arguments.track or arguments.tile or prompts.needs_objects or classes):
         options["redraw"] = False  # nobody sees them
     if is_followed:
         options |= {"prompts": prompts, "at_frame": arguments.at_frame or 0}

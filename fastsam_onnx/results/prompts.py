@@ -20,7 +20,16 @@ import numpy.typing as npt
 from fastsam_onnx import options
 from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.results.mask_prompts import MaskPrompts, limited_masks, listed_masks
-from fastsam_onnx.results.rules import Match, Pick, check_boxes, check_limits, check_match, check_pick, check_points
+from fastsam_onnx.results.rules import (
+    OF_CANDIDATES,
+    Match,
+    Pick,
+    check_boxes,
+    check_limits,
+    check_match,
+    check_pick,
+    check_points,
+)
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.results.text_prompts import class_names
 
@@ -126,13 +135,16 @@ class Prompts:
 
     @property
     def needs_objects(self) -> bool:
-        """True if the objects that a call finds matter: without prompts, or if these choose among the objects, too."""
+        """True if the objects that a call finds matter: without prompts, or if these choose among the objects, too.
+
+        In tiles they always do: there is nothing else to choose from.
+        """
         if any(one is not None for one in (self.masks, self.texts, self.similar, self.classes)):
             return True
         if self.points is None and self.boxes is None:
             return True
-        return (self.points is not None and self.pick != "candidate") or (
-            self.boxes is not None and self.match != "candidate"
+        return (self.points is not None and self.pick not in OF_CANDIDATES) or (
+            self.boxes is not None and self.match not in OF_CANDIDATES
         )
 
     @property

@@ -21,6 +21,8 @@ from fastsam_onnx.masks.mask import Mask, MaskLike, union
 
 Pick = Literal["candidate", "alternatives", "balanced", "merge", "all", "smallest", "largest", "best"]
 Match = Literal["candidate", "mask", "box"]
+OF_CANDIDATES = ("candidate", "alternatives")
+"""Those that look at everything that the network offered, where a result has it, and at the objects only without."""
 
 AREA_POWER = 2 / 3
 """Exponent by which a hit's claim to a point falls with its area; measured on tools/evaluate.py's train_validation."""

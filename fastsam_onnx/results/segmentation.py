@@ -157,7 +157,7 @@ class Segmentation(WritableInstances):
         """
         rules.check_pick(pick)
         groups, signs = rules.check_points(points, labels)
-        if pick in ("candidate", "alternatives") and self.candidates is not None:
+        if pick in rules.OF_CANDIDATES and self.candidates is not None:
             if pick == "candidate":
                 return answers.of_candidates(self, map(self.candidates.for_points, groups, signs))
             return answers.of_alternatives(self, map(self.candidates.alternatives_for_points, groups, signs))

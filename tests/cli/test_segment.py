@@ -86,7 +86,14 @@ def test_refine_and_redraw_are_those_of_python(run, tmp_path, options_used, opti
 
 def test_objects_that_nobody_sees_are_not_drawn_anew(run, tmp_path, with_decoder, options_used):
     path = photo(tmp_path / "cat.png")
-    for more, expected in (([], True), (["--point", "20,20"], False), (["--point", "20,20", "--pick", "all"], True)):
+    point = ["--point", "20,20"]
+    for more, expected in (
+        ([], True),
+        (point, False),
+        ([*point, "--pick", "alternatives"], False),
+        ([*point, "--pick", "all"], True),
+        ([*point, "--tile", "64"], True),  # points choose among the objects there, as in Python
+    ):
         assert run(path, "--model", with_decoder, "--redraw", "--format", "json", "--overwrite", *more)[0] == 0
         assert options_used[-1].redraw is expected
 

@@ -338,6 +338,9 @@ def test_redraw_is_an_option_of_every_frame_also_of_those_that_are_followed(run,
     assert [each.redraw for each in options_used[FRAMES:]] == [False] * FRAMES
     assert run(clip, "--redraw", "--point", "20,32", "-o", tmp_path / "c.jsonl")[0] == 0
     assert [each.redraw for each in options_used[2 * FRAMES :]] == [False] * FRAMES  # nobody sees them
+    options_used.clear()
+    assert run(clip, "--redraw", "--point", "20,32", "--tile", "64", "-o", tmp_path / "d.jsonl")[0] == 0
+    assert all(each.redraw for each in options_used)  # in tiles points choose among the objects
 
 
 def test_prompts_of_one_frame_are_followed(run, clip, tmp_path):

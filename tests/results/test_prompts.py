@@ -323,6 +323,7 @@ def test_the_objects_that_are_asked_for_are_groups_of_points_boxes_masks_and_tex
         (Prompts(points=[1, 2], boxes=[1, 2, 3, 4]), False),
         (Prompts(masks=np.ones((1, 4, 4), bool)), True),
         (Prompts(points=[1, 2], pick="all"), True),
+        (Prompts(points=[1, 2], pick="alternatives"), False),
         (Prompts(points=[1, 2], match="mask"), False),
         (Prompts(boxes=[1, 2, 3, 4], match="mask"), True),
         (Prompts(boxes=[1, 2, 3, 4], pick="all"), False),
