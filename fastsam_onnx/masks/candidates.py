@@ -241,7 +241,8 @@ class Candidates:
         rest = [answer for _, answer in sorted([*drawn[1:], *more], key=lambda pair: -pair[0])]
         if self.closer is None:
             rest = [self._at_points(place, points, foreground) for place in index[distinct[1:]].tolist()]
-        return _unlike([first, *rest])
+        answers = [first, *rest]
+        return [answers[place] for place in unlike(answer.mask.render() for answer in answers)]
 
     def for_mask(self, mask: Mask, shown: Answer | None = None) -> Answer | None:
         """What fits this mask best, by IoU: a candidate, or the answer to the mask's box; None if nothing overlaps.
@@ -347,16 +348,15 @@ def _closest(mask: Mask, answers: Iterable[Answer | None]) -> Answer | None:
     return best
 
 
-def _unlike(answers: Iterable[Answer]) -> list[Answer]:
-    """The first answers of which no two are alike, three at most."""
-    chosen: list[tuple[Answer, Mask]] = []
-    for answer in answers:
-        mask = answer.mask.render()
-        if all(mask.iou(other) <= ALIKE_IOU for _, other in chosen):
-            chosen.append((answer, mask))
+def unlike(masks: Iterable[Mask]) -> list[int]:
+    """Places of the first masks of which no two are alike, three at most; the others are not asked for."""
+    chosen: dict[int, Mask] = {}
+    for place, mask in enumerate(masks):
+        if all(mask.iou(other) <= ALIKE_IOU for other in chosen.values()):
+            chosen[place] = mask
         if len(chosen) == MOST_ALTERNATIVES:
             break
-    return [answer for answer, _ in chosen]
+    return list(chosen)
 
 
 def _agrees(mask: PendingMask, points: npt.NDArray[np.float64], foreground: BoolArray) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray
-from fastsam_onnx.masks.candidates import Answer
+from fastsam_onnx.masks.candidates import Answer, unlike
 from fastsam_onnx.masks.instances import Instances, Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.results import rules
@@ -82,9 +82,10 @@ def of_points(found: Found, points: npt.NDArray[np.float64], foreground: BoolArr
     needs_areas = pick != "best"
     areas = [found.masks.lazy[i].area if needs_areas else 0 for i in candidates.tolist()]
     scores = found.scores[candidates]
-    return found.take(
-        rules.pick_candidates(candidates, held, foreground, pick, areas=np.array(areas, np.int64), scores=scores)
-    )
+    rows = rules.pick_candidates(candidates, held, foreground, pick, areas=np.array(areas, np.int64), scores=scores)
+    if pick == "alternatives":
+        rows = rows[unlike(found.masks[row] for row in rows.tolist())]
+    return found.take(rows)
 
 
 def _merged(found: Found, held: BoolArray, foreground: BoolArray) -> Found:

@@ -14,7 +14,6 @@ import numpy.typing as npt
 from fastsam_onnx import options
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.errors import PromptError
-from fastsam_onnx.masks.candidates import MOST_ALTERNATIVES
 from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask, MaskLike, union
@@ -135,7 +134,7 @@ def pick_candidates(
         foreground: (k,).
         pick: "all" gives every candidate, smallest first. "balanced" (score / area^(2/3)), "smallest", "largest" and
             "best" (score) give one, chosen among the candidates that hold the most foreground points; "alternatives"
-            gives the three most balanced of these, at most.
+            gives all of these, the most balanced first.
         areas: (len(candidates),) their areas in pixels.
         scores: (len(candidates),) their scores.
     """
@@ -152,7 +151,7 @@ def pick_candidates(
         "largest": areas,
         "best": scores,
     }
-    count = MOST_ALTERNATIVES if pick == "alternatives" else 1
+    count = None if pick == "alternatives" else 1
     return candidates[np.argsort(-claims[pick], kind="stable")[:count]]
 
 

@@ -140,7 +140,7 @@ class Segmentation(WritableInstances):
                 a selection and in results of tiles and of tracking, it is "balanced".
                 "alternatives": that answer first, then others that the points may mean (a part, the thing, the whole),
                 three at most, most likely first, no two with an IoU above 0.7; Segment Anything's `multimask_output`.
-                Where there are only objects, the three most balanced.
+                Where there are only objects, the most balanced of these.
                 The others look at the objects alone. Those that hold a foreground point and no background point are
                 hits: "all" gives every one, smallest first; "balanced" (the highest score / area^(2/3)), "smallest",
                 "largest" and "best" (the highest score) give one, among those that hold the most foreground points.

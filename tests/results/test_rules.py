@@ -372,6 +372,18 @@ def test_alternatives_among_objects_are_the_three_most_balanced():
     assert answer.prompt_index.tolist() == [0, 0, 0, 1]
 
 
+def test_alternatives_among_objects_are_not_alike():
+    """Rows of 10 pixels: 8 and 10 rows have an IoU of 0.8, 7 and 10 one of 0.7, which is not above it."""
+    masks = []
+    for rows in (8, 10, 7, 4, 2):
+        dense = np.zeros((10, 10), bool)
+        dense[:rows] = True
+        masks.append(Mask.from_dense(dense))
+    found = Segmentation.from_masks(masks, [0.9, 0.9, 0.1, 0.1, 0.02])  # claims 0.048, 0.042, 0.006, 0.009, 0.003
+    assert found.point_prompt((1, 1), pick="alternatives").areas.tolist() == [80, 40, 20]
+    assert found[[1, 2]].point_prompt((1, 1), pick="alternatives").areas.tolist() == [100, 70]
+
+
 def test_prompts_go_by_the_masks_and_not_by_a_detectors_boxes():
     """The mask is 10 x 10 pixels, the detector's box the 2 x 2 in its corner: what lies outside of it counts too."""
     dense = np.zeros((20, 20), bool)
