@@ -73,6 +73,9 @@ def soft_edges(found: Instances, *, of: EdgesOf = "candidates", thin: bool = Tru
     else:
         masks, weights = found.masks.lazy, _weights(found.scores)
     lattice = Lattice.from_masks(masks, found.image_size)
+    if min(lattice.shape) < LEAST_SIDE:  # a strip, which would be made as wide as the lattice's step is long
+        width, height = found.image_size
+        return np.zeros((height, width), np.float32)
     slopes = lattice.slopes(zip(masks, weights.tolist(), strict=True))
     if thin:
         slopes = ridges(slopes)

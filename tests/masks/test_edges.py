@@ -138,6 +138,20 @@ def test_a_large_photo_takes_little_more_memory_than_the_result():
     assert not edges[2000, 1100:3900].any()
 
 
+@pytest.mark.parametrize("height", [1, 3])
+def test_a_strip_takes_no_more_memory_than_a_photo_of_as_many_pixels(height):
+    """A lattice of every 128th pixel, 262,144 by 2048, has 128 rows: 134 MB in place of 1 and 3."""
+    size = (1 << 18, height)
+    found = Segmentation.from_masks([rectangle(size, 1000, 0, 4000, height)])
+    tracemalloc.start()
+    edges = found.edges()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert edges.shape == (height, 1 << 18)
+    assert not edges.any(), "it has no sides"
+    assert peak < 20 * edges.nbytes
+
+
 @pytest.mark.parametrize(("image_size", "step"), [((64, 64), 1), ((128, 96), 2), ((1280, 960), 22)])
 def test_the_lattice_has_about_four_pixels_for_a_cell(image_size, step):
     letterbox = Letterbox.fit(image_size, (64, 64), stride=32)
