@@ -8,22 +8,35 @@ import numpy.typing as npt
 
 from fastsam_onnx.errors import OptionError, OutputError
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+LARGEST_SIDE = {".png": 1_000_000, ".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}
+"""Pixels that a side of a picture may have: by libpng and libjpeg, which OpenCV writes by, and by WebP itself."""
+PICTURE_SUFFIXES = tuple(LARGEST_SIDE)
 
 
 def picture_bytes(picture: npt.NDArray[Any], suffix: str) -> bytes:
-    """Grey (uint8 or uint16), RGB or RGBA as a picture file; all but RGB as PNG only, the others would spoil it."""
+    """Grey (uint8 or uint16), RGB or RGBA as a picture file; all but RGB as PNG only, the others would spoil it.
+
+    Raises:
+        OptionError: If the suffix is not one of these.
+        OutputError: If a side is longer than such a file may have it.
+    """
     import cv2
 
     accepted = PICTURE_SUFFIXES if picture.ndim == 3 and picture.shape[2] == 3 else (".png",)
     if suffix not in accepted:
         raise OptionError(f"the suffix of this picture must be one of {', '.join(accepted)}, got {suffix!r}")
+    height, width = picture.shape[:2]
+    if max(height, width) > LARGEST_SIDE[suffix]:
+        larger = [each for each in accepted if max(height, width) <= LARGEST_SIDE[each]]
+        raise OutputError(
+            f"a {width}x{height} picture cannot be written as {suffix}: its sides must be at most "
+            f"{LARGEST_SIDE[suffix]} pixels" + "".join(f"; take {each}" for each in larger[:1])
+        )
     if picture.ndim == 3:
         order = cv2.COLOR_RGB2BGR if picture.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
         picture = cv2.cvtColor(picture, order)
     quality = {".jpg": [cv2.IMWRITE_JPEG_QUALITY, 92], ".webp": [cv2.IMWRITE_WEBP_QUALITY, 92]}
     settings = quality.get(suffix.replace("jpeg", "jpg"), [])
-    height, width = picture.shape[:2]
     try:
         done, data = cv2.imencode(suffix, picture, settings)
     except cv2.error as error:

@@ -17,6 +17,7 @@ from support.samples import names_in
 from fastsam_onnx import formats
 from fastsam_onnx.draw import overlay
 from fastsam_onnx.errors import OptionError, OutputError
+from fastsam_onnx.formats.pictures import picture_bytes
 from fastsam_onnx.images.sources import PICTURE_SUFFIXES, RESULT_SUFFIXES
 from fastsam_onnx.masks.instances import Instances, Masks
 from fastsam_onnx.masks.mask import Mask
@@ -30,6 +31,29 @@ def test_no_objects_and_masks_without_pixels_can_be_written(name):
         found = Segmentation.from_masks(masks, image_size=(8, 6), image=photo)
         assert formats.encode(found, name) or name == "yolo"  # its file of a photo without objects is empty
     assert not list(formats.to_cutouts(found))
+
+
+@pytest.mark.parametrize(
+    ("side", "suffix", "advice"),
+    [
+        (16_383, ".webp", None),
+        (16_384, ".webp", r"must be at most 16383 pixels; take \.png$"),
+        (65_500, ".jpg", None),
+        (65_501, ".jpeg", r"must be at most 65500 pixels; take \.png$"),
+        (1_000_000, ".png", None),
+        (1_000_001, ".png", "must be at most 1000000 pixels$"),
+        (1_000_001, ".webp", "must be at most 16383 pixels$"),
+    ],
+)
+@pytest.mark.parametrize("upright", [False, True])
+def test_pictures_are_as_large_as_their_files_may_be(side, suffix, advice, upright):
+    picture = np.zeros((side, 1, 3) if upright else (1, side, 3), np.uint8)
+    if advice is None:
+        assert picture_bytes(picture, suffix)
+        return
+    size = f"{picture.shape[1]}x{picture.shape[0]}"
+    with pytest.raises(OutputError, match=rf"a {size} picture cannot be written as {suffix}: .*{advice}"):
+        picture_bytes(picture, suffix)
 
 
 @pytest.mark.parametrize("name", formats.FORMATS)
