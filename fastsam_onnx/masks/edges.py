@@ -102,7 +102,9 @@ class Lattice:
         grids = {(mask.x, mask.y): None for mask in masks if isinstance(mask, PendingMask)}
         if not masks or len(grids) != 1 or not all(isinstance(mask, PendingMask) for mask in masks):
             return cls(image_size, ceil_div(max(image_size), MAX_SIDE), CELL)
-        pixels = max(_pixels_per_cell(places) for places in next(iter(grids)))
+        [(x, y)] = grids
+        # Along the longer side: the shorter one of a strip may have too few cells to tell.
+        pixels = _pixels_per_cell(x if image_size[0] >= image_size[1] else y)
         step = max(round(pixels / CELL), 1)
         return cls(image_size, step, pixels / step)
 

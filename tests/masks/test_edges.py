@@ -152,12 +152,18 @@ def test_a_strip_takes_no_more_memory_than_a_photo_of_as_many_pixels(height):
     assert peak < 20 * edges.nbytes
 
 
-@pytest.mark.parametrize(("image_size", "step"), [((64, 64), 1), ((128, 96), 2), ((1280, 960), 22)])
+@pytest.mark.parametrize(
+    ("image_size", "step"), [((64, 64), 1), ((128, 96), 2), ((1280, 960), 21), ((2048, 200), 34), ((200, 2048), 34)]
+)
 def test_the_lattice_has_about_four_pixels_for_a_cell(image_size, step):
+    """The longer side has 16 cells: 2048 / 16 / 4 = 32, and a little more for the half cells at the ends.
+
+    200 pixels are 1.5 cells there, of which the places of the pixels span the inner half: 400 for a cell.
+    """
     letterbox = Letterbox.fit(image_size, (64, 64), stride=32)
-    [mask] = pending_masks(
-        np.array([[0, 0, *image_size]], np.float32), np.ones((1, 1), np.float32), np.ones((1, 16, 16)), letterbox
-    )
+    width, height = (side // 4 for side in letterbox.input_size)
+    box, prototypes = np.array([[0, 0, *image_size]], np.float32), np.ones((1, height, width), np.float32)
+    [mask] = pending_masks(box, np.ones((1, 1), np.float32), prototypes, letterbox)
     lattice = Lattice.from_masks([mask], image_size)
     assert lattice.step == step
     assert 3 < lattice.cell < 5.5
