@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import Any
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 """What `kill`, a shutdown and a closed terminal send; Ctrl-C raises a KeyboardInterrupt anyway."""
+RETRY_SECONDS = 0.02
+"""Time until a signal that came during an import is looked at again."""
 
 
 class EndedBySignal(BaseException):
@@ -27,22 +30,59 @@ class EndedBySignal(BaseException):
 
 @contextmanager
 def signals_that_end() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise `EndedBySignal`, once; where they are ignored already (nohup) they stay so."""
+    """Let SIGTERM and SIGHUP raise `EndedBySignal`, once; where they are ignored already (nohup) they stay so.
+
+    They and Ctrl-C wait for the end of an import: an exception in the middle of one may leave the interpreter's lock of
+    imports locked, so that the next import of another thread waits for ever, or becomes an error of a compiled module.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    imports_before = _imports_under_way(sys._getframe())
 
-    def end(number: int, _frame: FrameType | None) -> None:
+    def act(number: int, frame: FrameType | None) -> None:
+        if sys.platform != "win32" and _imports_under_way(frame) > imports_before:
+            signal.signal(signal.SIGALRM, lambda _, later: act(number, later))
+            signal.setitimer(signal.ITIMER_REAL, RETRY_SECONDS)
+            return
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         for each in before:
-            signal.signal(each, signal.SIG_IGN)  # a second one must not stop the clearing up
+            if each != signal.SIGINT:
+                signal.signal(each, signal.SIG_IGN)  # a second one must not stop the clearing up
         raise EndedBySignal(number)
 
-    before: dict[Any, Any] = {each: signal.getsignal(each) for each in ENDING}
-    before = {each: handler for each, handler in before.items() if handler == signal.SIG_DFL}
+    before: dict[Any, Any] = {each: signal.getsignal(each) for each in (*ENDING, signal.SIGINT)}
+    untouched = (signal.SIG_DFL, signal.default_int_handler)
+    before = {each: handler for each, handler in before.items() if handler in untouched}
     try:
-        for each in before:
-            signal.signal(each, end)
-        yield
+        with _alarm_given_back():
+            for each in before:
+                signal.signal(each, act)
+            yield
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def _imports_under_way(frame: FrameType | None) -> int:
+    """The number of calls of the import system that a frame is inside of."""
+    count = 0
+    while frame is not None:
+        count += frame.f_code.co_filename == "<frozen importlib._bootstrap>"
+        frame = frame.f_back
+    return count
+
+
+@contextmanager
+def _alarm_given_back() -> Iterator[None]:
+    """Stop the alarm after the block, and give it its handler of before."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.getsignal(signal.SIGALRM)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

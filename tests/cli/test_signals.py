@@ -1,0 +1,50 @@
+"""What a signal does to a command while it runs."""
+
+import importlib
+import signal
+import sys
+import time
+
+import pytest
+
+from fastsam_onnx.cli.signals import EndedBySignal, signals_that_end
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there programs are ended without a signal")
+
+
+@pytest.mark.parametrize(("name", "error"), [("SIGTERM", EndedBySignal), ("SIGINT", KeyboardInterrupt)])
+def test_a_signal_waits_for_the_end_of_an_import(tmp_path, monkeypatch, name, error):
+    """The import lock that CPython takes and gives back in Python would stay taken, and other threads would hang."""
+    code = f"import os, signal, time\nos.kill(os.getpid(), signal.{name})\ntime.sleep(0.1)\nEND = True\n"
+    (tmp_path / "half_way.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    handlers = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)]
+
+    def command():
+        with signals_that_end():
+            importlib.import_module("half_way")
+            time.sleep(10)
+
+    with pytest.raises(error):
+        command()
+    assert sys.modules.pop("half_way").END  # an import that an exception ends leaves no module
+    assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)] == handlers
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+@pytest.mark.parametrize(("name", "error"), [("SIGTERM", EndedBySignal), ("SIGINT", KeyboardInterrupt)])
+def test_a_command_that_an_import_runs_can_be_ended(tmp_path, monkeypatch, name, error):
+    """Not only imports that the command began: its own caller may be the top level of a module."""
+    body = f"""
+import os, signal, time
+from fastsam_onnx.cli.signals import signals_that_end
+with signals_that_end():
+    os.kill(os.getpid(), signal.{name})
+    time.sleep(10)
+"""
+    (tmp_path / "runs_a_command.py").write_text(body)
+    monkeypatch.syspath_prepend(tmp_path)
+    began = time.monotonic()
+    with pytest.raises(error):
+        importlib.import_module("runs_a_command")
+    assert time.monotonic() - began < 5
