@@ -141,6 +141,7 @@ class Service:
             exception_handlers={HTTPException: _refused},
             lifespan=self._lifespan,
         )
+        self.app.router.redirect_slashes = False  # from behind a proxy it would lead to http://, with the token
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:

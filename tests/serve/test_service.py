@@ -389,6 +389,13 @@ def test_other_addresses_and_methods(client):
     assert client.ask("POST", "/healthz").status == 405
 
 
+def test_a_slash_at_the_end_is_refused_with_a_reason(client):
+    """A redirect has no text, and names http:// also where the client came by TLS through a proxy."""
+    refused = client.ask("POST", "/segment/", PHOTO)
+    assert (refused.status, "location" in refused.headers) == (404, False)
+    assert refused.json["error"].startswith("there is no '/segment/' here; there are /, ")
+
+
 def test_other_addresses_and_methods_are_told_what_there_is(client):
     wrong = client.ask("PUT", "/segment")
     assert (wrong.status, wrong.headers["allow"]) == (405, "POST")
