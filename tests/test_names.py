@@ -148,6 +148,8 @@ def test_a_class_that_is_not_there_is_told_what_is():
         found.of_class(3)
     with pytest.raises(OptionError, match="at least one"):
         found.of_class()
+    with pytest.raises(OptionError, match=r"a name or an index, got \['person', 'dog'\]; give each as an argument"):
+        found.of_class(["person", "dog"])
     with pytest.raises(OptionError, match="no classes"):
         model([0.8, 0.7, 0.6], None)(photo()).of_class("dog")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 
 from fastsam_onnx import options
@@ -34,6 +35,11 @@ def class_indices(asked: Sequence[str | int], names: Mapping[int, str] | None) -
 
 
 def _indices_of(asked: str | int, names: Mapping[int, str]) -> list[int]:
+    if isinstance(asked, list | tuple | set):
+        raise OptionError(
+            f"a class must be a name or an index, got {reprlib.repr(asked)}; give each as an argument of its own: "
+            'of_class("cat", "dog")'
+        )
     if isinstance(asked, str):
         known = [index for index, name in names.items() if name == asked]
     else:
