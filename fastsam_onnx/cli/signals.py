@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -14,6 +16,8 @@ ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasatt
 """What `kill`, a shutdown and a closed terminal send; Ctrl-C raises a KeyboardInterrupt anyway."""
 RETRY_SECONDS = 0.02
 """Time until a signal that came during an import is looked at again."""
+PATIENCE_SECONDS = 1.0
+"""Time for which further Ctrl-C are one with the first; a later one ends the program in the midst of clearing up."""
 
 
 class EndedBySignal(BaseException):
@@ -32,25 +36,28 @@ class EndedBySignal(BaseException):
 def signals_that_end() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise `EndedBySignal`, once; where they are ignored already (nohup) they stay so.
 
-    They and Ctrl-C wait for the end of an import: an exception in the middle of one may leave the interpreter's lock of
+    What comes after the first of them, or after Ctrl-C, must not stop the clearing up, but for a Ctrl-C that comes
+    `PATIENCE_SECONDS` later: it ends the program at once.
+
+    All of them wait for the end of an import: an exception in the middle of one may leave the interpreter's lock of
     imports locked, so that the next import of another thread waits for ever, or becomes an error of a compiled module.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    ending_since: float | None = None
     imports_before = _imports_under_way(sys._getframe())
 
     def act(number: int, frame: FrameType | None) -> None:
+        nonlocal ending_since
         if sys.platform != "win32" and _imports_under_way(frame) > imports_before:
             signal.signal(signal.SIGALRM, lambda _, later: act(number, later))
             signal.setitimer(signal.ITIMER_REAL, RETRY_SECONDS)
-            return
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        for each in before:
-            if each != signal.SIGINT:
-                signal.signal(each, signal.SIG_IGN)  # a second one must not stop the clearing up
-        raise EndedBySignal(number)
+        elif ending_since is None:
+            ending_since = time.monotonic()
+            raise KeyboardInterrupt if number == signal.SIGINT else EndedBySignal(number)
+        elif number == signal.SIGINT and time.monotonic() - ending_since > PATIENCE_SECONDS:
+            os._exit(128 + number)
 
     before: dict[Any, Any] = {each: signal.getsignal(each) for each in (*ENDING, signal.SIGINT)}
     untouched = (signal.SIG_DFL, signal.default_int_handler)

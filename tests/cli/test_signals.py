@@ -1,7 +1,9 @@
 """What a signal does to a command while it runs."""
 
 import importlib
+import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -48,3 +50,43 @@ with signals_that_end():
     with pytest.raises(error):
         importlib.import_module("runs_a_command")
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("second", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize(("first", "error"), [("SIGTERM", EndedBySignal), ("SIGINT", KeyboardInterrupt)])
+def test_a_second_signal_does_not_stop_the_clearing_up(first, error, second):
+    """Ctrl-C twice left half a file, and threads of C++ that were not joined ended the process with SIGABRT."""
+    cleared = False
+
+    def command():
+        nonlocal cleared
+        with signals_that_end():
+            try:
+                os.kill(os.getpid(), getattr(signal, first))
+                time.sleep(10)
+            finally:
+                os.kill(os.getpid(), getattr(signal, second))
+                time.sleep(0.05)
+                cleared = True
+
+    with pytest.raises(error):
+        command()
+    assert cleared
+
+
+@pytest.mark.process
+def test_a_later_ctrl_c_ends_the_clearing_up():
+    code = """
+import signal, time
+from fastsam_onnx.cli import signals
+signals.PATIENCE_SECONDS = 0.1
+with signals.signals_that_end():
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        time.sleep(0.2)
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(60)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=50, check=False)
+    assert (ended.returncode, ended.stderr) == (130, b"")
