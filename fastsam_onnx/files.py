@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,11 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
 def is_special(path: str | os.PathLike[str]) -> bool:
     """True if there is something that is neither a file nor a folder: opening a FIFO could wait for ever."""
     return os.path.exists(path) and not is_file(path) and not is_folder(path)  # noqa: PTH110 - as above
+
+
+def is_address(path: str | os.PathLike[str]) -> bool:
+    """True for https://example.org/a.jpg, also as pathlib has it (https:/example.org/a.jpg), and for data: texts."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:", os.fsdecode(path)) is not None
 
 
 def utf8_path(path: str | os.PathLike[str]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from fastsam_onnx.cli.common import check_outputs, file_key
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.files import is_file, is_folder
+from fastsam_onnx.files import is_address, is_file, is_folder
 from fastsam_onnx.formats import FORMATS, format_of_suffix, image_id_of, suffixes_beside_photos
 from fastsam_onnx.images.sources import RESULT_SUFFIXES, is_picture_name, warn_of_videos
 
@@ -286,8 +286,8 @@ def _names(photo: Photo, output: str | None) -> Iterator[Path]:
 
 
 def _is_pattern(text: str) -> bool:
-    """True if an input has wildcards and is not the name of a file."""
-    return glob.has_magic(text) and not os.access(text, os.F_OK)
+    """True if an input has wildcards and is neither the name of a file nor an address, which may have a ?."""
+    return glob.has_magic(text) and not is_address(text) and not os.access(text, os.F_OK)
 
 
 def _matching(pattern: str) -> list[Path]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from fastsam_onnx.images.tiff import Alpha, TiffDirectory
 
+VIDEO = "a video as one photo"
 FORMATS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM/PGM/PBM and AVIF"
 
 
@@ -97,7 +98,8 @@ def identify(head: bytes) -> str:
             return name
     for name, pattern in _REFUSED.items():
         if pattern.match(head):
-            raise ImageError(f"{name} is not read; convert it to JPEG or PNG")
+            way = "give its path to FastSAM.stream" if name == VIDEO else "convert it to JPEG or PNG"
+            raise ImageError(f"{name} is not read; {way}")
     raise ImageError(f"not a picture in a known format; {FORMATS} are read")
 
 
@@ -352,7 +354,7 @@ _REFUSED = {
     "JPEG 2000": re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
     "HEIC": re.compile(rb"....ftyp(?:hei|hev|mif|msf)", re.DOTALL),
     "JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"),
-    "a video": re.compile(rb"....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI ", re.DOTALL),
+    VIDEO: re.compile(rb"....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI ", re.DOTALL),
     "PDF": re.compile(rb"%PDF"),
     "text, HTML or SVG": re.compile(rb"\s*<[!?A-Za-z]"),
 }

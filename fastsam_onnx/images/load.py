@@ -9,7 +9,6 @@ write whatever its level is.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import ImageError, OptionError
+from fastsam_onnx.files import is_address
 from fastsam_onnx.images.scale import DARK_BELOW, Scale
 from fastsam_onnx.log import warn
 from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, MIN_WHITE, check_bands, choice, integer, number
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from fastsam_onnx.images.header import ImageHeader
     from fastsam_onnx.images.tiff import Alpha
 
+LONGEST_PATH = 4096
+"""Characters of a path that messages show; a longer text is no path, but the content of a picture."""
 BLEND_ROWS = 64
 """Rows that are composited at a time: the 16-bit steps of the whole picture would take six times its memory."""
 
@@ -162,12 +164,15 @@ def source_name(source: object) -> str:
         source: A source of `load_image`; anything else is named by its type.
 
     Returns:
-        The path, or words such as `"bytes (1234 bytes)"` and `"array (480, 640, 3) uint8"`; always printable.
+        The path, or words such as `"bytes (1234 bytes)"` and `"array (480, 640, 3) uint8"`; always printable. A text
+        that is too long for a path is cut.
     """
     if isinstance(source, MissingPicture):
         return source.name
     if isinstance(source, str | os.PathLike):
         text = os.fsdecode(source)
+        if len(text) > LONGEST_PATH:
+            return f"{text[:40]!a}... ({len(text)} characters)"
         return text if text.isprintable() and text else ascii(text)
     if isinstance(source, bytes | bytearray):
         return f"{type(source).__name__} ({len(source)} bytes)"
@@ -197,7 +202,12 @@ def _read(source: object) -> bytes:
             raise ImageError(str(error)) from error
     if is_file_object(source):
         return _read_stream(source)
-    raise ImageError("give a path, bytes, a binary file object, a NumPy array or a PIL image")
+    hint = ""
+    if source is None:
+        hint = "; cv2.imread gives None for a file that it cannot read: give its path, and the reason is told"
+    elif isinstance(source, list | tuple):
+        hint = "; FastSAM.stream takes many photos"
+    raise ImageError(f"give a path, bytes, a binary file object, a NumPy array or a PIL image{hint}")
 
 
 def _read_path(text: str) -> bytes:
@@ -206,10 +216,12 @@ def _read_path(text: str) -> bytes:
     from fastsam_onnx.images.header import identify
 
     path = Path(text)
+    if not text:
+        raise ImageError("the path is empty")
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise ImageError("it is a folder; give one of its files")
+            raise ImageError("it is a folder; give one of its files, or the folder to FastSAM.stream")
         if not stat.S_ISREG(mode):
             # Opening a FIFO could wait for ever.
             raise ImageError(
@@ -223,11 +235,23 @@ def _read_path(text: str) -> bytes:
     except ImageError:
         raise
     except (OSError, ValueError) as error:
-        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://|data:", text):
-            raise ImageError("pictures are not downloaded; fetch it and give the file or its bytes") from error
-        if isinstance(error, FileNotFoundError):
-            raise ImageError("there is no such file") from error
-        raise ImageError(getattr(error, "strerror", None) or str(error)) from error
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else None
+        reason = reason or getattr(error, "strerror", None) or str(error)
+        raise ImageError(_why_no_path(text) or reason) from error
+
+
+def _why_no_path(text: str) -> str | None:
+    """What a text that opens no file was meant as, and what to give in its place; None if it may be a path."""
+    if text.startswith("data:") or len(text) > LONGEST_PATH:
+        return "a text must be a path; give the content of a picture as bytes, of base64 by base64.b64decode"
+    if is_address(text):
+        return "pictures are not downloaded; fetch it and give the path of the file, or its bytes"
+    if any(sign in text for sign in "*?["):
+        return (
+            "there is no such file; patterns are not expanded: give the files, such as "
+            f"sorted(glob.glob({text!r})), to FastSAM.stream"
+        )
+    return None
 
 
 def _read_stream(stream: BinaryIO) -> bytes:

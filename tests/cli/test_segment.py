@@ -332,6 +332,12 @@ class TestFolders:
         assert "2 photos, 4 objects" in err
         assert "; 4 failed" in err
 
+    def test_an_address_is_told_to_be_fetched(self, run):
+        for address in ("https://example.org/a.jpg", "https://example.org/a.jpg?size=large"):
+            code, _, err = run(address)
+            assert code == 1
+            assert f"fastsam-onnx: {Path(address)}: pictures are not downloaded; fetch it" in err
+
     def test_a_defect_in_one_photo_stops_no_other(self, run, tmp_path, monkeypatch):
         def call(self, source, real=FastSAM.__call__, **options):
             if source.name == "a.png":

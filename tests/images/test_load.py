@@ -1,5 +1,6 @@
 """Any picture in, upright RGB or a clear `ImageError` out: formats, pixel kinds, sources, damage, bombs."""
 
+import base64
 import io
 import json
 import os
@@ -776,12 +777,35 @@ class TestSources:
         with pytest.raises(ImageError, match=r"nowhere\.jpg: there is no such file"):
             load_image(tmp_path / "nowhere.jpg")
 
-    @pytest.mark.parametrize(
-        "url", ["http://example.org/a.jpg", "https://example.org/a.jpg", "data:image/png;base64,AA"]
-    )
+    @pytest.mark.parametrize("url", ["http://example.org/a.jpg", "https://example.org/a.jpg", "file:///a.jpg"])
     def test_nothing_is_downloaded(self, url):
-        with pytest.raises(ImageError, match="pictures are not downloaded"):
-            load_image(url)
+        for source in (url, Path(url)):
+            with pytest.raises(ImageError, match=r"cannot read .*a\.jpg: pictures are not downloaded; fetch it"):
+                load_image(source)
+
+    def test_content_as_text_is_told_to_be_decoded_without_showing_it(self):
+        text = base64.b64encode(bytes(100_000)).decode()
+        for content in (text, f"data:image/png;base64,{text}"):
+            with pytest.raises(
+                ImageError, match=r"characters\): a text must be a path; .* base64\.b64decode"
+            ) as caught:
+                load_image(content)
+            assert len(str(caught.value)) < 300
+        with pytest.raises(ImageError, match="base64"):
+            load_image("data:image/png;base64,AA")
+
+    def test_what_beginners_give_is_told_what_to_give(self, tmp_path):
+        (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(20))
+        for source, way in (
+            (None, r"NoneType: .*; cv2\.imread gives None .*: give its path"),
+            (["a.jpg", "b.jpg"], r"list: .*; FastSAM\.stream takes many photos"),
+            ("in/*.jpg", r"patterns are not expanded: .* sorted\(glob\.glob\('in/\*\.jpg'\)\), to FastSAM\.stream"),
+            (tmp_path, r"it is a folder; .* the folder to FastSAM\.stream"),
+            (tmp_path / "clip.mp4", r"a video as one photo is not read; give its path to FastSAM\.stream"),
+            ("", "the path is empty"),
+        ):
+            with pytest.raises(ImageError, match=f"cannot read .*{way}"):
+                load_image(source)
 
     def test_directory(self, tmp_path):
         for folder in (tmp_path, str(tmp_path), ""):

@@ -51,7 +51,9 @@ class TestFiles:
             assert_same(network.run(tensor), expected)
 
     def test_no_such_file(self, tmp_path):
-        with pytest.raises(ModelNotFoundError, match=r"nothing\.onnx"):
+        with pytest.raises(ModelNotFoundError, match=r"a\.onnx; addresses are not opened: fetch the file"):
+            Network.open("https://example.org/a.onnx")
+        with pytest.raises(ModelNotFoundError, match=r"nothing\.onnx$"):
             Network.open(tmp_path / "nothing.onnx")
         with pytest.raises(FileNotFoundError):
             Network.open(str(tmp_path / "nothing.onnx"))
