@@ -235,23 +235,23 @@ def _read_path(text: str) -> bytes:
     except ImageError:
         raise
     except (OSError, ValueError) as error:
-        reason = "there is no such file" if isinstance(error, FileNotFoundError) else None
-        reason = reason or getattr(error, "strerror", None) or str(error)
-        raise ImageError(_why_no_path(text) or reason) from error
+        raise ImageError(_why_unread(text, error)) from error
 
 
-def _why_no_path(text: str) -> str | None:
-    """What a text that opens no file was meant as, and what to give in its place; None if it may be a path."""
+def _why_unread(text: str, error: OSError | ValueError) -> str:
+    """Why a text opens no file; if it was not meant as a path, what to give in its place."""
     if text.startswith("data:") or len(text) > LONGEST_PATH:
         return "a text must be a path; give the content of a picture as bytes, of base64 by base64.b64decode"
     if is_address(text):
         return "pictures are not downloaded; fetch it and give the path of the file, or its bytes"
+    if not isinstance(error, FileNotFoundError):
+        return getattr(error, "strerror", None) or str(error)
     if any(sign in text for sign in "*?["):
         return (
             "there is no such file; patterns are not expanded: give the files, such as "
             f"sorted(glob.glob({text!r})), to FastSAM.stream"
         )
-    return None
+    return "there is no such file"
 
 
 def _read_stream(stream: BinaryIO) -> bytes:

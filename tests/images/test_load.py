@@ -794,6 +794,17 @@ class TestSources:
         with pytest.raises(ImageError, match="base64"):
             load_image("data:image/png;base64,AA")
 
+    def test_a_file_with_signs_of_a_pattern_is_refused_for_its_own_reason(self, tmp_path, monkeypatch):
+        path = tmp_path / "a[1].jpg"
+        path.touch()
+
+        def refuse(*_, **__):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "open", refuse)
+        with pytest.raises(ImageError, match=r"a\[1\]\.jpg: Permission denied"):
+            load_image(path)
+
     def test_what_beginners_give_is_told_what_to_give(self, tmp_path):
         (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(20))
         for source, way in (
