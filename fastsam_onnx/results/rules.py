@@ -14,6 +14,7 @@ import numpy.typing as npt
 from fastsam_onnx import options
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.errors import PromptError
+from fastsam_onnx.log import warn
 from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask, MaskLike, union
@@ -69,6 +70,16 @@ def check_boxes(boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
             f"{xyxy[index].tolist()}"
         )
     return xyxy
+
+
+def warn_of_shares(name: str, pixels: npt.NDArray[np.float64]) -> None:
+    """Log that coordinates lie between 0 and 1, and not all on its ends: shares of the photo are given so elsewhere."""
+    if ((pixels >= 0) & (pixels <= 1)).all() and (pixels % 1).any():
+        warn(
+            "%s are pixels of the photo, and the given ones all lie in its first: multiply shares, from 0 to 1, by its "
+            "width and height",
+            name,
+        )
 
 
 def check_pick(pick: str) -> None:

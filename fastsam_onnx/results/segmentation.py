@@ -131,7 +131,8 @@ class Segmentation(WritableInstances):
 
         Args:
             points: (2,) or (k, 2): x, y in image pixels, all for one object; (g, k, 2) asks for g objects at once.
-                A point outside the photo hits nothing.
+                A point outside the photo hits nothing. A warning is logged where all lie between 0 and 1, as shares of
+                width and height do.
             labels: One for every point: 1 foreground (the default), 0 background. Background alone means nothing.
             pick: Choice among the objects that the points may mean. "candidate": of everything that the network
                 offered, also below the threshold, the mask with the highest score / area^(2/3) in which the points lie
@@ -157,6 +158,7 @@ class Segmentation(WritableInstances):
         """
         rules.check_pick(pick)
         groups, signs = rules.check_points(points, labels)
+        rules.warn_of_shares("points", groups)
         if pick in rules.OF_CANDIDATES and self.candidates is not None:
             if pick == "candidate":
                 return answers.of_candidates(self, map(self.candidates.for_points, groups, signs))
@@ -172,7 +174,7 @@ class Segmentation(WritableInstances):
         """For each box the object that fits it best.
 
         Args:
-            boxes: (4,) or (k, 4): x1, y1, x2, y2 in image pixels.
+            boxes: (4,) or (k, 4): x1, y1, x2, y2 in image pixels; a warning as in `point_prompt`.
             match: "candidate": of everything that the network offered, also below the threshold, what fits the box
                 best, its mask cut to the box, drawn anew by the bundled models' decoder from the photo around it, or,
                 without a decoder, enlarged where it leaves a side of the box empty; measures best on ground truth
@@ -191,6 +193,7 @@ class Segmentation(WritableInstances):
         """
         rules.check_match(match)
         checked = rules.check_boxes(boxes)
+        rules.warn_of_shares("boxes", checked)
         if match == "candidate" and self.candidates is not None:
             width, height = self.image_size
             inside = np.clip(checked, 0, (width, height, width, height)).astype(np.float32)

@@ -42,6 +42,21 @@ def test_without_prompts_every_object_is_meant(found):
     assert Prompts().count == 0
 
 
+def test_shares_of_the_photo_are_warned_of(found, caplog):
+    """They would all mean pixel (0, 0); whole numbers and pixels beyond may well be meant."""
+    for asked in (Prompts(points=[[0.5, 0.25]]), Prompts(points=[[1, 1], [0.2, 0]]), Prompts(boxes=[0.1, 0, 0.5, 1])):
+        caplog.clear()
+        found.prompt(asked)
+        (record,) = caplog.records
+        assert "multiply shares, from 0 to 1, by its width and height" in record.getMessage()
+    caplog.clear()
+    for points in ([0, 0], [1, 1], [[0.5, 0.5], [3, 3]], [-0.5, 0.5]):
+        found.point_prompt(points)
+    found.box_prompt([0, 0, 1, 1])
+    found.box_prompt([[0, 0, 0.5, 0.5], [0, 0, 9, 9]])
+    assert not caplog.records
+
+
 def test_classes_are_looked_among(found):
     classed = replace(found, labels=np.array([0, 1, 1]), names={0: "dog", 1: "cup"})
     assert rles(Prompts(classes="cup").choose(classed)) == rles(found[[1, 2]])
