@@ -25,9 +25,10 @@ Needs: pip install 'fastsam-onnx[serve]'. A page to try it in is at /.
                      redraw, bands, white, format as fields or in the query.
                      Accept, or format, selects the answer:
                      application/json (format json, coco, labelme, sam),
-                     image/png (overlay, labels), image/jpeg, image/webp,
-                     image/svg+xml, application/geo+json, application/zip
-                     (cutouts)
+                     image/png (overlay, labels, colours, voc, edges),
+                     image/jpeg, image/webp, image/svg+xml (svg),
+                     application/geo+json (geojson), text/x-yolo (yolo),
+                     application/zip (cutouts)
   GET /info          model, limits, whether texts are understood
   GET /healthz       200 while it runs
   GET /openapi.json  all this, for programs

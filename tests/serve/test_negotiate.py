@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 pytest.importorskip("starlette", reason="needs the packages of fastsam-onnx[serve]")
@@ -12,6 +14,14 @@ from starlette.exceptions import HTTPException
 
 from fastsam_onnx.formats import FORMATS
 from fastsam_onnx.serve.negotiate import REPRESENTATIONS, negotiate
+
+
+def test_the_help_names_every_answer():
+    from fastsam_onnx.cli.serve import EPILOG
+
+    paragraph = EPILOG.partition("selects the answer:")[2].partition("GET /info")[0]
+    words = re.findall(r"[a-z/+-]+", paragraph)
+    assert [one for one in REPRESENTATIONS if not {one.media_type, one.format} <= set(words)] == []
 
 
 @pytest.mark.parametrize(
