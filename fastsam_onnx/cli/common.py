@@ -17,7 +17,9 @@ from fastsam_onnx.options import MODEL_OPTIONS
 from fastsam_onnx.weights.bundled import bundled_model
 
 if TYPE_CHECKING:
+    from fastsam_onnx.clip.clip import Clip
     from fastsam_onnx.model import FastSAM
+    from fastsam_onnx.results.prompts import Prompts
 
 STDOUT = Path("-")
 
@@ -55,6 +57,23 @@ def open_model(arguments: argparse.Namespace, screen: Screen, *, threads: int | 
     given = {name: getattr(arguments, name) for name in MODEL_OPTIONS}
     given["threads"] = threads or arguments.threads
     return FastSAM(model, clip=clip, **{name: value for name, value in given.items() if value is not None})
+
+
+def open_clip(clip: Clip | None, prompts: Prompts | None = None) -> None:
+    """Open what else waits for the first text, so that files which cannot be used are told before the first photo.
+
+    Args:
+        clip: The model's; None without.
+        prompts: What will be asked; by default anything.
+
+    Raises:
+        FastSAMError: If it cannot be opened.
+    """
+    if clip is None or (prompts is not None and not prompts.needs_clip):
+        return
+    clip.image_encoder()
+    if prompts is None or prompts.texts is not None or prompts.classify is not None:
+        clip.text_encoder()
 
 
 def wanted_classes(arguments: argparse.Namespace, model: FastSAM) -> list[int] | None:

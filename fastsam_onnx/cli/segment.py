@@ -32,6 +32,7 @@ from fastsam_onnx.cli.common import (
     STDOUT,
     check_new,
     make_folder,
+    open_clip,
     open_model,
     wanted_classes,
     write_stdout,
@@ -250,6 +251,7 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
             jobs = [left for job in jobs if (left := _left_to_do(job, dataset, report)) is not None]
         if jobs:
             with open_model(arguments, screen) as model:
+                open_clip(model.clip, prompts)
                 classes = wanted_classes(arguments, model)
                 names = prompts.names or model.contract.class_names
                 write_yolo_data(chosen, arguments.output, photos, names, overwrite=arguments.overwrite)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import socket
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 from fastsam_onnx.cli.arguments import add_command, add_model, add_shared, integer, port
-from fastsam_onnx.cli.common import open_model
+from fastsam_onnx.cli.common import open_clip, open_model
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.errors import MissingPackageError, OptionError
 from fastsam_onnx.runtime import default_threads
@@ -135,6 +136,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     hosting = Hosting(workers, limits, token, tuple(arguments.cors), arguments.access_log)
     listener = _listen(arguments.host, arguments.port)
     with listener, open_model(arguments, screen, threads=threads) as model:
+        open_clip(model.clip if processes == 1 else copy(model.clip))  # a copy begins with nothing open, and is dropped
         service = hosting.service(model)
         _greet(listener, arguments, token, screen)
         if processes == 1:

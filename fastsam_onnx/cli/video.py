@@ -23,6 +23,7 @@ from fastsam_onnx.cli.common import (
     check_new,
     check_outputs,
     make_folder,
+    open_clip,
     open_model,
     wanted_classes,
     write_stdout,
@@ -116,6 +117,7 @@ def segment_frames(arguments: argparse.Namespace, screen: Screen) -> int:
         _check_codec(arguments.codec, [outputs.get("overlay", STDOUT) for _, outputs in jobs])
     report = RunReport(screen, len(jobs), quiet=arguments.quiet, as_json=arguments.json, noun="video")
     with open_model(arguments, screen) as model:
+        open_clip(model.clip, prompts)
         run = partial(_run, model=model, prompts=prompts, classes=wanted_classes(arguments, model))
         for source, outputs in jobs:
             try:

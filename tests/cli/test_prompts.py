@@ -172,6 +172,24 @@ def test_texts_choose_objects(run, tmp_path, clip_folder):
     assert all(one["similarity"] > 0.9 for one in objects)
 
 
+@pytest.mark.parametrize(
+    ("prompts", "damaged"),
+    [
+        (["--text", "red"], "text_model.onnx"),
+        (["--classify", "red,blue"], "text_model.onnx"),
+        (["--point", "10,10", "--similar", "0.9"], "vision_model.onnx"),
+    ],
+)
+def test_a_clip_that_cannot_be_opened_is_told_before_the_first_photo(run, tmp_path, clip_folder, prompts, damaged):
+    photos = [coloured_photo(tmp_path / name) for name in ("a.png", "b.png")]
+    (clip_folder / damaged).write_bytes(b"junk")
+    code, _, said = run(*photos, "--clip", clip_folder, *prompts, "--format", "yolo", "-o", tmp_path / "out")
+    assert (code, said.count(damaged) > 0, said.count("fastsam-onnx: ")) == (2, True, 1), said
+    assert not (tmp_path / "out").exists()
+    code, _, said = run(photos[0], "--clip", clip_folder, "--format", "json")  # nobody asks it
+    assert code == 0, said
+
+
 def test_texts_come_after_points_and_boxes(run, tmp_path, clip_folder):
     photo = coloured_photo(tmp_path / "a.png")
     prompts = ["--point", "10,10", "--box", "36,40,60,60", "--clip", clip_folder, "--text", "blue"]

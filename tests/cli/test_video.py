@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support import toy_clip
 from support.command_line import POSIX, listing
 from support.damage import damaged
 from support.terminal import in_a_terminal
@@ -87,6 +88,14 @@ def check_lines(records, fps=10):
         left, _, right, _ = one["box"]
         assert abs((left + right) / 2 - (14 + 8 * number)) <= 2
         assert (record["width"], record["height"]) == SIZE
+
+
+def test_a_clip_that_cannot_be_opened_is_told_before_the_first_frame(run, clip, tmp_path):
+    toy_clip.write(tmp_path / "words")
+    (tmp_path / "words" / "vision_model.onnx").write_bytes(b"junk")
+    code, _, err = run(clip, "--text", "red", "--clip", tmp_path / "words")
+    assert (code, "vision_model.onnx" in err) == (2, True), err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.avi", "words"]
 
 
 def test_a_video_gives_an_overlay_video_and_json_lines_beside_it(run, clip):

@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support import toy_clip
 from support.tiny_onnx import tiny
 
 from fastsam_onnx import FastSAM, OptionError, Prompts
@@ -577,6 +578,11 @@ def test_the_command_listens_on_localhost_and_stops_cleanly(tmp_path, stop):
 def test_the_command_says_what_is_wrong(tmp_path, capsys, client, monkeypatch):
     assert main(["serve", "--port", str(client.port)]) == 2
     assert "cannot listen at 127.0.0.1" in capsys.readouterr().err
+    words = toy_clip.write(tmp_path / "words")
+    (words / "vision_model.onnx").write_bytes(b"junk")
+    for processes in "12":
+        assert main(["serve", "--port", "0", "--clip", str(words), "--processes", processes]) == 2
+        assert "vision_model.onnx" in capsys.readouterr().err
     assert main(["serve", "--token-file", str(tmp_path / "none")]) == 2
     assert "cannot read the token" in capsys.readouterr().err
     (tmp_path / "empty").write_text("\n")
