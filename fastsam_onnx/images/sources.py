@@ -110,6 +110,8 @@ def _pictures_or_refusal(folder: Path) -> list[Path]:
             f"cannot read {source_name(folder)}: it has folders, but no pictures of its own; give the pictures below "
             f"it, such as sorted(pathlib.Path({str(folder)!r}).rglob('*.jpg'))"
         )
+    if not pictures:
+        logger.warning("%s: no pictures in this folder", source_name(folder))
     return pictures
 
 

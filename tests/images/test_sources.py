@@ -25,6 +25,12 @@ def test_pictures_that_are_not_read_are_refused_by_name_and_not_passed_over(tmp_
     assert [*open_sources(tmp_path)[0]] == found
 
 
+def test_a_folder_without_pictures_is_warned_of(tmp_path, caplog):
+    (tmp_path / "notes.txt").write_text("not a picture")
+    assert [*open_sources(tmp_path)[0]] == []
+    assert caplog.messages == [f"{tmp_path}: no pictures in this folder"]
+
+
 def test_a_name_that_no_disk_takes_is_missing():
     with pytest.raises(ImageError, match="no such folder"):
         open_sources("a" * 5000)
