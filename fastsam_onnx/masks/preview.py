@@ -16,7 +16,7 @@ def png_preview(picture: ByteArray) -> bytes:
     """
     import cv2
 
-    return cv2.imencode(".png", _shrunk(picture))[1].tobytes()
+    return cv2.imencode(".png", shrunk_picture(picture))[1].tobytes()
 
 
 def jpeg_preview(picture: ByteArray) -> bytes:
@@ -27,7 +27,7 @@ def jpeg_preview(picture: ByteArray) -> bytes:
     """
     import cv2
 
-    return cv2.imencode(".jpg", _shrunk(picture)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+    return cv2.imencode(".jpg", shrunk_picture(picture)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
 
 
 def preview_size(width: int, height: int) -> tuple[int, int]:
@@ -36,7 +36,8 @@ def preview_size(width: int, height: int) -> tuple[int, int]:
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
-def _shrunk(picture: ByteArray) -> ByteArray:
+def shrunk_picture(picture: ByteArray) -> ByteArray:
+    """A picture in the size of its preview; itself if it is no larger."""
     import cv2
 
     height, width = picture.shape[:2]

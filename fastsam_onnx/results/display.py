@@ -15,7 +15,7 @@ from fastsam_onnx.arrays import middles
 from fastsam_onnx.errors import OutputError
 from fastsam_onnx.masks.instances import Instances, Masks
 from fastsam_onnx.masks.mask import Mask
-from fastsam_onnx.masks.preview import preview_size
+from fastsam_onnx.masks.preview import preview_size, shrunk_picture
 
 Found = TypeVar("Found", bound=Instances)
 
@@ -42,13 +42,16 @@ def show_jpeg(picture: bytes, owner: Any) -> None:
 
 
 def shrunk(found: Found) -> Found:
-    """The objects in the size of a preview, of each mask as many pixels as it has there."""
+    """The objects and their photo in the size of a preview, of each mask as many pixels as it has there."""
     size = preview_size(*found.image_size)
+    if size == found.image_size:
+        return found
     columns, rows = (middles(few, many) for few, many in zip(size, found.image_size, strict=True))
     masks = [Mask(mask.sample(columns, rows), 0, 0, size).tight() for mask in found.masks.lazy]
     scale = np.divide(size, found.image_size)
     boxes = (found.boxes * np.tile(scale, 2)).astype(np.float32)
-    return replace(found, masks=Masks(masks, size), boxes=boxes, candidates=None)
+    image = None if found.image is None else shrunk_picture(found.image)
+    return replace(found, masks=Masks(masks, size), boxes=boxes, image=image, candidates=None)
 
 
 def _in_notebook() -> bool:

@@ -56,14 +56,13 @@ class WritableInstances(Instances):
         return {"image/jpeg": b64encode(self._preview()).decode("ascii"), "text/plain": repr(self)}
 
     def _preview(self) -> bytes:
-        """The overlay; of a large photo that is not kept, on black and drawn in the size in which it is shown."""
-        if self.image is not None:
-            return jpeg_preview(self.overlay())
+        """The overlay, drawn in the size in which it is shown; on black where the photo is not kept."""
         from fastsam_onnx.results.display import shrunk
 
         small = shrunk(self)
         width, height = small.image_size
-        return jpeg_preview(small.overlay(image=np.zeros((height, width, 3), np.uint8)))
+        image = np.zeros((height, width, 3), np.uint8) if small.image is None else small.image
+        return jpeg_preview(small.overlay(image=image))
 
     def edges(self, *, of: EdgesOf = "candidates", thin: bool = True) -> FloatArray:
         """The soft edge map: at every pixel the strength of an edge, as FastSAM's paper makes it of all masks.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 import types
 import webbrowser
 from base64 import b64decode, b64encode
@@ -72,6 +73,25 @@ def test_a_result_without_its_large_photo_is_drawn_small():
     assert shown[150, 250].max() > 80
     assert shown[150, 550].max() > 80
     assert shown[:90].max() < 20
+
+
+def test_a_large_photo_is_drawn_in_the_size_in_which_it_is_shown():
+    """Drawn as it is and shrunk then, it looks the same, but takes ten times as long and arrays of the photo's size."""
+    width, height = 4000, 3000
+    columns = np.linspace(0, 255, width).astype(np.uint8)
+    photo = np.broadcast_to(columns[None, :, None], (height, width, 3)).copy()
+    rows, across = np.ogrid[:height, :width]
+    disc = (rows - 1500) ** 2 + (across - 2000) ** 2 < 900**2
+    found = Segmentation.from_masks([Mask.from_dense(disc)], image=photo)
+    expected = cv2.resize(found.overlay(), (800, 600), interpolation=cv2.INTER_AREA)
+    tracemalloc.start()
+    bundle = found._repr_mimebundle_()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    shown = decoded(b64decode(bundle["image/jpeg"]))[..., ::-1]
+    assert shown.shape == (600, 800, 3)
+    assert np.abs(shown.astype(int) - expected).mean() < 3  # what JPEG loses, and the outline
+    assert peak < photo.nbytes / 4
 
 
 def test_show_has_a_file_opened(monkeypatch):
