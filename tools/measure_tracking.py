@@ -453,7 +453,8 @@ FOLLOWED_FROM = 1 / 6
 WAYS_TO_FOLLOW: dict[str, tuple[Any, str, Any] | None] = {
     "as it is": None,
     "found objects alone": (Candidates, "whole_for_mask", lambda self, mask: None),
-    "whatever colours": (following, "LEAST_LIKENESS", -1.0),
+    "whatever colours": (following, "LEAST_LIKENESS", 0.0),
+    "not recognised": (following.Follower, "_recognised", lambda self, numbered, frame: numbered),
 }
 
 

@@ -36,6 +36,12 @@ in two frames is above 0.975, that of two objects in nine of ten cases below 0.9
 """
 LOOK_GAIN = 0.1
 """Share of the new colours in those that are kept."""
+ELSEWHERE_IOU = 0.2
+"""IoU of boxes below which another object is elsewhere."""
+REACH = 2.0
+"""Distance within which an object that was lost is recognised, in roots of its area."""
+REACH_GAIN = 0.3
+"""The same for each frame since it was seen."""
 
 
 class StreamKeywords(CallKeywords, total=False):
@@ -143,27 +149,36 @@ class Followed:
         prompt_index: Index of the prompt that asked for it.
         frame: Index of the frame in which it was seen last.
         mask: Where it was there.
+        fullest: Its largest mask so far: before it is hidden the last one may be a part.
         look: Its colours, see `look_of`; None where the photo is not known.
+        elsewhere: Numbers of the objects that were elsewhere when it was seen last, so are others.
     """
 
     prompt_index: int
     frame: int
     mask: Mask
+    fullest: Mask
     look: FloatArray | None
+    elsewhere: frozenset[int]
 
     def likeness(self, mask: Mask, image: ByteArray | None) -> float:
         """How like the object a mask is, 0 to 1: by colours, as far as they are known; 0 for another size or shape."""
-        x, y = np.round(_middle(mask) - _middle(self.mask)).astype(int).tolist()
-        if mask.iou(self.mask.moved(x, y)) <= SAME_IOU:
+        if not any(_is_same_shape(mask, known) for known in (self.mask, self.fullest)):
             return 0.0
         return 1.0 if self.look is None or image is None else likeness(self.look, look_of(mask, image))
 
-    def seen(self, frame: int, mask: Mask, image: ByteArray | None) -> Followed:
+    def reaches(self, boxes_xyxy: FloatArray, frame: int) -> BoolArray:
+        """(n,) True where a box (n, 4) in a later frame is one to which the object may have come."""
+        distances = np.hypot(*((boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2 - _middle(self.mask)).T)
+        return np.asarray(distances <= (REACH + REACH_GAIN * (frame - self.frame)) * self.fullest.area**0.5, bool)
+
+    def seen(self, frame: int, mask: Mask, image: ByteArray | None, elsewhere: frozenset[int]) -> Followed:
         """The object after it was seen again; its colours change slowly, so that it cannot become something else."""
         look = self.look
         if look is not None and image is not None:
             look = look + LOOK_GAIN * (look_of(mask, image) - look)
-        return replace(self, frame=frame, mask=mask, look=look)
+        fullest = max(self.fullest, mask, key=lambda known: known.area)
+        return Followed(self.prompt_index, frame, mask, fullest, look, elsewhere)
 
 
 class Follower:
@@ -196,13 +211,14 @@ class Follower:
         if missing:
             raise PromptError(f"prompt {missing[0]} means nothing in frame {frame}, so there is nothing to follow")
         merged = Segmentation.concatenate([answers, _without(found, answers)])
-        numbered = self._tracker.update(merged, asked=len(answers))[: len(answers)]
+        everything = self._tracker.update(merged, asked=len(answers))
+        numbered = everything[: len(answers)]
         assert numbered.track_ids is not None
         prompts = answers.prompt_index.tolist()
         for number, prompt, answer in zip(numbered.track_ids.tolist(), prompts, numbered.masks, strict=True):
             mask = _as_found(answer, found)
             look = None if found.image is None else look_of(mask, found.image)
-            self._followed[number] = Followed(prompt, frame, mask, look)
+            self._followed[number] = Followed(prompt, frame, mask, mask, look, _elsewhere(answer, everything))
         return replace(numbered, prompt_index=answers.prompt_index)
 
     def update(self, found: Segmentation, frame: int) -> Segmentation:
@@ -212,14 +228,15 @@ class Follower:
         if found.candidates is not None and expected:
             offers = _without(of_candidates(found, map(found.candidates.whole_for_mask, expected.values())), found)
         merged = Segmentation.concatenate([found, offers])
-        allowed = {number: self._allowed(number, mask, merged) for number, mask in expected.items()}
-        numbered = self._tracker.update(merged, allowed=allowed, offers=len(offers))
-        assert numbered.track_ids is not None
-        place = {number: index for index, number in enumerate(numbered.track_ids.tolist()) if number in expected}
+        allowed = {number: self._allowed(number, expected.get(number), merged) for number in self._followed}
+        everything = self._recognised(self._tracker.update(merged, allowed=allowed, offers=len(offers)), frame)
+        assert everything.track_ids is not None
+        place = {number: index for index, number in enumerate(everything.track_ids.tolist())}
         order = [number for number in self._followed if number in place]
-        kept = numbered.take(np.array([place[number] for number in order], np.int64))
+        kept = everything.take(np.array([place[number] for number in order], np.int64))
         for number, mask in zip(order, kept.masks, strict=True):
-            self._followed[number] = self._followed[number].seen(frame, mask, found.image)
+            others = _elsewhere(mask, everything)
+            self._followed[number] = self._followed[number].seen(frame, mask, found.image, others)
         prompt_index = np.array([self._followed[number].prompt_index for number in order], np.int64)
         return replace(kept, prompt_index=prompt_index)
 
@@ -244,8 +261,34 @@ class Follower:
                 expected[number] = moved
         return expected
 
-    def _allowed(self, number: int, expected: Mask, found: Segmentation) -> BoolArray:
-        """(n,) True for the object that may be a followed one: near where it is expected, and the most like it."""
+    def _recognised(self, numbered: Segmentation, frame: int) -> Segmentation:
+        """The same, where what looks like a followed object that was not found has its number in place of another.
+
+        Without the photo nothing is known of looks: shapes alone are too often alike.
+        """
+        assert numbered.track_ids is not None
+        if numbered.image is None:
+            return numbered
+        ids = numbered.track_ids.copy()
+        for number, one in self._followed.items():
+            if number in ids:
+                continue
+            is_other = np.isin(ids, [*self._followed, *one.elsewhere])
+            rows = np.flatnonzero(one.reaches(numbered.boxes, frame) & ~is_other).tolist()
+            like = [one.likeness(numbered.masks[row], numbered.image) for row in rows]
+            if like and max(like) > LEAST_LIKENESS:
+                row = rows[int(np.argmax(like))]
+                self._tracker.rejoin(number, int(ids[row]))
+                ids[row] = number
+        return replace(numbered, track_ids=ids)
+
+    def _allowed(self, number: int, expected: Mask | None, found: Segmentation) -> BoolArray:
+        """(n,) True for the object that may be a followed one: near where it is expected, and the most like it.
+
+        None is expected of one that should be outside the picture.
+        """
+        if expected is None:
+            return np.zeros(len(found), bool)
         near = np.flatnonzero(np.nan_to_num(box_iou(found.boxes, expected.box[None])[:, 0]) > 0)
         like = np.zeros(len(found))
         like[near] = [self._followed[number].likeness(found.masks[index], found.image) for index in near.tolist()]
@@ -258,6 +301,19 @@ def _as_found(answer: Mask, found: Segmentation) -> Mask:
     masks = [*found.masks, *([] if whole is None else [whole.mask.render()])]
     closest = max(masks, key=answer.iou, default=answer)
     return closest if closest.iou(answer) > SAME_IOU else answer
+
+
+def _is_same_shape(mask: Mask, known: Mask) -> bool:
+    """True if a mask is as large as a known one and has its shape, wherever it is."""
+    x, y = np.round(_middle(mask) - _middle(known)).astype(int).tolist()
+    return mask.iou(known.moved(x, y)) > SAME_IOU
+
+
+def _elsewhere(mask: Mask, numbered: Segmentation) -> frozenset[int]:
+    """The numbers of the objects that are somewhere else than a mask."""
+    assert numbered.track_ids is not None
+    overlap = np.nan_to_num(box_iou(numbered.boxes, mask.box[None])[:, 0])
+    return frozenset(numbered.track_ids[overlap < ELSEWHERE_IOU].tolist())
 
 
 def _middle(mask: Mask) -> npt.NDArray[np.float64]:

@@ -204,6 +204,11 @@ class Tracker:
                 return x, y
         return None
 
+    def rejoin(self, number: int, other: int) -> None:
+        """Let the object that has got another number since it was away go on with its own."""
+        rejoined = [replace(track, number=number, is_asked_for=True) for track in self._tracks if track.number == other]
+        self._tracks = [*rejoined, *(track for track in self._tracks if track.number not in (number, other))]
+
     def _owners(self, fit: Table, is_sure: BoolArray) -> dict[int, Track]:
         """The track that each object goes on with, by its index; those of low scores choose last."""
         left, owners = fit.copy(), {}

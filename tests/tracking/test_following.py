@@ -121,8 +121,9 @@ def test_frames_of_another_size_end_what_is_followed_and_the_warning_says_when(m
 
 
 def test_it_comes_back_where_its_motion_takes_it_and_is_not_taken_for_what_is_elsewhere(model):
+    """The last disc is 59 pixels away after two frames, which are 3.3 roots of its area."""
     nothing = np.full((64, 160, 3), 20, np.uint8)
-    frames = [*FRAMES[:4], nothing, nothing, picture(14 + 8 * 6), nothing, picture(30, 20)]
+    frames = [*FRAMES[:4], nothing, nothing, picture(14 + 8 * 6), nothing, picture(120, 20)]
     results = list(model.stream(frames, track=True, prompts=Prompts(points=[(14, 32)])))
     assert ids(results) == [[1]] * 4 + [[], [], [1], [], []]
 
@@ -164,6 +165,43 @@ def test_what_has_other_colours_is_not_taken_for_it():
     follower.begin(coloured([(square(4), red)]), 0)
     assert ids([follower.update(coloured([(square(5), blue)]), 1)]) == [[]]
     assert ids([follower.update(coloured([(square(5), blue), (square(8), red)]), 2)]) == [[1]]
+
+
+RED = (230, 30, 30)
+
+
+def following(*frames):
+    """The numbers in each frame of coloured squares, where the one at (12, 28) of the first is followed."""
+    follower = Follower(Prompts(points=[(12, 28)]), conf=0.5)
+    first = ids([follower.begin(coloured(frames[0]), 0)])
+    return first + ids([follower.update(coloured(objects), step) for step, objects in enumerate(frames[1:], 1)])
+
+
+def test_what_turned_while_it_was_hidden_is_recognised():
+    """It moves by 6 a frame, so it is expected at 40 when it is seen at 4, where nothing of the frames before was."""
+    moves = [[(square(4 + 6 * step), RED)] for step in range(4)]
+    back = [[(square(4), RED)]] * (KEPT_FRAMES + 3)  # and is kept
+    assert following(*moves, [], [], *back) == [[1]] * 4 + [[], []] + [[1]] * (KEPT_FRAMES + 3)
+    blue = [[(square(4), (30, 30, 230))]] * 3
+    assert following(*moves, [], [], *blue) == [[1]] * 4 + [[]] * 5
+
+
+def test_what_comes_out_from_behind_something_is_recognised_though_a_part_was_seen_last():
+    """Of 16 columns 10 are left, then 6, each more than half of those before; 6 are not more than half of 16."""
+    whole = square(4).dense()
+    parts = [[(Mask.from_dense(whole & (np.arange(160) < 4 + columns)), RED)] for columns in (16, 10, 6)]
+    assert following(*parts, [], [], [(square(24), RED)]) == [[1]] * 3 + [[], [], [1]]
+
+
+def test_what_was_beside_it_is_not_taken_for_it_however_alike():
+    twin = (square(40), RED)
+    assert following(*[[(square(4), RED), twin]] * 3, *[[twin]] * 20) == [[1]] * 3 + [[]] * 20
+
+
+def test_what_was_lost_is_not_recognised_without_the_photo():
+    follower = Follower(Prompts(points=[(12, 28)]), conf=0.5)
+    follower.begin(Segmentation.from_masks([square(4)]), 0)
+    assert ids([follower.update(Segmentation.from_masks([square(30)]), 1)]) == [[]]
 
 
 def test_colours_may_change_slowly():

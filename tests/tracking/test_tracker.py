@@ -119,6 +119,17 @@ def test_a_number_is_given_up_after_some_frames_and_not_used_again():
     assert numbers(tracker, (0, 0)) == [3]
 
 
+def test_an_object_that_rejoins_its_number_has_no_other_and_is_kept_as_one_that_was_asked_for():
+    tracker = Tracker()
+    assert numbers(tracker, (0, 0), (50, 0)) == [1, 2]
+    assert numbers(tracker, (50, 0), (150, 60)) == [2, 3]
+    tracker.rejoin(1, 3)
+    assert numbers(tracker, (0, 0), (50, 0), (150, 60)) == [4, 2, 1]
+    for _ in range(KEPT_FRAMES_NEW + 1):
+        tracker.skip()
+    assert numbers(tracker, (150, 60), (0, 0)) == [1, 5]
+
+
 def test_low_scores_go_on_with_a_number_but_begin_none():
     tracker = Tracker(conf=0.5)
     assert numbers(tracker, (0, 0), (50, 0), scores=[0.9, 0.4]) == [1]
