@@ -212,5 +212,7 @@ def _tell_of_shared_ids(known: Mapping[Path, Photo]) -> None:
 def _with_photo(found: Instances, photo: Path | None, target: Path, form: str) -> Instances:
     if photo is None:
         raise OptionError(f"{form} needs the photo, but the file says no name of one")
+    if not os.access(photo, os.F_OK):
+        raise OptionError(f"{form} needs the photo, and there is no {photo}; --photos FOLDER says where photos are")
     check_outputs([target], [photo])
     return replace(found, image=load_image(photo, pixel_limit=DEFAULT_PIXEL_LIMIT))

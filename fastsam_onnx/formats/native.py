@@ -146,7 +146,10 @@ def from_dict(document: Mapping[str, Any], *, pixel_limit: int | None = options.
         OptionError: If it is something else, or damaged.
     """
     if not isinstance(document, Mapping) or document.get("format") != "fastsam-onnx" or document.get("version") != 1:
-        raise OptionError('a result must be an object with "format": "fastsam-onnx" and "version": 1')
+        raise OptionError(
+            'a result must be an object with "format": "fastsam-onnx" and "version": 1, as to_json and '
+            "`segment --format json` write it; other formats are not read back"
+        )
     width, height = (options.integer(name, document.get(name)) for name in ("width", "height"))
     if pixel_limit is not None and width * height > options.integer("pixel_limit", pixel_limit):
         raise OptionError(f"a result must be of a photo of at most {pixel_limit} pixels, got {width} x {height}")

@@ -281,9 +281,18 @@ def test_what_opencv_does_not_know_of_a_geotiff_is_not_said(shell, tmp_path):
     assert (done.returncode, done.stdout.decode().strip(), done.stderr) == (0, "a.overlay.png", b"")
 
 
+def test_results_in_other_formats_are_told_apart(folder, tmp_path, capsys):
+    (tmp_path / "a.coco.json").write_text("[]")
+    code, _, err = convert(capsys, tmp_path / "a.coco.json", "--to", "svg")
+    assert (code, "as to_json and `segment --format json` write it; other formats are not read back" in err) == (
+        1,
+        True,
+    )
+
+
 def test_what_shows_the_photo_needs_it(folder, tmp_path, capsys):
     code, _, err = convert(capsys, folder / "a.json", "--to", "overlay", "--photos", tmp_path)
     assert code == 1
-    assert "a.png" in err
+    assert f"overlay needs the photo, and there is no {tmp_path / 'a.png'}; --photos FOLDER says where" in err
     assert convert(capsys, folder / "a.json", "--to", "overlay")[0] == 0
     assert (folder / "a.overlay.png").exists()
