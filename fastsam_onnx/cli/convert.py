@@ -92,11 +92,11 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     for path, target in zip(arguments.inputs, targets, strict=True):
         try:
             check_new(target, overwrite=arguments.overwrite)
-            make_folder(target.parent)
             found = read_result(path)
             photo = _photo_of(found, path, arguments.photos)
             if arguments.to in NEED_PHOTO:
                 found = _with_photo(found, photo, target, arguments.to)
+            make_folder(target.parent)
             if (kind := (photo and photo.parent, found.names)) not in described:
                 overwrite = arguments.overwrite and not described  # the next ones add to it
                 write_yolo_data([arguments.to], arguments.output, [Photo(photo)], found.names, overwrite=overwrite)

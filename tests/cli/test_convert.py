@@ -281,6 +281,12 @@ def test_what_opencv_does_not_know_of_a_geotiff_is_not_said(shell, tmp_path):
     assert (done.returncode, done.stdout.decode().strip(), done.stderr) == (0, "a.overlay.png", b"")
 
 
+def test_a_folder_that_is_mistyped_is_not_made(folder, tmp_path, capsys):
+    assert convert(capsys, tmp_path / "im" / "a.json", "--to", "svg")[0] == 1
+    assert convert(capsys, folder / "b.jsn", "--to", "svg", "-o", tmp_path / "out")[0] == 1
+    assert listing(tmp_path) == ["in"]
+
+
 def test_results_in_other_formats_are_told_apart(folder, tmp_path, capsys):
     (tmp_path / "a.coco.json").write_text("[]")
     code, _, err = convert(capsys, tmp_path / "a.coco.json", "--to", "svg")
