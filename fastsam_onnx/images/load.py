@@ -331,6 +331,26 @@ def _decode_by_opencv(header: ImageHeader, scale: Scale) -> ByteArray:
     return _three_channels(samples, "rgb" if rgb_flag else "bgr", header.alpha)
 
 
+def has_transparency(source: ImageSource) -> bool:
+    """True if pixels of a picture file are not opaque, which `load_image` puts on white; TIFF files are not asked.
+
+    Args:
+        source: A path or file that `load_image` reads.
+    """
+    import cv2
+
+    from fastsam_onnx.images.header import read_header
+
+    header = read_header(_read(source))
+    pixels = cv2.imdecode(np.frombuffer(header.data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or header.directory is not None:
+        return False
+    if header.clear is not None:
+        return bool((pixels == header.clear).any())
+    opaque = header.white or (65535 if pixels.dtype == np.uint16 else 255)
+    return pixels.ndim == 3 and pixels.shape[2] == 4 and bool((pixels[..., 3] < opaque).any())
+
+
 def _upright(pixels: ByteArray, orientation: int) -> ByteArray:
     """Undo an EXIF orientation, 1 to 8; a new array unless it is 1."""
     if orientation == 1:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fastsam_onnx.arrays import array_of
 from fastsam_onnx.errors import PromptError
-from fastsam_onnx.images.load import load_image
+from fastsam_onnx.images.load import has_transparency, load_image
 from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.rle import LARGEST_SIDE
@@ -93,10 +93,15 @@ def read_mask(path: Path) -> Mask:
     """The mask in a picture of two values: black, and another one for the object.
 
     Raises:
-        PromptError: If it has other values, such as a photo or a picture that was stored with loss.
+        PromptError: If it has other values, such as a photo or a picture that was stored with loss, or is transparent.
         ImageError: If it cannot be read.
     """
     picture = load_image(path)
+    if has_transparency(path):
+        raise PromptError(
+            f"the mask {path} is transparent in places, which may be the object or what surrounds it; put it on black, "
+            "the object in another colour"
+        )
     values = np.unique(picture.reshape(-1, 3), axis=0)
     if len(values) > 2 or values[0].any():
         raise PromptError(

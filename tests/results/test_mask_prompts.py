@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from support.tensor import Tensor
 from support.tiny_onnx import tiny
 
@@ -159,6 +160,27 @@ def test_a_picture_of_two_values_is_a_mask(tmp_path):
     np.testing.assert_array_equal(read_mask(path).dense(), dense(2, 2, 10, 9))
     cv2.imwrite(str(path), dense(2, 2, 10, 9) * np.uint8(1))
     assert read_mask(path).area == 8 * 7
+
+
+def test_a_picture_with_transparency_is_refused(tmp_path):
+    """On white, black strokes on a transparent layer would be the background, and white ones the whole photo."""
+    path = tmp_path / "layer.png"
+    strokes = dense(2, 2, 10, 9) * np.uint8(255)
+    black, grey = np.zeros_like(strokes), Image.fromarray(strokes)
+    palette = Image.fromarray(dense(2, 2, 10, 9).astype(np.uint8), "P")
+    palette.putpalette([9, 9, 9, 0, 0, 0])
+    for layer, options in (
+        (Image.merge("RGBA", [*map(Image.fromarray, (black, black, black)), grey]), {}),
+        (Image.merge("LA", [grey, grey]), {}),
+        (palette, {"transparency": 0}),
+        (grey, {"transparency": 0}),
+    ):
+        layer.save(path, **options)
+        with pytest.raises(PromptError, match=r"layer\.png is transparent in places, .*; put it on black"):
+            read_mask(path)
+    opaque = Image.fromarray(np.full_like(strokes, 255))
+    Image.merge("RGBA", [grey, grey, grey, opaque]).save(path)
+    np.testing.assert_array_equal(read_mask(path).dense(), dense(2, 2, 10, 9))
 
 
 @pytest.mark.parametrize("values", [[0, 100, 255], [100, 255]])
