@@ -354,6 +354,7 @@ _REFUSED = {
     "JPEG 2000": re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
     "HEIC": re.compile(rb"....ftyp(?:hei|hev|mif|msf)", re.DOTALL),
     "JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"),
+    "a raw file of a camera": re.compile(rb"....ftypcrx |FUJIFILMCCD-RAW|II(?:RO|RS|U\0)", re.DOTALL),
     VIDEO: re.compile(rb"....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI ", re.DOTALL),
     "PDF": re.compile(rb"%PDF"),
     "text, HTML or SVG": re.compile(rb"\s*<[!?A-Za-z]"),

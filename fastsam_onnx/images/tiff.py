@@ -22,6 +22,7 @@ ORIENTATION = 274
 MAX_TILE_PIXELS = 1 << 26
 """Larger tiles are refused: libtiff allocates a whole tile, however small the picture is."""
 
+_SUBFILE, _SUB_DIRECTORIES = 254, 330
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _STRIP_OFFSETS = 256, 257, 258, 262, 273
 _SAMPLES, _STRIP_ROWS, _STRIP_BYTES, _PLANES = 277, 278, 279, 284
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES, _EXTRA = 322, 323, 324, 325, 338
@@ -160,6 +161,12 @@ class TiffDirectory:
         return self.first(_WIDTH, 0), self.first(_HEIGHT, 0)
 
     @property
+    def is_preview(self) -> bool:
+        """True if it says of itself that it is a smaller copy of another picture in the file."""
+        following = self.data[self.next_position : self.next_position + struct.calcsize(self.pointer)]
+        return bool(self.first(_SUBFILE, 0) & 1) and (_SUB_DIRECTORIES in self.entries or any(following))
+
+    @property
     def bits(self) -> int:
         """Bits of a sample."""
         return self.first(_BITS, 1)
@@ -269,11 +276,16 @@ def read_directory(data: bytes | mmap.mmap) -> TiffDirectory:
 
 
 def check_parts(directory: TiffDirectory) -> None:
-    """See that all strips or tiles lie within the file.
+    """See that all strips or tiles lie within the file, and that they are those of the picture that is meant.
 
     Raises:
-        ImageError: If they do not, or are larger than any picture needs.
+        ImageError: If they do not, or are larger than any picture needs; or if it is the preview of another.
     """
+    if directory.is_preview:
+        raise ImageError(
+            "the first picture of the TIFF file is a preview of another one, as in raw files of cameras (DNG, NEF), "
+            "which are not read; convert it to JPEG, PNG or a TIFF of one picture"
+        )
     width, height = directory.image_size
     layout = directory.layout
     if layout.tiled and not 0 < layout.part_width * layout.part_height <= MAX_TILE_PIXELS:

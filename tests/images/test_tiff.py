@@ -49,6 +49,31 @@ def with_tag(file, tag, value):
     return bytes(changed)
 
 
+class TestPreviews:
+    """The coordinates of a preview, a sixteenth of the photo, are those of no other program."""
+
+    @pytest.mark.parametrize("bigtiff", [False, True])
+    @pytest.mark.parametrize("order", ["<", ">"])
+    def test_the_preview_of_another_picture_is_refused(self, tmp_path, bigtiff, order):
+        tifffile = pytest.importorskip("tifffile", reason="needs tifffile, a test-time tool")
+        for name, apart in (("camera.dng", 1), ("pages.tif", 0)):
+            with tifffile.TiffWriter(tmp_path / name, bigtiff=bigtiff, byteorder=order) as writer:
+                writer.write(BLOCKS[::4, ::4], subfiletype=1, subifds=apart, photometric="rgb")
+                writer.write(BLOCKS, subfiletype=0, photometric="rgb")
+            with pytest.raises(ImageError, match=r"preview of another one, as in raw files .*; convert it"):
+                load_image(tmp_path / name)
+
+    def test_a_picture_before_its_previews_and_a_preview_alone_are_read(self, tmp_path):
+        tifffile = pytest.importorskip("tifffile", reason="needs tifffile, a test-time tool")
+        path = tmp_path / "pyramid.tif"
+        with tifffile.TiffWriter(path) as writer:
+            writer.write(BLOCKS, photometric="rgb", subifds=1)
+            writer.write(BLOCKS[::4, ::4], subfiletype=1, photometric="rgb")
+        np.testing.assert_array_equal(load_image(path), BLOCKS)
+        tifffile.imwrite(path, BLOCKS, photometric="rgb", subfiletype=1)
+        np.testing.assert_array_equal(load_image(path), BLOCKS)
+
+
 class TestCompressions:
     @pytest.mark.parametrize(
         ("value", "name"),
