@@ -7,6 +7,18 @@ from pathlib import Path
 from fastsam_onnx.errors import OptionError
 
 CHECKPOINT_SUFFIXES = (".pt", ".pth")
+OTHER_SUFFIXES = (
+    ".tflite",
+    ".engine",
+    ".torchscript",
+    ".safetensors",
+    ".mlpackage",
+    ".mlmodel",
+    ".xml",
+    ".hef",
+    ".rknn",
+)
+"""Of the formats that other programs export to, none of which is written here."""
 HEAD_BYTES = 512
 """Number of bytes from the start of a file that `is_checkpoint` looks at."""
 ZIP_MAGIC = b"PK\x03\x04"
@@ -30,9 +42,11 @@ def has_checkpoint_name(name: str) -> bool:
 
 
 def check_onnx_name(path: str | Path) -> None:
-    """Raise OptionError if an ONNX file of this name would be taken for a checkpoint."""
-    if has_checkpoint_name(str(path)):
-        raise OptionError(f"the ONNX file must not end as a checkpoint does, but with .onnx, got {path}")
+    """Raise OptionError if an ONNX file of this name would be taken for something else."""
+    if str(path).lower().endswith((*CHECKPOINT_SUFFIXES, *OTHER_SUFFIXES)):
+        raise OptionError(
+            f"an ONNX file is written, whose name must end with .onnx and not as another kind's, got {path}"
+        )
 
 
 def is_safetensors(head: bytes) -> bool:

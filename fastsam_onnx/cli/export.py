@@ -9,6 +9,7 @@ from typing import Any
 from fastsam_onnx.cli.arguments import add_command, add_shared, input_size, no_pipe
 from fastsam_onnx.cli.common import check_new, check_outputs, find_model
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
+from fastsam_onnx.errors import OptionError
 
 EPILOG = f"""\
 {PROGRAM} opens checkpoints as they are; the ONNX file is for other
@@ -68,11 +69,14 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """
     from fastsam_onnx.checkpoints.checkpoint import read_checkpoint
     from fastsam_onnx.checkpoints.convert import export as write
+    from fastsam_onnx.network.file import is_checkpoint_file
 
     target = Path(arguments.output)
     check_new(target, overwrite=arguments.overwrite)
     source = find_model(arguments.model, screen)
     check_outputs([target], [source])
+    if not is_checkpoint_file(source):
+        raise OptionError(f"{source} is no checkpoint; an ONNX file needs no export: copy it")
     checkpoint = read_checkpoint(source)
     write(checkpoint, target, imgsz=arguments.imgsz, half=arguments.half, raw=arguments.raw_heads)
     screen.clear()

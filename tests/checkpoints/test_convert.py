@@ -236,6 +236,19 @@ def test_the_command_says_what_is_no_checkpoint(tmp_path, capsys, content):
     assert "-o" in capsys.readouterr().err
 
 
+def test_an_onnx_file_is_told_to_need_no_export(tmp_path, capsys):
+    assert main(["export", "fastsam-nano", "-o", str(tmp_path / "a.onnx")]) == 2
+    assert "fastsam-nano.onnx is no checkpoint; an ONNX file needs no export: copy it\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a.pt", "a.tflite", "A.ENGINE", "a.safetensors"])
+def test_no_onnx_file_gets_the_name_of_another_kind(tmp_path, capsys, name):
+    """A .pt would be opened as a checkpoint here; the others were asked of a command that has ONNX alone."""
+    assert main(["export", str(TINY), "-o", str(tmp_path / name)]) == 2
+    assert f"must end with .onnx and not as another kind's, got {tmp_path / name}" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_is_not_replaced_by_the_file_and_the_command_ends(tmp_path, capsys):
     assert main(["export", str(TINY), "-o", str(tmp_path), "--overwrite"]) == 2
     assert "not a regular file" in capsys.readouterr().err
