@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -224,11 +224,14 @@ class Follower:
     def update(self, found: Segmentation, frame: int) -> Segmentation:
         """The followed objects that are in the next frame, in the order of their prompts; the lost ones are logged."""
         expected = self._expected(frame, found)
-        offers = found.take(np.zeros(0, np.int64))
-        if found.candidates is not None and expected:
-            offers = _without(of_candidates(found, map(found.candidates.whole_for_mask, expected.values())), found)
+        among_found = {number: self._allowed(number, expected.get(number), found) for number in self._followed}
+        unmet = {number: mask for number, mask in expected.items() if not among_found[number].any()}
+        offers = _offers(found, unmet.values())
+        allowed = {
+            number: np.append(fits, self._allowed(number, unmet.get(number), offers))
+            for number, fits in among_found.items()
+        }
         merged = Segmentation.concatenate([found, offers])
-        allowed = {number: self._allowed(number, expected.get(number), merged) for number in self._followed}
         everything = self._recognised(self._tracker.update(merged, allowed=allowed, offers=len(offers)), frame)
         assert everything.track_ids is not None
         place = {number: index for index, number in enumerate(everything.track_ids.tolist())}
@@ -285,7 +288,7 @@ class Follower:
     def _allowed(self, number: int, expected: Mask | None, found: Segmentation) -> BoolArray:
         """(n,) True for the object that may be a followed one: near where it is expected, and the most like it.
 
-        None is expected of one that should be outside the picture.
+        None of one that is not expected in the picture.
         """
         if expected is None:
             return np.zeros(len(found), bool)
@@ -301,6 +304,13 @@ def _as_found(answer: Mask, found: Segmentation) -> Mask:
     masks = [*found.masks, *([] if whole is None else [whole.mask.render()])]
     closest = max(masks, key=answer.iou, default=answer)
     return closest if closest.iou(answer) > SAME_IOU else answer
+
+
+def _offers(found: Segmentation, expected: Collection[Mask]) -> Segmentation:
+    """What the network offered where objects are expected, as far as it is not among those that were found."""
+    if found.candidates is None or not expected:
+        return found.take(np.zeros(0, np.int64))
+    return _without(of_candidates(found, map(found.candidates.whole_for_mask, expected)), found)
 
 
 def _is_same_shape(mask: Mask, known: Mask) -> bool:

@@ -23,12 +23,13 @@ def look_of(mask: Mask, image: ByteArray) -> FloatArray:
     colours = image[mask.slices][mask.crop]
     places = colours * np.float32((LEVELS - 1) / 255)
     low = np.minimum(places.astype(np.int64), LEVELS - 2)
-    rest = places - low
+    to_high = places - low
+    shares = 1 - to_high, to_high
+    first = np.ravel_multi_index(tuple(low.T), (LEVELS,) * 3)
     look = np.zeros(LEVELS**3)
-    for step in itertools.product((0, 1), repeat=3):
-        weights = np.where(step, rest, 1 - rest).prod(axis=1)
-        index = np.ravel_multi_index((low + step).T, (LEVELS,) * 3)
-        look += np.bincount(index, weights, LEVELS**3)
+    for red, green, blue in itertools.product((0, 1), repeat=3):
+        weights = shares[red][:, 0] * shares[green][:, 1] * shares[blue][:, 2]
+        look += np.bincount(first + (red * LEVELS + green) * LEVELS + blue, weights, LEVELS**3)
     return np.asarray(look / max(len(colours), 1), np.float32)
 
 
