@@ -185,8 +185,9 @@ class Follower:
     """Follows the objects that prompts mean in one frame of a video.
 
     All objects have numbers, so that none is taken for another. A followed object is what is found near the place where
-    it is expected, with its size, shape and colours; everything that the network offered there is looked at, also below
-    the threshold.
+    it is expected, with its size, shape and colours; if nothing is, everything that the network offered there is looked
+    at, also below the threshold. One that is not found so, since it was hidden or has turned, is recognised farther
+    away, among what has got another number.
     """
 
     def __init__(self, prompts: Prompts, *, conf: float) -> None:
