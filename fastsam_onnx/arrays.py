@@ -35,8 +35,8 @@ def array_of(values: Any) -> npt.NDArray[Any]:
         raise ValueError(str(error)) from error
 
 
-def middles(few: int, many: int) -> IntArray:
-    """(few,) of many pixels in a line those in the middle of as many equal parts."""
+def middles(few: int, many: int | IntArray) -> IntArray:
+    """(few,) of many pixels in a line those in the middle of as many equal parts; (n, few) for n lines (n, 1)."""
     return (2 * np.arange(few, dtype=np.int64) + 1) * many // (2 * few)
 
 

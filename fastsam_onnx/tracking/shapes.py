@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray, product
+from fastsam_onnx.arrays import BoolArray, FloatArray, middles, product
 from fastsam_onnx.masks.mask import MaskLike
 
 GRID = 16
@@ -17,7 +17,7 @@ def shapes_of(masks: Sequence[MaskLike]) -> BoolArray:
     """(n, GRID * GRID) bool: each mask at the points of a grid over the rectangle that holds it."""
     shapes = np.zeros((len(masks), GRID, GRID), bool)
     bounds = np.array([mask.bounds for mask in masks], np.int64).reshape(-1, 4)
-    columns, rows = (_points(bounds[:, [side]], bounds[:, [side + 2]]) for side in (0, 1))
+    columns, rows = (bounds[:, [side]] + middles(GRID, bounds[:, [side + 2]] - bounds[:, [side]]) for side in (0, 1))
     for index in np.flatnonzero((bounds[:, :2] < bounds[:, 2:]).all(axis=1)).tolist():
         shapes[index] = masks[index].sample(columns[index], rows[index])
     return shapes.reshape(len(masks), GRID * GRID)
@@ -29,8 +29,3 @@ def shape_iou(first: BoolArray, second: BoolArray) -> FloatArray:
     both = product(a, b.T)
     either = a.sum(axis=1)[:, None] + b.sum(axis=1) - both
     return np.asarray(both / np.maximum(either, 1), np.float32)
-
-
-def _points(first: IntArray, end: IntArray) -> IntArray:
-    """(n, GRID) the pixels in the middle of GRID equal parts of [first, end), (n, 1) each."""
-    return np.asarray(first + (2 * np.arange(GRID) + 1) * (end - first) // (2 * GRID), np.int64)
