@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from fastsam_onnx.errors import OptionError, OutputError
 
-LARGEST_SIDE = {".png": 1_000_000, ".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}
+LONGEST_SIDES = {".png": 1_000_000, ".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}
 """Pixels that a side of a picture may have: by libpng and libjpeg, which OpenCV writes by, and by WebP itself."""
-PICTURE_SUFFIXES = tuple(LARGEST_SIDE)
+PICTURE_SUFFIXES = tuple(LONGEST_SIDES)
 
 
 def picture_bytes(picture: npt.NDArray[Any], suffix: str) -> bytes:
@@ -26,11 +26,11 @@ def picture_bytes(picture: npt.NDArray[Any], suffix: str) -> bytes:
     if suffix not in accepted:
         raise OptionError(f"the suffix of this picture must be one of {', '.join(accepted)}, got {suffix!r}")
     height, width = picture.shape[:2]
-    if max(height, width) > LARGEST_SIDE[suffix]:
-        larger = [each for each in accepted if max(height, width) <= LARGEST_SIDE[each]]
+    if max(height, width) > LONGEST_SIDES[suffix]:
+        larger = [each for each in accepted if max(height, width) <= LONGEST_SIDES[each]]
         raise OutputError(
             f"a {width}x{height} picture cannot be written as {suffix}: its sides must be at most "
-            f"{LARGEST_SIDE[suffix]} pixels" + "".join(f"; take {each}" for each in larger[:1])
+            f"{LONGEST_SIDES[suffix]} pixels" + "".join(f"; take {each}" for each in larger[:1])
         )
     if picture.ndim == 3:
         order = cv2.COLOR_RGB2BGR if picture.shape[2] == 3 else cv2.COLOR_RGBA2BGRA

@@ -8,6 +8,7 @@ write whatever its level is.
 
 from __future__ import annotations
 
+import glob
 import os
 import stat
 from collections.abc import Sequence
@@ -246,7 +247,7 @@ def _why_unread(text: str, error: OSError | ValueError) -> str:
         return "pictures are not downloaded; fetch it and give the path of the file, or its bytes"
     if not isinstance(error, FileNotFoundError):
         return getattr(error, "strerror", None) or str(error)
-    if any(sign in text for sign in "*?["):
+    if glob.has_magic(text):
         return (
             "there is no such file; patterns are not expanded: give the files, such as "
             f"sorted(glob.glob({text!r})), to FastSAM.stream"
