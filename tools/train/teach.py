@@ -32,6 +32,7 @@ from fastsam_onnx.masks.mask import Mask
 
 from .data import TAUGHT_FOLDERS, decode_rle, labelled, unlabelled
 from .encoder import MEAN, NECK, SamEncoder, fill_encoder, read_sam
+from .precision import autocast
 
 LONG_SIDE = 640  # the network's own 1024 finds 5 % better masks in four times the time
 ANSWERS = 3  # masks of a point
@@ -131,7 +132,7 @@ def everything(teacher: Teacher, photo: np.ndarray, known: np.ndarray, grid: int
     """Masks (n, H, W) bool of what is found in a photo and not in ``known`` (G, H, W) uint8."""
     height, width = photo.shape[:2]
     x, scale = prepared(photo, teacher.long_side)
-    with torch.autocast(teacher.device, torch.bfloat16):
+    with autocast(teacher.device):
         logits, quality = teacher.answers(teacher.embed(x).float(), grid_points(photo, scale, grid))
     logits = logits[:, : math.ceil(height * scale / 4), : math.ceil(width * scale / 4)]  # without the padding
     rows, columns = logits.shape[1:]

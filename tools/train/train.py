@@ -31,6 +31,7 @@ from .imitate import imitation
 from .losses import losses
 from .models import NAMES, fill, make
 from .network import Raw, SegmentEverything
+from .precision import autocast
 from .reopen import reopened
 from .sampler import CANVASES, Sampler
 from .validate import examine, figures
@@ -117,7 +118,7 @@ def candidates(raw: Raw | Answers) -> Tensor:
 def run_network(network: SegmentEverything, device: str, photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The exported network's two outputs for (1, 3, H, W) RGB / 255."""
     tensor = torch.from_numpy(photo).to(device).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(device, torch.bfloat16):
+    with autocast(device):
         raw = network(tensor)
     return candidates(raw).cpu().numpy(), raw.prototypes.cpu().numpy()
 
@@ -269,7 +270,7 @@ class Training(Learner):
             group["lr"] = self.rate * group["share"] * rate_at(progress, self.step)
         batch = batch.to(self.device)
         photos = (batch.photos.float() / 255).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device, torch.bfloat16):
+        with autocast(self.device):
             raw = self.network(photos)
         terms = losses(raw, batch, self.generator())
         if self.teacher:
@@ -283,7 +284,7 @@ class Training(Learner):
 
     def taught(self, terms: dict[str, Tensor], raw: Raw, photos: Tensor) -> dict[str, Tensor]:
         """The losses, less of those of labels, and how far the network is from its teacher."""
-        with torch.no_grad(), torch.autocast(self.device, torch.bfloat16):
+        with torch.no_grad(), autocast(self.device):
             wanted = self.teacher(photos)
         apart = imitation(raw, wanted, *photos.shape[2:], self.generator())
         own = {name: LABELS_SHARE * term for name, term in terms.items()}

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from fastsam_onnx import FastSAM
 
 from ..beside import Beside
+from ..precision import autocast
 from ..train import is_network_file, is_still
 from .data import CLICKS, OBJECTS, Prompts, Scene, load_scenes
 from .export import reopened
@@ -105,7 +106,7 @@ class Training(Beside):
         photo, maps, answer, meant, outside = batch
         self.set_rate(progress)
         photo, maps = (x.contiguous(memory_format=torch.channels_last) for x in (photo, maps))
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("cpu"):
             logits, promise = self.network(photo, maps)
         terms = losses(logits, promise, answer, meant, outside)
         self.descend(terms["mask"] + terms["dice"] + terms["promise"])

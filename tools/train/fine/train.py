@@ -20,6 +20,7 @@ from ..data import TAUGHT_SHARE, Batch, load_training
 from ..export import SMALL_LOWER, load_mean
 from ..losses import Assignment, assign, background_weights, complete_iou, drawn, mask_logits, mask_losses, padded
 from ..network import PROTOTYPE_STRIDE, SegmentEverything, centres
+from ..precision import autocast
 from ..reopen import reopened, reopened_with_head
 from ..sampler import Sampler
 from ..train import batches, is_network_file
@@ -110,7 +111,7 @@ class Training(Beside):
     def learn(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         self.set_rate(progress)
         photos = (batch.photos.float() / 255).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("cpu"):
             with torch.no_grad():
                 features = fine_features(self.whole, photos)
                 prototypes = self.whole.prototypes(features)
