@@ -1,5 +1,7 @@
 """Files that are complete or not there, and the errors that say why one is not."""
 
+import os
+
 import pytest
 
 from fastsam_onnx.errors import OptionError, OutputError
@@ -33,3 +35,11 @@ def test_what_the_system_says_is_named_and_kept_as_the_cause(tmp_path):
     with pytest.raises(OutputError, match=r"a\.txt: No such file") as caught:
         write_file(tmp_path / "missing" / "a.txt", [b"text"])
     assert isinstance(chain(caught.value)[1], FileNotFoundError)
+
+
+def test_bytes_are_on_the_disk_before_the_file_takes_its_name(tmp_path, monkeypatch):
+    """Without that a power cut leaves an empty file, which the next run takes for a result."""
+    path, sizes = tmp_path / "a.txt", []
+    monkeypatch.setattr("os.fsync", lambda descriptor: sizes.append((os.fstat(descriptor).st_size, path.exists())))
+    write_file(path, [b"some", b"text"])
+    assert sizes == [(8, False)]

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from fastsam_onnx import options
 from fastsam_onnx.errors import FastSAMError, OptionError, OutputError
-from fastsam_onnx.files import output_errors, write_file
+from fastsam_onnx.files import output_errors, try_lock, write_file
 from fastsam_onnx.formats.categories import OBJECT, category_names
 from fastsam_onnx.formats.coco import image_id_of
 from fastsam_onnx.formats.rings import ring_with_holes
@@ -72,7 +75,7 @@ def dataset_entry(found: Instances, file_name: str | None = None, *, tolerance: 
 
 
 class CocoDataset:
-    """A data set that is written, photo by photo, by one process at a time.
+    """A data set that is written, photo by photo, by one process at a time, which locks its journal.
 
         with CocoDataset("dataset/instances.json") as dataset:
             for path in paths:
@@ -95,7 +98,7 @@ class CocoDataset:
         Raises:
             OptionError: If the path is not one.
             OutputError: If the file is there and not a COCO data set, or cannot be read, or the journal cannot be
-                written.
+                written, or another process writes to the data set.
         """
         self.path = options.path("path", path)
         if not self.path.name:
@@ -104,16 +107,15 @@ class CocoDataset:
         self._image_ids: dict[str, int] = {}
         self._used: set[int] = set()
         self._last_image, self._last_annotation = 0, 0
-        document = _read_dataset(self.path)
-        for image in document["images"]:
-            self._know(image["file_name"], image["id"], ())
-        self._last_annotation = max((one["id"] for one in document["annotations"]), default=0)
         with output_errors(self.journal):
-            self._file = self.journal.open("ab+", buffering=0)  # nothing of a line is held back
+            self._file = _open_journal(self.journal, self.path)
         self._end = 0
         try:
+            self._read_file()
             self._read_journal()
         except BaseException:
+            if os.fstat(self._file.fileno()).st_size == 0:
+                self._remove_journal()
             self._file.close()
             raise
 
@@ -169,13 +171,38 @@ class CocoDataset:
             return
         try:
             with output_errors(self.path):
-                self._file.close()
                 if self._end:
-                    document = _merged(_read_dataset(self.path), _records(self.journal.read_bytes()))
+                    self._file.seek(0)
+                    document = _merged(_read_dataset(self.path), _records(self._file.readall()))
                     write_file(self.path, [json_bytes(document, ".json")])
-                self.journal.unlink(missing_ok=True)
+                self._remove_journal()
         except FastSAMError as error:
-            raise OutputError(f"{error}; {self.journal} keeps the photos for the next run") from error
+            kept = f"{self.journal} keeps the photos for the next run"
+            lost = f"{self.journal} is gone, too: the photos of this run must be done again"
+            raise OutputError(f"{error}; {kept if _is_open_as(self._file, self.journal) else lost}") from error
+        finally:
+            self._file.close()
+
+    def _remove_journal(self) -> None:
+        """Remove the journal while it is locked: a run that came between would write to what is not there any more.
+
+        Windows removes no file that is open. What a run that comes between finds there is in the file already, and is
+        put there a second time, which changes nothing.
+        """
+        if not _is_open_as(self._file, self.journal) or os.fstat(self._file.fileno()).st_size != self._end:
+            return  # it is, or has what is, of another run
+        if sys.platform == "win32":
+            self._file.close()
+            with suppress(PermissionError):
+                self.journal.unlink()
+        else:
+            self.journal.unlink()
+
+    def _read_file(self) -> None:
+        document = _read_dataset(self.path)
+        for image in document["images"]:
+            self._know(image["file_name"], image["id"], ())
+        self._last_annotation = max((one["id"] for one in document["annotations"]), default=0)
 
     def _read_journal(self) -> None:
         """Take in the lines of a run that was cut short, but for what is behind the last whole one."""
@@ -198,6 +225,8 @@ class CocoDataset:
     def _write(self, line: bytes) -> None:
         """Add a whole line to the journal, or nothing."""
         with output_errors(self.journal):
+            if not _is_open_as(self._file, self.journal):
+                raise OutputError(f"cannot write {self.journal}: it was removed; it must stay until the run ends")
             if os.fstat(self._file.fileno()).st_size != self._end:
                 raise OutputError(f"cannot write {self.journal}: another run writes to it, too")
             try:
@@ -223,6 +252,28 @@ class CocoDataset:
         said = image_id_of(name)
         is_free = isinstance(said, int) and said < LARGEST_ID and said not in self._used
         return said if isinstance(said, int) and is_free else self._last_image + 1
+
+
+def _open_journal(journal: Path, dataset: Path) -> FileIO:
+    """The journal, locked until it is closed; where a file system has no locks, the first line of another run tells."""
+    file = journal.open("ab+", buffering=0)  # nothing of a line is held back
+    if try_lock(file.fileno()) is None or not _is_open_as(file, journal):
+        file.close()
+        raise OutputError(
+            f"cannot add to {dataset}: another run writes to it, and has its journal {journal} locked; wait until that "
+            "ends, or name another folder"
+        )
+    return file
+
+
+def _is_open_as(file: FileIO, path: Path) -> bool:
+    """True if a file is open, and its path still leads to it."""
+    if file.closed or sys.platform == "win32":  # which keeps a file that is open in its place
+        return not file.closed
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
 
 
 def _read_dataset(path: Path) -> dict[str, list[Json]]:

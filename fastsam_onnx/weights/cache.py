@@ -7,7 +7,6 @@ Environment variables:
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
 import sys
@@ -16,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fastsam_onnx.errors import DownloadError
+from fastsam_onnx.files import try_lock
 from fastsam_onnx.weights.catalogue import Entry, File
 
 APP = "fastsam-onnx"
@@ -84,25 +84,9 @@ def locked(file: File, target: Path) -> Iterator[bool]:
     with writing(file, target):
         lock = target.with_name(f".{target.name}.lock").open("ab")
     with lock:
-        while (alone := _try_lock(lock.fileno())) is None and not target.exists():
+        while (alone := try_lock(lock.fileno())) is None and not target.exists():
             time.sleep(LOCK_POLL_S)
         yield bool(alone)
-
-
-def _try_lock(descriptor: int) -> bool | None:
-    """True if the lock is ours until the file is closed, None if another has it, False if there are no locks."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return None if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK) else False
-    return True
 
 
 def leftovers(target: Path) -> list[Path]:

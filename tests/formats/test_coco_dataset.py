@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -186,14 +187,54 @@ def test_a_disk_that_is_full_at_the_end(tmp_path):
     assert write(tmp_path / "d.json") == whole
 
 
-def test_two_runs_at_once_are_told(tmp_path):
+def test_a_second_run_is_told_at_once_and_takes_nothing_from_the_first(tmp_path):
+    path = tmp_path / "d.json"
+    with CocoDataset(path) as one:
+        for _ in range(2):  # while the journal is empty, and while it is not
+            with pytest.raises(OutputError, match=r"cannot add to .*d\.json: another run writes to it.*wait"):
+                CocoDataset(path)
+            one.add(RESULTS["a.jpg"], "a.jpg")
+    check_whole(read_json(path.read_bytes()), ("a.jpg",))
+    with CocoDataset(path) as other:
+        other.add(RESULTS["b.jpg"], "b.jpg")
+    check_whole(read_json(path.read_bytes()), ("a.jpg", "b.jpg"))
+    assert names_in(tmp_path) == ["d.json"]
+
+
+@POSIX
+def test_where_there_are_no_locks_the_first_line_tells(tmp_path, monkeypatch):
+    monkeypatch.setattr("fastsam_onnx.formats.coco_dataset.try_lock", lambda _: False)
     one, other = CocoDataset(tmp_path / "d.json"), CocoDataset(tmp_path / "d.json")
     one.add(RESULTS["a.jpg"], "a.jpg")
     with pytest.raises(OutputError, match="another run"):
         other.add(RESULTS["b.jpg"], "b.jpg")
+    other.close()  # the one that has added nothing does not take the journal away
+    one.add(RESULTS["c.jpg"], "c.jpg")
     one.close()
-    other.close()
-    check_whole(read_json((tmp_path / "d.json").read_bytes()), ("a.jpg",))
+    check_whole(read_json((tmp_path / "d.json").read_bytes()), ("a.jpg", "c.jpg"))
+    assert names_in(tmp_path) == ["d.json"]
+
+
+@POSIX
+def test_a_journal_that_is_removed_is_told_and_what_it_had_is_written(tmp_path):
+    path = tmp_path / "d.json"
+    with CocoDataset(path) as dataset:
+        dataset.add(RESULTS["a.jpg"], "a.jpg")
+        dataset.journal.unlink()
+        with pytest.raises(OutputError, match=r"d\.json\.journal: it was removed"):
+            dataset.add(RESULTS["b.jpg"], "b.jpg")
+    check_whole(read_json(path.read_bytes()), ("a.jpg",))
+
+
+@POSIX
+def test_a_folder_that_goes_is_told_and_nothing_is_promised(tmp_path):
+    path = tmp_path / "out" / "d.json"
+    path.parent.mkdir()
+    dataset = CocoDataset(path)
+    dataset.add(RESULTS["a.jpg"], "a.jpg")
+    shutil.rmtree(path.parent)
+    with pytest.raises(OutputError, match=r"cannot write .*; .*d\.json\.journal is gone, too: .* must be done again"):
+        dataset.close()
 
 
 @pytest.mark.parametrize(

@@ -416,7 +416,7 @@ class TestSeveralAtOnce:
         assert all_below(home) == {"model.bin": BODY}
 
     def test_without_locks_each_downloads_and_nothing_breaks(self, server, home, monkeypatch):
-        monkeypatch.setattr(cache, "_try_lock", lambda _: False)
+        monkeypatch.setattr(cache, "try_lock", lambda _: False)
         one = known(server.serve("/a", answers(piece=20_480, pause=0.02)))
         with ThreadPoolExecutor(4) as pool:
             assert set(pool.map(lambda _: fetch(one), range(4))) == {home / "model.bin"}
