@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,6 +58,24 @@ def check_named(photos: Sequence[Photo]) -> None:
     """Raise OptionError if there is a photo without a name, from standard input."""
     if any(photo.path is None for photo in photos):
         raise OptionError(f"--format {COCO_DATASET} needs photos with names, got standard input")
+
+
+def entry_names(photos: Sequence[Photo], dataset: CocoDataset) -> list[str]:
+    """A name in the data set for each photo: `file_name`, or its path if others have that name or this one is there.
+
+    Raises:
+        OutputError: If an earlier run has added a photo by a name that several have now: it may be any of them.
+    """
+    short = [file_name(photo) or "" for photo in photos]
+    paths = [(photo.path or Path()).as_posix() for photo in photos]
+    count = Counter(short)
+    for name, path in zip(short, paths, strict=True):
+        if count[name] > 1 and name in dataset and path not in dataset:
+            raise OutputError(
+                f"{dataset.path} has {name}, and this run has several photos of that name, such as {path}: which of "
+                "them it has cannot be told; name another folder with --output"
+            )
+    return [path if count[name] > 1 or path in dataset else name for name, path in zip(short, paths, strict=True)]
 
 
 def write_yolo_data(

@@ -150,16 +150,6 @@ def image_ids(photos: Sequence[Photo]) -> list[int | str | None]:
     return ids
 
 
-def file_names(photos: Sequence[Photo]) -> list[str | None]:
-    """A name for each photo: `file_name`, or where several have the same, its path."""
-    names = [file_name(photo) for photo in photos]
-    count = Counter(names)
-    return [
-        photo.path.as_posix() if photo.path is not None and count[name] > 1 else name
-        for photo, name in zip(photos, names, strict=True)
-    ]
-
-
 def file_name(photo: Photo) -> str | None:
     """The photo's path in the folder that was given, with slashes; its name if it was given itself."""
     if photo.path is None:

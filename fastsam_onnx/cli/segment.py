@@ -37,8 +37,15 @@ from fastsam_onnx.cli.common import (
     wanted_classes,
     write_stdout,
 )
-from fastsam_onnx.cli.datasets import DESCRIPTION, check_named, close_dataset, open_dataset, write_yolo_data
-from fastsam_onnx.cli.photos import Job, Photo, file_name, file_names, find_photos, photo_options, plan
+from fastsam_onnx.cli.datasets import (
+    DESCRIPTION,
+    check_named,
+    close_dataset,
+    entry_names,
+    open_dataset,
+    write_yolo_data,
+)
+from fastsam_onnx.cli.photos import Job, Photo, file_name, find_photos, photo_options, plan
 from fastsam_onnx.cli.prompts import prompt_files, read_prompts
 from fastsam_onnx.cli.report import RunReport, why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen
@@ -243,7 +250,7 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
         else:
             jobs = plan(photos, chosen, arguments.output, prompt_files(arguments))
         if dataset is not None:
-            jobs = [replace(job, entry=name) for job, name in zip(jobs, file_names(photos), strict=True)]
+            jobs = [replace(job, entry=name) for job, name in zip(jobs, entry_names(photos, dataset), strict=True)]
         report = RunReport(screen, len(jobs) + len(troubles), quiet=arguments.quiet, as_json=arguments.json)
         for name, reason in troubles:
             report.failed(name, reason)

@@ -72,6 +72,24 @@ def test_photos_of_the_same_name_have_their_paths(run, tmp_path):
     assert counts(tmp_path / "out" / "instances.json") == ([one.as_posix(), other.as_posix()], 4)
 
 
+def test_photos_of_the_same_name_are_not_added_a_second_time(run, tmp_path):
+    one, other = photo(tmp_path / "one" / "a.png"), photo(tmp_path / "other" / "a.png")
+    to = ("--format", "coco-dataset", "-o", tmp_path / "out")
+    both = [one.as_posix(), other.as_posix()]
+    run(one.parent, other.parent, *to)
+    assert run(one.parent, *to)[0] == 0
+    assert counts(tmp_path / "out" / "instances.json") == (both, 4)  # not a.png besides
+    third = photo(tmp_path / "third" / "a.png")
+    run(third.parent, *to)
+    assert run(one.parent, other.parent, *to)[0] == 0
+    assert counts(tmp_path / "out" / "instances.json") == ([*both, "a.png"], 6)
+    for overwrite in ([], ["--overwrite"]):
+        code, _, err = run(one.parent, third.parent, *to, *overwrite)
+        assert code == 2
+        assert f"instances.json has a.png, and this run has several photos of that name, such as {third}" in err
+    assert counts(tmp_path / "out" / "instances.json") == ([*both, "a.png"], 6)
+
+
 def test_a_bad_photo_stops_no_other(run, folder, tmp_path):
     (folder / "bad.png").write_bytes(b"nonsense")
     assert run(folder, "--format", "coco-dataset", "-o", tmp_path / "out")[0] == 1
