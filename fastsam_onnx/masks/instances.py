@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Known = TypeVar("Known", bound=npt.NDArray[Any])
 Index = slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]
 """A choice of several objects."""
+COLUMNS = ("boxes", "scores", "prompt_index", "similarity", "labels", "track_ids")
+"""What there is for each object, beside its mask."""
 MOST_COORDINATE = float(np.finfo(np.float32).max)
 """Beyond, boxes would be infinite."""
 
@@ -183,6 +185,19 @@ class Instances:
     source: str | None = None
     georeference: Georeference | None = field(default=None, repr=False)
     candidates: Candidates | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """OptionError if there is not one of everything for each mask; `from_masks` checks the values, too."""
+        if not isinstance(self.masks, Masks):
+            raise OptionError(
+                f"masks must be Masks(list_of_masks, image_size), got {type(self.masks).__name__}; "
+                f"{type(self).__name__}.from_masks takes a list"
+            )
+        n = len(self.masks)
+        for name in COLUMNS:
+            values, shape = getattr(self, name), (n, 4) if name == "boxes" else (n,)
+            if values is not None and np.shape(values) != shape:
+                raise OptionError(f"{n} masks need {name} of shape {shape}, got {np.shape(values)}")
 
     @classmethod
     def from_masks(

@@ -194,6 +194,30 @@ def test_from_masks_checks_that_its_parts_fit(arguments, message):
         Segmentation.from_masks(masks, **arguments)
 
 
+@pytest.mark.parametrize(
+    "name, values",
+    [
+        ("boxes", np.zeros((5, 4), np.float32)),
+        ("boxes", np.zeros(24, np.float32)),
+        ("scores", np.ones(7, np.float32)),
+        ("prompt_index", np.zeros(5, np.int64)),
+        ("similarity", np.zeros((6, 1), np.float32)),
+        ("labels", np.zeros(0, np.int64)),
+        ("track_ids", np.int64(3)),
+    ],
+)
+def test_a_result_has_one_of_everything_for_each_mask(random_found, name, values):
+    found = random_found()
+    assert len(found) == 6
+    with pytest.raises(OptionError, match=f"6 masks need {name} of shape"):
+        replace(found, **{name: values})
+
+
+def test_masks_of_a_result_are_masks_not_a_list(random_found):
+    with pytest.raises(OptionError, match="from_masks takes a list"):
+        replace(random_found(), masks=list(random_found().masks))
+
+
 @pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
 def test_a_result_is_of_a_photo_with_pixels(size):
     """Nothing could be drawn, and the JSON of such a result is refused when it is read."""
