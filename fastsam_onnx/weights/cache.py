@@ -89,6 +89,29 @@ def locked(file: File, target: Path) -> Iterator[bool]:
         yield bool(alone)
 
 
+def wrong_kind(file: File, path: Path) -> str:
+    """Why what has come under a file's name cannot be such a file, where no hash tells; empty if it may be.
+
+    A page to log in, an error in JSON or a pointer of Git LFS comes without any error of HTTP.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    import zipfile
+
+    if file.sha256 is not None:
+        return ""
+    with path.open("rb") as stream:
+        head = stream.read(40)
+    suffix = Path(file.path).suffix.lower()
+    if suffix in (".pt", ".pth") and head.startswith(b"PK") and not zipfile.is_zipfile(path):
+        return "a PyTorch checkpoint that is cut short: its zip archive has no directory at its end"
+    begins = {".pt": b"PK", ".pth": b"PK", ".onnx": b"\x08"}.get(suffix, b"")
+    if head.startswith(begins):
+        return ""
+    return f"something else than a model: it begins with {head!r}, as a page to log in or a message may"
+
+
 def leftovers(target: Path) -> list[Path]:
     """The files to which the target was being downloaded by processes that were killed."""
     name = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]+\.part")

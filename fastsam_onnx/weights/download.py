@@ -11,7 +11,7 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
-from fastsam_onnx.weights.cache import writing
+from fastsam_onnx.weights.cache import writing, wrong_kind
 from fastsam_onnx.weights.catalogue import File
 
 logger = logging.getLogger("fastsam_onnx")
@@ -86,6 +86,10 @@ def _transfer(address: str, file: File, target: Path, progress: DownloadProgress
             sink.check()
             with writing(file, target):
                 os.fsync(stream.fileno())
+        with writing(file, target):
+            wrong = wrong_kind(file, part)
+        if wrong:
+            raise _TransferError(f"gave {wrong}", worth_another_try=False)
         with writing(file, target):
             part.replace(target)
     finally:

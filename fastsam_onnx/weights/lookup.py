@@ -30,6 +30,7 @@ from fastsam_onnx.weights.cache import (
     missing_files,
     size_text,
     writing,
+    wrong_kind,
 )
 from fastsam_onnx.weights.catalogue import Entry, File, Task
 from fastsam_onnx.weights.download import DownloadProgress, download
@@ -134,7 +135,7 @@ def fetch(entry: Entry, *, progress: DownloadProgress | None = None, unverified:
 
 
 def verify(entry: Entry) -> None:
-    """Read the files of a model in the cache folder and compare their SHA-256, where it is known.
+    """Read the files of a model in the cache folder and compare their SHA-256, where it is known, or their kind.
 
     Downloads are checked as they arrive; this is for files that were put there by hand, or long ago.
 
@@ -151,6 +152,7 @@ def verify(entry: Entry) -> None:
         try:
             with path.open("rb") as stream:
                 found = hashlib.file_digest(stream, "sha256").hexdigest()
+            wrong = wrong_kind(file, path)
         except OSError as error:
             raise DownloadError(f"cannot read {path}: {error.strerror or error}") from error
         if file.sha256 not in (None, found):
@@ -158,6 +160,8 @@ def verify(entry: Entry) -> None:
                 f"{path} is not {file.path} of {entry.name}: its SHA-256 is {found}, not {file.sha256}; "
                 "delete it, and it is fetched anew"
             )
+        if wrong:
+            raise DownloadError(f"{path} is not {file.path} of {entry.name}, but {wrong}; delete it, and fetch it anew")
 
 
 def _accepted(task: Task | None) -> str:

@@ -38,6 +38,7 @@ from fastsam_onnx.weights.catalogue import Entry, File
 
 BODY = bytes(range(256)) * 800  # 204,800 bytes: several chunks
 ROOT = Path(fastsam_onnx.__file__).parents[1]
+TINY = Path(__file__).parents[1] / "data" / "tiny.pt"
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX system")
 
 
@@ -360,6 +361,38 @@ class TestUnknownHash:
         one = entry(replace(file, addresses=(server.serve("/a", answer),)))
         with pytest.raises(DownloadError):
             fetch(one, unverified=True)
+        assert all_below(home) == {}
+
+    @pytest.mark.parametrize("suffix", [".pt", ".onnx"])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"<!DOCTYPE html><title>Log in</title>",
+            b'{"error": "denied"}',
+            b"version https://git-lfs.github.com/spec/v1",
+        ],
+    )
+    def test_what_is_no_model_is_not_taken_for_one(self, server, home, suffix, body):
+        """Nor does it keep a next address from being asked, nor pass where it lies in the folder."""
+        page, name = server.serve("/page", answers(body)), f"model{suffix}"
+        begins = re.escape(repr(body)[:30])
+        with pytest.raises(DownloadError, match=rf"/page: gave something else than a model: it begins with {begins}"):
+            fetch(entry(File(name, (page,), None, None)), unverified=True)
+        assert all_below(home) == {}
+        whole = TINY.read_bytes() if suffix == ".pt" else tiny()
+        one = entry(File(name, (page, server.serve("/whole", answers(whole))), None, None))
+        assert fetch(one, unverified=True).read_bytes() == whole
+        verify(one)
+        (home / name).write_bytes(body)
+        with pytest.raises(
+            DownloadError, match=rf"{name} is not {name} of .*, but something else than a model: .*delete"
+        ):
+            verify(one)
+
+    def test_a_checkpoint_that_is_cut_short_is_not_taken(self, server, home):
+        half = TINY.read_bytes()[: TINY.stat().st_size // 2]
+        with pytest.raises(DownloadError, match="gave a PyTorch checkpoint that is cut short"):
+            fetch(entry(File("model.pt", (server.serve("/a", answers(half)),), None, None)), unverified=True)
         assert all_below(home) == {}
 
     def test_a_known_hash_is_enough_without_a_size(self, server):
