@@ -16,7 +16,7 @@ from fastsam_onnx.cli.common import check_outputs, file_key
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.files import is_address, is_file, is_folder
 from fastsam_onnx.formats import FORMATS, format_of_suffix, image_id_of, suffixes_beside_photos
-from fastsam_onnx.images.sources import RESULT_SUFFIXES, is_picture_name, warn_of_videos
+from fastsam_onnx.images.sources import RESULT_SUFFIXES, is_picture_name, warn_of_passed_over
 
 logger = logging.getLogger("fastsam_onnx")
 
@@ -90,14 +90,14 @@ def _photos_of(text: str, *, recursive: bool) -> tuple[list[Photo], list[tuple[s
     if _is_pattern(text):
         folder = _folder_of_pattern(text)
         matching = _matching(text)
-        warn_of_videos(text, matching)
+        warn_of_passed_over(text, matching)
         found = [Photo(path, folder) for path in matching if is_picture_name(path)]
         return found, [] if found else [(text, "no picture matches this pattern")]
     if not is_folder(path):
         return [Photo(path)], []
     unreadable: list[tuple[str, str]] = []
     files = sorted(_files(path, recursive=recursive, unreadable=unreadable))
-    warn_of_videos(text, files)
+    warn_of_passed_over(text, files)
     found = [Photo(file, path) for file in files if is_picture_name(file)]
     if found or unreadable:
         return found, unreadable

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from fastsam_onnx.errors import ImageError, OptionError
-from fastsam_onnx.files import is_folder
+from fastsam_onnx.files import is_file, is_folder
 from fastsam_onnx.images import video
 from fastsam_onnx.images.load import ImageSource, is_file_object, source_name
 from fastsam_onnx.options import integer
@@ -25,6 +25,7 @@ PICTURE_SUFFIXES = frozenset(
         ".jpg",
         ".jpeg",
         ".jpe",
+        ".jfif",
         ".png",
         ".webp",
         ".gif",
@@ -41,8 +42,18 @@ PICTURE_SUFFIXES = frozenset(
         ".jxl",
         ".heic",
         ".heif",
+        ".hif",
     )
 )
+RAW_SUFFIXES = frozenset(
+    (
+        *(".dng", ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".sr2", ".srf", ".orf", ".raf", ".rw2", ".rwl"),
+        *(".pef", ".srw", ".x3f", ".3fr", ".fff", ".iiq", ".mos", ".mef", ".mrw", ".erf", ".kdc", ".dcr", ".gpr"),
+    )
+)
+"""Raw files of cameras: they often lie beside the JPEGs of the same photos, so they are passed over with a warning."""
+UNREAD_SUFFIXES = RAW_SUFFIXES | {".psd", ".psb", ".xcf", ".tga", ".exr", ".hdr", ".dcm", ".j2k", ".jpf", ".jpx"}
+"""Pictures that are not read; in a folder they are passed over with a warning."""
 LAST_CAMERA = 2**31 - 1
 RESULT_SUFFIXES = (".overlay.png", ".labels.png", ".colours.png", ".voc.png", ".edges.png", ".cutouts")
 """Of what this package writes, the names that look like pictures or hold them; a test compares them with FORMATS."""
@@ -104,7 +115,7 @@ def _pictures_or_refusal(folder: Path) -> list[Path]:
     """The pictures of a folder; an ImageError if all that it has is folders, which would be passed over in silence."""
     pictures = pictures_of_folder(folder)
     entries = list(folder.iterdir())
-    warn_of_videos(source_name(folder), entries)
+    warn_of_passed_over(source_name(folder), entries)
     if not pictures and any(entry.is_dir() for entry in entries):
         raise ImageError(
             f"cannot read {source_name(folder)}: it has folders, but no pictures of its own; give the pictures below "
@@ -135,24 +146,33 @@ def pictures_of_folder(folder: Path) -> list[Path]:
         raise ImageError(f"cannot read the folder {source_name(folder)}: {error.strerror or error}") from error
 
 
-def warn_of_videos(place: str, files: Iterable[Path]) -> None:
-    """Log a warning that names the videos among the files of a place, where only pictures are taken.
+def warn_of_passed_over(place: str, files: Iterable[Path]) -> None:
+    """Log warnings of what somebody may miss among the files of a place, where only pictures are taken.
 
-    Hidden ones and the overlays that this package wrote are left out.
+    Videos are named, pictures that are not read are counted by their suffixes. Hidden ones and the overlays that this
+    package wrote are left out.
     """
-    names = sorted(path.name for path in files if _is_video_name(path) and video.is_video(path))
+    seen = [path for path in files if not path.name.startswith(".")]
+    names = sorted(path.name for path in seen if _is_video_name(path) and video.is_video(path))
     if names:
         named = ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
         what = "a video is" if len(names) == 1 else f"{len(names)} videos are"
         logger.warning("%s: %s passed over (%s); give a video by its own name, apart from photos", place, what, named)
+    suffixes = [path.suffix.lower() for path in seen]
+    unread = Counter(
+        suffix for path, suffix in zip(seen, suffixes, strict=True) if suffix in UNREAD_SUFFIXES and is_file(path)
+    )
+    if total := unread.total():
+        counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(unread.items()))
+        what = "a picture is" if total == 1 else f"{total} pictures are"
+        kind = "raw files of cameras are" if unread.keys() <= RAW_SUFFIXES else "such files are"
+        logger.warning(
+            "%s: %s passed over (%s): %s not read; convert them to JPEG, PNG or TIFF", place, what, counts, kind
+        )
 
 
 def _is_video_name(path: Path) -> bool:
-    return (
-        path.suffix.lower() in VIDEO_SUFFIXES
-        and not path.name.startswith(".")
-        and not path.stem.lower().endswith(".overlay")
-    )
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.stem.lower().endswith(".overlay")
 
 
 def is_picture_name(path: Path) -> bool:

@@ -435,6 +435,25 @@ def test_videos_among_photos_are_passed_over_and_that_is_said(run, tmp_path):
         assert f"warning: {given}: 2 videos are passed over (one.avi, two.mp4); give a video by its own name" in err
 
 
+def test_raw_files_among_photos_are_passed_over_and_that_is_said(run, tmp_path):
+    photo(tmp_path / "in" / "a.png")
+    photo(tmp_path / "in" / "more" / "b.png")
+    for name in ("a.NEF", "b.dng", "more/c.dng"):
+        (tmp_path / "in" / name).write_bytes(b"II*\0")
+    out = ("--format", "json", "-o", tmp_path / "out", "--overwrite")
+    for given, counted in (
+        ([tmp_path / "in"], "2 pictures are passed over (1 .dng, 1 .nef)"),
+        ([tmp_path / "in" / "*"], "2 pictures are passed over (1 .dng, 1 .nef)"),
+        ([tmp_path / "in", "--recursive"], "3 pictures are passed over (2 .dng, 1 .nef)"),
+    ):
+        code, _, err = run(*given, *out)
+        assert code == 0
+        assert f"warning: {given[0]}: {counted}: raw files of cameras are not read; convert them" in err
+        assert err.count("warning") == 1
+    assert run(tmp_path / "in" / "*.dng", *out)[0] == 1
+    assert "passed over" not in run(tmp_path / "in", *out, "--quiet")[2]
+
+
 @POSIX
 def test_a_link_to_a_folder_is_not_searched_and_that_is_said(run, tmp_path):
     photo(tmp_path / "elsewhere" / "b.png")

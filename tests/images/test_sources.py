@@ -31,6 +31,24 @@ def test_a_folder_without_pictures_is_warned_of(tmp_path, caplog):
     assert caplog.messages == [f"{tmp_path}: no pictures in this folder"]
 
 
+def test_raw_files_and_other_pictures_that_are_not_read_are_counted_in_a_warning(tmp_path, caplog):
+    for name in ("a.jpg", "a.NEF", "b.nef", "c.dng", "._c.dng", "notes.txt", "a.svg"):
+        (tmp_path / name).write_bytes(b"II*\0")
+    (tmp_path / "more.nef").mkdir()
+    assert [*open_sources(tmp_path)[0]] == [tmp_path / "a.jpg"]
+    what = f"{tmp_path}: 3 pictures are passed over (1 .dng, 2 .nef): raw files of cameras are not read; convert them"
+    assert caplog.messages == [f"{what} to JPEG, PNG or TIFF"]
+    caplog.clear()
+    (tmp_path / "d.psd").write_bytes(b"8BPS")
+    open_sources(tmp_path)
+    assert "4 pictures are passed over (1 .dng, 2 .nef, 1 .psd): such files are not read" in caplog.text
+
+
+def test_a_jpeg_may_have_the_suffix_that_windows_gives_it(tmp_path):
+    (tmp_path / "a.jfif").write_bytes(b"\xff\xd8")
+    assert pictures_of_folder(tmp_path) == [tmp_path / "a.jfif"]
+
+
 def test_a_name_that_no_disk_takes_is_missing():
     with pytest.raises(ImageError, match="no such folder"):
         open_sources("a" * 5000)
