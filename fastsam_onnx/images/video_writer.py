@@ -114,7 +114,9 @@ def _letters(path: Path, codec: str | None) -> str:
 def _can_write(suffix: str, codec: str) -> bool:
     import cv2
 
-    with TemporaryDirectory() as folder:
+    with output_errors("a temporary video"):
+        temporary = TemporaryDirectory()
+    with temporary as folder:
         file = Path(folder, "try" + suffix)
         with output_errors(file):
             file_path = utf8_path(file)

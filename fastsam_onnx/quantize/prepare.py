@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +13,8 @@ import numpy as np
 
 from fastsam_onnx.checkpoints.checkpoint import read_checkpoint
 from fastsam_onnx.checkpoints.convert import export
-from fastsam_onnx.errors import ModelError
+from fastsam_onnx.errors import FastSAMError, ModelError, OutputError
+from fastsam_onnx.files import output_errors
 from fastsam_onnx.network.file import is_checkpoint_file
 from fastsam_onnx.quantize.box_decoding import with_fast_decoding
 from fastsam_onnx.quantize.links import name_nodes, opset_of
@@ -30,18 +34,20 @@ def prepared(source: Path) -> onnx.ModelProto:
     Raises:
         ModelError: If the network is quantized already, too old, has nodes with graphs of their own, or is not a
             network.
+        OutputError: If there is no room for temporary files.
     """
     import onnx
 
-    with tempfile.TemporaryDirectory(prefix="fastsam-onnx-", ignore_cleanup_errors=True) as folder:
-        path, widened, folded = source, Path(folder) / "float32.onnx", Path(folder) / "folded.onnx"
+    with _temporary_folder(source) as folder:
+        path, widened, folded = source, folder / "float32.onnx", folder / "folded.onnx"
         if is_checkpoint_file(source):
-            path = Path(folder) / "network.onnx"
+            path = folder / "network.onnx"
             export(read_checkpoint(source), path, plain=True)  # sums of two convolutions are rounded once more
         network = onnx.load(path)
         if has_halves(network):
             make_float32(network)
-            onnx.save(network, widened)
+            with output_errors(widened):
+                onnx.save(network, widened)
             path = widened
         fold_constants(path, folded)
         network = onnx.load(folded)
@@ -58,6 +64,24 @@ def prepared(source: Path) -> onnx.ModelProto:
     network.opset_import.extend(kept)
     name_nodes(network.graph)
     return with_fast_decoding(without_transposed(network))
+
+
+@contextmanager
+def _temporary_folder(source: Path) -> Iterator[Path]:
+    """A folder for what is made of a network on the way; where it is full, ONNX Runtime only says that it failed."""
+    with output_errors("temporary files"):
+        temporary = tempfile.TemporaryDirectory(prefix="fastsam-onnx-", ignore_cleanup_errors=True)
+    with temporary as folder:
+        try:
+            yield Path(folder)
+        except FastSAMError as error:
+            free, size = shutil.disk_usage(folder).free, source.stat().st_size
+            if free > size:
+                raise
+            raise OutputError(
+                f"cannot write temporary files in {Path(folder).parent}: {free:,} bytes are left there, and those of "
+                f"{source.name} ({size:,} bytes) may take four times its size; TMPDIR=FOLDER names another folder"
+            ) from error
 
 
 def _check_flat(graph: onnx.GraphProto, name: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastsam_onnx.arrays import middles
 from fastsam_onnx.errors import OutputError
+from fastsam_onnx.files import output_errors
 from fastsam_onnx.masks.instances import Instances, Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.preview import preview_size, shrunk_picture
@@ -28,15 +29,16 @@ def show_jpeg(picture: bytes, owner: Any) -> None:
         owner: The object that a notebook displays; it brings its own picture.
 
     Raises:
-        OutputError: If nothing here shows pictures.
+        OutputError: If nothing here shows pictures, or the file cannot be written.
     """
     if _in_notebook():
         from IPython.display import display  # type: ignore[import-not-found,unused-ignore]
 
         display(owner)  # type: ignore[no-untyped-call,unused-ignore]
         return
-    path = Path(tempfile.mkdtemp(prefix="fastsam-onnx-"), "overlay.jpg")
-    path.write_bytes(picture)
+    with output_errors("a temporary picture"):
+        path = Path(tempfile.mkdtemp(prefix="fastsam-onnx-"), "overlay.jpg")
+        path.write_bytes(picture)
     if not webbrowser.open(path.as_uri()):
         raise OutputError(f"no program here shows pictures; the picture is in {path} (or write your own: found.save)")
 

@@ -463,6 +463,12 @@ class TestHealthy:
             open_video(path)
 
 
+def test_a_codec_cannot_be_tried_where_nothing_can_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(OutputError, match="cannot write a temporary video: No such file"):
+        check_codec(tmp_path / "a.mp4", "mpeg4")
+
+
 @POSIX
 class TestNamesThatAreNotUTF8:
     """OpenCV ended the process (SIGSEGV)."""

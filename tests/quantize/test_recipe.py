@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper, version_converter
+from support.command_line import POSIX, files_of_at_most
 
 from fastsam_onnx import FastSAM
 from fastsam_onnx.checkpoints.checkpoint import read_checkpoint
@@ -287,6 +289,19 @@ def test_a_network_with_a_branch_is_refused(tmp_path):
     onnx.save(network_of(nodes, {"c": np.ones(1, np.float32)}, 3), tmp_path / "branches.onnx")
     with pytest.raises(ModelError, match=r"branches\.onnx has the node 'choice' \(If\)"):
         prepared(tmp_path / "branches.onnx")
+
+
+@POSIX
+@pytest.mark.parametrize("kind", ["onnx", "pt"])
+def test_a_full_disk_of_temporary_files_is_no_fault_of_the_network(tmp_path, monkeypatch, kind):
+    """ONNX Runtime says that the serialization failed, of a model that it was given to open."""
+    source = tmp_path / f"network.{kind}"
+    export(read_checkpoint(TINY), source) if kind == "onnx" else source.write_bytes(TINY.read_bytes())
+    free = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    what = rf"cannot write temporary files in .*: 1,000 bytes are left there.* network\.{kind} .*TMPDIR=FOLDER"
+    with files_of_at_most(1000), pytest.raises(OutputError, match=what):
+        prepared(source)
 
 
 def test_a_network_without_a_convolution_says_so():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import tracemalloc
 import types
 import webbrowser
@@ -108,6 +109,13 @@ def test_show_says_so_where_nothing_shows_pictures(monkeypatch):
     monkeypatch.setattr(webbrowser, "open", lambda _: False)
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
     with pytest.raises(OutputError, match=r"overlay\.jpg"):
+        squares(40, 30).show()
+
+
+def test_show_says_so_where_no_temporary_file_can_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    monkeypatch.delitem(sys.modules, "IPython", raising=False)
+    with pytest.raises(OutputError, match="cannot write a temporary picture: No such file"):
         squares(40, 30).show()
 
 
