@@ -195,7 +195,7 @@ def test_from_masks_checks_that_its_parts_fit(arguments, message):
 
 
 @pytest.mark.parametrize(
-    "name, values",
+    ("name", "values"),
     [
         ("boxes", np.zeros((5, 4), np.float32)),
         ("boxes", np.zeros(24, np.float32)),
