@@ -50,13 +50,10 @@ def write_folder(path: Path, files: Iterator[tuple[str, bytes]]) -> None:
                 (part / name).write_bytes(data)
             if target.exists():
                 target.rename(old)
-            try:
-                part.rename(target)
-            except OSError:
-                if old.exists():
-                    old.rename(target)
-                raise
+            part.rename(target)
         finally:
+            if old.exists() and not target.exists():  # nothing has taken their place
+                old.rename(target)
             shutil.rmtree(part, ignore_errors=True)
             shutil.rmtree(old, ignore_errors=True)
 

@@ -50,18 +50,37 @@ def test_cutouts_that_fail_leave_the_older_ones(sample, tmp_path, monkeypatch):
     assert len(names_in(path)) == 5
 
 
-def test_older_cutouts_come_back_when_the_new_ones_cannot_take_their_place(sample, tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [OSError(13, "Permission denied"), KeyboardInterrupt()])
+def test_older_cutouts_come_back_when_the_new_ones_cannot_take_their_place(sample, tmp_path, monkeypatch, error):
     path = tmp_path / "a.cutouts"
     formats.save(sample, path)
     rename = Path.rename
 
     def failing(self, target):
         if self.suffix == ".part":
+            raise error
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises((OutputError, KeyboardInterrupt), match=r"a\.cutouts: Permission denied|^$"):
+        formats.save(sample[:2], path)
+    assert names_in(tmp_path) == ["a.cutouts"]
+    assert len(names_in(path)) == 5
+
+
+def test_older_cutouts_are_not_removed_where_they_cannot_come_back(sample, tmp_path, monkeypatch):
+    """A folder that becomes read-only between the two renames."""
+    path = tmp_path / "a.cutouts"
+    formats.save(sample, path)
+    rename = Path.rename
+
+    def failing(self, target):
+        if self != path:
             raise OSError(13, "Permission denied")
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", failing)
     with pytest.raises(OutputError, match=r"a\.cutouts: Permission denied"):
         formats.save(sample[:2], path)
-    assert names_in(tmp_path) == ["a.cutouts"]
-    assert len(names_in(path)) == 5
+    [old] = tmp_path.glob(".*.old")
+    assert len(names_in(old)) == 5
