@@ -63,7 +63,9 @@ def is_there(file: File, path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise DownloadError(f"cannot look at {path}: {error.strerror or error}") from error
+        raise DownloadError(
+            f"cannot look at {path}: {error.strerror or error}; {HOME}=FOLDER names another folder"
+        ) from error
     if not path.is_file():
         raise DownloadError(f"{path} is in the way of a model's file: it is not a file")
     if file.size not in (None, size):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from io import RawIOBase
@@ -44,7 +45,7 @@ def download(
         progress: Called while bytes arrive.
 
     Returns:
-        The reason of failure by address; empty if the file is there.
+        The reason of failure by address, without a password that it holds; empty if the file is there.
 
     Raises:
         DownloadError: If the file cannot be written.
@@ -55,12 +56,13 @@ def download(
         if attempt and left:
             time.sleep(PAUSE_S)
         for address in tuple(left):
-            logger.info("fetching %s", address)
+            shown = re.sub(r"//[^/@]*@", "//***@", address)
+            logger.info("fetching %s", shown)
             try:
                 _transfer(address, file, target, progress)
             except _TransferError as failure:
-                logger.info("%s: %s", address, failure)
-                failures[address] = str(failure)
+                logger.info("%s: %s", shown, failure)
+                failures[shown] = str(failure)
                 if not failure.worth_another_try:
                     left.remove(address)
             else:

@@ -649,6 +649,14 @@ class TestEnvironment:
         monkeypatch.setenv(weights.MIRRORS, server.address)
         assert fetch(pair) == home / "pair"
 
+    def test_the_password_of_a_mirror_is_not_told(self, server, monkeypatch, caplog):
+        caplog.set_level(logging.INFO)
+        monkeypatch.setenv(weights.MIRRORS, server.address.replace("//", "//me:secret@"))
+        with pytest.raises(DownloadError, match=r"//\*\*\*@127\.0\.0\.1:\d+/model\.bin: HTTP 404") as caught:
+            fetch(known(f"{server.address}/a"))
+        assert server.asked["/model.bin"] == 1
+        assert "secret" not in str(caught.value) + caplog.text
+
     def test_the_address_to_fetch_by_hand_is_the_publishers(self, server, monkeypatch):
         monkeypatch.setenv(weights.MIRRORS, f"{server.address}/mirror")
         with pytest.raises(DownloadError) as caught:
