@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fastsam_onnx.errors import DownloadError
 from fastsam_onnx.files import try_lock
+from fastsam_onnx.log import warn
 from fastsam_onnx.weights.catalogue import Entry, File
 
 APP = "fastsam-onnx"
@@ -86,8 +87,12 @@ def locked(file: File, target: Path) -> Iterator[bool]:
     with writing(file, target):
         lock = target.with_name(f".{target.name}.lock").open("ab")
     with lock:
-        while (alone := try_lock(lock.fileno())) is None and not target.exists():
+        alone = try_lock(lock.fileno())
+        if alone is None:
+            warn("another download of %s is under way; waiting for it", target)
+        while alone is None and not target.exists():
             time.sleep(LOCK_POLL_S)
+            alone = try_lock(lock.fileno())
         yield bool(alone)
 
 

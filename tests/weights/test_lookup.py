@@ -435,7 +435,7 @@ class TestSeveralAtOnce:
         assert paths == {home / "model.bin"}
         assert server.asked == {"/a": 1}
 
-    def test_the_one_that_waited_takes_over_when_the_first_fails(self, server, home):
+    def test_the_one_that_waited_takes_over_when_the_first_fails(self, server, home, caplog):
         bad = answers(BODY[:100_000] + bytes(104_800), piece=20_480, pause=0.05)
         one = known(server.serve("/a", in_turn(bad, answers())))
 
@@ -447,6 +447,7 @@ class TestSeveralAtOnce:
             results = list(pool.map(attempt, range(2)))
         assert home / "model.bin" in results
         assert all_below(home) == {"model.bin": BODY}
+        assert caplog.text.count(f"another download of {home / 'model.bin'} is under way; waiting for it") == 1
 
     def test_without_locks_each_downloads_and_nothing_breaks(self, server, home, monkeypatch):
         monkeypatch.setattr(cache, "try_lock", lambda _: False)
