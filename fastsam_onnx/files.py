@@ -70,8 +70,17 @@ def try_lock(descriptor: int) -> bool | None:
     return True
 
 
+def sync(descriptor: int) -> None:
+    """Wait until what was written to a file is on the disk, where its file system can tell: some of networks cannot."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise
+
+
 def write_file(path: str | Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Write to a temporary name in the same folder, then rename: what a power cut leaves is whole, too.
+    """Write to a temporary name in the same folder, then rename.
 
     Args:
         path: Path of the file; behind a link its target is replaced, not the link.
@@ -82,13 +91,13 @@ def write_file(path: str | Path, parts: Iterable[bytes | memoryview]) -> None:
     """
     with complete_file(path) as part, part.open("xb") as file:
         file.writelines(parts)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 @contextmanager
 def complete_file(path: str | Path, suffix: str = "") -> Iterator[Path]:
     """Give a temporary name in the same folder, and rename the file that was written there to its own.
+
+    It is on the disk before, or a power cut would leave an empty file of that name.
 
     Args:
         path: As in `write_file`. If writing fails, nothing is left.
@@ -104,6 +113,8 @@ def complete_file(path: str | Path, suffix: str = "") -> Iterator[Path]:
             raise OutputError(f"cannot write {path}: it exists and is not a regular file")
         try:
             yield part
+            with part.open("rb+") as file:
+                sync(file.fileno())
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)

@@ -1,5 +1,7 @@
 """Files that are complete or not there, and the errors that say why one is not."""
 
+import contextlib
+import errno
 import os
 
 import pytest
@@ -43,3 +45,14 @@ def test_bytes_are_on_the_disk_before_the_file_takes_its_name(tmp_path, monkeypa
     monkeypatch.setattr("os.fsync", lambda descriptor: sizes.append((os.fstat(descriptor).st_size, path.exists())))
     write_file(path, [b"some", b"text"])
     assert sizes == [(8, False)]
+
+
+@pytest.mark.parametrize(("number", "is_error"), [(errno.EINVAL, False), (errno.ENOSPC, True)])
+def test_a_file_system_that_cannot_sync_is_written_to_and_a_full_one_is_told(tmp_path, monkeypatch, number, is_error):
+    def failing(_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("os.fsync", failing)
+    with pytest.raises(OutputError) if is_error else contextlib.nullcontext():
+        write_file(tmp_path / "a.txt", [b"text"])
+    assert [path.name for path in tmp_path.iterdir()] == ([] if is_error else ["a.txt"])

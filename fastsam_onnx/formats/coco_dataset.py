@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from fastsam_onnx import options
 from fastsam_onnx.errors import FastSAMError, OptionError, OutputError
-from fastsam_onnx.files import output_errors, try_lock, write_file
+from fastsam_onnx.files import output_errors, sync, try_lock, write_file
 from fastsam_onnx.formats.categories import OBJECT, category_names
 from fastsam_onnx.formats.coco import image_id_of
 from fastsam_onnx.formats.rings import ring_with_holes
@@ -233,7 +233,7 @@ class CocoDataset:
                 rest = memoryview(line)
                 while rest:
                     rest = rest[self._file.write(rest) :]
-                os.fsync(self._file.fileno())
+                sync(self._file.fileno())
             except OSError:
                 self._file.truncate(self._end)
                 raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
+from fastsam_onnx.files import sync
 from fastsam_onnx.weights.cache import writing, wrong_kind
 from fastsam_onnx.weights.catalogue import File
 
@@ -87,7 +87,7 @@ def _transfer(address: str, file: File, target: Path, progress: DownloadProgress
             _receive(address, sink)
             sink.check()
             with writing(file, target):
-                os.fsync(stream.fileno())
+                sync(stream.fileno())
         with writing(file, target):
             wrong = wrong_kind(file, part)
         if wrong:
