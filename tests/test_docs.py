@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import fastsam_onnx
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^(<!-- not run: .+ -->\n)?```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -37,3 +39,17 @@ def test_the_readme_has_a_block_to_paste():
 def test_local_links_and_pictures_are_there(page):
     targets = [link for link in LINK.findall(page.read_text("utf-8")) if "://" not in link]
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_reference_has_every_public_name():
+    page = set(re.findall(r"^::: (\S+)$", (ROOT / "docs" / "reference.md").read_text("utf-8"), re.MULTILINE))
+    errors = set(vars(fastsam_onnx.errors))
+    public = [name for name in fastsam_onnx.__all__ if name not in errors and name != "__version__"]
+    assert [name for name in public if f"fastsam_onnx.{name}" not in page] == []
+
+
+def test_the_reference_has_what_is_inherited_and_the_call():
+    """`Segmentation.save` is a method of a base, and `FastSAM.__call__` begins with an underscore."""
+    settings = (ROOT / "mkdocs.yml").read_text("utf-8")
+    assert "inherited_members: true" in settings
+    assert '"^__call__$"' in settings

@@ -229,12 +229,20 @@ class Mask:
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
     def intersection_area(self, other: Mask) -> int:
-        """The number of pixels that both masks hold."""
+        """The number of pixels that both masks hold.
+
+        Raises:
+            OptionError: If the masks are of photos of different sizes, or the other is no mask.
+        """
         self._check_same_photo(other)
         return shared_area(self.crop, (self.left, self.top), other.crop, (other.left, other.top))
 
     def iou(self, other: Mask) -> float:
-        """Intersection over union of the pixels, 0 to 1; 0 when both are empty."""
+        """Intersection over union of the pixels, 0 to 1; 0 when both are empty.
+
+        Raises:
+            OptionError: If the masks are of photos of different sizes, or the other is no mask.
+        """
         both = self.intersection_area(other)
         either = self.area + other.area - both
         return both / either if either else 0.0
@@ -243,12 +251,16 @@ class Mask:
         """The pixels of either mask.
 
         Raises:
-            OptionError: If the masks are of photos of different sizes.
+            OptionError: If the masks are of photos of different sizes, or the other is no mask.
         """
         return union([self, other])
 
     def difference(self, other: Mask) -> Mask:
-        """The pixels of this mask that the other does not hold."""
+        """The pixels of this mask that the other does not hold.
+
+        Raises:
+            OptionError: If the masks are of photos of different sizes, or the other is no mask.
+        """
         self._check_same_photo(other)
         frame = self.crop.copy()
         _paint(frame, self.left, self.top, other, value=False)
