@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -103,6 +104,26 @@ def refusal(script: str, photos: Path, output: Path, *options: str) -> str:
 
 
 @pytest.mark.process
+@pytest.mark.process
+def test_the_block_of_the_readme_reads_the_rows(tmp_path, monkeypatch):
+    """The first row may be that of a photo that could not be read, which has no object."""
+    pytest.importorskip("pyarrow", reason="needs pyarrow")
+    if not (EXAMPLES / "batch_rows.py").exists():
+        pytest.skip("examples/ is not in the source distribution")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "broken.png").write_text("no picture")
+    shutil.copy(EXAMPLES / "chelsea.jpg", photos)
+    run("process_pool.py", photos, tmp_path / "rows", "--workers", "1")
+    [block] = re.findall(
+        r"^```python\n(.*?)^```", (EXAMPLES / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(block, "examples/README.md", "exec"), names)
+    assert names["mask"].area == FastSAM(threads=1)(EXAMPLES / "chelsea.jpg")[0].mask.area
+
+
 @pytest.mark.parametrize("script", ["process_pool.py", "ray_batch.py"])
 def test_a_folder_that_is_not_there_is_no_success(script, photos, tmp_path):
     for place in (photos / "missing", photos / "0.JPG"):
