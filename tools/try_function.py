@@ -4,8 +4,8 @@
 
 Linux with `unshare` and user namespaces. The zip is unpacked; then a process is started in namespaces of its own in
 which every file system is read-only but a fresh temporary folder, and no network is there; it may use one core and
-1 GiB of address space, which is stricter than 1 GiB of memory. There the function answers each photo, with a point and
-a box as prompts.
+1 GiB of address space, which is stricter than 1 GiB of memory. There the function answers each photo, without prompts:
+every object.
 
 Prints a row per photo: milliseconds from the start of the process to the model's being open and to the first answer
 (cold), the median of the calls after that (warm), the peak of resident memory and of address space, and what the
@@ -128,7 +128,7 @@ def check_the_walls(tree: Path) -> None:
 
 
 def request(photo: Path) -> dict[str, Any]:
-    """An HTTP API's event with a point in the middle and a box around it."""
+    """An HTTP API's event that asks for every object."""
     fields = {"photo": base64.b64encode(photo.read_bytes()).decode()}
     body = json.dumps(fields)
     return {"requestContext": {"http": {"method": "POST"}}, "headers": {}, "body": body, "isBase64Encoded": False}

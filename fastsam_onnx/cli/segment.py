@@ -90,9 +90,9 @@ the lines or, with --format overlay, for frames as RGB24. With --raw WxH,
 standard input holds such frames, and results go to standard output by default.
 
 Coordinates are pixels of the upright photo, counted from its upper left
-corner. All points together ask for one object; every box and every text asks
+corner. All points together ask for one object; every box, mask and text asks
 for one more. "prompt_index" in the results counts these: 0 for the points, if
-there are any, then the boxes, then the texts.
+there are any, then the boxes, the masks and the texts.
 
 examples:
   {PROGRAM} segment photo.jpg
