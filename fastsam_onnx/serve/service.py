@@ -30,6 +30,7 @@ from starlette.routing import Route
 
 from fastsam_onnx import __version__
 from fastsam_onnx.errors import OptionError
+from fastsam_onnx.options import integer
 from fastsam_onnx.serve.negotiate import REPRESENTATIONS, negotiate
 from fastsam_onnx.serve.openapi import describe
 from fastsam_onnx.serve.request import Answer, Limits, RawRequest, has_texts, respond
@@ -119,12 +120,12 @@ class Service:
             origins: Origins of other sites whose pages may use the server, such as "https://example.org"; "*" for all.
 
         Raises:
-            OptionError: If an origin is malformed.
+            OptionError: If an origin is malformed, or the number of workers is not an integer of at least 1.
         """
         self._model = model
         self._limits = limits or Limits()
         self._token = token
-        self._workers = Workers(workers, self._limits.queue)
+        self._workers = Workers(integer("workers", workers), self._limits.queue)
         self._held = 0
         self._page, self._page_headers = _load_page()
         self._example = _load_example()

@@ -172,6 +172,12 @@ def test_pages_of_other_origins_may_use_the_server_where_it_says_so(model):
         Service(model, workers=1, origins=["a.example"])
 
 
+@pytest.mark.parametrize("workers", [0, -1, 1.5, True])
+def test_workers_are_an_integer_of_at_least_1(model, workers):
+    with pytest.raises(OptionError, match="workers must be an integer >= 1, got"):
+        Service(model, workers=workers)
+
+
 def test_pages_of_other_origins_may_not_use_the_server_otherwise(client):
     reply = client.segment(PHOTO, Origin="https://a.example")
     assert "access-control-allow-origin" not in reply.headers
