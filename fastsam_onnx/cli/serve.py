@@ -55,7 +55,7 @@ LOAD_OPTIONS = (
     ("--timeout", "SECONDS", 30, "time for a request to arrive; later ones get 408"),
     ("--max-megabytes", "N", 32, "maximum size of a request; larger ones get 413"),
     ("--pixel-limit", "N", 50_000_000, "maximum number of pixels of a photo; larger ones get 413"),
-    ("--max-prompts", "N", 200, "maximum number of points, boxes and texts of a request; more get 422"),
+    ("--max-prompts", "N", 200, "maximum number of points, boxes, masks and texts of a request; more get 422"),
 )
 
 

@@ -43,7 +43,7 @@ def to_coco(
     if image_id is None:
         image_id = 0 if not name else image_id_of(name)
     elif not isinstance(image_id, str):
-        image_id = options.integer("image_id", image_id, 0)
+        image_id = options.integer("an image_id that is not text", image_id, 0)
     photo = {"image_id": image_id} if not name else {"image_id": image_id, "file_name": name}
     return [
         {

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from support.samples import random_instances, read_json
 
 from fastsam_onnx import formats
+from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.mask import Mask
 
 
@@ -57,3 +58,8 @@ def test_records_say_which_photo_they_belong_to(source, options, expected, sampl
     found = replace(sample, source=source)
     for record in found.to_coco(**options):
         assert (record["image_id"], record.get("file_name")) == expected
+
+
+def test_the_error_for_an_image_id_says_that_text_is_accepted_too(sample):
+    with pytest.raises(OptionError, match=r"image_id that is not text must be an integer >= 0, got \[1\]"):
+        sample.to_coco(image_id=[1])
