@@ -81,6 +81,13 @@ def test_every_vector_is_exercised():
     assert len(VECTORS) == DATA["count"]
 
 
+def test_the_page_says_how_many_there_are():
+    page = Path(__file__).parents[1] / "docs" / "reference-semantics.md"
+    if not page.exists():
+        pytest.skip("docs/ is not in the source distribution")
+    assert f"the file holds the {len(VECTORS)} that concern" in page.read_text("utf-8")
+
+
 def test_the_copy_is_whole(shared):
     original = json.loads((shared / "docs" / "reference-vectors.json").read_text(encoding="utf-8"))
     left_out = tuple(WITHOUT_COUNTERPART)
