@@ -16,6 +16,7 @@ import numpy.typing as npt
 from fastsam_onnx import options
 from fastsam_onnx.arrays import BoolArray, ByteArray, IntArray
 from fastsam_onnx.errors import OptionError, PromptError
+from fastsam_onnx.lettering import lettering
 from fastsam_onnx.masks.classes import class_name
 from fastsam_onnx.masks.instances import Instance, Instances, check_photo
 
@@ -33,7 +34,6 @@ _GOLDEN_RATIO = 0.6180339887498949
 _TONES = ((0.85, 1.0), (0.6, 1.0), (0.95, 0.66), (0.75, 0.88), (0.38, 1.0))
 _FIRST_HUE = 0.56  # blue: red and green are the prompts'
 _GREEN, _RED, _WHITE, _BLACK = (0, 190, 60), (225, 30, 40), (255, 255, 255), (0, 0, 0)
-_FONT_HEIGHT = 22  # pixels of a capital of OpenCV's Hershey font at scale 1
 _BRIGHTNESS = (0.299, 0.587, 0.114)
 _BRIGHT = 130  # black text is better to read on a colour above
 
@@ -235,20 +235,18 @@ def _write_names(picture: ByteArray, found: Instances, colours: ByteArray, heigh
     """Write what each object is called, capitals `height` pixels high, on its colour, where nothing else is written."""
     import cv2
 
-    font, scale, width = cv2.FONT_HERSHEY_SIMPLEX, height / _FONT_HEIGHT, max(1, round(height / 9))
+    margin = max(2, height // 3)
     taken: list[Corners] = []
     for called, box, colour in zip(_callings(found), found.boxes.tolist(), colours.tolist(), strict=True):
-        text = called.encode("ascii", "replace").decode()  # the font has no more
-        (across, _), below = cv2.getTextSize(text, font, scale, width)
-        margin = max(2, height // 3)
-        size = across + 2 * margin, height + below + margin
+        words = lettering(called, height)
+        size = words.across + 2 * margin, words.above + words.below + margin
         place = _free_place(box, size, picture.shape[1::-1], taken)
         if place is None:
             continue
         taken.append(place)
         cv2.rectangle(picture, place[:2], (place[2] - 1, place[3] - 1), colour, -1)
         ink = _BLACK if np.dot(colour, _BRIGHTNESS) > _BRIGHT else _WHITE
-        cv2.putText(picture, text, (place[0] + margin, place[3] - below - 1), font, scale, ink, width, cv2.LINE_AA)
+        words.write(picture, (place[0] + margin, place[3] - words.below - 1), ink)
 
 
 def _callings(found: Instances) -> list[str]:

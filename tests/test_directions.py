@@ -10,8 +10,9 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "fastsam_onnx"
 FLOORS = """
-    cli > serve > quantize > model > ahead, tracking > stream, tiling > results > formats > draw > masks > network
-    > clip, checkpoints > images, runtime > weights > files, options > arrays, blas, errors, log
+    cli > serve > quantize > model > ahead, tracking > stream, tiling > results > formats > draw
+    > lettering, masks > network > clip, checkpoints > images, runtime > weights > files, options
+    > arrays, blas, errors, log
 """
 FLOOR = {room.strip(): floor for floor, rooms in enumerate(FLOORS.split(">")) for room in rooms.split(",")}
 

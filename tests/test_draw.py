@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fastsam_onnx.draw import cutout, label_map, overlay, palette
 from fastsam_onnx.errors import OptionError, PromptError
+from fastsam_onnx.lettering import lettering
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.results.segmentation import Segmentation
 
@@ -245,3 +246,38 @@ def test_the_number_is_written_beside_the_class():
     pictures = [overlay(one, image=photo) for one in kinds]
     assert len({picture.tobytes() for picture in pictures}) == 4
     assert len({overlay(one, image=photo, names=False).tobytes() for one in kinds}) == 1
+
+
+@pytest.mark.parametrize("name", ["Tasse à café", "чашка", "杯子", "컵", "فنجان"])
+def test_names_are_written_in_their_script_where_opencv_has_the_letters(name):
+    """OpenCV 5 has; its predecessor writes question marks, as many as there are letters."""
+    found = replace(
+        Segmentation.from_masks([_rectangle(20, 90, 480, 180, (500, 200))]), labels=np.array([0]), names={0: name}
+    )
+    photo = np.zeros((200, 500, 3), np.uint8)
+    marks = "".join(letter if letter.isascii() else "?" for letter in name)
+    written, as_marks = (overlay(replace(found, names={0: text}), image=photo) for text in (name, marks))
+    assert np.array_equal(written, as_marks) != hasattr(cv2, "FontFace")
+    assert np.array_equal(written[120:], as_marks[120:])  # nothing leaves its label
+
+
+def test_letters_stay_within_their_measures():
+    ink = (255, 255, 255)
+    for text in ("gH?", "ÄÇŷ杯Щ", "하gي", ""):
+        words = lettering(text, 20)
+        picture = np.zeros((100, words.across + 60, 3), np.uint8)
+        words.write(picture, (30, 60), ink)
+        rows, columns = np.nonzero(picture.any(axis=2))
+        assert (rows.size > 0) == bool(text)
+        assert rows.min(initial=60) >= 60 - words.above - 1
+        assert rows.max(initial=60) <= 60 + words.below + 1
+        assert columns.min(initial=30) >= 28
+        assert columns.max(initial=30) <= 32 + words.across
+
+
+def test_capitals_are_as_high_in_every_font():
+    for text in ("H", "Н"):  # Latin, Cyrillic
+        picture = np.zeros((100, 100, 3), np.uint8)
+        lettering(text, 40).write(picture, (20, 70), (255, 255, 255))
+        rows = np.flatnonzero((picture > 127).any(axis=(1, 2)))
+        assert rows.max() - rows.min() == pytest.approx(40, abs=4)
