@@ -58,8 +58,9 @@ import evaluate
 from fastsam_onnx import FastSAM, Mask, Masks, Prompts, Segmentation
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.masks.candidates import Candidates
-from fastsam_onnx.tracking import LOW_SHARE, Tracker, following, tracker
+from fastsam_onnx.tracking import LOW_SHARE, Tracker, following, sights, tracker
 from fastsam_onnx.tracking.following import followed
+from fastsam_onnx.tracking.looks import LEVELS
 
 ByteArray = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]
@@ -434,6 +435,7 @@ WAYS: dict[str, tuple[Any, str, Any] | None] = {
     "boxes alone": (tracker, "SHAPE_WEIGHT", 0.0),
     "shapes in full": (tracker, "SHAPE_WEIGHT", 1.0),
     "no margin": (tracker, "MARGIN", 0.0),
+    "no colours": (sights, "looks_at", lambda shapes, *_: np.zeros((len(shapes), LEVELS**3), np.float32)),
 }
 """What is changed in the tracker for each row."""
 

@@ -21,8 +21,8 @@ from fastsam_onnx.results.answers import of_candidates
 from fastsam_onnx.results.prompts import Prompts
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.stream import Failure
-from fastsam_onnx.tracking.looks import likeness, look_of
-from fastsam_onnx.tracking.tracker import LOW_SHARE, Tracker
+from fastsam_onnx.tracking.looks import LEAST_LIKENESS, blended, likeness, look_of
+from fastsam_onnx.tracking.tracker import LOW_SHARE, Tracker, reach
 
 Results = Generator[Segmentation | Failure, None, None]
 
@@ -30,18 +30,8 @@ __all__ = ["LOW_SHARE", "Follower", "StreamKeywords", "followed", "numbering", "
 
 SAME_IOU = 0.5
 """IoU of masks above which what is seen is what was expected, or what is seen otherwise."""
-LEAST_LIKENESS = 0.95
-"""Likeness of colours, 0 to 1, that a followed object keeps. In clips of tools/measure_tracking.py that of an object
-in two frames is above 0.975, that of two objects in nine of ten cases below 0.9.
-"""
-LOOK_GAIN = 0.1
-"""Share of the new colours in those that are kept."""
 ELSEWHERE_IOU = 0.2
 """IoU of boxes below which another object is elsewhere."""
-REACH = 2.0
-"""Distance within which an object that was lost is recognised, in roots of its area."""
-REACH_GAIN = 0.3
-"""The same for each frame since it was seen."""
 
 
 class StreamKeywords(CallKeywords, total=False):
@@ -170,13 +160,13 @@ class Followed:
     def reaches(self, boxes_xyxy: FloatArray, frame: int) -> BoolArray:
         """(n,) True where a box (n, 4) in a later frame is one to which the object may have come."""
         distances = np.hypot(*((boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2 - _middle(self.mask)).T)
-        return np.asarray(distances <= (REACH + REACH_GAIN * (frame - self.frame)) * self.fullest.area**0.5, bool)
+        return np.asarray(distances <= reach(self.fullest.area, frame - self.frame), bool)
 
     def seen(self, frame: int, mask: Mask, image: ByteArray | None, elsewhere: frozenset[int]) -> Followed:
-        """The object after it was seen again; its colours change slowly, so that it cannot become something else."""
+        """The object after it was seen again."""
         look = self.look
         if look is not None and image is not None:
-            look = look + LOOK_GAIN * (look_of(mask, image) - look)
+            look = blended(look, look_of(mask, image))
         fullest = max(self.fullest, mask, key=lambda known: known.area)
         return Followed(self.prompt_index, frame, mask, fullest, look, elsewhere)
 

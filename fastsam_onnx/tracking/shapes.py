@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from fastsam_onnx.arrays import BoolArray, FloatArray, middles, product
-from fastsam_onnx.masks.mask import MaskLike
+from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray, middles, product
+from fastsam_onnx.masks.instances import Masks
 
 GRID = 16
 """Number of points along each side of a box."""
 
 
-def shapes_of(masks: Sequence[MaskLike]) -> BoolArray:
-    """(n, GRID * GRID) bool: each mask at the points of a grid over the rectangle that holds it."""
+def grids_of(masks: Masks) -> tuple[IntArray, IntArray]:
+    """(n, GRID) columns and (n, GRID) rows of the photo: a grid over the rectangle that holds each mask."""
+    low, high = masks.bounds[:, :2], masks.bounds[:, 2:]
+    columns, rows = (low[:, [side]] + middles(GRID, (high - low)[:, [side]]) for side in (0, 1))
+    return columns, rows
+
+
+def shapes_of(masks: Masks) -> BoolArray:
+    """(n, GRID * GRID) bool: each mask at the points of its grid."""
     shapes = np.zeros((len(masks), GRID, GRID), bool)
-    bounds = np.array([mask.bounds for mask in masks], np.int64).reshape(-1, 4)
-    columns, rows = (bounds[:, [side]] + middles(GRID, bounds[:, [side + 2]] - bounds[:, [side]]) for side in (0, 1))
-    for index in np.flatnonzero((bounds[:, :2] < bounds[:, 2:]).all(axis=1)).tolist():
-        shapes[index] = masks[index].sample(columns[index], rows[index])
+    columns, rows = grids_of(masks)
+    has_pixels = (masks.bounds[:, :2] < masks.bounds[:, 2:]).all(axis=1)
+    for index in np.flatnonzero(has_pixels).tolist():
+        shapes[index] = masks.lazy[index].sample(columns[index], rows[index])
     return shapes.reshape(len(masks), GRID * GRID)
+
+
+def areas_of(masks: Masks, shapes: BoolArray) -> FloatArray:
+    """(n,) float32 pixels of each mask, as far as its shape tells: none is rendered."""
+    sides = masks.bounds[:, 2:] - masks.bounds[:, :2]
+    return np.asarray(shapes.mean(axis=1) * sides.prod(axis=1), np.float32)
 
 
 def shape_iou(first: BoolArray, second: BoolArray) -> FloatArray:

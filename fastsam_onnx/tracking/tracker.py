@@ -1,12 +1,14 @@
 """Numbers that the objects of a video keep from frame to frame.
 
-Where an object was, and how it moved, says where it should be next; the object that is found there has its number. The
-idea to let objects of low scores go on with a number, but not begin one, is ByteTrack's. The constants were chosen by
+Where an object was, and how it moved, says where it should be next; the object that is found there has its number, the
+less so the more its shape and its colours differ. What was lost is recognised elsewhere by these. The idea to let
+objects of low scores go on with a number, but not begin one, is ByteTrack's. The constants were chosen by
 tools/measure_tracking.py on clips that are not among those it reports.
 """
 
 from __future__ import annotations
 
+import math
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,14 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx import options
-from fastsam_onnx.arrays import BoolArray
+from fastsam_onnx.arrays import BoolArray, FloatArray
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.masks.instances import Instances
-from fastsam_onnx.tracking.shapes import shape_iou, shapes_of
+from fastsam_onnx.tracking.looks import LEAST_LIKENESS, blended, likeness, likenesses
+from fastsam_onnx.tracking.shapes import shape_iou
+from fastsam_onnx.tracking.sights import Sight, Table, sights_of
 
 Found = TypeVar("Found", bound=Instances)
-Table = npt.NDArray[np.float64]
 
 LOW_SHARE = 0.3
 """Share of the threshold above which a score is low, not nothing."""
@@ -37,6 +40,12 @@ LEAST_FIT_LOW = 0.3
 """The same for an object of a low score."""
 SHAPE_WEIGHT = 0.5
 """Share of the fit that is lost where shapes have nothing in common."""
+LOOK_WEIGHT = 2.0
+"""The same where colours have nothing in common: none is left where they are half alike."""
+REACH = 2.0
+"""Distance within which an object that was lost is recognised, in roots of its area."""
+REACH_GAIN = 0.3
+"""The same for each frame since it was seen."""
 MARGIN = 0.3
 """Margin around boxes that are compared, as a share of the root of their area: small objects that move fast meet."""
 GAIN = 0.5
@@ -53,8 +62,9 @@ class Track:
         number: Its number, from 1.
         box_xywh: (4,) float64 centre x, y, width, height in pixels, where it was last.
         velocity: (2,) float64 pixels a frame, to the right and down.
-        shape: Its mask's shape, as it was seen last; see `shapes_of`.
-        seen_at: (2,) float64 centre of the box in which it was seen last.
+        last: What was seen of it last.
+        fullest: What was seen of it where most of it was.
+        look: Its colours over time.
         frames_seen: Number of frames in which it was seen.
         frames_away: Number of frames since then, with the one that comes.
         is_asked_for: True if somebody asked for it.
@@ -63,8 +73,9 @@ class Track:
     number: int
     box_xywh: Table
     velocity: Table
-    shape: BoolArray
-    seen_at: Table
+    last: Sight
+    fullest: Sight
+    look: FloatArray
     frames_seen: int = 1
     frames_away: int = 0
     is_asked_for: bool = False
@@ -76,25 +87,45 @@ class Track:
         return moved
 
     @property
+    def is_sure(self) -> bool:
+        """False if it was seen once and not asked for."""
+        return self.is_asked_for or self.frames_seen > 1
+
+    @property
     def is_given_up(self) -> bool:
         """True if it was away for too long."""
-        is_sure = self.is_asked_for or self.frames_seen > 1
-        return self.frames_away > (KEPT_FRAMES if is_sure else KEPT_FRAMES_NEW)
+        return self.frames_away > (KEPT_FRAMES if self.is_sure else KEPT_FRAMES_NEW)
 
-    def seen(self, box_xywh: Table, shape: BoolArray) -> Track:
+    @classmethod
+    def begun(cls, number: int, sight: Sight, *, is_asked_for: bool) -> Track:
+        """The track of an object that is seen for the first time."""
+        return cls(number, sight.box_xywh, np.zeros(2), sight, sight, sight.look, is_asked_for=is_asked_for)
+
+    def seen(self, sight: Sight) -> Track:
         """The track after it was seen again."""
         expected = self.expected_xywh
-        change = box_xywh - expected
+        change = sight.box_xywh - expected
         gain = 1.0 if self.frames_seen == 1 else VELOCITY_GAIN
         return Track(
             self.number,
             expected + GAIN * change,
             self.velocity + gain / self.frames_away * change[:2],
-            shape,
-            box_xywh[:2],
+            sight,
+            max(self.fullest, sight, key=lambda each: each.area),
+            blended(self.look, sight.look),
             self.frames_seen + 1,
             is_asked_for=self.is_asked_for,
         )
+
+    def likeness(self, sight: Sight) -> float:
+        """How like the object is what is seen somewhere, 0 to 1: by colours; 0 too far away, or of another shape.
+
+        Where colours are not known it is 0: shapes alone are too often alike.
+        """
+        distance = np.hypot(*(sight.box_xywh - self.last.box_xywh)[:2])
+        if distance > reach(self.fullest.area, self.frames_away):
+            return 0.0
+        return likeness(self.look, sight.look) if sight.is_like(self.last) or sight.is_like(self.fullest) else 0.0
 
 
 class Tracker:
@@ -155,23 +186,25 @@ class Tracker:
         if self._image_size != found.image_size:
             self._tracks, self._image_size = [], found.image_size
         self.skip()
-        shapes = shapes_of(found.masks.lazy)
-        boxes = _xywh(found.boxes.astype(np.float64))
+        sights = sights_of(found)
         is_offer = np.arange(len(found)) >= len(found) - offers
         is_asked_for = np.arange(len(found)) < asked
         is_sure = is_asked_for | self._begins(found)
-        fit = _fit_table(self._tracks, boxes, shapes)
+        fit = _fit_table(self._tracks, sights)
         for column, track in enumerate(self._tracks):
             fit[~(allowed or {}).get(track.number, ~is_offer), column] = 0
         owners = self._owners(fit, is_sure | is_offer)
+        begins = set(np.flatnonzero(is_sure & ~is_offer).tolist()) - owners.keys()
+        owned = {*(allowed or {}), *(track.number for track in owners.values())}
+        lost = [track for track in self._tracks if track.is_sure and track.number not in owned]
+        owners |= _recognised(lost, {index: sights[index] for index in sorted(begins)})
         seen: list[Track] = []
         track_ids = np.zeros(len(found), np.int64)
-        for index, (box, shape) in enumerate(zip(boxes, shapes, strict=True)):
+        for index, sight in enumerate(sights):
             if index in owners:
-                seen.append(owners[index].seen(box, shape))
-            elif is_sure[index] and not is_offer[index]:
-                asked_for = bool(is_asked_for[index])
-                seen.append(Track(self._next, box, np.zeros(2), shape, box[:2], is_asked_for=asked_for))
+                seen.append(owners[index].seen(sight))
+            elif index in begins:
+                seen.append(Track.begun(self._next, sight, is_asked_for=bool(is_asked_for[index])))
                 self._next += 1
             else:
                 continue
@@ -200,7 +233,7 @@ class Tracker:
                 later = replace(track, frames_away=track.frames_away + 1)
                 if later.is_given_up:
                     break
-                x, y = np.round(later.expected_xywh[:2] - track.seen_at).astype(int).tolist()
+                x, y = np.round((later.expected_xywh - track.last.box_xywh)[:2]).astype(int).tolist()
                 return x, y
         return None
 
@@ -235,14 +268,38 @@ def pairs(fit: Table, least: float) -> list[tuple[int, int]]:
     return list(chosen.items())
 
 
-def _fit_table(tracks: Sequence[Track], boxes_xywh: Table, shapes: BoolArray) -> Table:
-    """(n, len(tracks)) the fit of objects to tracks, 0 to 1: IoU of boxes with margins, less where shapes differ."""
-    if not tracks or not len(boxes_xywh):
-        return np.zeros((len(boxes_xywh), len(tracks)))
+def _fit_table(tracks: Sequence[Track], sights: Sequence[Sight]) -> Table:
+    """(n, len(tracks)) the fit of objects to tracks, 0 to 1: IoU of boxes with margins, less where the rest differs."""
+    if not tracks or not sights:
+        return np.zeros((len(sights), len(tracks)))
+    seen = np.stack([sight.box_xywh for sight in sights])
     expected = np.stack([track.expected_xywh for track in tracks])
-    iou = np.nan_to_num(box_iou(_with_margins(boxes_xywh), _with_margins(expected)))
-    alike = shape_iou(shapes, np.stack([track.shape for track in tracks]))
-    return np.asarray(iou * (1 - SHAPE_WEIGHT + SHAPE_WEIGHT * alike), np.float64)
+    iou = np.nan_to_num(box_iou(_with_margins(seen), _with_margins(expected)))
+    shapes = np.stack([sight.shape for sight in sights]), np.stack([track.last.shape for track in tracks])
+    fit = iou * (1 - SHAPE_WEIGHT * (1 - shape_iou(*shapes)))
+    like = _likenesses(np.stack([sight.look for sight in sights]), np.stack([track.look for track in tracks]))
+    fit *= np.maximum(1 - LOOK_WEIGHT * (1 - like), 0)
+    return np.asarray(fit, np.float64)
+
+
+def _likenesses(seen: FloatArray, known: FloatArray) -> FloatArray:
+    """(n, m) float32 how alike looks (n, LEVELS ** 3) and (m, LEVELS ** 3) are, 0 to 1; 1 where one is not known."""
+    like = likenesses(seen, known)
+    like[~seen.any(axis=1)] = 1
+    like[:, ~known.any(axis=1)] = 1
+    return like
+
+
+def _recognised(lost: Sequence[Track], sights: Mapping[int, Sight]) -> dict[int, Track]:
+    """The lost track that each of these objects goes on with, by its index: the most like it first."""
+    like = np.array([[track.likeness(sight) for track in lost] for sight in sights.values()])
+    rows = list(sights)
+    return {rows[row]: lost[column] for row, column in pairs(like.reshape(len(rows), len(lost)), LEAST_LIKENESS)}
+
+
+def reach(area: float, frames: int) -> float:
+    """Distance in pixels within which an object of this area is recognised some frames after it was seen."""
+    return (REACH + REACH_GAIN * frames) * math.sqrt(area)
 
 
 def _with_margins(boxes_xywh: Table) -> npt.NDArray[np.float32]:
@@ -250,9 +307,3 @@ def _with_margins(boxes_xywh: Table) -> npt.NDArray[np.float32]:
     sides = np.maximum(boxes_xywh[:, 2:], 1)
     half = sides / 2 + MARGIN * np.sqrt(sides.prod(axis=1))[:, None]
     return np.concatenate([boxes_xywh[:, :2] - half, boxes_xywh[:, :2] + half], axis=1).astype(np.float32)
-
-
-def _xywh(boxes_xyxy: Table) -> Table:
-    """(n, 4) boxes x1, y1, x2, y2 as centre x, y, width, height."""
-    low, high = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
-    return np.concatenate([(low + high) / 2, high - low], axis=1)

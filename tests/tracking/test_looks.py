@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from fastsam_onnx import Mask
-from fastsam_onnx.tracking.looks import LEVELS, likeness, look_of
+from fastsam_onnx.masks.instances import Masks
+from fastsam_onnx.tracking.looks import LEVELS, LOOK_GAIN, blended, likeness, likenesses, look_of, looks_at
+from fastsam_onnx.tracking.shapes import GRID, grids_of, shapes_of
 
 SIZE = (20, 10)
 ALL = Mask.from_dense(np.ones(SIZE[::-1], bool))
@@ -33,6 +35,35 @@ def test_pixels_outside_the_mask_do_not_count():
     image[dense] = (0, 0, 255)
     assert look_of(Mask.from_dense(dense), image) == pytest.approx(look_of(ALL, plain(0, 0, 255)))
     assert look_of(Mask.empty(SIZE), image).sum() == 0
+
+
+def test_looks_of_many_masks_are_those_of_their_pixels_on_the_grid():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (GRID, 2 * GRID, 3), dtype=np.uint8)
+    size = (2 * GRID, GRID)
+    left, right = (Mask(rng.random((GRID, GRID)) < 0.4, x, 0, size) for x in (0, GRID))  # every pixel is on the grid
+    masks = Masks([left, Mask.empty(size), right], size)
+    looks = looks_at(shapes_of(masks), *grids_of(masks), image)
+    assert looks.dtype == np.float32
+    for look, mask in zip(looks, masks, strict=True):
+        assert look == pytest.approx(look_of(mask, image), abs=1e-6)
+    assert not looks[1].any()
+    none = Masks([], size)
+    assert looks_at(shapes_of(none), *grids_of(none), image).shape == (0, LEVELS**3)
+
+
+def test_a_look_changes_slowly_and_not_by_what_is_not_known():
+    red, blue = look_of(ALL, plain(255, 0, 0)), look_of(ALL, plain(0, 0, 255))
+    unknown = np.zeros_like(red)
+    assert blended(red, blue) == pytest.approx((1 - LOOK_GAIN) * red + LOOK_GAIN * blue)
+    assert blended(red, unknown) is red
+    assert blended(unknown, blue) is blue
+
+
+def test_likenesses_are_those_of_each_pair():
+    looks = np.random.default_rng(1).dirichlet(np.ones(LEVELS**3), 5).astype(np.float32)
+    table = likenesses(looks[:2], looks[2:])
+    assert table == pytest.approx(np.array([[likeness(a, b) for b in looks[2:]] for a in looks[:2]]), abs=1e-6)
 
 
 def test_likeness_is_1_for_the_same_and_0_for_nothing_in_common():

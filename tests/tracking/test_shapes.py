@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from fastsam_onnx import Mask
-from fastsam_onnx.tracking.shapes import GRID, shape_iou, shapes_of
+from fastsam_onnx.masks.instances import Masks
+from fastsam_onnx.tracking import shapes
+from fastsam_onnx.tracking.shapes import GRID, areas_of, shape_iou
 
 
 def disc(x, y, radius, size=(640, 480)):
@@ -14,6 +16,10 @@ def disc(x, y, radius, size=(640, 480)):
 
 def box(x1, y1, x2, y2, size=(640, 480)):
     return Mask(np.ones((y2 - y1, x2 - x1), bool), x1, y1, size)
+
+
+def shapes_of(masks):
+    return shapes.shapes_of(Masks(masks, (640, 480)))
 
 
 def test_a_rectangle_fills_its_box_and_a_disc_a_quarter_of_pi():
@@ -43,12 +49,18 @@ def test_the_halves_of_a_square_along_its_diagonal_share_the_diagonal():
 
 def test_masks_that_are_not_rendered_have_the_shapes_of_their_pixels(pending_found):
     found = pending_found(seed=3, count=12)
-    lazy = shapes_of(found.masks.lazy)
+    lazy = shapes.shapes_of(found.masks)
     for shape, pending, mask in zip(lazy, found.masks.lazy, found.masks, strict=True):
         x1, y1, x2, y2 = pending.bounds
         points = (np.arange(GRID) + 0.5) / GRID
         rows, columns = y1 + np.floor(points * (y2 - y1)).astype(int), x1 + np.floor(points * (x2 - x1)).astype(int)
         assert np.array_equal(shape.reshape(GRID, GRID), mask.dense()[np.ix_(rows, columns)])
+
+
+def test_areas_are_those_of_the_pixels_as_far_as_the_grid_tells():
+    masks = Masks([box(3, 5, 100, 9), disc(300, 200, 90), Mask.empty((640, 480))], (640, 480))
+    areas = areas_of(masks, shapes.shapes_of(masks))
+    assert areas.tolist() == pytest.approx([97 * 4, np.pi * 90**2, 0], rel=0.05)
 
 
 def test_an_empty_mask_is_like_nothing():

@@ -1,5 +1,6 @@
 """Numbers that stay: by overlap, by motion, through gaps; never two objects of one number."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -128,6 +129,69 @@ def test_an_object_that_rejoins_its_number_has_no_other_and_is_kept_as_one_that_
     for _ in range(KEPT_FRAMES_NEW + 1):
         tracker.skip()
     assert numbers(tracker, (150, 60), (0, 0)) == [1, 5]
+
+
+RED, BLUE, PINK = (255, 0, 0), (0, 0, 255), (255, 85, 85)
+
+
+def painted(*squares):
+    """A frame of squares (x, y, colour) with its photo."""
+    image = np.full((*SIZE[::-1], 3), 90, np.uint8)
+    for x, y, colour in squares:
+        image[y : y + 10, x : x + 10] = colour
+    return replace(frame(*((x, y) for x, y, _ in squares)), image=image)
+
+
+def painted_numbers(tracker, *squares):
+    return tracker.update(painted(*squares)).track_ids.tolist()
+
+
+def test_colours_tell_objects_apart_where_places_do_not():
+    tracker = Tracker()
+    painted_numbers(tracker, (50, 50, RED), (56, 50, BLUE))
+    # Each is nearer to where the other was: IoU 9 * 10 / 110 = 0.82 there, 5 * 10 / 150 = 0.33 to its own place.
+    assert painted_numbers(tracker, (55, 50, RED), (51, 50, BLUE)) == [1, 2]
+    tracker = Tracker()
+    numbers(tracker, (50, 50), (56, 50))
+    assert numbers(tracker, (55, 50), (51, 50)) == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("x", "colour", "number"),
+    [
+        (85, RED, 1),  # away for two frames: within (2 + 0.3 * 2) * 10 = 26 pixels of its last place, 60
+        (87, RED, 2),
+        (85, BLUE, 2),
+        (85, PINK, 2),
+    ],
+)
+def test_what_was_lost_is_recognised_by_its_colours_within_reach(x, colour, number):
+    tracker = Tracker()
+    for _ in range(2):
+        painted_numbers(tracker, (60, 50, RED))
+    painted_numbers(tracker)
+    assert painted_numbers(tracker, (x, 50, colour)) == [number]
+
+
+def test_without_the_photo_or_seen_once_nothing_is_recognised():
+    tracker = Tracker()
+    numbers(tracker, (60, 50))
+    numbers(tracker, (60, 50))
+    assert numbers(tracker, (85, 50)) == [2]
+    tracker = Tracker()
+    painted_numbers(tracker, (60, 50, RED))
+    assert painted_numbers(tracker, (85, 50, RED)) == [2]
+
+
+def test_another_size_is_not_recognised():
+    tracker = Tracker()
+    for _ in range(2):
+        painted_numbers(tracker, (60, 50, RED))
+    image = np.full((*SIZE[::-1], 3), RED, np.uint8)
+    part, whole = square(80, 50, side=5), square(80, 50, side=6)  # a quarter of the area, and 0.36 of it
+    for mask, number in ((part, 2), (whole, 1)):
+        found = replace(Segmentation.from_masks([mask], image_size=SIZE), image=image)
+        assert copy.deepcopy(tracker).update(found).track_ids.tolist() == [number]
 
 
 def test_low_scores_go_on_with_a_number_but_begin_none():
