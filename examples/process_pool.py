@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     photos, output = Folder.of(options.photos), Folder.of(options.output)
     shards = plan(photos, output, options.shard)
     total = Count()
+    FastSAM(options.model, threads=1).close()  # a model that cannot be opened is told here, not by every process
     # Spawned: threads of the parent, pyarrow's here, do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.workers, context, _open, (options.model,)) as pool:
