@@ -14,7 +14,9 @@ AR@k        COCO's average recall: of the k best-scored objects a photo, the sha
             --max-det 1000), with the model's own NMS unless --iou or --recall-iou is given.
 best        mean over the ground truths of the best IoU that any of these objects has with it.
 box prompt  mean IoU of the answer to each ground truth's box, by `match` rule; no answer counts 0. "moved" is
-            "candidate" with every edge moved at random, by a standard deviation of 5 % of the box's side.
+            "candidate" with every edge moved at random, by a standard deviation of 5 % of the box's side. "clicks":
+            "candidate" after one and after three corrections, each a point that lies deepest in what is missing, or in
+            what is too much, whichever is deeper.
 point       mean IoU of the answer to each ground truth's most interior point (the farthest from its
             edge), by `pick` rule; for "all" and "alternatives" the best of its rows counts, which is what a
             perfect choice would reach. "anywhere" is "candidate", or "alternatives", with a point drawn from all
@@ -78,10 +80,12 @@ AREA_RANGES = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2), 
 MATCH_RULES = ("candidate", "mask", "box")
 PICK_RULES = ("candidate", "alternatives", "balanced", "merge", "all", "smallest", "largest", "best")
 SCORE_BINS = 1000
+CLICKS = {1: "box, one click", 3: "box, three clicks"}
 EDGE_TOLERANCE = 0.0075  # of the photo's diagonal
 PROMPTS = (
     *(f"box, {rule}" for rule in MATCH_RULES),
     "box, moved",
+    *CLICKS.values(),
     *(f"point, {rule}" for rule in PICK_RULES),
     "point, anywhere",
     "point, anywhere, alternatives",
@@ -478,7 +482,26 @@ def prompt_ious(
     anywhere = np.array([any_point(mask, rng) for mask in masks])[:, None]
     answers["point, anywhere"] = found.point_prompt(anywhere)
     answers["point, anywhere, alternatives"] = found.point_prompt(anywhere, pick="alternatives")
-    return {name: best_by_prompt(answer, len(masks), overlay) for name, answer in answers.items()}
+    corrected = np.array([ious_by_clicks(found, *each) for each in zip(masks, boxes, strict=True)]).T
+    return {name: best_by_prompt(answer, len(masks), overlay) for name, answer in answers.items()} | {
+        name: corrected[count] for count, name in CLICKS.items()
+    }
+
+
+def ious_by_clicks(found: Segmentation, truth: Mask, box: FloatArray) -> list[float]:
+    """IoU of the answer to a box after each number of corrections, from none to the most of CLICKS."""
+    points: list[tuple[float, float]] = []
+    labels: list[int] = []
+    ious = []
+    for _ in range(max(CLICKS) + 1):
+        answer = found.box_prompt(box, points or None, labels or None).masks
+        mask = answer[0] if len(answer) else Mask.empty(found.image_size)
+        ious.append(mask.iou(truth))
+        wrong = [(truth.difference(mask), 1), (mask.difference(truth), 0)]
+        for _, point, label in sorted((*deepest(part), label) for part, label in wrong if part.area)[-1:]:
+            points.append(point)
+            labels.append(label)
+    return ious
 
 
 def best_by_prompt(answer: Segmentation, prompts: int, overlay: Overlay) -> FloatArray:
@@ -492,7 +515,12 @@ def best_by_prompt(answer: Segmentation, prompts: int, overlay: Overlay) -> Floa
 
 
 def interior_point(mask: Mask) -> tuple[float, float]:
-    """The middle of the pixel that lies deepest in the mask, the photo's frame counting as an edge.
+    """The middle of the pixel that lies deepest in the mask, the photo's frame counting as an edge."""
+    return deepest(mask)[1]
+
+
+def deepest(mask: Mask) -> tuple[int, tuple[float, float]]:
+    """The squared depth of the pixel that lies deepest in the mask, the photo's frame counting as an edge; its middle.
 
     Of equals the first: squares of distances are integers, so what OpenCV's roots differ by from one run to the next
     chooses no pixel.
@@ -500,7 +528,7 @@ def interior_point(mask: Mask) -> tuple[float, float]:
     framed = np.pad(mask.crop, 1).view(np.uint8)
     squares = np.rint(cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) ** 2)
     row, column = np.unravel_index(int(squares.argmax()), squares.shape)
-    return mask.left + int(column) - 0.5, mask.top + int(row) - 0.5
+    return int(squares.max()), (mask.left + int(column) - 0.5, mask.top + int(row) - 0.5)
 
 
 def any_point(mask: Mask, rng: np.random.Generator) -> tuple[float, float]:

@@ -226,6 +226,16 @@ def add_prompts(group: Any) -> None:
         help="two corners of a box around one object; repeatable (if it begins with a minus: --box=-5,0,90,80)",
     )
     group.add_argument(
+        "--box-point", metavar="X,Y", type=point, **many, help="a point in the only box, on its object; repeatable"
+    )
+    group.add_argument(
+        "--box-background",
+        metavar="X,Y",
+        type=point,
+        **many,
+        help="a point in it that is not on its object; repeatable",
+    )
+    group.add_argument(
         "--match",
         choices=get_args(Match),
         help="what is compared with the box: every candidate of the network, its mask cut to the box; the objects' "

@@ -29,11 +29,18 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
     given = {name: value for name, value in options.items() if value is not None}
     if "threshold" in given:
         given["top_k"] = None
-    labels = [1] * len(arguments.point) + [0] * len(arguments.background)
-    points = [*arguments.point, *arguments.background]
+    points, labels = _labelled(arguments.point, arguments.background)
+    box_points, box_labels = _labelled(arguments.box_point, arguments.box_background)
     masks = [read_mask(path) for path in arguments.mask]
     prompts = Prompts(
-        points or None, labels or None, arguments.box or None, arguments.text or None, masks=masks or None, **given
+        points,
+        labels,
+        arguments.box or None,
+        arguments.text or None,
+        masks=masks or None,
+        box_points=box_points,
+        box_labels=box_labels,
+        **given,
     )
     if arguments.prompts is not None:
         prompts = prompts.joined(_read_file(arguments.prompts))
@@ -41,6 +48,7 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
     compared = prompts.classify if prompts.texts is None else prompts.texts
     for name, value, kind, needed in (
         ("--pick", arguments.pick, prompts.points, "--point: it chooses among the objects at the points"),
+        ("--box-point", box_points, prompts.boxes, "--box: it is a point in the box"),
         ("--match", arguments.match, fitted, "--box or --mask: it says what is compared with it"),
         (
             "--similarity",
@@ -60,6 +68,14 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
             "--clip FOLDER opens one"
         )
     return prompts
+
+
+def _labelled(
+    foreground: list[tuple[float, ...]], background: list[tuple[float, ...]]
+) -> tuple[list[tuple[float, ...]] | None, list[int] | None]:
+    """Points and their labels; None and None without any."""
+    labels = [1] * len(foreground) + [0] * len(background)
+    return [*foreground, *background] or None, labels or None
 
 
 def prompt_files(arguments: argparse.Namespace) -> list[Path]:

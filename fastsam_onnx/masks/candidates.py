@@ -6,6 +6,7 @@ dropped, may be what a prompt means. The constants were chosen on tools/evaluate
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -47,6 +48,10 @@ MOST_DISTINCT = 6
 """Maximum number of candidates, no two alike, among which alternatives are chosen."""
 ALIKE_IOU = 0.7
 """Masks with a greater IoU are no alternatives."""
+STRONGEST_POINT = 16.0
+"""How much a point in a box counts at most; it counts twice as much each time that the decoder does not obey it."""
+MOST_DRAWINGS = 8
+"""Maximum number of times that a box with points is drawn."""
 NO_POINTS, NONE_WANTED = np.zeros((0, 2)), np.zeros(0, bool)
 
 
@@ -173,35 +178,70 @@ class Candidates:
         promise = self.scores[hits] / np.maximum(sides.prod(axis=1), 1) ** AREA_POWER
         return np.asarray(hits[np.argsort(-promise, kind="stable")], np.int64)
 
-    def for_box(self, box_xyxy: FloatArray) -> Answer | None:
+    def for_box(
+        self,
+        box_xyxy: FloatArray,
+        points: npt.NDArray[np.float64] = NO_POINTS,
+        foreground: BoolArray = NONE_WANTED,
+    ) -> Answer | None:
         """The candidate whose box fits best, its mask cut to the prompt; None if none overlaps.
 
         The fit is the IoU of the two boxes times the score to the power of 0.3. Of candidates whose mask has no pixel
         in the prompt the next one is taken, twenty times at most. A mask that leaves a side of the prompt empty is
-        enlarged until it fills the prompt. Where there is a decoder it draws the mask anew.
+        enlarged until it fills the prompt. Where there is a decoder it draws the mask anew. With points it is the first
+        of the twenty that obeys most of them, or what the decoder draws when it is told of them.
 
         Args:
             box_xyxy: (4,) in pixels of the photo, inside it.
+            points: (k, 2) x, y in pixels of the photo, in the box: where the object is, or is not.
+            foreground: (k,): point k is foreground.
         """
+        offers = self._offers(box_xyxy)
+        first = next(offers, None)
+        if first is None:
+            return None
+        (index, mask), drawn = first, self._drawn(box_xyxy, points, foreground)
+        if drawn is None and len(points):
+            index, drawn = _most_obedient(itertools.chain([first], offers), points, foreground)
+        return self._answer(index, drawn or calm(_filling(mask)), box_xyxy)
+
+    def _offers(self, box_xyxy: FloatArray) -> Iterator[tuple[int, PendingMask]]:
+        """The candidates that fit a box best and their masks, cut to it; those without a pixel there are left out."""
         prompt = box_xyxy[None]
         for index in self.fitting(prompt, MOST_TRIED)[0].tolist():
             [mask] = pending_masks(prompt, self.coefficients[[index]], self.prototypes, self.letterbox)
             if not mask.is_empty():
-                return self._answer(index, self._drawn(box_xyxy) or calm(_filling(mask)), box_xyxy)
-        return None
+                yield index, mask
 
     def questions(self, boxes_xyxy: FloatArray, *, asked: bool) -> list[Question]:
         """What the decoder is asked about boxes (n, 4): for each the candidates that fit it best; nothing clicked."""
         fitting = self.fitting(boxes_xyxy, PRIORS)
         return [Question(box, self.coefficients[best], asked) for box, best in zip(boxes_xyxy, fitting, strict=True)]
 
-    def _drawn(self, box_xyxy: FloatArray) -> PendingMask | None:
-        """The decoder's answer to a box, cut to it; None if there is none."""
+    def _drawn(
+        self, box_xyxy: FloatArray, points: npt.NDArray[np.float64], foreground: BoolArray
+    ) -> PendingMask | None:
+        """The decoder's answer to a box with points, cut to it; None if there is none.
+
+        Points that it does not obey count twice as much in the next drawing; of all drawings the first that obeys most
+        of them answers. That was measured with a decoder that had seen boxes and points, but never both at once.
+        """
         if self.closer is None:
             return None
-        [mask], _ = self.closer.draw(self.questions(box_xyxy[None], asked=True))
-        cut = calm(mask.within(box_xyxy))
-        return None if cut.is_empty() else cut
+        [question] = self.questions(box_xyxy[None], asked=True)
+        signs = np.where(foreground, 1.0, -1.0)
+        best, most = None, -1
+        for _ in range(MOST_DRAWINGS):
+            [mask], _ = self.closer.draw([question.clicked(points, signs.tolist())])
+            cut = calm(mask.within(box_xyxy))
+            obeyed = _obeyed(cut, points, foreground)
+            if not cut.is_empty() and obeyed.sum() > most:
+                best, most = cut, int(obeyed.sum())
+            can_grow = ~obeyed & (np.abs(signs) < STRONGEST_POINT)
+            if not can_grow.any():
+                break
+            signs[can_grow] *= 2
+        return best
 
     def for_points(self, points: npt.NDArray[np.float64], foreground: BoolArray) -> Answer | None:
         """The candidate that points mean; None if no mask holds a foreground point and no background point.
@@ -359,10 +399,29 @@ def unlike(masks: Iterable[Mask]) -> list[int]:
     return list(chosen)
 
 
+def _obeyed(mask: PendingMask, points: npt.NDArray[np.float64], foreground: BoolArray) -> BoolArray:
+    """(k,) True for the points (k, 2) of which the mask holds those that are foreground, and not the others."""
+    held = np.array([mask.contains(*point) for point in points.tolist()], bool)
+    return np.asarray(held == foreground, bool)
+
+
+def _most_obedient(
+    offers: Iterable[tuple[int, PendingMask]], points: npt.NDArray[np.float64], foreground: BoolArray
+) -> tuple[int, PendingMask]:
+    """The first of the offers for a box that obeys most points, enlarged to fill the box or as it is.
+
+    Of those that are as good the first that obeys most as it is: anything can be enlarged over a point.
+    """
+    tried = [(index, calm(one), calm(mask)) for index, mask in offers for one in (_filling(mask), mask)]
+    counts = [[int(_obeyed(mask, points, foreground).sum()) for mask in masks] for _, *masks in tried]
+    index, best, _ = tried[counts.index(max(counts))]
+    return index, best
+
+
 def _agrees(mask: PendingMask, points: npt.NDArray[np.float64], foreground: BoolArray) -> bool:
     """True if the mask holds a foreground point and no background point."""
-    held = np.array([mask.contains(*point) for point in points.tolist()])
-    return bool(held[foreground].any() and not held[~foreground].any())
+    obeyed = _obeyed(mask, points, foreground)
+    return bool(obeyed[foreground].any() and obeyed[~foreground].all())
 
 
 def area_and_depth(mask: PendingMask, points: npt.NDArray[np.float64]) -> tuple[int, float]:

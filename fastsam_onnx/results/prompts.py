@@ -18,12 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx import options
+from fastsam_onnx.arrays import BoolArray
 from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.results.mask_prompts import MaskPrompts, limited_masks, listed_masks
 from fastsam_onnx.results.rules import (
     OF_CANDIDATES,
     Match,
     Pick,
+    check_box_points,
     check_boxes,
     check_limits,
     check_match,
@@ -37,6 +39,8 @@ OPTIONS: Mapping[str, Sequence[str]] = {
     "labels": ("points",),
     "pick": ("points",),
     "match": ("boxes", "masks"),
+    "box_points": ("boxes",),
+    "box_labels": ("box_points",),
     "top_k": ("texts",),
     "threshold": ("texts", "classify"),
     "other": ("classify",),
@@ -68,6 +72,9 @@ class Prompts:
         classify: Texts of which each chosen object gets the one that fits it best as its class, as in
             `Segmentation.classify`.
         other: Class of the chosen objects that fit none of `classify`; None to leave these out.
+        box_points: (2,) or (k, 2) x, y in the box, for several boxes (b, k, 2), as `Segmentation.box_prompt` takes
+            points: corrections of their answers.
+        box_labels: 1 (the object is there) or 0 (it is not) for each of them; 1 by default.
         similar: Cosine, -1 to 1, as in `Segmentation.similar`: all objects that are more similar than this to one of
             those that the prompts mean, in their place; None for these alone.
     """
@@ -85,6 +92,8 @@ class Prompts:
     classify: str | Sequence[str] | None = None
     other: str | None = None
     similar: float | None = None
+    box_points: npt.ArrayLike | None = None
+    box_labels: npt.ArrayLike | None = None
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Prompts:
@@ -159,13 +168,14 @@ class Prompts:
 
     @property
     def count(self) -> int:
-        """Number of points, boxes, masks and texts, together, those of `classify` among them.
+        """Number of points, boxes, masks and texts, together, those in boxes and of `classify` among them.
 
         Raises:
             PromptError: If points, boxes or masks are malformed.
         """
         points = 0 if self.points is None else check_points(self.points, self.labels)[1].size
-        return points + self._asked_singly() + len(_listed(self.classify))
+        in_boxes = 0 if self.boxes is None else self._box_points()[1].size
+        return points + in_boxes + self._asked_singly() + len(_listed(self.classify))
 
     @property
     def asked(self) -> int:
@@ -192,10 +202,18 @@ class Prompts:
         if form != "overlay":
             return {}
         shown: dict[str, Any] = {"boxes": None if self.boxes is None else check_boxes(self.boxes)}
-        if self.points is not None:
-            groups, foreground = check_points(self.points, self.labels)
-            shown |= {"points": groups.reshape(-1, 2), "point_labels": foreground.reshape(-1)}
+        parts = [] if self.points is None else [check_points(self.points, self.labels)]
+        parts += [] if self.boxes is None else [self._box_points()]
+        if sum(foreground.size for _, foreground in parts):
+            points = np.concatenate([groups.reshape(-1, 2) for groups, _ in parts])
+            labels = np.concatenate([foreground.reshape(-1) for _, foreground in parts])
+            shown |= {"points": points, "point_labels": labels}
         return shown
+
+    def _box_points(self) -> tuple[npt.NDArray[np.float64], BoolArray]:
+        """Points in the boxes, (b, k, 2), and which are foreground; see `check_box_points`."""
+        assert self.boxes is not None
+        return check_box_points(check_boxes(self.boxes), self.box_points, self.box_labels)
 
     def limited(self, pixels: int) -> Prompts:
         """The prompts of a stranger, masks as `Mask`; see `mask_prompts.limited_masks`.
@@ -228,7 +246,9 @@ class Prompts:
         if self.points is not None and not check_points(self.points, self.labels)[1].any(axis=1).all():
             raise PromptError("background points alone mean no object; give a foreground point (label 1) too")
         if self.boxes is not None:
-            check_boxes(self.boxes)
+            self._box_points()
+        elif self.box_points is not None or self.box_labels is not None:
+            raise PromptError("box_points or box_labels is given without boxes")
         if self.masks is not None:
             listed_masks(self.masks)
         if self.texts is not None:
@@ -271,7 +291,7 @@ class Prompts:
             answers.append((found.point_prompt(groups, foreground, pick=self.pick), len(groups)))
         if self.boxes is not None:
             boxes = check_boxes(self.boxes)
-            answers.append((found.box_prompt(boxes, match=self.match), len(boxes)))
+            answers.append((found.box_prompt(boxes, self.box_points, self.box_labels, match=self.match), len(boxes)))
         if self.masks is not None:
             masks = listed_masks(self.masks)
             answers.append((found.mask_prompt(masks, match=self.match), len(masks)))
@@ -287,8 +307,8 @@ class Prompts:
         """These prompts and another's; the points of both ask for one object together.
 
         Raises:
-            PromptError: If both have points, and these ask for several objects, or are malformed; or if the other is
-                no Prompts.
+            PromptError: If both have points, and these ask for several objects, or are malformed; if both have boxes,
+                one of them with points in these; or if the other is no Prompts.
             OptionError: If both set an option, differently.
         """
         if not isinstance(other, Prompts):
@@ -301,6 +321,9 @@ class Prompts:
             if any(len(groups) > 1 for groups, _ in pairs):
                 raise PromptError("points that ask for several objects, (g, k, 2), cannot be joined with others")
             points, labels = (np.concatenate(arrays, axis=1)[0] for arrays in zip(*pairs, strict=True))
+        in_boxes = {name: self._agreed(other, name) for name in ("box_points", "box_labels")}
+        if in_boxes["box_points"] is not None and self.boxes is not None and other.boxes is not None:
+            raise PromptError("boxes with points in them cannot be joined with other boxes")
         both = [check_boxes(each.boxes) for each in (self, other) if each.boxes is not None]
         masks = [mask for each in (self, other) if each.masks is not None for mask in listed_masks(each.masks)]
         texts = [*self._listed_texts(), *other._listed_texts()]
@@ -311,6 +334,7 @@ class Prompts:
             boxes=np.concatenate(both) if both else None,
             masks=masks or None,
             texts=texts or None,
+            **in_boxes,
             **{name: self._agreed(other, name) for name in AGREED},
         )
 

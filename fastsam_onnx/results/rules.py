@@ -72,6 +72,35 @@ def check_boxes(boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return xyxy
 
 
+def check_box_points(
+    boxes_xyxy: npt.NDArray[np.float64], points: npt.ArrayLike | None, labels: npt.ArrayLike | None
+) -> tuple[npt.NDArray[np.float64], BoolArray]:
+    """Points in boxes (b, 4) as (b, k, 2) float64, a group for each box, and (b, k) bool: foreground; k is 0 without.
+
+    Raises:
+        PromptError: If the shapes or values make no points, there is not a group for each box, or a foreground point
+            lies outside its box.
+    """
+    if points is None:
+        if labels is not None:
+            raise PromptError("labels of points in boxes are given without the points")
+        return np.zeros((len(boxes_xyxy), 0, 2)), np.zeros((len(boxes_xyxy), 0), bool)
+    groups, foreground = check_points(points, labels)
+    if len(groups) != len(boxes_xyxy):
+        boxes = "1 box needs" if len(boxes_xyxy) == 1 else f"{len(boxes_xyxy)} boxes need"
+        raise PromptError(
+            f"there must be a group of points for each box: {boxes} points of shape ({len(boxes_xyxy)}, k, 2), "
+            f"got {groups.shape}"
+        )
+    outside = ((groups < boxes_xyxy[:, None, :2]) | (groups > boxes_xyxy[:, None, 2:])).any(axis=2) & foreground
+    for box, point in np.argwhere(outside).tolist():
+        raise PromptError(
+            f"a foreground point must lie in its box, for the answer ends there; box {box} is "
+            f"{boxes_xyxy[box].tolist()}, the point {groups[box, point].tolist()}"
+        )
+    return groups, foreground
+
+
 def warn_of_shares(name: str, pixels: npt.NDArray[np.float64]) -> None:
     """Log that coordinates lie between 0 and 1, and not all on its ends: shares of the photo are given so elsewhere."""
     if ((pixels >= 0) & (pixels <= 1)).all() and (pixels % 1).any():
@@ -242,6 +271,31 @@ def closest_to_box(box_xyxy: npt.NDArray[np.float64], masks: Masks, match: Match
     if match == "box":
         return closest_by_box(box_xyxy, masks.boxes, masks.image_size)
     return closest_by_mask(box_xyxy, masks.bounds, masks.image_size, masks.areas, masks.lazy)
+
+
+def closest_with_points(
+    box_xyxy: npt.NDArray[np.float64],
+    points: npt.NDArray[np.float64],
+    foreground: BoolArray,
+    masks: Masks,
+    match: Match,
+) -> int | None:
+    """As `closest_to_box`, among the masks that obey the most points: hold those of the foreground, not the others.
+
+    Args:
+        box_xyxy: (4,).
+        points: (k, 2) x, y.
+        foreground: (k,): point k is foreground.
+        masks: n masks.
+        match: As in `closest_to_box`.
+    """
+    obeyed = (hits(masks.lazy, masks.bounds, points) == foreground).sum(axis=1)
+    for count in sorted(set(obeyed.tolist()), reverse=True):
+        rows = np.flatnonzero(obeyed == count)
+        index = closest_to_box(box_xyxy, masks.take(rows), match)
+        if index is not None:
+            return int(rows[index])
+    return None
 
 
 def closest_to_mask(mask: Mask, masks: Masks, match: Match) -> int | None:

@@ -170,11 +170,22 @@ class Segmentation(WritableInstances):
             [replace(each, prompt_index=np.full(len(each), index, np.int64)) for index, each in enumerate(chosen)]
         )
 
-    def box_prompt(self, boxes: npt.ArrayLike, *, match: Match = "candidate") -> Segmentation:
-        """For each box the object that fits it best.
+    def box_prompt(
+        self,
+        boxes: npt.ArrayLike,
+        points: npt.ArrayLike | None = None,
+        labels: npt.ArrayLike | None = None,
+        *,
+        match: Match = "candidate",
+    ) -> Segmentation:
+        """For each box the object that fits it best; points in it say what belongs to the object, and what does not.
 
         Args:
-            boxes: (4,) or (k, 4): x1, y1, x2, y2 in image pixels; a warning as in `point_prompt`.
+            boxes: (4,) or (b, 4): x1, y1, x2, y2 in image pixels; a warning as in `point_prompt`.
+            points: (2,) or (k, 2) in image pixels for one box, (b, k, 2) for b boxes: corrections, for example where an
+                answer without them was wrong. The bundled models' decoder is told of them; of other models' offers, and
+                of objects, those that obey most points are looked at.
+            labels: One for every point: 1 where the object is (the default), 0 where it is not.
             match: "candidate": of everything that the network offered, also below the threshold, what fits the box
                 best, its mask cut to the box, drawn anew by the bundled models' decoder from the photo around it, or,
                 without a decoder, enlarged where it leaves a side of the box empty; measures best on ground truth
@@ -188,17 +199,20 @@ class Segmentation(WritableInstances):
             nothing.
 
         Raises:
-            PromptError: If the boxes are malformed.
+            PromptError: If the boxes or points are malformed, there is not a group of points for each box, or a point
+                where the object is lies outside its box.
             OptionError: If `match` is not known.
         """
         rules.check_match(match)
         checked = rules.check_boxes(boxes)
+        groups, signs = rules.check_box_points(checked, points, labels)
         rules.warn_of_shares("boxes", checked)
         if match == "candidate" and self.candidates is not None:
             width, height = self.image_size
             inside = np.clip(checked, 0, (width, height, width, height)).astype(np.float32)
-            return answers.of_candidates(self, map(self.candidates.for_box, inside))
-        return answers.of_rows(self, [rules.closest_to_box(box, self.masks, match) for box in checked])
+            return answers.of_candidates(self, map(self.candidates.for_box, inside, groups, signs))
+        asked = zip(checked, groups, signs, strict=True)
+        return answers.of_rows(self, [rules.closest_with_points(*each, self.masks, match) for each in asked])
 
     def mask_prompt(self, masks: MaskPrompts, *, match: Match = "candidate") -> Segmentation:
         """For each mask the object that fits it best: a sketch, or what another program found.

@@ -280,6 +280,11 @@ def _prompts() -> Schema:
             "pick": {"enum": list(get_args(Pick))},
             "boxes": {"anyOf": [_FOUR, _filled(_FOUR), {"type": "null"}], "description": "x1, y1, x2, y2 in pixels."},
             "match": {"enum": list(get_args(Match))},
+            "box_points": {**points, "description": "x, y in the box; (b, k, 2) for b boxes: corrections."},
+            "box_labels": {
+                **labels,
+                "description": "1 where the object is, 0 where not; one for every point in a box.",
+            },
             "texts": {"anyOf": [text, _filled(text), {"type": "null"}], "description": "Where text in /info is true."},
             "top_k": {"type": ["integer", "null"], "minimum": 1},
             "threshold": {"type": ["number", "null"], "minimum": -1, "maximum": 1},

@@ -43,6 +43,17 @@ class TestPrompts:
             (2, FIRST_AREA),
         ]
 
+    def test_points_in_a_box_correct_its_answer(self, run, tmp_path):
+        source = photo(tmp_path / "cat.png")
+        asked = [source, "--box", "0,0,64,64", "--match", "mask", "--overwrite"]
+        run(*asked, "--box-point", "10,10")
+        assert areas(tmp_path / "cat.json") == [FIRST_AREA]
+        run(*asked, "--box-background", "10,10")
+        assert areas(tmp_path / "cat.json") == [SECOND_AREA]
+        code, _, err = run(source, "--box-point", "10,10", "--overwrite")
+        assert code == 2
+        assert "--box-point needs --box" in err
+
     def test_a_prompt_that_hits_nothing_gives_an_empty_result(self, run, tmp_path):
         code, _, err = run(photo(tmp_path / "cat.png"), "--point", "2,62")
         assert code == 0

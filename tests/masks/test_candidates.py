@@ -105,6 +105,21 @@ def test_a_box_answer_has_no_specks():
     assert found_of(candidates).box_prompt((0, 0, 64, 64)).masks[0].box.tolist() == [0, 0, 64, 40]
 
 
+def test_of_the_offers_for_a_box_one_that_obeys_its_points_is_taken():
+    """Both fill the half that is theirs: 1 the left one, -1 the right one."""
+    found = found_of(offered((32, 32, 40, 20, 0.9, 1), (32, 32, 40, 20, 0.2, -1)))
+    box, left, right = (12, 22, 52, 42), (20, 32), (44, 32)
+    assert found.box_prompt(box).scores.tolist() == [np.float32(0.9)]
+    for points, labels, score in (
+        ([left], [1], 0.9),
+        ([right], [1], 0.2),
+        ([left], [0], 0.2),
+        ([left, right], [1, 1], 0.9),  # both obey one; the first fits better
+        ([right, left], [1, 0], 0.2),
+    ):
+        assert found.box_prompt(box, points, labels).scores.tolist() == [np.float32(score)]
+
+
 def test_points_look_below_the_threshold_too():
     found = found_of(offered((16, 16, 20, 20, 0.01, 1), (48, 48, 20, 20, 0.9, -1)))
     answer = found.point_prompt([[(16, 16)], [(2, 2)], [(48, 48)], [(70, 16)], [(-1, 16)]])

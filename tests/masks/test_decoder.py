@@ -13,9 +13,9 @@ import pytest
 from support.tiny_onnx import tiny, toy_decoder, ultralytics_metadata
 
 from fastsam_onnx import FastSAM, ModelError
-from fastsam_onnx.masks.candidates import Candidates
+from fastsam_onnx.masks.candidates import MOST_DRAWINGS, Candidates
 from fastsam_onnx.masks.decoder import Decoder, Question, maps_of
-from fastsam_onnx.masks.views import COARSE, PRIORS, View
+from fastsam_onnx.masks.views import COARSE, PRIORS, SIDE, View
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.runtime import RuntimeOptions
@@ -75,6 +75,51 @@ def test_an_answer_with_a_background_point_makes_way():
 
 def test_a_box_in_which_nothing_is_drawn_keeps_its_candidate():
     assert found_in(red(), (32, 32, 32, 32, 0.7, 1)).box_prompt((16, 16, 48, 48)).areas.tolist() == [32 * 32]
+
+
+class TestPointsInABox:
+    """A decoder that draws all of its view, or, once a background point counts for enough, its right half."""
+
+    BOX = (16, 16, 48, 48)
+
+    @pytest.fixture
+    def asked(self, monkeypatch):
+        """How much points counted each time, background and foreground; the decoder obeys from 4 on."""
+        told = []
+
+        def run(decoder, photos, maps):
+            spots = maps[:, -1]
+            told.append((round(float(spots.min())), round(float(spots.max()))))
+            logits = np.full((1, SIDE, SIDE), 5, np.float32)
+            if spots.min() < -3:
+                logits[:, :, : SIDE // 2] = -5
+            return logits, np.ones(1)
+
+        monkeypatch.setattr(Decoder, "run", run)
+        return told
+
+    def test_a_point_that_is_not_obeyed_counts_twice_as_much_each_time(self, asked):
+        found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
+        [mask] = found.box_prompt(self.BOX, [(24, 24), (40, 40)], [0, 1]).masks
+        assert asked == [(-1, 1), (-2, 1), (-4, 1)]
+        assert mask.box.tolist() == [32, 16, 48, 48]
+
+    def test_without_points_it_is_asked_once(self, asked):
+        found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
+        assert found.box_prompt(self.BOX).areas.tolist() == [32 * 32]
+        assert found.box_prompt(self.BOX, (40, 40)).areas.tolist() == [32 * 32]
+        assert asked == [(0, 0), (0, 1)]
+
+    def test_points_that_cannot_be_obeyed_end(self, asked):
+        """The same place is on the object and is not."""
+        found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
+        assert found.box_prompt(self.BOX, [(24, 24), (24, 24)], [0, 1]).areas.tolist() == [32 * 32]
+        assert len(asked) == MOST_DRAWINGS
+
+    def test_each_box_has_its_points(self, asked):
+        found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
+        first, second = found.box_prompt([self.BOX, self.BOX], [[(24, 24)], [(40, 40)]], [[0], [1]]).masks
+        assert (first.area, second.area) == (16 * 32, 32 * 32)
 
 
 def test_maps_are_prototypes_candidates_box_and_points():

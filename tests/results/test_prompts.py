@@ -251,6 +251,43 @@ def test_what_cannot_be_joined_is_an_error():
         Prompts(pick="all").joined(Prompts(pick="best"))
 
 
+def test_points_in_boxes_go_the_same_way_as_by_hand(found):
+    given = Prompts.from_json('{"boxes": [0, 0, 10, 10], "box_points": [[3, 3], [8, 8]], "box_labels": [1, 0]}')
+    assert given.count == 3
+    assert given.asked == 1
+    assert rles(given.choose(found)) == rles(found.box_prompt((0, 0, 10, 10), [(3, 3), (8, 8)], [1, 0]))
+    assert rles(given.choose(found)) == [found.masks[1].rle()]
+    assert rles(Prompts(boxes=[0, 0, 10, 10]).choose(found)) == [found.masks[0].rle()]
+    shown = given.format_options("overlay")
+    assert shown["points"].tolist() == [[3, 3], [8, 8]]
+    assert shown["point_labels"].tolist() == [1, 0]
+    with_points = Prompts(points=(13, 1)).joined(given)
+    assert with_points.format_options("overlay")["points"].tolist() == [[13, 1], [3, 3], [8, 8]]
+    assert rles(with_points.choose(found)) == rles(found[[2, 1]])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"box_points": [1, 1]}, "without boxes"),
+        ({"boxes": [0, 0, 4, 4], "box_labels": [1]}, "without the points"),
+        ({"boxes": [0, 0, 4, 4], "box_points": [5, 1]}, "must lie in its box"),
+        ({"boxes": [[0, 0, 4, 4]] * 2, "box_points": [1, 1]}, "2 boxes need points of shape"),
+    ],
+)
+def test_points_in_boxes_that_mean_nothing_are_an_error(given, message):
+    with pytest.raises(PromptError, match=message):
+        Prompts(**given).check()
+
+
+def test_boxes_with_points_are_joined_with_no_other_boxes():
+    given = Prompts(boxes=[0, 0, 4, 4], box_points=[1, 1])
+    assert given.joined(Prompts(texts="cup")).box_points == [1, 1]
+    for pair in ((given, Prompts(boxes=[0, 0, 2, 2])), (Prompts(boxes=[0, 0, 2, 2]), given)):
+        with pytest.raises(PromptError, match="cannot be joined with other boxes"):
+            pair[0].joined(pair[1])
+
+
 def test_coordinates_are_read_from_text():
     assert coordinates("620,360.5", "X,Y") == (620, 360.5)
     assert coordinates("-5,0,90,80", "X1,Y1,X2,Y2") == (-5, 0, 90, 80)

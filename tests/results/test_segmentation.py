@@ -296,6 +296,37 @@ def test_boxes_answer_in_their_order_and_one_row_each():
         assert answer.scores.tolist() == found.scores[[4, 1, 4, 0]].tolist()
 
 
+def test_of_objects_those_that_obey_points_answer_a_box():
+    """Of 8 x 8 pixels and its quarters, [0]: all, [1] to [4]: the quarters."""
+    found = quadrants()
+    box = (0, 0, 8, 8)
+    for match in ("mask", "box"):
+        answers = (found.box_prompt(box, *given, match=match) for given in (((1, 1), 1), ((6, 6), 0), ((1, 1), 0)))
+        scores = [answer.scores.tolist() for answer in answers]
+        assert scores[0] == found.scores[[0]].tolist()
+        assert scores[1] != scores[0]
+        assert scores[2] != scores[0]
+        assert found.box_prompt((4, 4, 8, 8), (5, 5), match=match).scores.tolist() == found.scores[[4]].tolist()
+        assert len(found.box_prompt((20, 20, 30, 30), (25, 25), match=match)) == 0
+
+
+@pytest.mark.parametrize(
+    ("points", "labels", "message"),
+    [
+        ([(1, 1), (9, 1)], None, r"box 0 is \[0.0, 0.0, 8.0, 8.0\], the point \[9.0, 1.0\]"),
+        ([[(1, 1)], [(2, 2)]], None, r"1 box needs points of shape \(1, k, 2\), got \(2, 1, 2\)"),
+        (None, [1], "without the points"),
+        ([(1, 1)], [2], "labels must be 1"),
+        ([], None, "points must have shape"),
+    ],
+)
+def test_points_in_boxes_are_checked(points, labels, message):
+    for match in ("candidate", "mask"):
+        with pytest.raises(PromptError, match=message):
+            quadrants().box_prompt((0, 0, 8, 8), points, labels, match=match)
+    assert len(quadrants().box_prompt((0, 0, 8, 8), (9, 1), 0)) == 1, "a background point may lie anywhere"
+
+
 def test_a_prompts_result_can_be_prompted_again():
     found = quadrants()
     under = found.point_prompt((1, 1), pick="all")
