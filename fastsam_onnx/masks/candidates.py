@@ -48,10 +48,12 @@ MOST_DISTINCT = 6
 """Maximum number of candidates, no two alike, among which alternatives are chosen."""
 ALIKE_IOU = 0.7
 """Masks with a greater IoU are no alternatives."""
-STRONGEST_POINT = 16.0
-"""How much a point in a box counts at most; it counts twice as much each time that the decoder does not obey it."""
+STRONGEST_POINT = (-16.0, 16.0)
+"""How much points in a box count at most; they count twice as much each time that the decoder does not obey them."""
 MOST_DRAWINGS = 8
-"""Maximum number of times that a box with points is drawn."""
+"""Maximum number of times that a box with points is drawn, each with the candidates that fit, and that obey."""
+LEAST_FIT = 0.5
+"""Fit of those that obey, as a share of the best fit."""
 NO_POINTS, NONE_WANTED = np.zeros((0, 2)), np.zeros(0, bool)
 
 
@@ -228,20 +230,34 @@ class Candidates:
         """
         if self.closer is None:
             return None
-        [question] = self.questions(box_xyxy[None], asked=True)
-        signs = np.where(foreground, 1.0, -1.0)
         best, most = None, -1
+        asked = self._about(box_xyxy, points, foreground)
         for _ in range(MOST_DRAWINGS):
-            [mask], _ = self.closer.draw([question.clicked(points, signs.tolist())])
-            cut = calm(mask.within(box_xyxy))
-            obeyed = _obeyed(cut, points, foreground)
-            if not cut.is_empty() and obeyed.sum() > most:
-                best, most = cut, int(obeyed.sum())
-            can_grow = ~obeyed & (np.abs(signs) < STRONGEST_POINT)
-            if not can_grow.any():
-                break
-            signs[can_grow] *= 2
+            for place, question in enumerate(asked):
+                [mask], _ = self.closer.draw([question])
+                cut = calm(mask.within(box_xyxy))
+                obeyed = _obeyed(cut, points, foreground)
+                if not cut.is_empty() and obeyed.sum() > most:
+                    best, most = cut, int(obeyed.sum())
+                if obeyed.all():
+                    return best
+                louder = np.where(obeyed, question.signs, np.clip(np.multiply(question.signs, 2), *STRONGEST_POINT))
+                asked[place] = question.clicked(points, louder.tolist())
         return best
+
+    def _about(self, box_xyxy: FloatArray, points: npt.NDArray[np.float64], foreground: BoolArray) -> list[Question]:
+        """What the decoder is asked about a box with points.
+
+        First, if there are some, with the candidates that obey all points and fit not much worse than the best; then
+        with those that fit best.
+        """
+        [question] = self.questions(box_xyxy[None], asked=True)
+        question = question.clicked(points, np.where(foreground, 1.0, -1.0).tolist())
+        fits = np.nan_to_num(box_iou(box_xyxy[None], self.boxes_xyxy)[0]) * self._confidences
+        obedient = (self._held(points) == foreground).all(axis=1) & (fits > LEAST_FIT * fits.max(initial=0))
+        meant = _best(np.where(obedient, fits, 0), PRIORS)
+        told = [replace(question, coefficients=self.coefficients[meant])] if len(points) and meant.size else []
+        return [*told, question]
 
     def for_points(self, points: npt.NDArray[np.float64], foreground: BoolArray) -> Answer | None:
         """The candidate that points mean; None if no mask holds a foreground point and no background point.

@@ -116,6 +116,23 @@ class TestPointsInABox:
         assert found.box_prompt(self.BOX, [(24, 24), (24, 24)], [0, 1]).areas.tolist() == [32 * 32]
         assert len(asked) == MOST_DRAWINGS
 
+    def test_candidates_that_obey_the_points_are_asked_about_first(self, monkeypatch):
+        """A candidate of 1 is everywhere in its box, of -1 nowhere; the last fits less than half as well as the first."""
+        asked = []
+
+        def run(decoder, photos, maps):
+            asked.append(float(maps[0, 1].max()))  # the first candidate's logits
+            return np.full((1, SIDE, SIDE), -5, np.float32), np.ones(1)
+
+        monkeypatch.setattr(Decoder, "run", run)
+        found = found_in(red(), (32, 32, 32, 32, 0.7, -1), (32, 32, 32, 28, 0.5, 1), (16, 16, 32, 32, 0.9, 2))
+        found.box_prompt(self.BOX)
+        found.box_prompt(self.BOX, (40, 40))
+        assert asked[:3] == [-1, 1, -1]
+        asked.clear()
+        found.box_prompt(self.BOX, (40, 40), 0)
+        assert asked == [-1]
+
     def test_each_box_has_its_points(self, asked):
         found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
         first, second = found.box_prompt([self.BOX, self.BOX], [[(24, 24)], [(40, 40)]], [[0], [1]]).masks
