@@ -117,7 +117,7 @@ class TestPointsInABox:
         assert len(asked) == MOST_DRAWINGS
 
     def test_candidates_that_obey_the_points_are_asked_about_first(self, monkeypatch):
-        """A candidate of 1 is everywhere in its box, of -1 nowhere; the last fits less than half as well as the first."""
+        """A candidate of 1 is everywhere in its box, of -1 nowhere; the last fits less than half as well."""
         asked = []
 
         def run(decoder, photos, maps):
