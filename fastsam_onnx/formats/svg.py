@@ -21,7 +21,8 @@ _NOT_OF_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 
 
 def to_svg(found: Instances, *, tolerance: float = 0.0, link: str | None = None, seed: int = 0) -> str:
-    """An SVG drawing in image pixels, one even-odd path per object, the smallest on top.
+    """An SVG drawing in image pixels, one even-odd path per object, the smallest on top, of equally large
+    ones the first.
 
     Args:
         found: The objects.
@@ -44,7 +45,7 @@ def to_svg(found: Instances, *, tolerance: float = 0.0, link: str | None = None,
             f'<path id="object-{index}" fill="#{red:02x}{green:02x}{blue:02x}" d="{outline}">'
             f"<title>{what}, score {rounded_score(instance.score)}</title></path>"
         )
-        paths.append((-instance.mask.area, index, path))
+        paths.append((-instance.mask.area, -index, path))
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
     ]

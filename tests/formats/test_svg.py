@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.samples import HEIGHT, WIDTH, fill_rings, random_instances
 
-from fastsam_onnx import formats
+from fastsam_onnx import draw, formats
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.results.segmentation import Segmentation
 
 
 @settings(deadline=None, max_examples=40)
@@ -45,6 +47,14 @@ def test_svg_is_well_formed_and_has_the_smallest_on_top(sample):
     order = [int(path.attrib["id"].removeprefix("object-")) for path in root.findall(".//path", names)]
     areas = sample.areas[order]
     assert (np.diff(areas) <= 0).all()
+
+
+def test_of_equally_large_objects_the_first_is_on_top_as_in_the_label_map():
+    dense = np.zeros((2, 8, 8), bool)
+    dense[0, :4], dense[1, 2:6] = True, True
+    found = Segmentation.from_masks([Mask.from_dense(each) for each in dense], [0.9, 0.8])
+    assert re.findall(r'id="object-(\d+)"', formats.to_svg(found)) == ["1", "0"]  # the last is painted over the others
+    assert draw.label_map(found)[3, 3] == 0 + 1
 
 
 def test_simplified_svg_has_slanted_steps_and_ends_where_the_ring_ends(sample):
