@@ -1,4 +1,4 @@
-"""The package's own JSON: everything that a result holds, written and read."""
+"""The package's own JSON: the objects of a result and what is known of them, written and read."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FACTS = {
 
 
 def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0) -> Json:
-    """Everything the result holds, as plain Python.
+    """The objects and what is known of them, as plain Python: not the photo, nor what else the network offered.
 
     Args:
         found: The objects.
@@ -136,7 +136,7 @@ def read_json(text: str | bytes, *, pixel_limit: int | None = options.DEFAULT_PI
 
 
 def from_dict(document: Mapping[str, Any], *, pixel_limit: int | None = options.DEFAULT_PIXEL_LIMIT) -> Instances:
-    """The objects of what `to_dict` gave with run lengths: all but the photo.
+    """The objects of what `to_dict` gave with run lengths; prompts choose among them alone, as in a selection.
 
     Args:
         document: As `to_dict` describes it.

@@ -22,7 +22,8 @@ def to_sam(found: Instances, *, output_mode: OutputMode = "binary_mask") -> list
 
     Returns:
         A list of {"segmentation", "area", "bbox" [x, y, width, height] of the pixels, "predicted_iou",
-        "point_coords", "stability_score", "crop_box"}. The network gives one score: it stands for both of SAM's.
+        "point_coords", "stability_score", "crop_box"}. The network gives one score: it stands for both of SAM's. "bbox"
+        ends behind the last pixel, as in COCO; SAM's ends on it, a pixel less wide and high.
         "point_coords" is the pixel that lies deepest in the object, [[x, y]]. "crop_box" is the whole photo.
 
     Raises:

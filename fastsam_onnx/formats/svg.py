@@ -21,8 +21,9 @@ _NOT_OF_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 
 
 def to_svg(found: Instances, *, tolerance: float = 0.0, link: str | None = None, seed: int = 0) -> str:
-    """An SVG drawing in image pixels, one even-odd path per object, the smallest on top, of equally large
-    ones the first.
+    """An SVG drawing in image pixels, one even-odd path per object, the smallest on top.
+
+    Of equally large ones the first is.
 
     Args:
         found: The objects.

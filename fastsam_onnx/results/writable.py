@@ -118,14 +118,17 @@ class WritableInstances(Instances):
         formats.save(self, path, format=format, **options)
 
     def to_dict(self, *, masks: MaskForm = "rle", tolerance: float = 0.0) -> dict[str, Any]:
-        """Everything that the result holds, as plain Python; see `formats.to_dict`."""
+        """The objects and what is known of them, as plain Python; see `formats.to_dict`."""
         from fastsam_onnx import formats
 
         return formats.to_dict(self, masks=masks, tolerance=tolerance)
 
     @classmethod
     def from_json(cls, text: str | bytes, *, pixel_limit: int | None = DEFAULT_PIXEL_LIMIT) -> Self:
-        """The objects of a JSON text that `to_json` wrote with run lengths: all but the photo; see `formats.read_json`.
+        """The objects of a JSON text that `to_json` wrote with run lengths; see `formats.read_json`.
+
+        The photo, what else the network offered and CLIP are not in it: prompts choose among the objects alone, as in
+        a selection.
 
         Args:
             text: The text, or the bytes of a file.
