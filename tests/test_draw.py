@@ -275,6 +275,14 @@ def test_letters_stay_within_their_measures():
         assert columns.max(initial=30) <= 32 + words.across
 
 
+def test_half_a_character_is_a_question_mark():
+    """OpenCV 5 ends the process where it is given one."""
+    pictures = np.zeros((2, 60, 200, 3), np.uint8)
+    for picture, text in zip(pictures, ("Ä\ud800b", "Ä?b"), strict=True):
+        lettering(text, 20).write(picture, (10, 40), (255, 255, 255))
+    np.testing.assert_array_equal(*pictures)
+
+
 def test_capitals_are_as_high_in_every_font():
     for text in ("H", "Н"):  # Latin, Cyrillic
         picture = np.zeros((100, 100, 3), np.uint8)
