@@ -331,6 +331,30 @@ def test_a_box_is_answered_at_once_and_without_the_server(page, found):
         assert chosen(page)
 
 
+def test_points_in_a_box_correct_its_answer(page, found):
+    corners = drag(page, found, (100, 80, 420, 330))
+    wait(page, lambda b: "in the box" in status(b) and not busy(b))
+    points = []
+    for point, event, label in (((300, 200), {"shiftKey": True}, 0), ((180, 250), {"ctrlKey": True}, 1)):
+        points.append((point, label))
+        page.execute_script("choose(...arguments[0], arguments[1])", point, event)
+        assert picked(page) == masks_of(found.box_prompt(corners, *map(list, zip(*points, strict=True))))
+
+
+def test_without_the_server_points_in_a_box_choose_among_the_objects(page, found):
+    with offline(page):
+        corners = drag(page, found, (100, 80, 420, 330))
+        page.execute_script("choose(300, 200, {shiftKey: true})")
+        assert chosen(page) == rows_of(found, found.box_prompt([corners], [[(300, 200)]], [[0]], match="mask"))
+
+
+def test_a_click_outside_or_without_a_key_asks_anew(page, found):
+    for point, event in (((300, 200), {}), ((560, 40), {"ctrlKey": True})):
+        drag(page, found, (100, 80, 420, 330))
+        page.execute_script("choose(...arguments[0], arguments[1])", point, event)
+        assert picked(page) == masks_of(found.point_prompt([point]))
+
+
 def test_hover_lights_what_a_click_chooses_at_once(page, found):
     pointer(page, found, 300, 200).perform()
     [lit] = page.find_elements(By.CSS_SELECTOR, "#list .lit")
