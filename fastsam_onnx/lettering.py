@@ -34,7 +34,11 @@ class Lettering:
 
 
 def lettering(text: str, height: int) -> Lettering:
-    """The text with capitals `height` pixels high; "?" stands for what the font has not."""
+    """The text with capitals `height` pixels high; "?" stands for what the font has not, and for what is no letter.
+
+    OpenCV 5 crashes at a lone surrogate.
+    """
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
     font = None if text.isascii() else _unicode_font()
     return _hershey(text, height) if font is None else _unicode(text, font, height)
 
