@@ -61,7 +61,6 @@ def _unicode(text: str, font: Any, height: int) -> Lettering:
     """In a font of OpenCV 5."""
     import cv2
 
-    text = text.encode("utf-8", "replace").decode()  # halves of a character, which UTF-8 cannot hold, crash OpenCV
     size = round(height / _UNICODE_CAPITAL)
     _, top, across, high = cv2.getTextSize((0, 0), text, (0, 0), font, size)
 
