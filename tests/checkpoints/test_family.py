@@ -61,7 +61,9 @@ def test_as_pytorch_computes_it(name):
         candidates = candidates[:, ::5]
     np.testing.assert_allclose(candidates[:4], wanted[:4], rtol=0, atol=0.002)
     np.testing.assert_allclose(candidates[4:], wanted[4:], rtol=0, atol=1e-4)
-    np.testing.assert_allclose(prototypes[::2, ::4, ::4], reference()[f"{name}/prototypes"], rtol=0, atol=1e-4)
+    # float32 has 7 digits, and processors add up in different orders: those of YOLO26 are as large as 11
+    wanted_prototypes = reference()[f"{name}/prototypes"]
+    np.testing.assert_allclose(prototypes[::2, ::4, ::4], wanted_prototypes, rtol=2e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
