@@ -160,8 +160,12 @@ class Candidates:
         The best fit comes first: the IoU of the two boxes times the score to the power of 0.3; `most` is the maximum
         number.
         """
+        return [_best(fits, most) for fits in self._fits(boxes_xyxy)]
+
+    def _fits(self, boxes_xyxy: npt.NDArray[np.floating]) -> FloatArray:
+        """(b, n) how well each candidate fits each of the boxes (b, 4); see `fitting`."""
         overlap = box_iou(np.asarray(boxes_xyxy, np.float32), self.boxes_xyxy)
-        return [_best(fit, most) for fit in np.nan_to_num(overlap) * self._confidences]
+        return np.asarray(np.nan_to_num(overlap) * self._confidences)
 
     @cached_property
     def _confidences(self) -> FloatArray:
@@ -252,11 +256,13 @@ class Candidates:
         with those that fit best.
         """
         [question] = self.questions(box_xyxy[None], asked=True)
+        if not len(points):
+            return [question]
         question = question.clicked(points, np.where(foreground, 1.0, -1.0).tolist())
-        fits = np.nan_to_num(box_iou(box_xyxy[None], self.boxes_xyxy)[0]) * self._confidences
+        [fits] = self._fits(box_xyxy[None])
         obedient = (self._held(points) == foreground).all(axis=1) & (fits > LEAST_FIT * fits.max(initial=0))
         meant = _best(np.where(obedient, fits, 0), PRIORS)
-        told = [replace(question, coefficients=self.coefficients[meant])] if len(points) and meant.size else []
+        told = [replace(question, coefficients=self.coefficients[meant])] if meant.size else []
         return [*told, question]
 
     def for_points(self, points: npt.NDArray[np.float64], foreground: BoolArray) -> Answer | None:
@@ -428,10 +434,13 @@ def _most_obedient(
 
     Of those that are as good the first that obeys most as it is: anything can be enlarged over a point.
     """
-    tried = [(index, calm(one), calm(mask)) for index, mask in offers for one in (_filling(mask), mask)]
-    counts = [[int(_obeyed(mask, points, foreground).sum()) for mask in masks] for _, *masks in tried]
-    index, best, _ = tried[counts.index(max(counts))]
-    return index, best
+    merits, answers = [], []
+    for index, mask in offers:
+        both = calm(_filling(mask)), calm(mask)
+        counts = [int(_obeyed(one, points, foreground).sum()) for one in both]
+        merits += [(count, counts[1]) for count in counts]
+        answers += [(index, one) for one in both]
+    return answers[merits.index(max(merits))]
 
 
 def _agrees(mask: PendingMask, points: npt.NDArray[np.float64], foreground: BoolArray) -> bool:

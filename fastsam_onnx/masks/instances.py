@@ -354,17 +354,9 @@ class Instances:
             ObjectIndexError: As in `found[index]`.
         """
         rows = rows_of(index, len(self))
-        return replace(
-            self,
-            boxes=self.boxes[rows],
-            scores=self.scores[rows],
-            masks=self.masks.take(rows),
-            prompt_index=None if self.prompt_index is None else self.prompt_index[rows],
-            similarity=None if self.similarity is None else self.similarity[rows],
-            labels=None if self.labels is None else self.labels[rows],
-            track_ids=None if self.track_ids is None else self.track_ids[rows],
-            candidates=None,
-        )
+        columns = {name: getattr(self, name) for name in COLUMNS}
+        taken = {name: values[rows] for name, values in columns.items() if values is not None}
+        return replace(self, masks=self.masks.take(rows), candidates=None, **taken)
 
     def of_class(self, *names: str | int) -> Self:
         """The objects of these classes, best first.

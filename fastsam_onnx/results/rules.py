@@ -289,6 +289,8 @@ def closest_with_points(
         masks: n masks.
         match: As in `closest_to_box`.
     """
+    if not len(points):
+        return closest_to_box(box_xyxy, masks, match)
     obeyed = (hits(masks.lazy, masks.bounds, points) == foreground).sum(axis=1)
     for count in sorted(set(obeyed.tolist()), reverse=True):
         rows = np.flatnonzero(obeyed == count)
