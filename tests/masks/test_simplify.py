@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.outline import trace_outlines
-from fastsam_onnx.masks.simplify import _near, simplify_outlines
+from fastsam_onnx.masks.simplify import _near, _nesting, simplify_outlines
 
 DENSE = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14))
 TOLERANCES = [0.5, 1.0, 2.0, 5.0]
@@ -160,3 +160,17 @@ def test_a_mask_of_many_specks_takes_little_memory():
     finally:
         tracemalloc.stop()
     assert peak < 100e6
+
+
+@pytest.mark.parametrize("far", [0, 2**24 - 400])
+def test_rings_are_known_by_the_rings_around_them(far):
+    """Frames in frames and 2,500 dots beside them, also where float32 has whole numbers only."""
+    frames, dots = np.zeros((40, 40), bool), np.zeros((200, 200), bool)
+    for inset in range(0, 16, 2):
+        frames[inset : 40 - inset, inset : 40 - inset] = inset % 4 == 0
+    dots[1::4, 1::4] = True
+    rings = [ring for exterior, holes in trace_outlines(frames) for ring in (exterior, *holes)]
+    rings.sort(key=np.ptp, reverse=True)
+    beside = [exterior + np.float32([40, 0]) for exterior, _ in trace_outlines(dots)]
+    assert (len(rings), len(beside)) == (8, 2500)
+    assert _nesting([ring + np.float32(far) for ring in (*rings, *beside)]) == set(combinations(range(8), 2))
