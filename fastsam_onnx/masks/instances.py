@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
@@ -35,7 +35,7 @@ MOST_COORDINATE = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """One object.
+    """One object. Objects are equal if all that is known of them is.
 
     Attributes:
         mask: Its pixels.
@@ -56,6 +56,15 @@ class Instance:
     label: int | None = None
     name: str | None = None
     track_id: int | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Instance):
+            return NotImplemented
+        pairs = ((getattr(self, each.name), getattr(other, each.name)) for each in fields(self))
+        return all(np.array_equal(one, two) if isinstance(one, np.ndarray) else one == two for one, two in pairs)
+
+    def __hash__(self) -> int:
+        return hash((self.mask, self.score))
 
     def _repr_png_(self) -> bytes | None:
         return self.mask._repr_png_()

@@ -27,9 +27,9 @@ FAR = 2**31
 """Outside of every photo."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Polygon:
-    """One island of a mask: its outline and the outlines of its holes.
+    """One island of a mask: its outline and the outlines of its holes. Equal if all their points are.
 
     Attributes:
         exterior: (k, 2) float32 x, y in image pixels, clockwise on the screen, not closed (the first point is not
@@ -40,10 +40,19 @@ class Polygon:
     exterior: FloatArray
     holes: tuple[FloatArray, ...] = ()
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Polygon):
+            return NotImplemented
+        rings, others = ((one.exterior, *one.holes) for one in (self, other))
+        return len(rings) == len(others) and all(map(np.array_equal, rings, others))
+
+    def __hash__(self) -> int:
+        return hash((len(self.exterior), len(self.holes)))
+
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """The pixels of one object.
+    """The pixels of one object. Masks are equal if they have the same pixels in photos of one size.
 
     Attributes:
         crop: (h, w) bool, read-only: the part of the photo that can hold pixels of the object. An array that is given
@@ -129,6 +138,15 @@ class Mask:
             raise OptionError("a mask is held as a crop: its array is always a copy, so copy=False cannot be met")
         dense = self.dense()
         return dense if dtype is None else dense.astype(dtype, copy=False)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Mask):
+            return NotImplemented
+        one, two = self.tight(), other.tight()
+        return (one.image_size, one.bounds) == (two.image_size, two.bounds) and np.array_equal(one.crop, two.crop)
+
+    def __hash__(self) -> int:
+        return hash((self.image_size, self.area))
 
     def __repr__(self) -> str:
         x1, y1, x2, y2 = (int(edge) for edge in self.box)

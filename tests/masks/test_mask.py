@@ -87,6 +87,23 @@ def test_a_loose_crop_and_a_tight_one_are_the_same_mask(masks):
     assert tight.crop.shape == (tight.box[3] - tight.box[1], tight.box[2] - tight.box[0])
 
 
+@settings(deadline=None)
+@given(masks_of_one_photo(2))
+def test_masks_are_equal_if_their_pixels_are(masks):
+    one, other = masks
+    assert (one == other) == np.array_equal(one.dense(), other.dense())
+    assert one == one.tight()
+    assert hash(one) == hash(one.tight())
+    assert one.polygons() == one.tight().polygons()
+    assert (one.polygons() == other.polygons()) == (one == other)
+    assert {*one.polygons()} == {*one.tight().polygons()}
+
+
+def test_masks_of_photos_of_two_sizes_differ():
+    assert Mask.empty((3, 4)) != Mask.empty((4, 3))
+    assert Mask.empty((3, 4)) != 0
+
+
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float32])
 def test_from_dense_takes_any_numbers(dtype):
     dense = np.array([[0, 1], [1, 0]], dtype) * (255 if dtype == np.uint8 else 1)

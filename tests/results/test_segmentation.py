@@ -44,6 +44,18 @@ def test_one_row_is_an_instance(random_found, index):
     assert one.prompt_index is None
 
 
+def test_an_object_is_found_among_those_it_is_of(random_found):
+    """It is made anew whenever it is asked for."""
+    found = random_found()
+    assert found[2] == found[2]
+    assert found[2] != found[3]
+    assert found[2] != replace(found[2], box=found[3].box)
+    assert found[2] != replace(found[2], prompt_index=0)
+    assert found[2] in found
+    assert found.masks.index(found[2].mask) == 2
+    assert len({found[0], found[1], found[0]}) == 2
+
+
 @pytest.mark.parametrize(
     "index",
     [
