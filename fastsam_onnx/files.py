@@ -31,6 +31,15 @@ def is_special(path: str | os.PathLike[str]) -> bool:
     return os.path.exists(path) and not is_file(path) and not is_folder(path)  # noqa: PTH110 - as above
 
 
+def why_unread(path: str | os.PathLike[str], error: OSError | ValueError) -> str:
+    """Why a file cannot be read; of a folder Windows says "Permission denied" alone."""
+    if is_folder(path):
+        return "it is a folder"
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    return getattr(error, "strerror", None) or str(error)
+
+
 def is_address(path: str | os.PathLike[str]) -> bool:
     """True for https://example.org/a.jpg, also as pathlib has it (https:/example.org/a.jpg), and for data: texts."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:", os.fsdecode(path)) is not None

@@ -321,6 +321,26 @@ def numbers(name: str, values: Any, *, error: type[FastSAMError] = OptionError) 
     return array
 
 
+def json_value(name: str, text: Any, *, error: type[FastSAMError] = OptionError) -> Any:
+    """The value of a JSON text, or of its bytes.
+
+    Raises:
+        OptionError: If it is something else.
+    """
+    import json
+
+    is_name = isinstance(text, os.PathLike) or (isinstance(text, str) and text.endswith(".json"))
+    hint = "; give what is in the file, not its name" if is_name else ""
+    if not isinstance(text, str | bytes | bytearray):
+        raise error(f"{name} must be JSON as text or bytes, got {reprlib.repr(text)}{hint}")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as failure:
+        if getattr(failure, "msg", "") == "Extra data":
+            hint = "; of JSON in several lines, such as a video's, give one"
+        raise error(f"{name} must be JSON, got {reprlib.repr(text)}: {failure}{hint}") from failure
+
+
 def plain_number(text: str) -> float | None:
     """The number of a text such as "-0.4" or "1e-3"; None of others, also of what only Python reads ("0_4")."""
     is_number = re.fullmatch(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", text)

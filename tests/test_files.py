@@ -7,7 +7,7 @@ import os
 import pytest
 
 from fastsam_onnx.errors import OptionError, OutputError
-from fastsam_onnx.files import output_errors, write_file
+from fastsam_onnx.files import output_errors, why_unread, write_file
 
 
 def chain(error):
@@ -56,3 +56,10 @@ def test_a_file_system_that_cannot_sync_is_written_to_and_a_full_one_is_told(tmp
     with pytest.raises(OutputError) if is_error else contextlib.nullcontext():
         write_file(tmp_path / "a.txt", [b"text"])
     assert [path.name for path in tmp_path.iterdir()] == ([] if is_error else ["a.txt"])
+
+
+def test_a_folder_is_told_whatever_the_system_says_of_it(tmp_path):
+    assert why_unread(tmp_path, PermissionError(errno.EACCES, "Permission denied")) == "it is a folder"
+    assert why_unread(tmp_path / "a", FileNotFoundError(errno.ENOENT, "No such file")) == "there is no such file"
+    assert why_unread(tmp_path / "a", PermissionError(errno.EACCES, "Permission denied")) == "Permission denied"
+    assert why_unread("\0", ValueError("embedded null byte")) == "embedded null byte"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,3 +137,20 @@ def test_options_of_a_call_are_kept_as_pythons_own():
 def test_every_option_of_a_call_is_checked(wrong):
     with pytest.raises(OptionError, match=f"^{next(iter(wrong))} must be "):
         options.CallOptions(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("out/a.json", "thing must be JSON, got 'out/a.json': Expecting value.*give what is in the file, not its name"),
+        (Path("a.json"), "thing must be JSON as text or bytes, got .*a.json.*give what is in the file, not its name"),
+        ({}, "thing must be JSON as text or bytes, got {}$"),
+        (None, "thing must be JSON as text or bytes, got None$"),
+        (b"\xff\xd8", r"thing must be JSON, got b'\\xff\\xd8'"),
+        ("[" * 100_000, "thing must be JSON, got"),
+    ],
+)
+def test_what_is_not_json_is_shown(text, message):
+    with pytest.raises(PromptError, match=message) as caught:
+        options.json_value("thing", text, error=PromptError)
+    assert len(str(caught.value)) < 300

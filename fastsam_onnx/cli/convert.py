@@ -13,11 +13,19 @@ from typing import Any
 from fastsam_onnx.cli.arguments import add_command, add_shared, no_pipe, no_pipe_path
 from fastsam_onnx.cli.common import check_new, check_outputs, make_folder
 from fastsam_onnx.cli.datasets import close_dataset, write_yolo_data
-from fastsam_onnx.cli.photos import Photo, ends_as_folder, has_file_suffix, image_ids, photo_options
+from fastsam_onnx.cli.photos import (
+    Photo,
+    ends_as_folder,
+    has_file_suffix,
+    image_ids,
+    is_pattern,
+    matching,
+    photo_options,
+)
 from fastsam_onnx.cli.report import why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.files import is_file, is_folder
+from fastsam_onnx.files import is_file, is_folder, why_unread
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET, FILE_NAME, CocoDataset
 from fastsam_onnx.formats.native import read_json
@@ -81,6 +89,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         FastSAMError: If the arguments do not fit each other; nothing was done.
     """
     folder = _folder(arguments.output)
+    arguments.inputs = [file for path in arguments.inputs for file in _files_of(path)]
     if arguments.to == COCO_DATASET:
         return _to_dataset(arguments, folder, screen)
     suffix = formats.suffixes_beside_photos([arguments.to])[arguments.to]
@@ -124,6 +133,11 @@ def _folder(output: str | None) -> Path | None:
     return path
 
 
+def _files_of(path: Path) -> list[Path]:
+    """Itself, or the files that match it."""
+    return (matching(str(path)) if is_pattern(str(path)) else []) or [path]
+
+
 def read_result(path: Path) -> Instances:
     """The objects of a JSON file.
 
@@ -133,7 +147,9 @@ def read_result(path: Path) -> Instances:
     try:
         return read_json(path.read_bytes())
     except OSError as error:
-        raise OptionError(f"cannot read the file: {error.strerror or error}") from error
+        reason = "no file matches this pattern" if is_pattern(str(path)) else why_unread(path, error)
+        hint = f"; give its files: {path / '*.json'}" if is_folder(path) else ""
+        raise OptionError(reason + hint) from error
 
 
 def _to_dataset(arguments: argparse.Namespace, folder: Path | None, screen: Screen) -> int:

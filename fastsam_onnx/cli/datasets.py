@@ -12,7 +12,7 @@ from pathlib import Path
 from fastsam_onnx.cli.common import make_folder
 from fastsam_onnx.cli.photos import Photo, file_name, is_folder_name, relative_path
 from fastsam_onnx.errors import OptionError, OutputError
-from fastsam_onnx.files import is_file, write_file
+from fastsam_onnx.files import is_file, why_unread, write_file
 from fastsam_onnx.formats.categories import listed_categories
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET, FILE_NAME, CocoDataset
 from fastsam_onnx.formats.yolo import DATA_FILE, folders_of_data, names_of_data, yolo_data
@@ -161,7 +161,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        raise OutputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+        raise OutputError(f"cannot read {path}: {why_unread(path, error)}") from error
 
 
 def _tell_of_missing(path: Path, text: str, folders: Sequence[str]) -> None:

@@ -87,11 +87,11 @@ def find_photos(inputs: Sequence[str], *, recursive: bool) -> tuple[list[Photo],
 
 def _photos_of(text: str, *, recursive: bool) -> tuple[list[Photo], list[tuple[str, str]]]:
     path = Path(text)
-    if _is_pattern(text):
+    if is_pattern(text):
         folder = _folder_of_pattern(text)
-        matching = _matching(text)
-        warn_of_passed_over(text, matching)
-        found = [Photo(path, folder) for path in matching if is_picture_name(path)]
+        files = matching(text)
+        warn_of_passed_over(text, files)
+        found = [Photo(path, folder) for path in files if is_picture_name(path)]
         return found, [] if found else [(text, "no picture matches this pattern")]
     if not is_folder(path):
         return [Photo(path)], []
@@ -275,12 +275,13 @@ def _names(photo: Photo, output: str | None) -> Iterator[Path]:
         yield Path(output, *parts[-count:])
 
 
-def _is_pattern(text: str) -> bool:
+def is_pattern(text: str) -> bool:
     """True if an input has wildcards and is neither the name of a file nor an address, which may have a ?."""
     return glob.has_magic(text) and not is_address(text) and not os.access(text, os.F_OK)
 
 
-def _matching(pattern: str) -> list[Path]:
+def matching(pattern: str) -> list[Path]:
+    """The files that match a pattern, in order: Windows' shells leave patterns as they are."""
     found = map(Path, glob.iglob(pattern, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute patterns)
     return sorted(path for path in found if not is_folder(path))
 

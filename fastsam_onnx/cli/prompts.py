@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from fastsam_onnx.errors import OptionError, PromptError
+from fastsam_onnx.files import why_unread
 from fastsam_onnx.results.mask_prompts import read_mask
 from fastsam_onnx.results.prompts import Prompts
 
@@ -87,7 +88,7 @@ def _read_file(path: Path) -> Prompts:
     try:
         return Prompts.from_json(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise PromptError(f"cannot read the prompts file {path}: {error.strerror or error}") from error
+        raise PromptError(f"cannot read the prompts file {path}: {why_unread(path, error)}") from error
     except UnicodeDecodeError as error:
         raise PromptError(f"the prompts file {path} must be JSON in UTF-8: {error}") from error
     except PromptError as error:

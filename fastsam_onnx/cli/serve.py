@@ -13,6 +13,7 @@ from fastsam_onnx.cli.arguments import add_command, add_model, add_shared, integ
 from fastsam_onnx.cli.common import open_clip, open_model
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.errors import MissingPackageError, OptionError
+from fastsam_onnx.files import why_unread
 from fastsam_onnx.runtime import default_threads
 
 TOKEN = "FASTSAM_ONNX_TOKEN"
@@ -160,10 +161,7 @@ def plan_workers(cores: int, workers: int | None, threads: int | None) -> tuple[
 
 def _token(path: Path | None) -> str | None:
     """The token from the file, else from the environment; never from the command line, which others can see."""
-    try:
-        given = os.environ.get(TOKEN) if path is None else path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise OptionError(f"cannot read the token from {path}: {getattr(error, 'strerror', None) or error}") from error
+    given = os.environ.get(TOKEN) if path is None else _text_of(path)
     if path is None and not given:
         return None
     token = (given or "").strip()
@@ -172,6 +170,13 @@ def _token(path: Path | None) -> str | None:
             f"the token in {path or TOKEN} must be one line of printable ASCII, got {len(token)} characters"
         )
     return token
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise OptionError(f"cannot read the token from {path}: {why_unread(path, error)}") from error
 
 
 def _listen(host: str, port: int) -> socket.socket:

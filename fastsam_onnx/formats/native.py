@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -128,11 +127,7 @@ def read_json(text: str | bytes, *, pixel_limit: int | None = options.DEFAULT_PI
     Raises:
         OptionError: If it is something else, or damaged.
     """
-    try:
-        document = json.loads(text)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise OptionError(f"a result must be JSON: {error}") from error
-    return from_dict(document, pixel_limit=pixel_limit)
+    return from_dict(options.json_value("a result", text), pixel_limit=pixel_limit)
 
 
 def from_dict(document: Mapping[str, Any], *, pixel_limit: int | None = options.DEFAULT_PIXEL_LIMIT) -> Instances:
@@ -148,7 +143,7 @@ def from_dict(document: Mapping[str, Any], *, pixel_limit: int | None = options.
     if not isinstance(document, Mapping) or document.get("format") != "fastsam-onnx" or document.get("version") != 1:
         raise OptionError(
             'a result must be an object with "format": "fastsam-onnx" and "version": 1, as to_json and '
-            "`segment --format json` write it; other formats are not read back"
+            f"`segment --format json` write it; other formats are not read back; got {_in_words(document)}"
         )
     width, height = (options.integer(name, document.get(name)) for name in ("width", "height"))
     if pixel_limit is not None and width * height > options.integer("pixel_limit", pixel_limit):
@@ -183,6 +178,16 @@ def from_dict(document: Mapping[str, Any], *, pixel_limit: int | None = options.
         return found
     cosines = [options.cosine("similarity", record.get("similarity")) for record in records]
     return replace(found, similarity=np.array(cosines, np.float32))
+
+
+def _in_words(document: Any) -> str:
+    """What a document is that is none of ours, or of another version."""
+    if not isinstance(document, Mapping):
+        return reprlib.repr(document)
+    if "format" in document:
+        return ", ".join(f'"{name}": {reprlib.repr(document.get(name))}' for name in ("format", "version"))
+    names = ", ".join(map(reprlib.repr, list(document)[:5]))
+    return f"an object with {names}" if names else "an empty object"
 
 
 def _known_of_none(names: Any) -> dict[str, Any]:

@@ -102,13 +102,7 @@ class Prompts:
         Raises:
             PromptError: If it is not JSON, or as in `from_value`.
         """
-        import json
-
-        try:
-            given = json.loads(text)
-        except (ValueError, TypeError, RecursionError) as error:
-            raise PromptError(f"prompts must be JSON: {error}") from error
-        return cls.from_value(given)
+        return cls.from_value(options.json_value("prompts", text, error=PromptError))
 
     @classmethod
     def from_value(cls, given: Any) -> Prompts:

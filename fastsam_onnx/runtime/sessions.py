@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -92,7 +93,8 @@ def create_session(
         # Without this, Python's wrapper prints when a provider fails, and goes on with another one.
         session = ort.InferenceSession(source, session_options, providers=chosen, enable_fallback=0)
     except Exception as error:
-        raise ModelError(f"{name or model_name(model)}: ONNX Runtime cannot open it: {error}") from error
+        reason = _why_no_onnx(model) if "protobuf parsing failed" in str(error).lower() else str(error)
+        raise ModelError(f"{name or model_name(model)}: ONNX Runtime cannot open it: {reason}") from error
     keep_in_children(session)
     _check_exact(session, name or model_name(model))
     for provider in chosen:
@@ -148,6 +150,13 @@ def model_name(model: bytes | str | Path) -> str:
     from pathlib import Path
 
     return f"the model ({len(model)} bytes)" if isinstance(model, bytes) else Path(model).name
+
+
+def _why_no_onnx(model: bytes | str | Path) -> str:
+    """What a file is that does not parse: a picture, a page to log in, a pointer of Git LFS, half a download."""
+    with io.BytesIO(model) if isinstance(model, bytes) else open(model, "rb") as file:  # noqa: PTH123 - a str, too
+        head, size = file.read(30), file.seek(0, os.SEEK_END)
+    return f"it is not an ONNX file, or was cut short: it has {size} bytes, beginning with {head!r}"
 
 
 def load_onnxruntime() -> Any:

@@ -239,7 +239,7 @@ def test_damaged_files_are_named_and_stop_no_other(damage, folder, capsys):
     code, out, err = convert(capsys, folder / "a.json", folder / "missing.json", folder / "b.json", "--to", "svg")
     assert code == 1
     assert "a.json: a result must be" in err
-    assert "missing.json: cannot read" in err
+    assert "missing.json: there is no such file" in err
     assert out == f"{folder / 'b.svg'}\n"
 
 
@@ -294,6 +294,39 @@ def test_results_in_other_formats_are_told_apart(folder, tmp_path, capsys):
         1,
         True,
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", "got b'': Expecting value"),
+        ("{}", "got an empty object"),
+        ("[7]", "got [7]"),
+        ('{"images": [], "annotations": []}', "got an object with 'images', 'annotations'"),
+        ('{"format": "fastsam-onnx", "version": 2}', 'got "format": \'fastsam-onnx\', "version": 2'),
+        ("{}\n{}\n", "of JSON in several lines, such as a video's, give one"),
+    ],
+)
+def test_what_is_no_result_is_told(text, found, tmp_path, capsys):
+    (tmp_path / "a.json").write_text(text)
+    code, _, err = convert(capsys, tmp_path / "a.json", "--to", "svg")
+    assert (code, found in err) == (1, True), err
+
+
+def test_files_that_are_not_there_are_told_from_folders(folder, capsys):
+    for path, found in (
+        (folder, f"{folder}: it is a folder; give its files: {folder / '*.json'}"),
+        (folder / "c.json", "there is no such file"),
+        (folder / "c*.json", "no file matches this pattern"),
+    ):
+        code, _, err = convert(capsys, path, "--to", "svg")
+        assert (code, found in err) == (1, True), err
+
+
+def test_a_pattern_is_the_files_that_match(folder, capsys):
+    """Windows' shells leave it as it is."""
+    code, out, _ = convert(capsys, folder / "*.json", "--to", "svg")
+    assert (code, out) == (0, f"{folder / 'a.svg'}\n{folder / 'b.svg'}\n")
 
 
 def test_what_shows_the_photo_needs_it(folder, tmp_path, capsys):

@@ -180,9 +180,14 @@ def test_providers_are_a_list(providers):
 
 def test_a_file_that_is_no_onnx_is_named_with_the_reason(tmp_path):
     path = tmp_path / "broken.onnx"
-    path.write_bytes(b"this is not a protobuf")
-    with pytest.raises(ModelError, match=r"broken\.onnx.*ONNX Runtime cannot open it.*Protobuf"):
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(
+        ModelError, match=r"broken\.onnx.*cannot open it.*42 bytes, beginning with b'version https://git"
+    ):
         runtime.create_session(path)
+    cut = tiny_onnx.tiny()[:-9]
+    with pytest.raises(ModelError, match=rf"or was cut short: it has {len(cut)} bytes"):
+        runtime.create_session(cut)
 
 
 def test_a_path_with_other_letters_opens(tmp_path):
