@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -120,3 +122,13 @@ def test_a_target_is_given_to_pip(build):
 
 def test_the_smoke_tests_are_there(build):
     assert [name for name in build.SMOKE if not (Path(__file__).parents[1] / name).is_file()] == []
+
+
+@pytest.mark.process
+def test_the_smoke_tests_need_no_package_that_builds_networks(build):
+    tests = Path(__file__).parents[1]
+    collect = "import sys, pytest; sys.modules['onnx'] = None; sys.exit(pytest.main(sys.argv[1:]))"
+    options = ("--collect-only", "-q", "-p", "no:cacheprovider")
+    command = [sys.executable, "-c", collect, *options, *(str(tests / name) for name in build.SMOKE)]
+    done = subprocess.run(command, cwd=tests.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
