@@ -23,7 +23,7 @@ from fastsam_onnx.formats import to_dict
 Json = dict[str, Any]
 
 PIXEL_LIMIT = int(os.environ.get("FASTSAM_PIXEL_LIMIT", "25000000"))
-"""Photos of more pixels are refused: 25 megapixels of any kind fit in 1 GB of memory."""
+"""Photos of more pixels are refused: 25 megapixels fit in 1 GB of memory, but for TIFFs of 64-bit floats."""
 BODY_LIMIT = 10_000_000
 """Bytes of a request's body; gateways stop at 6 to 10 MB themselves."""
 ANSWER_LIMIT = 6_000_000

@@ -14,6 +14,8 @@ from fastsam_onnx.errors import ImageError
 
 DARK_BELOW = 1 << 12
 """A picture of 16 bits that stays below has 12 bits or fewer, or is nearly black."""
+ROWS_AT_ONCE = 64
+"""Rows of floats that are scaled together: what this needs beside the picture is then a few megabytes."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,16 @@ def _from_floats(pixels: NDArray[Any], white: float | None) -> ByteArray:
         low, high = float(pixels.min()), float(pixels.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ImageError("its floats must be finite; replace NaN and infinity first")
-    if white is not None:
-        stretched: ByteArray = np.rint((pixels.astype(np.float64) * (255 / white)).clip(0, 255)).astype(np.uint8)
-        return stretched
-    if low < 0 or high > 1:
+    if white is None and (low < 0 or high > 1):
         raise ImageError(
             f"its floats must be from 0 to 1, got {low:g} to {high:g}; "
             "say white=, or convert 0 to 255 with .astype(numpy.uint8)"
         )
-    eight_bit: ByteArray = np.rint(pixels.astype(np.float32) * 255).astype(np.uint8)
+    eight_bit = np.empty(pixels.shape, np.uint8)
+    for start in range(0, len(pixels), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        if white is None:
+            eight_bit[rows] = np.rint(pixels[rows].astype(np.float32) * 255)
+        else:
+            eight_bit[rows] = np.rint((pixels[rows].astype(np.float64) * (255 / white)).clip(0, 255))
     return eight_bit
