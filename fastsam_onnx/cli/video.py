@@ -339,6 +339,11 @@ def _sources(arguments: argparse.Namespace) -> list[FrameSource]:
     if arguments.raw is not None:
         if arguments.inputs != ["-"]:
             raise OptionError("--raw describes frames on standard input; give - as the only input")
+        width, height = arguments.raw
+        if width * height > arguments.pixel_limit:
+            raise OptionError(
+                f"--raw must be of at most {arguments.pixel_limit} pixels (--pixel-limit), got {width}x{height}"
+            )
         return [FrameSource(None, arguments.raw, arguments.fps or DEFAULT_FPS)]
     paths = list(dict.fromkeys(Path(text) for text in arguments.inputs))
     others = [str(path) for path in paths if str(path) == "-" or not is_video(path)]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fastsam_onnx.images.tiff import Alpha, TiffDirectory
 
 VIDEO = "a video as one photo"
+WAY_OF_VIDEOS = "give its path to FastSAM.stream, or on the command line its path instead of standard input"
 FORMATS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM/PGM/PBM and AVIF"
 
 
@@ -98,7 +99,7 @@ def identify(head: bytes) -> str:
             return name
     for name, pattern in _REFUSED.items():
         if pattern.match(head):
-            way = "give its path to FastSAM.stream" if name == VIDEO else "convert it to JPEG or PNG"
+            way = WAY_OF_VIDEOS if name == VIDEO else "convert it to JPEG or PNG"
             raise ImageError(f"{name} is not read; {way}")
     raise ImageError(f"not a picture in a known format; {FORMATS} are read")
 

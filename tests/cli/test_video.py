@@ -209,6 +209,8 @@ def test_a_defect_in_one_video_stops_no_other(run, clip, tmp_path, monkeypatch):
         (["CLIP", "CLIP2"], "the same name"),
         (["--raw", "96x64", "CLIP"], "give - as the only input"),
         (["--raw", "96", "-"], "WIDTHxHEIGHT"),
+        (["--raw", "96x64", "--pixel-limit", "6143", "-"], "--raw must be of at most 6143 pixels"),
+        (["--raw", "99999x99999", "-"], "--raw must be of at most 178956970 pixels (--pixel-limit), got 99999x99999"),
         (["CLIP", "--codec", "mpeg2"], "h264"),
         (["CLIP", "--codec", "vp9", "-o", "a.avi"], "ends with .avi must be mjpeg or mpeg4, got vp9"),
         (["CLIP", "--codec", "vp9", "-o", "-"], "--codec is for the file of an overlay"),

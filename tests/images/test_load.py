@@ -816,7 +816,10 @@ class TestSources:
             (["a.jpg", "b.jpg"], r"list: .*; FastSAM\.stream takes many photos"),
             ("in/*.jpg", r"patterns are not expanded: .* sorted\(glob\.glob\('in/\*\.jpg'\)\), to FastSAM\.stream"),
             (tmp_path, r"it is a folder; .* the folder to FastSAM\.stream"),
-            (tmp_path / "clip.mp4", r"a video as one photo is not read; give its path to FastSAM\.stream"),
+            (
+                tmp_path / "clip.mp4",
+                r"a video as one photo is not read; give its path to FastSAM\.stream, or on the comm",
+            ),
             ("", "the path is empty"),
         ):
             with pytest.raises(ImageError, match=f"cannot read .*{way}"):
