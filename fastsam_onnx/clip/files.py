@@ -17,6 +17,9 @@ from fastsam_onnx.clip.preprocessing import MEAN, STD, Preprocessing
 from fastsam_onnx.errors import ModelError, ModelNotFoundError, OptionError
 from fastsam_onnx.files import is_file, is_folder
 
+Colour = tuple[float, float, float]
+"""Red, green, blue, 0 to 1."""
+
 IMAGE_WORDS, TEXT_WORDS = ("vision", "visual", "image"), ("text",)
 SUBFOLDERS = ("", "onnx", "visual", "vision", "image", "textual", "text")
 TOKENIZERS = ("tokenizer.json", "bpe_simple_vocab_16e6.txt.gz", "bpe_simple_vocab_16e6.txt")
@@ -153,15 +156,32 @@ def _preprocessing(path: Path) -> Preprocessing:
     try:
         crop = _side(settings.get("crop_size", settings.get("size", 224)))
         resize = _side(settings.get("size", crop))
-        mean = settings.get("image_mean", settings.get("mean", MEAN))
-        std = settings.get("image_std", settings.get("std", STD))
-        red, green, blue = (float(value) for value in mean)
-        deviations = [float(value) for value in std]
-        if len(deviations) != 3 or not all(value > 0 for value in deviations) or resize < crop:
-            raise ValueError("std must be three numbers > 0, and size not less than crop_size")
+        if resize < crop:
+            raise ValueError(f"size must not be less than crop_size, {crop}, got {resize}")
+        mean, std = _normalisation(settings)
     except (TypeError, ValueError, KeyError) as error:
         raise ModelError(f"the settings {path} cannot be understood: {error}") from error
-    return Preprocessing(crop, resize, (red, green, blue), (deviations[0], deviations[1], deviations[2]))
+    return Preprocessing(crop, resize, mean, std)
+
+
+def _normalisation(settings: dict[str, Any]) -> tuple[Colour, Colour]:
+    """Means and standard deviations of samples from 0 to 1."""
+    if settings.get("do_rescale") is False or round(settings.get("rescale_factor", 1 / 255) * 255, 3) != 1:
+        raise ValueError("samples must be scaled to 0 to 1 (do_rescale, and rescale_factor 1/255)")
+    if settings.get("do_normalize") is False:
+        return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    mean = _colour(settings.get("image_mean", settings.get("mean", MEAN)))
+    std = _colour(settings.get("image_std", settings.get("std", STD)))
+    if not (all(0 <= value <= 1 for value in mean) and all(0 < value <= 1 for value in std)):
+        raise ValueError(f"mean and std must be of samples from 0 to 1, got {list(mean)} and {list(std)}")
+    return mean, std
+
+
+def _colour(values: Any) -> Colour:
+    numbers = [float(value) for value in values]
+    if len(numbers) != 3:
+        raise ValueError(f"mean and std must be three numbers, got {values!r}")
+    return numbers[0], numbers[1], numbers[2]
 
 
 def _side(size: Any) -> int:

@@ -118,6 +118,33 @@ def test_settings_beside_the_file_count(tmp_path):
         Clip(folder)
 
 
+def test_pictures_are_not_normalised_where_the_settings_say_so(tmp_path):
+    folder = toy_clip.write(tmp_path / "clip")
+    means = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}  # written even where they are not used
+    toy_clip.write_settings(folder, size=32, crop_size=32, do_normalize=False, **means)
+    normalised = Clip(folder).image_encoder().preprocessing.normalise(np.full((1, 1, 3), 51, np.uint8))
+    np.testing.assert_allclose(normalised.ravel(), 51 / 255)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"image_mean": [122.8, 116.7, 104.1], "image_std": [68.5, 66.6, 70.3]}, "of samples from 0 to 1, got"),
+        ({"image_mean": [float("nan"), 0.5, 0.5]}, "of samples from 0 to 1, got"),
+        ({"image_std": [0.5, 0.5, 0]}, "of samples from 0 to 1, got"),
+        ({"image_std": [0.5, 0.5]}, r"must be three numbers, got \[0\.5, 0\.5\]"),
+        ({"do_rescale": False}, "must be scaled to 0 to 1"),
+        ({"rescale_factor": 1 / 127.5}, "must be scaled to 0 to 1"),
+        ({"crop_size": 48}, "size must not be less than crop_size, 48, got 32"),
+    ],
+)
+def test_settings_that_would_give_other_vectors_are_refused(tmp_path, settings, reason):
+    folder = toy_clip.write(tmp_path / "clip")
+    toy_clip.write_settings(folder, **{"size": 32, "crop_size": 32, **settings})
+    with pytest.raises(ModelError, match=f"the settings .* cannot be understood: .*{reason}"):
+        Clip(folder)
+
+
 def test_the_context_is_what_the_settings_say(tmp_path):
     folder = toy_clip.write(tmp_path / "clip")
     (folder / "config.json").write_text('{"text_config": {"max_position_embeddings": 4}}', encoding="utf-8")
