@@ -182,6 +182,8 @@ def from_dict(document: Mapping[str, Any], *, pixel_limit: int | None = options.
 
 def _in_words(document: Any) -> str:
     """What a document is that is none of ours, or of another version."""
+    if isinstance(document, list):
+        return f"a list of length {len(document)}"
     if not isinstance(document, Mapping):
         return reprlib.repr(document)
     if "format" in document:

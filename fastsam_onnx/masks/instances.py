@@ -162,7 +162,7 @@ class Masks(Sequence[Mask]):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Instances:
-    """The objects of one photo, best first.
+    """The objects of one photo, best first. Arrays are read-only: change copies.
 
     Attributes:
         boxes: (n, 4) float32 x1, y1, x2, y2 in image pixels, from the network, or around masks that grew beyond
@@ -207,6 +207,14 @@ class Instances:
             values, shape = getattr(self, name), (n, 4) if name == "boxes" else (n,)
             if values is not None and np.shape(values) != shape:
                 raise OptionError(f"{n} masks need {name} of shape {shape}, got {np.shape(values)}")
+            if isinstance(values, np.ndarray):
+                view = values.view()
+                view.flags.writeable = False
+                object.__setattr__(self, name, view)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()  # read-only again after pickling
 
     @classmethod
     def from_masks(

@@ -43,7 +43,7 @@ class Chooser(Protocol):
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Segmentation(WritableInstances):
-    """The objects of one photo, best first, or those that a prompt chose.
+    """The objects of one photo, best first, or those that a prompt chose. Arrays are read-only: change copies.
 
     Attributes:
         boxes: (n, 4) float32 x1, y1, x2, y2 in image pixels, from the network, or around masks that grew beyond

@@ -301,7 +301,8 @@ def test_results_in_other_formats_are_told_apart(folder, tmp_path, capsys):
     [
         ("", "got b'': Expecting value"),
         ("{}", "got an empty object"),
-        ("[7]", "got [7]"),
+        ("[7]", "got a list of length 1"),
+        ("7", "got 7"),
         ('{"images": [], "annotations": []}', "got an object with 'images', 'annotations'"),
         ('{"format": "fastsam-onnx", "version": 2}', 'got "format": \'fastsam-onnx\', "version": 2'),
         ("{}\n{}\n", "of JSON in several lines, such as a video's, give one"),

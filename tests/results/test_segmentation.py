@@ -444,6 +444,17 @@ def test_a_segmentation_is_frozen(random_found):
         found.areas[0] = 1
 
 
+def test_to_change_a_box_in_place_changes_no_result(random_found):
+    """As x, y, width, height in place it went into JSON, COCO and supervision as corners."""
+    found = random_found()
+    for each in (found, found[1:], pickle.loads(pickle.dumps(found)), copy.copy(found)):
+        with pytest.raises(ValueError, match="read-only"):
+            each.boxes[:, 2:] -= each.boxes[:, :2]
+        with pytest.raises(ValueError, match="read-only"):
+            each.scores[0] = 1
+    found[0].box[:] = 0  # a copy
+
+
 @pytest.mark.parametrize("kind", ["random_found", "pending_found"])
 @pytest.mark.parametrize("measured", [False, True])
 @pytest.mark.parametrize("copied", [lambda found: pickle.loads(pickle.dumps(found)), copy.deepcopy, copy.copy])
