@@ -197,17 +197,28 @@ def save(
             "geojson": affine, crs, tolerance.
 
     Raises:
-        OptionError: If the suffix, the format or an option is not known.
+        OptionError: If the suffix, the format or an option is not known, or what is no picture would end as one.
         OutputError: If it cannot be written; nothing half written is left.
     """
     target = checked_path("path", path)
     name = _format_of_file(target) if format is None else format
     kind = _format_named(name)
+    _check_suffix(target, name, kind)
     content = _made(found, name, options)
     if kind.folder:
         write_folder(target, ((file, kind.encode(one, Path(file).suffix)) for file, one in content))
     else:
         write_file(target, [kind.encode(content, target.suffix.lower())])
+
+
+def _check_suffix(target: Path, name: str, kind: Format) -> None:
+    """OptionError if what is no picture would end as one."""
+    of_pictures = any(suffix.endswith(PICTURE_SUFFIXES) for suffix in kind.suffixes)
+    if target.suffix.lower() in PICTURE_SUFFIXES and not of_pictures:
+        raise OptionError(
+            f"{target.name!r} ends as a picture, and the format {name!r} is none: {kind.what}; "
+            f"end it with {kind.suffixes[0]}"
+        )
 
 
 def format_of_suffix(path: str | os.PathLike[str]) -> str | None:

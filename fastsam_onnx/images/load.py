@@ -208,6 +208,8 @@ def _read(source: object) -> bytes:
         hint = "; cv2.imread gives None for a file that it cannot read: give its path, and the reason is told"
     elif isinstance(source, list | tuple):
         hint = "; FastSAM.stream takes many photos"
+    elif hasattr(source, "__array__"):
+        hint = "; of a tensor its array, (H, W, 3): tensor.permute(1, 2, 0).cpu().numpy()"
     raise ImageError(f"give a path, bytes, a binary file object, a NumPy array or a PIL image{hint}")
 
 

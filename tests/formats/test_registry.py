@@ -136,6 +136,14 @@ def test_save_takes_the_formats_options_and_replaces_what_was_there(sample, tmp_
     assert {record["image_id"] for record in json.loads(path.read_text())} == {"139"}
 
 
+@pytest.mark.parametrize(("name", "form"), [("cut.png", "cutouts"), ("a.webp", "json"), ("A.JPG", "svg")])
+def test_what_is_no_picture_does_not_end_as_one(name, form, sample, tmp_path):
+    """Of cut-outs cut.png was a folder."""
+    with pytest.raises(OptionError, match=f"'{name}' ends as a picture.*'{form}'.*end it with .{form}"):
+        formats.save(sample, tmp_path / name, format=form)
+    assert not names_in(tmp_path)
+
+
 def test_an_unknown_suffix_says_what_is_accepted(sample, tmp_path):
     for name in ("a.bmp", "a"):
         with pytest.raises(OptionError, match=r"\.png.*\.geojson.*format=.*cutouts"):

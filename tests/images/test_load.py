@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
+from support.tensor import Tensor
 
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
 from fastsam_onnx.images.header import exif_orientation, read_header
@@ -853,6 +854,10 @@ class TestSources:
     def test_other_things_are_refused(self, source):
         with pytest.raises(ImageError, match="give a path, bytes"):
             load_image(source)
+
+    def test_a_tensor_is_told_how_it_is_given(self):
+        with pytest.raises(ImageError, match=r"cannot read Tensor.*tensor\.permute\(1, 2, 0\)\.cpu\(\)\.numpy\(\)"):
+            load_image(Tensor(np.zeros((3, 8, 8))))
 
     def test_error_can_be_caught_as_both(self):
         assert issubclass(ImageError, FastSAMError)
