@@ -158,9 +158,11 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, Any]]:
 
 
 def _suggestion(given: str, accepted: Iterable[str]) -> str:
-    names = list(accepted)
-    close = [name for name in names if name.startswith(given)] or get_close_matches(given, names, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    words = {name.lstrip("-"): name for name in accepted}  # dashes would make short names alike
+    asked = given.lstrip("-")
+    begun = [word for word in words if word.startswith(asked) or (len(word) > 1 and asked.startswith(word))]
+    close = begun or get_close_matches(asked, words, n=1)
+    return f"; did you mean {words[close[0]]}?" if close else ""
 
 
 def _fill_closed_streams() -> None:
