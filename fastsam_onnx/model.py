@@ -25,6 +25,7 @@ from fastsam_onnx.options import (
     ChannelOrder,
     DetectionOptions,
     boolean,
+    call_options,
     fraction,
     input_size,
     integer,
@@ -255,14 +256,14 @@ class FastSAM:
             with the loop, also when it is left early (`close()` ends them where the generator is kept).
 
         Raises:
-            OptionError: If an option is outside its range, at once.
+            OptionError: If an option is not known or outside its range, at once.
             PromptError: If a prompt is malformed, at once; or means nothing in the frame that it is for.
             ImageError: If there is no such folder, video or camera, at once; or of an item.
         """
         from fastsam_onnx.images.sources import open_sources
         from fastsam_onnx.stream import named_frames, own_copies, stream
 
-        call = CallOptions(**options)
+        call = call_options(options)
         conf = self._resolve(call).conf
         numbered = None
         if boolean("track", track) or prompts is not None or at_frame:

@@ -11,7 +11,7 @@ import os
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -113,6 +113,14 @@ class CallOptions:
         for name, check in checks.items():
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, check(value))
+
+
+def call_options(given: CallKeywords) -> CallOptions:
+    """The options of a call of these names; OptionError if one is not known."""
+    names = [each.name for each in fields(CallOptions)]
+    if unknown := [name for name in given if name not in names]:
+        raise OptionError(f"a call has no option {', '.join(unknown)}; it accepts: {', '.join(names)}")
+    return CallOptions(**given)
 
 
 @dataclass(frozen=True)

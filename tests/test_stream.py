@@ -288,6 +288,11 @@ def test_an_array_of_frames_and_nothing_at_all(model):
     assert list(model.stream([])) == []
 
 
+def test_an_unknown_option_is_told_at_once(model):
+    with pytest.raises(OptionError, match="no option errors; it accepts: imgsz"):
+        model.stream([], errors="yield")
+
+
 def test_two_streams_at_once_share_a_model(model):
     photos = [photo(seed=seed) for seed in range(6)]
     first, second = model.stream(photos), model.stream(photos[::-1])
