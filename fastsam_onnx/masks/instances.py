@@ -6,6 +6,7 @@ Drawing and writing objects needs no more than this, so masks of any origin will
 from __future__ import annotations
 
 import os
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -94,8 +95,13 @@ class Masks(Sequence[Mask]):
     def __getitem__(self, index: int | slice) -> Mask | Masks:
         try:
             chosen = self.lazy[index]
-        except (IndexError, TypeError, ValueError) as error:
-            raise ObjectIndexError(f"there are {len(self)} masks; an index must fit, got {index!r}: {error}") from error
+        except IndexError:
+            raise ObjectIndexError(f"index {index} is out of range: there are {len(self)} masks") from None
+        except (TypeError, ValueError) as error:
+            raise ObjectIndexError(
+                f"an index of masks must be an integer or a slice, got {reprlib.repr(index)}; "
+                "masks.take() takes a bool mask or integers"
+            ) from error
         return Masks(chosen, self.image_size) if isinstance(chosen, tuple) else chosen.render()
 
     def __iter__(self) -> Iterator[Mask]:
