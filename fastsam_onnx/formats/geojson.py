@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("fastsam_onnx")
 
 Affine = Sequence[float]
+MOST_STRETCHED = 1000
+"""How many times as long as wide a pixel may be on a map; more is an affine in another order."""
 
 
 def to_geojson(
@@ -58,7 +60,8 @@ def to_geojson(
 
     Raises:
         OptionError: If the affine is not six finite numbers, or flattens the plane, the crs is something else or stands
-            without an affine, or the tolerance is not a number of at least 0.
+            without an affine, or the tolerance is not a number of at least 0. Pixels that are a thousand times as long
+            as wide, as of an affine in GDAL's order, are a warning.
     """
     if affine is None and found.georeference is not None:
         affine, crs = _placed_by_file(found, found.georeference, crs)
@@ -121,7 +124,9 @@ def six_numbers(affine: Affine) -> npt.NDArray[np.float64]:
     """(6,) the coefficients of an affine; OptionError if it is something else."""
     values = options.numbers("affine", affine)
     if values.shape != (6,):
-        raise OptionError(f"affine must be six numbers a, b, c, d, e, f, got an array of shape {values.shape}")
+        raise OptionError(
+            f"affine must be six numbers a, b, c, d, e, f, as rasterio's transform[:6], got shape {values.shape}"
+        )
     return values
 
 
@@ -149,7 +154,14 @@ class _Placing:
         determinant = float(linear[0, 0] * linear[1, 1] - linear[0, 1] * linear[1, 0])
         if determinant == 0:
             raise OptionError(f"affine {values.tolist()} maps the photo onto a line: a*e - b*d is 0")
-        pixel = min(math.hypot(*matrix[:, 0]), math.hypot(*matrix[:, 1]), sys.float_info.max)
+        sides = [math.hypot(*matrix[:, 0]), math.hypot(*matrix[:, 1])]
+        if max(sides) > MOST_STRETCHED * min(sides):
+            logger.warning(
+                "affine %s makes pixels of %g x %g: it must be a, b, c, d, e, f, as rasterio's transform[:6]; GDAL's "
+                "order is c, a, b, f, d, e, that of world files a, d, b, e, c, f",
+                *(values.tolist(), *sides),
+            )
+        pixel = min(*sides, sys.float_info.max)
         return cls(matrix, PIXEL_DECIMALS - math.floor(math.log10(pixel)), determinant < 0)
 
     def rings(self, polygon: Polygon) -> list[Any]:

@@ -125,6 +125,16 @@ def test_an_affine_of_any_size_places_corners(affine):
     assert sorted(set(map(tuple, ring))) == [pytest.approx(one, rel=1e-9, abs=0) for one in sorted(set(corners))]
 
 
+@pytest.mark.parametrize("order", ["cabfde", "adbecf"])
+@pytest.mark.parametrize("affine", [UTM, (1e-5, 0, 12.5, 0, -1e-5, 47.1), (20, 5, 5e5, 5, -20, 4e6)])
+def test_an_affine_in_the_order_of_gdal_or_world_files_is_warned_of(order, affine, sample, caplog):
+    formats.to_geojson(sample, affine=affine)
+    assert not caplog.records
+    formats.to_geojson(sample, affine=[affine["abcdef".index(letter)] for letter in order])
+    (record,) = caplog.records
+    assert "GDAL's order is c, a, b, f, d, e" in record.getMessage()
+
+
 def test_coordinates_beyond_all_numbers_are_refused(sample):
     with pytest.raises(OptionError, match="beyond all numbers"):
         formats.to_geojson(sample, affine=(1.7e308, 1.7e308, 0, 1.7e308, -1.7e308, 0))
