@@ -93,7 +93,8 @@ def read_rle(rle: Mapping[str, Any]) -> tuple[IntArray, tuple[int, int]]:
     """
     if not isinstance(rle, Mapping) or not {"size", "counts"} <= set(rle):
         names = sorted(map(str, rle)) if isinstance(rle, Mapping) else type(rle).__name__
-        raise OptionError(f'an RLE must be a dictionary with "size" and "counts", got {names}')
+        hint = "; polygons become one by pycocotools.mask.frPyObjects and merge" if isinstance(rle, list) else ""
+        raise OptionError(f'an RLE must be a dictionary with "size" and "counts", got {names}{hint}')
     size, counts = rle["size"], rle["counts"]
     height, width = pair("the RLE's size", size, "[height, width]", LARGEST_SIDE)
     runs = unpack_counts(counts) if isinstance(counts, str | bytes | bytearray) else _listed_counts(counts)

@@ -79,7 +79,7 @@ def test_an_object_is_no_larger_than_allowed():
     [
         ({"size": [2, 2]}, "counts"),
         ({"counts": [4]}, "size"),
-        ([2, 2], "list"),
+        ([[1, 1, 3, 1, 3, 3]], "got list; polygons become one by pycocotools.mask.frPyObjects"),
         ("e3", "str"),
         (None, "NoneType"),
         ({"size": [2], "counts": [4]}, "height, width"),
