@@ -18,6 +18,7 @@ from typing import Any
 
 from fastsam_onnx import FastSAM, Segmentation
 from fastsam_onnx.images.load import load_image
+from fastsam_onnx.images.sources import is_picture_name
 from fastsam_onnx.quantize.agreement import measure_agreement
 
 
@@ -38,13 +39,16 @@ def main() -> None:
     parser.add_argument("--imgsz", type=int)
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
+    photos = [path for path in sorted(options.photos.iterdir()) if is_picture_name(path)][: options.limit]
+    if not photos:
+        parser.error(f"no pictures in {options.photos}")
     thresholds = {"conf": options.conf, "iou": options.iou, "imgsz": options.imgsz}
     first = FastSAM(options.models[0], threads=options.threads, **thresholds)
     second = FastSAM(options.models[1], threads=options.threads, **first.options)
     times: tuple[list[tuple[float, float]], list[tuple[float, float]]] = ([], [])
 
     def pairs() -> Any:
-        for path in sorted(options.photos.iterdir())[: options.limit]:
+        for path in photos:
             image = load_image(path)
             yield measured(first, image, times[0]), measured(second, image, times[1])
 

@@ -59,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         compare(*options.files)
     else:
         photos = sorted(options.photos.glob("*.jpg"))[: options.limit]
+        if not photos:
+            parser.error(f"no *.jpg in {options.photos}")
         write(options.file, [bundled_model(), *options.model], photos, options.conf)
     return 0
 
