@@ -222,7 +222,8 @@ def _parts(raw: RawRequest) -> list[Part]:
         return [Part(PHOTO_FIELD, raw.body)]
     raise HTTPException(
         415,
-        "the body must be a photo, image/* or application/octet-stream, or multipart/form-data with a field 'photo'",
+        "the body must be a photo, image/* or application/octet-stream, or multipart/form-data with a field 'photo', "
+        f"got Content-Type {raw.content_type[:80]!r}",
     )
 
 

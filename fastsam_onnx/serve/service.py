@@ -214,16 +214,15 @@ class Service:
 
     async def _body(self, upload: AsyncIterator[bytes], announced: int, hold: Callable[[int], None]) -> bytes:
         limit, seconds = self._limits.body_bytes, self._limits.body_seconds
-        too_large = HTTPException(413, f"a request must have at most {limit} bytes")
         if announced > limit:
-            raise too_large
+            raise HTTPException(413, f"a request must have at most {limit} bytes, got {announced}")
         pieces, size = [], 0
         try:
             async with asyncio.timeout(seconds):
                 async for piece in upload:
                     size += len(piece)
                     if size > limit:
-                        raise too_large
+                        raise HTTPException(413, f"a request must have at most {limit} bytes, got more")
                     hold(len(piece))
                     pieces.append(piece)
         except TimeoutError as error:

@@ -328,7 +328,11 @@ def test_the_page_may_run_its_own_script_alone(client):
         ((PHOTO[:5000], "", {}), 422, "cut short"),
         ((b"/etc/hostname", "", {}), 422, "the photo cannot be read"),
         ((b"http://localhost/photo.jpg", "", {}), 422, "the photo cannot be read"),
-        ((b"photo=1", "", {"Content_Type": "application/x-www-form-urlencoded"}), 415, "multipart/form-data"),
+        (
+            (b"photo=1", "", {"Content_Type": "application/x-www-form-urlencoded"}),
+            415,
+            "got Content-Type 'application/x-www-form-",
+        ),
         ((PHOTO, "", {"Accept": "text/plain"}), 406, "application/json"),
         ((PHOTO, "?format=exe", {}), 422, "format must be one of json"),
         ((PHOTO, "?format=supervision", {}), 422, "format must be one of json"),
@@ -433,9 +437,9 @@ def test_a_body_that_says_it_is_encoded_is_refused(client, coding):
 def test_large_requests_and_photos_are_refused(model):
     with running(Service(model, workers=1, limits=Limits(body_bytes=100_000, pixels=100_000)).app) as client:
         announced = client.segment(bytes(3_000_000))
-        assert (announced.status, "100000 bytes" in announced.json["error"]) == (413, True)
+        assert (announced.status, "100000 bytes, got 3000000" in announced.json["error"]) == (413, True)
         chunked = client.segment(iter([bytes(60_000)] * 40))
-        assert chunked.status == 413
+        assert (chunked.status, "100000 bytes, got more" in chunked.json["error"]) == (413, True)
         just_over = client.segment(iter([bytes(100_001)]))
         assert just_over.status == 413
         pixels = client.segment(PHOTO)
