@@ -98,15 +98,9 @@ class View:
 
     def points(self, points: npt.ArrayLike, signs: Iterable[float]) -> FloatArray:
         """(COARSE, COARSE) float32: a spot at each of the points (k, 2), times its sign (k,)."""
-        spots = np.zeros((COARSE, COARSE), np.float32)
-        centres = np.arange(COARSE) + 0.5
-        for (x, y), sign in zip(np.asarray(points, np.float64).reshape(-1, 2).tolist(), signs, strict=True):
-            across, down = (
-                np.exp(-(((place - first) / (end - first) * COARSE - centres) ** 2) / (2 * CLICK_CELLS**2))
-                for place, (first, end) in ((x, self.columns), (y, self.rows))
-            )
-            spots += np.float32(sign) * np.outer(down, across).astype(np.float32)
-        return spots
+        (left, right), (top, bottom) = self.columns, self.rows
+        places = (np.asarray(points, np.float64).reshape(-1, 2) - (left, top)) / (right - left, bottom - top) * COARSE
+        return spots(places, signs)
 
     def centres(self) -> tuple[IntArray, IntArray]:
         """(SIDE,) each: the columns and rows of the photo in the middle of the view's fine cells, ascending."""
@@ -120,6 +114,16 @@ class View:
         """Where the photo's columns and rows lie on the view's fine grid; beyond the view, on its border."""
         width, height = self.letterbox.image_size
         return _places(self.columns, width), _places(self.rows, height)
+
+
+def spots(places: npt.NDArray[np.float64], signs: Iterable[float]) -> FloatArray:
+    """(COARSE, COARSE) float32: a spot at each of the places (k, 2) x, y in coarse cells, times its sign (k,)."""
+    centres = np.arange(COARSE) + 0.5
+    drawn = np.zeros((COARSE, COARSE), np.float32)
+    for place, sign in zip(places.tolist(), signs, strict=True):
+        across, down = (np.exp(-((along - centres) ** 2) / (2 * CLICK_CELLS**2)) for along in place)
+        drawn += np.float32(sign) * np.outer(down, across).astype(np.float32)
+    return drawn
 
 
 def halved(image: ByteArray, most: int) -> list[ByteArray]:

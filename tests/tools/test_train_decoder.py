@@ -14,7 +14,7 @@ from fastsam_onnx import FastSAM, Mask  # noqa: E402
 from fastsam_onnx.masks.views import COARSE, SIDE, View  # noqa: E402
 from fastsam_onnx.network.letterbox import Letterbox  # noqa: E402
 from tools.train import manifest  # noqa: E402
-from tools.train.decoder import data, export, train  # noqa: E402
+from tools.train.decoder import corrections, data, export, train  # noqa: E402
 from tools.train.decoder.network import BLOCKS, MAPS, Decoder  # noqa: E402
 from tools.train.train import is_still  # noqa: E402
 
@@ -235,6 +235,62 @@ def test_prompts_of_a_visit_fit_the_network():
     batch = next(iter(prompts))
     logits, promise = learned()(*batch[:2])
     assert (logits.shape, promise.shape) == ((4, SIDE, SIDE), (4,))
+
+
+def test_a_correction_lies_where_the_decoder_is_most_wrong(monkeypatch):
+    """The right half of a square, 12 cells wide, is missing; 3 columns left of it are too many."""
+    monkeypatch.setattr(corrections, "MIDDLES", 1)
+    answer, drawn = np.zeros((2, SIDE, SIDE), bool)
+    answer[30:54, 30:54] = True
+    drawn[30:54, 27:42] = True
+    rng, nowhere = np.random.default_rng(0), np.zeros((COARSE, COARSE), np.float32)
+    missing = corrections.point(drawn, answer, nowhere, rng)
+    assert missing.max() == pytest.approx(1, abs=0.1)
+    assert missing.min() >= 0
+    row, column = (np.array(np.unravel_index(missing.argmax(), missing.shape)) + 0.5) * SIDE / COARSE
+    assert 35 <= row <= 49, "as deep as that in the rows from 36 to 48"
+    assert 47 <= column <= 49, "deepest in the columns from 42 to 54"
+    box = nowhere.copy()
+    box[:, :21] = 1  # the fine columns up to 42: what is missing lies outside
+    too_much = corrections.point(drawn, answer, box, rng)
+    assert too_much.min() == pytest.approx(-1, abs=0.1)
+    assert abs(np.unravel_index(too_much.argmin(), too_much.shape)[1] * SIDE / COARSE - 28) <= 2
+    assert not corrections.point(answer, answer, nowhere, rng).any()
+
+
+def test_points_anywhere_lie_in_what_is_wrong(monkeypatch):
+    monkeypatch.setattr(corrections, "MIDDLES", 0)
+    answer, drawn = np.zeros((2, SIDE, SIDE), bool)
+    drawn[10:20, 60:80] = True
+    rng, nowhere = np.random.default_rng(0), np.zeros((COARSE, COARSE), np.float32)
+    for _ in range(20):
+        row, column = np.unravel_index(corrections.point(drawn, answer, nowhere, rng).argmin(), nowhere.shape)
+        assert 5 <= row < 10
+        assert 30 <= column < 40
+
+
+def test_each_prompt_gets_its_number_of_corrections():
+    """Nothing is ever drawn, so each correction lies in the square, whatever was said before."""
+    blank = learned()
+    blank.mask.weight.data.zero_()
+    blank.mask.bias.data.fill_(-1)
+    photo, maps = torch.zeros(4, 3, SIDE, SIDE), torch.zeros(4, MAPS, COARSE, COARSE)
+    answer = torch.zeros(4, SIDE, SIDE)
+    answer[:, 30:60, 30:60] = 1
+    told = corrections.corrected(blank, photo, maps, answer, torch.tensor([0, 1, 3, 2]))
+    spot = 2 * np.pi * 1.5**2  # the volume of a spot
+    volumes = told[:, corrections.POINTS].sum((1, 2)).numpy()
+    np.testing.assert_allclose(volumes, spot * np.array([0, 1, 3, 2]), rtol=0.01)
+    assert not maps.any(), "the batch stays as it was"
+    assert not told[:, : corrections.POINTS].any()
+
+
+def test_objects_are_not_corrected_boxes_and_clicks_half_of_the_time():
+    one, rng = scene(), np.random.default_rng(0)
+    boxes = [data.box_prompt(one, rng).corrections for _ in range(60)]
+    assert 0.3 < np.mean(np.array(boxes) > 0) < 0.7
+    assert set(boxes) == {0, 1, 2, 3}
+    assert data.prompt(one, np.array([60.0, 60, 130, 130]), one.masks[0], one.masks[0]).corrections == 0
 
 
 def test_scenes_are_made_once_and_read_from_their_file_after_that(tmp_path):

@@ -29,6 +29,7 @@ from fastsam_onnx.masks.views import SIDE, View
 from ...evaluate import any_point, interior_point, moved
 from ..data import TAUGHT_FOLDERS, labelled, recolour, sampling_weights, taught_records, unlabelled
 from ..data import Photo as Named
+from .corrections import number
 
 MOST_CANDIDATES = 400
 LEAST_SIDE = 8  # photo pixels
@@ -63,6 +64,7 @@ class Prompt(NamedTuple):
     answer: np.ndarray  # (SIDE, SIDE) float32, 0 to 1
     meant: np.ndarray  # (SIDE, SIDE) float32: the mask that the promise is about
     outside: np.ndarray  # () float32: cells of it that lie outside the view
+    corrections: np.ndarray  # () int64: how often the answer is corrected before the decoder learns of it
 
 
 def records(data: Path, taught: Sequence[Path]) -> Iterator[tuple[str, str, np.ndarray, list[Any], list[Any]]]:
@@ -140,7 +142,7 @@ def seen(mask: Mask, view: View) -> np.ndarray:
 def box_prompt(scene: Scene, rng: np.random.Generator) -> Prompt | None:
     """A box around one of the masks that people drew: a box means all of a thing, with what lies on it."""
     mask = scene.masks[int(rng.integers(scene.drawn))]
-    return prompt(scene, shaken(mask.box, mask.image_size, rng), mask, mask)
+    return prompt(scene, shaken(mask.box, mask.image_size, rng), mask, mask, corrections=number(rng))
 
 
 def click_prompt(scene: Scene, rng: np.random.Generator) -> Prompt | None:
@@ -159,7 +161,9 @@ def click_prompt(scene: Scene, rng: np.random.Generator) -> Prompt | None:
     overlaps = [drawn.iou(mask) for mask in at_point]
     if not overlaps or max(overlaps) < ALIKE:
         return None
-    return prompt(scene, box, at_point[int(np.argmax(overlaps))], meant, point=point)
+    corrections = number(rng)  # towards what is meant, whatever the candidate is
+    answer = meant if corrections else at_point[int(np.argmax(overlaps))]
+    return prompt(scene, box, answer, meant, point=point, corrections=corrections)
 
 
 def object_prompt(scene: Scene, rng: np.random.Generator) -> Prompt | None:
@@ -185,7 +189,13 @@ def object_prompt(scene: Scene, rng: np.random.Generator) -> Prompt | None:
 
 
 def prompt(
-    scene: Scene, box: np.ndarray, answer: Mask, meant: Mask, *, point: tuple[float, float] | None = None
+    scene: Scene,
+    box: np.ndarray,
+    answer: Mask,
+    meant: Mask,
+    *,
+    point: tuple[float, float] | None = None,
+    corrections: int = 0,
 ) -> Prompt | None:
     """What the decoder gets and is asked for: a box, or with ``point`` a click and the box of a candidate."""
     found = scene.candidates
@@ -198,7 +208,7 @@ def prompt(
     known = maps_of(view, found.prototypes, question)
     wanted = seen(answer, view)
     other = wanted if meant is answer else seen(meant, view)
-    return Prompt(view.photo(scene.image), known, wanted, other, outside(meant, view))
+    return Prompt(view.photo(scene.image), known, wanted, other, outside(meant, view), np.int64(corrections))
 
 
 def outside(mask: Mask, view: View) -> np.ndarray:
@@ -209,7 +219,9 @@ def outside(mask: Mask, view: View) -> np.ndarray:
 
 
 def mirrored(one: Prompt) -> Prompt:
-    return Prompt(*(np.ascontiguousarray(part[..., ::-1]) for part in one[:-1]), one.outside)
+    photo, maps, answer, meant, outside, corrections = one
+    turned = (np.ascontiguousarray(part[..., ::-1]) for part in (photo, maps, answer, meant))
+    return Prompt(*turned, outside, corrections)
 
 
 class Prompts(IterableDataset[tuple[Tensor, ...]]):

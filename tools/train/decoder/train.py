@@ -25,6 +25,7 @@ from fastsam_onnx import FastSAM
 from ..beside import Beside
 from ..precision import autocast
 from ..train import is_network_file, is_still
+from .corrections import corrected
 from .data import CLICKS, OBJECTS, Prompts, Scene, load_scenes
 from .export import reopened
 from .network import Decoder, blocks_of
@@ -103,8 +104,9 @@ class Training(Beside):
         super().__init__(network, rate, CLIP, still=still)
 
     def learn(self, batch: list[Tensor], progress: float) -> dict[str, float]:
-        photo, maps, answer, meant, outside = batch
+        photo, maps, answer, meant, outside, corrections = batch
         self.set_rate(progress)
+        maps = corrected(self.mean, photo, maps, answer, corrections)
         photo, maps = (x.contiguous(memory_format=torch.channels_last) for x in (photo, maps))
         with autocast("cpu"):
             logits, promise = self.network(photo, maps)

@@ -1,0 +1,70 @@
+"""Corrections: points where the decoder is wrong, of which it learns as people make them, one after another.
+
+Segment Anything learns from clicks in the same way (Kirillov 2023, appendix A): drawn, clicked where that is wrong,
+drawn again.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fastsam_onnx.arrays import BoolArray, FloatArray
+from fastsam_onnx.masks.views import COARSE, SIDE, spots
+
+from ..precision import autocast
+
+BOX, POINTS = -2, -1  # of the maps
+MOST = 3
+SHARES = (0.5, 0.25, 0.15, 0.1)  # of the prompts that may be corrected: not at all, once, twice, three times
+MIDDLES = 0.5  # of the points lie deepest in what is wrong, the others anywhere in it
+LEAST_WRONG = 6  # fine cells: nobody corrects less
+
+
+def number(rng: np.random.Generator) -> int:
+    """How often an answer is corrected."""
+    return int(rng.choice(MOST + 1, p=SHARES))
+
+
+@torch.no_grad()
+def corrected(decoder: nn.Module, photo: Tensor, maps: Tensor, answer: Tensor, corrections: Tensor) -> Tensor:
+    """The maps of a batch with the points of each prompt's number of corrections (n,)."""
+    maps = maps.clone()
+    rng = np.random.default_rng(int(torch.randint(2**31, ())))
+    for done in range(MOST):
+        rows = torch.nonzero(corrections > done)[:, 0]
+        if not len(rows):
+            break
+        with autocast("cpu"):
+            logits, _ = decoder(photo[rows], maps[rows])
+        for row, drawn in zip(rows.tolist(), (logits > 0).numpy(), strict=True):
+            maps[row, POINTS] += torch.from_numpy(point(drawn, answer[row].numpy() > 0.5, maps[row, BOX].numpy(), rng))
+    return maps
+
+
+def point(drawn: BoolArray, answer: BoolArray, box: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """(COARSE, COARSE) a spot where the drawing (SIDE, SIDE) is wrong, with its sign; zeros where it is hardly wrong.
+
+    Of a box that was asked for, ``box`` (COARSE, COARSE), only its inside counts; 0 everywhere if none was.
+    """
+    inside = np.kron(box > 0.5, np.ones((2, 2), bool)) if box.any() else np.ones((SIDE, SIDE), bool)
+    wrong = (drawn != answer) & inside
+    if np.count_nonzero(wrong) < LEAST_WRONG:
+        return np.zeros((COARSE, COARSE), np.float32)
+    if rng.random() < MIDDLES:
+        place = max((deepest(wrong & answer), deepest(wrong & drawn)))[1]
+    else:
+        place = int(rng.choice(np.flatnonzero(wrong)))
+    row, column = divmod(place, SIDE)
+    centre = np.array([[column + 0.5, row + 0.5]]) * COARSE / SIDE
+    return spots(centre, [1.0 if answer[row, column] else -1.0])
+
+
+def deepest(part: BoolArray) -> tuple[float, int]:
+    """How deep the cell lies that lies deepest in a part, and its place in it, flat."""
+    framed = np.pad(part, 1).view(np.uint8)
+    depth = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    place = int(depth.argmax())
+    return float(depth.flat[place]), place
