@@ -7,7 +7,6 @@ dropped, may be what a prompt means. The constants were chosen on tools/evaluate
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,9 +17,9 @@ import numpy.typing as npt
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, product
 from fastsam_onnx.masks.decoder import Closer, Decoder, Question
 from fastsam_onnx.masks.detections import best_classes, box_iou, class_agnostic_scores, nms, xyxy_from_xywh
-from fastsam_onnx.masks.mask import Mask, MaskLike, depth_map
+from fastsam_onnx.masks.mask import Mask, MaskLike
 from fastsam_onnx.masks.pending import PendingMask, pending_masks, prototypes_at
-from fastsam_onnx.masks.refine import calm, refined, told_apart
+from fastsam_onnx.masks.refine import calm, refined
 from fastsam_onnx.masks.views import PRIORS
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.network.outputs import NEGLIGIBLE_SCORE
@@ -35,19 +34,6 @@ RAISES = (0.5, 1.0, 1.5, 2.0, 3.0)
 """Amounts by which the logits of a mask that is too small are raised, one after another."""
 AREA_POWER = 2 / 3
 """Exponent by which a candidate's claim to a point falls with its area."""
-LEAST_DEPTH = 0.05
-"""Depth of a point at the mask's edge, where that in the mask's middle is 1, so that a click there still counts."""
-MOST_MEASURED = 50
-MOST_DRAWN = 3
-"""Maximum number of candidates that the decoder draws for a point."""
-CLAIM_POWER = 0.2
-"""Weight of a candidate's claim beside the IoU that the decoder promises, an exponent."""
-MOST_ALTERNATIVES = 3
-"""Maximum number of answers to one group of points: a part, a thing, the whole. Segment Anything gives as many."""
-MOST_DISTINCT = 6
-"""Maximum number of candidates, no two alike, among which alternatives are chosen."""
-ALIKE_IOU = 0.7
-"""Masks with a greater IoU are no alternatives."""
 STRONGEST_POINT = (-16.0, 16.0)
 """How much points in a box count at most; they count twice as much each time that the decoder does not obey them."""
 MOST_DRAWINGS = 8
@@ -160,9 +146,9 @@ class Candidates:
         The best fit comes first: the IoU of the two boxes times the score to the power of 0.3; `most` is the maximum
         number.
         """
-        return [_best(fits, most) for fits in self._fits(boxes_xyxy)]
+        return [_best(fits, most) for fits in self.fits(boxes_xyxy)]
 
-    def _fits(self, boxes_xyxy: npt.NDArray[np.floating]) -> FloatArray:
+    def fits(self, boxes_xyxy: npt.NDArray[np.floating]) -> FloatArray:
         """(b, n) how well each candidate fits each of the boxes (b, 4); see `fitting`."""
         overlap = box_iou(np.asarray(boxes_xyxy, np.float32), self.boxes_xyxy)
         return np.asarray(np.nan_to_num(overlap) * self._confidences)
@@ -177,7 +163,7 @@ class Candidates:
 
         The likely ones have a high score for their area. None if no mask holds a foreground point.
         """
-        held = self._held(points)
+        held = self.held(points)
         count = held[:, foreground].sum(axis=1) * ~held[:, ~foreground].any(axis=1)
         hits = np.flatnonzero(count == max(count.max(initial=0), 1))
         sides = self.boxes_xyxy[hits, 2:] - self.boxes_xyxy[hits, :2]
@@ -209,7 +195,7 @@ class Candidates:
         (index, mask), drawn = first, self._drawn(box_xyxy, points, foreground)
         if drawn is None and len(points):
             index, drawn = _most_obedient(itertools.chain([first], offers), points, foreground)
-        return self._answer(index, drawn or calm(_filling(mask)), box_xyxy)
+        return self.answer(index, drawn or calm(_filling(mask)), box_xyxy)
 
     def _offers(self, box_xyxy: FloatArray) -> Iterator[tuple[int, PendingMask]]:
         """The candidates that fit a box best and their masks, cut to it; those without a pixel there are left out."""
@@ -240,7 +226,7 @@ class Candidates:
             for place, question in enumerate(asked):
                 [mask], _ = self.closer.draw([question])
                 cut = calm(mask.within(box_xyxy))
-                obeyed = _obeyed(cut, points, foreground)
+                obeyed = obeyed_points(cut, points, foreground)
                 if not cut.is_empty() and obeyed.sum() > most:
                     best, most = cut, int(obeyed.sum())
                 if obeyed.all():
@@ -259,52 +245,11 @@ class Candidates:
         if not len(points):
             return [question]
         question = question.clicked(points, np.where(foreground, 1.0, -1.0).tolist())
-        [fits] = self._fits(box_xyxy[None])
-        obedient = (self._held(points) == foreground).all(axis=1) & (fits > LEAST_FIT * fits.max(initial=0))
+        [fits] = self.fits(box_xyxy[None])
+        obedient = (self.held(points) == foreground).all(axis=1) & (fits > LEAST_FIT * fits.max(initial=0))
         meant = _best(np.where(obedient, fits, 0), PRIORS)
         told = [replace(question, coefficients=self.coefficients[meant])] if meant.size else []
         return [*told, question]
-
-    def for_points(self, points: npt.NDArray[np.float64], foreground: BoolArray) -> Answer | None:
-        """The candidate that points mean; None if no mask holds a foreground point and no background point.
-
-        Of those that hold the most foreground points the one with the highest score / area^(2/3) times the depth of
-        the points: people click into an object, rarely at its edge. Where there is a decoder it draws the first three
-        anew, and the one with the highest promise for its claim answers.
-
-        Args:
-            points: (k, 2) x, y in pixels of the photo.
-            foreground: (k,): point k is foreground.
-        """
-        index, claims, _ = self._claimants(points, foreground)
-        if not index.size:
-            return None
-        drawn = next(self._drawn_at(index[:MOST_DRAWN], claims[:MOST_DRAWN], points, foreground), None)
-        return self._at_points(int(index[0]), points, foreground) if drawn is None else drawn[1]
-
-    def alternatives_for_points(self, points: npt.NDArray[np.float64], foreground: BoolArray) -> list[Answer]:
-        """What points may mean, most likely first, the answer of `for_points` before all; three at most, no two alike.
-
-        Of six candidates whose masks have no IoU above 0.7, the likeliest, and where there is a decoder of what it
-        draws of them.
-
-        Args:
-            points: (k, 2) x, y in pixels of the photo.
-            foreground: (k,): point k is foreground.
-        """
-        index, claims, masks = self._claimants(points, foreground)
-        if not index.size:
-            return []
-        distinct = told_apart(masks, ALIKE_IOU, keep_everything=True)[:MOST_DISTINCT]
-        others = distinct[distinct >= MOST_DRAWN]
-        drawn = list(self._drawn_at(index[:MOST_DRAWN], claims[:MOST_DRAWN], points, foreground))
-        more = self._drawn_at(index[others], claims[others], points, foreground)
-        first = drawn[0][1] if drawn else self._at_points(int(index[0]), points, foreground)
-        rest = [answer for _, answer in sorted([*drawn[1:], *more], key=lambda pair: -pair[0])]
-        if self.closer is None:
-            rest = [self._at_points(place, points, foreground) for place in index[distinct[1:]].tolist()]
-        answers = [first, *rest]
-        return [answers[place] for place in unlike(answer.mask.render() for answer in answers)]
 
     def for_mask(self, mask: Mask, shown: Answer | None = None) -> Answer | None:
         """What fits this mask best, by IoU: a candidate, or the answer to the mask's box; None if nothing overlaps.
@@ -329,9 +274,9 @@ class Candidates:
         """The candidates whose boxes have the highest IoU with the mask's own box, twenty at most."""
         overlap = np.nan_to_num(box_iou(mask.box[None], self.boxes_xyxy)[0])
         nearest = np.argsort(-overlap, kind="stable")[:MOST_TRIED].tolist()
-        return (self._at_points(index, NO_POINTS, NONE_WANTED) for index in nearest if overlap[index] > 0)
+        return (self.at_points(index, NO_POINTS, NONE_WANTED) for index in nearest if overlap[index] > 0)
 
-    def _held(self, points: npt.NDArray[np.float64]) -> BoolArray:
+    def held(self, points: npt.NDArray[np.float64]) -> BoolArray:
         """(n, k): candidate n holds point k."""
         x, y = np.floor(points.T)
         x1, y1, x2, y2 = self.boxes_xyxy.T[:, :, None]
@@ -343,49 +288,19 @@ class Candidates:
             held[index] = near[index] & (product(self.coefficients[index], at_points) > 0)
         return held
 
-    def _claimants(
-        self, points: npt.NDArray[np.float64], foreground: BoolArray
-    ) -> tuple[IntArray, npt.NDArray[np.float64], list[PendingMask]]:
-        """(k,) indices of the candidates that points may mean, the claim of each to be it, the highest first; masks."""
-        likely = self.holding(points, foreground)[:MOST_MEASURED]
-        if not likely.size:
-            return likely, np.zeros(0), []
-        masks = self.masks(likely)
-        areas, depths = zip(*(area_and_depth(mask, points[foreground]) for mask in masks), strict=True)
-        claims = self.scores[likely] / np.maximum(areas, 1) ** AREA_POWER * (np.array(depths) + LEAST_DEPTH)
-        order = np.argsort(-claims, kind="stable")
-        return likely[order], claims[order], [masks[place] for place in order.tolist()]
-
-    def _drawn_at(
-        self, index: IntArray, claims: npt.NDArray[np.float64], points: npt.NDArray[np.float64], foreground: BoolArray
-    ) -> Iterator[tuple[float, Answer]]:
-        """The decoder's answers to points, of each of these candidates one at most, those that promise most first.
-
-        With each what counts: its promised IoU times its claim to the power of 0.2.
-        """
-        if self.closer is None or not index.size:
-            return
-        signs = np.where(foreground, 1.0, -1.0).tolist()
-        asked = self.questions(self.boxes_xyxy[index], asked=False)
-        masks, promises = self.closer.draw([question.clicked(points, signs) for question in asked])
-        merits = promises * claims**CLAIM_POWER
-        for place in np.argsort(-merits, kind="stable").tolist():
-            mask = calm(masks[place]).tight()
-            if not mask.is_empty() and _agrees(mask, points, foreground):
-                bounds = np.array(mask.bounds, np.float32)
-                yield float(merits[place]), self._answer(int(index[place]), mask, bounds)
-
-    def _answer(self, index: int, mask: PendingMask, box_xyxy: FloatArray) -> Answer:
+    def answer(self, index: int, mask: PendingMask, box_xyxy: FloatArray) -> Answer:
+        """The mask as an answer, with this candidate's score and class."""
         return Answer(mask, box_xyxy, float(self.scores[index]), int(self.labels[index]))
 
-    def _at_points(self, index: int, points: npt.NDArray[np.float64], foreground: BoolArray) -> Answer:
+    def at_points(self, index: int, points: npt.NDArray[np.float64], foreground: BoolArray) -> Answer:
+        """This candidate, refined if answers are; but it goes on to obey those of the points (k, 2) that it obeys."""
         boxes, [mask] = self.boxes_xyxy[[index]], self.masks(np.array([index]))
         if self.refine:
             new_boxes, [new] = refined(boxes, self.coefficients[[index]], self.prototypes, [mask])
             held, now = (np.array([one.contains(*point) for point in points.tolist()], bool) for one in (mask, new))
             if not (held & ~now)[foreground].any() and not (now & ~held)[~foreground].any():
                 boxes, mask = new_boxes, new
-        return self._answer(index, mask, boxes[0])
+        return self.answer(index, mask, boxes[0])
 
     def masks(self, index: IntArray) -> list[PendingMask]:
         """The masks of these candidates, as their boxes cut them."""
@@ -410,18 +325,7 @@ def _closest(mask: Mask, answers: Iterable[Answer | None]) -> Answer | None:
     return best
 
 
-def unlike(masks: Iterable[Mask]) -> list[int]:
-    """Places of the first masks of which no two are alike, three at most; the others are not asked for."""
-    chosen: dict[int, Mask] = {}
-    for place, mask in enumerate(masks):
-        if all(mask.iou(other) <= ALIKE_IOU for other in chosen.values()):
-            chosen[place] = mask
-        if len(chosen) == MOST_ALTERNATIVES:
-            break
-    return list(chosen)
-
-
-def _obeyed(mask: PendingMask, points: npt.NDArray[np.float64], foreground: BoolArray) -> BoolArray:
+def obeyed_points(mask: PendingMask, points: npt.NDArray[np.float64], foreground: BoolArray) -> BoolArray:
     """(k,) True for the points (k, 2) of which the mask holds those that are foreground, and not the others."""
     held = np.array([mask.contains(*point) for point in points.tolist()], bool)
     return np.asarray(held == foreground, bool)
@@ -437,31 +341,10 @@ def _most_obedient(
     merits, answers = [], []
     for index, mask in offers:
         both = calm(_filling(mask)), calm(mask)
-        counts = [int(_obeyed(one, points, foreground).sum()) for one in both]
+        counts = [int(obeyed_points(one, points, foreground).sum()) for one in both]
         merits += [(count, counts[1]) for count in counts]
         answers += [(index, one) for one in both]
     return answers[merits.index(max(merits))]
-
-
-def _agrees(mask: PendingMask, points: npt.NDArray[np.float64], foreground: BoolArray) -> bool:
-    """True if the mask holds a foreground point and no background point."""
-    obeyed = _obeyed(mask, points, foreground)
-    return bool(obeyed[foreground].any() and obeyed[~foreground].all())
-
-
-def area_and_depth(mask: PendingMask, points: npt.NDArray[np.float64]) -> tuple[int, float]:
-    """The number of a mask's cells, and how deep the shallowest of the points that it holds lies in it, 0 to 1."""
-    cells, (left, top) = mask.cells()
-    depth = depth_map(cells)
-    area = int(np.count_nonzero(cells))
-    if not area:
-        return 0, 1.0
-    depths = []
-    for x, y in points:
-        if mask.contains(x, y):
-            column, row = mask.x.nearest(math.floor(x)) - left, mask.y.nearest(math.floor(y)) - top
-            depths.append(float(depth[row, column]))
-    return area, min(depths, default=0.0) / float(depth.max())  # rounding may tell a point at the edge differently
 
 
 def _filling(mask: PendingMask) -> PendingMask:

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray
-from fastsam_onnx.masks.candidates import Answer, unlike
+from fastsam_onnx.masks.candidates import Answer
+from fastsam_onnx.masks.clicks import unlike
 from fastsam_onnx.masks.instances import Instances, Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.results import rules

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from fastsam_onnx import options
 from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.errors import OptionError, PromptError
+from fastsam_onnx.masks import clicks
 from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.options import CountProgress
@@ -160,9 +161,10 @@ class Segmentation(WritableInstances):
         groups, signs = rules.check_points(points, labels)
         rules.warn_of_shares("points", groups)
         if pick in rules.OF_CANDIDATES and self.candidates is not None:
+            offered, asked = self.candidates, zip(groups, signs, strict=True)
             if pick == "candidate":
-                return answers.of_candidates(self, map(self.candidates.for_points, groups, signs))
-            return answers.of_alternatives(self, map(self.candidates.alternatives_for_points, groups, signs))
+                return answers.of_candidates(self, (clicks.for_points(offered, *each) for each in asked))
+            return answers.of_alternatives(self, (clicks.alternatives_for_points(offered, *each) for each in asked))
         if pick == "candidate":
             pick = "balanced"
         chosen = [answers.of_points(self, *group, pick) for group in zip(groups, signs, strict=True)]

@@ -10,7 +10,8 @@ import pytest
 from support.tiny_onnx import tiny
 
 from fastsam_onnx import FastSAM
-from fastsam_onnx.masks.candidates import Candidates, area_and_depth
+from fastsam_onnx.masks import clicks
+from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.masks.pending import pending_masks
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.results.segmentation import Segmentation
@@ -233,8 +234,8 @@ def test_the_answer_is_the_first_alternative_also_where_nothing_could_be_drawn(p
     undrawn = 0
     for point in rng.uniform((0, 0), (320, 240), (40, 2)):
         points, foreground = np.stack([point, point + rng.normal(0, 12, 2)]), np.array([True, False])
-        answer = candidates.for_points(points, foreground)
-        several = candidates.alternatives_for_points(points, foreground)
+        answer = clicks.for_points(candidates, points, foreground)
+        several = clicks.alternatives_for_points(candidates, points, foreground)
         assert (answer is None) == (not several)
         if answer is not None:
             undrawn += not answer.mask.is_drawn
@@ -247,7 +248,7 @@ def test_candidates_hold_what_their_masks_hold(photo):
     candidates = FastSAM(threads=1)(photo).candidates
     rng = np.random.default_rng(7)
     for point in rng.uniform((0, 0), (320, 240), (20, 2)):
-        answer = candidates.for_points(point[None], np.array([True]))
+        answer = clicks.for_points(candidates, point[None], np.array([True]))
         assert answer is None or answer.mask.contains(*point)
 
 
@@ -306,7 +307,7 @@ def test_depth_of_a_point():
         np.array([(4, 4, 24, 24)], np.float32), np.ones((1, 1), np.float32), np.ones((1, 16, 16), np.float32), LETTERBOX
     )
     for x, depth in ((14, 3), (10, 2), (6, 1)):
-        area, found = area_and_depth(mask, np.array([(x, 14.0)]))
+        area, found = clicks.area_and_depth(mask, np.array([(x, 14.0)]))
         assert (area, found) == (25, pytest.approx(depth / 3, abs=0.02))
-    assert area_and_depth(mask, np.array([(40.0, 40.0)])) == (25, 0)
-    assert area_and_depth(mask, np.array([(14.0, 14.0), (6.0, 14.0)]))[1] == pytest.approx(1 / 3, abs=0.02)
+    assert clicks.area_and_depth(mask, np.array([(40.0, 40.0)])) == (25, 0)
+    assert clicks.area_and_depth(mask, np.array([(14.0, 14.0), (6.0, 14.0)]))[1] == pytest.approx(1 / 3, abs=0.02)
