@@ -14,9 +14,9 @@ AR@k        COCO's average recall: of the k best-scored objects a photo, the sha
             --max-det 1000), with the model's own NMS unless --iou or --recall-iou is given.
 best        mean over the ground truths of the best IoU that any of these objects has with it.
 box prompt  mean IoU of the answer to each ground truth's box, by `match` rule; no answer counts 0. "moved" is
-            "candidate" with every edge moved at random, by a standard deviation of 5 % of the box's side. "clicks":
-            "candidate" after one and after three corrections, each a point that lies deepest in what is missing, or in
-            what is too much, whichever is deeper.
+            "candidate" with every edge moved at random, by a standard deviation of 5 % of the box's side.
+            "corrections": "candidate" after one and after three more points, each of which lies deepest in what is
+            missing, or in what is too much, whichever is deeper. The same of a point.
 point       mean IoU of the answer to each ground truth's most interior point (the farthest from its
             edge), by `pick` rule; for "all" and "alternatives" the best of its rows counts, which is what a
             perfect choice would reach. "anywhere" is "candidate", or "alternatives", with a point drawn from all
@@ -80,13 +80,14 @@ AREA_RANGES = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2), 
 MATCH_RULES = ("candidate", "mask", "box")
 PICK_RULES = ("candidate", "alternatives", "balanced", "merge", "all", "smallest", "largest", "best")
 SCORE_BINS = 1000
-CLICKS = {1: "box, one click", 3: "box, three clicks"}
+CORRECTIONS = {1: "one correction", 3: "three corrections"}
 EDGE_TOLERANCE = 0.0075  # of the photo's diagonal
 PROMPTS = (
     *(f"box, {rule}" for rule in MATCH_RULES),
     "box, moved",
-    *CLICKS.values(),
+    *(f"box, {name}" for name in CORRECTIONS.values()),
     *(f"point, {rule}" for rule in PICK_RULES),
+    *(f"point, {name}" for name in CORRECTIONS.values()),
     "point, anywhere",
     "point, anywhere, alternatives",
 )
@@ -482,19 +483,29 @@ def prompt_ious(
     anywhere = np.array([any_point(mask, rng) for mask in masks])[:, None]
     answers["point, anywhere"] = found.point_prompt(anywhere)
     answers["point, anywhere, alternatives"] = found.point_prompt(anywhere, pick="alternatives")
-    corrected = np.array([ious_by_clicks(found, *each) for each in zip(masks, boxes, strict=True)]).T
-    return {name: best_by_prompt(answer, len(masks), overlay) for name, answer in answers.items()} | {
-        name: corrected[count] for count, name in CLICKS.items()
+    ious = {name: best_by_prompt(answer, len(masks), overlay) for name, answer in answers.items()}
+    corrected = {
+        "box": [corrected_ious(found, mask, box) for mask, box in zip(masks, boxes, strict=True)],
+        "point": [corrected_ious(found, mask) for mask in masks],
     }
+    for kind, each in corrected.items():
+        ious |= {f"{kind}, {name}": np.array(each)[:, count] for count, name in CORRECTIONS.items()}
+    return ious
 
 
-def ious_by_clicks(found: Segmentation, truth: Mask, box: FloatArray) -> list[float]:
-    """IoU of the answer to a box after each number of corrections, from none to the most of CLICKS."""
-    points: list[tuple[float, float]] = []
-    labels: list[int] = []
+def corrected_ious(found: Segmentation, truth: Mask, box: FloatArray | None = None) -> list[float]:
+    """IoU of the answer after each number of corrections, from none to the most of CORRECTIONS.
+
+    The first answer is that to a box, or without one to the most interior point.
+    """
+    points = [] if box is not None else [interior_point(truth)]
+    labels = [1] * len(points)
     ious = []
-    for _ in range(max(CLICKS) + 1):
-        answer = found.box_prompt(box, points or None, labels or None).masks
+    for _ in range(max(CORRECTIONS) + 1):
+        if box is None:
+            answer = found.point_prompt(points, labels).masks
+        else:
+            answer = found.box_prompt(box, points or None, labels or None).masks
         mask = answer[0] if len(answer) else Mask.empty(found.image_size)
         ious.append(mask.iou(truth))
         wrong = [(truth.difference(mask), 1), (mask.difference(truth), 0)]
