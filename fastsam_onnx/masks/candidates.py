@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, product
-from fastsam_onnx.masks.decoder import Closer, Decoder, Question
+from fastsam_onnx.masks.decoder import MOST_DRAWINGS, Closer, Decoder, Question
 from fastsam_onnx.masks.detections import best_classes, box_iou, class_agnostic_scores, nms, xyxy_from_xywh
 from fastsam_onnx.masks.mask import Mask, MaskLike
 from fastsam_onnx.masks.pending import PendingMask, pending_masks, prototypes_at
@@ -34,10 +34,6 @@ RAISES = (0.5, 1.0, 1.5, 2.0, 3.0)
 """Amounts by which the logits of a mask that is too small are raised, one after another."""
 AREA_POWER = 2 / 3
 """Exponent by which a candidate's claim to a point falls with its area."""
-STRONGEST_POINT = (-16.0, 16.0)
-"""How much points in a box count at most; they count twice as much each time that the decoder does not obey them."""
-MOST_DRAWINGS = 8
-"""Maximum number of times that a box with points is drawn, each with the candidates that fit, and that obey."""
 LEAST_FIT = 0.5
 """Fit of those that obey, as a share of the best fit."""
 NO_POINTS, NONE_WANTED = np.zeros((0, 2)), np.zeros(0, bool)
@@ -146,7 +142,7 @@ class Candidates:
         The best fit comes first: the IoU of the two boxes times the score to the power of 0.3; `most` is the maximum
         number.
         """
-        return [_best(fits, most) for fits in self.fits(boxes_xyxy)]
+        return [best_of(fits, most) for fits in self.fits(boxes_xyxy)]
 
     def fits(self, boxes_xyxy: npt.NDArray[np.floating]) -> FloatArray:
         """(b, n) how well each candidate fits each of the boxes (b, 4); see `fitting`."""
@@ -231,8 +227,7 @@ class Candidates:
                     best, most = cut, int(obeyed.sum())
                 if obeyed.all():
                     return best
-                louder = np.where(obeyed, question.signs, np.clip(np.multiply(question.signs, 2), *STRONGEST_POINT))
-                asked[place] = question.clicked(points, louder.tolist())
+                asked[place] = question.louder(obeyed)
         return best
 
     def _about(self, box_xyxy: FloatArray, points: npt.NDArray[np.float64], foreground: BoolArray) -> list[Question]:
@@ -247,7 +242,7 @@ class Candidates:
         question = question.clicked(points, np.where(foreground, 1.0, -1.0).tolist())
         [fits] = self.fits(box_xyxy[None])
         obedient = (self.held(points) == foreground).all(axis=1) & (fits > LEAST_FIT * fits.max(initial=0))
-        meant = _best(np.where(obedient, fits, 0), PRIORS)
+        meant = best_of(np.where(obedient, fits, 0), PRIORS)
         told = [replace(question, coefficients=self.coefficients[meant])] if meant.size else []
         return [*told, question]
 
@@ -274,7 +269,8 @@ class Candidates:
         """The candidates whose boxes have the highest IoU with the mask's own box, twenty at most."""
         overlap = np.nan_to_num(box_iou(mask.box[None], self.boxes_xyxy)[0])
         nearest = np.argsort(-overlap, kind="stable")[:MOST_TRIED].tolist()
-        return (self.at_points(index, NO_POINTS, NONE_WANTED) for index in nearest if overlap[index] > 0)
+        overlapping = [index for index in nearest if overlap[index] > 0]
+        return (self.answer(index, *self.at_points(index, NO_POINTS, NONE_WANTED)) for index in overlapping)
 
     def held(self, points: npt.NDArray[np.float64]) -> BoolArray:
         """(n, k): candidate n holds point k."""
@@ -288,26 +284,28 @@ class Candidates:
             held[index] = near[index] & (product(self.coefficients[index], at_points) > 0)
         return held
 
-    def answer(self, index: int, mask: PendingMask, box_xyxy: FloatArray) -> Answer:
+    def answer(self, index: int, mask: MaskLike, box_xyxy: FloatArray) -> Answer:
         """The mask as an answer, with this candidate's score and class."""
         return Answer(mask, box_xyxy, float(self.scores[index]), int(self.labels[index]))
 
-    def at_points(self, index: int, points: npt.NDArray[np.float64], foreground: BoolArray) -> Answer:
-        """This candidate, refined if answers are; but it goes on to obey those of the points (k, 2) that it obeys."""
+    def at_points(
+        self, index: int, points: npt.NDArray[np.float64], foreground: BoolArray
+    ) -> tuple[PendingMask, FloatArray]:
+        """This candidate's mask and box, refined if answers are; it still obeys the points that it obeys now."""
         boxes, [mask] = self.boxes_xyxy[[index]], self.masks(np.array([index]))
         if self.refine:
             new_boxes, [new] = refined(boxes, self.coefficients[[index]], self.prototypes, [mask])
             held, now = (np.array([one.contains(*point) for point in points.tolist()], bool) for one in (mask, new))
             if not (held & ~now)[foreground].any() and not (now & ~held)[~foreground].any():
                 boxes, mask = new_boxes, new
-        return self.answer(index, mask, boxes[0])
+        return mask, boxes[0]
 
     def masks(self, index: IntArray) -> list[PendingMask]:
         """The masks of these candidates, as their boxes cut them."""
         return pending_masks(self.boxes_xyxy[index], self.coefficients[index], self.prototypes, self.letterbox)
 
 
-def _best(fit: FloatArray, most: int) -> IntArray:
+def best_of(fit: FloatArray, most: int) -> IntArray:
     """(k,) int64 indices of the highest values above 0, `most` at most, best first."""
     found = np.flatnonzero(fit > 0)
     if most < found.size:
@@ -325,7 +323,7 @@ def _closest(mask: Mask, answers: Iterable[Answer | None]) -> Answer | None:
     return best
 
 
-def obeyed_points(mask: PendingMask, points: npt.NDArray[np.float64], foreground: BoolArray) -> BoolArray:
+def obeyed_points(mask: MaskLike, points: npt.NDArray[np.float64], foreground: BoolArray) -> BoolArray:
     """(k,) True for the points (k, 2) of which the mask holds those that are foreground, and not the others."""
     held = np.array([mask.contains(*point) for point in points.tolist()], bool)
     return np.asarray(held == foreground, bool)

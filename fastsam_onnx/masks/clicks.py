@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.arrays import BoolArray, IntArray
-from fastsam_onnx.masks.candidates import AREA_POWER, Answer, Candidates, obeyed_points
-from fastsam_onnx.masks.mask import Mask, depth_map
+from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
+from fastsam_onnx.masks.candidates import AREA_POWER, MOST_TRIED, Answer, Candidates, best_of, obeyed_points
+from fastsam_onnx.masks.decoder import MOST_DRAWINGS
+from fastsam_onnx.masks.mask import Mask, MaskLike, depth_map
 from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.masks.refine import calm, told_apart
 
@@ -30,57 +32,209 @@ MOST_DISTINCT = 6
 """Maximum number of candidates, no two alike, among which alternatives are chosen."""
 ALIKE_IOU = 0.7
 """Masks with a greater IoU are no alternatives."""
+DRAWN_ON = 1.5
+"""Weight of the promise when an object is drawn on after another point; that of the likeliest candidate has 1."""
+KEPT = 1.2
+"""Weight of its promise where it obeys all points as it is."""
+
+Points = npt.NDArray[np.float64]
+"""(k, 2) x, y in pixels of the photo."""
 
 
-def for_points(candidates: Candidates, points: npt.NDArray[np.float64], foreground: BoolArray) -> Answer | None:
+@dataclass(frozen=True, eq=False, repr=False)
+class Meaning:
+    """What points may mean.
+
+    Attributes:
+        mask: Its pixels.
+        box_xyxy: (4,) float32 in pixels of the photo.
+        index: Of the candidate whose score and class it has.
+        promise: IoU that the decoder expects of it, 0 to 1; 0 where it drew nothing.
+    """
+
+    mask: MaskLike
+    box_xyxy: FloatArray
+    index: int
+    promise: float = 0.0
+
+    def answer(self, candidates: Candidates) -> Answer:
+        """The same as an answer."""
+        return candidates.answer(self.index, self.mask, self.box_xyxy)
+
+
+def for_points(candidates: Candidates, points: Points, foreground: BoolArray) -> Answer | None:
+    """What points mean; None if nothing holds a foreground point and no background point.
+
+    The first foreground point means an object, see `_first`. Every other point, in their order, corrects the answer so
+    far, as people click where it is wrong: see `_drawn_on`, and `_least_changed` for what no decoder draws.
+
+    Args:
+        candidates: Everything that the network offered.
+        points: (k, 2) x, y in pixels of the photo.
+        foreground: (k,): point k is foreground.
+    """
+    first = np.flatnonzero(foreground)[:1]
+    order = np.concatenate([first, np.delete(np.arange(len(points)), first)])
+    meaning = None
+    for count in range(1, len(points) + 1):
+        told = points[order[:count]], foreground[order[:count]]
+        meaning = _first(candidates, *told) if meaning is None else _corrected(candidates, meaning, *told)
+    if meaning is None or not _agrees(meaning.mask, points, foreground):
+        return None
+    return meaning.answer(candidates)
+
+
+def _first(candidates: Candidates, points: Points, foreground: BoolArray) -> Meaning | None:
     """The candidate that points mean; None if no mask holds a foreground point and no background point.
 
     Of those that hold the most foreground points the one with the highest score / area^(2/3) times the depth of
     the points: people click into an object, rarely at its edge. Where there is a decoder it draws the first three
     anew, and the one with the highest promise for its claim answers.
-
-    Args:
-        candidates: Everything that the network offered.
-        points: (k, 2) x, y in pixels of the photo.
-        foreground: (k,): point k is foreground.
     """
     index, claims, _ = claimants(candidates, points, foreground)
     if not index.size:
         return None
-    drawn = next(_drawn_at(candidates, index[:MOST_DRAWN], claims[:MOST_DRAWN], points, foreground), None)
-    return candidates.at_points(int(index[0]), points, foreground) if drawn is None else drawn[1]
+    drawn = _drawn_at(candidates, index[:MOST_DRAWN], claims[:MOST_DRAWN], points, foreground)
+    return next((meaning for _, meaning in drawn), None) or _as_offered(candidates, int(index[0]), points, foreground)
 
 
-def alternatives_for_points(
-    candidates: Candidates, points: npt.NDArray[np.float64], foreground: BoolArray
-) -> list[Answer]:
+def _as_offered(candidates: Candidates, index: int, points: Points, foreground: BoolArray) -> Meaning:
+    """A candidate that nobody draws anew."""
+    mask, box = candidates.at_points(index, points, foreground)
+    return Meaning(mask, box, index)
+
+
+def _corrected(candidates: Candidates, before: Meaning, points: Points, foreground: BoolArray) -> Meaning:
+    """What all points mean, of which the last corrects what the others mean."""
+    meaning = before if candidates.closer is None else _drawn_on(candidates, before, points, foreground)
+    if obeyed_points(meaning.mask, points, foreground).all():
+        return meaning
+    return _least_changed(candidates, meaning, points, foreground)
+
+
+def _drawn_on(candidates: Candidates, before: Meaning, points: Points, foreground: BoolArray) -> Meaning:
+    """What the decoder draws when the last point corrects what the others mean.
+
+    Drawn are the object from before, unless it obeys the last point, too, and the three candidates with the highest
+    claims of those that hold the most foreground points and no background point, all around all foreground points.
+    What obeys most points answers; of these what promises most: candidates for their claim, the object from before with
+    an advantage.
+    """
+    index, claims, _ = claimants(candidates, points, foreground)
+    index, claims = index[:MOST_DRAWN], claims[:MOST_DRAWN]
+    boxes = candidates.boxes_xyxy[index]
+    weights = (claims / claims.max(initial=0)) ** CLAIM_POWER
+    obeyed = obeyed_points(before.mask, points, foreground)
+    options = [(int(obeyed.sum()), KEPT * before.promise, before)]
+    if not obeyed.all():
+        index, weights = np.append(index, before.index), np.append(weights, DRAWN_ON)
+        boxes = np.concatenate([boxes, np.array([before.mask.bounds], np.float32)])
+    for place, count, promise, mask in _told(candidates, _around(boxes, points[foreground]), points, foreground):
+        meaning = Meaning(mask, np.array(mask.bounds, np.float32), int(index[place]), promise)
+        options.append((count, promise * float(weights[place]), meaning))
+    return max(options, key=lambda option: option[:2])[2]
+
+
+def _around(boxes_xyxy: FloatArray, points: Points) -> FloatArray:
+    """The boxes (n, 4), as large as is needed to hold the pixels of all points."""
+    low, high = np.floor(points).min(axis=0), np.floor(points).max(axis=0) + 1
+    corners = np.minimum(boxes_xyxy[:, :2], low), np.maximum(boxes_xyxy[:, 2:], high)
+    return np.concatenate(corners, axis=1).astype(np.float32)
+
+
+def _told(
+    candidates: Candidates, boxes_xyxy: FloatArray, points: Points, foreground: BoolArray
+) -> Iterator[tuple[int, int, float, PendingMask]]:
+    """What the decoder draws around boxes (n, 4) when it is told of points, louder until it obeys them all.
+
+    For each box, by its place, the first drawing that obeys most points, and how many; its promise; the mask. None
+    for a box without a drawing that holds a foreground point.
+    """
+    assert candidates.closer is not None
+    signs = np.where(foreground, 1.0, -1.0).tolist()
+    asked = candidates.questions(boxes_xyxy, asked=False)
+    waiting = {place: question.clicked(points, signs) for place, question in enumerate(asked)}
+    best: dict[int, tuple[int, float, PendingMask]] = {}
+    for _ in range(MOST_DRAWINGS):
+        if not waiting:
+            break
+        drawn = zip(list(waiting), *candidates.closer.draw(list(waiting.values())), strict=True)
+        for place, whole, promise in drawn:
+            mask = calm(whole).tight()
+            obeyed = obeyed_points(mask, points, foreground)
+            count = int(obeyed.sum())
+            if obeyed[foreground].any() and not mask.is_empty() and (place not in best or count > best[place][0]):
+                best[place] = count, float(promise), mask
+            waiting[place] = waiting[place].louder(obeyed)
+            if obeyed.all():
+                del waiting[place]
+    return ((place, *drawing) for place, drawing in best.items())
+
+
+def _least_changed(candidates: Candidates, before: Meaning, points: Points, foreground: BoolArray) -> Meaning:
+    """What the network offered, when the last point corrects what the others mean.
+
+    Of the candidates that obey all points, and of the mask from before with what the last point means added or cut out,
+    the one that is most like the mask from before; that mask itself if none obeys more points.
+    """
+    mask = before.mask.render()
+    offered = _obedient(candidates, mask, points, foreground)
+    options = [before, *offered, *_mended(candidates, before, points, foreground)]
+    counts = [int(obeyed_points(option.mask, points, foreground).sum()) for option in options]
+    return max(zip(counts, options, strict=True), key=lambda pair: (pair[0], mask.iou(pair[1].mask.render())))[1]
+
+
+def _obedient(candidates: Candidates, mask: Mask, points: Points, foreground: BoolArray) -> list[Meaning]:
+    """The candidates that obey all points; the twenty that fit a mask's box best."""
+    obedient = (candidates.held(points) == foreground).all(axis=1)
+    fitting = best_of(np.where(obedient, candidates.fits(mask.box[None])[0], 0), MOST_TRIED)
+    return [_as_offered(candidates, index, points, foreground) for index in fitting.tolist()]
+
+
+def _mended(candidates: Candidates, before: Meaning, points: Points, foreground: BoolArray) -> Iterator[Meaning]:
+    """The mask from before with what the last point means added if it is foreground, cut out if it is background.
+
+    What it means holds no point of the other kind.
+    """
+    others = points[foreground != foreground[-1]]
+    asked, wanted = np.concatenate([points[-1:], others]), np.arange(1 + len(others)) == 0
+    index, _, _ = claimants(candidates, asked, wanted)
+    if index.size:
+        part = _as_offered(candidates, int(index[0]), asked, wanted).mask.render()
+        mask = before.mask.render()
+        changed = mask.union(part) if foreground[-1] else mask.difference(part)
+        if changed.area:
+            yield Meaning(changed, changed.box, before.index)
+
+
+def alternatives_for_points(candidates: Candidates, points: Points, foreground: BoolArray) -> list[Answer]:
     """What points may mean, most likely first, the answer of `for_points` before all; three at most, no two alike.
 
-    Of six candidates whose masks have no IoU above 0.7, the likeliest, and where there is a decoder of what it
-    draws of them.
+    Of six candidates that obey the points and whose masks have no IoU above 0.7, the likeliest, and where there is a
+    decoder of what it draws of them.
 
     Args:
         candidates: Everything that the network offered.
         points: (k, 2) x, y in pixels of the photo.
         foreground: (k,): point k is foreground.
     """
-    index, claims, masks = claimants(candidates, points, foreground)
-    if not index.size:
+    first = for_points(candidates, points, foreground)
+    if first is None:
         return []
+    index, claims, masks = claimants(candidates, points, foreground)
     distinct = told_apart(masks, ALIKE_IOU, keep_everything=True)[:MOST_DISTINCT]
-    others = distinct[distinct >= MOST_DRAWN]
-    drawn = list(_drawn_at(candidates, index[:MOST_DRAWN], claims[:MOST_DRAWN], points, foreground))
-    more = _drawn_at(candidates, index[others], claims[others], points, foreground)
-    first = drawn[0][1] if drawn else candidates.at_points(int(index[0]), points, foreground)
-    rest = [answer for _, answer in sorted([*drawn[1:], *more], key=lambda pair: -pair[0])]
     if candidates.closer is None:
-        rest = [candidates.at_points(place, points, foreground) for place in index[distinct[1:]].tolist()]
-    answers = [first, *rest]
+        rest = [_as_offered(candidates, place, points, foreground) for place in index[distinct[1:]].tolist()]
+    else:
+        places = np.union1d(np.arange(min(MOST_DRAWN, index.size)), distinct)
+        drawn = _drawn_at(candidates, index[places], claims[places], points, foreground)
+        rest = [meaning for _, meaning in drawn]
+    answers = [first, *(meaning.answer(candidates) for meaning in rest)]
     return [answers[place] for place in unlike(answer.mask.render() for answer in answers)]
 
 
 def claimants(
-    candidates: Candidates, points: npt.NDArray[np.float64], foreground: BoolArray
+    candidates: Candidates, points: Points, foreground: BoolArray
 ) -> tuple[IntArray, npt.NDArray[np.float64], list[PendingMask]]:
     """(k,) indices of the candidates that points may mean, the claim of each to be it, the highest first; masks."""
     likely = candidates.holding(points, foreground)[:MOST_MEASURED]
@@ -97,9 +251,9 @@ def _drawn_at(
     candidates: Candidates,
     index: IntArray,
     claims: npt.NDArray[np.float64],
-    points: npt.NDArray[np.float64],
+    points: Points,
     foreground: BoolArray,
-) -> Iterator[tuple[float, Answer]]:
+) -> Iterator[tuple[float, Meaning]]:
     """The decoder's answers to points, of each of these candidates one at most, those that promise most first.
 
     With each what counts: its promised IoU times its claim to the power of 0.2.
@@ -114,7 +268,7 @@ def _drawn_at(
         mask = calm(masks[place]).tight()
         if not mask.is_empty() and _agrees(mask, points, foreground):
             bounds = np.array(mask.bounds, np.float32)
-            yield float(merits[place]), candidates.answer(int(index[place]), mask, bounds)
+            yield float(merits[place]), Meaning(mask, bounds, int(index[place]), float(promises[place]))
 
 
 def unlike(masks: Iterable[Mask]) -> list[int]:
@@ -128,13 +282,13 @@ def unlike(masks: Iterable[Mask]) -> list[int]:
     return list(chosen)
 
 
-def _agrees(mask: PendingMask, points: npt.NDArray[np.float64], foreground: BoolArray) -> bool:
+def _agrees(mask: MaskLike, points: Points, foreground: BoolArray) -> bool:
     """True if the mask holds a foreground point and no background point."""
     obeyed = obeyed_points(mask, points, foreground)
     return bool(obeyed[foreground].any() and obeyed[~foreground].all())
 
 
-def area_and_depth(mask: PendingMask, points: npt.NDArray[np.float64]) -> tuple[int, float]:
+def area_and_depth(mask: PendingMask, points: Points) -> tuple[int, float]:
     """The number of a mask's cells, and how deep the shallowest of the points that it holds lies in it, 0 to 1."""
     cells, (left, top) = mask.cells()
     depth = depth_map(cells)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.arrays import ByteArray, FloatArray, product
+from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, product
 from fastsam_onnx.errors import ModelError
 from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.masks.views import LARGEST_LOGIT, PRIORS, SIDE, View, halved
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 KEY = "decoder"
 """Key of the network's metadata under which the decoder stands, as Base64."""
+LOUDEST = 16.0
+"""How much a point counts at most; where the decoder does not obey it, it counts twice as much each time."""
+MOST_DRAWINGS = 8
+"""Maximum number of times that an answer is drawn until it obeys the points."""
 
 
 class Decoder:
@@ -110,6 +114,11 @@ class Question:
     def clicked(self, points: npt.ArrayLike, signs: Sequence[float]) -> Question:
         """The same with points (m, 2) x, y, each with its sign."""
         return replace(self, points=points, signs=signs)
+
+    def louder(self, obeyed: BoolArray) -> Question:
+        """The same, but points that were not obeyed (m,) count twice as much, up to LOUDEST."""
+        signs = np.where(obeyed, self.signs, np.clip(np.multiply(self.signs, 2), -LOUDEST, LOUDEST))
+        return replace(self, signs=signs.tolist())
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -136,10 +136,14 @@ class Segmentation(WritableInstances):
                 width and height do.
             labels: One for every point: 1 foreground (the default), 0 background. Background alone means nothing.
             pick: Choice among the objects that the points may mean. "candidate": of everything that the network
-                offered, also below the threshold, the mask with the highest score / area^(2/3) in which the points lie
-                deep; measures best on ground truth (weights/README.md). The bundled models' decoder draws the three
-                likeliest anew, from the photo around them, and says which to take. Where there are only objects, as in
-                a selection and in results of tiles and of tracking, it is "balanced".
+                offered, also below the threshold, the mask with the highest score / area^(2/3) in which the first
+                foreground point lies deep; measures best on ground truth (weights/README.md). The bundled models'
+                decoder draws the three likeliest anew, from the photo around them, and says which to take. Each other
+                point, in their order, corrects the answer so far: the decoder draws it anew, told of the points, or
+                draws a candidate that fits all of them better; of other models' offers the least change that obeys is
+                taken, another candidate, or a part that is added or cut out. An answer holds a foreground point and no
+                background point. Where there are only objects, as in a selection and in results of tiles and of
+                tracking, it is "balanced".
                 "alternatives": that answer first, then others that the points may mean (a part, the thing, the whole),
                 three at most, most likely first, no two with an IoU above 0.7; Segment Anything's `multimask_output`.
                 Where there are only objects, the most balanced of these.

@@ -1,0 +1,132 @@
+"""The first foreground point means an object, and every other corrects the answer, as little as it may."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastsam_onnx import FastSAM
+from fastsam_onnx.masks.candidates import Candidates
+from fastsam_onnx.masks.decoder import LOUDEST, MOST_DRAWINGS, Decoder
+from fastsam_onnx.masks.views import COARSE, SIDE
+from fastsam_onnx.network.letterbox import Letterbox
+from fastsam_onnx.results.segmentation import Segmentation
+from fastsam_onnx.runtime import RuntimeOptions
+
+LETTERBOX = Letterbox.fit((64, 64), (64, 64), stride=32)  # photo, input and pixels are one
+COFFEE = Path(__file__).parents[2] / "examples" / "coffee.jpg"
+
+
+def found_of(*columns, decoder=None):
+    """What candidates (cx, cy, w, h, score) are, whose masks fill their boxes."""
+    output = np.array([(*column, 1) for column in columns], np.float32).T
+    image = np.zeros((64, 64, 3), np.uint8)
+    candidates = Candidates.from_output(
+        output, np.ones((1, 16, 16), np.float32), LETTERBOX, class_count=1, decoder=decoder, image=image
+    )
+    return replace(Segmentation.from_masks([], image_size=(64, 64)), candidates=candidates)
+
+
+class TestWithoutADecoder:
+    """The least change of the answer that obeys: another candidate, or a part more, or less."""
+
+    def test_a_foreground_point_adds_what_it_means(self):
+        """No candidate holds both points."""
+        found = found_of((16, 16, 20, 20, 0.9), (48, 48, 20, 20, 0.5))
+        answer = found.point_prompt([(16, 16), (48, 48)])
+        assert answer.areas.tolist() == [20 * 20 + 20 * 20]
+        assert answer.boxes.tolist() == [[6, 6, 58, 58]]
+        assert answer.scores.tolist() == [np.float32(0.9)], "of what was meant first"
+
+    def test_a_background_point_cuts_out_what_it_means(self):
+        found = found_of((32, 32, 32, 32, 0.9), (32, 32, 8, 8, 0.5))
+        assert found.point_prompt([(20, 20), (32, 32)], [1, 0]).areas.tolist() == [32 * 32 - 8 * 8]
+
+    def test_of_candidates_that_obey_the_one_most_like_the_answer_is_taken(self):
+        """The claim of the largest is the highest of those that hold both points: 60^2 pixels, but a score of 0.9."""
+        sizes = ((16, 0.9), (24, 0.02), (60, 0.9))
+        found = found_of(*((32, 32, side, side, score) for side, score in sizes))
+        assert found.point_prompt((32, 32)).areas.tolist() == [16 * 16]
+        assert found.point_prompt([(32, 32), (42, 32)]).areas.tolist() == [24 * 24]
+
+    def test_a_point_that_is_obeyed_changes_nothing(self):
+        found = found_of((32, 32, 16, 16, 0.5), (32, 32, 60, 60, 0.9))
+        for point, label in (((36, 36), 1), ((50, 50), 0)):
+            assert found.point_prompt([(32, 32), point], [1, label]).areas.tolist() == [16 * 16]
+
+    def test_background_points_may_come_first(self):
+        found = found_of((32, 32, 32, 32, 0.9), (32, 32, 8, 8, 0.5))
+        assert found.point_prompt([(32, 32), (20, 20)], [0, 1]).areas.tolist() == [32 * 32 - 8 * 8]
+
+    def test_where_the_first_point_hits_nothing_the_next_means_an_object(self):
+        found = found_of((16, 16, 20, 20, 0.9), (48, 48, 20, 20, 0.5))
+        assert found.point_prompt([(60, 2), (48, 48)]).boxes.tolist() == [[38, 38, 58, 58]]
+
+    def test_what_holds_a_background_point_is_no_answer(self):
+        """All that was offered holds both points."""
+        found = found_of((32, 32, 32, 32, 0.9), (32, 32, 60, 60, 0.5))
+        assert len(found.point_prompt([(32, 32), (33, 33)], [1, 0])) == 0
+        assert len(found.point_prompt([(32, 32), (33, 33)], [1, 0], pick="alternatives")) == 0
+
+
+class TestWithADecoder:
+    """A decoder that draws all of its view, or, once a background point counts for enough, its left half."""
+
+    @pytest.fixture
+    def found(self, monkeypatch):
+        def run(_, photos, maps):
+            self.told.append(maps[:, -1])
+            logits = np.full((len(photos), SIDE, SIDE), 5, np.float32)
+            logits[maps[:, -1].min(axis=(1, 2)) < -self.heeds, :, SIDE // 2 :] = -5
+            return logits, np.full(len(photos), 0.5)
+
+        self.told, self.heeds = [], 0.5
+        monkeypatch.setattr(Decoder, "run", run)
+        return found_of((32, 32, 32, 32, 0.9), decoder=Decoder("", RuntimeOptions(threads=1), "toy.onnx"))
+
+    def test_it_draws_on_around_the_answer_and_the_points(self, found):
+        """The candidate's view ends at 52 (an eighth of 32 beyond 48); the one around the point (60, 32) at 64."""
+        first = found.point_prompt((32, 32))
+        assert first.boxes.tolist() == [[12, 12, 52, 52]]
+        answer = found.point_prompt([(32, 32), (60, 32)])
+        assert answer.masks[0].contains(60, 32)
+        assert answer.boxes[0, 0] == pytest.approx(12 - 49 / 8, abs=1), "an eighth of the sides from 12 to 61 beyond"
+        assert self.told[-1].max() > 0.9
+        assert len(self.told[-1]) == 2, "the candidate, which holds one of them, and the answer"
+
+    def test_a_background_point_is_told_with_its_sign(self, found):
+        answer = found.point_prompt([(24, 32), (40, 32)], [1, 0])
+        assert not answer.masks[0].contains(40, 32)
+        assert answer.masks[0].contains(24, 32)
+        assert self.told[-1].min() < -0.9 < 0.9 < self.told[-1].max()
+
+    def test_what_is_not_obeyed_counts_twice_as_much_each_time(self, found):
+        self.heeds = 3.5
+        answer = found.point_prompt([(24, 32), (40, 32)], [1, 0])
+        loudest = [round(float(told.min())) for told in self.told[1:]]
+        assert loudest == [-1, -2, -4]
+        assert not answer.masks[0].contains(40, 32)
+
+    def test_what_it_never_obeys_ends(self, found):
+        self.heeds = LOUDEST + 1
+        assert len(found.point_prompt([(24, 32), (40, 32)], [1, 0])) == 0
+        assert len(self.told) == 1 + MOST_DRAWINGS
+
+    def test_an_answer_that_obeys_stays_where_candidates_promise_no_more(self, found):
+        """It has 1.2 times its promise; the candidate is drawn anew, and may promise more after another point."""
+        points = [(32, 32), (36, 36)]
+        assert found.point_prompt(points).masks[0].iou(found.point_prompt(points[0]).masks[0]) == 1
+        assert self.told[1].shape == (1, COARSE, COARSE), "the candidate alone was drawn"
+
+
+def test_a_photo_is_corrected():
+    """The cup: a click into the coffee, one on the saucer, which belongs to it, one on the table, which does not."""
+    found = FastSAM(threads=1)(COFFEE)
+    points, labels = [(300, 150), (240, 230), (40, 60)], [1, 1, 0]
+    for count in (1, 2, 3):
+        [mask] = found.point_prompt(points[:count], labels[:count]).masks
+        for (x, y), label in zip(points[:count], labels[:count], strict=True):
+            assert mask.contains(x, y) == bool(label)
