@@ -15,6 +15,7 @@ import numpy.typing as npt
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.masks.candidates import AREA_POWER, MOST_TRIED, Answer, Candidates, best_of, obeyed_points
 from fastsam_onnx.masks.decoder import MOST_DRAWINGS
+from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.masks.mask import Mask, MaskLike, depth_map
 from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.masks.refine import calm, told_apart
@@ -33,7 +34,12 @@ MOST_DISTINCT = 6
 ALIKE_IOU = 0.7
 """Masks with a greater IoU are no alternatives."""
 DRAWN_ON = 1.5
-"""Weight of the promise when an object is drawn on after another point; that of the likeliest candidate has 1."""
+"""Weight of the promise when an object is drawn on after another point; that of the likeliest candidate has 1.
+
+Less where the point lies far outside: times the root of the IoU of its box and the box that holds the points, too.
+"""
+LOUDER = 0.9
+"""Weight of a promise for each time that the decoder had to be told louder."""
 KEPT = 1.2
 """Weight of its promise where it obeys all points as it is."""
 
@@ -127,8 +133,10 @@ def _drawn_on(candidates: Candidates, before: Meaning, points: Points, foregroun
     obeyed = obeyed_points(before.mask, points, foreground)
     options = [(int(obeyed.sum()), KEPT * before.promise, before)]
     if not obeyed.all():
-        index, weights = np.append(index, before.index), np.append(weights, DRAWN_ON)
-        boxes = np.concatenate([boxes, np.array([before.mask.bounds], np.float32)])
+        box = np.array([before.mask.bounds], np.float32)
+        near = box_iou(box, _around(box, points[foreground]))[0, 0]
+        index, weights = np.append(index, before.index), np.append(weights, DRAWN_ON * near**0.5)
+        boxes = np.concatenate([boxes, box])
     for place, count, promise, mask in _told(candidates, _around(boxes, points[foreground]), points, foreground):
         meaning = Meaning(mask, np.array(mask.bounds, np.float32), int(index[place]), promise)
         options.append((count, promise * float(weights[place]), meaning))
@@ -155,7 +163,7 @@ def _told(
     asked = candidates.questions(boxes_xyxy, asked=False)
     waiting = {place: question.clicked(points, signs) for place, question in enumerate(asked)}
     best: dict[int, tuple[int, float, PendingMask]] = {}
-    for _ in range(MOST_DRAWINGS):
+    for turn in range(MOST_DRAWINGS):
         if not waiting:
             break
         drawn = zip(list(waiting), *candidates.closer.draw(list(waiting.values())), strict=True)
@@ -164,7 +172,7 @@ def _told(
             obeyed = obeyed_points(mask, points, foreground)
             count = int(obeyed.sum())
             if obeyed[foreground].any() and not mask.is_empty() and (place not in best or count > best[place][0]):
-                best[place] = count, float(promise), mask
+                best[place] = count, float(promise) * LOUDER**turn, mask
             waiting[place] = waiting[place].louder(obeyed)
             if obeyed.all():
                 del waiting[place]

@@ -17,7 +17,8 @@ from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.runtime import RuntimeOptions
 
 LETTERBOX = Letterbox.fit((64, 64), (64, 64), stride=32)  # photo, input and pixels are one
-COFFEE = Path(__file__).parents[2] / "examples" / "coffee.jpg"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+COFFEE, ASTRONAUT = EXAMPLES / "coffee.jpg", EXAMPLES / "astronaut.jpg"
 
 
 def found_of(*columns, decoder=None):
@@ -120,6 +121,16 @@ class TestWithADecoder:
         points = [(32, 32), (36, 36)]
         assert found.point_prompt(points).masks[0].iou(found.point_prompt(points[0]).masks[0]) == 1
         assert self.told[1].shape == (1, COARSE, COARSE), "the candidate alone was drawn"
+
+
+def test_a_far_point_means_the_whole():
+    """The face, then the suit: the astronaut, whom a candidate holds; not the face and a scrap of the suit."""
+    found = FastSAM(threads=1)(ASTRONAUT)
+    [face] = found.point_prompt((230, 120)).masks
+    [whole] = found.point_prompt([(230, 120), (230, 400)]).masks
+    assert whole.area > 6 * face.area
+    assert whole.contains(150, 330)
+    assert not whole.contains(230, 5)
 
 
 def test_a_photo_is_corrected():
