@@ -40,6 +40,8 @@ Less where the point lies far outside: times the root of the IoU of its box and 
 """
 LOUDER = 0.9
 """Weight of a promise for each time that the decoder had to be told louder."""
+MOST_STEPS = 8
+"""Maximum number of points that are heeded one after another."""
 KEPT = 1.2
 """Weight of its promise where it obeys all points as it is."""
 
@@ -72,17 +74,21 @@ def for_points(candidates: Candidates, points: Points, foreground: BoolArray) ->
     """What points mean; None if nothing holds a foreground point and no background point.
 
     The first foreground point means an object, see `_first`. Every other point, in their order, corrects the answer so
-    far, as people click where it is wrong: see `_drawn_on`, and `_least_changed` for what no decoder draws.
+    far, as people click where it is wrong: see `_drawn_on`, and `_least_changed` for what no decoder draws. After
+    MOST_STEPS of them, all that are left do so together: a scribble of a thousand points takes no minute.
 
     Args:
         candidates: Everything that the network offered.
         points: (k, 2) x, y in pixels of the photo.
         foreground: (k,): point k is foreground.
     """
+    inside = ((points >= 0) & (points < candidates.letterbox.image_size)).all(axis=1)  # nothing is there for the others
+    points, foreground = points[inside], foreground[inside]
     first = np.flatnonzero(foreground)[:1]
     order = np.concatenate([first, np.delete(np.arange(len(points)), first)])
     meaning = None
-    for count in range(1, len(points) + 1):
+    counts = list(range(1, len(points) + 1))
+    for count in counts[:MOST_STEPS] + counts[MOST_STEPS:][-1:]:
         told = points[order[:count]], foreground[order[:count]]
         meaning = _first(candidates, *told) if meaning is None else _corrected(candidates, meaning, *told)
     if meaning is None or not _agrees(meaning.mask, points, foreground):

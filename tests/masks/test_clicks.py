@@ -98,6 +98,18 @@ class TestWithADecoder:
         assert self.told[-1].max() > 0.9
         assert len(self.told[-1]) == 2, "the candidate, which holds one of them, and the answer"
 
+    def test_many_points_are_told_together_in_the_end(self, found):
+        """Eight steps, and one with the other 92: each draws the candidate, which holds all points, and no more."""
+        points = np.random.default_rng(0).uniform(20, 44, (100, 2))
+        [mask] = found.point_prompt(points).masks
+        assert all(mask.contains(x, y) for x, y in points)
+        assert len(self.told) == 8 + 1
+
+    def test_points_outside_the_photo_change_nothing(self, found):
+        first = found.point_prompt((32, 32)).masks[0]
+        for point in ((-5, 20), (1e9, 20), (20, 64)):
+            assert found.point_prompt([(32, 32), point]).masks[0].iou(first) == 1
+
     def test_a_background_point_is_told_with_its_sign(self, found):
         answer = found.point_prompt([(24, 32), (40, 32)], [1, 0])
         assert not answer.masks[0].contains(40, 32)
