@@ -6,12 +6,12 @@ drawn again.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fastsam_onnx.arrays import BoolArray, FloatArray
+from fastsam_onnx.masks.mask import depth_map
 from fastsam_onnx.masks.views import COARSE, SIDE, spots
 
 from ..precision import autocast
@@ -64,7 +64,6 @@ def point(drawn: BoolArray, answer: BoolArray, box: FloatArray, rng: np.random.G
 
 def deepest(part: BoolArray) -> tuple[float, int]:
     """How deep the cell lies that lies deepest in a part, and its place in it, flat."""
-    framed = np.pad(part, 1).view(np.uint8)
-    depth = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    depth = depth_map(part)
     place = int(depth.argmax())
     return float(depth.flat[place]), place
