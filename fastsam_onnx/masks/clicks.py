@@ -193,7 +193,7 @@ def _least_changed(candidates: Candidates, before: Meaning, points: Points, fore
     """
     mask = before.mask.render()
     offered = _obedient(candidates, mask, points, foreground)
-    options = [before, *offered, *_mended(candidates, before, points, foreground)]
+    options = [before, *offered, *_mended(candidates, before.index, mask, points, foreground)]
     counts = [int(obeyed_points(option.mask, points, foreground).sum()) for option in options]
     return max(zip(counts, options, strict=True), key=lambda pair: (pair[0], mask.iou(pair[1].mask.render())))[1]
 
@@ -205,8 +205,10 @@ def _obedient(candidates: Candidates, mask: Mask, points: Points, foreground: Bo
     return [_as_offered(candidates, index, points, foreground) for index in fitting.tolist()]
 
 
-def _mended(candidates: Candidates, before: Meaning, points: Points, foreground: BoolArray) -> Iterator[Meaning]:
-    """The mask from before with what the last point means added if it is foreground, cut out if it is background.
+def _mended(
+    candidates: Candidates, origin: int, mask: Mask, points: Points, foreground: BoolArray
+) -> Iterator[Meaning]:
+    """A mask with what the last point means added if it is foreground, cut out if it is background.
 
     What it means holds no point of the other kind.
     """
@@ -215,10 +217,9 @@ def _mended(candidates: Candidates, before: Meaning, points: Points, foreground:
     index, _, _ = claimants(candidates, asked, wanted)
     if index.size:
         part = _as_offered(candidates, int(index[0]), asked, wanted).mask.render()
-        mask = before.mask.render()
         changed = mask.union(part) if foreground[-1] else mask.difference(part)
         if changed.area:
-            yield Meaning(changed, changed.box, before.index)
+            yield Meaning(changed, changed.box, origin)
 
 
 def alternatives_for_points(candidates: Candidates, points: Points, foreground: BoolArray) -> list[Answer]:
@@ -232,17 +233,19 @@ def alternatives_for_points(candidates: Candidates, points: Points, foreground: 
         points: (k, 2) x, y in pixels of the photo.
         foreground: (k,): point k is foreground.
     """
-    first = for_points(candidates, points, foreground)
-    if first is None:
-        return []
     index, claims, masks = claimants(candidates, points, foreground)
     distinct = told_apart(masks, ALIKE_IOU, keep_everything=True)[:MOST_DISTINCT]
+    likeliest: list[Meaning] = []  # the answer to a single point is the first of them: it need not be drawn again
     if candidates.closer is None:
         rest = [_as_offered(candidates, place, points, foreground) for place in index[distinct[1:]].tolist()]
     else:
         places = np.union1d(np.arange(min(MOST_DRAWN, index.size)), distinct)
-        drawn = _drawn_at(candidates, index[places], claims[places], points, foreground)
-        rest = [meaning for _, meaning in drawn]
+        rest = [meaning for _, meaning in _drawn_at(candidates, index[places], claims[places], points, foreground)]
+        if len(points) == 1:
+            likeliest = [meaning for meaning in rest if meaning.index in index[:MOST_DRAWN]]
+    first = likeliest[0].answer(candidates) if likeliest else for_points(candidates, points, foreground)
+    if first is None:
+        return []
     answers = [first, *(meaning.answer(candidates) for meaning in rest)]
     return [answers[place] for place in unlike(answer.mask.render() for answer in answers)]
 
