@@ -38,6 +38,8 @@ _ALIASES = {"image/jpg": "image/jpeg"}
 """Names that media types go by although nobody registered them."""
 _ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
 """An element of a list in a header; commas inside quotes separate nothing."""
+MOST_ACCEPT = 4096
+"""Characters of an Accept header that are read: browsers send 150, and each media type costs time."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,10 @@ def negotiate(accept: str, asked_format: str | None) -> Representation:
         asked_format: Value of the parameter `format`, which comes first.
 
     Raises:
-        HTTPException: 422 for a format that is not known, 406 if nothing fits.
+        HTTPException: 422 for a format that is not known, 406 if nothing fits, 431 for too long a header.
     """
+    if len(accept) > MOST_ACCEPT:
+        raise HTTPException(431, f"Accept must have at most {MOST_ACCEPT} characters, got {len(accept)}")
     names = ", ".join(FORMAT_NAMES)
     offered = [one for one in REPRESENTATIONS if asked_format in (None, one.format)]
     if not offered:

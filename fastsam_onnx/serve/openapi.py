@@ -27,6 +27,7 @@ REFUSALS = {
     413: "The request has too many bytes, or the photo too many pixels.",
     415: "The body is neither a photo nor a multipart form.",
     422: "A parameter or prompt is malformed, or the photo cannot be read.",
+    431: "Accept is too long.",
     500: "The server failed; the reason is in its log.",
     503: "Too many requests wait; try again after Retry-After seconds.",
 }

@@ -95,7 +95,8 @@ def test_a_large_photo_is_drawn_in_the_size_in_which_it_is_shown():
     assert peak < photo.nbytes / 4
 
 
-def test_show_has_a_file_opened(monkeypatch):
+def test_show_has_a_file_opened(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     opened = []
     monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
@@ -105,7 +106,8 @@ def test_show_has_a_file_opened(monkeypatch):
     assert b64encode(path.read_bytes()).decode() == found._repr_mimebundle_()["image/jpeg"]
 
 
-def test_show_says_so_where_nothing_shows_pictures(monkeypatch):
+def test_show_says_so_where_nothing_shows_pictures(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(webbrowser, "open", lambda _: False)
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
     with pytest.raises(OutputError, match=r"overlay\.jpg"):

@@ -334,6 +334,7 @@ def test_the_page_may_run_its_own_script_alone(client):
             "got Content-Type 'application/x-www-form-",
         ),
         ((PHOTO, "", {"Accept": "text/plain"}), 406, "application/json"),
+        ((PHOTO, "", {"Accept": ", ".join(["image/png"] * 1000)}), 431, "at most 4096 characters, got 10998"),
         ((PHOTO, "?format=exe", {}), 422, "format must be one of json"),
         ((PHOTO, "?format=supervision", {}), 422, "format must be one of json"),
         ((PHOTO, "?path=/etc/passwd", {}), 422, "must be among prompts, format, conf"),
