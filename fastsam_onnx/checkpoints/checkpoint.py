@@ -8,7 +8,6 @@ what every layer of PyTorch has, `_parameters`, `_buffers` and `_modules`, whate
 from __future__ import annotations
 
 import io
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from fastsam_onnx.checkpoints.safetensors import read_safetensors
 from fastsam_onnx.checkpoints.unpickle import read_pickle
 from fastsam_onnx.checkpoints.values import Record, Tensor
 from fastsam_onnx.errors import CheckpointError, ModelNotFoundError
-from fastsam_onnx.files import is_special
+from fastsam_onnx.files import is_folder, is_special
 from fastsam_onnx.options import MOST_INDEX
 
 # Far above every network of the family, and low enough that a network nested into itself ends soon.
@@ -94,7 +93,7 @@ def read_checkpoint(source: str | Path | bytes) -> Checkpoint:
     except FileNotFoundError:
         raise ModelNotFoundError(f"checkpoint not found: {source!s}") from None
     except (OSError, ValueError) as error:
-        folder = not isinstance(source, bytes) and os.path.isdir(source)  # noqa: PTH112 - Path.is_dir can raise
+        folder = not isinstance(source, bytes) and is_folder(source)
         reason = "is a folder; a checkpoint must be a .pt file" if folder else f"cannot be read: {error}"
         raise CheckpointError(f"{name} {reason}") from error
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import ImageError, OptionError
-from fastsam_onnx.files import is_address
+from fastsam_onnx.files import is_address, why_unread
 from fastsam_onnx.images.scale import DARK_BELOW, Scale
 from fastsam_onnx.log import warn
 from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, MIN_WHITE, check_bands, choice, integer, number
@@ -247,14 +247,12 @@ def _why_unread(text: str, error: OSError | ValueError) -> str:
         return "a text must be a path; give the content of a picture as bytes, of base64 by base64.b64decode"
     if is_address(text):
         return "pictures are not downloaded; fetch it and give the path of the file, or its bytes"
-    if not isinstance(error, FileNotFoundError):
-        return getattr(error, "strerror", None) or str(error)
-    if glob.has_magic(text):
+    if isinstance(error, FileNotFoundError) and glob.has_magic(text):
         return (
             "there is no such file; patterns are not expanded: give the files, such as "
             f"sorted(glob.glob({text!r})), to FastSAM.stream"
         )
-    return "there is no such file"
+    return why_unread(text, error)
 
 
 def _read_stream(stream: BinaryIO) -> bytes:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from fastsam_onnx.checkpoints.head import HEAD_BYTES, has_checkpoint_name, is_checkpoint
 from fastsam_onnx.errors import ModelError, ModelNotFoundError
-from fastsam_onnx.files import is_address, is_special
+from fastsam_onnx.files import is_address, is_folder, is_special
 from fastsam_onnx.runtime import model_name
 
 
@@ -38,6 +37,7 @@ def _head(path: Path, count: int) -> bytes:
         hint = "; addresses are not opened: fetch the file and give its path" if is_address(path) else ""
         raise ModelNotFoundError(f"there is no model file {path}{hint}") from None
     except (OSError, ValueError) as error:
-        folder = os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises on some paths before Python 3.12
-        reason = "is a folder; a model is an ONNX file or a checkpoint" if folder else f"cannot be read: {error}"
+        reason = f"cannot be read: {error}"
+        if is_folder(path):
+            reason = "is a folder; a model is an ONNX file or a checkpoint"
         raise ModelError(f"{path} {reason}") from error

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastsam_onnx.errors import OptionError
+from fastsam_onnx.files import is_file
 from fastsam_onnx.network.external import ExternalNetwork
 from fastsam_onnx.network.network import Network
 from fastsam_onnx.runtime import RuntimeOptions
@@ -26,8 +27,7 @@ def lasting_source(source: Any) -> Any:
         from fastsam_onnx.weights.bundled import bundled_model
 
         return bundled_model()
-    is_file = isinstance(source, str | os.PathLike) and os.path.isfile(source)  # noqa: PTH113 - Path.is_file may raise
-    return Path(source).absolute() if is_file else source
+    return Path(source).absolute() if isinstance(source, str | os.PathLike) and is_file(source) else source
 
 
 def open_network(source: Any, runtime: RuntimeOptions) -> AnyNetwork:
