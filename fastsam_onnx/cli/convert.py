@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -30,10 +29,9 @@ from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET, FILE_NAME, CocoDataset
 from fastsam_onnx.formats.native import read_json
 from fastsam_onnx.images.load import load_image
+from fastsam_onnx.log import warn
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT
-
-logger = logging.getLogger("fastsam_onnx")
 
 NEED_PHOTO = ("overlay", "cutouts")
 """Formats that show the photo."""
@@ -218,7 +216,7 @@ def _tell_of_shared_ids(known: Mapping[Path, Photo]) -> None:
     for path, photo in known.items():
         other = first.setdefault(photo, path)
         if other != path and (photo.path is None or not is_file(photo.path)):
-            logger.warning(
+            warn(
                 'the objects of %s and %s get one image_id; if they are of two photos, give each its own "source"',
                 *(other, path),
             )

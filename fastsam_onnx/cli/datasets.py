@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,8 +15,7 @@ from fastsam_onnx.files import is_file, why_unread, write_file
 from fastsam_onnx.formats.categories import listed_categories
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET, FILE_NAME, CocoDataset
 from fastsam_onnx.formats.yolo import DATA_FILE, folders_of_data, names_of_data, yolo_data
-
-logger = logging.getLogger("fastsam_onnx")
+from fastsam_onnx.log import warn
 
 DESCRIPTION = "one COCO data set of all photos, in the folder --output"
 
@@ -122,7 +120,7 @@ def _tell_of_lost_labels(output: Path, photos: Sequence[Photo]) -> None:
             continue
         folder, sought = (output / (file_name(photo) or "")).parent, _labels_sought(photo.path.parent)
         if folder.resolve() != sought:
-            logger.warning(
+            warn(
                 "trainers of YOLO networks look for the labels of photos such as %s in %s, not in %s; write labels "
                 "beside their photos, or those of X/images to X/labels",
                 *(photo.path, sought, folder),
@@ -142,7 +140,7 @@ def _add_to_data(path: Path, folders: Sequence[str], names: Sequence[str]) -> No
     text = _read(path)
     known = names_of_data(text)
     if known is None:
-        logger.warning(
+        warn(
             "%s stays as it is, and how it names classes is not understood: see that it calls class 0 %r, as this run "
             "does, and likewise the others",
             *(path, names[0]),
@@ -169,7 +167,7 @@ def _tell_of_missing(path: Path, text: str, folders: Sequence[str]) -> None:
     words = set(re.split(r"""[\s"',\[\]]+""", text))
     missing = [folder for folder in folders if not words & {folder, Path(path.parent, folder).resolve().as_posix()}]
     if missing:
-        logger.warning("%s stays as it is, and does not list %s: add that to it", path, ", ".join(missing))
+        warn("%s stays as it is, and does not list %s: add that to it", path, ", ".join(missing))
 
 
 def _check_names(path: Path, known: Mapping[int, str], names: Sequence[str]) -> None:

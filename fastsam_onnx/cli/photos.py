@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import logging
 import os
 import re
 from collections import Counter
@@ -17,8 +16,7 @@ from fastsam_onnx.errors import OptionError
 from fastsam_onnx.files import is_address, is_file, is_folder
 from fastsam_onnx.formats import FORMATS, format_of_suffix, image_id_of, suffixes_beside_photos
 from fastsam_onnx.images.sources import RESULT_SUFFIXES, is_picture_name, warn_of_passed_over
-
-logger = logging.getLogger("fastsam_onnx")
+from fastsam_onnx.log import warn
 
 STDIN_STEM = "stdin"
 DEFAULT_FORMATS = ("overlay", "json")
@@ -312,7 +310,7 @@ def _files(folder: Path, *, recursive: bool, unreadable: list[tuple[str, str]]) 
         if not (is_subfolder and recursive) or hidden:
             continue
         if entry.is_symlink():  # it may lead back
-            logger.warning("%s is a link to a folder and is not searched; name it, too", entry)
+            warn("%s is a link to a folder and is not searched; name it, too", entry)
         else:
             yield from _files(entry, recursive=True, unreadable=unreadable)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 import time
 from collections import deque
@@ -39,6 +38,7 @@ from fastsam_onnx.formats import to_dict
 from fastsam_onnx.images.load import ImageSource
 from fastsam_onnx.images.video import DEFAULT_FPS, Frame, is_video, open_video
 from fastsam_onnx.images.video_writer import VIDEO_CODECS, check_codec, video_writer
+from fastsam_onnx.log import warn
 from fastsam_onnx.stream import Failure
 from fastsam_onnx.tracking import Tracker
 
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from fastsam_onnx.results.prompts import Prompts
     from fastsam_onnx.results.segmentation import Segmentation
 
-logger = logging.getLogger("fastsam_onnx")
 
 Sink = Callable[[Frame, "Segmentation | Failure"], object]
 
@@ -238,7 +237,7 @@ def _sink(
             pace = _Pace(add, fps, str(path))
             yield lambda frame, found: pace.add(frame, found, drawn(form, frame))
             if pace.left_out:
-                logger.warning("%s: %d frames came faster than %g a second and are left out", path, pace.left_out, fps)
+                warn("%s: %d frames came faster than %g a second and are left out", path, pace.left_out, fps)
         elif path == STDOUT:
             yield lambda frame, found: write_stdout(_line(frame, found))
         else:
@@ -304,7 +303,7 @@ class _Pace:
         due = round((frame.seconds - self._began) * self._fps)
         gap = (due - self._count) / self._fps
         if gap > MOST_HELD_SECONDS:
-            logger.warning(
+            warn(
                 "%s: %.3f s between frames %d and %d are not in the overlay: a pause, or a damaged time",
                 *(self._name, gap, self._last_number, frame.number),
             )

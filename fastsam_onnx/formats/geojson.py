@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 import sys
@@ -25,13 +24,13 @@ from fastsam_onnx.formats.text import (
     rounded_score,
     track_facts,
 )
+from fastsam_onnx.log import warn
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import Polygon
 
 if TYPE_CHECKING:
     from fastsam_onnx.images.geotiff import Georeference
 
-logger = logging.getLogger("fastsam_onnx")
 
 Affine = Sequence[float]
 MOST_STRETCHED = 1000
@@ -97,9 +96,9 @@ def _placed_by_file(
         crs = "OGC:CRS84" if place.crs == "EPSG:4326" and place.affine else place.affine and place.crs
     name = found.source or "the GeoTIFF"
     if place.affine is None:
-        logger.warning("%s: its place on a map is not understood: %s; outlines are in pixels", name, place.missing)
+        warn("%s: its place on a map is not understood: %s; outlines are in pixels", name, place.missing)
     elif crs is None:
-        logger.warning(
+        warn(
             "%s: what its coordinates are is not understood: %s; say crs=, or readers take them for degrees",
             name,
             place.missing,
@@ -156,7 +155,7 @@ class _Placing:
             raise OptionError(f"affine {values.tolist()} maps the photo onto a line: a*e - b*d is 0")
         sides = [math.hypot(*matrix[:, 0]), math.hypot(*matrix[:, 1])]
         if max(sides) > MOST_STRETCHED * min(sides):
-            logger.warning(
+            warn(
                 "affine %s makes pixels of %g x %g: it must be a, b, c, d, e, f, as rasterio's transform[:6]; GDAL's "
                 "order is c, a, b, f, d, e, that of world files a, d, b, e, c, f",
                 *(values.tolist(), *sides),

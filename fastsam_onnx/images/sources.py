@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -14,9 +13,8 @@ from fastsam_onnx.errors import ImageError, OptionError
 from fastsam_onnx.files import is_file, is_folder
 from fastsam_onnx.images import video
 from fastsam_onnx.images.load import ImageSource, is_file_object, source_name
+from fastsam_onnx.log import warn
 from fastsam_onnx.options import integer
-
-logger = logging.getLogger("fastsam_onnx")
 
 Sources = Iterable[ImageSource] | str | os.PathLike[str] | int | video.Capture
 
@@ -122,7 +120,7 @@ def _pictures_or_refusal(folder: Path) -> list[Path]:
             f"it, such as sorted(pathlib.Path({str(folder)!r}).rglob('*.jpg'))"
         )
     if not pictures:
-        logger.warning("%s: no pictures in this folder", source_name(folder))
+        warn("%s: no pictures in this folder", source_name(folder))
     return pictures
 
 
@@ -157,7 +155,7 @@ def warn_of_passed_over(place: str, files: Iterable[Path]) -> None:
     if names:
         named = ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
         what = "a video is" if len(names) == 1 else f"{len(names)} videos are"
-        logger.warning("%s: %s passed over (%s); give a video by its own name, apart from photos", place, what, named)
+        warn("%s: %s passed over (%s); give a video by its own name, apart from photos", place, what, named)
     suffixes = [path.suffix.lower() for path in seen]
     unread = Counter(
         suffix for path, suffix in zip(seen, suffixes, strict=True) if suffix in UNREAD_SUFFIXES and is_file(path)
@@ -166,9 +164,7 @@ def warn_of_passed_over(place: str, files: Iterable[Path]) -> None:
         counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(unread.items()))
         what = "a picture is" if total == 1 else f"{total} pictures are"
         kind = "raw files of cameras are" if unread.keys() <= RAW_SUFFIXES else "such files are"
-        logger.warning(
-            "%s: %s passed over (%s): %s not read; convert them to JPEG, PNG or TIFF", place, what, counts, kind
-        )
+        warn("%s: %s passed over (%s): %s not read; convert them to JPEG, PNG or TIFF", place, what, counts, kind)
 
 
 def _is_video_name(path: Path) -> bool:

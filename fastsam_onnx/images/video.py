@@ -6,7 +6,6 @@ asked again; the container, or else times, then tell which frames are missing, a
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,8 +20,7 @@ from fastsam_onnx.files import is_file, utf8_path
 from fastsam_onnx.images.clock import Clock
 from fastsam_onnx.images.contents import counts_frames, is_cut, lacks_table, movie_seconds
 from fastsam_onnx.images.load import MissingPicture, load_image, source_name
-
-logger = logging.getLogger("fastsam_onnx")
+from fastsam_onnx.log import warn
 
 DEFAULT_FPS = 25.0
 MAX_FPS = 1000
@@ -153,10 +151,10 @@ class Video:
         if self.ours and self.path is None:  # a camera, which has no end of its own
             if not number:
                 raise ImageError(f"cannot read {self.name}: it gives no frames; does another program use it?")
-            logger.warning("%s: it stopped after %d frames; was it unplugged?", self.name, number)
+            warn("%s: it stopped after %d frames; was it unplugged?", self.name, number)
         if clock.jumps:
             place, seconds = clock.jumps[0]
-            logger.warning(
+            warn(
                 "%s: time jumps %d times over frames, first after frame %d at %.3f s: its rate varies or it is damaged",
                 *(self.name, len(clock.jumps), place, seconds),
             )
@@ -167,9 +165,9 @@ class Video:
             reason = f"{missing} of the {of} frames that the file declares are missing; is it cut or damaged?"
             yield Frame(number, clock.seconds + 1 / clock.fps, self._missing(number, reason), missing)
         elif count is None and declared and missing:  # the number may be an estimate, from a length with sound
-            logger.warning("%s: %d frames were read, of about %d that it declares", self.name, number, declared)
+            warn("%s: %d frames were read, of about %d that it declares", self.name, number, declared)
         elif not clock.lost and self.path is not None and is_cut(self.path):
-            logger.warning("%s: %d frames were read, but the file is not as long as it says", self.name, number)
+            warn("%s: %d frames were read, but the file is not as long as it says", self.name, number)
 
     def _is_certain(self, missing: int, clock: Clock) -> bool:
         """True if frames are lost for certain, where the container does not tell each of them."""

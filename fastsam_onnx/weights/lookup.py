@@ -11,13 +11,13 @@ Environment variables:
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from fastsam_onnx.errors import DownloadError, ModelNotFoundError, OptionError
+from fastsam_onnx.log import warn
 from fastsam_onnx.weights import catalogue
 from fastsam_onnx.weights.bundled import bundled_model, bundled_names, find_bundled
 from fastsam_onnx.weights.cache import (
@@ -34,8 +34,6 @@ from fastsam_onnx.weights.cache import (
 )
 from fastsam_onnx.weights.catalogue import Entry, File, Task
 from fastsam_onnx.weights.download import DownloadProgress, download
-
-logger = logging.getLogger("fastsam_onnx")
 
 OFFLINE, MIRRORS = "FASTSAM_ONNX_OFFLINE", "FASTSAM_ONNX_MIRRORS"
 
@@ -122,7 +120,7 @@ def fetch(entry: Entry, *, progress: DownloadProgress | None = None, unverified:
     if missing:
         _check_allowed(entry, missing, folder, unverified=unverified)
         mirrors = _mirrors()
-        logger.warning(
+        warn(
             "downloading %s (%s). Its licence: %s. %s",
             entry.name,
             size_text(catalogue.total_size(missing)),
