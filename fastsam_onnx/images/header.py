@@ -118,10 +118,9 @@ def exif_orientation(block: bytes) -> int:
     from fastsam_onnx.images import tiff
 
     try:
-        orientation = tiff.read_directory(block.removeprefix(b"Exif\0\0")).first(tiff.ORIENTATION, 1)
+        return tiff.read_directory(block.removeprefix(b"Exif\0\0")).orientation
     except ImageError:
         return 1
-    return orientation if 1 <= orientation <= 8 else 1
 
 
 def _cut_short(format_name: str) -> ImageError:
@@ -328,12 +327,11 @@ def _read_tiff(data: bytes) -> ImageHeader:
     directory = tiff.read_directory(data)
     tiff.check_parts(directory)
     alpha, inverted = tiff.band_kind(directory) if needs_bands(directory) else tiff.sample_kind(directory)
-    orientation = directory.first(tiff.ORIENTATION, 1)
     return ImageHeader(
         "TIFF",
         *directory.image_size,
         tiff.first_page_upright(directory),
-        orientation if 1 <= orientation <= 8 else 1,
+        directory.orientation,
         inverted=inverted,
         alpha=alpha,
         directory=directory,

@@ -10,8 +10,9 @@ import mmap
 import struct
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal
+from typing import Any, Literal
 
+from fastsam_onnx.arrays import ceil_div
 from fastsam_onnx.errors import ImageError
 
 Alpha = Literal["straight", "premultiplied", "none"]
@@ -87,18 +88,28 @@ class TiffLayout:
     """Where the strips or tiles of a picture lie.
 
     Attributes:
-        offsets: Positions in the file.
-        sizes: Numbers of bytes.
+        places: (position in the file, number of bytes) of each, row by row, plane by plane where planes lie apart.
+        image_size: (width, height) of the picture in pixels.
         part_width: Width of a strip or tile in pixels.
         part_height: Height of a strip or tile in pixels; the last strip may have fewer rows.
         tiled: True for tiles.
     """
 
-    offsets: tuple[int, ...]
-    sizes: tuple[int, ...]
+    places: list[tuple[int, int]]
+    image_size: tuple[int, int]
     part_width: int
     part_height: int
     tiled: bool
+
+    @property
+    def across(self) -> int:
+        """Number of tiles side by side; 1 for strips."""
+        return ceil_div(self.image_size[0], self.part_width)
+
+    @property
+    def down(self) -> int:
+        """Number of strips, or of rows of tiles."""
+        return ceil_div(self.image_size[1], self.part_height)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,9 +148,7 @@ class TiffDirectory:
         Raises:
             ImageError: If they do not lie in the file.
         """
-        kind, count, _ = self.entries.get(tag, (0, 0, 0))
-        letter = _INTEGER_LETTERS.get(kind)
-        return struct.unpack(f"{self.order}{count}{letter}", self.raw(tag)) if letter else ()
+        return self._unpacked(tag, _INTEGER_LETTERS)
 
     def floats(self, tag: int) -> tuple[float, ...]:
         """The floats of a tag; empty if it is missing or holds none.
@@ -147,8 +156,11 @@ class TiffDirectory:
         Raises:
             ImageError: If they do not lie in the file.
         """
+        return self._unpacked(tag, _FLOAT_LETTERS)
+
+    def _unpacked(self, tag: int, letters: dict[int, str]) -> tuple[Any, ...]:
         kind, count, _ = self.entries.get(tag, (0, 0, 0))
-        letter = _FLOAT_LETTERS.get(kind)
+        letter = letters.get(kind)
         return struct.unpack(f"{self.order}{count}{letter}", self.raw(tag)) if letter else ()
 
     def first(self, tag: int, default: int) -> int:
@@ -159,6 +171,12 @@ class TiffDirectory:
     def image_size(self) -> tuple[int, int]:
         """(width, height) in pixels as stored; 0 if the file does not say it."""
         return self.first(_WIDTH, 0), self.first(_HEIGHT, 0)
+
+    @property
+    def orientation(self) -> int:
+        """EXIF orientation, 1 to 8; 1 if the file says none, or another number."""
+        orientation = self.first(ORIENTATION, 1)
+        return orientation if 1 <= orientation <= 8 else 1
 
     @property
     def is_preview(self) -> bool:
@@ -231,7 +249,6 @@ class TiffDirectory:
         Raises:
             ImageError: If the lists do not lie in the file.
         """
-        width, height = self.image_size
         tiled = bool(self.values(_TILE_OFFSETS))
         offsets = self.values(_TILE_OFFSETS if tiled else _STRIP_OFFSETS)
         sizes = self.values(_TILE_BYTES if tiled else _STRIP_BYTES)
@@ -239,8 +256,11 @@ class TiffDirectory:
             ends = sorted({*offsets, len(self.data)})
             sizes = tuple(ends[min(ends.index(offset) + 1, len(ends) - 1)] - offset for offset in offsets)
         if tiled:
-            return TiffLayout(offsets, sizes, self.first(_TILE_WIDTH, 0), self.first(_TILE_HEIGHT, 0), tiled=True)
-        return TiffLayout(offsets, sizes, width, min(self.first(_STRIP_ROWS, height) or height, height), tiled=False)
+            part_size = self.first(_TILE_WIDTH, 0), self.first(_TILE_HEIGHT, 0)
+        else:
+            width, height = self.image_size
+            part_size = width, min(self.first(_STRIP_ROWS, height) or height, height)
+        return TiffLayout(list(zip(offsets, sizes, strict=False)), self.image_size, *part_size, tiled)
 
 
 def read_directory(data: bytes | mmap.mmap) -> TiffDirectory:
@@ -292,9 +312,8 @@ def check_parts(directory: TiffDirectory) -> None:
         raise ImageError(f"the TIFF file has tiles of {layout.part_width} x {layout.part_height} pixels")
     if min(width, height) < 1:
         raise ImageError(f"the TIFF header declares {width} x {height} pixels")
-    parts = -(-width // layout.part_width) * -(-height // layout.part_height) * directory.plane_count
-    places = list(zip(layout.offsets, layout.sizes, strict=False))
-    if parts > len(places) or any(offset + size > len(directory.data) for offset, size in places):
+    parts = layout.across * layout.down * directory.plane_count
+    if parts > len(layout.places) or any(offset + size > len(directory.data) for offset, size in layout.places):
         raise _cut_short()
 
 
@@ -382,7 +401,7 @@ class TiffParts:
     @property
     def count(self) -> int:
         """The number of strips, or of rows of tiles."""
-        return -(-self.height // self.part_height)
+        return ceil_div(self.height, self.part_height)
 
     def excerpt(self, first: int, end: int) -> bytes:
         """A TIFF file of the strips or rows of tiles first .. end - 1."""
@@ -442,12 +461,11 @@ def tiff_parts(data: bytes | mmap.mmap) -> TiffParts | None:
         }
     except ImageError:
         return None
-    width, height = directory.image_size
-    across = -(-width // layout.part_width)
-    places = list(zip(layout.offsets, layout.sizes, strict=False))
-    if not plain or len(places) != across * -(-height // layout.part_height):
+    if not plain or len(layout.places) != layout.across * layout.down:
         return None
-    return TiffParts(data, directory.order, width, height, layout.part_height, across, kept, places)
+    return TiffParts(
+        data, directory.order, *directory.image_size, layout.part_height, layout.across, kept, layout.places
+    )
 
 
 def _cut_short() -> ImageError:

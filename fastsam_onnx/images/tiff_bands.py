@@ -54,14 +54,13 @@ def read_bands(directory: TiffDirectory, bands: Sequence[int] | None = None) -> 
     together = directory.samples if directory.plane_count == 1 else 1
     pixels = np.zeros((height, width, len(chosen)), np.dtype(dtype))
     layout = directory.layout
-    across, down = -(-width // layout.part_width), -(-height // layout.part_height)
     for index, strip in enumerate(strips_of(directory)):
-        plane, place = divmod(index, across * down)
+        plane, place = divmod(index, layout.across * layout.down)
         wanted = [(at, band if together > 1 else 0) for at, band in enumerate(chosen) if together > 1 or band == plane]
         if not wanted:
             continue
         samples = _samples(directory, index, strip, np.dtype(directory.order + dtype), together)
-        top, left = place // across * layout.part_height, place % across * layout.part_width
+        top, left = place // layout.across * layout.part_height, place % layout.across * layout.part_width
         part = pixels[top : top + strip.height, left : left + strip.width]
         for at, sample in wanted:
             part[..., at] = samples[: part.shape[0], : part.shape[1], sample]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastsam_onnx.arrays import ByteArray, IntArray
+from fastsam_onnx.arrays import ByteArray, IntArray, ceil_div
 from fastsam_onnx.errors import ImageError
 from fastsam_onnx.images import tiff
 from fastsam_onnx.images.fax import check_group_3, check_group_4, check_rows_alone
@@ -71,19 +71,17 @@ def check_strips(directory: TiffDirectory) -> None:
 
 def strips_of(directory: TiffDirectory) -> Iterator[Strip]:
     """The strips or tiles in the order of the file's lists: row by row, plane by plane where planes lie apart."""
-    width, height = directory.image_size
     layout = directory.layout
+    height = layout.image_size[1]
     samples = 1 if directory.plane_count > 1 else directory.samples
-    places = list(zip(layout.offsets, layout.sizes, strict=False))
-    across, down = -(-width // layout.part_width), -(-height // layout.part_height)
-    for index, (offset, size) in enumerate(places[: across * down * directory.plane_count]):
-        top = index // across % down * layout.part_height
+    count = layout.across * layout.down * directory.plane_count
+    for index, (offset, size) in enumerate(layout.places[:count]):
+        top = index // layout.across % layout.down * layout.part_height
         rows = layout.part_height if layout.tiled else min(layout.part_height, height - top)
-        row_bits = layout.part_width * samples * directory.bits
-        unpacked = rows * (-(-row_bits // 8))
+        unpacked = rows * ceil_div(layout.part_width * samples * directory.bits, 8)
         if directory.subsampling is not None:
             horizontal, vertical = directory.subsampling
-            unpacked = -(-layout.part_width // horizontal) * -(-rows // vertical) * (horizontal * vertical + 2)
+            unpacked = ceil_div(layout.part_width, horizontal) * ceil_div(rows, vertical) * (horizontal * vertical + 2)
         yield Strip(offset, size, layout.part_width, rows, unpacked, directory.two_dimensional)
 
 
@@ -116,14 +114,22 @@ def _packed(directory: TiffDirectory, strip: Strip) -> memoryview:
     return packed
 
 
+def _check_count(count: int, strip: Strip) -> None:
+    if count < strip.unpacked:
+        raise ImageError(f"it has {count} of {strip.unpacked} bytes")
+
+
 def _check_plain(packed: memoryview, strip: Strip) -> None:
-    if len(packed) < strip.unpacked:
-        raise ImageError(f"it has {len(packed)} of {strip.unpacked} bytes")
+    _check_count(len(packed), strip)
 
 
 def _check_deflate(packed: memoryview, strip: Strip) -> None:
     for _ in _inflated(packed, strip):
         pass
+
+
+def _unpack_deflate(packed: memoryview, strip: Strip) -> ByteArray:
+    return _exactly(b"".join(_inflated(packed, strip)), strip)
 
 
 def _inflated(packed: memoryview, strip: Strip) -> Iterator[bytes]:
@@ -144,14 +150,13 @@ def _inflated(packed: memoryview, strip: Strip) -> Iterator[bytes]:
                 break
     except zlib.error as error:
         raise ImageError(str(error)) from None
-    if count < strip.unpacked or (count == strip.unpacked and not stream.eof):
-        raise ImageError(f"it has {count} of {strip.unpacked} bytes")
+    _check_count(count, strip)
+    if count == strip.unpacked and not stream.eof:
+        raise ImageError("the end of its Deflate stream, with the checksum, is missing")
 
 
 def _check_packbits(packed: memoryview, strip: Strip) -> None:
-    count = sum(length for _, length, _ in _packbits(packed))
-    if count < strip.unpacked:
-        raise ImageError(f"it has {count} of {strip.unpacked} bytes")
+    _check_count(sum(length for _, length, _ in _packbits(packed)), strip)
 
 
 def _packbits(packed: memoryview) -> Iterator[tuple[int, int, bool]]:
@@ -177,9 +182,7 @@ def _unpack_packbits(packed: memoryview, strip: Strip) -> ByteArray:
 
 
 def _check_lzw(packed: memoryview, strip: Strip) -> None:
-    count = sum(int(lengths.sum()) for _, lengths in _lzw_blocks(packed))
-    if count < strip.unpacked:
-        raise ImageError(f"it has {count} of {strip.unpacked} bytes")
+    _check_count(sum(int(lengths.sum()) for _, lengths in _lzw_blocks(packed)), strip)
 
 
 def _lzw_blocks(packed: memoryview) -> Iterator[tuple[IntArray, IntArray]]:
@@ -268,8 +271,7 @@ def _check_fax_4(packed: memoryview, strip: Strip) -> None:
 
 
 def _exactly(data: bytes, strip: Strip) -> ByteArray:
-    if len(data) < strip.unpacked:
-        raise ImageError(f"it has {len(data)} of {strip.unpacked} bytes")
+    _check_count(len(data), strip)
     return np.frombuffer(data, np.uint8, strip.unpacked)
 
 
@@ -287,7 +289,7 @@ _CHECKS: dict[int, Callable[[memoryview, Strip], None]] = {
 _UNPACKERS: dict[int, Callable[[memoryview, Strip], ByteArray]] = {
     tiff.NO_COMPRESSION: lambda packed, strip: _exactly(bytes(packed), strip),
     5: _unpack_lzw,
-    8: lambda packed, strip: _exactly(b"".join(_inflated(packed, strip)), strip),
+    8: _unpack_deflate,
     32773: _unpack_packbits,
-    32946: lambda packed, strip: _exactly(b"".join(_inflated(packed, strip)), strip),
+    32946: _unpack_deflate,
 }

@@ -120,7 +120,7 @@ class TestCompressions:
     def test_a_strip_without_bytes_is_damage(self):
         """GDAL leaves out blocks that hold nothing, which libtiff shows as black."""
         file = encoded(BLOCKS, "tiff_lzw", 57)
-        with pytest.raises(ImageError, match="strip or tile 0 of the TIFF is damaged"):
+        with pytest.raises(ImageError, match=r"strip or tile 0 of the TIFF is damaged"):
             load_image(with_tag(file, 279, 0))
 
     @pytest.mark.parametrize(
@@ -278,13 +278,18 @@ class TestDamage:
         with pytest.raises(ImageError, match=r"strip or tile .* of the TIFF is damaged"):
             load_image(bytes(file))
 
+    def test_deflate_without_its_checksum_is_refused_as_that(self):
+        file = encoded(BLOCKS, "tiff_adobe_deflate")
+        with pytest.raises(ImageError, match=r"strip or tile 0 .* Deflate stream, with the checksum, is missing"):
+            load_image(with_tag(file, 279, read_directory(file).first(279, 0) - 4))
+
     def test_a_bomb_is_stopped_at_the_bytes_of_its_strip(self):
         import zlib
 
         bomb = zlib.compress(bytes(50_000_000))
         file = bytearray(written(np.zeros((200, 300), np.uint8), photometric="minisblack", rowsperstrip=200))
         directory = read_directory(bytes(file))
-        offset = directory.layout.offsets[0]
+        offset = directory.layout.places[0][0]
         file[offset : offset + len(bomb)] = bomb
         file = with_tag(with_tag(bytes(file), 259, 8), 279, len(bomb))
         assert not load_image(file).any()  # more than it needs, of which only the beginning counts
