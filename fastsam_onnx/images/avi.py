@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,7 +97,7 @@ def _stream(data: memoryview) -> _Stream | None:
     for number, at in enumerate(places):
         if head[at : at + 4] != b"vids" or at + STREAM_HEADER > len(head):
             continue
-        scale, rate = (int.from_bytes(head[at + 20 + 4 * part :][:4], "little") for part in (0, 1))
+        scale, rate = struct.unpack_from("<II", head, at + 20)
         form = head.find(b"strf", at) + 8
         if not scale or not rate or form < 8:
             return None

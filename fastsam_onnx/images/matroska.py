@@ -16,8 +16,8 @@ INVISIBLE = 0x08
 """A flag of a block."""
 VP8_SHOWN = 0x10
 """A bit of a frame of VP8; those without it are not shown."""
-NANOSECONDS = 1_000_000
-"""Length of a tick in most files."""
+USUAL_TICK = 1_000_000
+"""Nanoseconds of a tick in files that do not say it."""
 
 
 @dataclass
@@ -32,7 +32,7 @@ class _Walk:
         ticks: Times of the frames.
     """
 
-    tick: int = NANOSECONDS
+    tick: int = USUAL_TICK
     track: int | None = None
     codec: bytes = b""
     cluster: int = 0
@@ -48,8 +48,7 @@ def frame_times(data: memoryview) -> tuple[npt.NDArray[np.float64] | None, bool]
     Returns:
         (n,) float64, None if the file is damaged or cut; whether it is not.
     """
-    _, start, size = _element(data, 0)
-    kind, start, size = _element(data, start + (size or 0))
+    kind, start, size = _second_element(data)
     if kind != SEGMENT:
         return None, True  # nothing that we know
     end = len(data) if size is None else start + size
@@ -64,9 +63,14 @@ def frame_times(data: memoryview) -> tuple[npt.NDArray[np.float64] | None, bool]
 
 def has_wrong_length(data: memoryview) -> bool:
     """True if the segment is longer than the file, or something follows it."""
-    _, start, length = _element(data, 0)
-    kind, start, length = _element(data, start + (length or 0))
+    kind, start, length = _second_element(data)
     return kind == SEGMENT and length is not None and start + length != len(data)
+
+
+def _second_element(data: memoryview) -> tuple[int, int, int | None]:
+    """`_element` behind the header of the file, where its segment stands."""
+    _, start, size = _element(data, 0)
+    return _element(data, start + (size or 0))
 
 
 def _take_segment(data: memoryview, at: int, end: int, walk: _Walk) -> bool:
@@ -109,7 +113,7 @@ def _take(kind: int, body: memoryview, walk: _Walk) -> None:
             if inner == BLOCK:
                 _take_block(part, walk)
     elif kind == INFO:
-        walk.tick = next((int.from_bytes(part) for inner, part in _elements(body) if inner == 0x2AD7B1), NANOSECONDS)
+        walk.tick = next((int.from_bytes(part) for inner, part in _elements(body) if inner == 0x2AD7B1), USUAL_TICK)
     elif kind == TRACKS and walk.track is None:
         for inner, part in _elements(body):
             facts = dict(_elements(part)) if inner == 0xAE else {}

@@ -22,11 +22,8 @@ def frame_times(data: memoryview) -> npt.NDArray[np.float64] | None:
     Returns:
         (n,) float64; None if the file does not tell, as fragmented ones do, or shows its frames in several pieces.
     """
-    movie = next((body for kind, body in boxes(data) if kind == b"moov"), None)
-    if movie is None:
-        return None
     scale = 0
-    for kind, body in boxes(movie):
+    for kind, body in boxes(data, b"moov"):
         if kind == b"mvhd":
             scale = _scale_and_length(body)[0]
         if kind == b"trak" and _is_video(body):
@@ -138,8 +135,8 @@ def _runs(box: memoryview | None, count: int) -> IntArray | None:
 def _shown_span(edits: memoryview) -> tuple[int, int] | None:
     """Start in ticks of the track and length in ticks of the movie of the one piece that is shown; None for several."""
     wide = bytes(edits[:1]) == b"\1"
-    size, count = (20, int.from_bytes(edits[4:8])) if wide else (12, int.from_bytes(edits[4:8]))
-    half = 8 if wide else 4
+    size, half = (20, 8) if wide else (12, 4)
+    count = int.from_bytes(edits[4:8])
     pieces = []
     for at in range(8, min(8 + size * count, len(edits) - size + 1), size):
         length = int.from_bytes(edits[at : at + half])

@@ -20,27 +20,10 @@ Sources = Iterable[ImageSource] | str | os.PathLike[str] | int | video.Capture
 
 PICTURE_SUFFIXES = frozenset(
     (
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".webp",
-        ".gif",
-        ".bmp",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-        ".avif",
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"),
+        *(".pnm", ".avif"),
         # Refused, by name: better than a photo that is passed over in silence.
-        ".jp2",
-        ".jxl",
-        ".heic",
-        ".heif",
-        ".hif",
+        *(".jp2", ".jxl", ".heic", ".heif", ".hif"),
     )
 )
 RAW_SUFFIXES = frozenset(
