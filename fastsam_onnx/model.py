@@ -26,9 +26,7 @@ from fastsam_onnx.options import (
     DetectionOptions,
     boolean,
     call_options,
-    fraction,
     input_size,
-    integer,
 )
 from fastsam_onnx.runtime import Provider, RuntimeOptions
 
@@ -261,13 +259,14 @@ class FastSAM:
             ImageError: If there is no such folder, video or camera, at once; or of an item.
         """
         from fastsam_onnx.images.sources import open_sources
-        from fastsam_onnx.stream import named_frames, own_copies, stream
+        from fastsam_onnx.stream import named_frames, own_copy, stream
 
         call = call_options(options)
         conf = self._resolve(call).conf
         numbered = None
         if boolean("track", track) or prompts is not None or at_frame:
-            from fastsam_onnx.tracking.following import LOW_SHARE, numbering
+            from fastsam_onnx.tracking.following import numbering
+            from fastsam_onnx.tracking.tracker import LOW_SHARE
 
             numbered = numbering(track, prompts, at_frame, conf=conf)
             redraw = _first(call.redraw, self._defaults.redraw, False)  # the file's own would draw all that is hidden
@@ -276,7 +275,7 @@ class FastSAM:
         if numbers is not None:  # frames of a video are RGB, and not touched again
             call = replace(call, channel_order="rgb")
         else:
-            photos = own_copies(photos)
+            photos = map(own_copy, photos)
         find = partial(self._find_all, options=call)
         results = stream(find, photos, batch=batch, workers=workers, on_error=on_error)
         if numbers is not None:
@@ -361,13 +360,13 @@ class FastSAM:
         contract, defaults = self._network.contract, self._defaults
         return DetectionOptions(
             imgsz=contract.input_size(_first(given.imgsz, defaults.imgsz)),
-            conf=fraction("conf", _first(given.conf, defaults.conf, contract.conf, DEFAULT_CONF)),
-            iou=fraction("iou", _first(given.iou, defaults.iou, contract.iou, DEFAULT_IOU)),
-            max_det=integer("max_det", _first(given.max_det, defaults.max_det, DEFAULT_MAX_DET)),
+            conf=_first(given.conf, defaults.conf, contract.conf, DEFAULT_CONF),
+            iou=_first(given.iou, defaults.iou, contract.iou, DEFAULT_IOU),
+            max_det=_first(given.max_det, defaults.max_det, DEFAULT_MAX_DET),
             border_snap=given.border_snap,
             agnostic=given.agnostic,
-            refine=boolean("refine", _first(given.refine, defaults.refine, contract.refine, False)),
-            redraw=boolean("redraw", _first(given.redraw, defaults.redraw, contract.redraw, False)),
+            refine=_first(given.refine, defaults.refine, contract.refine, False),
+            redraw=_first(given.redraw, defaults.redraw, contract.redraw, False),
             covered=contract.metadata.covered,
         )
 

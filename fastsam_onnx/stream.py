@@ -109,9 +109,20 @@ def ordered_map(
         pool.shutdown(cancel_futures=True)
 
 
-def own_copies(photos: Iterable[ImageSource]) -> Iterator[ImageSource]:
-    """The same photos, each as something that stays as it is when its maker goes on to the next one."""
-    return map(_own_copy, photos)
+def own_copy(source: ImageSource) -> ImageSource:
+    """The same photo, as something that stays as it is when its maker goes on to the next one."""
+    if isinstance(source, np.ndarray):
+        return source.copy()
+    with suppress(Exception):  # the call that is to come says better what is wrong with it
+        if is_file_object(source):
+            return io.BytesIO(source.read())
+        if isinstance(source, bytearray | memoryview):
+            return bytes(source)
+        if is_pil(source):  # its maker may go on to the next page, or draw on it
+            copied: PILImage = source.copy()
+            copied.filename = getattr(source, "filename", "")  # type: ignore[attr-defined]  # its name in messages
+            return copied
+    return source
 
 
 def named_frames(
@@ -129,21 +140,6 @@ def named_frames(
         for result in results:
             number = numbers.popleft()
             yield result if isinstance(result, Failure) else replace(result, source=f"{name}#{number}")
-
-
-def _own_copy(source: ImageSource) -> ImageSource:
-    if isinstance(source, np.ndarray):
-        return source.copy()
-    with suppress(Exception):  # the call that is to come says better what is wrong with it
-        if is_file_object(source):
-            return io.BytesIO(source.read())
-        if isinstance(source, bytearray | memoryview):
-            return bytes(source)
-        if is_pil(source):  # its maker may go on to the next page, or draw on it
-            copied: PILImage = source.copy()
-            copied.filename = getattr(source, "filename", "")  # type: ignore[attr-defined]  # its name in messages
-            return copied
-    return source
 
 
 def _chunks(photos: Iterable[ImageSource], size: int) -> Iterator[list[tuple[int, ImageSource]]]:

@@ -22,11 +22,9 @@ from fastsam_onnx.results.prompts import Prompts
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.stream import Failure
 from fastsam_onnx.tracking.looks import LEAST_LIKENESS, blended, likeness, look_of
-from fastsam_onnx.tracking.tracker import LOW_SHARE, Tracker, reach
+from fastsam_onnx.tracking.tracker import Tracker, reach
 
 Results = Generator[Segmentation | Failure, None, None]
-
-__all__ = ["LOW_SHARE", "Follower", "StreamKeywords", "followed", "numbering", "tracked"]
 
 SAME_IOU = 0.5
 """IoU of masks above which what is seen is what was expected, or what is seen otherwise."""
@@ -86,8 +84,8 @@ def tracked(results: Results, *, conf: float) -> Results:
     """The results with numbers.
 
     Args:
-        results: One for each frame, in their order, with objects of scores down to `LOW_SHARE` of `conf`. A failure is
-            a frame of which nothing is known.
+        results: One for each frame, in their order, with objects of scores down to `tracker.LOW_SHARE` of `conf`. A
+            failure is a frame of which nothing is known.
         conf: Score that an object must exceed to have a new number.
     """
     tracker = Tracker(conf=conf)
