@@ -9,13 +9,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
-from fastsam_onnx.masks.simplify import signed_area
-
-Ring = FloatArray
+from fastsam_onnx.arrays import BoolArray, IntArray
+from fastsam_onnx.masks.simplify import Island, Ring, signed_area
 
 
-def trace_outlines(crop: BoolArray) -> list[tuple[Ring, tuple[Ring, ...]]]:
+def trace_outlines(crop: BoolArray) -> list[Island]:
     """The islands (4 neighbours) of a (h, w) bool array: their outline and their holes.
 
     Rings are (k, 2) float32 x, y in pixels of the crop, not closed, and simple. Outlines run clockwise on the screen,
