@@ -5,7 +5,7 @@ Pure rules on arrays and on anything that behaves like a mask; `Segmentation` ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -112,7 +112,7 @@ def warn_of_shares(name: str, pixels: npt.NDArray[np.float64]) -> None:
 
 
 def check_pick(pick: str) -> None:
-    """Raise OptionError unless `pick_candidates` or `merge_masks` knows it."""
+    """Raise OptionError unless it is one of `Pick`."""
     options.choice("pick", pick, get_args(Pick))
 
 
@@ -245,15 +245,12 @@ def closest_by_mask(
     low, high = np.maximum(bounds_xyxy[:, :2], prompt[:, :2]), np.minimum(bounds_xyxy[:, 2:], prompt[:, 2:])
     reach = np.minimum(np.maximum(high - low, 0).prod(axis=1), areas)
     bound = reach / np.maximum(prompt_area + areas - reach, 1)
-    best, best_iou = None, 0.0
-    for index in np.argsort(-bound, kind="stable").tolist():
-        if bound[index] < best_iou or bound[index] == 0:
-            break
+
+    def iou_of(index: int) -> float:
         inside = masks[index].area_inside(x1, y1, x2, y2)
-        iou = inside / (prompt_area + int(areas[index]) - inside)
-        if iou > best_iou or (best is not None and iou == best_iou and index < best):
-            best, best_iou = index, iou
-    return best
+        return inside / (prompt_area + int(areas[index]) - inside)
+
+    return _highest_iou(bound, iou_of)
 
 
 def closest_by_box(
@@ -312,11 +309,21 @@ def closest_to_mask(mask: Mask, masks: Masks, match: Match) -> int | None:
     low = np.maximum(masks.bounds[:, :2], (x1, y1))
     high = np.minimum(masks.bounds[:, 2:], (x2, y2))
     bound = np.minimum(np.maximum(high - low, 0).prod(axis=1), area) / max(area, 1)
+    return _highest_iou(bound, lambda index: mask.iou(masks[index]))
+
+
+def _highest_iou(bound: npt.NDArray[np.float64], iou_of: Callable[[int], float]) -> int | None:
+    """Index of the highest IoU, of equal ones the first; None if all are 0.
+
+    Args:
+        bound: (n,) IoU that none exceeds; it spares the search those that cannot win.
+        iou_of: IoU by index.
+    """
     best, best_iou = None, 0.0
     for index in np.argsort(-bound, kind="stable").tolist():
         if bound[index] < best_iou or bound[index] == 0:
             break
-        iou = mask.iou(masks[index])
+        iou = iou_of(index)
         if iou > best_iou or (best is not None and iou == best_iou and index < best):
             best, best_iou = index, iou
     return best
