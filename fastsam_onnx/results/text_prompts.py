@@ -62,13 +62,13 @@ class CropEmbeddings:
 
         with self._lock:  # another thread that wants the same waits, instead of computing it too
             missing = [mask for mask in dict.fromkeys(masks) if (mask, style) not in self._known]
-            done = 0
-            for part in _batches(missing, max(BATCH // len(style.backgrounds), 1)):
+            size = max(BATCH // len(style.backgrounds), 1)
+            for start in range(0, len(missing), size):
+                part = missing[start : start + size]
                 for mask, vector in zip(part, self._embed(part, image, style), strict=True):
                     self._known[mask, style] = vector
-                done += len(part)
                 if progress is not None:
-                    progress(done, len(missing))
+                    progress(start + len(part), len(missing))
             return np.stack([self._known[mask, style] for mask in masks])
 
     def cosines(
@@ -78,8 +78,8 @@ class CropEmbeddings:
         image: ByteArray,
         *,
         min_area: int,
-        templates: Sequence[str] = NO_TEMPLATE,
-        style: CropStyle | None = None,
+        templates: Sequence[str],
+        style: CropStyle,
         progress: CountProgress | None = None,
     ) -> FloatArray:
         """(texts, n) float32 cosines of texts and masks; -inf for masks of `min_area` pixels or fewer.
@@ -92,7 +92,7 @@ class CropEmbeddings:
         cosines = np.full((len(of_texts), len(masks)), -np.inf, np.float32)
         kept = np.flatnonzero(masks.areas > min_area)
         if kept.size:
-            of_crops = self.vectors(masks.take(kept).lazy, image, style or CropStyle(), progress)
+            of_crops = self.vectors(masks.take(kept).lazy, image, style, progress)
             cosines[:, kept] = _cosines(of_texts, of_crops)
         return cosines
 
@@ -157,7 +157,7 @@ def class_names(texts: str | Sequence[str], other: str | None) -> dict[int, str]
     return dict(enumerate(names))
 
 
-def embed_texts(clip: Clip, texts: str | Sequence[str], templates: Sequence[str] = NO_TEMPLATE) -> FloatArray:
+def embed_texts(clip: Clip, texts: str | Sequence[str], templates: Sequence[str]) -> FloatArray:
     """(n, width) float32 of length 1: of each text the mean over the templates, in each of which "{}" is the text.
 
     Raises:
@@ -191,7 +191,3 @@ def softmax(cosines: FloatArray) -> FloatArray:
 def _cosines(first: FloatArray, second: FloatArray) -> FloatArray:
     """(m, n) of vectors (m, width) and (n, width) of length 1; what rounding adds beyond 1 is taken off."""
     return np.clip(product(first, second.T), -1, 1)
-
-
-def _batches(masks: Sequence[MaskLike], size: int) -> list[Sequence[MaskLike]]:
-    return [masks[start : start + size] for start in range(0, len(masks), size)]
