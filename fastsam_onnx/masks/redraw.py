@@ -52,7 +52,7 @@ def redrawn(
     """
     boxes, result = boxes_xyxy.copy(), list(masks)
     for first in range(0, len(boxes), AT_ONCE):
-        asked = _asked(range(first, min(first + AT_ONCE, len(boxes))), boxes_xyxy, masks, candidates)
+        asked = _to_ask(range(first, min(first + AT_ONCE, len(boxes))), boxes_xyxy, masks, candidates)
         if not asked:
             continue
         drawn, _ = closer.draw([one.question for one in asked])
@@ -75,7 +75,7 @@ def cells_of(masks: Sequence[MaskLike], image_size: tuple[int, int]) -> list[Cel
     return cells
 
 
-def _asked(places: range, boxes_xyxy: FloatArray, masks: Sequence[MaskLike], candidates: Candidates) -> list[_Asked]:
+def _to_ask(places: range, boxes_xyxy: FloatArray, masks: Sequence[MaskLike], candidates: Candidates) -> list[_Asked]:
     """The questions about some objects, without those that have no pixel and those of which no candidate is known."""
     boxes, asked = boxes_xyxy[places.start : places.stop], []
     for place, box, question in zip(places, boxes, candidates.questions(boxes, asked=False), strict=True):

@@ -185,7 +185,7 @@ class Prompts:
         """Number of boxes, masks and texts, each of which asks for one object."""
         boxes = 0 if self.boxes is None else len(check_boxes(self.boxes))
         masks = 0 if self.masks is None else len(listed_masks(self.masks))
-        return boxes + masks + len(self._listed_texts())
+        return boxes + masks + len(_listed(self.texts))
 
     def format_options(self, form: str) -> dict[str, Any]:
         """Options of a format that come from the prompts: an overlay shows the points of all objects, and the boxes.
@@ -290,7 +290,7 @@ class Prompts:
             masks = listed_masks(self.masks)
             answers.append((found.mask_prompt(masks, match=self.match), len(masks)))
         if self.texts is not None:
-            texts = self._listed_texts()
+            texts = _listed(self.texts)
             answers.append((found.text_prompt(texts, top_k=self.top_k, threshold=self.threshold), len(texts)))
         if not answers:
             return found
@@ -320,7 +320,7 @@ class Prompts:
             raise PromptError("boxes with points in them cannot be joined with other boxes")
         both = [check_boxes(each.boxes) for each in (self, other) if each.boxes is not None]
         masks = [mask for each in (self, other) if each.masks is not None for mask in listed_masks(each.masks)]
-        texts = [*self._listed_texts(), *other._listed_texts()]
+        texts = [*_listed(self.texts), *_listed(other.texts)]
         return replace(
             self,
             points=points,
@@ -331,9 +331,6 @@ class Prompts:
             **in_boxes,
             **{name: self._agreed(other, name) for name in AGREED},
         )
-
-    def _listed_texts(self) -> list[str]:
-        return _listed(self.texts)
 
     def _agreed(self, other: Prompts, name: str) -> Any:
         ours, theirs, default = (_plain(getattr(each, name)) for each in (self, other, Prompts))
