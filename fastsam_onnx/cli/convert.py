@@ -31,7 +31,6 @@ from fastsam_onnx.formats.native import read_json
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.log import warn
 from fastsam_onnx.masks.instances import Instances
-from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT
 
 NEED_PHOTO = ("overlay", "cutouts")
 """Formats that show the photo."""
@@ -229,4 +228,4 @@ def _with_photo(found: Instances, photo: Path | None, target: Path, form: str) -
     if not os.access(photo, os.F_OK):
         raise OptionError(f"{form} needs the photo, and there is no {photo}; --photos FOLDER says where photos are")
     check_outputs([target], [photo])
-    return replace(found, image=load_image(photo, pixel_limit=DEFAULT_PIXEL_LIMIT))
+    return replace(found, image=load_image(photo))

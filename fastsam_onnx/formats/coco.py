@@ -9,6 +9,7 @@ import numpy as np
 
 from fastsam_onnx import options
 from fastsam_onnx.errors import OptionError
+from fastsam_onnx.formats.categories import category_indices
 from fastsam_onnx.formats.text import Json, rounded_score, track_facts, xywh
 from fastsam_onnx.masks.instances import Instances
 
@@ -61,22 +62,17 @@ def to_coco(
 
 def _categories(found: Instances, category_id: int | Sequence[int] | None) -> list[int]:
     """The id of each object's class."""
+    labels = category_indices(found)
     if category_id is None:
-        return [1 if label is None else label for label in _labels(found)]
+        return [1] * len(found) if found.labels is None else labels
     if isinstance(category_id, np.ndarray):
         category_id = category_id.tolist()
     if not isinstance(category_id, list | tuple):
         return [options.integer("category_id", category_id, 0)] * len(found)
     ids = [options.integer("category_id", one, 0) for one in category_id]
-    labels = [label or 0 for label in _labels(found)]
     if max(labels, default=0) >= len(ids):
         raise OptionError(f"category_id must have an id for each class, got {len(ids)} for class {max(labels)}")
     return [ids[label] for label in labels]
-
-
-def _labels(found: Instances) -> list[int] | list[None]:
-    """The index of each object's class; None of each where the network tells no classes apart."""
-    return [None] * len(found) if found.labels is None else list(found.labels.tolist())
 
 
 def image_id_of(name: str) -> int | str:

@@ -20,7 +20,6 @@ from fastsam_onnx.formats.text import (
     Json,
     class_facts,
     numbers,
-    optional_integer,
     rounded_score,
     track_facts,
 )
@@ -79,7 +78,7 @@ def to_geojson(
         properties = {
             "score": rounded_score(instance.score),
             "area": instance.mask.area,
-            "prompt_index": optional_integer(instance.prompt_index),
+            "prompt_index": instance.prompt_index,
             **class_facts(instance),
             **track_facts(instance),
         }

@@ -19,7 +19,6 @@ from fastsam_onnx.formats.text import (
     class_facts,
     json_text,
     numbers,
-    optional_integer,
     rounded_score,
     track_facts,
 )
@@ -70,7 +69,7 @@ def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
             "score": rounded_score(instance.score),
             "box": numbers(instance.box),
             "area": instance.mask.area,
-            "prompt_index": optional_integer(instance.prompt_index),
+            "prompt_index": instance.prompt_index,
         }
         if instance.similarity is not None:
             record["similarity"] = round(instance.similarity, SCORE_DECIMALS)

@@ -27,11 +27,6 @@ def rounded_score(value: float) -> float:
     return round(float(value), SCORE_DECIMALS)
 
 
-def optional_integer(value: int | None) -> int | None:
-    """The value as a plain int, or None."""
-    return None if value is None else int(value)
-
-
 def class_facts(instance: Instance) -> Json:
     """{"label", "name"} of an object's class; {} where there are no classes."""
     return {} if instance.label is None else {"label": instance.label, "name": instance.name}
