@@ -64,7 +64,8 @@ class Format:
 
 
 _JSON = {".json": "application/json"}
-_PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
+_PNG = {".png": "image/png"}
+_PICTURES = _PNG | {".jpg": "image/jpeg", ".webp": "image/webp"}
 
 FORMATS: dict[str, Format] = {
     "overlay": Format(
@@ -75,11 +76,7 @@ FORMATS: dict[str, Format] = {
         media_types=_PICTURES,
     ),
     "labels": Format(
-        (".labels.png",),
-        "16-bit PNG: 0 is background, k + 1 is object k",
-        label_map,
-        picture_bytes,
-        media_types={".png": "image/png"},
+        (".labels.png",), "16-bit PNG: 0 is background, k + 1 is object k", label_map, picture_bytes, media_types=_PNG
     ),
     "cutouts": Format(
         (".cutouts",),
@@ -90,32 +87,16 @@ FORMATS: dict[str, Format] = {
         media_types={".zip": "application/zip"},
     ),
     "colours": Format(
-        (".colours.png",),
-        "the label map in the colours of the overlay",
-        to_colours,
-        colours_png,
-        media_types={".png": "image/png"},
+        (".colours.png",), "the label map in the colours of the overlay", to_colours, colours_png, media_types=_PNG
     ),
     "voc": Format(
-        (".voc.png",),
-        "Pascal VOC's object map, 8-bit PNG with its palette",
-        to_voc,
-        palette_png,
-        media_types={".png": "image/png"},
+        (".voc.png",), "Pascal VOC's object map, 8-bit PNG with its palette", to_voc, palette_png, media_types=_PNG
     ),
     "edges": Format(
-        (".edges.png",),
-        "the soft edge map, 8-bit PNG: 255 is a sure edge",
-        to_edges,
-        picture_bytes,
-        media_types={".png": "image/png"},
+        (".edges.png",), "the soft edge map, 8-bit PNG: 255 is a sure edge", to_edges, picture_bytes, media_types=_PNG
     ),
     "json": Format(
-        (".json",),
-        "boxes, scores, areas and masks (run lengths or polygons)",
-        to_dict,
-        json_bytes,
-        media_types=_JSON,
+        (".json",), "boxes, scores, areas and masks (run lengths or polygons)", to_dict, json_bytes, media_types=_JSON
     ),
     "coco": Format((".coco.json",), "COCO results with compressed run lengths", to_coco, json_bytes, media_types=_JSON),
     "labelme": Format(
