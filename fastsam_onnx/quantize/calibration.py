@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import ByteArray, FloatArray
+from fastsam_onnx.quantize.links import copied
 from fastsam_onnx.quantize.patches import PatchCovariances
 from fastsam_onnx.runtime import create_session
 
@@ -87,12 +88,11 @@ def _with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> bytes:
     """The network with activations among its outputs."""
     import onnx
 
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    there = {output.name for output in copy.graph.output}
+    made = copied(model)
+    there = {output.name for output in made.graph.output}
     values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names]
-    copy.graph.output.extend(value for value in values if value.name not in there)
-    return bytes(copy.SerializeToString())
+    made.graph.output.extend(value for value in values if value.name not in there)
+    return bytes(made.SerializeToString())
 
 
 def dead_leaves(seed: int) -> ByteArray:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.quantize.calibration import Activation
-from fastsam_onnx.quantize.links import Links, attributes_of
+from fastsam_onnx.quantize.links import Links, attributes_of, copied, drop_unused
 from fastsam_onnx.quantize.rounding import Rounder
 from fastsam_onnx.quantize.scales import choose_scales
 
@@ -285,15 +285,11 @@ class _Quantizer:
         return name
 
     def _model(self) -> onnx.ModelProto:
-        import onnx
-
-        made = onnx.ModelProto()
-        made.CopyFrom(self.model)
-        used = {name for node in self.nodes for name in node.input}
-        kept = [constant for constant in self.model.graph.initializer if constant.name in used]
-        del made.graph.node[:], made.graph.initializer[:], made.graph.value_info[:]
+        made = copied(self.model)
+        del made.graph.node[:], made.graph.value_info[:]
         made.graph.node.extend(self.nodes)
-        made.graph.initializer.extend([*kept, *self.constants.values()])
+        made.graph.initializer.extend(self.constants.values())
+        drop_unused(made.graph)
         return made
 
 

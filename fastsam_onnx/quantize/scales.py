@@ -34,7 +34,7 @@ NOTHING = np.zeros(1)
 """What is added to the first part while the second is not chosen: parts may be 0, so it must be clear alone."""
 
 ScaleAndZero = tuple[float, int]
-FloatArray = npt.NDArray[np.float64]
+Parts = npt.NDArray[np.float64]
 
 
 def choose_scales(
@@ -81,13 +81,13 @@ def zero_of(low: float, scale: float) -> int:
     return int(np.clip(round(-min(low, 0.0) / scale), 0, STEPS))
 
 
-def parts(each: ScaleAndZero, of_sum: ScaleAndZero) -> FloatArray:
+def parts(each: ScaleAndZero, of_sum: ScaleAndZero) -> Parts:
     """(256,) float64: what each byte adds to a sum, in bytes of the sum."""
     scale, zero = each
     return np.asarray((np.arange(STEPS + 1) - zero) * (scale / of_sum[0]))
 
 
-def clearance(one: FloatArray, other: FloatArray, zero: int) -> float:
+def clearance(one: Parts, other: Parts, zero: int) -> float:
     """Distance from the middle between two bytes of that sum of two parts which is closest to one.
 
     In units of what is enough, which grows with the parts: from 1 on every kernel rounds every sum to the same byte.
@@ -103,7 +103,7 @@ def clearance(one: FloatArray, other: FloatArray, zero: int) -> float:
     return float(distance / (MARGIN * (1 + (np.ptp(one) + np.ptp(other)) / STEPS)))
 
 
-def _clear(start: ScaleAndZero, seen: Activation, added: FloatArray, of_sum: ScaleAndZero) -> ScaleAndZero:
+def _clear(start: ScaleAndZero, seen: Activation, added: Parts, of_sum: ScaleAndZero) -> ScaleAndZero:
     """The first scale from one on with which no sum with what is added is close to the middle, or the best one."""
     best, highest = start, 0.0
     for step in range(TRIES):
