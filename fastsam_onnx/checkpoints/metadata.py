@@ -11,7 +11,7 @@ def metadata_of(
     checkpoint: Checkpoint,
     name: str,
     strides: tuple[int, ...],
-    size: tuple[int, int] | None = None,
+    size: tuple[int, int] | None,
     *,
     end_to_end: bool,
 ) -> dict[str, str]:

@@ -55,15 +55,11 @@ def describe(arrays: Arrays) -> Layer:
         add(_layer("Concat", name(), d=1), [-1, coarser])
         stage(shortcut=False)
     add(_segment(name()), [15, 18, 21])
-    return Layer("SegmentationModel", "", {}, {"model": _sequential("model", layers)})
+    return Layer("SegmentationModel", "", {}, {"model": _layer("Sequential", "model", *layers)})
 
 
 def _layer(kind: str, name: str, *children: Layer, **attributes: Any) -> Layer:
     return Layer(kind, name, attributes, {child.name.rpartition(".")[2]: child for child in children})
-
-
-def _sequential(name: str, layers: list[Layer], kind: str = "Sequential") -> Layer:
-    return _layer(kind, name, *layers)
 
 
 def _conv2d(name: str, kernel: int, stride: int = 1) -> Layer:
@@ -85,7 +81,7 @@ def _c2f(name: str, arrays: Arrays, *, shortcut: bool) -> Layer:
     while f"{name}.m.{len(blocks)}.cv1.conv.weight" in arrays:
         own = f"{name}.m.{len(blocks)}"
         blocks.append(_layer("Bottleneck", own, _conv(f"{own}.cv1", 3), _conv(f"{own}.cv2", 3), add=shortcut))
-    parts = _conv(f"{name}.cv1"), _conv(f"{name}.cv2"), _sequential(f"{name}.m", blocks, "ModuleList")
+    parts = _conv(f"{name}.cv1"), _conv(f"{name}.cv2"), _layer("ModuleList", f"{name}.m", *blocks)
     return _layer("C2f", name, *parts)
 
 
@@ -96,7 +92,7 @@ def _sppf(name: str) -> Layer:
 
 def _segment(name: str) -> Layer:
     parts = [
-        _sequential(f"{name}.{part}", [_branch(f"{name}.{part}.{level}") for level in range(LEVELS)], "ModuleList")
+        _layer("ModuleList", f"{name}.{part}", *(_branch(f"{name}.{part}.{level}") for level in range(LEVELS)))
         for part in ("cv2", "cv3", "cv4")
     ]
     larger = {"kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0), "output_padding": (0, 0)}
@@ -112,7 +108,7 @@ def _segment(name: str) -> Layer:
 
 
 def _branch(name: str) -> Layer:
-    return _sequential(name, [_conv(f"{name}.0", 3), _conv(f"{name}.1", 3), _conv2d(f"{name}.2", 1)])
+    return _layer("Sequential", name, _conv(f"{name}.0", 3), _conv(f"{name}.1", 3), _conv2d(f"{name}.2", 1))
 
 
 def _check_kind(arrays: Arrays) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fastsam_onnx.log import warn
@@ -76,7 +77,7 @@ def read_metadata(raw: Mapping[str, str], name: str) -> Metadata:
         iou=take("iou", _parse_fraction),
         refine=take("refine", _parse_bool),
         redraw=take("redraw", _parse_bool),
-        covered=take("covered", _parse_weight, 0.0),
+        covered=take("covered", partial(_parse_fraction, largest=LARGEST_WEIGHT), 0.0),
         end2end=take("end2end", bool, False),
         nms=added_nms,
         batch=take("batch", _parse_batch),
@@ -112,14 +113,8 @@ def _parse_names(value: Any) -> dict[int, str]:
     return names
 
 
-def _parse_fraction(value: Any) -> float:
-    if isinstance(value, bool) or not 0 <= value <= 1:
-        raise ValueError
-    return float(value)
-
-
-def _parse_weight(value: Any) -> float:
-    if isinstance(value, bool) or not 0 <= value <= LARGEST_WEIGHT:
+def _parse_fraction(value: Any, largest: int = 1) -> float:
+    if isinstance(value, bool) or not 0 <= value <= largest:
         raise ValueError
     return float(value)
 
