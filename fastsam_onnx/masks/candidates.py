@@ -219,7 +219,8 @@ class Candidates:
         best, most = None, -1
         asked = self._about(box_xyxy, points, foreground)
         for _ in range(MOST_DRAWINGS):
-            for place, question in enumerate(asked):
+            louder = []
+            for question in asked:
                 [mask], _ = self.closer.draw([question])
                 cut = calm(mask.within(box_xyxy))
                 obeyed = obeyed_points(cut, points, foreground)
@@ -227,7 +228,8 @@ class Candidates:
                     best, most = cut, int(obeyed.sum())
                 if obeyed.all():
                     return best
-                asked[place] = question.louder(obeyed)
+                louder.append(question.louder(obeyed))
+            asked = [question for question in louder if question is not None]
         return best
 
     def _about(self, box_xyxy: FloatArray, points: npt.NDArray[np.float64], foreground: BoolArray) -> list[Question]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,8 @@ LOUDER = 0.9
 """Weight of a promise for each time that the decoder had to be told louder."""
 MOST_STEPS = 8
 """Maximum number of points that are heeded one after another."""
+CUT_SHARE = 0.25
+"""Radius of the disc that is cut out for a background point, beside its distance to the nearest foreground point."""
 KEPT = 1.2
 """Weight of its promise where it obeys all points as it is."""
 
@@ -75,15 +77,14 @@ def for_points(candidates: Candidates, points: Points, foreground: BoolArray) ->
 
     The first foreground point means an object, see `_first`. Every other point, in their order, corrects the answer so
     far, as people click where it is wrong: see `_drawn_on`, and `_least_changed` for what no decoder draws. After
-    MOST_STEPS of them, all that are left do so together: a scribble of a thousand points takes no minute.
+    MOST_STEPS of them, all that are left do so together: a scribble of a thousand points takes no minute. Background
+    points that it holds even then are cut out, see `_without`.
 
     Args:
         candidates: Everything that the network offered.
-        points: (k, 2) x, y in pixels of the photo.
+        points: (k, 2) x, y in pixels of the photo, inside it.
         foreground: (k,): point k is foreground.
     """
-    inside = ((points >= 0) & (points < candidates.letterbox.image_size)).all(axis=1)  # nothing is there for the others
-    points, foreground = points[inside], foreground[inside]
     first = np.flatnonzero(foreground)[:1]
     order = np.concatenate([first, np.delete(np.arange(len(points)), first)])
     meaning = None
@@ -91,9 +92,10 @@ def for_points(candidates: Candidates, points: Points, foreground: BoolArray) ->
     for count in counts[:MOST_STEPS] + counts[MOST_STEPS:][-1:]:
         told = points[order[:count]], foreground[order[:count]]
         meaning = _first(candidates, *told) if meaning is None else _corrected(candidates, meaning, *told)
-    if meaning is None or not _agrees(meaning.mask, points, foreground):
+    if meaning is None:
         return None
-    return meaning.answer(candidates)
+    meaning = _without(meaning, points, foreground)
+    return meaning.answer(candidates) if _agrees(meaning.mask, points, foreground) else None
 
 
 def _first(candidates: Candidates, points: Points, foreground: BoolArray) -> Meaning | None:
@@ -179,9 +181,9 @@ def _told(
             count = int(obeyed.sum())
             if obeyed[foreground].any() and not mask.is_empty() and (place not in best or count > best[place][0]):
                 best[place] = count, float(promise) * LOUDER**turn, mask
-            waiting[place] = waiting[place].louder(obeyed)
-            if obeyed.all():
-                del waiting[place]
+            louder = waiting.pop(place).louder(obeyed)
+            if louder is not None:
+                waiting[place] = louder
     return ((place, *drawing) for place, drawing in best.items())
 
 
@@ -220,6 +222,23 @@ def _mended(
         changed = mask.union(part) if foreground[-1] else mask.difference(part)
         if changed.area:
             yield Meaning(changed, changed.box, origin)
+
+
+def _without(meaning: Meaning, points: Points, foreground: BoolArray) -> Meaning:
+    """The same without the background points that nothing separates from it: a disc around each is cut out."""
+    import cv2
+
+    held = points[~obeyed_points(meaning.mask, points, foreground) & ~foreground]
+    if not len(held):
+        return meaning
+    mask = meaning.mask.render()
+    crop = mask.crop.astype(np.uint8)
+    for point in np.floor(held):
+        nearest = np.hypot(*(np.floor(points[foreground]) - point).T).min()
+        column, row = (point - (mask.left, mask.top)).astype(int).tolist()
+        cv2.circle(crop, (column, row), int(CUT_SHARE * nearest), 0, cv2.FILLED)
+    cut = Mask(crop.view(bool), mask.left, mask.top, mask.image_size)
+    return replace(meaning, mask=cut, box_xyxy=cut.box)
 
 
 def alternatives_for_points(candidates: Candidates, points: Points, foreground: BoolArray) -> list[Answer]:

@@ -115,10 +115,10 @@ class Question:
         """The same with points (m, 2) x, y, each with its sign."""
         return replace(self, points=points, signs=signs)
 
-    def louder(self, obeyed: BoolArray) -> Question:
-        """The same, but points that were not obeyed (m,) count twice as much, up to LOUDEST."""
-        signs = np.where(obeyed, self.signs, np.clip(np.multiply(self.signs, 2), -LOUDEST, LOUDEST))
-        return replace(self, signs=signs.tolist())
+    def louder(self, obeyed: BoolArray) -> Question | None:
+        """The same, but points that were not obeyed (m,) count twice as much, up to LOUDEST; None if none can."""
+        signs = np.where(obeyed, self.signs, np.clip(np.multiply(self.signs, 2), -LOUDEST, LOUDEST)).tolist()
+        return None if signs == list(self.signs) else replace(self, signs=signs)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -101,6 +101,22 @@ def check_box_points(
     return groups, foreground
 
 
+def telling(
+    points: npt.NDArray[np.float64], foreground: BoolArray, image_size: tuple[int, int]
+) -> tuple[npt.NDArray[np.float64], BoolArray]:
+    """The points (k, 2) that say something: those inside the photo, where each pixel is foreground (k,) or is not.
+
+    Of several in one pixel there is one, in the place of the first, and the last says which it is.
+    """
+    inside = np.flatnonzero(((points >= 0) & (points < image_size)).all(axis=1))
+    pixels: dict[tuple[float, ...], int] = {}
+    last = {}
+    for index, pixel in zip(inside.tolist(), map(tuple, np.floor(points[inside]).tolist()), strict=True):
+        pixels.setdefault(pixel, index)
+        last[pixel] = index
+    return points[np.array([*pixels.values()], np.int64)], foreground[np.array([*last.values()], np.int64)]
+
+
 def warn_of_shares(name: str, pixels: npt.NDArray[np.float64]) -> None:
     """Log that coordinates lie between 0 and 1, and not all on its ends: shares of the photo are given so elsewhere."""
     if ((pixels >= 0) & (pixels <= 1)).all() and (pixels % 1).any():

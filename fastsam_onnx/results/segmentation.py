@@ -142,8 +142,9 @@ class Segmentation(WritableInstances):
                 point, in their order, corrects the answer so far: the decoder draws it anew, told of the points, or
                 draws a candidate that fits all of them better; of other models' offers the least change that obeys is
                 taken, another candidate, or a part that is added or cut out. An answer holds a foreground point and no
-                background point. Where there are only objects, as in a selection and in results of tiles and of
-                tracking, it is "balanced".
+                background point: one that nothing separates is cut out in a disc, a quarter of the way to the nearest
+                foreground point. Of points in one pixel the last says which it is. Where there are only objects, as in
+                a selection and in results of tiles and of tracking, it is "balanced".
                 "alternatives": that answer first, then others that the points may mean (a part, the thing, the whole),
                 three at most, most likely first, no two with an IoU above 0.7; Segment Anything's `multimask_output`.
                 Where there are only objects, the most balanced of these.
@@ -165,7 +166,8 @@ class Segmentation(WritableInstances):
         groups, signs = rules.check_points(points, labels)
         rules.warn_of_shares("points", groups)
         if pick in rules.OF_CANDIDATES and self.candidates is not None:
-            offered, asked = self.candidates, zip(groups, signs, strict=True)
+            offered = self.candidates
+            asked = [rules.telling(*group, self.image_size) for group in zip(groups, signs, strict=True)]
             if pick == "candidate":
                 return answers.of_candidates(self, (clicks.for_points(offered, *each) for each in asked))
             return answers.of_alternatives(self, (clicks.alternatives_for_points(offered, *each) for each in asked))
@@ -216,7 +218,9 @@ class Segmentation(WritableInstances):
         if match == "candidate" and self.candidates is not None:
             width, height = self.image_size
             inside = np.clip(checked, 0, (width, height, width, height)).astype(np.float32)
-            return answers.of_candidates(self, map(self.candidates.for_box, inside, groups, signs))
+            told = [rules.telling(*group, self.image_size) for group in zip(groups, signs, strict=True)]
+            offered, pairs = self.candidates, zip(inside, told, strict=True)
+            return answers.of_candidates(self, (offered.for_box(box, *points) for box, points in pairs))
         asked = zip(checked, groups, signs, strict=True)
         return answers.of_rows(self, [rules.closest_with_points(*each, self.masks, match) for each in asked])
 

@@ -10,7 +10,7 @@ import pytest
 
 from fastsam_onnx import FastSAM
 from fastsam_onnx.masks.candidates import Candidates
-from fastsam_onnx.masks.decoder import LOUDEST, MOST_DRAWINGS, Decoder
+from fastsam_onnx.masks.decoder import LOUDEST, Decoder
 from fastsam_onnx.masks.views import COARSE, SIDE
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.results.segmentation import Segmentation
@@ -66,11 +66,32 @@ class TestWithoutADecoder:
         found = found_of((16, 16, 20, 20, 0.9), (48, 48, 20, 20, 0.5))
         assert found.point_prompt([(60, 2), (48, 48)]).boxes.tolist() == [[38, 38, 58, 58]]
 
-    def test_what_holds_a_background_point_is_no_answer(self):
-        """All that was offered holds both points."""
+    def test_a_background_point_that_nothing_separates_is_cut_out_in_a_disc(self):
+        """All that was offered holds both points, 8 pixels apart: a disc of 2 pixels' radius goes, 13 pixels."""
         found = found_of((32, 32, 32, 32, 0.9), (32, 32, 60, 60, 0.5))
-        assert len(found.point_prompt([(32, 32), (33, 33)], [1, 0])) == 0
-        assert len(found.point_prompt([(32, 32), (33, 33)], [1, 0], pick="alternatives")) == 0
+        for pick in ("candidate", "alternatives"):
+            [mask] = found.point_prompt([(32, 32), (40, 32)], [1, 0], pick=pick).masks
+            assert mask.area == 32 * 32 - 13
+            assert not mask.contains(40, 32)
+            assert not mask.contains(42, 32)
+            assert mask.contains(43, 32)
+
+    def test_a_background_point_beside_the_foreground_takes_its_pixel(self):
+        found = found_of((32, 32, 32, 32, 0.9))
+        points = [(32, 32), (33, 32), (32, 33), (50, 50)]
+        [mask] = found.point_prompt(points, [1, 0, 0, 0]).masks
+        assert mask.area == 32 * 32 - 2
+        assert mask.contains(*points[0])
+
+    def test_of_points_in_one_pixel_the_last_counts(self):
+        """In the place of the first: the object is still that of the first point."""
+        found = found_of((16, 16, 20, 20, 0.9), (48, 48, 20, 20, 0.5))
+        first, other = (16, 16), (48, 48)
+        both = found.point_prompt([first, other]).areas.tolist()
+        assert found.point_prompt([first, other, first, other]).areas.tolist() == both
+        for points, labels in (([first, other, other], [1, 1, 0]), ([first, first, first], [1, 0, 1])):
+            assert found.point_prompt(points, labels).boxes.tolist() == found.point_prompt(first).boxes.tolist()
+        assert found.point_prompt([first, other, (16.9, 16.9)], [1, 1, 0]).boxes.tolist() == [[38, 38, 58, 58]]
 
 
 class TestWithADecoder:
@@ -123,10 +144,17 @@ class TestWithADecoder:
         assert loudest == [-1, -2, -4]
         assert not answer.masks[0].contains(40, 32)
 
-    def test_what_it_never_obeys_ends(self, found):
+    def test_what_it_never_obeys_ends_at_the_loudest(self, found):
+        """And is cut out: a quarter of 16 pixels around."""
         self.heeds = LOUDEST + 1
-        assert len(found.point_prompt([(24, 32), (40, 32)], [1, 0])) == 0
-        assert len(self.told) == 1 + MOST_DRAWINGS
+        answer = found.point_prompt([(24, 32), (40, 32)], [1, 0])
+        assert len(self.told) == 1 + 5, "each twice as loud, 1 to LOUDEST"
+        assert not answer.masks[0].contains(44, 32)
+        assert answer.masks[0].contains(45, 32)
+
+    def test_a_point_that_is_given_twice_is_told_once(self, found):
+        found.point_prompt([(32, 32), (32.5, 32.5)])
+        assert len(self.told) == 1
 
     def test_an_answer_that_obeys_stays_where_candidates_promise_no_more(self, found):
         """It has 1.2 times its promise; the candidate is drawn anew, and may promise more after another point."""

@@ -13,8 +13,8 @@ import pytest
 from support.tiny_onnx import tiny, toy_decoder, ultralytics_metadata
 
 from fastsam_onnx import FastSAM, ModelError
-from fastsam_onnx.masks.candidates import MOST_DRAWINGS, Candidates
-from fastsam_onnx.masks.decoder import Decoder, Question, maps_of
+from fastsam_onnx.masks.candidates import Candidates
+from fastsam_onnx.masks.decoder import LOUDEST, Decoder, Question, maps_of
 from fastsam_onnx.masks.views import COARSE, PRIORS, SIDE, View
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.results.segmentation import Segmentation
@@ -111,10 +111,20 @@ class TestPointsInABox:
         assert asked == [(0, 0), (0, 1)]
 
     def test_points_that_cannot_be_obeyed_end(self, asked):
-        """The same place is on the object and is not."""
+        """The right half never goes, and no point counts more than LOUDEST: the same would be drawn again."""
         found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
-        assert found.box_prompt(self.BOX, [(24, 24), (24, 24)], [0, 1]).areas.tolist() == [32 * 32]
-        assert len(asked) == MOST_DRAWINGS
+        assert found.box_prompt(self.BOX, (40, 40), 0).areas.tolist() == [32 * 32]
+        assert [background for background, _ in asked] == [-1, -2, -4, -8, -LOUDEST]
+
+    def test_of_points_in_one_pixel_the_last_counts(self, asked):
+        found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
+        assert found.box_prompt(self.BOX, [(24, 24), (24.5, 24.5)], [0, 1]).areas.tolist() == [32 * 32]
+        assert asked == [(0, 1)]
+
+    def test_points_outside_the_photo_are_not_told(self, asked):
+        found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
+        assert found.box_prompt((-20, 16, 48, 48), (-10, 24)).areas.tolist() == [48 * 32]
+        assert asked == [(0, 0)]
 
     def test_candidates_that_obey_the_points_are_asked_about_first(self, monkeypatch):
         """A candidate of 1 is everywhere in its box, of -1 nowhere; the last fits less than half as well."""
