@@ -186,7 +186,6 @@ def _add_frames(parser: argparse.ArgumentParser) -> None:
         choices=CODECS,
         help="codec of the overlay of a video; h264 and vp9 play in browsers (default: mpeg4; mjpeg in .avi)",
     )
-
     parser.add_argument(
         "--track",
         action="store_true",
@@ -227,14 +226,15 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """
     if arguments.fps is not None and arguments.raw is None:
         raise OptionError("--fps needs --raw: a video knows its own frame rate")
+    of_frames = holds_frames(arguments)
     for name in ("bands", "white"):
-        if getattr(arguments, name) is not None and holds_frames(arguments):
+        if of_frames and getattr(arguments, name) is not None:
             raise OptionError(f"--{name} is for photos; the frames of a video are RGB of 8 bits")
-    if arguments.codec is not None and not holds_frames(arguments):
+    if not of_frames and arguments.codec is not None:
         raise OptionError("--codec is for the overlay of a video; photos have none")
-    if (arguments.track or arguments.at_frame is not None) and not holds_frames(arguments):
+    if not of_frames and (arguments.track or arguments.at_frame is not None):
         raise OptionError("--track and --at-frame are for the frames of a video; photos are of different things")
-    return segment_frames(arguments, screen) if holds_frames(arguments) else _segment_photos(arguments, screen)
+    return segment_frames(arguments, screen) if of_frames else _segment_photos(arguments, screen)
 
 
 def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:

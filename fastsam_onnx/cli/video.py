@@ -256,11 +256,12 @@ def _drawn(prompts: Prompts, arguments: argparse.Namespace, form: str, frame: Fr
 
 def _check_following(arguments: argparse.Namespace, prompts: Prompts) -> None:
     """Raise an OptionError if the options of tracking do not fit each other."""
-    if arguments.at_frame is not None and not (arguments.track and prompts.asked):
+    follows = arguments.track and prompts.asked
+    if arguments.at_frame is not None and not follows:
         raise OptionError("--at-frame needs --track and a prompt: it is the frame that the prompt is for")
-    if arguments.track and prompts.asked and arguments.classes is not None:
+    if follows and arguments.classes is not None:
         raise OptionError("--classes and a prompt cannot both choose what --track follows; leave one of them out")
-    if arguments.track and prompts.asked and prompts.classify is not None:
+    if follows and prompts.classify is not None:
         raise OptionError("--classify is not for what --track follows from a prompt; leave one of them out")
     if arguments.track and prompts.similar is not None:
         raise OptionError("--similar is not for what --track follows from a prompt; leave one of them out")
