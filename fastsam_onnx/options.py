@@ -252,10 +252,10 @@ def boolean(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def text(name: str, value: Any, *, error: type[FastSAMError] = OptionError) -> str:
+def text(name: str, value: Any) -> str:
     """The value, which must be a text; OptionError otherwise."""
     if not isinstance(value, str):
-        raise error(f"{name} must be a text, got {value!r}")
+        raise OptionError(f"{name} must be a text, got {value!r}")
     return value
 
 
@@ -273,7 +273,7 @@ def path(name: str, value: Any) -> Path:
     return Path(value)
 
 
-def choice(name: str, value: Any, accepted: Iterable[str], *, error: type[FastSAMError] = OptionError) -> str:
+def choice(name: str, value: Any, accepted: Iterable[str]) -> str:
     """The value, which must be one of the accepted names.
 
     Raises:
@@ -281,7 +281,7 @@ def choice(name: str, value: Any, accepted: Iterable[str], *, error: type[FastSA
     """
     names = tuple(accepted)
     if not isinstance(value, str) or value not in names:
-        raise error(f"{name} must be one of {', '.join(map(repr, names))}, got {value!r}")
+        raise OptionError(f"{name} must be one of {', '.join(map(repr, names))}, got {value!r}")
     return value
 
 
