@@ -23,6 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fastsam_onnx.masks.mask import Mask
+
 from .network import PROTOTYPE_STRIDE
 
 GREY = 114
@@ -110,23 +112,7 @@ class Batch:
 
 def decode_rle(size: list[int], counts: str) -> np.ndarray:
     """COCO's compressed run lengths to a (height, width) uint8 mask of 0 and 1."""
-    height, width = size
-    runs: list[int] = []
-    position = 0
-    while position < len(counts):
-        value = shift = 0
-        more = True
-        while more:
-            byte = ord(counts[position]) - 48
-            value |= (byte & 31) << shift
-            more = bool(byte & 32)
-            position += 1
-            shift += 5
-            if not more and byte & 16:
-                value |= -1 << shift
-        runs.append(value + runs[-2] if len(runs) > 2 else value)
-    flat = np.repeat(np.arange(len(runs)) % 2, runs).astype(np.uint8)
-    return flat.reshape(width, height).T
+    return Mask.from_rle({"size": size, "counts": counts}).dense().view(np.uint8)
 
 
 def crop_mask(mask: np.ndarray, trust: float = 1.0) -> MaskCrop | None:

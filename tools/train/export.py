@@ -24,6 +24,7 @@ import onnx
 import onnxruntime
 import torch
 
+from fastsam_onnx.files import write_file
 from fastsam_onnx.quantize.recipe import quantize
 
 from .data import TEACHER, load_training
@@ -111,13 +112,6 @@ def differences(data: bytes, network: SegmentEverything, fine: Fine | None = Non
         rest = max((np.abs(a - b) / np.maximum(1, np.abs(b))).max() for a, b in pairs)
         found.append((float(np.abs(output0[:, :4] - wanted0[:, :4]).max()), float(rest)))
     return found
-
-
-def write(path: Path, data: bytes) -> None:
-    """Writes beside and renames."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
 
 
 def integer(data: bytes, folder: Path, imgsz: int) -> bytes:
@@ -234,9 +228,9 @@ def main() -> None:
         print(f"{options.stored}-stored file against PyTorch:", differences(data, network, fine))
     if len(data) > LARGEST_FILE and options.stored != "float32":  # that is to measure with
         raise SystemExit(f"{len(data)} bytes: more than the {LARGEST_FILE} that the wheel may carry")
-    write(options.output, data)
+    write_file(options.output, [data])
     about = json.dumps(manifest(data, state, props, stored, options.lift, fine=fine_state), indent=2) + "\n"
-    write(options.output.with_suffix(".json"), about.encode())
+    write_file(options.output.with_suffix(".json"), [about.encode()])
     print(f"{options.output}: {len(data)} bytes, step {state['step']}")
 
 

@@ -90,7 +90,7 @@ def head(graph: Graph, level: str, module: Head) -> list[str]:
     outputs = []
     for branch, x, channels in zip(branches, inputs, (4 * REG_MAX, 1, COEFFICIENTS), strict=True):
         said = prediction(graph, x, branch.predict)
-        outputs.append(graph.add("Reshape", said, graph.constant([0, channels, -1], np.int64)))
+        outputs.append(graph.add("Reshape", said, graph.numbers(0, channels, -1)))
     return outputs
 
 
@@ -107,8 +107,8 @@ def anchors(graph: Graph, level: str, stride: int) -> tuple[str, str, str]:
     lines = []
     for axis, form in enumerate(([-1, 1], [1, -1])):
         line = graph.add("Mul", centres(graph, shape, axis), graph.constant(float(stride)))
-        grid = graph.add("Expand", graph.add("Reshape", line, graph.constant(form, np.int64)), shape)
-        lines.append(graph.add("Reshape", grid, graph.constant([-1], np.int64)))
+        grid = graph.add("Expand", graph.add("Reshape", line, graph.numbers(*form)), shape)
+        lines.append(graph.add("Reshape", grid, graph.numbers(-1)))
     y, x = lines
     strides = graph.add("Expand", graph.constant(float(stride)), graph.add("Shape", x))
     return x, y, strides
@@ -116,10 +116,10 @@ def anchors(graph: Graph, level: str, stride: int) -> tuple[str, str, str]:
 
 def expected_distances(graph: Graph, logits: str) -> str:
     """Logits (B, 4 * REG_MAX, A) to left, top, right, bottom (B, 4, A) in strides."""
-    split = graph.add("Reshape", logits, graph.constant([0, 4, REG_MAX, -1], np.int64))
+    split = graph.add("Reshape", logits, graph.numbers(0, 4, REG_MAX, -1))
     shares = graph.add("Softmax", graph.add("Transpose", split, perm=[0, 1, 3, 2]), axis=3)
     weighted = graph.add("Mul", shares, graph.constant(np.arange(REG_MAX)))  # a MatMul by one column is far slower
-    return graph.add("ReduceSum", weighted, graph.constant([3], np.int64), keepdims=0)
+    return graph.add("ReduceSum", weighted, graph.numbers(3), keepdims=0)
 
 
 def boxes(graph: Graph, distances: str, levels: Sequence[str], steps: Sequence[int]) -> str:
@@ -128,7 +128,7 @@ def boxes(graph: Graph, distances: str, levels: Sequence[str], steps: Sequence[i
     x, y, strides = (graph.add("Concat", *lines, axis=0) for lines in zip(*parts, strict=True))
     distances = graph.add("Mul", distances, strides)
     near, far = graph.split(distances, [2, 2], 1)
-    rows = graph.constant([0], np.int64)
+    rows = graph.numbers(0)
     points = graph.add("Concat", graph.add("Unsqueeze", x, rows), graph.add("Unsqueeze", y, rows), axis=0)
     half = graph.add("Mul", graph.add("Sub", far, near), graph.constant(0.5))
     return graph.add("Concat", graph.add("Add", points, half), graph.add("Add", near, far), axis=1)
@@ -146,13 +146,13 @@ def prototypes(graph: Graph, c2: str, p3: str, module: nn.Module) -> tuple[str, 
 
 def ellipse_prototypes(graph: Graph, learned: str, shape: str) -> list[str]:
     """The ELLIPSE fixed prototypes, each (B, 1, H/4, W/4), beside the learned ones of ``shape`` (2,)."""
-    whole = graph.add("Concat", graph.add("Shape", learned, end=1), graph.constant([1], np.int64), shape, axis=0)
+    whole = graph.add("Concat", graph.add("Shape", learned, end=1), graph.numbers(1), shape, axis=0)
     middle = graph.add("Mul", graph.add("Cast", shape, to=TensorProto.FLOAT), graph.constant(0.5))
     planes = []
     for axis, form in enumerate(([1, 1, -1, 1], [1, 1, 1, -1])):
         line = graph.add("Sub", centres(graph, shape, axis), part(graph, middle, axis, 0))
         line = graph.add("Mul", line, graph.constant(1 / FRAME))
-        wide = graph.add("Reshape", line, graph.constant(form, np.int64))
+        wide = graph.add("Reshape", line, graph.numbers(*form))
         planes.append(graph.add("Expand", wide, whole))
     y, x = planes
     one = graph.add("Expand", graph.constant(1.0), whole)
@@ -189,7 +189,7 @@ def placed_ellipses(graph: Graph, ellipses: str, box: str, shape: str) -> str:
 def fine_candidates(graph: Graph, features: str, shape: str, module: Fine) -> str:
     """Candidates (B, 37, A) of the head for small objects, as `draw` gives those of the others."""
     said = prediction(graph, conv_norm(graph, conv_norm(graph, features, module.first), module.second), module.predict)
-    flat = graph.add("Reshape", said, graph.constant([0, 4 + 1 + COEFFICIENTS, -1], np.int64))
+    flat = graph.add("Reshape", said, graph.numbers(0, 4 + 1 + COEFFICIENTS, -1))
     distances, score, coefficients = graph.split(flat, [4, 1, COEFFICIENTS], 1)
     box = boxes(graph, graph.add("Softplus", distances), [features], [PROTOTYPE_STRIDE])
     return candidates(graph, box, score, coefficients, shape)

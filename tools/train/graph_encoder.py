@@ -98,15 +98,14 @@ class Windows:
     def __init__(self, graph: Graph, x: str, side: int, width: int) -> None:
         """``x``: any (B, H, W, ``width``) of the stage."""
         self.graph, self.side, self.width = graph, side, width
-        one = graph.numbers(side)
+        each = graph.numbers(side)
         self.size = graph.add("Shape", x, start=1, end=3)
-        more = graph.add("Mod", graph.add("Sub", graph.numbers(0, 0), self.size), one)
-        self.counts = graph.add("Div", graph.add("Add", self.size, more), one)  # rows and columns of windows
+        more = graph.add("Mod", graph.add("Sub", graph.numbers(0, 0), self.size), each)
+        self.counts = graph.add("Div", graph.add("Add", self.size, more), each)  # rows and columns of windows
         none = graph.numbers(0)
         self.pads = graph.add("Concat", graph.numbers(0, 0, 0, 0, 0), more, none, axis=0)
         rows, columns = graph.split(self.counts, [1, 1], 0)
-        self.filled = graph.add("Mul", self.counts, one)
-        each = graph.numbers(side)
+        self.filled = graph.add("Mul", self.counts, each)
         self.cut_shape = graph.add("Concat", graph.numbers(-1), rows, each, columns, each, graph.numbers(width), axis=0)
         self.joined_shape = graph.add(
             "Concat", graph.numbers(-1), rows, columns, each, each, graph.numbers(width), axis=0
@@ -165,10 +164,8 @@ def block(graph: Graph, x: str, module: Block, windows: Windows) -> str:
 
 def encoder(graph: Graph, x: str, module: SamEncoder) -> list[str]:
     """Maps (B, C, H, W) of strides 4, 8, 16 and 16."""
-    scale, shift = (
-        [line] for line in zip(*((255 / d, -m / d) for m, d in zip(MEAN, DEVIATION, strict=True)), strict=True)
-    )
-    scale, shift = (np.reshape(line, (1, 3, 1, 1)) for line in (scale, shift))
+    mean, deviation = (np.reshape(each, (1, 3, 1, 1)) for each in (MEAN, DEVIATION))
+    scale, shift = 255 / deviation, -mean / deviation
     x = graph.add("Add", graph.add("Mul", x, graph.constant(scale)), graph.constant(shift))
     first, _, second = module.patch_embed.seq
     x = convolution(graph, gelu(graph, convolution(graph, x, first)), second)

@@ -22,6 +22,7 @@ import onnxruntime
 from onnx import helper, numpy_helper
 
 from fastsam_onnx import FastSAM
+from fastsam_onnx.files import write_file
 from fastsam_onnx.quantize import calibration, qdq
 from fastsam_onnx.quantize.byte_moves import with_byte_moves
 from fastsam_onnx.quantize.links import copied, drop_unused
@@ -33,7 +34,6 @@ from fastsam_onnx.quantize.scales import scale_of, zero_of
 from fastsam_onnx.runtime import QUANTIZATION
 
 from .data import load_training
-from .export import write
 from .manifest import note
 from .reopen import constants
 
@@ -259,7 +259,7 @@ def main() -> None:
         name = model.graph.input[0].name
         runs = [{name: tensor} for tensor in network_inputs(reference, photos, lambda *_: None)]
     data = integer(model, runs).SerializeToString()
-    write(options.model, data)
+    write_file(options.model, [data])
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     note(options.model.with_suffix(".json"), data, date=today, weights=WEIGHTS)
     print(f"{options.model}: {len(data)} bytes")

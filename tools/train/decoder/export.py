@@ -25,6 +25,7 @@ import torch
 from onnx import helper
 
 from fastsam_onnx import FastSAM
+from fastsam_onnx.files import write_file
 from fastsam_onnx.masks.decoder import KEY
 from fastsam_onnx.masks.views import COARSE, SIDE
 from fastsam_onnx.quantize import calibration, qdq
@@ -33,7 +34,6 @@ from fastsam_onnx.quantize.patches import PatchCovariances
 from fastsam_onnx.quantize.rounding import Rounder
 from fastsam_onnx.runtime import QUANTIZATION
 
-from ..export import write
 from ..graph import enlarge
 from ..manifest import note
 from ..network import ConvNorm
@@ -230,7 +230,7 @@ def put(path: Path, decoder: bytes) -> bytes:
     del model.metadata_props[:]
     helper.set_model_props(model, props)
     data = model.SerializeToString()
-    write(path, data)
+    write_file(path, [data])
     return data
 
 
