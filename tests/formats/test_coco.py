@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.samples import random_instances, read_json
+from support.samples import ascii_json, random_instances
 
 from fastsam_onnx import formats
 from fastsam_onnx.errors import OptionError
@@ -19,8 +19,8 @@ from fastsam_onnx.masks.mask import Mask
 @given(seed=st.integers(0, 2**32 - 1))
 def test_coco_is_exact_and_agrees_with_the_plain_json(seed):
     found = random_instances(seed)
-    plain = read_json(formats.encode(found, "json"))["objects"]
-    records = read_json(formats.encode(found, "coco"))
+    plain = ascii_json(formats.encode(found, "json"))["objects"]
+    records = ascii_json(formats.encode(found, "coco"))
     assert len(records) == len(plain) == len(found)
     for record, row, instance in zip(records, plain, found, strict=True):
         dense = instance.mask.dense()

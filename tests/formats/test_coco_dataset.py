@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.command_line import POSIX, files_of_at_most
-from support.samples import make_sample, names_in, random_instances, read_json
+from support.command_line import POSIX, files_of_at_most, listing
+from support.samples import ascii_json, make_sample, random_instances
 
 from fastsam_onnx.errors import FastSAMError, OptionError, OutputError
 from fastsam_onnx.formats.categories import listed_categories
@@ -44,7 +44,7 @@ def check_whole(document, names=tuple(RESULTS)):
 def test_what_a_data_set_holds(tmp_path):
     with CocoDataset(tmp_path / "d.json") as dataset:
         dataset.add(make_sample())
-    document = read_json((tmp_path / "d.json").read_bytes())
+    document = ascii_json((tmp_path / "d.json").read_bytes())
     assert document["images"] == [{"id": 1, "file_name": "photo.jpg", "width": 48, "height": 36}]
     assert document["categories"] == [{"id": 1, "name": "object", "supercategory": ""}]
     assert [one["id"] for one in document["annotations"]] == [1, 2, 3, 4, 5]
@@ -52,7 +52,7 @@ def test_what_a_data_set_holds(tmp_path):
     assert rectangle["segmentation"] == [[24, 20, 40, 20, 40, 30, 24, 30]]
     assert (rectangle["area"], rectangle["bbox"], rectangle["iscrowd"]) == (160, [24, 20, 16, 10], 0)
     assert (rectangle["image_id"], rectangle["category_id"], rectangle["score"]) == (1, 1, 0.5)
-    assert names_in(tmp_path) == ["d.json"]
+    assert listing(tmp_path) == ["d.json"]
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -72,14 +72,14 @@ def test_a_number_in_the_name_is_the_id_unless_it_is_taken(tmp_path):
     with CocoDataset(tmp_path / "d.json") as dataset:
         for name in ("000139.jpg", "a.jpg", "140.jpg", "139.png", "7.png"):
             dataset.add(random_instances(0), name)
-    images = read_json((tmp_path / "d.json").read_bytes())["images"]
+    images = ascii_json((tmp_path / "d.json").read_bytes())["images"]
     assert [image["id"] for image in images] == [139, 140, 141, 142, 7]
 
 
 def test_objects_without_pixels_are_left_out_and_photos_without_objects_stay(tmp_path):
     with CocoDataset(tmp_path / "d.json") as dataset:
         dataset.add(Segmentation.from_masks([Mask.empty((8, 6))]), "empty.jpg")
-    document = read_json((tmp_path / "d.json").read_bytes())
+    document = ascii_json((tmp_path / "d.json").read_bytes())
     assert [image["file_name"] for image in document["images"]] == ["empty.jpg"]
     assert document["annotations"] == []
     assert [one["name"] for one in document["categories"]] == ["object"]
@@ -88,13 +88,13 @@ def test_objects_without_pixels_are_left_out_and_photos_without_objects_stay(tmp
 def test_a_data_set_is_added_to_and_keeps_what_was_changed_in_it(tmp_path):
     path = tmp_path / "d.json"
     write(path, ("b.jpg", "a.jpg"))
-    document = read_json(path.read_bytes())
+    document = ascii_json(path.read_bytes())
     document["info"] = {"contributor": "somebody"}
     document["categories"].append({"id": 7, "name": "dog", "supercategory": "animal"})
     document["annotations"][0]["category_id"] = 7
     path.write_text(json.dumps(document))
     write(path)
-    grown = read_json(path.read_bytes())
+    grown = ascii_json(path.read_bytes())
     check_whole(grown)
     assert grown["info"] == {"contributor": "somebody"}
     assert grown["annotations"][0] == document["annotations"][0]
@@ -106,7 +106,7 @@ def test_adding_again_takes_the_place_of_what_was_there(tmp_path):
     with CocoDataset(path) as dataset:
         for _ in range(2):
             dataset.add(random_instances(9, count=1), "a.jpg")
-    document = read_json(path.read_bytes())
+    document = ascii_json(path.read_bytes())
     [image] = [image for image in document["images"] if image["file_name"] == "a.jpg"]
     assert sum(one["image_id"] == image["id"] for one in document["annotations"]) == 1
     assert len(document["images"]) == 4
@@ -126,7 +126,7 @@ def test_a_kill_at_any_byte_loses_and_doubles_nothing(tmp_path):
         path.unlink(missing_ok=True)
         path.with_name("resumed.json.journal").write_bytes(journal[:end])
         assert write(path) == whole
-        assert "resumed.json.journal" not in names_in(tmp_path)
+        assert "resumed.json.journal" not in listing(tmp_path)
 
 
 def test_a_kill_between_the_file_and_the_journals_end_doubles_nothing(tmp_path):
@@ -155,7 +155,7 @@ def test_a_write_that_fails_leaves_the_line_before_whole(tmp_path, monkeypatch):
                 dataset.add(RESULTS["b.jpg"], "b.jpg")
         assert "b.jpg" not in dataset
         dataset.add(RESULTS["c.jpg"], "c.jpg")
-    check_whole(read_json(path.read_bytes()), ("a.jpg", "c.jpg"))
+    check_whole(ascii_json(path.read_bytes()), ("a.jpg", "c.jpg"))
 
 
 @POSIX
@@ -172,7 +172,7 @@ def test_a_disk_that_is_full_for_a_while(tmp_path):
                 dataset.add(RESULTS["b.jpg"], "b.jpg")
             assert dataset.journal.stat().st_size == size
         dataset.add(RESULTS["c.jpg"], "c.jpg")
-    check_whole(read_json(path.read_bytes()), ("a.jpg", "c.jpg"))
+    check_whole(ascii_json(path.read_bytes()), ("a.jpg", "c.jpg"))
 
 
 @POSIX
@@ -183,7 +183,7 @@ def test_a_disk_that_is_full_at_the_end(tmp_path):
         dataset.add(found, name)
     with files_of_at_most(1000), pytest.raises(OutputError, match=r"d\.json: File too large"):
         dataset.close()
-    assert names_in(tmp_path) == ["d.json.journal", "whole.json"]
+    assert listing(tmp_path) == ["d.json.journal", "whole.json"]
     assert write(tmp_path / "d.json") == whole
 
 
@@ -194,11 +194,11 @@ def test_a_second_run_is_told_at_once_and_takes_nothing_from_the_first(tmp_path)
             with pytest.raises(OutputError, match=r"cannot add to .*d\.json: another run writes to it.*wait"):
                 CocoDataset(path)
             one.add(RESULTS["a.jpg"], "a.jpg")
-    check_whole(read_json(path.read_bytes()), ("a.jpg",))
+    check_whole(ascii_json(path.read_bytes()), ("a.jpg",))
     with CocoDataset(path) as other:
         other.add(RESULTS["b.jpg"], "b.jpg")
-    check_whole(read_json(path.read_bytes()), ("a.jpg", "b.jpg"))
-    assert names_in(tmp_path) == ["d.json"]
+    check_whole(ascii_json(path.read_bytes()), ("a.jpg", "b.jpg"))
+    assert listing(tmp_path) == ["d.json"]
 
 
 @POSIX
@@ -211,8 +211,8 @@ def test_where_there_are_no_locks_the_first_line_tells(tmp_path, monkeypatch):
     other.close()  # the one that has added nothing does not take the journal away
     one.add(RESULTS["c.jpg"], "c.jpg")
     one.close()
-    check_whole(read_json((tmp_path / "d.json").read_bytes()), ("a.jpg", "c.jpg"))
-    assert names_in(tmp_path) == ["d.json"]
+    check_whole(ascii_json((tmp_path / "d.json").read_bytes()), ("a.jpg", "c.jpg"))
+    assert listing(tmp_path) == ["d.json"]
 
 
 @POSIX
@@ -223,7 +223,7 @@ def test_a_journal_that_is_removed_is_told_and_what_it_had_is_written(tmp_path):
         dataset.journal.unlink()
         with pytest.raises(OutputError, match=r"d\.json\.journal: it was removed"):
             dataset.add(RESULTS["b.jpg"], "b.jpg")
-    check_whole(read_json(path.read_bytes()), ("a.jpg",))
+    check_whole(ascii_json(path.read_bytes()), ("a.jpg",))
 
 
 @POSIX
@@ -256,7 +256,7 @@ def test_a_file_that_is_no_data_set_is_not_touched(content, tmp_path):
     with pytest.raises(OutputError, match=r"d\.json.*not a COCO data set"):
         CocoDataset(path)
     assert path.read_text() == content
-    assert names_in(tmp_path) == ["d.json"]
+    assert listing(tmp_path) == ["d.json"]
 
 
 def line_of(**annotation):
@@ -292,7 +292,7 @@ def test_what_cannot_be_written_again_leaves_file_and_journal(tmp_path):
     with pytest.raises(OutputError, match=r"cannot write .*d\.json.*JSON.*keeps the photos"):
         dataset.close()
     assert path.read_text() == content
-    assert names_in(tmp_path) == ["d.json", "d.json.journal"]
+    assert listing(tmp_path) == ["d.json", "d.json.journal"]
 
 
 def test_a_journal_that_is_whole_is_taken(tmp_path):
@@ -328,7 +328,7 @@ def test_classes_that_a_network_tells_apart_are_categories(sample, tmp_path):
     found = replace(sample, labels=labels, names=classes)
     with CocoDataset(tmp_path / "d.json") as dataset:
         dataset.add(found)
-    document = read_json((tmp_path / "d.json").read_bytes())
+    document = ascii_json((tmp_path / "d.json").read_bytes())
     by_id = {one["id"]: one["name"] for one in document["categories"]}
     assert [by_id[one["category_id"]] for one in document["annotations"]] == ["dog", "cat", "dog", "5", "cat"]
     assert [line[0] for line in to_yolo(found).splitlines()] == ["1", "0", "1", "5", "0"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.samples import random_instances, read_json, ring_area
+from support.samples import ascii_json, random_instances, ring_area
 
 from fastsam_onnx import formats
 from fastsam_onnx.errors import OptionError
@@ -25,7 +25,7 @@ def test_geojson_areas_are_the_pixels_and_rings_are_wound_and_closed(seed, mirro
     affine = (0.3, 0.1, -7.0, 0.2, -0.4 if mirrored else 0.4, 11.0)
     pixel = abs(affine[0] * affine[4] - affine[1] * affine[3])
     for options, scale in (({}, 1.0), ({"affine": affine}, pixel)):
-        features = read_json(formats.encode(found, "geojson", **options))["features"]
+        features = ascii_json(formats.encode(found, "geojson", **options))["features"]
         for feature, mask in zip(features, found.masks, strict=True):
             area = 0.0
             for exterior, *holes in _geojson_polygons(feature["geometry"]):
@@ -119,7 +119,7 @@ def test_an_affine_of_any_size_places_corners(affine):
     """Without warnings, which pytest makes errors of; to a hundredth of a pixel, or as close as float64 is."""
     a, b, c, d, e, f = affine
     found = Segmentation.from_masks([Mask(np.ones((2, 3), bool), 4, 5, (10, 10))])
-    [feature] = read_json(formats.encode(found, "geojson", affine=affine))["features"]
+    [feature] = ascii_json(formats.encode(found, "geojson", affine=affine))["features"]
     [ring] = feature["geometry"]["coordinates"]
     corners = [(a * x + b * y + c, d * x + e * y + f) for x, y in ((4, 5), (7, 5), (7, 7), (4, 7))]
     assert sorted(set(map(tuple, ring))) == [pytest.approx(one, rel=1e-9, abs=0) for one in sorted(set(corners))]

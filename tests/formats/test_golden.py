@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from support.samples import make_sample, read_json
+from support.samples import ascii_json, make_sample
 
 from fastsam_onnx import formats
 from fastsam_onnx.draw import label_map, overlay
@@ -39,7 +39,7 @@ def test_golden_text(name, sample):
 
 def test_golden_labelme(sample):
     def decoded(data: bytes) -> Any:
-        document = read_json(data)
+        document = ascii_json(data)
         for shape in document["shapes"]:
             if shape["mask"] is not None:  # the same pixels may be packed differently by another zlib
                 png = np.frombuffer(base64.b64decode(shape["mask"]), np.uint8)

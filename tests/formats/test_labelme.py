@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.samples import fill_rings, random_instances, read_json
+from support.samples import ascii_json, fill_rings, random_instances
 
 from fastsam_onnx import formats
 from fastsam_onnx.errors import OptionError
@@ -22,7 +22,7 @@ from fastsam_onnx.errors import OptionError
 @given(seed=st.integers(0, 2**32 - 1))
 def test_labelme_shapes_hold_the_same_pixels(seed):
     found = random_instances(seed)
-    shapes = read_json(formats.encode(found, "labelme", tolerance=0.0, image_path="a.png"))["shapes"]
+    shapes = ascii_json(formats.encode(found, "labelme", tolerance=0.0, image_path="a.png"))["shapes"]
     shown = iter(shapes)
     for index, mask in enumerate(found.masks):
         polygons = mask.polygons()

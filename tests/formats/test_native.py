@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.samples import fill_rings, random_instances, read_json
+from support.samples import ascii_json, fill_rings, random_instances
 
 from fastsam_onnx import formats
 from fastsam_onnx.errors import OptionError
@@ -22,7 +22,7 @@ from fastsam_onnx.results.segmentation import Segmentation
 @given(seed=st.integers(0, 2**32 - 1))
 def test_polygons_fill_to_the_same_pixels(seed):
     found = random_instances(seed)
-    rows = read_json(formats.encode(found, "json", masks="polygons"))["objects"]
+    rows = ascii_json(formats.encode(found, "json", masks="polygons"))["objects"]
     for row, mask in zip(rows, found.masks, strict=True):
         rings = [ring for polygon in row["polygons"] for ring in (polygon["exterior"], *polygon["holes"])]
         np.testing.assert_array_equal(fill_rings(rings, found.image_size), mask.dense())

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.samples import names_in
+from support.command_line import listing
 
 from fastsam_onnx import formats
 from fastsam_onnx.draw import overlay
@@ -117,7 +117,7 @@ def test_results_are_not_taken_for_photos_of_their_folder():
 def test_save_by_suffix(name, format_name, sample, tmp_path):
     formats.save(sample, tmp_path / name)
     assert (tmp_path / name).read_bytes() == formats.encode(sample, format_name)
-    assert names_in(tmp_path) == [name]
+    assert listing(tmp_path) == [name]
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp"])
@@ -141,14 +141,14 @@ def test_what_is_no_picture_does_not_end_as_one(name, form, sample, tmp_path):
     """Of cut-outs cut.png was a folder."""
     with pytest.raises(OptionError, match=f"'{name}' ends as a picture.*'{form}'.*end it with .{form}"):
         formats.save(sample, tmp_path / name, format=form)
-    assert not names_in(tmp_path)
+    assert not listing(tmp_path)
 
 
 def test_an_unknown_suffix_says_what_is_accepted(sample, tmp_path):
     for name in ("a.bmp", "a"):
         with pytest.raises(OptionError, match=r"\.png.*\.geojson.*format=.*cutouts"):
             formats.save(sample, tmp_path / name)
-    assert not names_in(tmp_path)
+    assert not listing(tmp_path)
 
 
 def test_unknown_formats_and_options_say_what_there_is(sample, tmp_path):
@@ -181,7 +181,7 @@ def test_a_path_that_cannot_be_written_is_named(place, sample, tmp_path):
     (tmp_path / "folder.json").mkdir()
     with pytest.raises(OutputError, match=re.escape(Path(place).name)):
         formats.save(sample, tmp_path / place)
-    assert names_in(tmp_path) == ["folder.json"]
+    assert listing(tmp_path) == ["folder.json"]
 
 
 def test_nothing_half_written_is_left_when_writing_fails(sample, tmp_path, monkeypatch):
@@ -195,14 +195,14 @@ def test_nothing_half_written_is_left_when_writing_fails(sample, tmp_path, monke
     with pytest.raises(OutputError, match=r"a\.json: No space left"):
         formats.save(sample, path)
     assert path.read_text() == "old"
-    assert names_in(tmp_path) == ["a.json"]
+    assert listing(tmp_path) == ["a.json"]
 
 
 def test_a_picture_that_the_format_cannot_hold_is_an_output_error(tmp_path):
     found = Segmentation.from_masks([], image_size=(20000, 2), image=np.zeros((2, 20000, 3), np.uint8))
     with pytest.raises(OutputError, match=r"20000x2 .*\.webp"):
         formats.save(found, tmp_path / "a.webp")
-    assert not names_in(tmp_path)
+    assert not listing(tmp_path)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no modes on Windows")

@@ -62,9 +62,9 @@ class Blocks(Layers):
         sizes = {"num_heads": heads, "head_dim": value, "key_dim": key, "scale": key**-0.5}
         return self.block("block", "Attention", parts, **sizes)
 
-    def psa_block(self, width: int, heads: int = 2, *, shortcut: bool = True) -> Object:
+    def psa_block(self, width: int) -> Object:
         ffn = self.sequence(self.conv(width, 2 * width), self.conv(2 * width, width, linear=True))
-        return self.block("block", "PSABlock", {"attn": self.attention(width, heads), "ffn": ffn}, add=shortcut)
+        return self.block("block", "PSABlock", {"attn": self.attention(width, 2), "ffn": ffn}, add=True)
 
     def c2psa(self, width: int) -> Object:
         parts = {"cv1": self.conv(width, width), "cv2": self.conv(width, width)}
@@ -150,7 +150,7 @@ class Blocks(Layers):
         }
         return self.block("block", "Proto26", parts)
 
-    def without_bins(self, head: Object, inputs: Sequence[int], hidden: int, masks: int = 32) -> Object:
+    def without_bins(self, head: Object, inputs: Sequence[int], hidden: int) -> Object:
         """A head of YOLO26: distances instead of bins, two sets of branches, prototypes of all maps."""
         classes, parts = head.attributes["nc"], head.attributes["_modules"]
         for prefix in ("", "one2one_"):
@@ -161,10 +161,10 @@ class Blocks(Layers):
                 "ModuleList", [self.light_branch(each, hidden, classes, np.full(classes, -1.5)) for each in inputs]
             )
             parts[f"{prefix}cv4"] = container(
-                "ModuleList", [self.branch(each, hidden, masks, np.zeros(masks)) for each in inputs]
+                "ModuleList", [self.branch(each, hidden, 32, np.zeros(32)) for each in inputs]
             )
         parts["dfl"] = module("torch.nn.modules.linear.Identity")
-        parts["proto"] = self.proto26(inputs, hidden, masks)
+        parts["proto"] = self.proto26(inputs, hidden, 32)
         head.attributes.update(reg_max=1, no=classes + 4)
         head.kind = self.block("head", "Segment26").kind
         return head

@@ -2,8 +2,8 @@
 
 `archive` makes the zip file of any entries, `checkpoint` pickles a tree of values into one, and `yolov8_seg` is the
 tree of a small segmentation network with seeded random numbers; `tests/data/tiny.pt` is
-`checkpoint(official(yolov8_seg()))`, and `python tests/pt_writer.py` writes it again. PyTorch and ultralytics open
-what is written here.
+`checkpoint(official(yolov8_seg()))`, and `python tests/support/pt_writer.py` writes it again. PyTorch and ultralytics
+open what is written here.
 """
 
 from __future__ import annotations

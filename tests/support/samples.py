@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,11 +33,10 @@ def make_sample() -> Segmentation:
     )
 
 
-def random_instances(seed: int, size: tuple[int, int] = (13, 11), count: int = 3) -> Segmentation:
+def random_instances(seed: int, count: int = 3) -> Segmentation:
     rng = np.random.default_rng(seed)
-    width, height = size
-    masks = [Mask.from_dense(rng.random((height, width)) < rng.random()) for _ in range(count)]
-    return Segmentation.from_masks(masks, rng.random(count), image_size=size)
+    masks = [Mask.from_dense(rng.random((11, 13)) < rng.random()) for _ in range(count)]
+    return Segmentation.from_masks(masks, rng.random(count), image_size=(13, 11))
 
 
 def fill_rings(rings: list[Any], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
@@ -58,9 +56,5 @@ def ring_area(ring: list[Any]) -> float:
     return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
 
 
-def read_json(data: bytes) -> Any:
+def ascii_json(data: bytes) -> Any:
     return json.loads(data.decode("ascii"))
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())

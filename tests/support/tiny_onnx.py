@@ -68,9 +68,7 @@ class _Graph:
         return model.SerializeToString()
 
 
-def ultralytics_metadata(
-    nc: int = 1, imgsz: tuple[int, int] = (64, 64), *, nms: bool | None = None, dynamic: bool = True
-) -> dict[str, str]:
+def ultralytics_metadata(nc: int = 1, imgsz: tuple[int, int] = (64, 64), *, nms: bool | None = None) -> dict[str, str]:
     """The keys that an export by ultralytics carries and that somebody reads; all values are strings."""
     return {
         "description": "Ultralytics tiny-seg model",
@@ -79,7 +77,7 @@ def ultralytics_metadata(
         "batch": "1",
         "imgsz": str(list(imgsz)),
         "names": str({0: "object"} if nc == 1 else {index: f"class {index}" for index in range(nc)}),
-        "args": str({"batch": 1, "nms": nms, "dynamic": dynamic, "opset": 17}),
+        "args": str({"batch": 1, "nms": nms, "dynamic": True, "opset": 17}),
         "channels": "3",
         "end2end": "False",
     }
