@@ -7,7 +7,7 @@ computed. Outputs have few names in use. Vectors have length 1 here, whether the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -162,12 +162,12 @@ class _Half:
     """
 
     def __init__(self, session: ort.InferenceSession, name: str, half: Half) -> None:
-        self._session, self._name, self._what = session, name, half
+        self._session, self._name, self._kind = session, name, half
         output = self._output(half)
         self._wanted = output.name
         self.width = _fixed(output.shape[1]) if len(output.shape) == 2 else None
 
-    def port(self, fits: Any, what: str) -> Any:
+    def port(self, fits: Callable[[Any], bool], what: str) -> Any:
         """The one input that fits.
 
         Raises:
@@ -175,7 +175,7 @@ class _Half:
         """
         ports = [each for each in self._session.get_inputs() if fits(each)]
         if len(ports) != 1:
-            raise self._error(f"is not the {self._what} encoder of a CLIP: one input must be {what}, got {len(ports)}")
+            raise self._error(f"is not the {self._kind} encoder of a CLIP: one input must be {what}, got {len(ports)}")
         return ports[0]
 
     def run(self, feed: Feed, batch: int | None) -> FloatArray:

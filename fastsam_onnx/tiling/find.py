@@ -26,7 +26,7 @@ Find = Callable[[ByteArray, tuple[int, int], bool], Segmentation]
 
 
 def find_in_tiles(
-    find: Find, photo: ImageRows, *, tile: int, overlap: float, agnostic: bool = True, refine: bool = False
+    find: Find, photo: ImageRows, *, tile: int, overlap: float, agnostic: bool, refine: bool
 ) -> Segmentation:
     """The objects of a photo from its tiles and the view of the whole.
 
