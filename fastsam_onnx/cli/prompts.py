@@ -45,6 +45,20 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
     )
     if arguments.prompts is not None:
         prompts = prompts.joined(_read_file(arguments.prompts))
+    _check_needs(arguments, prompts)
+    prompts.check()
+    if prompts.needs_clip and not arguments.clip:
+        needing = "--text" if prompts.texts else "--classify" if prompts.classify is not None else "--similar"
+        raise OptionError(
+            f"{needing} needs --clip: --clip clip-vit-b-32-int8 downloads a model (156 MB) once, "
+            "--clip FOLDER opens one"
+        )
+    return prompts
+
+
+def _check_needs(arguments: argparse.Namespace, prompts: Prompts) -> None:
+    """Raise an OptionError if there is an option without the prompts, also of a file, that it belongs to."""
+    box_points = arguments.box_point or arguments.box_background or None
     fitted = prompts.masks if prompts.boxes is None else prompts.boxes
     compared = prompts.classify if prompts.texts is None else prompts.texts
     for name, value, kind, needed in (
@@ -61,14 +75,6 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
     ):
         if value is not None and kind is None:
             raise OptionError(f"{name} needs {needed}")
-    prompts.check()
-    if prompts.needs_clip and not arguments.clip:
-        needing = "--text" if prompts.texts else "--classify" if prompts.classify is not None else "--similar"
-        raise OptionError(
-            f"{needing} needs --clip: --clip clip-vit-b-32-int8 downloads a model (156 MB) once, "
-            "--clip FOLDER opens one"
-        )
-    return prompts
 
 
 def _labelled(
