@@ -1,4 +1,4 @@
-"""Steps that commands share: find and open the model, make folders, write to standard output."""
+"""Steps that commands share: find and open the model, make folders, use standard input and output."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from fastsam_onnx import weights
 from fastsam_onnx.cli.screen import DownloadBar, Screen
-from fastsam_onnx.errors import OptionError, OutputError
+from fastsam_onnx.errors import ImageError, OptionError, OutputError
 from fastsam_onnx.masks.classes import class_indices
 from fastsam_onnx.options import MODEL_OPTIONS
 from fastsam_onnx.weights.bundled import bundled_model
@@ -127,6 +127,22 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
         if path != STDOUT and key in written:
             raise OptionError(f"two results would have the same name, {path}; run their inputs one by one")
         written.add(key)
+
+
+def open_stdin(wanted: str) -> BinaryIO:
+    """Standard input, as bytes.
+
+    Args:
+        wanted: What is to be redirected to it, for the message.
+
+    Raises:
+        ImageError: If it is closed, or a terminal.
+    """
+    if sys.stdin is None:
+        raise ImageError("standard input is closed")
+    if sys.stdin.isatty():
+        raise ImageError(f"standard input is a terminal; redirect {wanted} to it")
+    return sys.stdin.buffer
 
 
 def write_stdout(data: bytes) -> None:

@@ -34,6 +34,7 @@ from fastsam_onnx.cli.common import (
     make_folder,
     open_clip,
     open_model,
+    open_stdin,
     wanted_classes,
     write_stdout,
 )
@@ -50,7 +51,7 @@ from fastsam_onnx.cli.prompts import prompt_files, read_prompts
 from fastsam_onnx.cli.report import RunReport, why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.cli.video import holds_frames, segment_frames
-from fastsam_onnx.errors import FastSAMError, ImageError, OptionError, OutputError
+from fastsam_onnx.errors import FastSAMError, OptionError, OutputError
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET, CocoDataset, dataset_entry
 from fastsam_onnx.images.load import source_name
@@ -289,7 +290,7 @@ def _process(
     source: Path | bytes | None = job.photo.path
     try:
         if source is None:
-            source = _stdin_bytes()
+            source = open_stdin("a file").read()
         reading: dict[str, Any] = {
             name: getattr(arguments, name) for name in ("pixel_limit", "bands", "white", "agnostic", "tile")
         }
@@ -395,11 +396,3 @@ def _format_for_stdout(chosen: list[str] | None) -> str:
             "refusing to write a picture to the terminal; redirect standard output, or name a file with --output"
         )
     return form
-
-
-def _stdin_bytes() -> bytes:
-    if sys.stdin is None:
-        raise ImageError("standard input is closed")
-    if sys.stdin.isatty():
-        raise ImageError("standard input is a terminal; redirect a file to it")
-    return sys.stdin.buffer.read()

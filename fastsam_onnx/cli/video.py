@@ -24,6 +24,7 @@ from fastsam_onnx.cli.common import (
     make_folder,
     open_clip,
     open_model,
+    open_stdin,
     wanted_classes,
     write_stdout,
 )
@@ -401,13 +402,10 @@ def _form_of_file(output: str) -> str | None:
 
 def _raw_frames(size: tuple[int, int], fps: float) -> Iterator[Frame]:
     """Frames of RGB24 from standard input, to its end."""
-    if sys.stdin is None:
-        raise ImageError("standard input is closed")
-    if sys.stdin.isatty():
-        raise ImageError("standard input is a terminal; redirect a program's output to it")
+    stream = open_stdin("a program's output")
     width, height = size
     number = 0
-    while data := sys.stdin.buffer.read(3 * width * height):
+    while data := stream.read(3 * width * height):
         if len(data) < 3 * width * height:
             raise ImageError(
                 f"cannot read -: it ends within frame {number}, after {len(data)} of {3 * width * height} bytes; "
