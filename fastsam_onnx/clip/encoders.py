@@ -245,7 +245,7 @@ class _Half:
 
 
 def unit_vectors(vectors: FloatArray) -> FloatArray:
-    """Vectors along the last axis, divided by their lengths; zeros stay zeros."""
+    """Vectors (..., width) divided by their lengths; zeros stay zeros."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     unit: FloatArray = vectors / np.maximum(lengths, SMALLEST_LENGTH)
     return unit

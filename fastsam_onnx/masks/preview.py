@@ -37,7 +37,7 @@ def preview_size(width: int, height: int) -> tuple[int, int]:
 
 
 def shrunk_picture(picture: ByteArray) -> ByteArray:
-    """A picture in the size of its preview; itself if it is no larger."""
+    """A picture (H, W, 3) uint8 in the size of its preview; itself if it is no larger."""
     import cv2
 
     height, width = picture.shape[:2]

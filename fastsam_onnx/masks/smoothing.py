@@ -12,7 +12,7 @@ LARGE_RADIUS = 32
 
 
 def without_specks(frame: BoolArray, min_area: int) -> BoolArray:
-    """The frame without connected regions of fewer than min_area pixels."""
+    """The frame (h, w) without connected regions of fewer than min_area pixels."""
     import cv2
 
     if min_area <= 1 or not frame.size:
@@ -24,7 +24,7 @@ def without_specks(frame: BoolArray, min_area: int) -> BoolArray:
 
 
 def without_holes(frame: BoolArray, min_area: int) -> BoolArray:
-    """The frame with enclosed background regions of fewer than min_area pixels filled.
+    """The frame (h, w) with enclosed background regions of fewer than min_area pixels filled.
 
     A region that touches the frame's edge is not a hole: it goes on beyond the frame or, unseen, beyond the photo.
     """

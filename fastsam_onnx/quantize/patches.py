@@ -96,5 +96,6 @@ class _Window:
         return found.reshape(PATCHES, self.groups, -1).transpose(1, 0, 2)
 
     def covariance(self) -> npt.NDArray[np.float64]:
+        """(groups, values, values) of the values of a patch."""
         mean = self.sum / self.count
         return np.asarray(self.products / self.count - mean[:, :, None] * mean[:, None, :])

@@ -40,7 +40,7 @@ def split_photos(photos: Sequence[ImageSource] | None) -> tuple[list[ImageSource
 
 
 def network_inputs(reference: FastSAM, photos: Sequence[ImageSource], progress: CountProgress) -> Iterator[FloatArray]:
-    """The photos as a network takes them, one after the other."""
+    """The photos as a network takes them, (B, 3, h, w), one after the other."""
     for index, photo in enumerate(photos):
         progress(index, len(photos))
         yield _network_input(reference, load_image(photo))

@@ -272,7 +272,7 @@ def closest_by_mask(
 def closest_by_box(
     box_xyxy: npt.NDArray[np.float64], mask_boxes_xyxy: FloatArray, image_size: tuple[int, int]
 ) -> int | None:
-    """Index of the mask whose own bounding box fits the box best by IoU (the paper's rule); None if none overlaps."""
+    """Index of the mask whose own box, of (n, 4), fits a box (4,) best by IoU (the paper's rule); None if none does."""
     width, height = image_size
     cut = np.clip(box_xyxy, 0, (width, height, width, height)).astype(np.float32)
     overlap = np.nan_to_num(box_iou(cut[None], mask_boxes_xyxy)[0])
@@ -280,7 +280,7 @@ def closest_by_box(
 
 
 def closest_to_box(box_xyxy: npt.NDArray[np.float64], masks: Masks, match: Match) -> int | None:
-    """Index of the mask that fits a box best, by its own box or, with any other `match`, by its pixels."""
+    """Index of the mask that fits a box (4,) best, by its own box or, with any other `match`, by its pixels."""
     if match == "box":
         return closest_by_box(box_xyxy, masks.boxes, masks.image_size)
     return closest_by_mask(box_xyxy, masks.bounds, masks.image_size, masks.areas, masks.lazy)

@@ -139,7 +139,7 @@ class Samples:
 
     @classmethod
     def from_mask(cls, mask: TiledMask, box: FloatArray, level: int) -> Samples:
-        """The samples of a mask in a box x1, y1, x2, y2."""
+        """The samples of a mask in a box (4,) x1, y1, x2, y2."""
         step = 1 << level
         left, top, right, bottom = (math.ceil(edge / step) for edge in box.tolist())
         columns, rows = (np.arange(first, end, dtype=np.int64) for first, end in ((left, right), (top, bottom)))

@@ -161,7 +161,7 @@ class Followed:
         return np.asarray(distances <= reach(self.fullest.area, frame - self.frame), bool)
 
     def seen(self, frame: int, mask: Mask, image: ByteArray | None, elsewhere: frozenset[int]) -> Followed:
-        """The object after it was seen again."""
+        """The object after it was seen again, in a frame (H, W, 3) uint8 RGB where its colours are to count."""
         look = self.look
         if look is not None and image is not None:
             look = blended(look, look_of(mask, image))

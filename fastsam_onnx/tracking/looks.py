@@ -61,7 +61,7 @@ def _looks(colours: ByteArray, owners: IntArray, count: int) -> FloatArray:
 
 
 def blended(look: FloatArray, seen: FloatArray) -> FloatArray:
-    """A look after another one of the same object was seen; zeros stand for one that is not known."""
+    """A look (LEVELS ** 3,) after another one of the same object was seen; zeros stand for one that is not known."""
     if not (look.any() and seen.any()):
         return seen if seen.any() else look
     return look + LOOK_GAIN * (seen - look)
