@@ -26,9 +26,14 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
+def exists(path: str | os.PathLike[str]) -> bool:
+    """True if there is something of this name; False as `is_file`."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def is_special(path: str | os.PathLike[str]) -> bool:
     """True if there is something that is neither a file nor a folder: opening a FIFO could wait for ever."""
-    return os.path.exists(path) and not is_file(path) and not is_folder(path)  # noqa: PTH110 - as above
+    return exists(path) and not is_file(path) and not is_folder(path)
 
 
 def why_unread(path: str | os.PathLike[str], error: OSError | ValueError) -> str:

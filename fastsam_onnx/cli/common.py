@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from fastsam_onnx import weights
 from fastsam_onnx.cli.screen import DownloadBar, Screen
 from fastsam_onnx.errors import ImageError, OptionError, OutputError
+from fastsam_onnx.files import exists
 from fastsam_onnx.masks.classes import class_indices
 from fastsam_onnx.options import MODEL_OPTIONS
 from fastsam_onnx.weights.bundled import bundled_model
@@ -105,7 +106,7 @@ def make_folder(folder: Path) -> None:
 
 def check_new(path: Path, *, overwrite: bool) -> None:
     """Raise OutputError if there is a file that may not be replaced."""
-    if path != STDOUT and not overwrite and os.access(path, os.F_OK):
+    if path != STDOUT and not overwrite and exists(path):
         raise OutputError(f"{path} exists; pass --overwrite to replace it")
 
 

@@ -24,7 +24,7 @@ from fastsam_onnx.cli.photos import (
 from fastsam_onnx.cli.report import why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.files import is_file, is_folder, why_unread
+from fastsam_onnx.files import exists, is_file, is_folder, why_unread
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET, FILE_NAME, CocoDataset
 from fastsam_onnx.formats.native import read_json
@@ -225,7 +225,7 @@ def _tell_of_shared_ids(known: Mapping[Path, Photo]) -> None:
 def _with_photo(found: Instances, photo: Path | None, target: Path, form: str) -> Instances:
     if photo is None:
         raise OptionError(f"{form} needs the photo, but the file says no name of one")
-    if not os.access(photo, os.F_OK):
+    if not exists(photo):
         raise OptionError(f"{form} needs the photo, and there is no {photo}; --photos FOLDER says where photos are")
     check_outputs([target], [photo])
     return replace(found, image=load_image(photo))

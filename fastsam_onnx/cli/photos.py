@@ -13,7 +13,7 @@ from typing import Any
 
 from fastsam_onnx.cli.common import check_outputs, file_key
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.files import is_address, is_file, is_folder
+from fastsam_onnx.files import exists, is_address, is_file, is_folder
 from fastsam_onnx.formats import FORMATS, format_of_suffix, image_id_of, suffixes_beside_photos
 from fastsam_onnx.images.sources import RESULT_SUFFIXES, is_picture_name, warn_of_passed_over
 from fastsam_onnx.log import warn
@@ -185,7 +185,7 @@ def is_folder_name(output: str) -> bool:
         return named is None or not FORMATS[named].folder
     if named is not None:
         return False
-    if os.access(output, os.F_OK):
+    if exists(output):
         raise OptionError(f"--output {output} is a file, and its suffix names no format; name a folder or another file")
     if has_file_suffix(output):
         accepted = sorted({_last_suffix(suffix) for kind in FORMATS.values() for suffix in kind.suffixes})
@@ -275,7 +275,7 @@ def _names(photo: Photo, output: str | None) -> Iterator[Path]:
 
 def is_pattern(text: str) -> bool:
     """True if an input has wildcards and is neither the name of a file nor an address, which may have a ?."""
-    return glob.has_magic(text) and not is_address(text) and not os.access(text, os.F_OK)
+    return glob.has_magic(text) and not is_address(text) and not exists(text)
 
 
 def matching(pattern: str) -> list[Path]:

@@ -29,6 +29,7 @@ from fastsam_onnx.cli.screen import (
 )
 from fastsam_onnx.cli.signals import EndedBySignal, signals_that_end
 from fastsam_onnx.errors import FastSAMError
+from fastsam_onnx.files import exists
 
 COMMANDS = (segment, convert, info, models, download, export, quantize, serve)
 """In the order of `--help`; `add(commands)` of each adds its parser, which says what to run."""
@@ -113,7 +114,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser, commands = _parser()
     if argv and not argv[0].startswith("-") and argv[0] not in commands:
         hint = _suggestion(argv[0], commands)
-        if not hint and os.path.exists(argv[0]):  # noqa: PTH110 - Path.exists raises on some names
+        if not hint and exists(argv[0]):
             hint = f"; did you mean `{PROGRAM} segment {argv[0]}`?"
         parser.error(f"unknown command {argv[0]!r}{hint or '; commands: ' + ', '.join(commands)}")
     arguments, unknown = parser.parse_known_args(argv)

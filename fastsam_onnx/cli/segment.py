@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -52,6 +51,7 @@ from fastsam_onnx.cli.report import RunReport, why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.cli.video import holds_frames, segment_frames
 from fastsam_onnx.errors import FastSAMError, OptionError, OutputError
+from fastsam_onnx.files import exists
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET, CocoDataset, dataset_entry
 from fastsam_onnx.images.load import source_name
@@ -367,7 +367,7 @@ def _left_to_do(job: Job, dataset: CocoDataset | None, report: RunReport) -> Job
             report.failed(job.photo.name, str(error))
             return None
         return job
-    missing = {form: path for form, path in job.outputs.items() if not os.access(path, os.F_OK)}
+    missing = {form: path for form, path in job.outputs.items() if not exists(path)}
     entry = None if is_added else job.entry
     if not missing and entry is None:
         report.skipped(job.photo.name, _outputs(job, dataset))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fastsam_onnx.errors import ImageError, OptionError
-from fastsam_onnx.files import is_file, is_folder
+from fastsam_onnx.files import exists, is_file, is_folder
 from fastsam_onnx.images import video
 from fastsam_onnx.images.load import ImageSource, is_file_object, source_name
 from fastsam_onnx.log import warn
@@ -62,7 +62,7 @@ def open_sources(sources: Sources) -> tuple[Iterator[ImageSource], deque[int] | 
         path = Path(sources)
         if is_folder(path):
             return iter(_pictures_or_refusal(path)), None
-        if not os.path.exists(path):  # noqa: PTH110
+        if not exists(path):
             raise ImageError(f"cannot read {source_name(sources)}: {_what_is_missing(os.fspath(sources))}")
         if video.is_video(path):
             return _numbered(video.open_video(path))

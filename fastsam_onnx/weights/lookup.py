@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastsam_onnx.errors import DownloadError, ModelNotFoundError, OptionError
+from fastsam_onnx.files import exists
 from fastsam_onnx.log import warn
 from fastsam_onnx.weights import catalogue
 from fastsam_onnx.weights.bundled import bundled_model, bundled_names, find_bundled
@@ -71,7 +72,7 @@ def resolve(
     if not isinstance(name_or_path, str):
         return path
     bundled = find_bundled(name_or_path)
-    if bundled is not None and not _exists(path):
+    if bundled is not None and not exists(path):
         _check_task(bundled.name, "segment", bundled.purpose, task)
         return bundled_model(bundled.name)
     entry = catalogue.find(name_or_path)
@@ -186,15 +187,11 @@ def _check_no_misspelt_name(path: Path, task: Task | None) -> None:
     files = {file.path.casefold(): entry.name for entry in catalogue.ENTRIES for file in entry.files}
     meant = files.get(path.name.casefold())
     looks_like_name = path.name == spelling and not path.suffix
-    if not (meant or looks_like_name) or _exists(path):
+    if not (meant or looks_like_name) or exists(path):
         return
     if meant:
         raise ModelNotFoundError(f"there is no model file {spelling}; the name {meant!r} without suffix downloads it")
     raise ModelNotFoundError(f"there is no model file {spelling} and no model of that name; names: {_accepted(task)}")
-
-
-def _exists(path: Path) -> bool:
-    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises on some names
 
 
 def _check_allowed(entry: Entry, missing: Sequence[File], folder: Path, *, unverified: bool) -> None:
