@@ -245,13 +245,7 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
     with open_dataset(chosen, arguments.output) as dataset:
         if dataset is not None:
             chosen = [form for form in chosen or () if form != COCO_DATASET]
-            check_named(photos)
-        if dataset is None and (arguments.output == "-" or (arguments.output is None and arguments.inputs == ["-"])):
-            jobs = [Job(_one_for_stdout(photos, arguments.json), {_format_for_stdout(chosen): STDOUT})]
-        else:
-            jobs = plan(photos, chosen, arguments.output, prompt_files(arguments))
-        if dataset is not None:
-            jobs = [replace(job, entry=name) for job, name in zip(jobs, entry_names(photos, dataset), strict=True)]
+        jobs = _planned(photos, chosen, dataset, arguments)
         report = RunReport(screen, len(jobs) + len(troubles), quiet=arguments.quiet, as_json=arguments.json)
         for name, reason in troubles:
             report.failed(name, reason)
@@ -274,6 +268,20 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
             report.failed(str(dataset.path), reason)
     report.end(arguments.output)
     return 1 if report.counts["failed"] else 0
+
+
+def _planned(
+    photos: list[Photo], chosen: list[str] | None, dataset: CocoDataset | None, arguments: argparse.Namespace
+) -> list[Job]:
+    """What is to be written of each photo, and its entry in the data set if there is one."""
+    if dataset is not None:
+        check_named(photos)
+    elif arguments.output == "-" or (arguments.output is None and arguments.inputs == ["-"]):
+        return [Job(_one_for_stdout(photos, arguments.json), {_format_for_stdout(chosen): STDOUT})]
+    jobs = plan(photos, chosen, arguments.output, prompt_files(arguments))
+    if dataset is None:
+        return jobs
+    return [replace(job, entry=name) for job, name in zip(jobs, entry_names(photos, dataset), strict=True)]
 
 
 def _process(
