@@ -104,7 +104,7 @@ def _ports(session: ort.InferenceSession, metadata: Metadata) -> tuple[Input, Ou
             min_candidates = values[outputs.candidates[0]].shape[1]  # it chooses so many, and a small input has fewer
     else:
         outputs = find_outputs(shapes, {}, (height, width), metadata)
-    declared_batch = shapes[outputs.prototypes][0]
+    declared_batch = next(iter(shapes[outputs.prototypes]), None)
     if batch is None and isinstance(declared_batch, int):
         batch = declared_batch  # the input says any number, the graph means one
     if batch is None and outputs.after_nms and not metadata.end2end:

@@ -131,6 +131,28 @@ class TestContract:
         contract = Network.open(model.SerializeToString()).contract
         assert (contract.height, contract.width) == (64, 96)
 
+    @pytest.mark.parametrize("height", [None, 64])
+    def test_outputs_whose_rank_no_file_says_are_found_by_a_run(self, height):
+        model = onnx.load_from_string(tiny_onnx.tiny(height=height, width=height))
+        # Axes to squeeze that are computed: nothing is known of what is left.
+        nodes = [
+            onnx.helper.make_node("Shape", ["images"], ["count"], start=0, end=1),
+            onnx.helper.make_node("Sub", ["count", "count"], ["first"]),
+        ]
+        for output in model.graph.output:
+            name = output.name
+            output.type.tensor_type.ClearField("shape")
+            for node in model.graph.node:
+                for names in (node.input, node.output):
+                    names[:] = [f"{name}_known" if each == name else each for each in names]
+            nodes.append(onnx.helper.make_node("Unsqueeze", [f"{name}_known", "first"], [f"{name}_more"]))
+            nodes.append(onnx.helper.make_node("Squeeze", [f"{name}_more", "first"], [name]))
+        model.graph.node.extend(nodes)
+        with Network.open(model.SerializeToString()) as network:
+            assert all(not output.shape for output in network._session.get_outputs())
+            assert network.contract.batch is None
+            assert [len(found) for found in network.run(photos(2, 64, 64))] == [3, 3]
+
 
 class TestMismatch:
     """Files of another kind: the message says what was found and what is accepted."""
