@@ -392,7 +392,7 @@ class FastSAM:
         self, source: ImageSource, tile: int, options: CallOptions, detection: DetectionOptions
     ) -> Segmentation:
         """The result of a call with `tile=`."""
-        from fastsam_onnx.images.rows import HeldRows, open_rows
+        from fastsam_onnx.images.rows import HeldRows, ImageRows, open_rows
         from fastsam_onnx.tiling.find import find_in_tiles
 
         def find(view: ByteArray, image_size: tuple[int, int], is_tile: bool) -> Segmentation:
@@ -400,16 +400,11 @@ class FastSAM:
             return seen
 
         began = time.perf_counter()
-        rows = open_rows(source, pixel_limit=options.pixel_limit, bands=options.bands, white=options.white)
-        rows_or_held = rows or HeldRows(_load(source, options))
+        of_file = open_rows(source, pixel_limit=options.pixel_limit, bands=options.bands, white=options.white)
+        rows: ImageRows = of_file or HeldRows(_load(source, options))
         decoding = 1000 * (time.perf_counter() - began)
         found = find_in_tiles(
-            find,
-            rows_or_held,
-            tile=tile,
-            overlap=options.overlap,
-            agnostic=options.agnostic,
-            refine=detection.refine,
+            find, rows, tile=tile, overlap=options.overlap, agnostic=options.agnostic, refine=detection.refine
         )
         return _of_source(found, source, decoding)
 
