@@ -218,10 +218,11 @@ class Candidates:
             return None
         best, most = None, -1
         asked = self._about(box_xyxy, points, foreground)
+        halves = self.closer.halves(asked)
         for _ in range(MOST_DRAWINGS):
             louder = []
             for question in asked:
-                [mask], _ = self.closer.draw([question])
+                [mask], _ = self.closer.draw([question], halves)
                 cut = calm(mask.within(box_xyxy))
                 obeyed = obeyed_points(cut, points, foreground)
                 if not cut.is_empty() and obeyed.sum() > most:

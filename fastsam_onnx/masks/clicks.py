@@ -17,6 +17,7 @@ from fastsam_onnx.masks.candidates import AREA_POWER, MOST_TRIED, Answer, Candid
 from fastsam_onnx.masks.decoder import MOST_DRAWINGS
 from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.masks.mask import Mask, MaskLike, depth_map
+from fastsam_onnx.masks.packed import PackedMask
 from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.masks.refine import calm, told_apart
 
@@ -68,8 +69,9 @@ class Meaning:
     promise: float = 0.0
 
     def answer(self, candidates: Candidates) -> Answer:
-        """The same as an answer."""
-        return candidates.answer(self.index, self.mask, self.box_xyxy)
+        """The same as an answer; many of them may be held, so nothing is held pixel by pixel."""
+        mask = PackedMask.of(self.mask) if isinstance(self.mask, Mask) else self.mask
+        return candidates.answer(self.index, mask, self.box_xyxy)
 
 
 def for_points(candidates: Candidates, points: Points, foreground: BoolArray) -> Answer | None:
@@ -169,12 +171,13 @@ def _told(
     assert candidates.closer is not None
     signs = np.where(foreground, 1.0, -1.0).tolist()
     asked = candidates.questions(boxes_xyxy, asked=False)
+    halves = candidates.closer.halves(asked)
     waiting = {place: question.clicked(points, signs) for place, question in enumerate(asked)}
     best: dict[int, tuple[int, float, PendingMask]] = {}
     for turn in range(MOST_DRAWINGS):
         if not waiting:
             break
-        drawn = zip(list(waiting), *candidates.closer.draw(list(waiting.values())), strict=True)
+        drawn = zip(list(waiting), *candidates.closer.draw(list(waiting.values()), halves), strict=True)
         for place, whole, promise in drawn:
             mask = calm(whole).tight()
             obeyed = obeyed_points(mask, points, foreground)

@@ -137,18 +137,31 @@ class Closer:
     prototypes: FloatArray
     letterbox: Letterbox
 
-    def draw(self, questions: Sequence[Question]) -> tuple[list[PendingMask], FloatArray]:
+    def halves(self, questions: Sequence[Question]) -> list[ByteArray]:
+        """The photo, and as often halved as one of the questions needs it; of large photos that takes long."""
+        return halved(self.image, max((view.halvings for view in self._views(questions)), default=0))
+
+    def draw(
+        self, questions: Sequence[Question], halves: Sequence[ByteArray] | None = None
+    ) -> tuple[list[PendingMask], FloatArray]:
         """Masks that answer questions, and the IoU that the decoder expects of each.
+
+        Args:
+            questions: What is asked.
+            halves: What `halves` gives for these or for more questions; made here by default.
 
         Raises:
             ModelError: If the decoder cannot be used.
         """
-        views = [View.around(question.box_xyxy, self.letterbox) for question in questions]
-        halves = halved(self.image, max(view.halvings for view in views))
+        views = self._views(questions)
+        halves = self.halves(questions) if halves is None else halves
         photos = np.stack([view.photo(halves[view.halvings], view.halvings) for view in views])
         maps = [maps_of(view, self.prototypes, question) for view, question in zip(views, questions, strict=True)]
         logits, promises = self.decoder.run(photos, np.stack(maps))
         return [drawn_mask(one, view) for one, view in zip(logits, views, strict=True)], promises
+
+    def _views(self, questions: Sequence[Question]) -> list[View]:
+        return [View.around(question.box_xyxy, self.letterbox) for question in questions]
 
 
 def maps_of(view: View, prototypes: FloatArray, question: Question) -> FloatArray:

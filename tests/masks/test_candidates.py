@@ -12,7 +12,7 @@ from support.tiny_onnx import tiny
 from fastsam_onnx import FastSAM
 from fastsam_onnx.masks import clicks
 from fastsam_onnx.masks.candidates import Candidates
-from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.packed import PackedMask
 from fastsam_onnx.masks.pending import pending_masks
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.results.segmentation import Segmentation
@@ -238,7 +238,7 @@ def test_the_answer_is_the_first_alternative_also_where_nothing_could_be_drawn(p
         several = clicks.alternatives_for_points(candidates, points, foreground)
         assert (answer is None) == (not several)
         if answer is not None:
-            undrawn += isinstance(answer.mask, Mask) or not answer.mask.is_drawn
+            undrawn += isinstance(answer.mask, PackedMask) or not answer.mask.is_drawn
             assert several[0].mask.render().iou(answer.mask.render()) == 1
     assert undrawn, "this photo has none of the cases"
 

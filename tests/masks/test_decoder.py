@@ -13,9 +13,10 @@ import pytest
 from support.tiny_onnx import tiny, toy_decoder, ultralytics_metadata
 
 from fastsam_onnx import FastSAM, ModelError
+from fastsam_onnx.masks import decoder
 from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.masks.decoder import LOUDEST, Decoder, Question, maps_of
-from fastsam_onnx.masks.views import COARSE, PRIORS, SIDE, View
+from fastsam_onnx.masks.views import COARSE, PRIORS, SIDE, View, halved
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.runtime import RuntimeOptions
@@ -115,6 +116,14 @@ class TestPointsInABox:
         found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
         assert found.box_prompt(self.BOX, (40, 40), 0).areas.tolist() == [32 * 32]
         assert [background for background, _ in asked] == [-1, -2, -4, -8, -LOUDEST]
+
+    def test_the_photo_is_halved_once_for_all_drawings(self, asked, monkeypatch):
+        """Half of a photo of 50 megapixels takes longer than the drawing."""
+        counted = []
+        monkeypatch.setattr(decoder, "halved", lambda image, most: counted.append(most) or halved(image, most))
+        found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
+        found.box_prompt(self.BOX, (40, 40), 0)
+        assert (len(asked), len(counted)) == (5, 1)
 
     def test_of_points_in_one_pixel_the_last_counts(self, asked):
         found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
