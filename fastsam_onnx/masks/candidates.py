@@ -7,9 +7,9 @@ dropped, may be what a prompt means. The constants were chosen on tools/evaluate
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,8 @@ AREA_POWER = 2 / 3
 """Exponent by which a candidate's claim to a point falls with its area."""
 LEAST_FIT = 0.5
 """Fit of those that obey, as a share of the best fit."""
+MOST_STEPS = 8
+"""Maximum number of points that are heeded one after another."""
 NO_POINTS, NONE_WANTED = np.zeros((0, 2)), np.zeros(0, bool)
 
 
@@ -211,18 +213,38 @@ class Candidates:
     ) -> PendingMask | None:
         """The decoder's answer to a box with points, cut to it; None if there is none.
 
-        Points that it does not obey count twice as much in the next drawing; of all drawings the first that obeys most
-        of them answers. That was measured with a decoder that had seen boxes and points, but never both at once.
+        Each point, in their order, corrects the answer so far; after MOST_STEPS of them all that are left do together.
         """
         if self.closer is None:
             return None
+        halves = self.closer.halves(self.questions(box_xyxy[None], asked=True))
+        draw = partial(self.closer.draw, halves=halves)
+        answer = None
+        for count in (0, *steps(len(points))):
+            told = points[:count], foreground[:count]
+            if answer is None or not obeyed_points(answer, *told).all():
+                answer = self._told(draw, box_xyxy, answer, *told) or answer
+        return answer
+
+    def _told(
+        self,
+        draw: Callable[[list[Question]], tuple[list[PendingMask], FloatArray]],
+        box_xyxy: FloatArray,
+        before: PendingMask | None,
+        points: npt.NDArray[np.float64],
+        foreground: BoolArray,
+    ) -> PendingMask | None:
+        """What the decoder draws in a box when it is told of points, the last of which corrects the answer so far.
+
+        Points that it does not obey count twice as much in the next drawing; of all drawings the first that obeys most
+        of them answers; None if all are empty.
+        """
         best, most = None, -1
-        asked = self._about(box_xyxy, points, foreground)
-        halves = self.closer.halves(asked)
+        asked = self._about(box_xyxy, before, points, foreground)
         for _ in range(MOST_DRAWINGS):
             louder = []
             for question in asked:
-                [mask], _ = self.closer.draw([question], halves)
+                [mask], _ = draw([question])
                 cut = calm(mask.within(box_xyxy))
                 obeyed = obeyed_points(cut, points, foreground)
                 if not cut.is_empty() and obeyed.sum() > most:
@@ -233,16 +255,22 @@ class Candidates:
             asked = [question for question in louder if question is not None]
         return best
 
-    def _about(self, box_xyxy: FloatArray, points: npt.NDArray[np.float64], foreground: BoolArray) -> list[Question]:
+    def _about(
+        self,
+        box_xyxy: FloatArray,
+        before: PendingMask | None,
+        points: npt.NDArray[np.float64],
+        foreground: BoolArray,
+    ) -> list[Question]:
         """What the decoder is asked about a box with points.
 
         First, if there are some, with the candidates that obey all points and fit not much worse than the best; then
-        with those that fit best.
+        with those that fit best. An answer that was corrected already is shown to the decoder.
         """
         [question] = self.questions(box_xyxy[None], asked=True)
         if not len(points):
             return [question]
-        question = question.clicked(points, np.where(foreground, 1.0, -1.0).tolist())
+        question = question.clicked(points, foreground, before if len(points) > 1 else None)
         [fits] = self.fits(box_xyxy[None])
         obedient = (self.held(points) == foreground).all(axis=1) & (fits > LEAST_FIT * fits.max(initial=0))
         meant = best_of(np.where(obedient, fits, 0), PRIORS)
@@ -324,6 +352,11 @@ def _closest(mask: Mask, answers: Iterable[Answer | None]) -> Answer | None:
         if iou > best_iou:
             best, best_iou = answer, iou
     return best
+
+
+def steps(count: int) -> Iterable[int]:
+    """How many of this number of points are heeded in each step: one more than before, and in the end all."""
+    return sorted({*range(1, min(count, MOST_STEPS) + 1), count} - {0})
 
 
 def obeyed_points(mask: MaskLike, points: npt.NDArray[np.float64], foreground: BoolArray) -> BoolArray:

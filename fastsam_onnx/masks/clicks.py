@@ -6,15 +6,15 @@ The constants were chosen on tools/evaluate.py's train_validation.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
-from fastsam_onnx.masks.candidates import AREA_POWER, MOST_TRIED, Answer, Candidates, best_of, obeyed_points
-from fastsam_onnx.masks.decoder import MOST_DRAWINGS
+from fastsam_onnx.masks.candidates import AREA_POWER, MOST_TRIED, Answer, Candidates, best_of, obeyed_points, steps
+from fastsam_onnx.masks.decoder import MOST_DRAWINGS, Closer, Question
 from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.masks.mask import Mask, MaskLike, depth_map
 from fastsam_onnx.masks.packed import PackedMask
@@ -41,8 +41,6 @@ Less where the point lies far outside: times the root of the IoU of its box and 
 """
 LOUDER = 0.9
 """Weight of a promise for each time that the decoder had to be told louder."""
-MOST_STEPS = 8
-"""Maximum number of points that are heeded one after another."""
 CUT_SHARE = 0.25
 """Radius of the disc that is cut out for a background point, beside its distance to the nearest foreground point."""
 KEPT = 1.2
@@ -90,8 +88,7 @@ def for_points(candidates: Candidates, points: Points, foreground: BoolArray) ->
     first = np.flatnonzero(foreground)[:1]
     order = np.concatenate([first, np.delete(np.arange(len(points)), first)])
     meaning = None
-    counts = list(range(1, len(points) + 1))
-    for count in counts[:MOST_STEPS] + counts[MOST_STEPS:][-1:]:
+    for count in steps(len(points)):
         told = points[order[:count]], foreground[order[:count]]
         meaning = _first(candidates, *told) if meaning is None else _corrected(candidates, meaning, *told)
     if meaning is None:
@@ -122,17 +119,21 @@ def _as_offered(candidates: Candidates, index: int, points: Points, foreground: 
 
 def _corrected(candidates: Candidates, before: Meaning, points: Points, foreground: BoolArray) -> Meaning:
     """What all points mean, of which the last corrects what the others mean."""
-    meaning = before if candidates.closer is None else _drawn_on(candidates, before, points, foreground)
+    closer = candidates.closer
+    meaning = before if closer is None else _drawn_on(candidates, closer, before, points, foreground)
     if obeyed_points(meaning.mask, points, foreground).all():
         return meaning
     return _least_changed(candidates, meaning, points, foreground)
 
 
-def _drawn_on(candidates: Candidates, before: Meaning, points: Points, foreground: BoolArray) -> Meaning:
+def _drawn_on(
+    candidates: Candidates, closer: Closer, before: Meaning, points: Points, foreground: BoolArray
+) -> Meaning:
     """What the decoder draws when the last point corrects what the others mean.
 
     Drawn are the object from before, unless it obeys the last point, too, and the three candidates with the highest
-    claims of those that hold the most foreground points and no background point, all around all foreground points.
+    claims of those that hold the most foreground points and no background point, all around all foreground points. An
+    object that was corrected already is shown to the decoder.
     What obeys most points answers; of these what promises most: candidates for their claim, the object from before with
     an advantage.
     """
@@ -142,12 +143,15 @@ def _drawn_on(candidates: Candidates, before: Meaning, points: Points, foregroun
     weights = (claims / claims.max(initial=0)) ** CLAIM_POWER
     obeyed = obeyed_points(before.mask, points, foreground)
     options = [(int(obeyed.sum()), KEPT * before.promise, before)]
+    seen: list[MaskLike | None] = [None] * len(boxes)
     if not obeyed.all():
         box = np.array([before.mask.bounds], np.float32)
         near = box_iou(box, _around(box, points[foreground]))[0, 0]
         index, weights = np.append(index, before.index), np.append(weights, DRAWN_ON * near**0.5)
-        boxes = np.concatenate([boxes, box])
-    for place, count, promise, mask in _told(candidates, _around(boxes, points[foreground]), points, foreground):
+        boxes, seen = np.concatenate([boxes, box]), [*seen, before.mask if len(points) > 2 else None]
+    asked = candidates.questions(_around(boxes, points[foreground]), asked=False)
+    asked = [question.clicked(points, foreground, mask) for question, mask in zip(asked, seen, strict=True)]
+    for place, count, promise, mask in _told(closer, asked, points, foreground):
         meaning = Meaning(mask, np.array(mask.bounds, np.float32), int(index[place]), promise)
         options.append((count, promise * float(weights[place]), meaning))
     return max(options, key=lambda option: option[:2])[2]
@@ -161,23 +165,19 @@ def _around(boxes_xyxy: FloatArray, points: Points) -> FloatArray:
 
 
 def _told(
-    candidates: Candidates, boxes_xyxy: FloatArray, points: Points, foreground: BoolArray
+    closer: Closer, asked: Sequence[Question], points: Points, foreground: BoolArray
 ) -> Iterator[tuple[int, int, float, PendingMask]]:
-    """What the decoder draws around boxes (n, 4) when it is told of points, louder until it obeys them all.
+    """What the decoder draws when it is asked about points, louder until it obeys them all.
 
-    For each box, by its place, the first drawing that obeys most points, and how many; its promise; the mask. None
-    for a box without a drawing that holds a foreground point.
+    For each question, by its place, the first drawing that obeys most points, and how many; its promise; the mask. None
+    for a question without a drawing that holds a foreground point.
     """
-    assert candidates.closer is not None
-    signs = np.where(foreground, 1.0, -1.0).tolist()
-    asked = candidates.questions(boxes_xyxy, asked=False)
-    halves = candidates.closer.halves(asked)
-    waiting = {place: question.clicked(points, signs) for place, question in enumerate(asked)}
+    halves, waiting = closer.halves(asked), dict(enumerate(asked))
     best: dict[int, tuple[int, float, PendingMask]] = {}
     for turn in range(MOST_DRAWINGS):
         if not waiting:
             break
-        drawn = zip(list(waiting), *candidates.closer.draw(list(waiting.values()), halves), strict=True)
+        drawn = zip(list(waiting), *closer.draw(list(waiting.values()), halves), strict=True)
         for place, whole, promise in drawn:
             mask = calm(whole).tight()
             obeyed = obeyed_points(mask, points, foreground)
@@ -299,9 +299,8 @@ def _drawn_at(
     """
     if candidates.closer is None or not index.size:
         return
-    signs = np.where(foreground, 1.0, -1.0).tolist()
     asked = candidates.questions(candidates.boxes_xyxy[index], asked=False)
-    masks, promises = candidates.closer.draw([question.clicked(points, signs) for question in asked])
+    masks, promises = candidates.closer.draw([question.clicked(points, foreground) for question in asked])
     merits = promises * claims**CLAIM_POWER
     for place in np.argsort(-merits, kind="stable").tolist():
         mask = calm(masks[place]).tight()

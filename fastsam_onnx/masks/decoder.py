@@ -20,8 +20,9 @@ import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, product
 from fastsam_onnx.errors import ModelError
+from fastsam_onnx.masks.mask import MaskLike
 from fastsam_onnx.masks.pending import PendingMask
-from fastsam_onnx.masks.views import LARGEST_LOGIT, PRIORS, SIDE, View, halved
+from fastsam_onnx.masks.views import LARGEST_LOGIT, PRIORS, SIDE, View, halved, logits_of
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.runtime import RuntimeOptions, opening
 
@@ -103,6 +104,8 @@ class Question:
         asked: True if the box was asked for, so that the answer ends where it ends; False if it is a candidate's.
         points: (m, 2) x, y in pixels of the photo.
         signs: (m,) 1 foreground, -1 background.
+        before: The answer so far, which the last of the points corrects: it stands in the best candidate's place. None
+            to show the candidate.
     """
 
     box_xyxy: FloatArray
@@ -110,10 +113,11 @@ class Question:
     asked: bool
     points: npt.ArrayLike = ()
     signs: Sequence[float] = ()
+    before: MaskLike | None = None
 
-    def clicked(self, points: npt.ArrayLike, signs: Sequence[float]) -> Question:
-        """The same with points (m, 2) x, y, each with its sign."""
-        return replace(self, points=points, signs=signs)
+    def clicked(self, points: npt.ArrayLike, foreground: BoolArray, before: MaskLike | None = None) -> Question:
+        """The same with points (m, 2) x, y that are foreground or not, and the answer so far that they correct."""
+        return replace(self, points=points, signs=np.where(foreground, 1.0, -1.0).tolist(), before=before)
 
     def louder(self, obeyed: BoolArray) -> Question | None:
         """The same, but points that were not obeyed (m,) count twice as much, up to LOUDEST; None if none can."""
@@ -175,9 +179,12 @@ def maps_of(view: View, prototypes: FloatArray, question: Question) -> FloatArra
     seen, known = view.prototypes(prototypes), question.coefficients
     chosen = np.arange(PRIORS).clip(max=len(known) - 1)
     priors = product(known[chosen], seen.reshape(len(seen), -1)).clip(-LARGEST_LOGIT, LARGEST_LOGIT)
+    priors = priors.reshape(-1, *seen.shape[1:])
+    if question.before is not None:
+        priors[0] = logits_of(question.before.sample(*view.centres()))
     box = view.box(question.box_xyxy) if question.asked else np.zeros(seen.shape[1:], np.float32)
     spots = view.points(question.points, question.signs)
-    made = np.concatenate([seen, priors.reshape(-1, *seen.shape[1:]), box[None], spots[None]])
+    made = np.concatenate([seen, priors, box[None], spots[None]])
     return made.astype(np.float32, copy=False)
 
 

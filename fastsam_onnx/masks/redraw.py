@@ -82,7 +82,7 @@ def _to_ask(places: range, boxes_xyxy: FloatArray, masks: Sequence[MaskLike], ca
         view = View.around(box, candidates.letterbox)
         old = masks[place].sample(*view.centres())
         if old.any() and len(question.coefficients):
-            asked.append(_Asked(place, old, question.clicked([deepest_point(old, view)], [1.0])))
+            asked.append(_Asked(place, old, question.clicked([deepest_point(old, view)], np.ones(1, bool))))
     return asked
 
 

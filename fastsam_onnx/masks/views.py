@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.arrays import ByteArray, FloatArray, IntArray, ceil_div, joined, product
+from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, ceil_div, joined, product
 from fastsam_onnx.masks.pending import Places, Span
 from fastsam_onnx.network.letterbox import Letterbox
 
@@ -32,6 +32,8 @@ LEAST_MARGIN = 2
 CLICK_CELLS = 1.5
 """Standard deviation of the spot that stands for a point."""
 LARGEST_LOGIT = 8.0
+SURE_LOGIT = 4.0
+"""Logit that stands for a pixel of a mask; negated, for one outside."""
 EXTRA_MAPS = PRIORS + 2
 """Maps beside the prototypes: logits of candidates, the box, the points."""
 
@@ -114,6 +116,12 @@ class View:
         """Where the photo's columns and rows lie on the view's fine grid; beyond the view, on its border."""
         width, height = self.letterbox.image_size
         return _places(self.columns, width), _places(self.rows, height)
+
+
+def logits_of(cells: BoolArray) -> FloatArray:
+    """(COARSE, COARSE) float32 logits that stand for a mask of fine cells (SIDE, SIDE)."""
+    share = cells.reshape(COARSE, SIDE // COARSE, COARSE, SIDE // COARSE).mean(axis=(1, 3), dtype=np.float32)
+    return np.asarray(SURE_LOGIT * (2 * share - 1), np.float32)
 
 
 def spots(places: npt.NDArray[np.float64], signs: Iterable[float]) -> FloatArray:

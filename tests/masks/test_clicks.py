@@ -12,7 +12,7 @@ from fastsam_onnx import FastSAM
 from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.masks.decoder import LOUDEST, Decoder
 from fastsam_onnx.masks.packed import PackedMask
-from fastsam_onnx.masks.views import COARSE, SIDE
+from fastsam_onnx.masks.views import COARSE, EXTRA_MAPS, SIDE
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.runtime import RuntimeOptions
@@ -116,11 +116,12 @@ class TestWithADecoder:
     def found(self, monkeypatch):
         def run(_, photos, maps):
             self.told.append(maps[:, -1])
+            self.seen.append(maps[:, -EXTRA_MAPS])
             logits = np.full((len(photos), SIDE, SIDE), 5, np.float32)
             logits[maps[:, -1].min(axis=(1, 2)) < -self.heeds, :, SIDE // 2 :] = -5
             return logits, np.full(len(photos), 0.5)
 
-        self.told, self.heeds = [], 0.5
+        self.told, self.seen, self.heeds = [], [], 0.5
         monkeypatch.setattr(Decoder, "run", run)
         return found_of((32, 32, 32, 32, 0.9), decoder=Decoder("", RuntimeOptions(threads=1), "toy.onnx"))
 
@@ -151,6 +152,15 @@ class TestWithADecoder:
         assert not answer.masks[0].contains(40, 32)
         assert answer.masks[0].contains(24, 32)
         assert self.told[-1].min() < -0.9 < 0.9 < self.told[-1].max()
+
+    def test_it_sees_an_answer_that_was_corrected(self, found):
+        """In place of the candidate, whose logits are 1: 4 in the answer, which begins at 5.875, -4 outside."""
+        found.point_prompt([(32, 32), (60, 32), (2, 32)])
+        _, [_, once], [_, twice] = self.seen
+        columns = (np.arange(COARSE) + 0.5) / COARSE * 64
+        assert (once == 1).all()
+        assert (twice[COARSE // 2, columns > 8] == 4).all()
+        assert (twice[COARSE // 2, columns < 4] == -4).all()
 
     def test_what_is_not_obeyed_counts_twice_as_much_each_time(self, found):
         self.heeds = 3.5

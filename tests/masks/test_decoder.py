@@ -16,7 +16,7 @@ from fastsam_onnx import FastSAM, ModelError
 from fastsam_onnx.masks import decoder
 from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.masks.decoder import LOUDEST, Decoder, Question, maps_of
-from fastsam_onnx.masks.views import COARSE, PRIORS, SIDE, View, halved
+from fastsam_onnx.masks.views import COARSE, PRIORS, SIDE, SURE_LOGIT, View, halved
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.runtime import RuntimeOptions
@@ -102,20 +102,24 @@ class TestPointsInABox:
     def test_a_point_that_is_not_obeyed_counts_twice_as_much_each_time(self, asked):
         found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
         [mask] = found.box_prompt(self.BOX, [(24, 24), (40, 40)], [0, 1]).masks
-        assert asked == [(-1, 1), (-2, 1), (-4, 1)]
+        assert asked == [(0, 0), (-1, 0), (-2, 0), (-4, 0)], "then it obeys the second point, too"
         assert mask.box.tolist() == [32, 16, 48, 48]
 
     def test_without_points_it_is_asked_once(self, asked):
         found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
         assert found.box_prompt(self.BOX).areas.tolist() == [32 * 32]
+        assert asked == [(0, 0)]
+
+    def test_a_point_that_the_answer_obeys_changes_nothing(self, asked):
+        found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
         assert found.box_prompt(self.BOX, (40, 40)).areas.tolist() == [32 * 32]
-        assert asked == [(0, 0), (0, 1)]
+        assert asked == [(0, 0)]
 
     def test_points_that_cannot_be_obeyed_end(self, asked):
         """The right half never goes, and no point counts more than LOUDEST: the same would be drawn again."""
         found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
         assert found.box_prompt(self.BOX, (40, 40), 0).areas.tolist() == [32 * 32]
-        assert [background for background, _ in asked] == [-1, -2, -4, -8, -LOUDEST]
+        assert [background for background, _ in asked] == [0, -1, -2, -4, -8, -LOUDEST]
 
     def test_the_photo_is_halved_once_for_all_drawings(self, asked, monkeypatch):
         """Half of a photo of 50 megapixels takes longer than the drawing."""
@@ -123,12 +127,12 @@ class TestPointsInABox:
         monkeypatch.setattr(decoder, "halved", lambda image, most: counted.append(most) or halved(image, most))
         found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
         found.box_prompt(self.BOX, (40, 40), 0)
-        assert (len(asked), len(counted)) == (5, 1)
+        assert (len(asked), len(counted)) == (6, 1)
 
     def test_of_points_in_one_pixel_the_last_counts(self, asked):
         found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
         assert found.box_prompt(self.BOX, [(24, 24), (24.5, 24.5)], [0, 1]).areas.tolist() == [32 * 32]
-        assert asked == [(0, 1)]
+        assert asked == [(0, 0)]
 
     def test_points_outside_the_photo_are_not_told(self, asked):
         found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
@@ -146,11 +150,35 @@ class TestPointsInABox:
         monkeypatch.setattr(Decoder, "run", run)
         found = found_in(red(), (32, 32, 32, 32, 0.7, -1), (32, 32, 32, 28, 0.5, 1), (16, 16, 32, 32, 0.9, 2))
         found.box_prompt(self.BOX)
+        assert asked == [-1]
         found.box_prompt(self.BOX, (40, 40))
-        assert asked[:3] == [-1, 1, -1]
+        assert asked[1:4] == [-1, 1, -1]
         asked.clear()
         found.box_prompt(self.BOX, (40, 40), 0)
-        assert asked == [-1]
+        assert asked[:2] == [-1, -1]
+
+    def test_the_decoder_sees_an_answer_that_was_corrected(self, monkeypatch):
+        """It draws all of its view, its right half, and the upper half of that; before the last it sees the second."""
+        seen = []
+
+        def run(decoder, photos, maps):
+            seen.append(maps[0, 1])
+            logits = np.full((1, SIDE, SIDE), 5, np.float32)
+            logits[:, :, : SIDE // 2 * (len(seen) > 1)] = -5
+            logits[:, SIDE // 2 * (len(seen) < 3) + SIDE // 2 :] = -5
+            return logits, np.ones(1)
+
+        monkeypatch.setattr(Decoder, "run", run)
+        found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
+        [mask] = found.box_prompt(self.BOX, [(24, 24), (40, 40)], [0, 0]).masks
+        assert mask.box.tolist() == [32, 16, 48, 32]
+        first, second, third = seen
+        assert (first == 1).all(), "the candidate"
+        assert (second == 1).all()
+        view = View.around(self.BOX, LETTERBOX)
+        half = view.box((32, 16, 48, 48))
+        assert (third[half == 1] == SURE_LOGIT).all()
+        assert (third[half == 0] == -SURE_LOGIT).all()
 
     def test_each_box_has_its_points(self, asked):
         found = found_in(red(), (32, 32, 32, 32, 0.7, 1))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastsam_onnx.masks.pending import prototypes_at
-from fastsam_onnx.masks.views import COARSE, SIDE, View, halved
+from fastsam_onnx.masks.views import COARSE, SIDE, View, halved, logits_of
 from fastsam_onnx.network.letterbox import Letterbox
 
 SAME = Letterbox.fit((640, 480), (640, 640), stride=32)
@@ -113,6 +113,12 @@ def test_points_are_spots_with_a_sign():
     assert np.unravel_index(spots.argmax(), spots.shape) == (20, 10)
     assert np.unravel_index(spots.argmin(), spots.shape) == (40, 35)
     assert spots.max() == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_mask_stands_for_logits_by_its_share_of_each_cell():
+    """Columns from 25 on, of cells of 2: half of cell 12, all of 13, none of 11."""
+    cells = np.broadcast_to(np.arange(SIDE) >= 25, (SIDE, SIDE))
+    assert logits_of(cells)[7, 11:14].tolist() == [-4, 0, 4]
 
 
 def test_answers_lie_where_they_were_seen():

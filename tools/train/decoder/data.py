@@ -203,7 +203,7 @@ def prompt(
     if not len(question.coefficients):
         return None
     if point is not None:
-        question = question.clicked([point], [1.0])
+        question = question.clicked([point], np.ones(1, bool))
     view = View.around(box, found.letterbox)
     known = maps_of(view, found.prototypes, question)
     wanted = seen(answer, view)
