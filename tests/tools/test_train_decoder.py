@@ -11,7 +11,7 @@ from support.tiny_onnx import tiny, ultralytics_metadata
 torch = pytest.importorskip("torch", reason="PyTorch, of the train group, is not installed")
 
 from fastsam_onnx import FastSAM, Mask  # noqa: E402
-from fastsam_onnx.masks.views import COARSE, SIDE, View  # noqa: E402
+from fastsam_onnx.masks.views import COARSE, SIDE, SURE_LOGIT, View  # noqa: E402
 from fastsam_onnx.network.letterbox import Letterbox  # noqa: E402
 from tools.train import manifest  # noqa: E402
 from tools.train.decoder import corrections, data, export, train  # noqa: E402
@@ -269,8 +269,10 @@ def test_points_anywhere_lie_in_what_is_wrong(monkeypatch):
         assert 30 <= column < 40
 
 
-def test_each_prompt_gets_its_number_of_corrections():
+@pytest.mark.parametrize("seen", [0, 1])
+def test_each_prompt_gets_its_number_of_corrections(monkeypatch, seen):
     """Nothing is ever drawn, so each correction lies in the square, whatever was said before."""
+    monkeypatch.setattr(corrections, "SEEN", seen)
     blank = learned()
     blank.mask.weight.data.zero_()
     blank.mask.bias.data.fill_(-1)
@@ -282,7 +284,10 @@ def test_each_prompt_gets_its_number_of_corrections():
     volumes = told[:, corrections.POINTS].sum((1, 2)).numpy()
     np.testing.assert_allclose(volumes, spot * np.array([0, 1, 3, 2]), rtol=0.01)
     assert not maps.any(), "the batch stays as it was"
-    assert not told[:, : corrections.POINTS].any()
+    assert (told[1:, corrections.FIRST] == -SURE_LOGIT * seen).all(), "nothing, in place of the best candidate"
+    assert not told[0].any()
+    others = [index for index in range(MAPS) if index - MAPS not in (corrections.FIRST, corrections.POINTS)]
+    assert not told[:, others].any()
 
 
 def test_objects_are_not_corrected_boxes_and_clicks_half_of_the_time():
