@@ -94,6 +94,8 @@ class Masks(Sequence[Mask]):
 
     def __getitem__(self, index: int | slice) -> Mask | Masks:
         try:
+            if isinstance(index, bool | np.bool_):
+                raise TypeError("a bool is not an index")
             chosen = self.lazy[index]
         except IndexError:
             raise ObjectIndexError(f"index {index} is out of range: there are {len(self)} masks") from None

@@ -673,7 +673,7 @@ def test_take_chooses_boxes_and_masks_alike(index):
 
 def test_an_index_that_does_not_fit_is_our_error():
     found = Segmentation.from_masks([SQUARE])
-    for wrong in ("a", [0], np.array([True, True]), slice(1.0, None)):
+    for wrong in ("a", [0], False, np.bool_(False), np.array([True, True]), slice(1.0, None)):
         with pytest.raises(ObjectIndexError, match=r"got .*; masks\.take\(\) takes a bool mask or integers"):
             found.masks[wrong]
     with pytest.raises(ObjectIndexError, match="index 1 is out of range: there are 1 masks"):
