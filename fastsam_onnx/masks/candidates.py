@@ -217,61 +217,60 @@ class Candidates:
         """
         if self.closer is None:
             return None
-        halves = self.closer.halves(self.questions(box_xyxy[None], asked=True))
-        draw = partial(self.closer.draw, halves=halves)
+        asked = self.questions(box_xyxy[None], asked=True)
+        draw = partial(self.closer.draw, halves=self.closer.halves(asked))
         answer = None
         for count in (0, *steps(len(points))):
             told = points[:count], foreground[:count]
             if answer is None or not obeyed_points(answer, *told).all():
-                answer = self._told(draw, box_xyxy, answer, *told) or answer
+                answer = self._told(draw, asked[0], answer, *told) or answer
         return answer
 
     def _told(
         self,
         draw: Callable[[list[Question]], tuple[list[PendingMask], FloatArray]],
-        box_xyxy: FloatArray,
+        question: Question,
         before: PendingMask | None,
         points: npt.NDArray[np.float64],
         foreground: BoolArray,
     ) -> PendingMask | None:
-        """What the decoder draws in a box when it is told of points, the last of which corrects the answer so far.
+        """What the decoder draws in a question's box, told of points, the last of which corrects the answer so far.
 
         Points that it does not obey count twice as much in the next drawing; of all drawings the first that obeys most
         of them answers; None if all are empty.
         """
         best, most = None, -1
-        asked = self._about(box_xyxy, before, points, foreground)
+        asked = self._about(question, before, points, foreground)
         for _ in range(MOST_DRAWINGS):
             louder = []
-            for question in asked:
-                [mask], _ = draw([question])
-                cut = calm(mask.within(box_xyxy))
+            for told in asked:
+                [mask], _ = draw([told])
+                cut = calm(mask.within(told.box_xyxy))
                 obeyed = obeyed_points(cut, points, foreground)
                 if not cut.is_empty() and obeyed.sum() > most:
                     best, most = cut, int(obeyed.sum())
                 if obeyed.all():
                     return best
-                louder.append(question.louder(obeyed))
-            asked = [question for question in louder if question is not None]
+                louder.append(told.louder(obeyed))
+            asked = [told for told in louder if told is not None]
         return best
 
     def _about(
         self,
-        box_xyxy: FloatArray,
+        question: Question,
         before: PendingMask | None,
         points: npt.NDArray[np.float64],
         foreground: BoolArray,
     ) -> list[Question]:
-        """What the decoder is asked about a box with points.
+        """What the decoder is asked when a question about a box has points.
 
         First, if there are some, with the candidates that obey all points and fit not much worse than the best; then
         with those that fit best. An answer that was corrected already is shown to the decoder.
         """
-        [question] = self.questions(box_xyxy[None], asked=True)
         if not len(points):
             return [question]
         question = question.clicked(points, foreground, before if len(points) > 1 else None)
-        [fits] = self.fits(box_xyxy[None])
+        [fits] = self.fits(question.box_xyxy[None])
         obedient = (self.held(points) == foreground).all(axis=1) & (fits > LEAST_FIT * fits.max(initial=0))
         meant = best_of(np.where(obedient, fits, 0), PRIORS)
         told = [replace(question, coefficients=self.coefficients[meant])] if meant.size else []
