@@ -126,7 +126,9 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
                 f"{path} would be replaced by a result, but this run reads it; name another place with --output"
             )
         if path != STDOUT and key in written:
-            raise OptionError(f"two results would have the same name, {path}; run their inputs one by one")
+            raise OptionError(
+                f"two results would have the same name, {path}; run their inputs apart, each with its own --output"
+            )
         written.add(key)
 
 

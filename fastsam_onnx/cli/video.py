@@ -84,11 +84,15 @@ class FrameSource:
         """Name of its frames, before their number."""
         return STDIN_STEM if self.path is None else self.path.name
 
-    def open(self) -> tuple[Iterator[Frame], float, int | None]:
-        """The frames, their number per second, and the number that the file declares, if it does."""
+    def open(self, overlay: Path | None) -> tuple[Iterator[Frame], float, int | None]:
+        """The frames, frames per second of the overlay, and the number of frames that the file declares, if it does.
+
+        What reads an overlay from standard output is told its rate by the user, who has it of the video.
+        """
         if self.path is not None:
             video = open_video(self.path)
-            return video.frames(), video.fps, video.frame_count
+            fps = video.fps if overlay in (None, STDOUT) else video.copy_fps
+            return video.frames(), fps, video.frame_count
         assert self.raw_size is not None
         return _raw_frames(self.raw_size, self.fps), self.fps, None
 
@@ -148,7 +152,7 @@ def _run(
 ) -> tuple[dict[str, Any], str]:
     """Take one source from its first frame to its last. Returns what `RunReport.done` tells, and what is missing."""
     began = time.perf_counter()
-    frames, fps, total = source.open()
+    frames, fps, total = source.open(outputs.get("overlay"))
     options = {name: getattr(arguments, name) for name in ("pixel_limit", "agnostic", "tile", "track")}
     is_followed = arguments.track and prompts.asked > 0
     if not (arguments.track or arguments.tile or prompts.needs_objects or classes):

@@ -18,13 +18,22 @@ from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import ImageError
 from fastsam_onnx.files import is_file, utf8_path
 from fastsam_onnx.images.clock import Clock
-from fastsam_onnx.images.contents import counts_frames, is_cut, lacks_table, movie_seconds
+from fastsam_onnx.images.contents import (
+    MANY_FIELDS,
+    counts_frames,
+    is_cut,
+    lacks_table,
+    movie_seconds,
+    read_contents,
+)
 from fastsam_onnx.images.load import MissingPicture, load_image, source_name
 from fastsam_onnx.log import warn
 
 DEFAULT_FPS = 25.0
 MAX_FPS = 1000
 """More is not the rate of a video but the clock of a file that does not say it."""
+ENOUGH_FPS = 60
+"""The highest rate of a copy whose frames come faster only now and then: it is paid for in pictures that are held."""
 TRIES = 64
 """Times that a file is asked for another frame after it gave none, where it does not say how many it has."""
 MAX_TRIES = 10_000
@@ -93,6 +102,25 @@ class Video:
 
         found = float(self.capture.get(cv2.CAP_PROP_FPS))
         return found if 0 < found <= MAX_FPS else DEFAULT_FPS
+
+    @property
+    def copy_fps(self) -> float:
+        """Frames per second of a copy of constant rate, in which frames that come fast have a place each.
+
+        The average is too low for it after pauses, as recorded screens have them. And of videos that do not say their
+        rate, as browsers record them, the reader tells the clock, 1000. So the container's times decide.
+        """
+        fps = self.fps
+        times = np.zeros(0) if self.path is None else read_contents(self.path).seconds
+        steps = np.diff(times)
+        steps = steps[steps > 0]
+        if not steps.size:
+            return fps
+        short, mean = float(np.percentile(steps, 10)), float(steps.mean())
+        stores_fields = mean < MANY_FIELDS / fps
+        if stores_fields or abs(short * fps - 1) < 0.1:
+            return fps
+        return min(1 / short, max(ENOUGH_FPS, 1 / mean))
 
     @property
     def frame_count(self) -> int | None:

@@ -27,7 +27,7 @@ from fastsam_onnx.cli import video as video_command
 from fastsam_onnx.cli.program import main
 from fastsam_onnx.errors import ImageError, OutputError
 from fastsam_onnx.images import video_writer as video_files
-from fastsam_onnx.images.video import Frame, is_video, open_video
+from fastsam_onnx.images.video import Frame, Video, is_video, open_video
 from fastsam_onnx.images.video_writer import video_writer
 
 SIZE = (96, 64)  # width, height
@@ -456,6 +456,20 @@ def test_an_overlay_keeps_the_times_of_a_video_of_variable_rate():
     # Due at 0, 1, 4, 5, 5, 5, 6: the fifth may be one too early, the sixth would be two.
     assert [int(picture[0, 0, 0]) // 10 for picture in given] == [0, 1, 1, 1, 2, 3, 4, 6]
     assert pace.left_out == 1
+
+
+def test_the_overlay_of_an_unsteady_clip_has_the_rate_of_its_fastest_frames(run, clip, monkeypatch):
+    """A pause of 90 s in a clip of 30 frames left four pictures; a pipe is told the rate by the user, so it stays."""
+    monkeypatch.setattr(Video, "copy_fps", 20.0)
+    assert run(clip, "-o", clip.parent / "a.mp4")[0] == 0
+    capture = cv2.VideoCapture(str(clip.parent / "a.mp4"))
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(20)
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 2 * FRAMES - 1
+    capture.release()
+    given = []
+    monkeypatch.setattr(video_command, "write_stdout", given.append)
+    assert run(clip, "--format", "overlay", "-o", "-")[0] == 0
+    assert len(given) == FRAMES
 
 
 def test_a_damaged_time_does_not_fill_the_disk(caplog):

@@ -16,8 +16,9 @@ import pytest
 from support.command_line import POSIX
 
 from fastsam_onnx import Failure, FastSAM, ImageError, OptionError, OutputError
+from fastsam_onnx.images import video as reading
 from fastsam_onnx.images import video_writer as writing
-from fastsam_onnx.images.contents import is_cut
+from fastsam_onnx.images.contents import Contents, is_cut
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.images.sources import open_sources
 from fastsam_onnx.images.video import open_video
@@ -330,6 +331,33 @@ class TestCaptures:
     def test_a_bool_is_no_camera(self, source):
         with pytest.raises(OptionError, match="number of a camera"):
             open_sources(source)
+
+
+STEADY = np.arange(50) * 0.04
+PAUSED = np.where(np.arange(50) < 25, STEADY, STEADY + 90)
+
+
+@pytest.mark.parametrize(
+    ("told", "times", "expected"),
+    [
+        (25, STEADY, 25),
+        (29.97, np.round(np.arange(50) / 29.97, 3), 29.97),  # in milliseconds
+        (25, STEADY / 2, 25),  # half frames
+        (0.54, PAUSED, 25),
+        (1000, STEADY, 25),
+        (25, STEADY[:1], 25),
+        (25, STEADY[:0], 25),
+        (1, np.cumsum([0.001, 2] * 20), 60),
+        (240, np.arange(50) / 240, 240),
+    ],
+)
+def test_a_copy_of_constant_rate_has_a_place_for_every_frame(monkeypatch, tmp_path, told, times, expected):
+    """What browsers record says no rate, and OpenCV the clock's; the average of a recorded screen is of its pauses."""
+    monkeypatch.setattr(reading, "read_contents", lambda path: Contents(seconds=times))
+
+    monkeypatch.setattr(FakeCapture, "get", lambda capture, what: told if what == cv2.CAP_PROP_FPS else 0.0)
+    video = reading.Video(FakeCapture(), "clip", tmp_path / "clip.webm", ours=True)
+    assert video.copy_fps == pytest.approx(expected)
 
 
 class TestWriting:
