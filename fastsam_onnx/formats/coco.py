@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import PurePath
 
@@ -12,6 +13,8 @@ from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats.categories import category_indices
 from fastsam_onnx.formats.text import Json, rounded_score, track_facts, xywh
 from fastsam_onnx.masks.instances import Instances
+
+_FRAME_SUFFIX = re.compile(r"\.[^#]*#[0-9]+")
 
 
 def to_coco(
@@ -76,6 +79,11 @@ def _categories(found: Instances, category_id: int | Sequence[int] | None) -> li
 
 
 def image_id_of(name: str) -> int | str:
-    """The id that a photo's file name says: 139 for 000000000139.jpg, as COCO names its photos; "dog" for dog.jpg."""
-    stem = PurePath(name).stem
-    return int(stem) if stem.isascii() and stem.isdigit() else stem
+    """The id that a photo's file name says: 139 for 000000000139.jpg, as COCO names its photos; "dog" for dog.jpg.
+
+    A frame of a video has its whole name, clip.mp4#12: those of one video are different photos.
+    """
+    path = PurePath(name)
+    if _FRAME_SUFFIX.fullmatch(path.suffix):
+        return path.name
+    return int(path.stem) if path.stem.isascii() and path.stem.isdigit() else path.stem
