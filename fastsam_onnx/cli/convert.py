@@ -34,6 +34,8 @@ from fastsam_onnx.masks.instances import Instances
 
 NEED_PHOTO = ("overlay", "cutouts")
 """Formats that show the photo."""
+LEAD_TO_PHOTO = ("labelme", "yolo")
+"""Formats whose files say where the photo lies, the second one's in data.yaml."""
 EPILOG = f"""\
 Reads what `{PROGRAM} segment --format json` wrote. photo.json gives
 photo.svg beside it, or in the folder --output. Overlays and cut-outs need the
@@ -104,6 +106,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
                 found = _with_photo(found, photo, target, arguments.to)
             make_folder(target.parent)
             if (kind := (photo and photo.parent, found.names)) not in described:
+                _tell_of_missing_photo(arguments.to, photo)
                 overwrite = arguments.overwrite and not described  # the next ones add to it
                 write_yolo_data([arguments.to], arguments.output, [Photo(photo)], found.names, overwrite=overwrite)
                 described.append(kind)
@@ -187,6 +190,12 @@ def _target(path: Path, folder: Path | None, suffix: str) -> Path:
 def _photo_of(found: Instances, path: Path, photos: Path | None) -> Path | None:
     """The place where the photo of a JSON file is sought; None if the file says no name of one."""
     return None if found.source is None else (photos or path.parent) / Path(found.source).name
+
+
+def _tell_of_missing_photo(form: str, photo: Path | None) -> None:
+    """Log a warning if what is written leads to a photo that is not there."""
+    if form in LEAD_TO_PHOTO and photo is not None and not is_file(photo):
+        warn("there is no %s, and %s needs the photos; --photos FOLDER says where they are", photo, form)
 
 
 def _image_ids(paths: Sequence[Path], photos: Path | None) -> dict[Path, int | str | None]:

@@ -45,6 +45,16 @@ def test_every_format_is_what_the_network_would_have_given(form, run, folder, tm
     assert converted == direct
 
 
+def test_a_data_yaml_that_leads_to_no_photos_is_told(folder, tmp_path, capsys):
+    """Training found no photos at all in the folder of the JSON files."""
+    (tmp_path / "photos").mkdir()
+    for name in ("a", "b"):
+        (folder / f"{name}.png").rename(tmp_path / "photos" / f"{name}.png")
+    arguments = [folder / "a.json", folder / "b.json", "--to", "yolo", "-o", tmp_path / "photos", "--overwrite"]
+    assert convert(capsys, *arguments)[2].count("and yolo needs the photos; --photos FOLDER") == 1
+    assert convert(capsys, *arguments, "--photos", tmp_path / "photos")[2] == ""
+
+
 def test_labelme_finds_the_photo_from_where_its_file_lies(folder, tmp_path, capsys):
     place = tmp_path / "labelme"
     assert convert(capsys, folder / "a.json", "--to", "labelme", "-o", place)[0] == 0
@@ -54,7 +64,9 @@ def test_labelme_finds_the_photo_from_where_its_file_lies(folder, tmp_path, caps
     arguments = [folder / "a.json", "--to", "labelme", "-o", place, "--overwrite"]
     assert convert(capsys, *arguments, "--photos", tmp_path / "photos")[0] == 0
     assert read_json(place / "a.json")["imagePath"] == "../photos/a.png"
-    assert convert(capsys, *arguments)[0] == 0  # the photo may be put beside it later
+    code, _, err = convert(capsys, *arguments)
+    assert code == 0  # the photo may be put beside it later
+    assert f"there is no {folder / 'a.png'}, and labelme needs the photos; --photos FOLDER" in err
     assert read_json(place / "a.json")["imagePath"] == "a.png"
 
 
