@@ -73,7 +73,19 @@ def entry_names(photos: Sequence[Photo], dataset: CocoDataset) -> list[str]:
                 f"{dataset.path} has {name}, and this run has several photos of that name, such as {path}: which of "
                 "them it has cannot be told; name another folder with --output"
             )
-    return [path if count[name] > 1 or path in dataset else name for name, path in zip(short, paths, strict=True)]
+    names = [path if count[name] > 1 or path in dataset else name for name, path in zip(short, paths, strict=True)]
+    _tell_of_paths(names, short)
+    return names
+
+
+def _tell_of_paths(names: Sequence[str], short: Sequence[str]) -> None:
+    """Log a warning if a photo is named by a path, which is another one in a run from another folder."""
+    if path := next((long for long, name in zip(names, short, strict=True) if long != name), None):
+        warn(
+            "%s is its name in the data set, because others have the name too; a run that writes this path otherwise, "
+            "such as from another folder, would add the photo again; name one folder that holds all, with --recursive",
+            path,
+        )
 
 
 def write_yolo_data(
@@ -87,7 +99,7 @@ def write_yolo_data(
     """Write data.yaml beside YOLO's label files, if these go to a folder.
 
     One that an earlier run wrote gets the folders that it lacks; one that somebody wrote stays, and what it lacks is
-    told. So is where trainers would not find the labels.
+    told. So is where trainers would not find the labels, or by which names.
 
     Args:
         formats: Names of formats.
@@ -106,6 +118,7 @@ def write_yolo_data(
     folders = dict.fromkeys(photo.folder or photo.path.parent for photo in photos if photo.path is not None)
     listed = [relative_path(folder, path.parent) for folder in folders]
     _tell_of_lost_labels(path.parent, photos)
+    _tell_of_shared_labels(photos)
     if is_file(path) and not overwrite:
         _add_to_data(path, listed, names)
         return
@@ -124,6 +137,20 @@ def _tell_of_lost_labels(output: Path, photos: Sequence[Photo]) -> None:
                 "trainers of YOLO networks look for the labels of photos such as %s in %s, not in %s; write labels "
                 "beside their photos, or those of X/images to X/labels",
                 *(photo.path, sought, folder),
+            )
+            return
+
+
+def _tell_of_shared_labels(photos: Sequence[Photo]) -> None:
+    """Log a warning if trainers would look for the labels of two photos in one file: theirs have longer names."""
+    first: dict[str, Path] = {}
+    for path in (photo.path for photo in photos if photo.path is not None):
+        other = first.setdefault(str(path.with_suffix("")).casefold(), path)
+        if other != path:
+            warn(
+                "trainers of YOLO networks look for the labels of %s and of %s in one file, %s.txt, and would find "
+                "none; rename one of the photos",
+                *(other, path, path.stem),
             )
             return
 

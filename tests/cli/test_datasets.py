@@ -68,8 +68,20 @@ def test_photos_that_it_has_are_skipped_and_new_ones_added(run, folder, tmp_path
 
 def test_photos_of_the_same_name_have_their_paths(run, tmp_path):
     one, other = photo(tmp_path / "one" / "a.png"), photo(tmp_path / "other" / "a.png")
-    run(one.parent, other.parent, "--format", "coco-dataset", "-o", tmp_path / "out")
+    _, _, err = run(one.parent, other.parent, "--format", "coco-dataset", "-o", tmp_path / "out")
     assert counts(tmp_path / "out" / "instances.json") == ([one.as_posix(), other.as_posix()], 4)
+    assert f"{one.as_posix()} is its name in the data set" in err
+
+
+def test_photos_whose_labels_trainers_would_not_tell_apart_are_told(run, tmp_path):
+    """dog.jpg and dog.png have dog.jpg.txt and dog.png.txt: trainers took both for photos without objects."""
+    images = tmp_path / "images"
+    for name in ("a.png", "b.png"):
+        photo(images / name)
+    arguments = ("--format", "yolo", "-o", tmp_path / "labels")
+    assert "warning" not in run(images, *arguments)[2]
+    photo(images / "a.bmp")
+    assert f"{images / 'a.bmp'} and of {images / 'a.png'} in one file, a.txt" in run(images, *arguments)[2]
 
 
 def test_photos_of_the_same_name_are_not_added_a_second_time(run, tmp_path):
