@@ -23,8 +23,8 @@ RIFF, MATROSKA = b"RIFF", b"\x1a\x45\xdf\xa3"
 Kind = Literal["avi", "matroska", "mp4", "transport"]
 NEAR = 0.002
 """Seconds by which a decoder's time may differ from the container's: Matroska counts milliseconds."""
-MANY_FIELDS = 0.7
-"""Share of the mean time between frames; less is that between half frames, two of which make one."""
+FIELD_TIME = 0.7
+"""Share of the mean time between frames; a lower mean is that between half frames, two of which make one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +55,9 @@ class Contents:
         return int(self.numbers[place])
 
     def has_frames(self, fps: float) -> bool:
-        """True if it tells of frames at about this rate, and not of half frames, which interlaced videos may store."""
-        return bool(self.seconds.size) and (
-            self.seconds.size < 2 or float(np.median(np.diff(self.seconds))) > MANY_FIELDS / fps
-        )
+        """True if it tells of frames at about this mean rate, not of half frames, which interlaced videos may store."""
+        steps = self.seconds.size - 1
+        return steps == 0 or (steps > 0 and float(np.ptp(self.seconds)) / steps > FIELD_TIME / fps)
 
 
 def read_contents(path: Path) -> Contents:

@@ -19,7 +19,7 @@ from fastsam_onnx.errors import ImageError
 from fastsam_onnx.files import is_file, utf8_path
 from fastsam_onnx.images.clock import Clock
 from fastsam_onnx.images.contents import (
-    MANY_FIELDS,
+    Contents,
     counts_frames,
     is_cut,
     lacks_table,
@@ -111,14 +111,13 @@ class Video:
         rate, as browsers record them, the reader tells the clock, 1000. So the container's times decide.
         """
         fps = self.fps
-        times = np.zeros(0) if self.path is None else read_contents(self.path).seconds
-        steps = np.diff(times)
+        contents = Contents() if self.path is None else read_contents(self.path)
+        steps = np.diff(contents.seconds)
         steps = steps[steps > 0]
-        if not steps.size:
+        if not steps.size or not contents.has_frames(fps):
             return fps
         short, mean = float(np.percentile(steps, 10)), float(steps.mean())
-        stores_fields = mean < MANY_FIELDS / fps
-        if stores_fields or abs(short * fps - 1) < 0.1:
+        if abs(short * fps - 1) < 0.1:
             return fps
         return min(1 / short, max(ENOUGH_FPS, 1 / mean))
 

@@ -90,6 +90,14 @@ def test_a_container_that_disagrees_is_not_believed(tells):
     assert clock.count is None
 
 
+def test_after_a_pause_the_container_still_knows_which_are_lost():
+    """Frames came twice as fast as on average, and were taken for half frames: the lost one was not told."""
+    times = np.array([0, 0.05, 0.1, 0.15, 0.2, 0.7, 0.75, 0.8, 0.85, 0.9])
+    numbers, _, clock = run(np.delete(times, 3), contents=Contents(True, times, np.arange(10), times))
+    assert numbers == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    assert (clock.lost, clock.count) == (1, 10)
+
+
 def test_half_frames_are_not_taken_for_frames():
     times = np.arange(20) / (2 * RATE)
     numbers, _, clock = run([0, 0.1, 0.2, 0.4], contents=Contents(True, times, np.arange(20), times))
