@@ -483,9 +483,11 @@ def _open(source: Any, runtime: RuntimeOptions) -> Network | ExternalNetwork:
 
 def _decoder_of(network: Network | ExternalNetwork, runtime: RuntimeOptions) -> Decoder | None:
     """The network that draws answers to prompts, if the file has one."""
-    text = network.contract.metadata.decoder
+    metadata = network.contract.metadata
+    text, change = metadata.decoder, metadata.corrector
     if text is None:
         return None
     from fastsam_onnx.masks.decoder import Decoder
 
-    return Decoder(text, runtime, network.name)
+    corrector = None if change is None else Decoder(text, runtime, network.name, change=change)
+    return Decoder(text, runtime, network.name, corrector=corrector)

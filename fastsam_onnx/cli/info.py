@@ -97,6 +97,7 @@ def _facts(path: Path, model: FastSAM) -> dict[str, Any]:
             "license": metadata.license,
         },
         "decoder": metadata.decoder is not None,
+        "corrector": metadata.corrector is not None,
         "onnx": None if is_checkpoint_file(path) else asdict(read_onnx_header(path)),
         "defaults": dict(options),
         "providers": model.providers,
@@ -113,7 +114,8 @@ def _readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if facts["nms_inside"]:
         yield "nms", _nms_inside(facts["metadata"])
     if facts["decoder"]:
-        yield "decoder", "draws objects and answers to points and boxes anew"
+        more = ", and a corrector what has further points" if facts["corrector"] else ""
+        yield "decoder", f"draws objects and answers to points and boxes anew{more}"
     if facts["metadata"]["batch"] is not None:
         yield "exported", f"with batch {facts['metadata']['batch']}"
     if facts["onnx"] is not None:

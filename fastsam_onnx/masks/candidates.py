@@ -265,11 +265,11 @@ class Candidates:
         """What the decoder is asked when a question about a box has points.
 
         First, if there are some, with the candidates that obey all points and fit not much worse than the best; then
-        with those that fit best. An answer that was corrected already is shown to the decoder.
+        with those that fit best. The answer so far is shown to the corrector, or to the decoder once it was corrected.
         """
-        if not len(points):
+        if self.closer is None or not len(points):
             return [question]
-        question = question.clicked(points, foreground, before if len(points) > 1 else None)
+        question = question.clicked(points, foreground, before if self.closer.corrects or len(points) > 1 else None)
         [fits] = self.fits(question.box_xyxy[None])
         obedient = (self.held(points) == foreground).all(axis=1) & (fits > LEAST_FIT * fits.max(initial=0))
         meant = best_of(np.where(obedient, fits, 0), PRIORS)

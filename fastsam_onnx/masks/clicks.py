@@ -39,6 +39,11 @@ DRAWN_ON = 1.5
 
 Less where the point lies far outside: times the root of the IoU of its box and the box that holds the points, too.
 """
+LARGER = 0.3
+"""Margin, in sides, of what the corrector looks at where a foreground point lies outside the box of the answer so far.
+
+The object is larger than was thought: without a margin it would end, straight, where the point lies.
+"""
 LOUDER = 0.9
 """Weight of a promise for each time that the decoder had to be told louder."""
 CUT_SHARE = 0.25
@@ -132,8 +137,9 @@ def _drawn_on(
     """What the decoder draws when the last point corrects what the others mean.
 
     Drawn are the object from before, unless it obeys the last point, too, and the three candidates with the highest
-    claims of those that hold the most foreground points and no background point, all around all foreground points. An
-    object that was corrected already is shown to the decoder.
+    claims of those that hold the most foreground points and no background point, all around all foreground points. The
+    object from before is shown to the corrector, in a view that is wider where the last point lies outside its box; or,
+    once it was corrected, to the decoder.
     What obeys most points answers; of these what promises most: candidates for their claim, the object from before with
     an advantage.
     """
@@ -146,22 +152,35 @@ def _drawn_on(
     seen: list[MaskLike | None] = [None] * len(boxes)
     if not obeyed.all():
         box = np.array([before.mask.bounds], np.float32)
-        near = box_iou(box, _around(box, points[foreground]))[0, 0]
+        near = box_iou(box, around(box, points[foreground]))[0, 0]
         index, weights = np.append(index, before.index), np.append(weights, DRAWN_ON * near**0.5)
-        boxes, seen = np.concatenate([boxes, box]), [*seen, before.mask if len(points) > 2 else None]
-    asked = candidates.questions(_around(boxes, points[foreground]), asked=False)
+        boxes = np.concatenate([boxes, box])
+        seen.append(before.mask if closer.corrects or len(points) > 2 else None)
+    asked = candidates.questions(around(boxes, points[foreground]), asked=False)
     asked = [question.clicked(points, foreground, mask) for question, mask in zip(asked, seen, strict=True)]
+    if closer.corrects and len(seen) > len(claims):
+        asked[-1] = _wider(asked[-1], before.mask, candidates.letterbox.image_size)
     for place, count, promise, mask in _told(closer, asked, points, foreground):
         meaning = Meaning(mask, np.array(mask.bounds, np.float32), int(index[place]), promise)
         options.append((count, promise * float(weights[place]), meaning))
     return max(options, key=lambda option: option[:2])[2]
 
 
-def _around(boxes_xyxy: FloatArray, points: Points) -> FloatArray:
+def around(boxes_xyxy: FloatArray, points: Points) -> FloatArray:
     """The boxes (n, 4), as large as is needed to hold the pixels of all points."""
     low, high = np.floor(points).min(axis=0), np.floor(points).max(axis=0) + 1
     corners = np.minimum(boxes_xyxy[:, :2], low), np.maximum(boxes_xyxy[:, 2:], high)
     return np.concatenate(corners, axis=1).astype(np.float32)
+
+
+def _wider(question: Question, before: MaskLike, image_size: tuple[int, int]) -> Question:
+    """The same with a margin, in the photo, if the last of its points is foreground and outside the box of before."""
+    [x, y], (x1, y1, x2, y2) = np.asarray(question.points)[-1].tolist(), before.bounds
+    if question.signs[-1] < 0 or (x1 <= x < x2 and y1 <= y < y2):
+        return question
+    low, high = np.split(question.box_xyxy, 2)
+    margin = LARGER * (high - low)
+    return replace(question, box_xyxy=np.concatenate([low - margin, high + margin]).clip(0, [*image_size, *image_size]))
 
 
 def _told(

@@ -3,14 +3,14 @@
 The everything network sees the whole photo at a few hundred pixels, and its masks are sums of prototypes. A prompt says
 where to look closer, and so does an object that was found: the decoder gets the photo's own pixels around the box, the
 prototypes and the candidates that fit best, and says the mask, and the IoU that it expects of it. It belongs to one
-network, whose prototypes it knows, and travels in that network's file.
+network, whose prototypes it knows, and travels in that network's file. Beside it may stand a corrector: the same
+network with other weights, for answers that were drawn and had a point more.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, product
 from fastsam_onnx.errors import ModelError
+from fastsam_onnx.masks.decoder_file import changed, file_of
 from fastsam_onnx.masks.mask import MaskLike
 from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.masks.views import LARGEST_LOGIT, PRIORS, SIDE, View, halved, logits_of
@@ -29,8 +30,6 @@ from fastsam_onnx.runtime import RuntimeOptions, opening
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-KEY = "decoder"
-"""Key of the network's metadata under which the decoder stands, as Base64."""
 LOUDEST = 16.0
 """How much a point counts at most; where the decoder does not obey it, it counts twice as much each time."""
 MOST_DRAWINGS = 8
@@ -38,45 +37,71 @@ MOST_DRAWINGS = 8
 
 
 class Decoder:
-    """The decoder of a network; opened at the first prompt, in each process by itself.
+    """The decoder of a network, or its corrector; opened at the first prompt, in each process by itself.
 
     Any number of threads may use it at once.
+
+    Attributes:
+        corrector: Draws what corrects an answer that it is shown; None without.
     """
 
-    def __init__(self, text: str, runtime: RuntimeOptions, name: str) -> None:
+    def __init__(
+        self,
+        text: str,
+        runtime: RuntimeOptions,
+        name: str,
+        *,
+        change: str | None = None,
+        corrector: Decoder | None = None,
+    ) -> None:
         """Keep what it is made of.
 
         Args:
-            text: Base64 of an ONNX file, as it stands in the network's metadata.
+            text: An ONNX file, see `file_of`, as it stands in the network's metadata.
             runtime: Options of ONNX Runtime.
             name: Name of the network's file in messages.
+            change: What makes the corrector of it, see `changed`; None for the decoder itself.
+            corrector: Of a decoder, if the network has one.
         """
-        self._text, self._runtime, self._name = text, runtime, name
+        self._text, self._runtime, self._name, self._change = text, runtime, name, change
+        self.corrector = corrector
         self._opened: tuple[int, ort.InferenceSession] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_opened": None}
 
-    def run(self, photos: FloatArray, maps: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Logits and promises of views.
+    def answer(self, photos: FloatArray, maps: FloatArray, corrects: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """Logits and promises of views, by the corrector where there is one.
 
         Args:
             photos: (n, 3, SIDE, SIDE) float32, of `View.photo`.
             maps: (n, m, COARSE, COARSE) float32, of `maps_of`.
+            corrects: (n,): an answer so far stands among the maps.
 
         Returns:
             (n, SIDE, SIDE) float32 logits, and (n,) float32 promised IoU, 0 to 1.
 
         Raises:
-            ModelError: If it cannot be opened, or does not fit the network.
+            ModelError: If one of them cannot be opened, or does not fit the network.
         """
+        if self.corrector is None or not corrects.any():
+            return self.run(photos, maps)
+        if corrects.all():
+            return self.corrector.run(photos, maps)
+        logits, promises = np.empty((len(photos), SIDE, SIDE), np.float32), np.empty(len(photos), np.float32)
+        for network, rows in ((self, ~corrects), (self.corrector, corrects)):
+            logits[rows], promises[rows] = network.run(photos[rows], maps[rows])
+        return logits, promises
+
+    def run(self, photos: FloatArray, maps: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The same by this one alone."""
         session = self._session()
         try:
             logits, promises = session.run(["logits", "promise"], {"photo": photos, "maps": maps})
         except Exception as error:
-            raise ModelError(f"{self._name}: its decoder failed: {error}") from error
+            raise ModelError(f"{self._name}: its {self._kind} failed: {error}") from error
         if logits.shape != (len(photos), SIDE, SIDE) or promises.shape != (len(photos),):
-            raise ModelError(f"{self._name}: its decoder answers with {logits.shape} and {promises.shape}")
+            raise ModelError(f"{self._name}: its {self._kind} answers with {logits.shape} and {promises.shape}")
         return logits, 1 / (1 + np.exp(-promises))
 
     def _session(self) -> ort.InferenceSession:
@@ -88,10 +113,16 @@ class Decoder:
 
     def _open(self) -> ort.InferenceSession:
         try:
-            model = base64.b64decode(self._text, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise ModelError(f"{self._name}: its decoder is damaged: {error}") from error
-        return self._runtime.create_session(model, name=f"the decoder of {self._name}")
+            model = file_of(self._text)
+            if self._change is not None:
+                model = changed(model, self._change)
+        except (ValueError, zlib.error) as error:
+            raise ModelError(f"{self._name}: its {self._kind} is damaged: {error}") from error
+        return self._runtime.create_session(model, name=f"the {self._kind} of {self._name}")
+
+    @property
+    def _kind(self) -> str:
+        return "decoder" if self._change is None else "corrector"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -104,8 +135,8 @@ class Question:
         asked: True if the box was asked for, so that the answer ends where it ends; False if it is a candidate's.
         points: (m, 2) x, y in pixels of the photo.
         signs: (m,) 1 foreground, -1 background.
-        before: The answer so far, which the last of the points corrects: it stands in the best candidate's place. None
-            to show the candidate.
+        before: The answer so far, which the last of the points corrects: it stands in the best candidate's place, and
+            the corrector draws. None to show the candidate.
     """
 
     box_xyxy: FloatArray
@@ -141,6 +172,11 @@ class Closer:
     prototypes: FloatArray
     letterbox: Letterbox
 
+    @property
+    def corrects(self) -> bool:
+        """True if there is a corrector; a decoder alone knows what is corrected first better by its candidate."""
+        return self.decoder.corrector is not None
+
     def halves(self, questions: Sequence[Question]) -> list[ByteArray]:
         """The photo, and as often halved as one of the questions needs it; of large photos that takes long."""
         return halved(self.image, max((view.halvings for view in self._views(questions)), default=0))
@@ -160,8 +196,9 @@ class Closer:
         views = self._views(questions)
         halves = self.halves(questions) if halves is None else halves
         photos = np.stack([view.photo(halves[view.halvings], view.halvings) for view in views])
-        maps = [maps_of(view, self.prototypes, question) for view, question in zip(views, questions, strict=True)]
-        logits, promises = self.decoder.run(photos, np.stack(maps))
+        maps = np.stack([maps_of(view, self.prototypes, asked) for view, asked in zip(views, questions, strict=True)])
+        corrects = np.array([question.before is not None for question in questions])
+        logits, promises = self.decoder.answer(photos, maps, corrects)
         return [drawn_mask(one, view) for one, view in zip(logits, views, strict=True)], promises
 
     def _views(self, questions: Sequence[Question]) -> list[View]:

@@ -35,7 +35,8 @@ class Metadata:
         nms_conf: Score threshold of NMS that was added when it was exported, if the file states it.
         nms_iou: IoU threshold of that NMS, if the file states it.
         license: Licence as the file states it; empty if it does not.
-        decoder: Network that draws objects and answers to prompts, an ONNX file as Base64 (our own key); None without.
+        decoder: Network that draws objects and answers to prompts, an ONNX file as text (our own key); None without.
+        corrector: What makes another of it, for answers that were drawn before, as text (our own key); None without.
     """
 
     stride: int = DEFAULT_STRIDE
@@ -53,6 +54,7 @@ class Metadata:
     nms_iou: float | None = None
     license: str = ""
     decoder: str | None = field(default=None, repr=False)
+    corrector: str | None = field(default=None, repr=False)
 
 
 def read_metadata(raw: Mapping[str, str], name: str) -> Metadata:
@@ -85,6 +87,7 @@ def read_metadata(raw: Mapping[str, str], name: str) -> Metadata:
         nms_iou=_fraction_or_none(args.get("iou")) if added_nms else None,
         license=raw.get("license", "").strip(),
         decoder=raw.get("decoder"),
+        corrector=raw.get("corrector"),
     )
 
 

@@ -362,11 +362,11 @@ def constant(
     )
 
 
-def toy_decoder(maps: int = 1 + 3 + 2) -> bytes:
-    """A decoder that answers with what is red in its view, and promises the more the more of it is."""
+def toy_decoder(maps: int = 1 + 3 + 2, colour: int = 0) -> bytes:
+    """A decoder that answers with what is red (or 1: green) in its view, and promises the more the more of it is."""
     graph = _Graph()
-    red = graph.add("Gather", "photo", graph.constant(0, np.int64), axis=1)
-    level = graph.add("Sub", red, graph.constant(0.5))
+    bright = graph.add("Gather", "photo", graph.constant(colour, np.int64), axis=1)
+    level = graph.add("Sub", bright, graph.constant(0.5))
     graph.add("Mul", level, graph.constant(10.0), output="logits")
     graph.add("ReduceMean", "logits", axes=[1, 2], keepdims=0, output="promise")
     photo: tuple[int, Shape] = (TensorProto.FLOAT, ("batch", 3, 96, 96))

@@ -1,0 +1,136 @@
+"""Beside its decoder a network may have a corrector, which draws what corrects an answer.
+
+It stands in the file as the difference of its bytes from the decoder's.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.tiny_onnx import tiny, toy_decoder, ultralytics_metadata
+
+from fastsam_onnx import FastSAM, Mask, ModelError
+from fastsam_onnx.masks.clicks import _wider
+from fastsam_onnx.masks.decoder import Decoder, Question
+from fastsam_onnx.masks.decoder_file import change_of, changed, file_of, text_of
+from fastsam_onnx.masks.views import PRIORS, SIDE, SURE_LOGIT
+
+MAPS = 32 + PRIORS + 2
+RED, GREEN = toy_decoder(MAPS), toy_decoder(MAPS, colour=1)
+BOX = (4, 4, 60, 60)
+
+
+@pytest.fixture
+def photo():
+    """Red in its left half, green in its right one."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[8:56, 8:32, 0] = image[8:56, 32:56, 1] = 255
+    return image
+
+
+def model(**metadata):
+    metadata = {"conf": "0.05", "refine": "True", "decoder": text_of(RED), **metadata}
+    return FastSAM(tiny(metadata=ultralytics_metadata() | metadata))
+
+
+def test_corrections_are_drawn_by_the_corrector_all_else_by_the_decoder(photo):
+    with model(corrector=change_of(RED, GREEN)) as network:
+        found = network(photo)
+        first = found.box_prompt(BOX).masks.dense()[0]
+        second = found.box_prompt(BOX, (44, 32)).masks.dense()[0]
+    np.testing.assert_array_equal(first, photo[..., 0] > 0)
+    np.testing.assert_array_equal(second, photo[..., 1] > 0)
+
+
+def test_of_a_click_that_is_corrected_the_answer_is_drawn_by_the_corrector_candidates_by_the_decoder(
+    monkeypatch, photo
+):
+    asked = []
+
+    def run(network, photos, maps):
+        asked.append(("corrector" if network.corrector is None else "decoder", len(photos)))
+        logits = np.full((len(photos), SIDE, SIDE), 5, np.float32)
+        logits[:, : SIDE // 4] = -5
+        return logits, np.ones(len(photos))
+
+    monkeypatch.setattr(Decoder, "run", run)
+    with model(corrector=change_of(RED, GREEN)) as network:
+        found = network(photo)
+        [first] = found.point_prompt((20, 32)).masks
+        above = (20, first.box[1] - 2)
+        asked.clear()
+        found.point_prompt([(20, 32), above], [1, 1])
+    assert [name for name, _ in asked[:3]] == ["decoder", "decoder", "corrector"]
+    assert asked[2] == ("corrector", 1)
+
+
+@pytest.mark.parametrize(
+    ("point", "sign", "is_wider"),
+    [((50, 30), 1, True), ((40, 30), 1, True), ((39, 30), 1, False), ((50, 30), -1, False)],
+)
+def test_what_lacks_a_point_outside_is_drawn_in_a_wider_view(point, sign, is_wider):
+    """Without a margin, 0.3 of the sides from 20 to 50 and from 4 to 34, the object would end where the point lies."""
+    before = Mask(np.ones((30, 20), bool), 20, 4, (64, 64))
+    box = np.array((20, 4, 50, 34), np.float32)
+    question = Question(box, np.zeros((1, 32), np.float32), asked=False, points=[(30, 20), point], signs=[1, sign])
+    wider = _wider(question, before, (64, 64)).box_xyxy
+    assert wider.tolist() == pytest.approx([11, 0, 59, 43] if is_wider else box.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_what_is_corrected_first_is_shown_to_a_corrector(monkeypatch, photo, shown):
+    """A decoder alone knows it better by its candidate."""
+    seen = []
+
+    def run(decoder, photos, maps):
+        seen.append(maps[0, -2 - PRIORS])
+        return np.full((len(photos), SIDE, SIDE), -5 if len(seen) > 1 else 5, np.float32), np.ones(len(photos))
+
+    monkeypatch.setattr(Decoder, "run", run)
+    with model(**({"corrector": change_of(RED, GREEN)} if shown else {})) as network:
+        network(photo).box_prompt(BOX, (20, 20), 0)
+    assert bool(seen[-1].max() == SURE_LOGIT) == shown
+
+
+@pytest.mark.parametrize(
+    ("corrector", "words"),
+    [
+        ("no base64", "its corrector is damaged"),
+        (base64.b64encode(zlib.compress(bytes(9))[:-3]).decode(), "its corrector is damaged: it is cut off"),
+        (text_of(bytes(2**26 + 1)), "its corrector is damaged: it is cut off, or larger than 67,108,864 bytes"),
+        (change_of(RED, GREEN)[:8] + "AAAA" + change_of(RED, GREEN)[12:], "its corrector is damaged"),
+        (change_of(GREEN, RED), "its corrector is damaged: it was made for another decoder"),
+        (text_of(b""), "its corrector is damaged: it was made for another decoder"),
+        (change_of(RED, RED[::-1]), "the corrector of"),
+    ],
+    ids=["text", "cut", "large", "changed", "other", "empty", "no network"],
+)
+def test_a_damaged_or_foreign_corrector_is_an_error_when_something_is_corrected(photo, corrector, words):
+    """Answers without a point more need none."""
+    with model(corrector=corrector) as network:
+        found = network(photo)
+        assert len(found.box_prompt(BOX)) == 1
+        with pytest.raises(ModelError, match=words):
+            found.box_prompt(BOX, (44, 32))
+
+
+@given(st.binary(min_size=1, max_size=99), st.randoms(use_true_random=False))
+def test_what_is_added_makes_the_corrector_of_this_decoder_alone(decoder, random):
+    corrector = random.randbytes(len(decoder))
+    change = change_of(decoder, corrector)
+    assert changed(decoder, change) == corrector
+    other = bytes([decoder[0] ^ 1]) + decoder[1:]
+    for wrong in (other, decoder + b"x", decoder[:-1]):
+        with pytest.raises(ValueError, match="another decoder"):
+            changed(wrong, change)
+
+
+def test_a_file_may_be_compressed():
+    assert file_of(text_of(RED)) == RED
+    assert file_of(base64.b64encode(RED).decode()) == RED
+    assert len(text_of(bytes(10_000))) < 100
