@@ -30,17 +30,28 @@ def number(rng: np.random.Generator) -> int:
 
 
 @torch.no_grad()
-def corrected(decoder: nn.Module, photo: Tensor, maps: Tensor, answer: Tensor, corrections: Tensor) -> Tensor:
-    """The maps of a batch with the points of each prompt's number of corrections (n,)."""
+def corrected(
+    decoder: nn.Module,
+    photo: Tensor,
+    maps: Tensor,
+    answer: Tensor,
+    corrections: Tensor,
+    *,
+    first: nn.Module | None = None,
+) -> Tensor:
+    """The maps of a batch with the points of each prompt's number of corrections (n,).
+
+    With ``first``, which draws what is corrected first, every answer so far is seen.
+    """
     maps = maps.clone()
     rng = np.random.default_rng(int(torch.randint(2**31, ())))
-    seen = rng.random(len(maps)) < SEEN
+    seen = rng.random(len(maps)) < (SEEN if first is None else 1)
     for done in range(MOST):
         rows = torch.nonzero(corrections > done)[:, 0]
         if not len(rows):
             break
         with autocast("cpu"):
-            logits, _ = decoder(photo[rows], maps[rows])
+            logits, _ = (decoder if done or first is None else first)(photo[rows], maps[rows])
         for row, drawn in zip(rows.tolist(), (logits > 0).numpy(), strict=True):
             if seen[row]:
                 maps[row, FIRST] = torch.from_numpy(logits_of(drawn))

@@ -12,7 +12,6 @@ it draws calmer than either (Wortsman 2022, "Model soups"). A network's file is 
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from onnx import helper
 
 from fastsam_onnx import FastSAM
 from fastsam_onnx.files import write_file
-from fastsam_onnx.masks.decoder import KEY
+from fastsam_onnx.masks.decoder_file import CORRECTOR_KEY, KEY, file_of, text_of
 from fastsam_onnx.masks.views import COARSE, SIDE
 from fastsam_onnx.quantize import calibration, qdq
 from fastsam_onnx.quantize.byte_moves import with_byte_moves
@@ -211,7 +210,7 @@ def reopened(path: Path) -> Decoder:
     props = {prop.key: prop.value for prop in onnx.load(path).metadata_props}
     if KEY not in props:
         raise SystemExit(f"{path} has no decoder")
-    decoder = onnx.load_from_string(base64.b64decode(props[KEY]))
+    decoder = onnx.load_from_string(file_of(props[KEY]))
     about = {prop.key: prop.value for prop in decoder.metadata_props}
     if BLOCKS_KEY not in about:
         raise SystemExit(
@@ -222,11 +221,14 @@ def reopened(path: Path) -> Decoder:
     return network
 
 
-def put(path: Path, decoder: bytes) -> bytes:
-    """Writes a decoder into the file of its network; returns the file."""
+def put(path: Path, decoder: bytes, change: str | None = None) -> bytes:
+    """Writes a decoder, and what makes its corrector of it, into the file of its network; returns the file."""
     model = onnx.load(path)
     props = {prop.key: prop.value for prop in model.metadata_props}
-    props[KEY] = base64.b64encode(decoder).decode()
+    props[KEY] = text_of(decoder)
+    props.pop(CORRECTOR_KEY, None)
+    if change is not None:
+        props[CORRECTOR_KEY] = change
     del model.metadata_props[:]
     helper.set_model_props(model, props)
     data = model.SerializeToString()

@@ -26,6 +26,7 @@ from ..beside import Beside
 from ..precision import autocast
 from ..train import is_network_file, is_still
 from .corrections import corrected
+from .corrector import Corrections, finished, tied
 from .data import CLICKS, OBJECTS, Prompts, Scene, load_scenes
 from .export import reopened
 from .network import Decoder, blocks_of
@@ -60,6 +61,9 @@ def arguments() -> argparse.Namespace:
         "--scenes",
         type=Path,
         help="file for the photos and what the network finds in them, some 8 GB: the next start reads it in a minute",
+    )
+    parser.add_argument(
+        "--corrector", action="store_true", help="train the decoder's second set of weights, see corrector.py"
     )
     parser.add_argument("--limit", type=int, help="train on this many photos only")
     parser.add_argument("--seed", type=int, default=0)
@@ -100,13 +104,15 @@ def first_decoder(start: Path | None) -> Decoder:
 class Training(Beside):
     """Everything that changes while a decoder is trained, and one step of it."""
 
-    def __init__(self, network: Decoder, rate: float, *, still: bool = False) -> None:
+    def __init__(self, network: Decoder, rate: float, *, still: bool = False, first: Decoder | None = None) -> None:
+        """``first``: what draws the first answers where only corrections are learned."""
         super().__init__(network, rate, CLIP, still=still)
+        self.first = first
 
     def learn(self, batch: list[Tensor], progress: float) -> dict[str, float]:
         photo, maps, answer, meant, outside, corrections = batch
         self.set_rate(progress)
-        maps = corrected(self.mean, photo, maps, answer, corrections)
+        maps = corrected(self.mean, photo, maps, answer, corrections, first=self.first)
         photo, maps = (x.contiguous(memory_format=torch.channels_last) for x in (photo, maps))
         with autocast("cpu"):
             logits, promise = self.network(photo, maps)
@@ -141,13 +147,19 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     scenes, weights = kept(options.scenes, partial(scenes_of, options))
-    training = Training(first_decoder(options.start), options.rate, still=is_still(options.start))
+    network, first = first_decoder(options.start), None
+    if options.corrector:
+        first = reopened(options.model)
+        network = tied(network, first)
+    training = Training(network, options.rate, still=is_still(options.start), first=first)
     training.go_on(options.out)
     masks = sum(len(scene.masks) for scene in scenes)
     print(f"{len(scenes)} photos, {masks} masks, from step {training.step}", flush=True)
-    prompts = Prompts(
-        scenes, weights, BATCH, options.seed + training.step, clicks=options.clicks, objects=options.objects
-    )
+    of = scenes, weights, BATCH, options.seed + training.step
+    if options.corrector:
+        prompts: Prompts = Corrections(*of, finished(options.model), clicks=options.clicks)
+    else:
+        prompts = Prompts(*of, clicks=options.clicks, objects=options.objects)
     loader = DataLoader(prompts, batch_size=None, num_workers=1)
     training.learn_all(loader, options)
 
