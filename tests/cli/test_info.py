@@ -22,7 +22,8 @@ class TestInfo:
 
     def test_the_bundled_model_says_that_it_draws(self, capsys):
         assert main(["info"]) == 0
-        assert "decoder:    draws objects and answers to points and boxes anew" in capsys.readouterr().out
+        told = "draws objects and answers to points and boxes anew, and a corrector what has further points"
+        assert f"decoder:    {told}" in capsys.readouterr().out
 
     def test_json(self, tmp_path, capsys):
         file = tmp_path / "tiny.onnx"
