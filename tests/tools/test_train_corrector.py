@@ -112,7 +112,7 @@ def test_prompts_are_corrected_at_least_once(path):
 
 
 def test_the_file_gets_the_corrector_and_loses_it_with_its_decoder(path):
-    decoder = file_of(corrector.stored(path))
+    decoder = file_of(export.stored(path))
     other = export.fold_levels(learned())
     other.mask.bias.data -= 100
     nothing = export.build(other).SerializeToString()

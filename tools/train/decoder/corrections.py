@@ -65,16 +65,24 @@ def point(drawn: BoolArray, answer: BoolArray, box: FloatArray, rng: np.random.G
     Of a box that was asked for, ``box`` (COARSE, COARSE), only its inside counts; 0 everywhere if none was.
     """
     inside = np.kron(box > 0.5, np.ones((2, 2), bool)) if box.any() else np.ones((SIDE, SIDE), bool)
-    wrong = (drawn != answer) & inside
-    if np.count_nonzero(wrong) < LEAST_WRONG:
+    cell = wrong_cell(drawn & inside, answer & inside, rng)
+    if cell is None:
         return np.zeros((COARSE, COARSE), np.float32)
-    if rng.random() < MIDDLES:
-        place = max((deepest(wrong & answer), deepest(wrong & drawn)))[1]
-    else:
-        place = int(rng.choice(np.flatnonzero(wrong)))
-    row, column = divmod(place, SIDE)
+    row, column = cell
     centre = np.array([[column + 0.5, row + 0.5]]) * COARSE / SIDE
     return spots(centre, [1.0 if answer[row, column] else -1.0])
+
+
+def wrong_cell(drawn: BoolArray, answer: BoolArray, rng: np.random.Generator) -> tuple[int, int] | None:
+    """Row and column where a drawing (SIDE, SIDE) is wrong: deepest, or anywhere; None where it is hardly wrong."""
+    wrong = drawn != answer
+    if np.count_nonzero(wrong) < LEAST_WRONG:
+        return None
+    if rng.random() < MIDDLES:
+        place = max(deepest(wrong & answer), deepest(wrong & drawn))[1]
+    else:
+        place = int(rng.choice(np.flatnonzero(wrong)))
+    return divmod(place, SIDE)
 
 
 def deepest(part: BoolArray) -> tuple[float, int]:

@@ -10,22 +10,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnx
 
 from fastsam_onnx import Mask
 from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.masks.clicks import around
 from fastsam_onnx.masks.decoder import Closer, maps_of
 from fastsam_onnx.masks.decoder import Decoder as Finished
-from fastsam_onnx.masks.decoder_file import KEY
 from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.masks.refine import calm
-from fastsam_onnx.masks.views import SIDE, View
+from fastsam_onnx.masks.views import View
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.runtime import RuntimeOptions
 
-from .corrections import LEAST_WRONG, MIDDLES, deepest
+from .corrections import wrong_cell
 from .data import TRIED, Prompt, Prompts, Scene, clicked, outside, prompt, seen, shaken
+from .export import stored
 from .network import Decoder
 
 SHARED = ("stages.2.", "downs.2.", "stages.3.")
@@ -53,11 +52,6 @@ def tied(corrector: Decoder, decoder: Decoder) -> Decoder:
 def finished(path: Path) -> Finished:
     """The decoder of a network's file, as the package runs it."""
     return Finished(stored(path), RuntimeOptions(threads=1), path.name)
-
-
-def stored(path: Path) -> str:
-    """The decoder in a network's file."""
-    return next(prop.value for prop in onnx.load(path).metadata_props if prop.key == KEY)
 
 
 class Corrections(Prompts):
@@ -118,16 +112,8 @@ def wrong_place(
     boxes = np.array([before.bounds, mask.bounds], np.float64)
     view = View.around(np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)]), letterbox)
     columns, rows = view.centres()
-    drawn, wanted = before.sample(columns, rows), mask.sample(columns, rows)
-    wrong = drawn != wanted
-    if np.count_nonzero(wrong) < LEAST_WRONG:
-        return None
-    if rng.random() < MIDDLES:
-        place = max(deepest(wrong & wanted), deepest(wrong & drawn))[1]
-    else:
-        place = int(rng.choice(np.flatnonzero(wrong)))
-    row, column = divmod(place, SIDE)
-    return float(columns[column]) + 0.5, float(rows[row]) + 0.5
+    cell = wrong_cell(before.sample(columns, rows), mask.sample(columns, rows), rng)
+    return None if cell is None else (float(columns[cell[1]]) + 0.5, float(rows[cell[0]]) + 0.5)
 
 
 def wider(box_xyxy: FloatArray, image_size: tuple[int, int], rng: np.random.Generator) -> FloatArray:

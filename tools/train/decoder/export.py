@@ -12,6 +12,7 @@ it draws calmer than either (Wortsman 2022, "Model soups"). A network's file is 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +40,7 @@ from ..network import ConvNorm
 from ..nodes import Columns, Graph, Rows, conv_norm, prediction
 from ..reopen import constants, fill, neutral
 from ..train import is_network_file
-from .data import Prompts, load_scenes
+from .data import Prompt, Prompts, load_scenes
 from .network import MAPS, STEM, Decoder, Residual, Up, blocks_of
 
 MOST_APART = 1e-3  # of logits, from PyTorch
@@ -160,11 +161,16 @@ def apart(data: bytes, network: Decoder) -> float:
 def questions(model: FastSAM, data: Path) -> list[dict[str, np.ndarray]]:
     """Prompts about training photos, as the decoder takes them, the same every time."""
     scenes, weights = load_scenes(data, model, [], SCENES)
-    maker, rng = Prompts(scenes, weights, 1, 0), np.random.default_rng(0)
-    made = []
+    prompts = visited(Prompts(scenes, weights, 1, 0))
+    return [{"photo": one.photo[None], "maps": one.maps[None]} for one in prompts]
+
+
+def visited(maker: Prompts) -> list[Prompt]:
+    """Prompts to calibrate on and to measure, the same every time."""
+    rng, made = np.random.default_rng(0), list[Prompt]()
     while len(made) < CALIBRATED + MEASURED:
         made += maker.visit(rng)
-    return [{"photo": one.photo[None], "maps": one.maps[None]} for one in made[: CALIBRATED + MEASURED]]
+    return made[: CALIBRATED + MEASURED]
 
 
 def in_float(graph: onnx.GraphProto) -> list[str]:
@@ -189,6 +195,30 @@ def integer(exact: onnx.ModelProto, asked: list[dict[str, np.ndarray]]) -> bytes
     return made.SerializeToString()
 
 
+def in_bytes(network: Decoder, asked: list[dict[str, np.ndarray]]) -> bytes:
+    """The decoder in int8, calibrated on the first questions; prints how near it is to PyTorch, on the others.
+
+    Raises:
+        SystemExit: If the graph in float32 is not the network.
+    """
+    exact = build(fold_levels(copy.deepcopy(network)))
+    far = apart(exact.SerializeToString(), network)
+    if far > MOST_APART:
+        raise SystemExit(f"the graph is {far} from PyTorch")
+    made = integer(exact, asked[:CALIBRATED])
+    overlap, distance = agreement(exact.SerializeToString(), made, asked[CALIBRATED:])
+    print(
+        f"float32 graph {far:.1e} from PyTorch; int8: masks have an IoU of {overlap:.4f}, promises {distance:.4f} away"
+    )
+    return made
+
+
+def origin(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the manifest says of weights from these states."""
+    trainings = [training for state in states for training in state["trainings"]]
+    return {"trainings": trainings, "device": "cpu", "weights": f"int8 (QDQ, {BITS} bits, per channel)"}
+
+
 def agreement(exact: bytes, made: bytes, asked: list[dict[str, np.ndarray]]) -> tuple[float, float]:
     """Mean IoU of the masks of two decoders, and the mean distance of their promises."""
     options = {"providers": ["CPUExecutionProvider"]}
@@ -201,16 +231,25 @@ def agreement(exact: bytes, made: bytes, asked: list[dict[str, np.ndarray]]) -> 
     return float(np.mean(overlaps)), float(np.mean(apart))
 
 
+def stored(path: Path) -> str:
+    """The decoder in the metadata of a network's file, see `fastsam_onnx.masks.decoder_file`.
+
+    Raises:
+        SystemExit: If the file has none.
+    """
+    for prop in onnx.load(path).metadata_props:
+        if prop.key == KEY:
+            return prop.value
+    raise SystemExit(f"{path} has no decoder")
+
+
 def reopened(path: Path) -> Decoder:
     """The decoder of a network's file, to learn on; its batch norms, folded in, must keep their statistics.
 
     Raises:
         SystemExit: If the file has none, or one of before 28 November, whose graph was another.
     """
-    props = {prop.key: prop.value for prop in onnx.load(path).metadata_props}
-    if KEY not in props:
-        raise SystemExit(f"{path} has no decoder")
-    decoder = onnx.load_from_string(file_of(props[KEY]))
+    decoder = onnx.load_from_string(file_of(stored(path)))
     about = {prop.key: prop.value for prop in decoder.metadata_props}
     if BLOCKS_KEY not in about:
         raise SystemExit(
@@ -259,23 +298,13 @@ def main() -> None:
     options = parser.parse_args()
     states = [read_state(path) for path in options.states]
     network = load_mean(states)
-    exact = build(fold_levels(load_mean(states)))
-    far = apart(exact.SerializeToString(), network)
-    if far > MOST_APART:
-        raise SystemExit(f"the graph is {far} from PyTorch")
     with FastSAM(options.model) as model:
         asked = questions(model, options.data)
-    decoder = integer(exact, asked[:CALIBRATED])
-    overlap, distance = agreement(exact.SerializeToString(), decoder, asked[CALIBRATED:])
+    decoder = in_bytes(network, asked)
     data = put(options.model, decoder)
-    trainings = [training for state in states for training in state["trainings"]]
-    about: dict[str, Any] = {"trainings": trainings, "device": "cpu"}
-    about |= {"parameters": sum(each.numel() for each in network.parameters()), "bytes": len(decoder)}
-    about["weights"] = f"int8 (QDQ, {BITS} bits, per channel)"
+    parameters = sum(each.numel() for each in network.parameters())
+    about = {**origin(states), "parameters": parameters, "bytes": len(decoder)}
     note(options.model.with_suffix(".json"), data, decoder=about)
-    print(
-        f"float32 graph {far:.1e} from PyTorch; int8: masks have an IoU of {overlap:.4f}, promises {distance:.4f} away"
-    )
     print(f"decoder {len(decoder)} bytes, with its network {len(data)}")
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,24 +19,9 @@ from fastsam_onnx.masks.decoder_file import change_of, file_of
 
 from ..manifest import note
 from .corrections import corrected
-from .corrector import Corrections, finished, stored, tied
-from .data import Prompt, load_scenes
-from .export import (
-    BITS,
-    CALIBRATED,
-    MEASURED,
-    MOST_APART,
-    SCENES,
-    agreement,
-    apart,
-    build,
-    fold_levels,
-    integer,
-    load_mean,
-    put,
-    read_state,
-    reopened,
-)
+from .corrector import Corrections, finished, tied
+from .data import load_scenes
+from .export import SCENES, in_bytes, load_mean, origin, put, read_state, reopened, stored, visited
 from .network import Decoder
 
 CLICKS = 0.6  # of the corrections
@@ -47,12 +31,8 @@ def corrections(path: Path, corrector: Decoder, data: Path) -> list[dict[str, np
     """Corrections on training photos, as the corrector takes them, the same every time."""
     with FastSAM(path) as model:
         scenes, weights = load_scenes(data, model, [], SCENES)
-    maker, rng = Corrections(scenes, weights, 1, 0, finished(path), clicks=CLICKS), np.random.default_rng(0)
-    made: list[Prompt] = []
-    while len(made) < CALIBRATED + MEASURED:
-        made += maker.visit(rng)
-    arrays = zip(*made[: CALIBRATED + MEASURED], strict=True)
-    photo, maps, answer, _, _, counts = (torch.from_numpy(np.stack(each)) for each in arrays)
+    prompts = visited(Corrections(scenes, weights, 1, 0, finished(path), clicks=CLICKS))
+    photo, maps, answer, _, _, counts = (torch.from_numpy(np.stack(each)) for each in zip(*prompts, strict=True))
     torch.manual_seed(0)
     maps = corrected(corrector, photo, maps, answer, counts, first=reopened(path))
     return [{"photo": one[None], "maps": its[None]} for one, its in zip(photo.numpy(), maps.numpy(), strict=True)]
@@ -66,23 +46,13 @@ def main() -> None:
     options = parser.parse_args()
     states = [read_state(path) for path in options.states]
     network = tied(load_mean(states), reopened(options.model))
-    exact = build(fold_levels(tied(load_mean(states), reopened(options.model))))
-    far = apart(exact.SerializeToString(), network)
-    if far > MOST_APART:
-        raise SystemExit(f"the graph is {far} from PyTorch")
-    asked = corrections(options.model, network, options.data)
-    corrector, decoder = integer(exact, asked[:CALIBRATED]), file_of(stored(options.model))
+    corrector = in_bytes(network, corrections(options.model, network, options.data))
+    decoder = file_of(stored(options.model))
     if len(corrector) != len(decoder):
         raise SystemExit(f"the corrector has {len(corrector)} bytes, the decoder {len(decoder)}: not of one network")
-    overlap, distance = agreement(exact.SerializeToString(), corrector, asked[CALIBRATED:])
     change = change_of(decoder, corrector)
     data = put(options.model, decoder, change)
-    about: dict[str, Any] = {"trainings": [training for state in states for training in state["trainings"]]}
-    about |= {"device": "cpu", "bytes": len(change), "weights": f"int8 (QDQ, {BITS} bits, per channel)"}
-    note(options.model.with_suffix(".json"), data, corrector=about)
-    print(
-        f"float32 graph {far:.1e} from PyTorch; int8: masks have an IoU of {overlap:.4f}, promises {distance:.4f} away"
-    )
+    note(options.model.with_suffix(".json"), data, corrector={**origin(states), "bytes": len(change)})
     print(f"corrector {len(change)} bytes, with its network {len(data)}")
 
 
