@@ -35,7 +35,7 @@ class Clock:
         self.fps, self.seconds, self.lost, self.owed = fps, 0.0, 0, 0
         self.jumps: list[tuple[int, float]] = []
         self._path, self._declared = path, declared
-        self._is_first, self._is_regular, self._is_trusted = True, True, True
+        self._is_first, self._is_as_expected, self._is_trusted = True, True, True
         self._regular, self._steps = 0, 0
         self._late = 0.0
 
@@ -69,8 +69,8 @@ class Clock:
         """
         self.owed += failures
         steps = round((told + self._late - self.seconds) * self.fps)
-        self._is_regular &= steps == (0 if self._is_first else 1) and not self.owed
-        lost = None if self._is_regular and not self._renumbers else self._lost_by_contents(told, number)
+        self._is_as_expected &= steps == (0 if self._is_first else 1) and not self.owed
+        lost = None if self._is_as_expected and not self._renumbers else self._lost_by_contents(told, number)
         if lost is None:
             lost = self._lost_by_time(told + self._late, steps, number)
         self._regular += steps == 1 and not self._is_first

@@ -35,7 +35,7 @@ class Contents:
         is_whole: False if some of its bytes are certainly damaged or missing.
         times: (m,) float64: seconds at which a reader that goes through the file meets frames, ascending, from 0.
         numbers: (m,) int64: their numbers in the video.
-        seconds: (n,) float64: true times of all frames of the video, also of lost ones; empty if it does not tell.
+        seconds: (n,) float64: ascending true times of all frames of the video, also of lost ones; empty if not told.
         is_exact: True if each of them is shown: a frame that did not come is lost for certain.
         counts_chunks: True if `times` are not stored, but come from the number of frames met.
     """
@@ -57,7 +57,7 @@ class Contents:
     def has_frames(self, fps: float) -> bool:
         """True if it tells of frames at about this mean rate, not of half frames, which interlaced videos may store."""
         steps = self.seconds.size - 1
-        return steps == 0 or (steps > 0 and float(np.ptp(self.seconds)) / steps > FIELD_TIME / fps)
+        return steps == 0 or (steps > 0 and float(self.seconds[-1] - self.seconds[0]) / steps > FIELD_TIME / fps)
 
 
 def read_contents(path: Path) -> Contents:
