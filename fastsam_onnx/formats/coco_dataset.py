@@ -46,7 +46,8 @@ def dataset_entry(found: Instances, file_name: str | None = None, *, tolerance: 
     Returns:
         {"image": {"file_name", "width", "height"}, "annotations": [{"category", "segmentation" (one ring per island,
         holes joined to it by cuts of no width), "area", "bbox" [x, y, width, height] of the pixels, "iscrowd": 0,
-        "score", "track_id" (of an object that was tracked, as TAO has it)}]}.
+        "score", "track_id" (of an object that was tracked, as TAO has it)}], "categories": [names of all classes of the
+        network]}.
 
     Raises:
         OptionError: If the photo has no name, or the tolerance is not a number of at least 0.
@@ -71,7 +72,9 @@ def dataset_entry(found: Instances, file_name: str | None = None, *, tolerance: 
                     **track_facts(instance),
                 }
             )
-    return {"image": {"file_name": name, "width": width, "height": height}, "annotations": annotations}
+    image = {"file_name": name, "width": width, "height": height}
+    classes = found.names or {}
+    return {"image": image, "annotations": annotations, "categories": [classes[index] for index in sorted(classes)]}
 
 
 class CocoDataset:
@@ -107,6 +110,7 @@ class CocoDataset:
         self._image_ids: dict[str, int] = {}
         self._used: set[int] = set()
         self._last_image, self._last_annotation = 0, 0
+        self._categories: list[str] = []
         with output_errors(self.journal):
             self._file = _open_journal(self.journal, self.path)
         self._end = 0
@@ -158,7 +162,10 @@ class CocoDataset:
             {"id": first + index, "image_id": image_id, **one} for index, one in enumerate(entry["annotations"])
         ]
         record = {"image": {"id": image_id, **entry["image"]}, "annotations": annotations}
+        if entry["categories"] != self._categories:  # once for all photos of a network: it may know thousands
+            record["categories"] = entry["categories"]
         self._write(json.dumps(record).encode("ascii") + b"\n")
+        self._categories = entry["categories"]
         self._know(name, image_id, annotations)
 
     def close(self) -> None:
@@ -316,6 +323,8 @@ def _check_record(record: Json) -> None:
     """Raise unless a line of a journal has what `_merged` needs of it."""
     image = record["image"]
     options.text("file_name", image["file_name"])
+    for name in record.get("categories", ()):
+        options.text("category", name)
     image_id = options.integer("an id of a photo", image["id"], 0)
     for one in record["annotations"]:
         options.text("category", one["category"])
@@ -326,22 +335,30 @@ def _check_record(record: Json) -> None:
 
 def _merged(document: dict[str, Any], records: Iterable[Json]) -> dict[str, Any]:
     """The data set with the photos of a journal; a later record of a photo takes the place of an earlier one."""
+    records = list(records)
     added = {record["image"]["file_name"]: record for record in records}
     replaced = {image["id"] for image in document["images"] if image["file_name"] in added}
     images = [image for image in document["images"] if image["id"] not in replaced]
     annotations = [one for one in document["annotations"] if one.get("image_id") not in replaced]
-    categories = list(document["categories"])
+    classes = [name for record in records for name in record.get("categories", ())]
+    used = [one["category"] for record in added.values() for one in record["annotations"]]
+    categories = _with_classes(document["categories"], [*classes, *used])
     ids = {one["name"]: one["id"] for one in categories}
     for record in added.values():
         images.append(record["image"])
         for one in record["annotations"]:
-            name = one["category"]
-            if name not in ids:
-                ids[name] = max(ids.values(), default=0) + 1
-                categories.append({"id": ids[name], "name": name, "supercategory": ""})
             rest = {key: value for key, value in one.items() if key not in ("id", "image_id", "category")}
-            annotations.append({"id": one["id"], "image_id": one["image_id"], "category_id": ids[name], **rest})
-    if not categories:
-        categories = [{"id": 1, "name": OBJECT, "supercategory": ""}]
+            category_id = ids[one["category"]]
+            annotations.append({"id": one["id"], "image_id": one["image_id"], "category_id": category_id, **rest})
     opening = {"info": {"description": "written by fastsam-onnx"}, "licenses": []}
     return {**opening, **document, "images": images, "annotations": annotations, "categories": categories}
+
+
+def _with_classes(categories: list[Json], names: Iterable[str]) -> list[Json]:
+    """Categories, and behind them those of names that they lack; "object" if there are none at all."""
+    known = {one["name"] for one in categories}
+    first = max((one["id"] for one in categories), default=0) + 1
+    lacking = [name for name in dict.fromkeys(names) if name not in known]
+    if not categories and not lacking:
+        lacking = [OBJECT]
+    return [*categories, *({"id": first + k, "name": name, "supercategory": ""} for k, name in enumerate(lacking))]

@@ -13,6 +13,7 @@ from support.samples import ascii_json, make_sample, random_instances
 
 from fastsam_onnx.errors import FastSAMError, OptionError, OutputError
 from fastsam_onnx.formats.categories import listed_categories
+from fastsam_onnx.formats.coco import to_coco
 from fastsam_onnx.formats.coco_dataset import CocoDataset, dataset_entry
 from fastsam_onnx.formats.rings import joined, ring_with_holes
 from fastsam_onnx.formats.yolo import to_yolo
@@ -321,6 +322,49 @@ def test_rings_are_joined_by_cuts_of_no_width():
     }
     assert len(ring) == 4 + 4 + 2
     np.testing.assert_array_equal(joined([polygon.exterior]), polygon.exterior)
+
+
+CLASSES = {0: "cat", 1: "dog", 2: "cow"}
+
+
+def categories_of(path):
+    return {one["name"]: one["id"] for one in ascii_json(path.read_bytes())["categories"]}
+
+
+def test_a_class_has_one_id_whatever_was_found_first(sample, tmp_path):
+    """Ids in the order of finding made the dog of one data set the cat of another, for all that compares ids."""
+    for label in CLASSES:
+        found = replace(sample, labels=np.full(5, label), names=CLASSES)
+        with CocoDataset(tmp_path / f"{label}.json") as dataset:
+            dataset.add(found)
+        document = ascii_json((tmp_path / f"{label}.json").read_bytes())
+        results = to_coco(found, category_id=[1, 2, 3])
+        assert [one["category_id"] for one in document["annotations"]] == [one["category_id"] for one in results]
+        assert categories_of(tmp_path / f"{label}.json") == {"cat": 1, "dog": 2, "cow": 3}
+
+
+def test_classes_keep_the_ids_that_a_file_gives_them(sample, tmp_path):
+    path = tmp_path / "d.json"
+    path.write_text('{"images": [], "annotations": [], "categories": [{"id": 7, "name": "dog"}]}')
+    with CocoDataset(path) as dataset:
+        dataset.add(replace(sample, labels=np.arange(5) % 3, names=CLASSES))
+    assert categories_of(path) == {"dog": 7, "cat": 8, "cow": 9}
+    assert [one["category_id"] for one in ascii_json(path.read_bytes())["annotations"]] == [8, 7, 9, 8, 7]
+
+
+def test_the_journal_has_the_classes_once_and_a_killed_run_loses_none(sample, tmp_path):
+    found = replace(sample, labels=np.ones(5, int), names=CLASSES)
+    dataset = CocoDataset(tmp_path / "d.json")
+    for name in ("a.jpg", "b.jpg", "a.jpg"):  # the photo that brought them is replaced
+        dataset.add(found, name)
+    shutil.copy(dataset.journal, tmp_path / "killed.json.journal")
+    assert dataset.journal.read_text().count("cow") == 1
+    dataset.close()
+    with CocoDataset(tmp_path / "killed.json") as again:
+        assert len(again) == 2
+    assert (
+        categories_of(tmp_path / "d.json") == categories_of(tmp_path / "killed.json") == {"cat": 1, "dog": 2, "cow": 3}
+    )
 
 
 def test_classes_that_a_network_tells_apart_are_categories(sample, tmp_path):
