@@ -90,6 +90,9 @@ PROMPTS = (
     *(f"point, {name}" for name in CORRECTIONS.values()),
     "point, anywhere",
     "point, anywhere, alternatives",
+    "mask, lasso",
+    "mask, moved",
+    "mask, scribble",
 )
 MOVED_SHARE = 0.05
 RIGHT_IOU = 0.5
@@ -488,6 +491,9 @@ def prompt_ious(
         "box": [corrected_ious(found, mask, box) for mask, box in zip(masks, boxes, strict=True)],
         "point": [corrected_ious(found, mask) for mask in masks],
     }
+    for name, rough in SKETCHES.items():
+        sketched = [rough(mask) for mask in masks]
+        ious[f"mask, {name}"] = best_by_prompt(found.mask_prompt(sketched), len(masks), overlay)
     for kind, each in corrected.items():
         ious |= {f"{kind}, {name}": np.array(each)[:, count] for count, name in CORRECTIONS.items()}
     return ious
@@ -540,6 +546,31 @@ def deepest(mask: Mask) -> tuple[int, tuple[float, float]]:
     squares = np.rint(cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) ** 2)
     row, column = np.unravel_index(int(squares.argmax()), squares.shape)
     return int(squares.max()), (mask.left + int(column) - 0.5, mask.top + int(row) - 0.5)
+
+
+def lasso(mask: Mask) -> Mask:
+    """The convex hull."""
+    cells = mask.dense().astype(np.uint8)
+    corners = cv2.convexHull(cv2.findNonZero(cells))
+    return Mask.from_dense(cv2.fillConvexPoly(np.zeros_like(cells), corners, 1))
+
+
+def shifted(mask: Mask) -> Mask:
+    """The mask dilated by a tenth of its size, the root of its area, and shifted down and to the right by as much."""
+    radius = max(round(mask.area**0.5 / 10), 1)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    larger = Mask.from_dense(cv2.dilate(mask.dense().astype(np.uint8), disc))
+    moved = larger.moved(radius, radius)
+    return moved if moved.area else larger
+
+
+def scribble(mask: Mask) -> Mask:
+    """What lies more than half as deep in the mask as its deepest pixel."""
+    depth = cv2.distanceTransform(np.pad(mask.dense().astype(np.uint8), 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return Mask.from_dense(depth[1:-1, 1:-1] > depth.max() / 2)
+
+
+SKETCHES = {"lasso": lasso, "moved": shifted, "scribble": scribble}
 
 
 def any_point(mask: Mask, rng: np.random.Generator) -> tuple[float, float]:

@@ -208,6 +208,25 @@ def test_cut_is_what_is_straight_on_annotated_ground_away_from_every_outline(eva
         assert (straightness.cut, straightness.share_of_cuts()) == (cut, cut / 140)
 
 
+def test_sketches_are_rough_masks(evaluate):
+    """An L of 40 by 40 without its upper right quarter; its area is 1200, a tenth of the root of that is 3."""
+    corner = rectangle(20, 20, 60, 60).difference(rectangle(40, 20, 60, 40))
+    hull = evaluate.lasso(corner)
+    assert corner.intersection_area(hull) == corner.area
+    assert hull.area == pytest.approx(1400, rel=0.03), "and half of the quarter"
+    x1, y1, x2, y2 = evaluate.shifted(corner).bounds
+    assert (x1, y1, x2, y2) == (20, 20, 66, 66)
+    part = evaluate.scribble(corner)
+    assert corner.intersection_area(part) == part.area
+    assert 0 < part.area < corner.area / 2
+
+
+def test_a_sketch_of_what_fills_the_photo_is_in_the_photo(evaluate):
+    for sketch in evaluate.SKETCHES.values():
+        for mask in (rectangle(0, 0, 100, 80), rectangle(99, 79, 100, 80)):
+            assert sketch(mask).area, sketch
+
+
 def test_no_answer_counts_zero(evaluate):
     truths = [rectangle(10, 10, 30, 30), rectangle(60, 10, 80, 30)]
     boxes = np.array([truth.box for truth in truths])
