@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, ceil_div, joined, product
+from fastsam_onnx.masks.mask import MaskLike
 from fastsam_onnx.masks.pending import Places, Span
 from fastsam_onnx.network.letterbox import Letterbox
 
@@ -97,6 +98,14 @@ class View:
         """(COARSE, COARSE) float32: the share of each cell that lies in the box (4,)."""
         x1, y1, x2, y2 = np.asarray(box_xyxy, np.float64).tolist()
         return np.outer(_covered(y1, y2, self.rows), _covered(x1, x2, self.columns)).astype(np.float32)
+
+    def shares(self, mask: MaskLike) -> FloatArray:
+        """(SIDE, SIDE) float32: the share of each fine cell that a mask covers."""
+        import cv2
+
+        part = mask.sample(np.arange(*self.columns), np.arange(*self.rows)).view(np.uint8) * np.uint8(255)
+        how = cv2.INTER_AREA if max(part.shape) > SIDE else cv2.INTER_LINEAR
+        return cv2.resize(part, (SIDE, SIDE), interpolation=how).astype(np.float32) / np.float32(255)
 
     def points(self, points: npt.ArrayLike, signs: Iterable[float]) -> FloatArray:
         """(COARSE, COARSE) float32: a spot at each of the points (k, 2), times its sign (k,)."""

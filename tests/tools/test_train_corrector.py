@@ -12,7 +12,7 @@ from fastsam_onnx import FastSAM  # noqa: E402
 from fastsam_onnx.masks.decoder_file import change_of, changed, file_of  # noqa: E402
 from fastsam_onnx.masks.pending import PendingMask  # noqa: E402
 from fastsam_onnx.masks.views import COARSE, SIDE, SURE_LOGIT, View  # noqa: E402
-from tools.train.decoder import corrections, corrector, export, train  # noqa: E402
+from tools.train.decoder import corrections, corrector, export, sketches, train  # noqa: E402
 from tools.train.decoder.data import CLICKS  # noqa: E402
 from tools.train.decoder.network import MAPS  # noqa: E402
 
@@ -103,12 +103,57 @@ def test_prompts_are_corrected_at_least_once(path):
     """The decoder draws all of each view; boxes are corrected first while the corrector learns."""
     maker = corrector.Corrections([scene()], np.ones(1), 4, 0, corrector.finished(path), clicks=CLICKS)
     made = [maker.make(scene(), np.random.default_rng(seed)) for seed in range(40)]
-    clicks = [one for one in made if one is not None and one.maps[corrections.BOX].max() == 0]
-    boxes = [one for one in made if one is not None and one.maps[corrections.BOX].max() > 0]
+    asked = [corrections.BOX, corrections.POINTS]
+    made = [one for one in made if one is not None and one.maps[asked].any()]
+    clicks = [one for one in made if one.maps[corrections.BOX].max() == 0]
+    boxes = [one for one in made if one.maps[corrections.BOX].max() > 0]
     assert {int(one.corrections) for one in boxes} == {1, 2, 3}
     assert {int(one.corrections) for one in clicks} <= {0, 1, 2}
     assert clicks
     assert all(one.maps[corrections.FIRST].max() == SURE_LOGIT for one in clicks)
+    assert len(boxes) + len(clicks) < 40 * (1 - corrector.SKETCHES / 2), "the others are rough masks"
+
+
+@pytest.mark.parametrize("kind", ["hull", "larger", "smaller", "blocky", "middle", "stroke", "box"])
+def test_rough_masks_are_like_what_they_mean(kind):
+    """A square of 70 with a notch, so that its hull and its box are larger; side is the root of its area."""
+    rng = np.random.default_rng(0)
+    mask = square(60, 130).difference(square(60, 90))
+    cells, left, top = sketches.framed(mask, 20)
+    assert (left, top, cells.shape) == (40, 40, (110, 110))
+    areas = [int(getattr(sketches, kind)(cells, mask.area**0.5, rng).sum()) for _ in range(20)]
+    smallest, largest = {
+        "hull": (mask.area + 1, 80 * 80),
+        "larger": (mask.area, 110 * 110),
+        "smaller": (mask.area // 3, mask.area),
+        "blocky": (mask.area // 2, 80 * 80),
+        "middle": (1, mask.area - 1),
+        "stroke": (1, mask.area),
+        "box": (70 * 70, 70 * 70),
+    }[kind]
+    assert smallest <= min(areas)
+    assert max(areas) <= largest
+
+
+def test_a_rough_mask_is_shown_without_points(path):
+    """It stands where the answer so far does, and the whole object is what is wanted."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        one = corrector.sketch_prompt(scene(), square(60, 130), rng)
+        assert one.maps[corrections.FIRST].max() > 0
+        assert one.maps[corrections.FIRST].min() >= -SURE_LOGIT
+        assert not one.maps[[corrections.BOX, corrections.POINTS]].any()
+        assert one.corrections == 0
+        assert one.answer.any()
+
+
+def test_a_rough_mask_of_what_is_tiny_or_fills_the_photo_stays_in_the_photo():
+    rng, photo = np.random.default_rng(0), scene()
+    for mask in (square(0, 192), square(0, 1), square(191, 192)):
+        for _ in range(30):
+            sketch = sketches.sketched(mask, rng)
+            assert sketch is None or (sketch.area and sketch.image_size == mask.image_size)
+            corrector.sketch_prompt(photo, mask, rng)
 
 
 def test_the_file_gets_the_corrector_and_loses_it_with_its_decoder(path):

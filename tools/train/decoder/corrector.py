@@ -1,8 +1,9 @@
 """The corrector: the decoder's second set of weights, which draws answers that were drawn before and had a point more.
 
 It is trained beside a finished decoder on nothing but corrections, as the package makes them: the decoder draws, a
-point goes where that is wrong, and the corrector sees both. Its coarse layers share the decoder's weights, of which
-their batch norms keep one factor a channel, so that a network's file holds the others alone.
+point goes where that is wrong, and the corrector sees both; and on rough masks, which it makes exact. Its coarse layers
+share the decoder's weights, of which their batch norms keep one factor a channel, so that a network's file holds the
+others alone.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from fastsam_onnx import Mask
-from fastsam_onnx.arrays import FloatArray
+from fastsam_onnx.arrays import BoolArray, FloatArray
+from fastsam_onnx.masks.candidates import NO_POINTS, NONE_WANTED
 from fastsam_onnx.masks.clicks import around
 from fastsam_onnx.masks.decoder import Closer, maps_of
 from fastsam_onnx.masks.decoder import Decoder as Finished
+from fastsam_onnx.masks.mask import MaskLike
 from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.masks.refine import calm
 from fastsam_onnx.masks.views import View
@@ -23,12 +27,15 @@ from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.runtime import RuntimeOptions
 
 from .corrections import wrong_cell
-from .data import TRIED, Prompt, Prompts, Scene, clicked, outside, prompt, seen, shaken
+from .data import TRIED, Prompt, Prompts, Scene, clicked, outside, prompt, shaken
 from .export import stored
 from .network import Decoder
+from .sketches import sketched
 
 SHARED = ("stages.2.", "downs.2.", "stages.3.")
 """Layers of the decoder whose weights are the corrector's, too."""
+SKETCHES = 0.25  # of the prompts are rough masks
+WHOLE = 0.3  # of their views lie around the object, too
 SHARES = (0.45, 0.35, 0.2)  # of the prompts: corrected that often after the first time
 EXACT = 0.5  # of the views are as large as the package takes them
 WIDEST = 0.5  # largest margin that is added to the others, in sides
@@ -55,18 +62,20 @@ def finished(path: Path) -> Finished:
 
 
 class Corrections(Prompts):
-    """Batches of prompts whose answers are corrected at least once: clicks here, boxes while the corrector learns."""
+    """Batches of rough masks, and of prompts that are corrected: clicks here, boxes while the corrector learns."""
 
     def __init__(
         self, scenes: list[Scene], weights: np.ndarray, batch: int, seed: int, decoder: Finished, *, clicks: float
     ) -> None:
-        """``decoder``: draws the first answer; ``clicks``: share of the prompts."""
+        """``decoder``: draws the first answer; ``clicks``: share of the prompts that are no rough masks."""
         super().__init__(scenes, weights, batch, seed, clicks=clicks)
         self.decoder = decoder
 
     def make(self, scene: Scene, rng: np.random.Generator) -> Prompt | None:
         """A prompt of one of the kinds, or none."""
         mask = scene.masks[int(rng.integers(scene.drawn or len(scene.masks)))]
+        if rng.random() < SKETCHES:
+            return sketch_prompt(scene, mask, rng)
         more = int(rng.choice(len(SHARES), p=SHARES))
         if rng.random() < self.clicks:
             one = self.click(scene, mask, rng)
@@ -88,6 +97,17 @@ class Corrections(Prompts):
         return corrected_once(scene, before, mask, point, rng)
 
 
+def sketch_prompt(scene: Scene, mask: Mask, rng: np.random.Generator) -> Prompt | None:
+    """What the corrector gets when a rough mask is all that is asked, the view around it, or wider."""
+    sketch = sketched(mask, rng)
+    if sketch is None:
+        return None
+    box = sketch.box[None]
+    if rng.random() < WHOLE:
+        box = around(box, np.reshape(mask.box, (2, 2)) - [[0], [0.5]])
+    return shown(scene, sketch, mask, box, rng)
+
+
 def corrected_once(
     scene: Scene, before: PendingMask, mask: Mask, point: tuple[float, float], rng: np.random.Generator
 ) -> Prompt | None:
@@ -96,13 +116,29 @@ def corrected_once(
     if place is None:
         return None
     points, foreground = np.array([point, place]), np.array([True, mask.contains(*place)])
-    box = wider(around(np.array([before.bounds], np.float32), points[foreground]), mask.image_size, rng)
-    view = View.around(box[0], scene.candidates.letterbox)
-    beyond = outside(mask, view)
-    [question] = scene.candidates.questions(box, asked=False)
-    maps = maps_of(view, scene.candidates.prototypes, question.clicked(points, foreground, before))
-    answer = seen(mask, view)
-    return Prompt(view.photo(scene.image), maps, answer, answer, beyond, np.int64(0))
+    box = around(np.array([before.bounds], np.float32), points[foreground])
+    return shown(scene, before, mask, box, rng, points=points, foreground=foreground)
+
+
+def shown(
+    scene: Scene,
+    before: MaskLike,
+    mask: Mask,
+    box_xyxy: FloatArray,
+    rng: np.random.Generator,
+    *,
+    points: npt.NDArray[np.float64] = NO_POINTS,
+    foreground: BoolArray = NONE_WANTED,
+) -> Prompt | None:
+    """What the corrector gets when it is shown an answer so far, the view around a box (1, 4), or wider."""
+    found, box = scene.candidates, wider(box_xyxy, mask.image_size, rng)
+    [question] = found.questions(box, asked=False)
+    if not len(question.coefficients):
+        return None
+    view = View.around(box[0], found.letterbox)
+    maps = maps_of(view, found.prototypes, question.clicked(points, foreground, before))
+    answer = view.shares(mask)
+    return Prompt(view.photo(scene.image), maps, answer, answer, outside(mask, view), np.int64(0))
 
 
 def wrong_place(

@@ -132,13 +132,6 @@ def clicked(mask: Mask, rng: np.random.Generator) -> tuple[float, float]:
     return interior_point(mask) if rng.random() < CENTRES else any_point(mask, rng)
 
 
-def seen(mask: Mask, view: View) -> np.ndarray:
-    """(SIDE, SIDE) float32: the share of each cell of a view that a mask covers."""
-    part = mask.sample(np.arange(*view.columns), np.arange(*view.rows)).view(np.uint8) * np.uint8(255)
-    how = cv2.INTER_AREA if max(part.shape) > SIDE else cv2.INTER_LINEAR
-    return cv2.resize(part, (SIDE, SIDE), interpolation=how).astype(np.float32) / 255
-
-
 def box_prompt(scene: Scene, rng: np.random.Generator) -> Prompt | None:
     """A box around one of the masks that people drew: a box means all of a thing, with what lies on it."""
     mask = scene.masks[int(rng.integers(scene.drawn))]
@@ -206,8 +199,8 @@ def prompt(
         question = question.clicked([point], np.ones(1, bool))
     view = View.around(box, found.letterbox)
     known = maps_of(view, found.prototypes, question)
-    wanted = seen(answer, view)
-    other = wanted if meant is answer else seen(meant, view)
+    wanted = view.shares(answer)
+    other = wanted if meant is answer else view.shares(meant)
     return Prompt(view.photo(scene.image), known, wanted, other, outside(meant, view), np.int64(corrections))
 
 
