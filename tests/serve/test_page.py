@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fastsam_onnx import Mask, Segmentation
@@ -346,6 +347,71 @@ def test_without_the_server_points_in_a_box_choose_among_the_objects(page, found
         corners = drag(page, found, (100, 80, 420, 330))
         page.execute_script("choose(300, 200, {shiftKey: true})")
         assert chosen(page) == rows_of(found, found.box_prompt([corners], [[(300, 200)]], [[0]], match="mask"))
+
+
+def use(page, tool: str) -> None:
+    page.find_element(By.CSS_SELECTOR, f"[name=tool][value={tool}]").click()
+
+
+def brushed(page, found: Segmentation) -> Mask:
+    """What the page asks the server, and what it paints, for a brush that was drawn."""
+    asked = page.execute_script("return asked()")
+    assert list(asked) == ["masks"]
+    mask = Mask.from_rle(asked["masks"])
+    radius = page.execute_script("return stroke.radius")
+    assert radius == pytest.approx(7 * found.image_size[0] / frame_of(page)["width"])
+    return mask
+
+
+def test_a_brush_chooses_what_the_python_api_chooses_for_its_mask(page, found):
+    use(page, "brush")
+    view = page.find_element(By.ID, "view").size
+    per_pixel = view["width"] / found.image_size[0]
+    pointer(page, found, 240, 60).click_and_hold().move_by_offset(
+        round(100 * per_pixel), round(90 * per_pixel)
+    ).release().perform()
+    mask = brushed(page, found)
+    assert all(mask.contains(240 + 100 * share, 60 + 90 * share) for share in (0, 0.3, 0.5, 1))
+    assert not mask.contains(240, 150)
+    wait(page, lambda b: "under the brush" in status(b) and not busy(b))
+    assert picked(page) == masks_of(found.mask_prompt(mask))
+    page.execute_script("choose(560, 40, {})")
+    assert picked(page) == masks_of(found.point_prompt([(560, 40)])), "a click asks anew"
+    page.find_element(By.ID, "undo").click()
+    assert picked(page) == masks_of(found.mask_prompt(mask))
+
+
+def test_a_brush_is_answered_at_once_and_without_the_server(page, found):
+    with offline(page):
+        page.execute_script("askStroke([[240, 60], [300, 120], [340, 150]], 5)")
+        expected = found.point_prompt([(240, 60), (300, 120), (340, 150)], [1, 1, 1], pick="balanced")
+        assert chosen(page) == rows_of(found, expected)
+
+
+@pytest.mark.parametrize(
+    "path", [[[0, 0], [599, 399]], [[-40, 200], [700, 220]], [[300, 399.9]], [[0.5, 0.5], [0.6, 0.6]]]
+)
+def test_a_brushs_run_lengths_are_its_discs(page, found, path):
+    """Written as COCO's tools write them, clipped to the photo; pixels whose middles lie clearly inside or outside."""
+    text = "const stroke = {path: arguments[0], radius: 6.5}; return runText(strokeRuns(stroke, 600, 400))"
+    mask = Mask.from_rle({"size": [400, 600], "counts": page.execute_script(text, path)}).dense()
+    rows, columns = np.mgrid[:400, :600] + 0.5
+    (x1, y1), (x2, y2) = path[0], path[-1]
+    length = max((x2 - x1) ** 2 + (y2 - y1) ** 2, 1e-9)
+    share = (((columns - x1) * (x2 - x1) + (rows - y1) * (y2 - y1)) / length).clip(0, 1)
+    distance = np.hypot(columns - x1 - share * (x2 - x1), rows - y1 - share * (y2 - y1))
+    assert mask[distance < 5].all()
+    assert not mask[distance > 7.6].any()
+
+
+def test_a_finger_brushes_and_moves_nothing(phone, found):
+    use(phone, "brush")
+    before = frame_of(phone)
+    touch(phone, where(phone, found, 240, 60), then=[[where(phone, found, x, 60 + x - 240)] for x in (270, 300, 330)])
+    mask = brushed(phone, found)
+    wait(phone, lambda b: "under the brush" in status(b) and not busy(b))
+    assert frame_of(phone) == before
+    assert picked(phone) == masks_of(found.mask_prompt(mask))
 
 
 def test_a_click_outside_or_without_a_key_asks_anew(page, found):
