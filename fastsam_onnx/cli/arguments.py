@@ -251,8 +251,8 @@ def _add_other_prompts(group: Any) -> None:
         metavar="FILE.png",
         type=Path,
         **many,
-        help="a picture of the photo's size, black but for one object, such as a sketch; gives the object whose mask "
-        "fits it best; repeatable",
+        help="a picture of the photo's size, black but for a scribble over one object, a lasso or a mask; gives the "
+        "object that it means; repeatable",
     )
     group.add_argument(
         "--text",

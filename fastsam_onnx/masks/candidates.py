@@ -276,15 +276,6 @@ class Candidates:
         told = [replace(question, coefficients=self.coefficients[meant])] if meant.size else []
         return [*told, question]
 
-    def for_mask(self, mask: Mask, shown: Answer | None = None) -> Answer | None:
-        """What fits this mask best, by IoU: a candidate, or the answer to the mask's box; None if nothing overlaps.
-
-        Args:
-            mask: Of the photo's size, with at least one pixel.
-            shown: Another answer that takes part, and comes first where it is as good.
-        """
-        return _closest(mask, (shown, self.for_box(mask.box), *self._near(mask)))
-
     def whole_for_mask(self, mask: Mask) -> Answer | None:
         """The candidate that fits this mask best, by IoU, with all of its mask; None if none overlaps.
 
@@ -293,9 +284,9 @@ class Candidates:
         Args:
             mask: Of the photo's size, with at least one pixel.
         """
-        return _closest(mask, self._near(mask))
+        return closest(mask, self.near(mask))
 
-    def _near(self, mask: Mask) -> Iterator[Answer]:
+    def near(self, mask: Mask) -> Iterator[Answer]:
         """The candidates whose boxes have the highest IoU with the mask's own box, twenty at most."""
         overlap = np.nan_to_num(box_iou(mask.box[None], self.boxes_xyxy)[0])
         nearest = np.argsort(-overlap, kind="stable")[:MOST_TRIED].tolist()
@@ -343,7 +334,7 @@ def best_of(fit: FloatArray, most: int) -> IntArray:
     return np.asarray(found[np.argsort(-fit[found], kind="stable")], np.int64)
 
 
-def _closest(mask: Mask, answers: Iterable[Answer | None]) -> Answer | None:
+def closest(mask: Mask, answers: Iterable[Answer | None]) -> Answer | None:
     """The answer with the highest IoU with a mask, the first of equal ones; None if none overlaps it."""
     best, best_iou = None, 0.0
     for answer in answers:

@@ -4,7 +4,7 @@ The everything network sees the whole photo at a few hundred pixels, and its mas
 where to look closer, and so does an object that was found: the decoder gets the photo's own pixels around the box, the
 prototypes and the candidates that fit best, and says the mask, and the IoU that it expects of it. It belongs to one
 network, whose prototypes it knows, and travels in that network's file. Beside it may stand a corrector: the same
-network with other weights, for answers that were drawn and had a point more.
+network with other weights, for answers that were drawn and had a point more, and for rough masks.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import numpy.typing as npt
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, product
 from fastsam_onnx.errors import ModelError
 from fastsam_onnx.masks.decoder_file import changed, file_of
-from fastsam_onnx.masks.mask import MaskLike
+from fastsam_onnx.masks.mask import Mask, MaskLike
 from fastsam_onnx.masks.pending import PendingMask
-from fastsam_onnx.masks.views import LARGEST_LOGIT, PRIORS, SIDE, View, halved, logits_of
+from fastsam_onnx.masks.views import LARGEST_LOGIT, PRIORS, SIDE, SURE_LOGIT, View, halved, logits_of
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.runtime import RuntimeOptions, opening
 
@@ -135,8 +135,8 @@ class Question:
         asked: True if the box was asked for, so that the answer ends where it ends; False if it is a candidate's.
         points: (m, 2) x, y in pixels of the photo.
         signs: (m,) 1 foreground, -1 background.
-        before: The answer so far, which the last of the points corrects: it stands in the best candidate's place, and
-            the corrector draws. None to show the candidate.
+        before: The answer so far, which the last of the points corrects, or without points a rough mask: it stands in
+            the best candidate's place, and the corrector draws. None to show the candidate.
     """
 
     box_xyxy: FloatArray
@@ -200,6 +200,18 @@ class Closer:
         corrects = np.array([question.before is not None for question in questions])
         logits, promises = self.decoder.answer(photos, maps, corrects)
         return [drawn_mask(one, view) for one, view in zip(logits, views, strict=True)], promises
+
+    def showing(self, question: Question, mask: Mask) -> Question:
+        """The same with a mask that somebody drew as the answer so far.
+
+        Of what is thinner than the cells of the view every cell is shown that it touches: most of it would fall between
+        their middles.
+        """
+        [view] = self._views([question])
+        shares = view.shares(mask)
+        is_thin = 2 * np.count_nonzero(shares > 0.5) < shares.sum()
+        touched = np.where(shares > 0, SURE_LOGIT, -SURE_LOGIT).astype(np.float32)
+        return replace(question, before=drawn_mask(touched, view) if is_thin else mask)
 
     def _views(self, questions: Sequence[Question]) -> list[View]:
         return [View.around(question.box_xyxy, self.letterbox) for question in questions]

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray
+from fastsam_onnx.masks import rough
 from fastsam_onnx.masks.candidates import Answer
 from fastsam_onnx.masks.clicks import unlike
 from fastsam_onnx.masks.instances import Instances, Masks
@@ -52,7 +53,7 @@ def of_alternatives(found: Found, answers: Iterable[Sequence[Answer]]) -> Found:
 
 
 def for_mask(found: Instances, candidates: Candidates, mask: Mask) -> Answer | None:
-    """What fits a mask best, by IoU: something that the network offered, or an object, which may have been drawn anew.
+    """What a mask means: an object, which may have been drawn anew, or what `rough.for_mask` gives.
 
     Args:
         found: The objects.
@@ -61,10 +62,10 @@ def for_mask(found: Instances, candidates: Candidates, mask: Mask) -> Answer | N
     """
     row = rules.closest_to_mask(mask, found.masks, "mask")
     if row is None:
-        return candidates.for_mask(mask)
+        return rough.for_mask(candidates, mask)
     label = 0 if found.labels is None else int(found.labels[row])
-    shown = Answer(found.masks.lazy[row], found.boxes[row], float(found.scores[row]), label)
-    return candidates.for_mask(mask, shown)
+    nearest = Answer(found.masks.lazy[row], found.boxes[row], float(found.scores[row]), label)
+    return rough.for_mask(candidates, mask, nearest)
 
 
 def of_points(found: Found, points: npt.NDArray[np.float64], foreground: BoolArray, pick: Pick) -> Found:

@@ -225,16 +225,17 @@ class Segmentation(WritableInstances):
         return answers.of_rows(self, [rules.closest_with_points(*each, self.masks, match) for each in asked])
 
     def mask_prompt(self, masks: MaskPrompts, *, match: Match = "candidate") -> Segmentation:
-        """For each mask the object that fits it best: a sketch, or what another program found.
+        """For each mask the object that it means: a scribble, a lasso, or what another program found.
 
         Args:
             masks: (H, W) or (k, H, W) of the photo's size, true or non-zero where the object is; a `Mask`, COCO's run
                 lengths {"size", "counts"}, or a list of such masks. Numbers between 0 and 1 are refused: compare
                 probabilities with a threshold first.
-            match: "candidate": the highest IoU of the masks' pixels among the objects and everything that the network
-                offered, also below the threshold. Where there are only objects, as in a selection and in results of
-                tiles and of tracking, it is "mask", the same among the objects; "box": the IoU of the masks' bounding
-                boxes.
+            match: "candidate": an object that is nearly the mask (an IoU above 0.9); else, with the bundled models,
+                what they draw of it, and with others the highest IoU of the masks' pixels among the objects and
+                everything that the network offered, also below the threshold. Where there are only objects, as in a
+                selection and in results of tiles and of tracking, it is "mask", the highest IoU among the objects;
+                "box": that of the masks' bounding boxes.
 
         Returns:
             One object per mask, in the order of the masks, `prompt_index` telling which; none for a mask that overlaps

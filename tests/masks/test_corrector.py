@@ -16,9 +16,12 @@ from support.tiny_onnx import tiny, toy_decoder, ultralytics_metadata
 
 from fastsam_onnx import FastSAM, Mask, ModelError
 from fastsam_onnx.masks.clicks import _wider
-from fastsam_onnx.masks.decoder import Decoder, Question
+from fastsam_onnx.masks.decoder import Closer, Decoder, Question
 from fastsam_onnx.masks.decoder_file import change_of, changed, file_of, text_of
-from fastsam_onnx.masks.views import PRIORS, SIDE, SURE_LOGIT
+from fastsam_onnx.masks.rough import LOOKS
+from fastsam_onnx.masks.views import PRIORS, SIDE, SURE_LOGIT, View
+from fastsam_onnx.network.letterbox import Letterbox
+from fastsam_onnx.runtime import RuntimeOptions
 
 MAPS = 32 + PRIORS + 2
 RED, GREEN = toy_decoder(MAPS), toy_decoder(MAPS, colour=1)
@@ -45,6 +48,71 @@ def test_corrections_are_drawn_by_the_corrector_all_else_by_the_decoder(photo):
         second = found.box_prompt(BOX, (44, 32)).masks.dense()[0]
     np.testing.assert_array_equal(first, photo[..., 0] > 0)
     np.testing.assert_array_equal(second, photo[..., 1] > 0)
+
+
+def test_what_a_mask_means_is_drawn_by_the_corrector_and_without_one_what_fits_it_best(photo):
+    """The sketch lies over a part of what is green, and of what is red."""
+    sketch = np.zeros((64, 64), bool)
+    sketch[12:50, 28:54] = True
+    with model(corrector=change_of(RED, GREEN)) as network:
+        drawn = network(photo).mask_prompt(sketch)
+    np.testing.assert_array_equal(drawn.masks.dense()[0], photo[..., 1] > 0)
+    assert drawn.boxes.tolist() == [[32, 8, 56, 56]]
+    with model() as network:
+        found = network(photo)
+        [fitting] = found.mask_prompt(sketch).masks
+        assert fitting.iou(Mask.from_dense(sketch)) >= max(Mask.from_dense(sketch).iou(mask) for mask in found.masks)
+
+
+def test_a_mask_is_shown_in_place_of_the_answer_so_far_without_points(monkeypatch, photo):
+    seen = []
+
+    def run(network, photos, maps):
+        seen.append((network.corrector is None, maps[0]))
+        return np.full((len(photos), SIDE, SIDE), 5, np.float32), np.ones(len(photos))
+
+    monkeypatch.setattr(Decoder, "run", run)
+    with model(corrector=change_of(RED, GREEN)) as network:
+        found = network(photo, redraw=False)
+        [everything] = found.mask_prompt(Mask(np.ones((20, 20), bool), 20, 20, (64, 64))).masks
+    is_corrector, maps = seen[0]
+    assert is_corrector
+    assert (maps[-2 - PRIORS] == SURE_LOGIT).mean() == pytest.approx((20 / 26) ** 2, abs=0.1), "20 of 26 pixels a side"
+    assert not maps[-2:].any(), "neither a box nor points"
+    assert everything.area == 64 * 64, "what the end of a view cuts is drawn again, until the photo ends"
+    assert 1 < len(seen) <= LOOKS
+
+
+@pytest.mark.parametrize("colour", [2, 1], ids=["nothing", "elsewhere"])
+def test_where_the_corrector_draws_something_else_a_candidate_answers(photo, colour):
+    sketch = np.zeros((64, 64), bool)
+    sketch[12:50, 9:30] = True  # all red
+    with model(corrector=change_of(RED, toy_decoder(MAPS, colour=colour))) as network:
+        found = network(photo)
+        [answer] = found.mask_prompt(sketch).masks
+    assert answer.intersection_area(Mask.from_dense(sketch)) > 0
+
+
+def test_a_mask_with_room_around_it_means_the_same(photo):
+    sketch = np.zeros((64, 64), bool)
+    sketch[20:30, 36:50] = True
+    with model(corrector=change_of(RED, GREEN)) as network:
+        found = network(photo)
+        answers = [found.mask_prompt(mask) for mask in (Mask(sketch, 0, 0, (64, 64)), Mask.from_dense(sketch))]
+    assert answers[0].masks[0] == answers[1].masks[0]
+
+
+def test_of_a_thin_line_every_cell_is_shown_that_it_touches(photo):
+    """Cells of a view of 1250 pixels are 13 wide: of a line of one pixel, most of the middles are missed."""
+    letterbox = Letterbox.fit((2000, 2000), (64, 64))
+    closer = Closer(Decoder("", RuntimeOptions(), "x"), np.zeros((2000, 2000, 3), np.uint8), photo, letterbox)
+    question = Question(np.array((500, 500, 1500, 1500), np.float32), np.zeros((1, 32), np.float32), asked=False)
+    line, square = (Mask(np.ones(size, bool), 500, 706, (2000, 2000)) for size in ((1, 1000), (1000, 1000)))
+    view = View.around(question.box_xyxy, letterbox)
+    cells = closer.showing(question, line).before.sample(*view.centres())
+    assert np.count_nonzero(cells.any(axis=1)) == 1
+    assert np.count_nonzero(cells) == pytest.approx(SIDE * 1000 / 1250, abs=2)
+    assert closer.showing(question, square).before is square
 
 
 def test_of_a_click_that_is_corrected_the_answer_is_drawn_by_the_corrector_candidates_by_the_decoder(
@@ -117,6 +185,8 @@ def test_a_damaged_or_foreign_corrector_is_an_error_when_something_is_corrected(
         assert len(found.box_prompt(BOX)) == 1
         with pytest.raises(ModelError, match=words):
             found.box_prompt(BOX, (44, 32))
+        with pytest.raises(ModelError, match=words):
+            found.mask_prompt(photo[..., 1] > 0)
 
 
 @given(st.binary(min_size=1, max_size=99), st.randoms(use_true_random=False))

@@ -1,0 +1,77 @@
+"""What a rough mask means, of everything that the network offered: a scribble, a lasso, another program's mask.
+
+The constants were chosen on tools/evaluate.py's train_validation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastsam_onnx.masks.candidates import Answer, Candidates, closest
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.pending import PendingMask
+from fastsam_onnx.masks.refine import calm
+
+SAME_IOU = 0.9
+"""IoU of an object with a mask above which it is the answer as it is."""
+LOOKS = 6
+"""Maximum number of times that what a mask means is drawn, each time in a wider view."""
+CUT_SHARE = 0.15
+"""Share of a side of the view that a mask reaches, above which it is drawn again; chosen by eye, too: it ends there."""
+
+
+def for_mask(candidates: Candidates, mask: Mask, nearest: Answer | None = None) -> Answer | None:
+    """What a mask means; None if nothing overlaps it.
+
+    What the corrector draws when it is shown the mask. Without one, what fits the mask best, by IoU: a candidate, or
+    the answer to the mask's box.
+
+    Args:
+        candidates: Everything that the network offered.
+        mask: Of the photo's size, with at least one pixel.
+        nearest: The object that is most like the mask. It answers where it is nearly that, and otherwise takes part,
+            first of equals.
+    """
+    if nearest is not None and mask.iou(nearest.mask.render()) > SAME_IOU:
+        return nearest
+    drawn = _drawn(candidates, mask)
+    return drawn or closest(mask, (nearest, candidates.for_box(mask.box), *candidates.near(mask)))
+
+
+def _drawn(candidates: Candidates, mask: Mask) -> Answer | None:
+    """What the corrector draws when it is shown a mask; None if it cannot, or draws something else.
+
+    What the end of the view cuts is drawn again, around all of it.
+    """
+    closer = candidates.closer
+    fitting = candidates.fitting(mask.box[None], 1)[0].tolist()
+    if closer is None or not closer.corrects or not fitting:
+        return None
+    box = mask.box
+    for _ in range(LOOKS):
+        [question] = candidates.questions(box[None], asked=False)
+        [drawn], _ = closer.draw([closer.showing(question, mask)])
+        answer = calm(drawn).tight()
+        if not mask.intersection_area(answer.render()):
+            return None
+        if not _is_cut(answer, drawn):
+            break
+        ends = np.array([mask.box, answer.bounds], np.float32)
+        box = np.concatenate([ends[:, :2].min(axis=0), ends[:, 2:].max(axis=0)])
+    return candidates.answer(fitting[0], answer, np.array(answer.bounds, np.float32))
+
+
+def _is_cut(mask: PendingMask, drawn: PendingMask) -> bool:
+    """True if a mask ends where the drawing ends, inside the photo, on more than CUT_SHARE of that side."""
+    left, top, right, bottom = drawn.bounds
+    width, height = mask.image_size
+    inside = left > 0, right < width, top > 0, bottom < height
+    ends = (
+        (left, top, left + 1, bottom),
+        (right - 1, top, right, bottom),
+        (left, top, right, top + 1),
+        (left, bottom - 1, right, bottom),
+    )
+    sides = bottom - top, bottom - top, right - left, right - left
+    reached = (mask.area_inside(*end) / side for end, side in zip(ends, sides, strict=True))
+    return any(is_inside and share > CUT_SHARE for is_inside, share in zip(inside, reached, strict=True))
