@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.masks.candidates import Answer, Candidates, closest
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.pending import PendingMask
@@ -14,6 +15,10 @@ from fastsam_onnx.masks.refine import calm
 
 SAME_IOU = 0.9
 """IoU of an object with a mask above which it is the answer as it is."""
+SLIMMEST = 0.35
+"""Least shorter side of what is looked at first, beside its longer one: a stroke is slimmer than what it means."""
+LEAST_SIDE = 0.02
+"""The least of either, beside the photo's longer side: a dot is smaller."""
 LOOKS = 6
 """Maximum number of times that what a mask means is drawn, each time in a wider view."""
 CUT_SHARE = 0.15
@@ -47,7 +52,7 @@ def _drawn(candidates: Candidates, mask: Mask) -> Answer | None:
     fitting = candidates.fitting(mask.box[None], 1)[0].tolist()
     if closer is None or not closer.corrects or not fitting:
         return None
-    box = mask.box
+    box = _around(mask)
     for _ in range(LOOKS):
         [question] = candidates.questions(box[None], asked=False)
         [drawn], _ = closer.draw([closer.showing(question, mask)])
@@ -56,9 +61,18 @@ def _drawn(candidates: Candidates, mask: Mask) -> Answer | None:
             return None
         if not _is_cut(answer, drawn):
             break
-        ends = np.array([mask.box, answer.bounds], np.float32)
+        ends = np.array([box, answer.bounds], np.float32)
         box = np.concatenate([ends[:, :2].min(axis=0), ends[:, 2:].max(axis=0)])
     return candidates.answer(fitting[0], answer, np.array(answer.bounds, np.float32))
+
+
+def _around(mask: Mask) -> FloatArray:
+    """The box (4,) that is looked at first: the mask's, but neither slim nor tiny, inside the photo."""
+    low, high = np.split(mask.box.astype(np.float64), 2)
+    sides = high - low
+    least = max(SLIMMEST * sides.max(), LEAST_SIDE * max(mask.image_size))
+    room = np.maximum(least - sides, 0) / 2
+    return np.concatenate([low - room, high + room]).clip(0, [*mask.image_size] * 2).astype(np.float32)
 
 
 def _is_cut(mask: PendingMask, drawn: PendingMask) -> bool:

@@ -18,7 +18,7 @@ from fastsam_onnx import FastSAM, Mask, ModelError
 from fastsam_onnx.masks.clicks import _wider
 from fastsam_onnx.masks.decoder import Closer, Decoder, Question
 from fastsam_onnx.masks.decoder_file import change_of, changed, file_of, text_of
-from fastsam_onnx.masks.rough import LOOKS
+from fastsam_onnx.masks.rough import LOOKS, _around
 from fastsam_onnx.masks.views import PRIORS, SIDE, SURE_LOGIT, View
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.runtime import RuntimeOptions
@@ -81,6 +81,21 @@ def test_a_mask_is_shown_in_place_of_the_answer_so_far_without_points(monkeypatc
     assert not maps[-2:].any(), "neither a box nor points"
     assert everything.area == 64 * 64, "what the end of a view cuts is drawn again, until the photo ends"
     assert 1 < len(seen) <= LOOKS
+
+
+@pytest.mark.parametrize(
+    ("mask", "box"),
+    [
+        (Mask(np.ones((300, 400), bool), 100, 200, (1000, 800)), (100, 200, 500, 500)),
+        (Mask(np.ones((2, 400), bool), 100, 399, (1000, 800)), (100, 330, 500, 470)),
+        (Mask(np.ones((2, 400), bool), 100, 9, (1000, 800)), (100, 0, 500, 80)),
+        (Mask(np.ones((1, 1), bool), 500, 400, (1000, 800)), (490.5, 390.5, 510.5, 410.5)),
+    ],
+    ids=["any", "stroke", "at the frame", "dot"],
+)
+def test_what_is_slim_or_tiny_is_looked_at_with_room(mask, box):
+    """Sides of 0.35 of the longer one, and of 0.02 of the photo's longer side, 20, at least."""
+    np.testing.assert_allclose(_around(mask), box)
 
 
 @pytest.mark.parametrize("colour", [2, 1], ids=["nothing", "elsewhere"])
