@@ -114,7 +114,7 @@ def _readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if facts["nms_inside"]:
         yield "nms", _nms_inside(facts["metadata"])
     if facts["decoder"]:
-        more = ", and a corrector what has further points" if facts["corrector"] else ""
+        more = ", and a corrector what has further points, and rough masks" if facts["corrector"] else ""
         yield "decoder", f"draws objects and answers to points and boxes anew{more}"
     if facts["metadata"]["batch"] is not None:
         yield "exported", f"with batch {facts['metadata']['batch']}"

@@ -103,8 +103,8 @@ def calm(mask: PendingMask) -> PendingMask:
     return replace(mask, logits=np.where(holes, strength, logits))
 
 
-def fills_a_side(mask: PendingMask, depth: int) -> bool:
-    """True if the outermost cells of a mask's logits, `depth` of them, are set along more than PRESS_SHARE of a side.
+def fills_a_side(mask: PendingMask, depth: int, share: float = PRESS_SHARE) -> bool:
+    """True if the outermost cells of a mask's logits, `depth` of them, are set along more than a share of a side.
 
     The photo's frame is no side.
     """
@@ -115,7 +115,7 @@ def fills_a_side(mask: PendingMask, depth: int) -> bool:
         (mask.rows[0] > 0, inside[:depth]),
         (mask.rows[1] < height, inside[-depth:]),
     )
-    return any(is_inner and cells.all(axis=0).mean() > PRESS_SHARE for is_inner, cells in sides)
+    return any(is_inner and cells.all(axis=0).mean() > share for is_inner, cells in sides)
 
 
 def told_apart(

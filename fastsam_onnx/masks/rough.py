@@ -10,8 +10,7 @@ import numpy as np
 from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.masks.candidates import Answer, Candidates, closest
 from fastsam_onnx.masks.mask import Mask
-from fastsam_onnx.masks.pending import PendingMask
-from fastsam_onnx.masks.refine import calm
+from fastsam_onnx.masks.refine import calm, fills_a_side
 
 SAME_IOU = 0.9
 """IoU of an object with a mask above which it is the answer as it is."""
@@ -56,10 +55,11 @@ def _drawn(candidates: Candidates, mask: Mask) -> Answer | None:
     for _ in range(LOOKS):
         [question] = candidates.questions(box[None], asked=False)
         [drawn], _ = closer.draw([closer.showing(question, mask)])
-        answer = calm(drawn).tight()
+        whole = calm(drawn)
+        answer = whole.tight()
         if not mask.intersection_area(answer.render()):
             return None
-        if not _is_cut(answer, drawn):
+        if not fills_a_side(whole, 1, CUT_SHARE):
             break
         ends = np.array([box, answer.bounds], np.float32)
         box = np.concatenate([ends[:, :2].min(axis=0), ends[:, 2:].max(axis=0)])
@@ -73,19 +73,3 @@ def _around(mask: Mask) -> FloatArray:
     least = max(SLIMMEST * sides.max(), LEAST_SIDE * max(mask.image_size))
     room = np.maximum(least - sides, 0) / 2
     return np.concatenate([low - room, high + room]).clip(0, [*mask.image_size] * 2).astype(np.float32)
-
-
-def _is_cut(mask: PendingMask, drawn: PendingMask) -> bool:
-    """True if a mask ends where the drawing ends, inside the photo, on more than CUT_SHARE of that side."""
-    left, top, right, bottom = drawn.bounds
-    width, height = mask.image_size
-    inside = left > 0, right < width, top > 0, bottom < height
-    ends = (
-        (left, top, left + 1, bottom),
-        (right - 1, top, right, bottom),
-        (left, top, right, top + 1),
-        (left, bottom - 1, right, bottom),
-    )
-    sides = bottom - top, bottom - top, right - left, right - left
-    reached = (mask.area_inside(*end) / side for end, side in zip(ends, sides, strict=True))
-    return any(is_inside and share > CUT_SHARE for is_inside, share in zip(inside, reached, strict=True))

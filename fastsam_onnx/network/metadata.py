@@ -36,7 +36,7 @@ class Metadata:
         nms_iou: IoU threshold of that NMS, if the file states it.
         license: Licence as the file states it; empty if it does not.
         decoder: Network that draws objects and answers to prompts, an ONNX file as text (our own key); None without.
-        corrector: What makes another of it, for answers that were drawn before, as text (our own key); None without.
+        corrector: What makes another of it, for answers so far and rough masks, as text (our own key); None without.
     """
 
     stride: int = DEFAULT_STRIDE
