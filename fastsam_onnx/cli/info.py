@@ -13,7 +13,7 @@ from fastsam_onnx.cli.arguments import add_command
 from fastsam_onnx.cli.common import find_model
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line, printable
 from fastsam_onnx.network.file import is_checkpoint_file
-from fastsam_onnx.network.onnx_header import read_onnx_header
+from fastsam_onnx.network.onnx_header import external_bytes, read_onnx_header
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
@@ -70,6 +70,7 @@ def _facts(path: Path, model: FastSAM) -> dict[str, Any]:
     return {
         "model": str(path),
         "bytes": path.stat().st_size,
+        "external_bytes": {} if is_checkpoint_file(path) else external_bytes(path),
         "description": contract.description,
         "input": {
             "name": contract.input_name,
@@ -107,7 +108,8 @@ def _facts(path: Path, model: FastSAM) -> dict[str, Any]:
 def _readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Name and text of each line of `info`."""
     yield "model", facts["model"]
-    yield "bytes", f"{facts['bytes']:,} ({facts['bytes'] / 1e6:.1f} MB)"
+    beside = "".join(f", and {_size(size)} in {name}" for name, size in facts["external_bytes"].items())
+    yield "bytes", _size(facts["bytes"]) + beside
     yield "network", facts["description"]
     if names := list(facts["names"].values()):
         yield "classes", ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
@@ -129,6 +131,10 @@ def _readable(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     origin = {name: "from the file" if name in own else "built in" for name in values}
     yield "defaults", ", ".join(f"{name} {value} ({origin[name]})" for name, value in values.items())
     yield "providers", ", ".join(facts["providers"])
+
+
+def _size(count: int) -> str:
+    return f"{count:,} ({count / 1e6:.1f} MB)"
 
 
 def _nms_inside(metadata: dict[str, Any]) -> str:

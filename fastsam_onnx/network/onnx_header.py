@@ -18,7 +18,8 @@ VARINT, FIXED_64, BYTES, FIXED_32 = 0, 1, 2, 5
 MODEL_PRODUCER, MODEL_GRAPH, MODEL_OPSETS = 2, 7, 8
 OPSET_DOMAIN, OPSET_VERSION = 1, 2
 GRAPH_INITIALIZER = 5
-TENSOR_DIMS, TENSOR_TYPE = 1, 2
+TENSOR_DIMS, TENSOR_TYPE, TENSOR_EXTERNAL = 1, 2, 13
+ENTRY_KEY, ENTRY_VALUE = 1, 2
 TYPES = {1: "float32", 2: "int8", 3: "int8", 10: "float16", 11: "float64", 16: "bfloat16"}
 """TensorProto.DataType of weights; uint8 and int8 are both 8-bit integers."""
 
@@ -31,11 +32,13 @@ class OnnxHeader:
         opset: Version of the operators of the standard.
         precision: Type that most of its parameters are stored in, such as "float32", "float16" or "int8".
         producer: Program that wrote the file; empty if it does not say.
+        external_files: Files that hold parameters of it, as it names them: paths from its own folder.
     """
 
     opset: int
     precision: str
     producer: str
+    external_files: tuple[str, ...] = ()
 
 
 def read_onnx_header(path: Path) -> OnnxHeader:
@@ -45,6 +48,7 @@ def read_onnx_header(path: Path) -> OnnxHeader:
         ModelError: If it is not an ONNX file.
     """
     opset, producer, counts = 0, "", dict.fromkeys(TYPES.values(), 0)
+    external: dict[str, None] = {}
     try:
         for number, value in _fields(memoryview(path.read_bytes())):
             if number == MODEL_PRODUCER and isinstance(value, memoryview):
@@ -53,11 +57,23 @@ def read_onnx_header(path: Path) -> OnnxHeader:
                 domain, version = _opset(value)
                 opset = version if domain in (b"", b"ai.onnx") else opset
             elif number == MODEL_GRAPH and isinstance(value, memoryview):
-                _count_parameters(value, counts)
+                _count_parameters(value, counts, external)
     except (OSError, IndexError, ValueError) as error:
         raise ModelError(f"{path.name} is not an ONNX file: {error}") from error
     precision = max(counts, key=lambda name: counts[name])
-    return OnnxHeader(opset, precision if counts[precision] else "unknown", producer)
+    return OnnxHeader(opset, precision if counts[precision] else "unknown", producer, tuple(external))
+
+
+def external_bytes(path: Path) -> dict[str, int]:
+    """The sizes of the files beside an ONNX file that hold parameters of it, by their names in it.
+
+    Raises:
+        ModelError: If it is not an ONNX file, or one of them is missing.
+    """
+    try:
+        return {name: (path.parent / name).stat().st_size for name in read_onnx_header(path).external_files}
+    except OSError as error:
+        raise ModelError(f"{path.name} has parameters in a file that cannot be found: {error}") from error
 
 
 def _opset(message: memoryview) -> tuple[bytes, int]:
@@ -66,8 +82,8 @@ def _opset(message: memoryview) -> tuple[bytes, int]:
     return bytes(domain) if isinstance(domain, memoryview) else b"", version if isinstance(version, int) else 0
 
 
-def _count_parameters(graph: memoryview, counts: dict[str, int]) -> None:
-    """Add the number of parameters of each type."""
+def _count_parameters(graph: memoryview, counts: dict[str, int], external: dict[str, None]) -> None:
+    """Add the number of parameters of each type, and the files that hold some."""
     for number, tensor in _fields(graph):
         if number == GRAPH_INITIALIZER and isinstance(tensor, memoryview):
             dims: list[int] = []
@@ -77,8 +93,16 @@ def _count_parameters(graph: memoryview, counts: dict[str, int]) -> None:
                     dims += [value] if isinstance(value, int) else _varints(value)
                 elif field == TENSOR_TYPE and isinstance(value, int):
                     kind = value
+                elif field == TENSOR_EXTERNAL and isinstance(value, memoryview):
+                    external |= dict.fromkeys(_location(value))
             if kind in TYPES:
                 counts[TYPES[kind]] += math.prod(dims)
+
+
+def _location(entry: memoryview) -> list[str]:
+    """The file that an entry about external data names; none if it tells something else."""
+    fields = {number: bytes(value) for number, value in _fields(entry) if isinstance(value, memoryview)}
+    return [fields.get(ENTRY_VALUE, b"").decode("utf-8", "replace")] if fields.get(ENTRY_KEY) == b"location" else []
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:

@@ -39,17 +39,12 @@ def prepared(source: Path) -> onnx.ModelProto:
     import onnx
 
     with _temporary_folder(source) as folder:
-        path, widened, folded = source, folder / "float32.onnx", folder / "folded.onnx"
+        whole, folded = folder / "network.onnx", folder / "folded.onnx"
         if is_checkpoint_file(source):
-            path = folder / "network.onnx"
-            export(read_checkpoint(source), path, plain=True)  # sums of two convolutions are rounded once more
-        network = onnx.load(path)
-        if has_halves(network):
-            make_float32(network)
-            with output_errors(widened):
-                onnx.save(network, widened)
-            path = widened
-        fold_constants(path, folded)
+            export(read_checkpoint(source), whole, plain=True)  # sums of two convolutions are rounded once more
+        else:
+            _write_whole(source, whole)
+        fold_constants(whole, folded)
         network = onnx.load(folded)
     _check_flat(network.graph, source.name)
     if any(node.op_type == "QuantizeLinear" for node in network.graph.node):
@@ -64,6 +59,20 @@ def prepared(source: Path) -> onnx.ModelProto:
     network.opset_import.extend(kept)
     name_nodes(network.graph)
     return with_fast_decoding(without_transposed(network))
+
+
+def _write_whole(source: Path, path: Path) -> None:
+    """Write an ONNX file as one of float32 that has all of its parameters in itself.
+
+    Of those in a file beside it ONNX Runtime would write the name alone, which means nothing in another folder.
+    """
+    import onnx
+
+    network = onnx.load(source)
+    if has_halves(network):
+        make_float32(network)
+    with output_errors(path):
+        onnx.save(network, path)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 import os
 import statistics
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +26,12 @@ from typing import TYPE_CHECKING
 
 from fastsam_onnx import options, weights
 from fastsam_onnx.checkpoints.head import check_onnx_name
-from fastsam_onnx.errors import MissingPackageError, ModelError, OutputError
-from fastsam_onnx.files import is_folder, write_file
+from fastsam_onnx.errors import MissingPackageError, ModelError, OptionError, OutputError
+from fastsam_onnx.files import is_folder, output_errors, write_file
 from fastsam_onnx.images.load import ImageSource, load_image
 from fastsam_onnx.model import FastSAM
+from fastsam_onnx.network.file import is_checkpoint_file
+from fastsam_onnx.network.onnx_header import external_bytes
 from fastsam_onnx.options import ShareProgress
 from fastsam_onnx.quantize import calibration, qdq
 from fastsam_onnx.quantize.agreement import Agreement, measure_agreement
@@ -68,7 +71,7 @@ class Report:
         agreement: Agreement with the network of float32, on pictures that were not calibrated with.
         float_ms: Median time of one run of the network of float32 on these pictures, in milliseconds.
         int8_ms: Median time of one run of the new one in milliseconds.
-        float_bytes: Size of the file that was read.
+        float_bytes: Size of the file that was read, with those beside it that hold its parameters.
         int8_bytes: Size of the file that was made.
         first_in_float: Number of first convolutions that stay in float.
         weight_bits: Bits of the weights, 7 or 8.
@@ -123,7 +126,7 @@ def quantize(
         ModelNotFoundError: If there is no such file.
         ModelError: If the file is not a network that this works for, or the new one finds too little.
         ImageError: If a photo cannot be read.
-        OptionError: If an option is outside its range, or the output ends as a checkpoint's name.
+        OptionError: If an option is outside its range, or the output ends as a checkpoint's name or is the model.
         OutputError: If the file cannot be written.
     """
     _check_onnx()
@@ -132,9 +135,10 @@ def quantize(
     tell = progress or _say_nothing
     options.path("model", model)
     source = weights.resolve(model, task="segment")
+    _check_not_replaced(source, target)
     calibrated, measured = split_photos(photos)
     with FastSAM(source, imgsz=imgsz, conf=conf, iou=iou, threads=threads) as reference:
-        network = prepared(source)
+        network, float_bytes = prepared(source), _bytes_of(source)
         seen, rounder = _observe(reference, network, calibrated, tell, threads)
         firsts = FIRST_IN_FLOAT if photos is not None else FIRST_IN_FLOAT[-1:]  # drawn pictures say too little
         candidates = _candidates(network, seen, rounder, firsts, bits)
@@ -148,7 +152,7 @@ def quantize(
         agreement=chosen.agreement,
         float_ms=float_ms,
         int8_ms=int8_ms,
-        float_bytes=source.stat().st_size,
+        float_bytes=float_bytes,
         int8_bytes=len(chosen.network),
         first_in_float=chosen.first_in_float,
         weight_bits=bits,
@@ -164,7 +168,20 @@ def _checked_target(path: Path) -> Path:
         raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
     if is_folder(path):
         raise OutputError(f"cannot write {path}: it is a folder; name a file in it")
-    return path
+    with output_errors(path), tempfile.TemporaryFile(dir=path.parent):
+        return path
+
+
+def _check_not_replaced(source: Path, target: Path) -> None:
+    """Refuse to write over the network of float32: it is needed to make another one, and cannot be made from int8."""
+    if target.exists() and source.exists() and target.samefile(source):
+        raise OptionError(f"output must be another file than the model, which it would replace, got {target}")
+
+
+def _bytes_of(source: Path) -> int:
+    """Size of a model, with the parameters that lie in files beside it."""
+    beside = {} if is_checkpoint_file(source) else external_bytes(source)
+    return source.stat().st_size + sum(beside.values())
 
 
 def _observe(

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import onnx
 from support import tiny_onnx
 
 from fastsam_onnx.cli.program import main
@@ -24,6 +25,16 @@ class TestInfo:
         assert main(["info"]) == 0
         told = "draws objects and answers to points and boxes anew, and a corrector what has further points"
         assert f"decoder:    {told}" in capsys.readouterr().out
+
+    def test_parameters_in_a_file_beside_it(self, tmp_path, capsys):
+        file, beside = tmp_path / "a.onnx", tmp_path / "a.onnx.data"
+        model = onnx.load_from_string(tiny_onnx.tiny())
+        onnx.save(model, file, save_as_external_data=True, location=beside.name, size_threshold=200)
+        assert main(["info", str(file)]) == 0
+        [line] = (line for line in capsys.readouterr().out.splitlines() if line.startswith("bytes"))
+        assert line.split(maxsplit=1)[1].startswith(f"{file.stat().st_size:,} (")
+        assert f", and {beside.stat().st_size:,} (" in line
+        assert line.endswith(" in a.onnx.data")
 
     def test_json(self, tmp_path, capsys):
         file = tmp_path / "tiny.onnx"

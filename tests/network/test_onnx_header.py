@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 from support import tiny_onnx
 
 from fastsam_onnx.errors import ModelError
-from fastsam_onnx.network.onnx_header import read_onnx_header
+from fastsam_onnx.network.onnx_header import external_bytes, read_onnx_header
 from fastsam_onnx.weights.bundled import bundled_model
 
 
@@ -23,6 +23,17 @@ def test_opset_and_precision(tmp_path, opset, dtype, precision):
     (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
     header = read_onnx_header(tmp_path / "a.onnx")
     assert (header.opset, header.precision, header.producer) == (opset, precision, "pytorch")
+
+
+def test_files_that_hold_its_parameters(tmp_path):
+    parameters = [numpy_helper.from_array(np.zeros((40, 3)), name) for name in "ab"]
+    model = helper.make_model(helper.make_graph([], "graph", [], [], parameters))
+    onnx.save(model, tmp_path / "a.onnx", save_as_external_data=True, location="a.data", size_threshold=0)
+    assert read_onnx_header(tmp_path / "a.onnx").external_files == ("a.data",)
+    assert external_bytes(tmp_path / "a.onnx") == {"a.data": (tmp_path / "a.data").stat().st_size}
+    (tmp_path / "a.data").unlink()
+    with pytest.raises(ModelError, match=r"a\.onnx has parameters in a file that cannot be found.*a\.data"):
+        external_bytes(tmp_path / "a.onnx")
 
 
 def test_the_bundled_model():

@@ -270,6 +270,15 @@ def test_half_exports_become_int8_too(exported, made, tmp_path, float32_ends):
         assert np.corrcoef(values.ravel(), expected.ravel())[0, 1] > 0.99  # weights are rounded twice
 
 
+def test_parameters_in_a_file_beside_it(exported, made, tmp_path):
+    """ONNX Runtime writes the name of such a file into the folded network, which lies in another folder."""
+    apart = tmp_path / "apart.onnx"
+    onnx.save(onnx.load(exported), apart, save_as_external_data=True, location="apart.onnx.data", size_threshold=200)
+    report = quantize.quantize(apart, tmp_path / "out.onnx", PHOTOS, imgsz=96, threads=1, force=True)
+    assert report.float_bytes == apart.stat().st_size + (tmp_path / "apart.onnx.data").stat().st_size
+    assert onnx.load(report.written).graph == onnx.load(made).graph
+
+
 def test_a_network_with_a_branch_is_refused(tmp_path):
     """The constants that the branches alone use were dropped, and ONNX Runtime refused the network that was made."""
     branches = {
@@ -406,6 +415,23 @@ def test_a_file_that_cannot_be_written(tmp_path):
         quantize.quantize(TINY, tmp_path, photos=[])
     with pytest.raises(OutputError, match="there is no folder"):
         quantize.quantize(TINY, tmp_path / "no" / "out.onnx", PHOTOS, imgsz=96, threads=1, force=True)
+
+
+def test_a_folder_that_takes_no_file_is_told_before_the_work(tmp_path, monkeypatch):
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(quantize.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(OutputError, match=r"cannot write .*out\.onnx: Permission denied"):
+        quantize.quantize(TINY, tmp_path / "out.onnx", photos=[])
+
+
+def test_the_network_of_float32_is_never_replaced(exported):
+    """It was, and could not be had back; its size was told as that of the new one."""
+    before = exported.read_bytes()
+    with pytest.raises(OptionError, match=r"output must be another file than the model.*tiny\.onnx"):
+        quantize.quantize(exported, exported, PHOTOS, imgsz=96, threads=1, force=True)
+    assert exported.read_bytes() == before
 
 
 def test_a_name_by_which_the_network_could_not_be_opened_again_is_refused_at_once(tmp_path):
