@@ -53,6 +53,11 @@ def small() -> network.SegmentEverything:
     return made
 
 
+def test_a_folder_without_photos_is_told(tmp_path):
+    with pytest.raises(SystemExit, match=r"train_labelled must hold photos-\*\.tar"):
+        data.load_training(tmp_path / "train_labelled")
+
+
 def boxes(*rows: tuple[float, ...]) -> torch.Tensor:
     return torch.tensor(rows, dtype=torch.float32)
 

@@ -163,6 +163,8 @@ def load_training(folder: Path, limit: int | None = None, taught: Sequence[Path]
     """
     more = read_taught(taught, workers)
     pairs = list(itertools.islice(labelled(folder), limit))
+    if not pairs:
+        raise SystemExit(f"{folder} must hold photos-*.tar with masks-*.jsonl.gz beside them, and holds no such photo")
     photos: list[Photo] = []
     drawn = in_parallel(crop_masks, [record["masks"] for _, record in pairs], workers)
     for (pixels, record), masks in zip(pairs, drawn, strict=True):
