@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from fastsam_onnx.errors import FastSAMError, OutputError
 
@@ -62,6 +63,13 @@ def utf8_path(path: str | os.PathLike[str]) -> str:
     except UnicodeEncodeError:
         raise ValueError("its name and those of its folders must be UTF-8; rename what is not") from None
     return text
+
+
+def beginning(file: BinaryIO) -> str:
+    """The size of a file and its first bytes: what a message tells of one that is of no known format."""
+    file.seek(0)
+    head, size = file.read(30), file.seek(0, os.SEEK_END)
+    return f"it has {size} bytes, beginning with {head!r}"
 
 
 def try_lock(descriptor: int) -> bool | None:

@@ -24,7 +24,7 @@ from fastsam_onnx.checkpoints.safetensors import read_safetensors
 from fastsam_onnx.checkpoints.unpickle import read_pickle
 from fastsam_onnx.checkpoints.values import Record, Tensor
 from fastsam_onnx.errors import CheckpointError, ModelNotFoundError
-from fastsam_onnx.files import is_folder, is_special
+from fastsam_onnx.files import beginning, is_folder, is_special
 from fastsam_onnx.options import MOST_INDEX
 
 # Far above every network of the family, and low enough that a network nested into itself ends soon.
@@ -103,7 +103,11 @@ def _read(file: BinaryIO) -> Checkpoint:
     if is_safetensors(head):
         return Checkpoint(_shortened(read_safetensors(file)), {}, {}, None, None, None)
     if head[:4] != ZIP_MAGIC:
-        raise CheckpointError(other_format(head) or "not a PyTorch checkpoint (those are zip archives)")
+        raise CheckpointError(
+            other_format(head)
+            or f"not a PyTorch checkpoint (those are zip archives): {beginning(file)}; an ONNX file must have a name "
+            "that ends with .onnx"
+        )
     archive = TorchArchive(file)
     if "byteorder" in archive and archive.read("byteorder") != b"little":
         raise CheckpointError("its numbers are big-endian; only little-endian files can be read")

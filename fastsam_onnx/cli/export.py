@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     source = find_model(arguments.model, screen)
     check_outputs([target], [source])
     if not is_checkpoint_file(source):
-        raise OptionError(f"{source} is no checkpoint; an ONNX file needs no export: copy it")
+        raise OptionError(f"{source} is no checkpoint (.pt, .safetensors); an ONNX file needs no export: copy it")
     checkpoint = read_checkpoint(source)
     write(checkpoint, target, imgsz=arguments.imgsz, half=arguments.half, raw=arguments.raw_heads)
     screen.clear()

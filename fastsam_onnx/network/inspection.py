@@ -31,6 +31,11 @@ EXPORT_HINT = (
     "others as ONNX"
 )
 
+OTHER_INPUT = (
+    "compute it yourself in a fastsam_onnx.network.ExternalNetwork, whose function gets pictures (height, width, 3) "
+    "uint8 RGB"
+)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Input:
@@ -121,9 +126,9 @@ def _single_input(session: ort.InferenceSession) -> Input:
     if len(shape) != 4:
         raise ModelError("its input is not a batch of pictures")
     if source.type not in DTYPES:
-        raise ModelError(f"its input is {source.type}")
+        raise ModelError(f"its input is {source.type}; {OTHER_INPUT}")
     if shape[1] != 3 and shape[3] == 3:
-        raise ModelError("the channels of its input come last (NHWC)")
+        raise ModelError(f"the channels of its input come last (NHWC); {OTHER_INPUT}")
     if isinstance(shape[1], int) and shape[1] != 3:
         raise ModelError(f"its input has {shape[1]} channels")
     batch, _, height, width = (side if isinstance(side, int) else None for side in shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import reprlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -88,7 +89,8 @@ class Network:
         """
         if not isinstance(session, load_onnxruntime().InferenceSession):
             raise ModelError(
-                f"a model must be a path, bytes, an onnxruntime.InferenceSession or an ExternalNetwork, got {session!r}"
+                f"a model must be a path, bytes, an onnxruntime.InferenceSession or an ExternalNetwork, "
+                f"got {reprlib.repr(session)}"
             )
         keep_in_children(session)
         return cls(session, "the InferenceSession")

@@ -40,12 +40,13 @@ def open_network(source: Any, runtime: RuntimeOptions) -> AnyNetwork:
         OptionError: If it is open already, and there are options of ONNX Runtime.
     """
     if not isinstance(source, str | bytes | os.PathLike):
+        network = source if isinstance(source, ExternalNetwork) else Network.from_session(source)
         if runtime != RuntimeOptions():
             raise OptionError(
                 "threads, providers and session_options are settled already in an InferenceSession, and an "
                 "ExternalNetwork has none; leave them out"
             )
-        return source if isinstance(source, ExternalNetwork) else Network.from_session(source)
+        return network
     if isinstance(source, str):
         from fastsam_onnx import weights
 

@@ -154,9 +154,10 @@ def model_name(model: bytes | str | Path) -> str:
 
 def _why_no_onnx(model: bytes | str | Path) -> str:
     """What a file is that does not parse: a picture, a page to log in, a pointer of Git LFS, half a download."""
+    from fastsam_onnx.files import beginning
+
     with io.BytesIO(model) if isinstance(model, bytes) else open(model, "rb") as file:  # noqa: PTH123 - a str, too
-        head, size = file.read(30), file.seek(0, os.SEEK_END)
-    return f"it is not an ONNX file, or was cut short: it has {size} bytes, beginning with {head!r}"
+        return f"it is not an ONNX file, or was cut short: {beginning(file)}"
 
 
 def load_onnxruntime() -> Any:

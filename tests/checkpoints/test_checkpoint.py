@@ -338,8 +338,8 @@ def overlapping() -> bytes:
 
 FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "nothing": (lambda: b"", "not a PyTorch checkpoint"),
-    "a text": (lambda: b"<html>404</html>", "not a PyTorch checkpoint"),
-    "an ONNX file": (lambda: b"\x08\x08\x12\x07pytorch" + bytes(600), "not a PyTorch checkpoint"),
+    "a text": (lambda: b"<html>404</html>", "not a PyTorch checkpoint.* 16 bytes, beginning with b'<html>404</html>'"),
+    "an ONNX file": (lambda: b"\x08\x08\x12\x07pytorch" + bytes(600), r"beginning with .*pytorch.* ends with \.onnx"),
     "the pickle format of old torch": (lambda: pickle.dumps(0x1950A86A20F9469CFC6C, 2) + bytes(99), "before 1.6"),
     "the tar format of older torch": (lambda: bytes(257) + b"ustar" + bytes(1000), "before 1.6"),
     "TensorFlow Lite": (lambda: b"\x1c\0\0\0TFL3" + bytes(600), "TensorFlow Lite.*yolo export"),

@@ -14,6 +14,7 @@ from support import tiny_onnx
 from support.command_line import POSIX
 from support.network_runs import assert_same, photos, raw
 
+from fastsam_onnx import FastSAM
 from fastsam_onnx.errors import CheckpointError, ModelError, ModelNotFoundError, OptionError
 from fastsam_onnx.network.network import Network
 
@@ -117,6 +118,12 @@ class TestSessions:
     def test_something_else_is_no_session(self):
         with pytest.raises(ModelError, match=r"InferenceSession.* 42"):
             Network.from_session(42)
+
+    @pytest.mark.parametrize("threads", [None, 1])
+    def test_bytes_of_another_type_are_told_by_their_type_and_not_in_full(self, threads):
+        with pytest.raises(ModelError, match=r"must be a path, bytes, .* got bytearray\(") as caught:
+            FastSAM(bytearray(tiny_onnx.tiny()), threads=threads)
+        assert len(str(caught.value)) < 300
 
     def test_closed_means_closed(self):
         with Network.open(tiny_onnx.tiny()) as network:
