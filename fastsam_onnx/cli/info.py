@@ -81,7 +81,7 @@ def _facts(path: Path, model: FastSAM) -> dict[str, Any]:
             "stride": contract.stride,
         },
         "fixed": contract.fixed,
-        "classes": contract.class_count,
+        "classes": contract.told_classes,
         "names": {str(index): name for index, name in contract.names.items()},
         "coefficients": contract.coefficient_count,
         "nms_inside": contract.nms_inside,

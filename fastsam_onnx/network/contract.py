@@ -68,15 +68,20 @@ class Contract:
     def class_names(self) -> dict[int, str] | None:
         """Names of the classes that objects are told apart by, by index; None if the network does not tell them apart.
 
-        It is empty if it does, and the file has no names.
+        It is empty if it does, or may do so behind NMS inside, and the file has no names.
         """
-        told_apart = len(self.names) > 1 if self.nms_inside else self.class_count > 1
+        told_apart = len(self.names) != 1 if self.nms_inside else self.class_count > 1
         return self.names if told_apart else None
+
+    @property
+    def told_classes(self) -> int | None:
+        """Number of classes; None if NMS inside hides it, and the file has no names."""
+        return (len(self.names) or None) if self.nms_inside else self.class_count
 
     @property
     def description(self) -> str:
         """One line that says all this."""
-        classes = "1 class" if self.class_count == 1 else f"{self.class_count} classes"
+        classes = "1 class" if self.told_classes == 1 else f"{self.told_classes or 'unnamed'} classes"
         width, height = (side or f"n*{self.stride}" for side in (self.width, self.height))
         batch = "any number" if self.batch is None else self.batch
         nms = ", NMS inside" if self.nms_inside else ""

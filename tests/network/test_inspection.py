@@ -43,6 +43,20 @@ class TestContract:
         assert (contract.imgsz, contract.conf, contract.iou) == (None, None, None)
         assert (contract.refine, contract.redraw, contract.metadata.covered) == (None, None, 0)
 
+    @pytest.mark.parametrize(
+        ("names", "told", "kept", "description"),
+        [
+            ({0: "cup", 1: "dish", 2: "jug"}, 3, {0: "cup", 1: "dish", 2: "jug"}, "3 classes, "),
+            ({0: "object"}, 1, None, "1 class, "),
+            ({}, None, {}, "unnamed classes, "),
+        ],
+    )
+    def test_classes_behind_nms_inside_are_as_many_as_their_names(self, names, told, kept, description):
+        """All were told as 1 class, and without names the objects had no labels, though every one has its class."""
+        contract = Network.open(tiny_onnx.tiny(3, nms_inside=True, metadata={"names": str(names)})).contract
+        assert (contract.class_count, contract.told_classes, contract.class_names) == (1, told, kept)
+        assert f"YOLO segmentation network: {description}" in contract.description
+
     def test_nms_10_coefficients_are_never_classes(self):
         # The vector's rows: cx, cy, w, h, score, two coefficients. Taking all that trails as classes gives 0.9 first.
         rows = np.array([[5, 5, 10, 10, 0.1, 0.9, 0.0], [25, 5, 10, 10, 0.3, -1.0, 0.2]], np.float32)
