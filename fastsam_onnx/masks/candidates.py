@@ -17,7 +17,9 @@ import numpy.typing as npt
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, product
 from fastsam_onnx.masks.decoder import MOST_DRAWINGS, Closer, Decoder, Question
 from fastsam_onnx.masks.detections import best_classes, box_iou, class_agnostic_scores, nms, xyxy_from_xywh
+from fastsam_onnx.masks.discs import obedient
 from fastsam_onnx.masks.mask import Mask, MaskLike
+from fastsam_onnx.masks.packed import PackedMask
 from fastsam_onnx.masks.pending import PendingMask, pending_masks, prototypes_at
 from fastsam_onnx.masks.refine import calm, refined
 from fastsam_onnx.masks.views import PRIORS
@@ -178,8 +180,8 @@ class Candidates:
 
         The fit is the IoU of the two boxes times the score to the power of 0.3. Of candidates whose mask has no pixel
         in the prompt the next one is taken, twenty times at most. A mask that leaves a side of the prompt empty is
-        enlarged until it fills the prompt. Where there is a decoder it draws the mask anew. With points it is the first
-        of the twenty that obeys most of them, or what the decoder draws when it is told of them.
+        enlarged until it fills the prompt. Where there is a decoder it draws the mask anew, told of the points. Others
+        answer to points as `_obeying` says.
 
         Args:
             box_xyxy: (4,) in pixels of the photo, inside it.
@@ -192,8 +194,31 @@ class Candidates:
             return None
         (index, mask), drawn = first, self._drawn(box_xyxy, points, foreground)
         if drawn is None and len(points):
-            index, drawn = _most_obedient(itertools.chain([first], offers), points, foreground)
+            index, obeying = self._obeying(box_xyxy, itertools.chain([first], offers), points, foreground)
+            return self.answer(index, obeying, box_xyxy)
         return self.answer(index, drawn or calm(_filling(mask)), box_xyxy)
+
+    def _obeying(
+        self,
+        box_xyxy: FloatArray,
+        offers: Iterator[tuple[int, PendingMask]],
+        points: npt.NDArray[np.float64],
+        foreground: BoolArray,
+    ) -> tuple[int, MaskLike]:
+        """The first offer for a box that obeys all points and fits it at least half as well as the best does.
+
+        If there is none, the best is corrected with discs: what else happens to obey is far from what was meant, and
+        made answers worse with a correction. Offers obey as they are: anything can be enlarged over a point.
+        """
+        [fits] = self.fits(box_xyxy[None])
+        best, mask = next(offers)
+        for index, offer in itertools.chain([(best, mask)], offers):
+            if fits[index] < LEAST_FIT * fits[best]:
+                break
+            if obeyed_points(calm(offer), points, foreground).all():
+                filling = calm(_filling(offer))
+                return index, filling if obeyed_points(filling, points, foreground).all() else calm(offer)
+        return best, PackedMask.of(obedient(calm(_filling(mask)).render(), points, foreground, mask.bounds))
 
     def _offers(self, box_xyxy: FloatArray) -> Iterator[tuple[int, PendingMask]]:
         """The candidates that fit a box best and their masks, cut to it; those without a pixel there are left out."""
@@ -353,22 +378,6 @@ def obeyed_points(mask: MaskLike, points: npt.NDArray[np.float64], foreground: B
     """(k,) True for the points (k, 2) of which the mask holds those that are foreground, and not the others."""
     held = np.array([mask.contains(*point) for point in points.tolist()], bool)
     return np.asarray(held == foreground, bool)
-
-
-def _most_obedient(
-    offers: Iterable[tuple[int, PendingMask]], points: npt.NDArray[np.float64], foreground: BoolArray
-) -> tuple[int, PendingMask]:
-    """The first of the offers for a box that obeys most points, enlarged to fill the box or as it is.
-
-    Of those that are as good the first that obeys most as it is: anything can be enlarged over a point.
-    """
-    merits, answers = [], []
-    for index, mask in offers:
-        both = calm(_filling(mask)), calm(mask)
-        counts = [int(obeyed_points(one, points, foreground).sum()) for one in both]
-        merits += [(count, counts[1]) for count in counts]
-        answers += [(index, one) for one in both]
-    return answers[merits.index(max(merits))]
 
 
 def _filling(mask: PendingMask) -> PendingMask:

@@ -16,6 +16,7 @@ from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.masks.candidates import AREA_POWER, MOST_TRIED, Answer, Candidates, best_of, obeyed_points, steps
 from fastsam_onnx.masks.decoder import MOST_DRAWINGS, Closer, Question
 from fastsam_onnx.masks.detections import box_iou
+from fastsam_onnx.masks.discs import with_disc
 from fastsam_onnx.masks.mask import Mask, MaskLike, depth_map
 from fastsam_onnx.masks.packed import PackedMask
 from fastsam_onnx.masks.pending import PendingMask
@@ -46,8 +47,6 @@ The object is larger than was thought: without a margin it would end, straight, 
 """
 LOUDER = 0.9
 """Weight of a promise for each time that the decoder had to be told louder."""
-CUT_SHARE = 0.25
-"""Radius of the disc that is cut out for a background point, beside its distance to the nearest foreground point."""
 KEPT = 1.2
 """Weight of its promise where it obeys all points as it is."""
 
@@ -248,19 +247,15 @@ def _mended(
 
 def _without(meaning: Meaning, points: Points, foreground: BoolArray) -> Meaning:
     """The same without the background points that nothing separates from it: a disc around each is cut out."""
-    import cv2
-
     held = points[~obeyed_points(meaning.mask, points, foreground) & ~foreground]
     if not len(held):
         return meaning
     mask = meaning.mask.render()
-    crop = mask.crop.astype(np.uint8)
-    for point in np.floor(held):
-        nearest = np.hypot(*(np.floor(points[foreground]) - point).T).min()
-        column, row = (point - (mask.left, mask.top)).astype(int).tolist()
-        cv2.circle(crop, (column, row), int(CUT_SHARE * nearest), 0, cv2.FILLED)
-    cut = Mask(crop.view(bool), mask.left, mask.top, mask.image_size)
-    return replace(meaning, mask=cut, box_xyxy=cut.box)
+    bounds = mask.bounds
+    for point in held:
+        nearest = np.hypot(*(np.floor(points[foreground]) - np.floor(point)).T).min()
+        mask = with_disc(mask, point, float(nearest), filled=False, bounds=bounds)
+    return replace(meaning, mask=mask, box_xyxy=mask.box)
 
 
 def alternatives_for_points(candidates: Candidates, points: Points, foreground: BoolArray) -> list[Answer]:

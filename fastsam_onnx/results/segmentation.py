@@ -191,8 +191,9 @@ class Segmentation(WritableInstances):
         Args:
             boxes: (4,) or (b, 4): x1, y1, x2, y2 in image pixels; a warning as in `point_prompt`.
             points: (2,) or (k, 2) in image pixels for one box, (b, k, 2) for b boxes: each, in their order, corrects
-                the answer so far, as people click where it is wrong. The bundled models' decoder is told of them; of
-                other models' offers, and of objects, those that obey most points are looked at.
+                the answer so far, as people click where it is wrong. The bundled models' decoder is told of them;
+                other models answer with an offer that fits and obeys, or discs around the points are added and cut out.
+                Of objects those that obey most points are looked at.
             labels: One for every point: 1 where the object is (the default), 0 where it is not.
             match: "candidate": of everything that the network offered, also below the threshold, what fits the box
                 best, its mask cut to the box, drawn anew by the bundled models' decoder from the photo around it, or,

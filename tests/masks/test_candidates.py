@@ -124,6 +124,25 @@ def test_of_the_offers_for_a_box_one_that_obeys_its_points_is_taken():
         assert found.box_prompt(box, points, labels).scores.tolist() == [np.float32(score)]
 
 
+def test_a_point_in_a_box_that_no_fitting_offer_obeys_changes_a_disc_around_it():
+    """All logits are positive: everything obeys the first point, nothing the second, but what fits far worse.
+
+    The points are 16 pixels apart: a disc with a radius of 4 is cut out, of 49 pixels as OpenCV draws it.
+    """
+    output = offered((32, 32, 40, 20, 0.9, 1), (20, 32, 16, 20, 0.3, 1))
+    found = found_of(replace(output, prototypes=np.ones((1, 16, 16), np.float32)))
+    box, left, right = (12, 22, 52, 42), (20.5, 32.5), (36.5, 32.5)
+    [whole], [cut] = found.box_prompt(box).masks, found.box_prompt(box, [left, right], [1, 0]).masks
+    missing = whole.difference(cut)
+    assert missing.area == 49
+    assert missing.box.tolist() == [32, 28, 41, 37]
+    assert found.box_prompt(box, [left, right], [1, 0]).scores.tolist() == [np.float32(0.9)]
+    assert found.box_prompt(box, [right, (70.5, 32.5)], [1, 0]).masks[0] == whole  # outside it is right already
+    assert found.box_prompt(box, [left, (22.5, 32.5)], [1, 0]).masks[0].area == whole.area - 1
+    # A disc that would leave nothing is not cut out.
+    assert found.box_prompt((18, 30, 22, 34), [(20.5, 32.5)], [0]).masks[0].area > 0
+
+
 def test_points_look_below_the_threshold_too():
     found = found_of(offered((16, 16, 20, 20, 0.01, 1), (48, 48, 20, 20, 0.9, -1)))
     answer = found.point_prompt([[(16, 16)], [(2, 2)], [(48, 48)], [(70, 16)], [(-1, 16)]])
