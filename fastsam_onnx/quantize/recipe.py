@@ -137,6 +137,8 @@ def quantize(
     source = weights.resolve(model, task="segment")
     _check_not_replaced(source, target)
     calibrated, measured = split_photos(photos)
+    for photo in measured:  # told now rather than after the calibration
+        load_image(photo)
     with FastSAM(source, imgsz=imgsz, conf=conf, iou=iou, threads=threads) as reference:
         network, float_bytes = prepared(source), _bytes_of(source)
         seen, rounder = _observe(reference, network, calibrated, tell, threads)

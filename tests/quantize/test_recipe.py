@@ -22,7 +22,7 @@ from fastsam_onnx.checkpoints.checkpoint import read_checkpoint
 from fastsam_onnx.checkpoints.convert import export
 from fastsam_onnx.checkpoints.subpixel import ADDED
 from fastsam_onnx.cli.program import main
-from fastsam_onnx.errors import MissingPackageError, ModelError, OptionError, OutputError
+from fastsam_onnx.errors import ImageError, MissingPackageError, ModelError, OptionError, OutputError
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.quantize import qdq, scales
 from fastsam_onnx.quantize import recipe as quantize
@@ -333,6 +333,12 @@ def test_a_network_that_is_int8_already(made, tmp_path):
 def test_too_few_photos(tmp_path):
     with pytest.raises(OptionError, match=r"photos must be at least 3.*got 2"):
         quantize.quantize(TINY, tmp_path / "out.onnx", PHOTOS[:2])
+
+
+def test_a_broken_photo_to_measure_on_is_told_before_the_calibration(tmp_path, monkeypatch):
+    monkeypatch.setattr(quantize, "_observe", None)
+    with pytest.raises(ImageError, match="the file is empty"):
+        quantize.quantize(TINY, tmp_path / "out.onnx", [*PHOTOS[:5], b""])
 
 
 @pytest.mark.parametrize("photos", ["folder", Path("folder"), b"photo", iter(PHOTOS), 5])
