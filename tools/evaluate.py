@@ -93,6 +93,8 @@ PROMPTS = (
     "mask, lasso",
     "mask, moved",
     "mask, scribble",
+    *(f"lasso, {name}" for name in CORRECTIONS.values()),
+    *(f"scribble, {name}" for name in CORRECTIONS.values()),
 )
 MOVED_SHARE = 0.05
 RIGHT_IOU = 0.5
@@ -487,31 +489,35 @@ def prompt_ious(
     answers["point, anywhere"] = found.point_prompt(anywhere)
     answers["point, anywhere, alternatives"] = found.point_prompt(anywhere, pick="alternatives")
     ious = {name: best_by_prompt(answer, len(masks), overlay) for name, answer in answers.items()}
-    corrected = {
-        "box": [corrected_ious(found, mask, box) for mask, box in zip(masks, boxes, strict=True)],
-        "point": [corrected_ious(found, mask) for mask in masks],
-    }
-    for name, rough in SKETCHES.items():
-        sketched = [rough(mask) for mask in masks]
+    sketches = {name: [rough(mask) for mask in masks] for name, rough in SKETCHES.items()}
+    for name, sketched in sketches.items():
         ious[f"mask, {name}"] = best_by_prompt(found.mask_prompt(sketched), len(masks), overlay)
+    firsts = {"box": boxes, "point": [None] * len(masks), "lasso": sketches["lasso"], "scribble": sketches["scribble"]}
+    corrected = {
+        kind: [corrected_ious(found, mask, first) for mask, first in zip(masks, each, strict=True)]
+        for kind, each in firsts.items()
+    }
     for kind, each in corrected.items():
         ious |= {f"{kind}, {name}": np.array(each)[:, count] for count, name in CORRECTIONS.items()}
     return ious
 
 
-def corrected_ious(found: Segmentation, truth: Mask, box: FloatArray | None = None) -> list[float]:
+def corrected_ious(found: Segmentation, truth: Mask, first: FloatArray | Mask | None = None) -> list[float]:
     """IoU of the answer after each number of corrections, from none to the most of CORRECTIONS.
 
-    The first answer is that to a box, or without one to the most interior point.
+    The first answer is that to a box or a rough mask, or without one to the most interior point.
     """
-    points = [] if box is not None else [interior_point(truth)]
+    points = [] if first is not None else [interior_point(truth)]
     labels = [1] * len(points)
     ious = []
     for _ in range(max(CORRECTIONS) + 1):
-        if box is None:
+        told = points or None, labels or None
+        if first is None:
             answer = found.point_prompt(points, labels).masks
+        elif isinstance(first, Mask):
+            answer = found.mask_prompt(first, *told).masks
         else:
-            answer = found.box_prompt(box, points or None, labels or None).masks
+            answer = found.box_prompt(first, *told).masks
         mask = answer[0] if len(answer) else Mask.empty(found.image_size)
         ious.append(mask.iou(truth))
         wrong = [(truth.difference(mask), 1), (mask.difference(truth), 0)]

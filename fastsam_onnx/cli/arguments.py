@@ -255,6 +255,16 @@ def _add_other_prompts(group: Any) -> None:
         "object that it means; repeatable",
     )
     group.add_argument(
+        "--mask-point",
+        metavar="X,Y",
+        type=point,
+        **many,
+        help="a point on the object of the only mask, where its answer lacks it; repeatable",
+    )
+    group.add_argument(
+        "--mask-background", metavar="X,Y", type=point, **many, help="a point that it must not cover; repeatable"
+    )
+    group.add_argument(
         "--text",
         metavar="WORDS",
         **many,

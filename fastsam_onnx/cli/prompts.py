@@ -32,6 +32,7 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
         given["top_k"] = None
     points, labels = _labelled(arguments.point, arguments.background)
     box_points, box_labels = _labelled(arguments.box_point, arguments.box_background)
+    mask_points, mask_labels = _labelled(arguments.mask_point, arguments.mask_background)
     masks = [read_mask(path) for path in arguments.mask]
     prompts = Prompts(
         points,
@@ -41,6 +42,8 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
         masks=masks or None,
         box_points=box_points,
         box_labels=box_labels,
+        mask_points=mask_points,
+        mask_labels=mask_labels,
         **given,
     )
     if arguments.prompts is not None:
@@ -59,11 +62,13 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
 def _check_needs(arguments: argparse.Namespace, prompts: Prompts) -> None:
     """Raise an OptionError if there is an option without the prompts, also of a file, that it belongs to."""
     box_points = arguments.box_point or arguments.box_background or None
+    mask_points = arguments.mask_point or arguments.mask_background or None
     fitted = prompts.masks if prompts.boxes is None else prompts.boxes
     compared = prompts.classify if prompts.texts is None else prompts.texts
     for name, value, kind, needed in (
         ("--pick", arguments.pick, prompts.points, "--point: it chooses among the objects at the points"),
         ("--box-point", box_points, prompts.boxes, "--box: it is a point in the box"),
+        ("--mask-point", mask_points, prompts.masks, "--mask: it is a point on what the mask means"),
         ("--match", arguments.match, fitted, "--box or --mask: it says what is compared with it"),
         (
             "--similarity",

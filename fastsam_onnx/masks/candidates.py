@@ -369,7 +369,7 @@ def closest(mask: Mask, answers: Iterable[Answer | None]) -> Answer | None:
     return best
 
 
-def steps(count: int) -> Iterable[int]:
+def steps(count: int) -> list[int]:
     """How many of this number of points are heeded in each step: one more than before, and in the end all."""
     return sorted({*range(1, min(count, MOST_STEPS) + 1), count} - {0})
 

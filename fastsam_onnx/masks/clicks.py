@@ -71,9 +71,13 @@ class Meaning:
     promise: float = 0.0
 
     def answer(self, candidates: Candidates) -> Answer:
-        """The same as an answer; many of them may be held, so nothing is held pixel by pixel."""
-        mask = PackedMask.of(self.mask) if isinstance(self.mask, Mask) else self.mask
-        return candidates.answer(self.index, mask, self.box_xyxy)
+        """The same as an answer."""
+        return candidates.answer(self.index, self.kept, self.box_xyxy)
+
+    @property
+    def kept(self) -> MaskLike:
+        """The mask for an answer; many of them may be held, so nothing is held pixel by pixel."""
+        return PackedMask.of(self.mask) if isinstance(self.mask, Mask) else self.mask
 
 
 def for_points(candidates: Candidates, points: Points, foreground: BoolArray) -> Answer | None:
@@ -82,7 +86,7 @@ def for_points(candidates: Candidates, points: Points, foreground: BoolArray) ->
     The first foreground point means an object, see `_first`. Every other point, in their order, corrects the answer so
     far, as people click where it is wrong: see `_drawn_on`, and `_least_changed` for what no decoder draws. After
     MOST_STEPS of them, all that are left do so together: a scribble of a thousand points takes no minute. Background
-    points that it holds even then are cut out, see `_without`.
+    points that it holds even then are cut out, see `without`.
 
     Args:
         candidates: Everything that the network offered.
@@ -94,10 +98,10 @@ def for_points(candidates: Candidates, points: Points, foreground: BoolArray) ->
     meaning = None
     for count in steps(len(points)):
         told = points[order[:count]], foreground[order[:count]]
-        meaning = _first(candidates, *told) if meaning is None else _corrected(candidates, meaning, *told)
+        meaning = _first(candidates, *told) if meaning is None else corrected(candidates, meaning, *told)
     if meaning is None:
         return None
-    meaning = _without(meaning, points, foreground)
+    meaning = without(meaning, points, foreground)
     return meaning.answer(candidates) if _agrees(meaning.mask, points, foreground) else None
 
 
@@ -121,48 +125,93 @@ def _as_offered(candidates: Candidates, index: int, points: Points, foreground: 
     return Meaning(mask, box, index)
 
 
-def _corrected(candidates: Candidates, before: Meaning, points: Points, foreground: BoolArray) -> Meaning:
-    """What all points mean, of which the last corrects what the others mean."""
+def corrected(
+    candidates: Candidates, before: Meaning, points: Points, foreground: BoolArray, *, sketch: Mask | None = None
+) -> Meaning:
+    """What all points mean, of which the last corrects what the others mean.
+
+    Args:
+        candidates: Everything that the network offered.
+        before: What the others mean.
+        points: (k, 2) x, y in pixels of the photo, inside it.
+        foreground: (k,): point k is foreground, one at least.
+        sketch: Rough mask of what is meant, which says more of it than any candidate does; None without.
+    """
     closer = candidates.closer
-    meaning = before if closer is None else _drawn_on(candidates, closer, before, points, foreground)
+    meaning = before if closer is None else _drawn_on(candidates, closer, before, points, foreground, sketch=sketch)
     if obeyed_points(meaning.mask, points, foreground).all():
         return meaning
     return _least_changed(candidates, meaning, points, foreground)
 
 
 def _drawn_on(
-    candidates: Candidates, closer: Closer, before: Meaning, points: Points, foreground: BoolArray
+    candidates: Candidates,
+    closer: Closer,
+    before: Meaning,
+    points: Points,
+    foreground: BoolArray,
+    *,
+    sketch: Mask | None,
 ) -> Meaning:
     """What the decoder draws when the last point corrects what the others mean.
 
-    Drawn are the object from before, unless it obeys the last point, too, and the three candidates with the highest
-    claims of those that hold the most foreground points and no background point, all around all foreground points. The
-    object from before is shown to the corrector, in a view that is wider where the last point lies outside its box; or,
-    once it was corrected, to the decoder.
-    What obeys most points answers; of these what promises most: candidates for their claim, the object from before with
-    an advantage.
+    Drawn are the object from before, unless it obeys the last point, too, and, without a sketch, the likeliest
+    candidates, all around all foreground points. What obeys most points answers; of these what promises most:
+    candidates for their claim, the object from before with an advantage.
+    """
+    obeyed = obeyed_points(before.mask, points, foreground)
+    options = [(int(obeyed.sum()), KEPT * before.promise, before)]
+    asked = [] if sketch is not None else _about_candidates(candidates, points, foreground)
+    if not obeyed.all():
+        asked += _about_before(candidates, closer, before, points, foreground, sketch=sketch)
+    questions = [question for question, _, _ in asked]
+    for place, count, promise, mask in _told(closer, questions, points, foreground):
+        _, index, weight = asked[place]
+        meaning = Meaning(mask, np.array(mask.bounds, np.float32), index, promise)
+        options.append((count, promise * weight, meaning))
+    return max(options, key=lambda option: option[:2])[2]
+
+
+def _about_candidates(
+    candidates: Candidates, points: Points, foreground: BoolArray
+) -> list[tuple[Question, int, float]]:
+    """What the decoder is asked about the three candidates with the highest claims; the index and weight of each.
+
+    They are of those that hold the most foreground points and no background point.
     """
     index, claims, _ = claimants(candidates, points, foreground)
     index, claims = index[:MOST_DRAWN], claims[:MOST_DRAWN]
-    boxes = candidates.boxes_xyxy[index]
     weights = (claims / claims.max(initial=0)) ** CLAIM_POWER
-    obeyed = obeyed_points(before.mask, points, foreground)
-    options = [(int(obeyed.sum()), KEPT * before.promise, before)]
-    seen: list[MaskLike | None] = [None] * len(boxes)
-    if not obeyed.all():
-        box = np.array([before.mask.bounds], np.float32)
-        near = box_iou(box, around(box, points[foreground]))[0, 0]
-        index, weights = np.append(index, before.index), np.append(weights, DRAWN_ON * near**0.5)
-        boxes = np.concatenate([boxes, box])
-        seen.append(before.mask if closer.corrects or len(points) > 2 else None)
-    asked = candidates.questions(around(boxes, points[foreground]), asked=False)
-    asked = [question.clicked(points, foreground, mask) for question, mask in zip(asked, seen, strict=True)]
-    if closer.corrects and len(seen) > len(claims):
-        asked[-1] = _wider(asked[-1], before.mask, candidates.letterbox.image_size)
-    for place, count, promise, mask in _told(closer, asked, points, foreground):
-        meaning = Meaning(mask, np.array(mask.bounds, np.float32), int(index[place]), promise)
-        options.append((count, promise * float(weights[place]), meaning))
-    return max(options, key=lambda option: option[:2])[2]
+    asked = candidates.questions(around(candidates.boxes_xyxy[index], points[foreground]), asked=False)
+    clicked = [question.clicked(points, foreground) for question in asked]
+    return list(zip(clicked, index.tolist(), weights.tolist(), strict=True))
+
+
+def _about_before(
+    candidates: Candidates,
+    closer: Closer,
+    before: Meaning,
+    points: Points,
+    foreground: BoolArray,
+    *,
+    sketch: Mask | None,
+) -> list[tuple[Question, int, float]]:
+    """What is asked about the object from before; its index and weight.
+
+    It is shown to the corrector, in a view that is wider where the last point lies outside its box; or, once it was
+    corrected, to the decoder. A sketch is shown, too, for a second drawing: each knows what the other does not.
+    """
+    box = np.array([before.mask.bounds], np.float32)
+    wide = around(box, points[foreground])
+    weight = float(DRAWN_ON * box_iou(box, wide)[0, 0] ** 0.5)
+    [question] = candidates.questions(wide, asked=False)
+    shown: list[MaskLike | None] = [before.mask if closer.corrects or sketch is not None or len(points) > 2 else None]
+    if sketch is not None and sketch is not before.mask:
+        shown.append(sketch)
+    asked = [question.clicked(points, foreground, mask) for mask in shown]
+    if closer.corrects:
+        asked = [_wider(one, before.mask, candidates.letterbox.image_size) for one in asked]
+    return [(one, before.index, weight) for one in asked]
 
 
 def around(boxes_xyxy: FloatArray, points: Points) -> FloatArray:
@@ -245,7 +294,7 @@ def _mended(
             yield Meaning(changed, changed.box, origin)
 
 
-def _without(meaning: Meaning, points: Points, foreground: BoolArray) -> Meaning:
+def without(meaning: Meaning, points: Points, foreground: BoolArray) -> Meaning:
     """The same without the background points that nothing separates from it: a disc around each is cut out."""
     held = points[~obeyed_points(meaning.mask, points, foreground) & ~foreground]
     if not len(held):

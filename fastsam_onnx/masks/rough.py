@@ -1,14 +1,19 @@
 """What a rough mask means, of everything that the network offered: a scribble, a lasso, another program's mask.
 
+Points correct it.
+
 The constants were chosen on tools/evaluate.py's train_validation.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from fastsam_onnx.arrays import FloatArray
-from fastsam_onnx.masks.candidates import Answer, Candidates, closest
+from fastsam_onnx.arrays import BoolArray, FloatArray
+from fastsam_onnx.masks import clicks
+from fastsam_onnx.masks.candidates import NO_POINTS, NONE_WANTED, Answer, Candidates, closest, obeyed_points, steps
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.refine import calm, fills_a_side
 
@@ -24,22 +29,32 @@ CUT_SHARE = 0.15
 """Share of a side of the view that a mask reaches, above which it is drawn again; chosen by eye, too: it ends there."""
 
 
-def for_mask(candidates: Candidates, mask: Mask, nearest: Answer | None = None) -> Answer | None:
-    """What a mask means; None if nothing overlaps it.
+def for_mask(
+    candidates: Candidates,
+    mask: Mask,
+    nearest: Answer | None = None,
+    points: clicks.Points = NO_POINTS,
+    foreground: BoolArray = NONE_WANTED,
+) -> Answer | None:
+    """What a mask means, and points that correct it; None if nothing overlaps the mask.
 
     What the corrector draws when it is shown the mask. Without one, what fits the mask best, by IoU: a candidate, or
-    the answer to the mask's box.
+    the answer to the mask's box. Each point corrects the answer so far, see `_corrected`.
 
     Args:
         candidates: Everything that the network offered.
         mask: Of the photo's size, with at least one pixel.
         nearest: The object that is most like the mask. It answers where it is nearly that, and otherwise takes part,
             first of equals.
+        points: (k, 2) x, y in pixels of the photo, inside it.
+        foreground: (k,): point k is foreground.
     """
     if nearest is not None and mask.iou(nearest.mask.render()) > SAME_IOU:
-        return nearest
-    drawn = _drawn(candidates, mask)
-    return drawn or closest(mask, (nearest, candidates.for_box(mask.box), *candidates.near(mask)))
+        answer: Answer | None = nearest
+    else:
+        answer = _drawn(candidates, mask)
+        answer = answer or closest(mask, (nearest, candidates.for_box(mask.box), *candidates.near(mask)))
+    return answer if answer is None or not len(points) else _corrected(candidates, mask, answer, points, foreground)
 
 
 def _drawn(candidates: Candidates, mask: Mask) -> Answer | None:
@@ -73,3 +88,36 @@ def _around(mask: Mask) -> FloatArray:
     least = max(SLIMMEST * sides.max(), LEAST_SIDE * max(mask.image_size))
     room = np.maximum(least - sides, 0) / 2
     return np.concatenate([low - room, high + room]).clip(0, [*mask.image_size] * 2).astype(np.float32)
+
+
+def _corrected(
+    candidates: Candidates, mask: Mask, answer: Answer, points: clicks.Points, foreground: BoolArray
+) -> Answer | None:
+    """The answer to a mask, corrected by points as that to a click is, in their order; None if nothing is left of it.
+
+    The deepest place of what the mask and the answer share counts as the click. The mask is shown beside the answer so
+    far: a lasso says more of the object, a scribble less.
+    """
+    click = _click(mask, answer, points[~foreground])
+    if click is None:
+        return None
+    points, foreground = np.concatenate([[click], points]), np.concatenate([[True], foreground])
+    meaning = clicks.Meaning(answer.mask, answer.box_xyxy, index=0)  # the score and the class stay the answer's
+    for count in steps(len(points))[1:]:
+        told = points[:count], foreground[:count]
+        if not obeyed_points(meaning.mask, *told).all():
+            meaning = clicks.corrected(candidates, meaning, *told, sketch=mask)
+    meaning = clicks.without(meaning, points, foreground)
+    return replace(answer, mask=meaning.kept, box_xyxy=meaning.box_xyxy)
+
+
+def _click(mask: Mask, answer: Answer, background: clicks.Points) -> tuple[float, float] | None:
+    """The deepest place of what a mask and its answer share, away from background points; None if there is none."""
+    drawn = answer.mask.render()
+    shared = drawn.difference(drawn.difference(mask))
+    x, y = np.floor(background).astype(int).T - [[shared.left], [shared.top]]
+    height, width = shared.crop.shape
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    crop = shared.crop.copy()
+    crop[y[inside], x[inside]] = False
+    return replace(shared, crop=crop).inner_point

@@ -52,20 +52,28 @@ def of_alternatives(found: Found, answers: Iterable[Sequence[Answer]]) -> Found:
     )
 
 
-def for_mask(found: Instances, candidates: Candidates, mask: Mask) -> Answer | None:
+def for_mask(
+    found: Instances,
+    candidates: Candidates,
+    mask: Mask,
+    points: npt.NDArray[np.float64],
+    foreground: BoolArray,
+) -> Answer | None:
     """What a mask means: an object, which may have been drawn anew, or what `rough.for_mask` gives.
 
     Args:
         found: The objects.
         candidates: Everything that the network offered.
         mask: Of the photo's size, with at least one pixel.
+        points: (k, 2) x, y inside the photo, which correct it.
+        foreground: (k,): point k is foreground.
     """
     row = rules.closest_to_mask(mask, found.masks, "mask")
-    if row is None:
-        return rough.for_mask(candidates, mask)
-    label = 0 if found.labels is None else int(found.labels[row])
-    nearest = Answer(found.masks.lazy[row], found.boxes[row], float(found.scores[row]), label)
-    return rough.for_mask(candidates, mask, nearest)
+    nearest = None
+    if row is not None:
+        label = 0 if found.labels is None else int(found.labels[row])
+        nearest = Answer(found.masks.lazy[row], found.boxes[row], float(found.scores[row]), label)
+    return rough.for_mask(candidates, mask, nearest, points, foreground)
 
 
 def of_points(found: Found, points: npt.NDArray[np.float64], foreground: BoolArray, pick: Pick) -> Found:

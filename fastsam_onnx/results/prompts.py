@@ -27,6 +27,7 @@ from fastsam_onnx.results.rules import (
     Pick,
     check_box_points,
     check_boxes,
+    check_corrections,
     check_limits,
     check_match,
     check_pick,
@@ -41,6 +42,8 @@ OPTIONS: Mapping[str, Sequence[str]] = {
     "match": ("boxes", "masks"),
     "box_points": ("boxes",),
     "box_labels": ("box_points",),
+    "mask_points": ("masks",),
+    "mask_labels": ("mask_points",),
     "top_k": ("texts",),
     "threshold": ("texts", "classify"),
     "other": ("classify",),
@@ -50,6 +53,9 @@ OPTIONS: Mapping[str, Sequence[str]] = {
 
 AGREED = ("pick", "match", "top_k", "threshold", "classes", "classify", "other", "similar")
 """The fields that two values must not set differently to be joined."""
+
+CORRECTIONS = ("box_points", "box_labels", "mask_points", "mask_labels")
+"""The fields of points that correct the answers to boxes and masks: one value alone may have them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +81,8 @@ class Prompts:
         box_points: (2,) or (k, 2) x, y in the box, for several boxes (b, k, 2), as `Segmentation.box_prompt` takes
             points: corrections of their answers.
         box_labels: 1 (the object is there) or 0 (it is not) for each of them; 1 by default.
+        mask_points: The same for masks, as `Segmentation.mask_prompt` takes points.
+        mask_labels: As `box_labels`, for these.
         similar: Cosine, -1 to 1, as in `Segmentation.similar`: all objects that are more similar than this to one of
             those that the prompts mean, in their place; None for these alone.
     """
@@ -94,6 +102,8 @@ class Prompts:
     similar: float | None = None
     box_points: npt.ArrayLike | None = None
     box_labels: npt.ArrayLike | None = None
+    mask_points: npt.ArrayLike | None = None
+    mask_labels: npt.ArrayLike | None = None
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Prompts:
@@ -162,14 +172,13 @@ class Prompts:
 
     @property
     def count(self) -> int:
-        """Number of points, boxes, masks and texts, together, those in boxes and of `classify` among them.
+        """Number of points, boxes, masks and texts, together, corrections and those of `classify` among them.
 
         Raises:
             PromptError: If points, boxes or masks are malformed.
         """
-        points = 0 if self.points is None else check_points(self.points, self.labels)[1].size
-        in_boxes = 0 if self.boxes is None else self._box_points()[1].size
-        return points + in_boxes + self._asked_singly() + len(_listed(self.classify))
+        points = sum(foreground.size for _, foreground in self._all_points())
+        return points + self._asked_singly() + len(_listed(self.classify))
 
     @property
     def asked(self) -> int:
@@ -191,18 +200,28 @@ class Prompts:
         """Options of a format that come from the prompts: an overlay shows the points of all objects, and the boxes.
 
         Raises:
-            PromptError: If points or boxes are malformed.
+            PromptError: If points, boxes or masks are malformed.
         """
         if form != "overlay":
             return {}
         shown: dict[str, Any] = {"boxes": None if self.boxes is None else check_boxes(self.boxes)}
-        parts = [] if self.points is None else [check_points(self.points, self.labels)]
-        parts += [] if self.boxes is None else [self._box_points()]
+        parts = self._all_points()
         if sum(foreground.size for _, foreground in parts):
             points = np.concatenate([groups.reshape(-1, 2) for groups, _ in parts])
             labels = np.concatenate([foreground.reshape(-1) for _, foreground in parts])
             shown |= {"points": points, "point_labels": labels}
         return shown
+
+    def _all_points(self) -> list[tuple[npt.NDArray[np.float64], BoolArray]]:
+        """Points, those in boxes and those that correct masks, (g, k, 2) each, and which are foreground."""
+        parts = [] if self.points is None else [check_points(self.points, self.labels)]
+        parts += [] if self.boxes is None else [self._box_points()]
+        return parts + ([] if self.masks is None else [self._mask_points()])
+
+    def _mask_points(self) -> tuple[npt.NDArray[np.float64], BoolArray]:
+        """Points that correct the answers to masks; see `check_corrections`."""
+        assert self.masks is not None
+        return check_corrections(len(listed_masks(self.masks)), self.mask_points, self.mask_labels)
 
     def _box_points(self) -> tuple[npt.NDArray[np.float64], BoolArray]:
         """Points in the boxes, (b, k, 2), and which are foreground; see `check_box_points`."""
@@ -244,7 +263,9 @@ class Prompts:
         elif self.box_points is not None or self.box_labels is not None:
             raise PromptError("box_points or box_labels is given without boxes")
         if self.masks is not None:
-            listed_masks(self.masks)
+            self._mask_points()
+        elif self.mask_points is not None or self.mask_labels is not None:
+            raise PromptError("mask_points or mask_labels is given without masks")
         if self.texts is not None:
             from fastsam_onnx.clip.clip import check_texts
 
@@ -288,7 +309,7 @@ class Prompts:
             answers.append((found.box_prompt(boxes, self.box_points, self.box_labels, match=self.match), len(boxes)))
         if self.masks is not None:
             masks = listed_masks(self.masks)
-            answers.append((found.mask_prompt(masks, match=self.match), len(masks)))
+            answers.append((found.mask_prompt(masks, self.mask_points, self.mask_labels, match=self.match), len(masks)))
         if self.texts is not None:
             texts = _listed(self.texts)
             answers.append((found.text_prompt(texts, top_k=self.top_k, threshold=self.threshold), len(texts)))
@@ -302,7 +323,7 @@ class Prompts:
 
         Raises:
             PromptError: If both have points, and these ask for several objects, or are malformed; if both have boxes,
-                one of them with points in these; or if the other is no Prompts.
+                or masks, one of them with points that correct these; or if the other is no Prompts.
             OptionError: If both set an option, differently.
         """
         if not isinstance(other, Prompts):
@@ -315,9 +336,11 @@ class Prompts:
             if any(len(groups) > 1 for groups, _ in pairs):
                 raise PromptError("points that ask for several objects, (g, k, 2), cannot be joined with others")
             points, labels = (np.concatenate(arrays, axis=1)[0] for arrays in zip(*pairs, strict=True))
-        in_boxes = {name: self._agreed(other, name) for name in ("box_points", "box_labels")}
-        if in_boxes["box_points"] is not None and self.boxes is not None and other.boxes is not None:
+        correcting = {name: self._agreed(other, name) for name in CORRECTIONS}
+        if correcting["box_points"] is not None and self.boxes is not None and other.boxes is not None:
             raise PromptError("boxes with points in them cannot be joined with other boxes")
+        if correcting["mask_points"] is not None and self.masks is not None and other.masks is not None:
+            raise PromptError("masks with points that correct them cannot be joined with other masks")
         both = [check_boxes(each.boxes) for each in (self, other) if each.boxes is not None]
         masks = [mask for each in (self, other) if each.masks is not None for mask in listed_masks(each.masks)]
         texts = [*_listed(self.texts), *_listed(other.texts)]
@@ -328,7 +351,7 @@ class Prompts:
             boxes=np.concatenate(both) if both else None,
             masks=masks or None,
             texts=texts or None,
-            **in_boxes,
+            **correcting,
             **{name: self._agreed(other, name) for name in AGREED},
         )
 

@@ -72,26 +72,46 @@ def check_boxes(boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return xyxy
 
 
+def check_corrections(
+    count: int, points: npt.ArrayLike | None, labels: npt.ArrayLike | None, kind: tuple[str, str] = ("mask", "masks")
+) -> tuple[npt.NDArray[np.float64], BoolArray]:
+    """Points that correct the answers to prompts as (count, k, 2) float64, a group for each, and (count, k) bool.
+
+    The latter are true for foreground points; k is 0 without points.
+
+    Args:
+        count: Number of the prompts.
+        points: Points of each.
+        labels: 1 or 0 for each of the points.
+        kind: What the prompts are, singular and plural.
+
+    Raises:
+        PromptError: If the shapes or values make no points, or there is not a group for each prompt.
+    """
+    one, several = kind
+    if points is None:
+        if labels is not None:
+            raise PromptError(f"labels of points that correct {several} are given without the points")
+        return np.zeros((count, 0, 2)), np.zeros((count, 0), bool)
+    groups, foreground = check_points(points, labels)
+    if len(groups) != count:
+        needing = f"1 {one} needs" if count == 1 else f"{count} {several} need"
+        raise PromptError(
+            f"there must be a group of points for each {one}: {needing} points of shape ({count}, k, 2), "
+            f"got {groups.shape}"
+        )
+    return groups, foreground
+
+
 def check_box_points(
     boxes_xyxy: npt.NDArray[np.float64], points: npt.ArrayLike | None, labels: npt.ArrayLike | None
 ) -> tuple[npt.NDArray[np.float64], BoolArray]:
-    """Points in boxes (b, 4) as (b, k, 2) float64, a group for each box, and (b, k) bool: foreground; k is 0 without.
+    """`check_corrections` of boxes (b, 4).
 
     Raises:
-        PromptError: If the shapes or values make no points, there is not a group for each box, or a foreground point
-            lies outside its box.
+        PromptError: As there, or if a foreground point lies outside its box.
     """
-    if points is None:
-        if labels is not None:
-            raise PromptError("labels of points in boxes are given without the points")
-        return np.zeros((len(boxes_xyxy), 0, 2)), np.zeros((len(boxes_xyxy), 0), bool)
-    groups, foreground = check_points(points, labels)
-    if len(groups) != len(boxes_xyxy):
-        boxes = "1 box needs" if len(boxes_xyxy) == 1 else f"{len(boxes_xyxy)} boxes need"
-        raise PromptError(
-            f"there must be a group of points for each box: {boxes} points of shape ({len(boxes_xyxy)}, k, 2), "
-            f"got {groups.shape}"
-        )
+    groups, foreground = check_corrections(len(boxes_xyxy), points, labels, ("box", "boxes"))
     outside = ((groups < boxes_xyxy[:, None, :2]) | (groups > boxes_xyxy[:, None, 2:])).any(axis=2) & foreground
     for box, point in np.argwhere(outside).tolist():
         raise PromptError(
@@ -287,27 +307,22 @@ def closest_to_box(box_xyxy: npt.NDArray[np.float64], masks: Masks, match: Match
 
 
 def closest_with_points(
-    box_xyxy: npt.NDArray[np.float64],
-    points: npt.NDArray[np.float64],
-    foreground: BoolArray,
-    masks: Masks,
-    match: Match,
+    points: npt.NDArray[np.float64], foreground: BoolArray, masks: Masks, closest: Callable[[Masks], int | None]
 ) -> int | None:
-    """As `closest_to_box`, among the masks that obey the most points: hold those of the foreground, not the others.
+    """Index of the closest of the masks that obey the most points: hold those of the foreground, not the others.
 
     Args:
-        box_xyxy: (4,).
         points: (k, 2) x, y.
         foreground: (k,): point k is foreground.
         masks: n masks.
-        match: As in `closest_to_box`.
+        closest: Index of the closest of some masks; None if none is.
     """
     if not len(points):
-        return closest_to_box(box_xyxy, masks, match)
+        return closest(masks)
     obeyed = (hits(masks.lazy, masks.bounds, points) == foreground).sum(axis=1)
     for count in sorted(set(obeyed.tolist()), reverse=True):
         rows = np.flatnonzero(obeyed == count)
-        index = closest_to_box(box_xyxy, masks.take(rows), match)
+        index = closest(masks.take(rows))
         if index is not None:
             return int(rows[index])
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
@@ -222,16 +223,29 @@ class Segmentation(WritableInstances):
             told = [rules.telling(*group, self.image_size) for group in zip(groups, signs, strict=True)]
             offered, pairs = self.candidates, zip(inside, told, strict=True)
             return answers.of_candidates(self, (offered.for_box(box, *points) for box, points in pairs))
-        asked = zip(checked, groups, signs, strict=True)
-        return answers.of_rows(self, [rules.closest_with_points(*each, self.masks, match) for each in asked])
+        rows = [
+            rules.closest_with_points(*each, self.masks, partial(rules.closest_to_box, box, match=match))
+            for box, each in zip(checked, zip(groups, signs, strict=True), strict=True)
+        ]
+        return answers.of_rows(self, rows)
 
-    def mask_prompt(self, masks: MaskPrompts, *, match: Match = "candidate") -> Segmentation:
-        """For each mask the object that it means: a scribble, a lasso, or what another program found.
+    def mask_prompt(
+        self,
+        masks: MaskPrompts,
+        points: npt.ArrayLike | None = None,
+        labels: npt.ArrayLike | None = None,
+        *,
+        match: Match = "candidate",
+    ) -> Segmentation:
+        """For each mask the object that it means: a scribble, a lasso, another program's mask; points correct it.
 
         Args:
             masks: (H, W) or (k, H, W) of the photo's size, true or non-zero where the object is; a `Mask`, COCO's run
                 lengths {"size", "counts"}, or a list of such masks. Numbers between 0 and 1 are refused: compare
                 probabilities with a threshold first.
+            points: (2,) or (k, 2) in image pixels for one mask, (b, k, 2) for b masks: each, in their order, corrects
+                the answer so far, as people click where it is wrong.
+            labels: One for every point: 1 where the object is (the default), 0 where it is not.
             match: "candidate": an object that is nearly the mask (an IoU above 0.9); else, with the bundled models,
                 what they draw of it, and with others the highest IoU of the masks' pixels among the objects and
                 everything that the network offered, also below the threshold. Where there are only objects, as in a
@@ -243,15 +257,24 @@ class Segmentation(WritableInstances):
             nothing.
 
         Raises:
-            PromptError: If a mask is malformed, of another size than the photo, or has no pixels.
+            PromptError: If a mask is malformed, of another size than the photo, or has no pixels, points or labels are
+                malformed, or there is not a group of points for each mask.
             OptionError: If `match` is not known.
         """
         rules.check_match(match)
         checked = check_masks(masks, self.image_size)
+        groups, signs = rules.check_corrections(len(checked), points, labels)
+        rules.warn_of_shares("points", groups)
+        told = [rules.telling(*group, self.image_size) for group in zip(groups, signs, strict=True)]
+        pairs = list(zip(checked, told, strict=True))
         if match == "candidate" and self.candidates is not None:
-            fitting = [answers.for_mask(self, self.candidates, mask) for mask in checked]
-            return answers.of_candidates(self, fitting)
-        return answers.of_rows(self, [rules.closest_to_mask(mask, self.masks, match) for mask in checked])
+            offered = self.candidates
+            return answers.of_candidates(self, (answers.for_mask(self, offered, mask, *each) for mask, each in pairs))
+        rows = [
+            rules.closest_with_points(*each, self.masks, partial(rules.closest_to_mask, mask, match=match))
+            for mask, each in pairs
+        ]
+        return answers.of_rows(self, rows)
 
     def text_prompt(
         self,

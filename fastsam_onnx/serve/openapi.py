@@ -293,6 +293,11 @@ def _prompts() -> Schema:
             "classify": {"anyOf": [text, _filled(text), {"type": "null"}], "description": "Names that objects get."},
             "other": {"type": ["string", "null"], "description": "Name of objects that fit none of classify."},
             "masks": {"anyOf": [_RLE, _filled(_RLE), {"type": "null"}], "description": "Of the photo's size."},
+            "mask_points": {**points, "description": "x, y; (b, k, 2) for b masks: corrections."},
+            "mask_labels": {
+                **labels,
+                "description": "1 where the object is, 0 where not; one for every point that corrects a mask.",
+            },
             "similar": {
                 "type": ["number", "null"],
                 "minimum": -1,

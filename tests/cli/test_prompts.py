@@ -60,6 +60,20 @@ class TestPrompts:
         assert areas(tmp_path / "cat.json") == []
         assert "0 objects" in err
 
+    def test_points_correct_what_a_mask_means(self, run, tmp_path):
+        sketch = np.full((64, 64), 255, np.uint8)
+        sketch[0] = 0
+        cv2.imwrite(str(tmp_path / "sketch.png"), sketch)
+        source = photo(tmp_path / "in" / "cat.png")
+        asked = [source, "--mask", tmp_path / "sketch.png", "--match", "mask", "-o", tmp_path / "cat.json"]
+        run(*asked, "--mask-point", "10,10", "--overwrite")
+        assert areas(tmp_path / "cat.json") == [FIRST_AREA]
+        run(*asked, "--mask-background", "10,10", "--overwrite")
+        assert areas(tmp_path / "cat.json") == [SECOND_AREA]
+        code, _, err = run(source, "--mask-point", "10,10", "--overwrite")
+        assert code == 2
+        assert "--mask-point needs --mask" in err
+
     def test_a_mask_chooses_the_object_that_fits_it(self, run, tmp_path):
         sketch = np.zeros((64, 64), np.uint8)
         sketch[42:58, 40:58] = 255

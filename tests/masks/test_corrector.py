@@ -16,7 +16,7 @@ from support.tiny_onnx import tiny, toy_decoder, ultralytics_metadata
 
 from fastsam_onnx import FastSAM, Mask, ModelError
 from fastsam_onnx.masks.clicks import _wider
-from fastsam_onnx.masks.decoder import Closer, Decoder, Question
+from fastsam_onnx.masks.decoder import Closer, Decoder, Question, drawn_mask
 from fastsam_onnx.masks.decoder_file import change_of, changed, file_of, text_of
 from fastsam_onnx.masks.rough import LOOKS, _around
 from fastsam_onnx.masks.views import PRIORS, SIDE, SURE_LOGIT, View
@@ -81,6 +81,29 @@ def test_a_mask_is_shown_in_place_of_the_answer_so_far_without_points(monkeypatc
     assert not maps[-2:].any(), "neither a box nor points"
     assert everything.area == 64 * 64, "what the end of a view cuts is drawn again, until the photo ends"
     assert 1 < len(seen) <= LOOKS
+
+
+def test_where_a_point_corrects_what_a_mask_means_both_are_shown(monkeypatch, photo):
+    """The click that counts as the first lies where they share most, away from background points."""
+    asked = []
+
+    def draw(closer, questions, halves=None):
+        asked.append(questions)
+        drawn = [drawn_mask(np.full((SIDE, SIDE), 5, np.float32), view) for view in closer._views(questions)]
+        return drawn, np.ones(len(questions), np.float32)
+
+    monkeypatch.setattr(Closer, "draw", draw)
+    mask = Mask(np.ones((21, 21), bool), 20, 20, (64, 64))
+    with model(corrector=change_of(RED, GREEN)) as network:
+        found = network(photo, redraw=False)
+        found.mask_prompt(mask, [(60, 60), (30, 30)], [1, 0])
+    told = [question for questions in asked for question in questions if len(question.points)]
+    assert {len(question.points) for question in told} == {3}, "the first point is obeyed already"
+    assert told[0].before.area == 64 * 64, "what was drawn of it"
+    assert told[1].before == mask
+    x, y = told[0].points[0]
+    assert mask.contains(x, y)
+    assert max(abs(x - 30.5), abs(y - 30.5)) > 1
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,105 @@ def test_an_object_that_was_drawn_anew_answers_its_own_mask():
     np.testing.assert_array_equal(answer.scores, found.scores)
 
 
+def test_of_objects_those_that_obey_points_answer_a_mask(found):
+    """The mask of 8 x 5 fits the square best, then the bar in it; the other square it does not touch."""
+    mask = dense(2, 2, 10, 7)
+    for match in ("mask", "box"):
+        asked = [((5, 8),), ((5, 8), 0), ((5, 3),), ((15, 10),), ([(5, 8), (5, 3)], [0, 1])]
+        areas = [found.mask_prompt(mask, *points, match=match).areas.tolist() for points in asked]
+        assert areas == [[64], [16], [64], [64], [16]]
+    both = np.stack([mask, dense(12, 8, 18, 12)])
+    answer = found.mask_prompt(both, [[(5, 8)], [(15, 9)]], [[0], [1]])
+    assert answer.areas.tolist() == [16, 36]
+    assert answer.prompt_index.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("points", "labels", "message"),
+    [
+        ([[(1, 1)], [(2, 2)]], None, r"1 mask needs points of shape \(1, k, 2\), got \(2, 1, 2\)"),
+        (None, [1], "labels of points that correct masks are given without the points"),
+        ([(1, 1)], [2], "labels must be 1"),
+        ([], None, "points must have shape"),
+    ],
+)
+def test_points_that_correct_a_mask_are_checked(found, points, labels, message):
+    for match in ("candidate", "mask"):
+        with pytest.raises(PromptError, match=message):
+            found.mask_prompt(dense(2, 2, 10, 7), points, labels, match=match)
+
+
+def test_points_in_prompts_correct_masks_as_by_hand(found):
+    given = Prompts(masks=dense(2, 2, 10, 7), mask_points=[(5, 8), (5, 3)], mask_labels=[0, 1])
+    assert (given.count, given.asked) == (3, 1)
+    given.check()
+    assert found.prompt(given).areas.tolist() == [16]
+    assert given.format_options("overlay")["points"].tolist() == [[5, 8], [5, 3]]
+    joined = given.joined(Prompts(points=(15, 10)))
+    assert found.prompt(joined).areas.tolist() == [36, 16]
+    assert joined.format_options("overlay")["point_labels"].tolist() == [True, False, True]
+    with pytest.raises(PromptError, match="cannot be joined with other masks"):
+        given.joined(Prompts(masks=dense(2, 2, 10, 7)))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"mask_points": [1, 1]}, "without masks"),
+        ({"masks": dense(2, 2, 10, 7), "mask_labels": [1]}, "without the points"),
+        ({"masks": [dense(2, 2, 10, 7)] * 2, "mask_points": [1, 1]}, "2 masks need points of shape"),
+    ],
+)
+def test_points_that_correct_no_mask_are_an_error(given, message):
+    with pytest.raises(PromptError, match=message):
+        Prompts(**given).check()
+
+
+@pytest.fixture(scope="module")
+def coffee() -> Segmentation:
+    return FastSAM()(Path(__file__).parents[2] / "examples" / "coffee.jpg", redraw=False)
+
+
+def random_prompt(seed: int) -> tuple[Mask, np.ndarray, np.ndarray]:
+    """An ellipse somewhere in the coffee, and points around its middle, of which each pixel is asked about once."""
+    rng = np.random.default_rng(seed)
+    middle, sides = rng.uniform((50, 50), (550, 350)), rng.uniform(3, 90, 2)
+    stroke = np.zeros((400, 600), np.uint8)
+    cv2.ellipse(stroke, (middle, 2 * sides, float(rng.uniform(0, 180))), 1, cv2.FILLED)
+    points = np.unique(rng.normal(middle, 60, (rng.integers(1, 12), 2)).round(), axis=0)
+    return Mask.from_dense(stroke), points, rng.integers(0, 2, len(points))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_a_mask_means_obeys_background_points_and_stays_itself_where_it_obeys(coffee, seed):
+    mask, points, labels = random_prompt(seed)
+    first = coffee.mask_prompt(mask)
+    answer = coffee.mask_prompt(mask, points, labels)
+    assert len(answer) == len(first) == 1
+    [drawn], [before] = answer.masks, first.masks
+    assert not any(drawn.contains(*point) for point in points[labels == 0])
+    told = np.array([before.contains(*point) for point in points])
+    assert coffee.mask_prompt(mask, points, told).masks[0] == before
+    assert answer.scores.tolist() == first.scores.tolist()
+
+
+def test_a_point_adds_what_a_mask_lacked_and_takes_away_what_it_had_too_much(coffee):
+    """A stroke over the cup's rim: the drink in it is added, and taken away."""
+    stroke = np.zeros((400, 600), np.uint8)
+    cv2.line(stroke, (215, 60), (230, 190), 1, 3)
+    with_drink = coffee.mask_prompt(stroke, [(300, 80)]).masks[0]
+    without = coffee.mask_prompt(stroke, [(300, 80)], [0]).masks[0]
+    assert with_drink.contains(300, 80)
+    assert not without.contains(300, 80)
+    assert with_drink.area > without.area > 0
+
+
+def test_a_mask_of_one_pixel_that_is_taken_back_means_nothing(coffee):
+    spot = Mask(np.ones((1, 1), bool), 300, 80, (600, 400))
+    assert len(coffee.mask_prompt(spot)) == 1
+    assert len(coffee.mask_prompt(spot, (300, 80), 0)) == 0
+
+
 def test_the_masks_of_another_result_are_prompts(found):
     assert found.mask_prompt(found[1:].masks).areas.tolist() == found[1:].areas.tolist()
 

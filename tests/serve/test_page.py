@@ -381,6 +381,26 @@ def test_a_brush_chooses_what_the_python_api_chooses_for_its_mask(page, found):
     assert picked(page) == masks_of(found.mask_prompt(mask))
 
 
+def test_points_after_a_brush_correct_its_answer(page, found):
+    page.execute_script("askStroke([[240, 60], [300, 120], [340, 150]], 5)")
+    mask = Mask.from_rle(page.execute_script("return asked()")["masks"])
+    assert picked(page) == masks_of(found.mask_prompt(mask))
+    points = []
+    for *point, label in ((560, 40, 0), (300, 210, 1), (260, 90, 0)):
+        event = {"ctrlKey": True} if label else {"shiftKey": True}
+        points.append((point, label))
+        page.execute_script("choose(...arguments[0], arguments[1])", point, event)
+        assert picked(page) == masks_of(found.mask_prompt(mask, *map(list, zip(*points, strict=True))))
+
+
+def test_without_the_server_points_after_a_brush_choose_among_the_objects(page, found):
+    with offline(page):
+        page.execute_script("askStroke([[240, 60], [300, 120]], 5)")
+        page.execute_script("choose(340, 150, {ctrlKey: true})")
+        expected = found.point_prompt([(240, 60), (300, 120), (340, 150)], [1, 1, 1], pick="balanced")
+        assert chosen(page) == rows_of(found, expected)
+
+
 def test_a_brush_is_answered_at_once_and_without_the_server(page, found):
     with offline(page):
         page.execute_script("askStroke([[240, 60], [300, 120], [340, 150]], 5)")
