@@ -243,7 +243,7 @@ class Candidates:
         if self.closer is None:
             return None
         asked = self.questions(box_xyxy[None], asked=True)
-        draw = partial(self.closer.draw, halves=self.closer.halves(asked))
+        draw = partial(self.closer.draw, halves=[self.closer.image])
         answer = None
         for count in (0, *steps(len(points))):
             told = points[:count], foreground[:count]

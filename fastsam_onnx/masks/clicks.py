@@ -6,21 +6,22 @@ The constants were chosen on tools/evaluate.py's train_validation.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.masks.candidates import AREA_POWER, MOST_TRIED, Answer, Candidates, best_of, obeyed_points, steps
-from fastsam_onnx.masks.decoder import MOST_DRAWINGS, Closer, Question
+from fastsam_onnx.masks.decoder import MOST_DRAWINGS, Closer, Drawing, Question
 from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.masks.discs import with_disc
 from fastsam_onnx.masks.mask import Mask, MaskLike, depth_map
 from fastsam_onnx.masks.packed import PackedMask
 from fastsam_onnx.masks.pending import PendingMask
-from fastsam_onnx.masks.refine import calm, told_apart
+from fastsam_onnx.masks.refine import told_apart
 
 LEAST_DEPTH = 0.05
 """Depth of a point at the mask's edge, where that in the mask's middle is 1, so that a click there still counts."""
@@ -47,6 +48,8 @@ The object is larger than was thought: without a margin it would end, straight, 
 """
 LOUDER = 0.9
 """Weight of a promise for each time that the decoder had to be told louder."""
+LOOKS = 3
+"""Maximum number of times that an answer is drawn, each time in a wider view, because the view's end cuts it."""
 KEPT = 1.2
 """Weight of its promise where it obeys all points as it is."""
 
@@ -161,14 +164,16 @@ def _drawn_on(
     """
     obeyed = obeyed_points(before.mask, points, foreground)
     options = [(int(obeyed.sum()), KEPT * before.promise, before)]
-    asked = [] if sketch is not None else _about_candidates(candidates, points, foreground)
-    if not obeyed.all():
-        asked += _about_before(candidates, closer, before, points, foreground, sketch=sketch)
-    questions = [question for question, _, _ in asked]
-    for place, count, promise, mask in _told(closer, questions, points, foreground):
-        _, index, weight = asked[place]
-        meaning = Meaning(mask, np.array(mask.bounds, np.float32), index, promise)
-        options.append((count, promise * weight, meaning))
+    likely = [] if sketch is not None else _about_candidates(candidates, points, foreground)
+    again = [] if obeyed.all() else _about_before(candidates, closer, before, points, foreground, sketch=sketch)
+    halves = [closer.image]
+    for asked, looks in ((likely, 1), (again, LOOKS)):
+        questions = [question for question, _, _ in asked]
+        told = _told(partial(closer.draw_whole, looks=looks, halves=halves), questions, points, foreground)
+        for place, count, promise, mask in told:
+            _, index, weight = asked[place]
+            meaning = Meaning(mask, np.array(mask.bounds, np.float32), index, promise)
+            options.append((count, promise * weight, meaning))
     return max(options, key=lambda option: option[:2])[2]
 
 
@@ -206,9 +211,9 @@ def _about_before(
     weight = float(DRAWN_ON * box_iou(box, wide)[0, 0] ** 0.5)
     [question] = candidates.questions(wide, asked=False)
     shown: list[MaskLike | None] = [before.mask if closer.corrects or sketch is not None or len(points) > 2 else None]
-    if sketch is not None and sketch is not before.mask:
-        shown.append(sketch)
     asked = [question.clicked(points, foreground, mask) for mask in shown]
+    if sketch is not None and sketch is not before.mask:
+        asked.append(closer.showing(asked[0], sketch))
     if closer.corrects:
         asked = [_wider(one, before.mask, candidates.letterbox.image_size) for one in asked]
     return [(one, before.index, weight) for one in asked]
@@ -232,29 +237,29 @@ def _wider(question: Question, before: MaskLike, image_size: tuple[int, int]) ->
 
 
 def _told(
-    closer: Closer, asked: Sequence[Question], points: Points, foreground: BoolArray
+    draw: Callable[[list[Question]], list[Drawing]], asked: Sequence[Question], points: Points, foreground: BoolArray
 ) -> Iterator[tuple[int, int, float, PendingMask]]:
     """What the decoder draws when it is asked about points, louder until it obeys them all.
 
     For each question, by its place, the first drawing that obeys most points, and how many; its promise; the mask. None
     for a question without a drawing that holds a foreground point.
     """
-    halves, waiting = closer.halves(asked), dict(enumerate(asked))
+    waiting = dict(enumerate(asked))
     best: dict[int, tuple[int, float, PendingMask]] = {}
     for turn in range(MOST_DRAWINGS):
         if not waiting:
             break
-        drawn = zip(list(waiting), *closer.draw(list(waiting.values()), halves), strict=True)
-        for place, whole, promise in drawn:
-            mask = calm(whole).tight()
+        for place, drawing in zip(list(waiting), draw(list(waiting.values())), strict=True):
+            mask = drawing.mask
             obeyed = obeyed_points(mask, points, foreground)
             count = int(obeyed.sum())
             if obeyed[foreground].any() and not mask.is_empty() and (place not in best or count > best[place][0]):
-                best[place] = count, float(promise) * LOUDER**turn, mask
-            louder = waiting.pop(place).louder(obeyed)
+                best[place] = count, drawing.promise * LOUDER**turn, mask
+            del waiting[place]
+            louder = drawing.question.louder(obeyed)
             if louder is not None:
                 waiting[place] = louder
-    return ((place, *drawing) for place, drawing in best.items())
+    return ((place, *answer) for place, answer in best.items())
 
 
 def _least_changed(candidates: Candidates, before: Meaning, points: Points, foreground: BoolArray) -> Meaning:
@@ -363,13 +368,13 @@ def _drawn_at(
     if candidates.closer is None or not index.size:
         return
     asked = candidates.questions(candidates.boxes_xyxy[index], asked=False)
-    masks, promises = candidates.closer.draw([question.clicked(points, foreground) for question in asked])
-    merits = promises * claims**CLAIM_POWER
+    drawings = candidates.closer.draw_whole([question.clicked(points, foreground) for question in asked], LOOKS)
+    merits = np.array([drawing.promise for drawing in drawings]) * claims**CLAIM_POWER
     for place in np.argsort(-merits, kind="stable").tolist():
-        mask = calm(masks[place]).tight()
+        mask = drawings[place].mask
         if not mask.is_empty() and _agrees(mask, points, foreground):
             bounds = np.array(mask.bounds, np.float32)
-            yield float(merits[place]), Meaning(mask, bounds, int(index[place]), float(promises[place]))
+            yield float(merits[place]), Meaning(mask, bounds, int(index[place]), drawings[place].promise)
 
 
 def unlike(masks: Iterable[Mask]) -> list[int]:

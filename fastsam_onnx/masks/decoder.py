@@ -23,7 +23,8 @@ from fastsam_onnx.errors import ModelError
 from fastsam_onnx.masks.decoder_file import changed, file_of
 from fastsam_onnx.masks.mask import Mask, MaskLike
 from fastsam_onnx.masks.pending import PendingMask
-from fastsam_onnx.masks.views import LARGEST_LOGIT, PRIORS, SIDE, SURE_LOGIT, View, halved, logits_of
+from fastsam_onnx.masks.refine import calm, fills_a_side
+from fastsam_onnx.masks.views import LARGEST_LOGIT, PRIORS, SIDE, SURE_LOGIT, View, halve_on, logits_of
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.runtime import RuntimeOptions, opening
 
@@ -34,6 +35,10 @@ LOUDEST = 16.0
 """How much a point counts at most; where the decoder does not obey it, it counts twice as much each time."""
 MOST_DRAWINGS = 8
 """Maximum number of times that an answer is drawn until it obeys the points."""
+CUT_SHARE = 0.15
+"""Share of a side of the view that a mask reaches, above which the view cuts it; chosen by eye: it ends there."""
+WIDENED = 0.25
+"""What is looked at beyond a mask that was cut, in sides."""
 
 
 class Decoder:
@@ -150,10 +155,35 @@ class Question:
         """The same with points (m, 2) x, y that are foreground or not, and the answer so far that they correct."""
         return replace(self, points=points, signs=np.where(foreground, 1.0, -1.0).tolist(), before=before)
 
+    def wider(self, bounds: tuple[int, int, int, int], image_size: tuple[int, int]) -> Question:
+        """The same about a box that holds its own and these bounds, x1, y1, x2, y2, with room around, in the photo."""
+        ends = np.array([self.box_xyxy, bounds], np.float32)
+        low, high = ends[:, :2].min(axis=0), ends[:, 2:].max(axis=0)
+        room = WIDENED * (high - low)
+        box = np.concatenate([low - room, high + room]).clip(0, [*image_size, *image_size])
+        return replace(self, box_xyxy=box.astype(np.float32))
+
     def louder(self, obeyed: BoolArray) -> Question | None:
         """The same, but points that were not obeyed (m,) count twice as much, up to LOUDEST; None if none can."""
         signs = np.where(obeyed, self.signs, np.clip(np.multiply(self.signs, 2), -LOUDEST, LOUDEST)).tolist()
         return None if signs == list(self.signs) else replace(self, signs=signs)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Drawing:
+    """What the decoder draws when it is asked.
+
+    Attributes:
+        question: What was asked.
+        mask: The answer, calm and tight.
+        promise: IoU that the decoder expects of it, 0 to 1.
+        is_cut: True if the mask ends where the view ends.
+    """
+
+    question: Question
+    mask: PendingMask
+    promise: float
+    is_cut: bool
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -177,29 +207,57 @@ class Closer:
         """True if there is a corrector; a decoder alone knows what is corrected first better by its candidate."""
         return self.decoder.corrector is not None
 
-    def halves(self, questions: Sequence[Question]) -> list[ByteArray]:
-        """The photo, and as often halved as one of the questions needs it; of large photos that takes long."""
-        return halved(self.image, max((view.halvings for view in self._views(questions)), default=0))
-
     def draw(
-        self, questions: Sequence[Question], halves: Sequence[ByteArray] | None = None
+        self, questions: Sequence[Question], halves: list[ByteArray] | None = None
     ) -> tuple[list[PendingMask], FloatArray]:
         """Masks that answer questions, and the IoU that the decoder expects of each.
 
         Args:
             questions: What is asked.
-            halves: What `halves` gives for these or for more questions; made here by default.
+            halves: The photo, its half, the half of that and so on; those that these questions need beside are added,
+                for the next ones: of large photos that takes long. By default they are made for these alone.
 
         Raises:
             ModelError: If the decoder cannot be used.
         """
         views = self._views(questions)
-        halves = self.halves(questions) if halves is None else halves
+        halves = [self.image] if halves is None else halves
+        halve_on(halves, max(view.halvings for view in views))
         photos = np.stack([view.photo(halves[view.halvings], view.halvings) for view in views])
         maps = np.stack([maps_of(view, self.prototypes, asked) for view, asked in zip(views, questions, strict=True)])
         corrects = np.array([question.before is not None for question in questions])
         logits, promises = self.decoder.answer(photos, maps, corrects)
         return [drawn_mask(one, view) for one, view in zip(logits, views, strict=True)], promises
+
+    def draw_whole(
+        self, questions: Sequence[Question], looks: int, halves: list[ByteArray] | None = None
+    ) -> list[Drawing]:
+        """What is drawn of each question; what the end of the view cuts is drawn again in a wider one.
+
+        Args:
+            questions: What is asked.
+            looks: Maximum number of times that each is drawn.
+            halves: As in `draw`.
+
+        Raises:
+            ModelError: If the decoder cannot be used.
+        """
+        halves = [self.image] if halves is None else halves
+        waiting, drawings = dict(enumerate(questions)), {}
+        for _ in range(looks):
+            if not waiting:
+                break
+            asked = list(waiting.items())
+            for (place, question), whole, promise in zip(
+                asked, *self.draw(list(waiting.values()), halves), strict=True
+            ):
+                mask = calm(whole)
+                drawing = Drawing(question, mask.tight(), float(promise), fills_a_side(mask, 1, CUT_SHARE))
+                drawings[place] = drawing
+                del waiting[place]
+                if drawing.is_cut:
+                    waiting[place] = question.wider(drawing.mask.bounds, self.letterbox.image_size)
+        return [drawings[place] for place in range(len(questions))]
 
     def showing(self, question: Question, mask: Mask) -> Question:
         """The same with a mask that somebody drew as the answer so far.

@@ -15,7 +15,6 @@ from fastsam_onnx.arrays import BoolArray, FloatArray
 from fastsam_onnx.masks import clicks
 from fastsam_onnx.masks.candidates import NO_POINTS, NONE_WANTED, Answer, Candidates, closest, obeyed_points, steps
 from fastsam_onnx.masks.mask import Mask
-from fastsam_onnx.masks.refine import calm, fills_a_side
 
 SAME_IOU = 0.9
 """IoU of an object with a mask above which it is the answer as it is."""
@@ -25,8 +24,6 @@ LEAST_SIDE = 0.02
 """The least of either, beside the photo's longer side: a dot is smaller."""
 LOOKS = 6
 """Maximum number of times that what a mask means is drawn, each time in a wider view."""
-CUT_SHARE = 0.15
-"""Share of a side of the view that a mask reaches, above which it is drawn again; chosen by eye, too: it ends there."""
 
 
 def for_mask(
@@ -66,19 +63,16 @@ def _drawn(candidates: Candidates, mask: Mask) -> Answer | None:
     fitting = candidates.fitting(mask.box[None], 1)[0].tolist()
     if closer is None or not closer.corrects or not fitting:
         return None
-    box = _around(mask)
+    box, halves = _around(mask), [closer.image]
     for _ in range(LOOKS):
         [question] = candidates.questions(box[None], asked=False)
-        [drawn], _ = closer.draw([closer.showing(question, mask)])
-        whole = calm(drawn)
-        answer = whole.tight()
-        if not mask.intersection_area(answer.render()):
+        [drawing] = closer.draw_whole([closer.showing(question, mask)], 1, halves)
+        if not mask.intersection_area(drawing.mask.render()):
             return None
-        if not fills_a_side(whole, 1, CUT_SHARE):
+        if not drawing.is_cut:
             break
-        ends = np.array([box, answer.bounds], np.float32)
-        box = np.concatenate([ends[:, :2].min(axis=0), ends[:, 2:].max(axis=0)])
-    return candidates.answer(fitting[0], answer, np.array(answer.bounds, np.float32))
+        box = question.wider(drawing.mask.bounds, mask.image_size).box_xyxy
+    return candidates.answer(fitting[0], drawing.mask, np.array(drawing.mask.bounds, np.float32))
 
 
 def _around(mask: Mask) -> FloatArray:
@@ -108,6 +102,8 @@ def _corrected(
         if not obeyed_points(meaning.mask, *told).all():
             meaning = clicks.corrected(candidates, meaning, *told, sketch=mask)
     meaning = clicks.without(meaning, points, foreground)
+    if not meaning.mask.area:
+        return None
     return replace(answer, mask=meaning.kept, box_xyxy=meaning.box_xyxy)
 
 

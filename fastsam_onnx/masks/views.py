@@ -143,16 +143,17 @@ def spots(places: npt.NDArray[np.float64], signs: Iterable[float]) -> FloatArray
     return drawn
 
 
-def halved(image: ByteArray, most: int) -> list[ByteArray]:
-    """The photo (H, W, 3), its half, the half of that and so on, most + 1 in all; what is odd loses its last pixel."""
+def halve_on(halves: list[ByteArray], most: int) -> None:
+    """Add to a photo (H, W, 3) its half, the half of that and so on, until they are most + 1.
+
+    What is odd loses its last pixel.
+    """
     import cv2
 
-    halves = [image]
-    for _ in range(most):
+    while len(halves) <= most:
         height, width = (side // 2 for side in halves[-1].shape[:2])
         even = halves[-1][: 2 * height, : 2 * width]
         halves.append(np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8))
-    return halves
 
 
 def _surroundings(low: float, high: float, side: int) -> Span:

@@ -110,14 +110,16 @@ class TestWithoutADecoder:
 
 
 class TestWithADecoder:
-    """A decoder that draws all of its view, or, once a background point counts for enough, its left half."""
+    """A decoder that draws its view but for a cell around; once a background point counts for enough, its left half."""
 
     @pytest.fixture
     def found(self, monkeypatch):
         def run(_, photos, maps):
             self.told.append(maps[:, -1])
             self.seen.append(maps[:, -EXTRA_MAPS])
-            logits = np.full((len(photos), SIDE, SIDE), 5, np.float32)
+            logits = np.pad(
+                np.full((len(photos), SIDE - 2, SIDE - 2), 5, np.float32), ((0, 0), (1, 1), (1, 1)), constant_values=-5
+            )
             logits[maps[:, -1].min(axis=(1, 2)) < -self.heeds, :, SIDE // 2 :] = -5
             return logits, np.full(len(photos), 0.5)
 
@@ -133,7 +135,7 @@ class TestWithADecoder:
         assert answer.masks[0].contains(60, 32)
         assert answer.boxes[0, 0] == pytest.approx(12 - 49 / 8, abs=1), "an eighth of the sides from 12 to 61 beyond"
         assert self.told[-1].max() > 0.9
-        assert len(self.told[-1]) == 2, "the candidate, which holds one of them, and the answer"
+        assert [len(told) for told in self.told[2:]] == [1, 1], "the candidate, which holds one of them, and the answer"
 
     def test_many_points_are_told_together_in_the_end(self, found):
         """Eight steps, and one with the other 92: each draws the candidate, which holds all points, and no more."""
@@ -156,10 +158,10 @@ class TestWithADecoder:
     def test_it_sees_an_answer_that_was_corrected(self, found):
         """In place of the candidate, whose logits are 1: 4 in the answer, which begins at 5.875, -4 outside."""
         found.point_prompt([(32, 32), (60, 32), (2, 32)])
-        _, [_, once], [_, twice] = self.seen
+        _, _, [once], _, [twice] = self.seen
         columns = (np.arange(COARSE) + 0.5) / COARSE * 64
         assert (once == 1).all()
-        assert (twice[COARSE // 2, columns > 8] == 4).all()
+        assert (twice[COARSE // 2, (columns > 8) & (columns < 62)] == 4).all()
         assert (twice[COARSE // 2, columns < 4] == -4).all()
 
     def test_what_is_not_obeyed_counts_twice_as_much_each_time(self, found):

@@ -160,8 +160,8 @@ def test_of_a_click_that_is_corrected_the_answer_is_drawn_by_the_corrector_candi
 
     def run(network, photos, maps):
         asked.append(("corrector" if network.corrector is None else "decoder", len(photos)))
-        logits = np.full((len(photos), SIDE, SIDE), 5, np.float32)
-        logits[:, : SIDE // 4] = -5
+        logits = np.full((len(photos), SIDE, SIDE), -5, np.float32)
+        logits[:, SIDE // 4 : -1, 1:-1] = 5
         return logits, np.ones(len(photos))
 
     monkeypatch.setattr(Decoder, "run", run)
@@ -171,8 +171,8 @@ def test_of_a_click_that_is_corrected_the_answer_is_drawn_by_the_corrector_candi
         above = (20, first.box[1] - 2)
         asked.clear()
         found.point_prompt([(20, 32), above], [1, 1])
-    assert [name for name, _ in asked[:3]] == ["decoder", "decoder", "corrector"]
-    assert asked[2] == ("corrector", 1)
+    assert [name for name, _ in asked[:2]] == ["decoder", "decoder"]
+    assert {count for name, count in asked if name == "corrector"} == {1}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from fastsam_onnx import FastSAM, ModelError
 from fastsam_onnx.masks import decoder
 from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.masks.decoder import LOUDEST, Decoder, Question, maps_of
-from fastsam_onnx.masks.views import COARSE, PRIORS, SIDE, SURE_LOGIT, View, halved
+from fastsam_onnx.masks.views import COARSE, PRIORS, SIDE, SURE_LOGIT, View, halve_on
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.runtime import RuntimeOptions
@@ -60,6 +60,34 @@ def test_a_point_is_answered_by_the_candidate_that_promises_most():
     np.testing.assert_array_equal(answer.masks.dense()[0], image[..., 0] > 0)
     assert answer.scores.tolist() == [pytest.approx(0.2)]
     assert answer.boxes.tolist() == [[24, 24, 40, 40]]
+
+
+def test_what_the_end_of_a_view_cuts_is_drawn_again_in_a_wider_one(monkeypatch):
+    """Views of 8 pixels see 12; the wider ones a quarter more of what they drew on either side, and an eighth."""
+    image = red((18, 20, 46, 44), (2, 2, 6, 6))
+    found = found_in(image, (32, 32, 8, 8, 0.5, 1), (4, 4, 8, 8, 0.5, 1))
+    candidates, closer = found.candidates, found.candidates.closer
+    questions = candidates.questions(candidates.boxes_xyxy, asked=False)
+    counts, draw = [], closer.draw
+    monkeypatch.setattr(type(closer), "draw", lambda _, asked, halves: counts.append(len(asked)) or draw(asked, halves))
+    for looks, is_cut, bounds in (
+        (1, True, (26, 26, 38, 38)),
+        (2, True, (20, 20, 44, 44)),
+        (3, False, (18, 20, 46, 44)),
+    ):
+        counts.clear()
+        first, second = closer.draw_whole(questions, looks)
+        assert (first.is_cut, first.mask.bounds) == (is_cut, bounds)
+        assert (second.is_cut, second.mask.bounds) == (False, (2, 2, 6, 6))
+        assert counts == [2, 1, 1][:looks]
+    assert second.question is questions[1]
+    assert first.question.box_xyxy.tolist() == [14, 14, 50, 50]
+
+
+def test_a_click_into_what_is_larger_than_its_candidate_means_all_of_it():
+    image = red((18, 20, 46, 44))
+    answer = found_in(image, (32, 32, 8, 8, 0.5, 1)).point_prompt((32, 32))
+    np.testing.assert_array_equal(answer.masks.dense()[0], image[..., 0] > 0)
 
 
 def test_an_answer_without_the_point_makes_way():
@@ -123,11 +151,12 @@ class TestPointsInABox:
 
     def test_the_photo_is_halved_once_for_all_drawings(self, asked, monkeypatch):
         """Half of a photo of 50 megapixels takes longer than the drawing."""
-        counted = []
-        monkeypatch.setattr(decoder, "halved", lambda image, most: counted.append(most) or halved(image, most))
+        kept = []
+        monkeypatch.setattr(decoder, "halve_on", lambda halves, most: kept.append(halves) or halve_on(halves, most))
         found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
         found.box_prompt(self.BOX, (40, 40), 0)
-        assert (len(asked), len(counted)) == (6, 1)
+        assert len(asked) == len(kept) == 6
+        assert all(halves is kept[0] for halves in kept)
 
     def test_of_points_in_one_pixel_the_last_counts(self, asked):
         found = found_in(red(), (32, 32, 32, 32, 0.7, 1))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastsam_onnx.masks.pending import prototypes_at
-from fastsam_onnx.masks.views import COARSE, SIDE, View, halved, logits_of
+from fastsam_onnx.masks.views import COARSE, SIDE, View, halve_on, logits_of
 from fastsam_onnx.network.letterbox import Letterbox
 
 SAME = Letterbox.fit((640, 480), (640, 640), stride=32)
@@ -56,15 +56,24 @@ def test_a_view_of_many_pixels_is_taken_of_a_halved_photo(box, count):
         [np.broadcast_to(127 + 100 * np.sin(line / 97), (height, width)) for line in (columns, rows)] * 2, 2
     )
     image = image[..., :3].astype(np.uint8)
-    seen = view.photo(halved(image, count)[-1], count)
+    halves = [image]
+    halve_on(halves, count)
+    seen = view.photo(halves[-1], count)
     # A sixth of a cell of at most 42 pixels, where a pixel differs from the next by 1.03 at most, and rounding.
     np.testing.assert_allclose(255 * seen, 255 * view.photo(image), atol=42 / 6 * 1.03 + 2)
 
 
 def test_nothing_is_halved_in_vain():
     image = np.zeros((5, 7, 3), np.uint8)
-    assert halved(image, 0)[0] is image
-    assert [half.shape for half in halved(image, 2)] == [(5, 7, 3), (2, 3, 3), (1, 1, 3)]
+    halves = [image]
+    for most, shapes in (
+        (0, [(5, 7, 3)]),
+        (2, [(5, 7, 3), (2, 3, 3), (1, 1, 3)]),
+        (1, [(5, 7, 3), (2, 3, 3), (1, 1, 3)]),
+    ):
+        halve_on(halves, most)
+        assert [half.shape for half in halves] == shapes
+    assert halves[0] is image
 
 
 @pytest.mark.parametrize("size", [(640, 480), (300, 400), (1000, 641)])
