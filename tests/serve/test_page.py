@@ -358,7 +358,7 @@ def brushed(page, found: Segmentation) -> Mask:
     asked = page.execute_script("return asked()")
     assert list(asked) == ["masks"]
     mask = Mask.from_rle(asked["masks"])
-    radius = page.execute_script("return stroke.radius")
+    radius = page.execute_script("return sketch.radius")
     assert radius == pytest.approx(7 * found.image_size[0] / frame_of(page)["width"])
     return mask
 
@@ -391,6 +391,49 @@ def test_points_after_a_brush_correct_its_answer(page, found):
         points.append((point, label))
         page.execute_script("choose(...arguments[0], arguments[1])", point, event)
         assert picked(page) == masks_of(found.mask_prompt(mask, *map(list, zip(*points, strict=True))))
+
+
+def mask_of_answer(page) -> Mask:
+    return Mask.from_rle(page.execute_script("return answers[step].rle"))
+
+
+def test_what_was_made_larger_is_corrected_as_it_is(page, found):
+    page.execute_script("choose(300, 110, {})")
+    assert picked(page) == masks_of(found.point_prompt([(300, 110)]))
+    first = mask_of_answer(page)
+    page.execute_script("resize(1)")
+    larger = mask_of_answer(page)
+    assert larger.area > first.area
+    page.execute_script("choose(230, 120, {shiftKey: true})")
+    assert picked(page) == masks_of(found.mask_prompt(larger, [(230, 120)], [0]))
+    page.execute_script("choose(300, 60, {ctrlKey: true})")
+    assert picked(page) == masks_of(found.mask_prompt(larger, [(230, 120), (300, 60)], [0, 1]))
+    page.execute_script("goBack(past, future)")
+    page.execute_script("goBack(past, future)")
+    assert mask_of_answer(page) == larger
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["in the list", "by text"])
+def test_a_point_is_taken_away_from_an_object_that_was_chosen_in_another_way(page, found, listed):
+    """The others that are chosen stay as they are; a point beside all of them asks for nothing."""
+    rows = page.execute_script(
+        "const rows = found.objects.filter(object => !contains(object, 5, 5)).slice(0, 3);"
+        + (
+            "for (const row of rows) toggleKept(row);"
+            if listed
+            else "answers = Object.assign(rows, {all: true}); show();"
+        )
+        + "return rows.map(row => row.index)"
+    )
+    masks = [found.masks[row] for row in rows]
+    x, y = masks[0].inner_point
+    page.execute_script("choose(...arguments, {shiftKey: true})", x, y)
+    held = min((mask for mask in masks if mask.contains(x, y)), key=lambda mask: mask.area)
+    others = [mask for mask in masks if mask != held]
+    expected = [mask.rle()["counts"] for mask in others] + masks_of(found.mask_prompt(held, [(x, y)], [0]))
+    assert sorted(picked(page)) == sorted(expected)
+    page.execute_script("goBack(past, future)")
+    assert len(page.execute_script("return chosen()")) == 3
 
 
 def test_without_the_server_points_after_a_brush_choose_among_the_objects(page, found):
