@@ -93,6 +93,7 @@ PROMPTS = (
     "mask, lasso",
     "mask, moved",
     "mask, scribble",
+    "mask, stroke",
     *(f"lasso, {name}" for name in CORRECTIONS.values()),
     *(f"scribble, {name}" for name in CORRECTIONS.values()),
 )
@@ -576,7 +577,19 @@ def scribble(mask: Mask) -> Mask:
     return Mask.from_dense(depth[1:-1, 1:-1] > depth.max() / 2)
 
 
-SKETCHES = {"lasso": lasso, "moved": shifted, "scribble": scribble}
+def stroke(mask: Mask) -> Mask:
+    """A line over the middle half of the row of pixels through the deepest place, as thick as 0.04 of the size."""
+    x, y = (int(place) for place in interior_point(mask))
+    beside = np.flatnonzero(~np.pad(mask.dense()[y], 1)) - 1
+    left, right = int(beside[beside < x].max()) + 1, int(beside[beside > x].min()) - 1
+    quarter = (right + 1 - left) // 4
+    cells = np.zeros(mask.image_size[::-1], np.uint8)
+    return Mask.from_dense(
+        cv2.line(cells, (left + quarter, y), (right - quarter, y), 1, max(round(0.04 * mask.area**0.5), 1))
+    )
+
+
+SKETCHES = {"lasso": lasso, "moved": shifted, "scribble": scribble, "stroke": stroke}
 
 
 def any_point(mask: Mask, rng: np.random.Generator) -> tuple[float, float]:

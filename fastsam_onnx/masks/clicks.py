@@ -86,8 +86,8 @@ class Meaning:
 def for_points(candidates: Candidates, points: Points, foreground: BoolArray) -> Answer | None:
     """What points mean; None if nothing holds a foreground point and no background point.
 
-    The first foreground point means an object, see `_first`. Every other point, in their order, corrects the answer so
-    far, as people click where it is wrong: see `_drawn_on`, and `_least_changed` for what no decoder draws. After
+    The first foreground point means an object, see `likeliest`. Every other point, in their order, corrects the answer
+    so far, as people click where it is wrong: see `_drawn_on`, and `_least_changed` for what no decoder draws. After
     MOST_STEPS of them, all that are left do so together: a scribble of a thousand points takes no minute. Background
     points that it holds even then are cut out, see `without`.
 
@@ -101,15 +101,15 @@ def for_points(candidates: Candidates, points: Points, foreground: BoolArray) ->
     meaning = None
     for count in steps(len(points)):
         told = points[order[:count]], foreground[order[:count]]
-        meaning = _first(candidates, *told) if meaning is None else corrected(candidates, meaning, *told)
+        meaning = likeliest(candidates, *told) if meaning is None else corrected(candidates, meaning, *told)
     if meaning is None:
         return None
     meaning = without(meaning, points, foreground)
     return meaning.answer(candidates) if _agrees(meaning.mask, points, foreground) else None
 
 
-def _first(candidates: Candidates, points: Points, foreground: BoolArray) -> Meaning | None:
-    """The candidate that points mean; None if no mask holds a foreground point and no background point.
+def likeliest(candidates: Candidates, points: Points, foreground: BoolArray) -> Meaning | None:
+    """What points mean together; None if no mask holds a foreground point and no background point.
 
     Of those that hold the most foreground points the one with the highest score / area^(2/3) times the depth of
     the points: people click into an object, rarely at its edge. Where there is a decoder it draws the first three

@@ -14,7 +14,7 @@ import numpy as np
 from fastsam_onnx.arrays import BoolArray, FloatArray
 from fastsam_onnx.masks import clicks
 from fastsam_onnx.masks.candidates import NO_POINTS, NONE_WANTED, Answer, Candidates, closest, obeyed_points, steps
-from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.mask import Mask, depth_map
 
 SAME_IOU = 0.9
 """IoU of an object with a mask above which it is the answer as it is."""
@@ -24,6 +24,14 @@ LEAST_SIDE = 0.02
 """The least of either, beside the photo's longer side: a dot is smaller."""
 LOOKS = 6
 """Maximum number of times that what a mask means is drawn, each time in a wider view."""
+THIN = 0.2
+"""Thickness of a stroke, beside the longer side of its box; what is thicker is as large as the object."""
+DOT = 9
+"""Maximum number of pixels of a dot, which is a stroke, too."""
+PLACES = 3
+"""Number of places on a stroke that are clicks."""
+SURER = 1.1
+"""Promise of what these mean, beside that of what is drawn of the stroke, above which it answers."""
 
 
 def for_mask(
@@ -35,8 +43,9 @@ def for_mask(
 ) -> Answer | None:
     """What a mask means, and points that correct it; None if nothing overlaps the mask.
 
-    What the corrector draws when it is shown the mask. Without one, what fits the mask best, by IoU: a candidate, or
-    the answer to the mask's box. Each point corrects the answer so far, see `_corrected`.
+    What the corrector draws when it is shown the mask, or what places along it mean, if it is a stroke. Without either,
+    what fits the mask best, by IoU: a candidate, or the answer to the mask's box. Each point corrects the answer so
+    far, see `_corrected`.
 
     Args:
         candidates: Everything that the network offered.
@@ -49,12 +58,33 @@ def for_mask(
     if nearest is not None and mask.iou(nearest.mask.render()) > SAME_IOU:
         answer: Answer | None = nearest
     else:
-        answer = _drawn(candidates, mask)
-        answer = answer or closest(mask, (nearest, candidates.for_box(mask.box), *candidates.near(mask)))
+        meaning = _drawn(candidates, mask)
+        if _is_stroke(mask):
+            clicked = clicks.likeliest(candidates, _along(mask), np.ones(PLACES, bool))
+            if clicked is not None and (meaning is None or clicked.promise > SURER * meaning.promise):
+                meaning = clicked
+        if meaning is not None:
+            answer = meaning.answer(candidates)
+        else:
+            answer = closest(mask, (nearest, candidates.for_box(mask.box), *candidates.near(mask)))
     return answer if answer is None or not len(points) else _corrected(candidates, mask, answer, points, foreground)
 
 
-def _drawn(candidates: Candidates, mask: Mask) -> Answer | None:
+def _is_stroke(mask: Mask) -> bool:
+    """True for a mask that is too thin to tell how far the object goes, which it crosses or points at."""
+    x1, y1, x2, y2 = mask.tight().bounds
+    return mask.area <= DOT or 2 * float(depth_map(mask.crop).max()) < THIN * max(x2 - x1, y2 - y1)
+
+
+def _along(mask: Mask) -> clicks.Points:
+    """(PLACES, 2) middles of pixels of a mask, in equal parts of its longer side."""
+    rows, columns = np.nonzero(mask.crop)
+    order = np.argsort(columns if np.ptp(columns) >= np.ptp(rows) else rows, kind="stable")
+    chosen = order[((np.arange(PLACES) + 0.5) / PLACES * len(order)).astype(int)]
+    return np.stack([mask.left + columns[chosen] + 0.5, mask.top + rows[chosen] + 0.5], axis=1)
+
+
+def _drawn(candidates: Candidates, mask: Mask) -> clicks.Meaning | None:
     """What the corrector draws when it is shown a mask; None if it cannot, or draws something else.
 
     What the end of the view cuts is drawn again, around all of it.
@@ -72,7 +102,7 @@ def _drawn(candidates: Candidates, mask: Mask) -> Answer | None:
         if not drawing.is_cut:
             break
         box = question.wider(drawing.mask.bounds, mask.image_size).box_xyxy
-    return candidates.answer(fitting[0], drawing.mask, np.array(drawing.mask.bounds, np.float32))
+    return clicks.Meaning(drawing.mask, np.array(drawing.mask.bounds, np.float32), fitting[0], drawing.promise)
 
 
 def _around(mask: Mask) -> FloatArray:

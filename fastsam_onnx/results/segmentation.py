@@ -247,8 +247,10 @@ class Segmentation(WritableInstances):
                 the answer so far, as people click where it is wrong.
             labels: One for every point: 1 where the object is (the default), 0 where it is not.
             match: "candidate": an object that is nearly the mask (an IoU above 0.9); else, with the bundled models,
-                what they draw of it, and with others the highest IoU of the masks' pixels among the objects and
-                everything that the network offered, also below the threshold. Where there are only objects, as in a
+                what they draw of it, or, of a stroke, thinner than a fifth of its length, what three clicks on it mean
+                together if that promises more. With others these clicks, and of all that is no stroke the highest IoU
+                of the masks' pixels among the objects and everything that the network offered, also below the
+                threshold. Where there are only objects, as in a
                 selection and in results of tiles and of tracking, it is "mask", the highest IoU among the objects;
                 "box": that of the masks' bounding boxes.
 

@@ -18,7 +18,7 @@ from fastsam_onnx import FastSAM, Mask, ModelError
 from fastsam_onnx.masks.clicks import _wider
 from fastsam_onnx.masks.decoder import Closer, Decoder, Question, drawn_mask
 from fastsam_onnx.masks.decoder_file import change_of, changed, file_of, text_of
-from fastsam_onnx.masks.rough import LOOKS, _around
+from fastsam_onnx.masks.rough import LOOKS, _along, _around, _is_stroke
 from fastsam_onnx.masks.views import PRIORS, SIDE, SURE_LOGIT, View
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.runtime import RuntimeOptions
@@ -81,6 +81,52 @@ def test_a_mask_is_shown_in_place_of_the_answer_so_far_without_points(monkeypatc
     assert not maps[-2:].any(), "neither a box nor points"
     assert everything.area == 64 * 64, "what the end of a view cuts is drawn again, until the photo ends"
     assert 1 < len(seen) <= LOOKS
+
+
+@pytest.mark.parametrize(
+    ("mask", "is_stroke"),
+    [
+        (Mask(np.ones((10, 60), bool), 5, 5, (100, 80)), True),
+        (Mask(np.ones((60, 10), bool), 5, 5, (100, 80)), True),
+        (Mask(np.eye(60, dtype=bool), 5, 5, (100, 80)), True),
+        (Mask(np.pad(np.ones((10, 60), bool), 9), 5, 5, (100, 80)), True),
+        (Mask(np.ones((20, 60), bool), 5, 5, (100, 80)), False),
+        (Mask(np.ones((3, 3), bool), 50, 50, (100, 80)), True),
+        (Mask(np.ones((4, 4), bool), 50, 50, (100, 80)), False),
+    ],
+    ids=["across", "down", "oblique", "with a margin", "thick", "dot", "small"],
+)
+def test_a_stroke_is_thin(mask, is_stroke):
+    assert _is_stroke(mask) == is_stroke
+
+
+def test_places_on_a_stroke_lie_in_equal_parts_of_its_longer_side():
+    assert _along(Mask(np.ones((2, 60), bool), 10, 20, (100, 80))).tolist() == [
+        [20.5, 20.5],
+        [40.5, 20.5],
+        [60.5, 20.5],
+    ]
+    bent = np.zeros((61, 10), bool)
+    bent[:, 0] = bent[60] = True
+    assert _along(Mask(bent, 0, 0, (100, 80))).tolist() == [[0.5, 11.5], [0.5, 35.5], [0.5, 58.5]]
+    assert _along(Mask(np.ones((1, 1), bool), 7, 9, (100, 80))).tolist() == [[7.5, 9.5]] * 3
+
+
+@pytest.mark.parametrize(("colour", "answers"), [(0, "clicks"), (1, "corrector")])
+def test_of_a_stroke_what_the_clicks_on_it_mean_answers_where_it_promises_more(monkeypatch, photo, colour, answers):
+    """The decoder draws what is red and promises 0.5, the corrector what is green and promises less, or as much."""
+    run, promised = Decoder.run, {True: 0.5 if colour else 0.4, False: 0.5}
+    monkeypatch.setattr(
+        Decoder,
+        "run",
+        lambda network, *maps: (run(network, *maps)[0], np.full(len(maps[0]), promised[network.corrector is None])),
+    )
+    photo[30:34, 8:56] = (255, 255, 0)
+    stroke = np.zeros((64, 64), bool)
+    stroke[31, 12:52] = True
+    with model(corrector=change_of(RED, GREEN)) as network:
+        [mask] = network(photo, redraw=False).mask_prompt(stroke).masks
+    np.testing.assert_array_equal(mask.dense(), photo[..., 0 if answers == "clicks" else 1] > 0)
 
 
 def test_where_a_point_corrects_what_a_mask_means_both_are_shown(monkeypatch, photo):

@@ -290,3 +290,21 @@ def test_a_picture_of_other_values_is_refused(values, tmp_path):
         read_mask(path)
     with pytest.raises(FastSAMError, match=r"missing\.png"):
         read_mask(tmp_path / "missing.png")
+
+
+def test_a_stroke_means_what_lies_under_it():
+    """A cup's rim and the drink in it, the suit: of what fits a stroke best, by IoU, each was a sliver."""
+    for name, path, places in (
+        ("coffee.jpg", [(215, 60), (230, 190)], [(300, 60), (300, 150), (390, 80)]),
+        ("astronaut.jpg", [(200, 300), (300, 330)], [(120, 400), (250, 450)]),
+    ):
+        found, plain = (
+            FastSAM(threads=1, refine=refine)(Path(__file__).parents[2] / "examples" / name, redraw=False)
+            for refine in (True, False)
+        )
+        stroke = np.zeros(found.image_size[::-1], np.uint8)
+        cv2.polylines(stroke, [np.array(path)], isClosed=False, color=1, thickness=9)
+        [mask] = found.mask_prompt(stroke).masks
+        assert all(mask.contains(*place) for place in places)
+        [offered] = plain.mask_prompt(stroke).masks
+        assert offered.area > 5 * np.count_nonzero(stroke)

@@ -219,6 +219,7 @@ def test_sketches_are_rough_masks(evaluate):
     part = evaluate.scribble(corner)
     assert corner.intersection_area(part) == part.area
     assert 0 < part.area < corner.area / 2
+    assert evaluate.stroke(rectangle(10, 20, 50, 44)).bounds == (20, 31, 40, 32), "0.04 of the size is 1.2 pixels"
 
 
 def test_a_sketch_of_what_fills_the_photo_is_in_the_photo(evaluate):
