@@ -30,8 +30,6 @@ DOT = 9
 """Maximum number of pixels of a dot, which is a stroke, too."""
 PLACES = 3
 """Number of places on a stroke that are clicks."""
-SURER = 1.1
-"""Promise of what these mean, beside that of what is drawn of the stroke, above which it answers."""
 
 
 def for_mask(
@@ -61,7 +59,7 @@ def for_mask(
         meaning = _drawn(candidates, mask)
         if _is_stroke(mask):
             clicked = clicks.likeliest(candidates, _along(mask), np.ones(PLACES, bool))
-            if clicked is not None and (meaning is None or clicked.promise > SURER * meaning.promise):
+            if clicked is not None and (meaning is None or clicked.promise > meaning.promise):
                 meaning = clicked
         if meaning is not None:
             answer = meaning.answer(candidates)
