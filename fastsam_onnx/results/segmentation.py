@@ -166,15 +166,17 @@ class Segmentation(WritableInstances):
         rules.check_pick(pick)
         groups, signs = rules.check_points(points, labels)
         rules.warn_of_shares("points", groups)
+        asked = list(zip(groups, signs, strict=True))
+        if pick != "merge":  # whose rule asks each object about each point, whatever their order
+            asked = [rules.telling(*group, self.image_size) for group in asked]
         if pick in rules.OF_CANDIDATES and self.candidates is not None:
             offered = self.candidates
-            asked = [rules.telling(*group, self.image_size) for group in zip(groups, signs, strict=True)]
             if pick == "candidate":
                 return answers.of_candidates(self, (clicks.for_points(offered, *each) for each in asked))
             return answers.of_alternatives(self, (clicks.alternatives_for_points(offered, *each) for each in asked))
         if pick == "candidate":
             pick = "balanced"
-        chosen = [answers.of_points(self, *group, pick) for group in zip(groups, signs, strict=True)]
+        chosen = [answers.of_points(self, *each, pick) for each in asked]
         return Segmentation.concatenate(
             [replace(each, prompt_index=np.full(len(each), index, np.int64)) for index, each in enumerate(chosen)]
         )
@@ -217,15 +219,15 @@ class Segmentation(WritableInstances):
         checked = rules.check_boxes(boxes)
         groups, signs = rules.check_box_points(checked, points, labels)
         rules.warn_of_shares("boxes", checked)
+        told = [rules.telling(*group, self.image_size) for group in zip(groups, signs, strict=True)]
         if match == "candidate" and self.candidates is not None:
             width, height = self.image_size
             inside = np.clip(checked, 0, (width, height, width, height)).astype(np.float32)
-            told = [rules.telling(*group, self.image_size) for group in zip(groups, signs, strict=True)]
             offered, pairs = self.candidates, zip(inside, told, strict=True)
             return answers.of_candidates(self, (offered.for_box(box, *points) for box, points in pairs))
         rows = [
             rules.closest_with_points(*each, self.masks, partial(rules.closest_to_box, box, match=match))
-            for box, each in zip(checked, zip(groups, signs, strict=True), strict=True)
+            for box, each in zip(checked, told, strict=True)
         ]
         return answers.of_rows(self, rows)
 

@@ -283,6 +283,21 @@ def test_those_that_hold_more_of_the_points_come_first():
     assert found.point_prompt(across, [1, 0], pick="all").areas.tolist() == [16]
 
 
+@pytest.mark.parametrize("label", [0, 1])
+def test_of_points_in_one_pixel_the_last_says_what_it_is_among_objects_too(label):
+    """No object obeys both: points found nothing, and a box and a mask what they find without points."""
+    dense = np.zeros((2, 10, 20), bool)
+    dense[0], dense[1, :, :12] = True, True
+    found = Segmentation.from_masks([Mask.from_dense(each) for each in dense])
+    points, labels = [(15.2, 3), (15.9, 3.5)], [1 - label, label]
+    areas = [200] if label else [120]
+    for match in ("mask", "box"):
+        assert found.box_prompt((0, 0, 20, 10), points, labels, match=match).areas.tolist() == areas
+        assert found.mask_prompt(dense[0], points, labels, match=match).areas.tolist() == areas
+    for pick in ("balanced", "largest", "candidate"):
+        assert found.point_prompt([(3, 3), *points], [1, *labels], pick=pick).areas.tolist() == areas
+
+
 def test_outside_the_photo_nothing_is_hit():
     found = quadrants()
     for point in ((-0.1, 3), (3, -0.1), (8, 3), (3, 8), (1e300, -1e300)):
