@@ -137,7 +137,7 @@ class Prompts:
         if unknown:
             raise PromptError(f"prompts must be among {', '.join(names)}, got {', '.join(map(repr, unknown[:5]))}")
         for name, kinds in OPTIONS.items():
-            if name in given and all(given.get(kind) is None for kind in kinds):
+            if given.get(name) is not None and all(given.get(kind) is None for kind in kinds):
                 raise PromptError(f"{name} is given without {' or '.join(kinds)}")
         return cls(**given)
 

@@ -306,8 +306,14 @@ def _prompts() -> Schema:
             },
         }
     )
+    null = {"type": "null"}
     with_kind = {
-        option: {"anyOf": [{"required": [kind], "properties": {kind: {"not": {"type": "null"}}}} for kind in kinds]}
+        option: {
+            "anyOf": [
+                {"properties": {option: null}},
+                *({"required": [kind], "properties": {kind: {"not": null}}} for kind in kinds),
+            ]
+        }
         for option, kinds in OPTIONS.items()
     }
     return {**schema, "required": [], "dependentSchemas": with_kind}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -154,6 +154,13 @@ def test_an_object_of_json_has_the_names_of_the_fields(found):
     assert rles(answer) == [found[1].mask.rle()]
     fields = Prompts.from_json('{"texts": "a cup", "top_k": null, "threshold": 0.2}')
     assert (fields.texts, fields.top_k, fields.threshold, fields.count) == ("a cup", None, 0.2, 1)
+
+
+def test_null_asks_for_nothing_of_each_name_that_may_be_null(found):
+    """Programs that were made from the server's description send them all; it was refused."""
+    nothing = dict.fromkeys(field.name for field in fields(Prompts) if field.name not in ("pick", "match"))
+    answer = Prompts.from_json(json.dumps({**nothing, "points": [3, 3]})).choose(found)
+    assert rles(answer) == [found[1].mask.rle()]
 
 
 def test_the_list_of_rembg_and_samexporter():
