@@ -77,7 +77,9 @@ cosine = argument_type(partial(options.number_from_text, VALUE, minimum=-1, maxi
 bands = argument_type(partial(options.bands_from_text, VALUE))
 white = argument_type(partial(options.number_from_text, VALUE, minimum=options.MIN_WHITE))
 input_size = argument_type(partial(options.input_size_from_text, VALUE))
-point = argument_type(partial(coordinates, form="X,Y"))
+foreground = argument_type(lambda text: (*coordinates(text, "X,Y"), 1.0))
+background = argument_type(lambda text: (*coordinates(text, "X,Y"), 0.0))
+"""Types of points x, y, label: both kinds are kept in one list, for their order counts."""
 box = argument_type(partial(coordinates, form="X1,Y1,X2,Y2"))
 
 
@@ -206,9 +208,16 @@ def add_command(
 def add_prompts(group: Any) -> None:
     """Add the prompts; `cli.prompts.read_prompts` reads them."""
     many = {"action": "append", "default": []}
-    group.add_argument("--point", metavar="X,Y", type=point, **many, help="a point on the object; repeatable")
     group.add_argument(
-        "--background", metavar="X,Y", type=point, **many, help="a point that the object must not cover; repeatable"
+        "--point", metavar="X,Y", type=foreground, dest="points", **many, help="a point on the object; repeatable"
+    )
+    group.add_argument(
+        "--background",
+        metavar="X,Y",
+        type=background,
+        dest="points",
+        **many,
+        help="a point that the object must not cover; repeatable",
     )
     group.add_argument(
         "--pick",
@@ -225,12 +234,18 @@ def add_prompts(group: Any) -> None:
         help="two corners of a box around one object; repeatable (if it begins with a minus: --box=-5,0,90,80)",
     )
     group.add_argument(
-        "--box-point", metavar="X,Y", type=point, **many, help="a point in the only box, on its object; repeatable"
+        "--box-point",
+        metavar="X,Y",
+        type=foreground,
+        dest="box_points",
+        **many,
+        help="a point in the only box, on its object; repeatable",
     )
     group.add_argument(
         "--box-background",
         metavar="X,Y",
-        type=point,
+        type=background,
+        dest="box_points",
         **many,
         help="a point in it that is not on its object; repeatable",
     )
@@ -257,12 +272,18 @@ def _add_other_prompts(group: Any) -> None:
     group.add_argument(
         "--mask-point",
         metavar="X,Y",
-        type=point,
+        type=foreground,
+        dest="mask_points",
         **many,
         help="a point on the object of the only mask, where its answer lacks it; repeatable",
     )
     group.add_argument(
-        "--mask-background", metavar="X,Y", type=point, **many, help="a point that it must not cover; repeatable"
+        "--mask-background",
+        metavar="X,Y",
+        type=background,
+        dest="mask_points",
+        **many,
+        help="a point that it must not cover; repeatable",
     )
     group.add_argument(
         "--text",

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.files import why_unread
-from fastsam_onnx.results.mask_prompts import read_mask
+from fastsam_onnx.results.mask_prompts import listed_masks, read_mask
 from fastsam_onnx.results.prompts import Prompts
+from fastsam_onnx.results.rules import check_boxes
+
+LabelledPoint = tuple[float, float, float]
+"""x, y, and 1 for foreground or 0 for background."""
 
 
 def read_prompts(arguments: argparse.Namespace) -> Prompts:
@@ -30,9 +35,9 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
     given = {name: value for name, value in options.items() if value is not None}
     if "threshold" in given:
         given["top_k"] = None
-    points, labels = _labelled(arguments.point, arguments.background)
-    box_points, box_labels = _labelled(arguments.box_point, arguments.box_background)
-    mask_points, mask_labels = _labelled(arguments.mask_point, arguments.mask_background)
+    points, labels = _labelled(arguments.points)
+    box_points, box_labels = _labelled(arguments.box_points)
+    mask_points, mask_labels = _labelled(arguments.mask_points)
     masks = [read_mask(path) for path in arguments.mask]
     prompts = Prompts(
         points,
@@ -61,14 +66,10 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
 
 def _check_needs(arguments: argparse.Namespace, prompts: Prompts) -> None:
     """Raise an OptionError if there is an option without the prompts, also of a file, that it belongs to."""
-    box_points = arguments.box_point or arguments.box_background or None
-    mask_points = arguments.mask_point or arguments.mask_background or None
     fitted = prompts.masks if prompts.boxes is None else prompts.boxes
     compared = prompts.classify if prompts.texts is None else prompts.texts
     for name, value, kind, needed in (
         ("--pick", arguments.pick, prompts.points, "--point: it chooses among the objects at the points"),
-        ("--box-point", box_points, prompts.boxes, "--box: it is a point in the box"),
-        ("--mask-point", mask_points, prompts.masks, "--mask: it is a point on what the mask means"),
         ("--match", arguments.match, fitted, "--box or --mask: it says what is compared with it"),
         (
             "--similarity",
@@ -80,14 +81,27 @@ def _check_needs(arguments: argparse.Namespace, prompts: Prompts) -> None:
     ):
         if value is not None and kind is None:
             raise OptionError(f"{name} needs {needed}")
+    count = 0 if prompts.boxes is None else len(check_boxes(prompts.boxes))
+    _check_corrections("box", arguments.box_points, count)
+    count = 0 if prompts.masks is None else len(listed_masks(prompts.masks))
+    _check_corrections("mask", arguments.mask_points, count)
 
 
-def _labelled(
-    foreground: list[tuple[float, ...]], background: list[tuple[float, ...]]
-) -> tuple[list[tuple[float, ...]] | None, list[int] | None]:
-    """Points and their labels; None and None without any."""
-    labels = [1] * len(foreground) + [0] * len(background)
-    return [*foreground, *background] or None, labels or None
+def _check_corrections(kind: str, points: Sequence[LabelledPoint], count: int) -> None:
+    """Raise an OptionError if there are points that correct, but not one box or mask alone, also of a file."""
+    if points and count != 1:
+        name = f"--{kind}-point" if points[0][2] else f"--{kind}-background"
+        raise OptionError(
+            f"{name} needs --{kind}, once: it is a point that corrects its answer"
+            + (f"; got {count}; for several give {kind}_points with --prompts, a group for each" if count else "")
+        )
+
+
+def _labelled(points: Sequence[LabelledPoint]) -> tuple[list[tuple[float, float]] | None, list[int] | None]:
+    """Points and their labels, in the order in which they were given; None and None without any."""
+    if not points:
+        return None, None
+    return [(x, y) for x, y, _ in points], [int(label) for _, _, label in points]
 
 
 def prompt_files(arguments: argparse.Namespace) -> list[Path]:

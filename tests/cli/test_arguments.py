@@ -11,7 +11,8 @@ from fastsam_onnx.options import DEFAULT_CONF, DEFAULT_IMGSZ, DEFAULT_IOU, DEFAU
 
 
 def test_numbers_of_options():
-    assert arguments.point("620,360.5") == (620, 360.5)
+    assert arguments.foreground("620,360.5") == (620, 360.5, 1)
+    assert arguments.background("620,360.5") == (620, 360.5, 0)
     assert arguments.box("-5,0,90,80") == (-5, 0, 90, 80)
     assert arguments.input_size("1024") == 1024
     assert arguments.input_size("1280x736") == (736, 1280)  # (height, width)

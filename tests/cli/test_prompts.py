@@ -1,5 +1,6 @@
 """Prompts on the command line: points, boxes, texts and a file of them."""
 
+import argparse
 import json
 
 import cv2
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 from support import toy_clip
 from support.command_line import FIRST, FIRST_AREA, SECOND, SECOND_AREA, areas, names, photo, read_json
+
+from fastsam_onnx.cli.arguments import add_prompts
 
 
 class TestPrompts:
@@ -53,6 +56,25 @@ class TestPrompts:
         code, _, err = run(source, "--box-point", "10,10", "--overwrite")
         assert code == 2
         assert "--box-point needs --box" in err
+        code, _, err = run(*asked, "--box", "0,0,9,9", "--box-background", "10,10")
+        assert code == 2
+        assert "--box-background needs --box, once: " in err
+        assert "got 2; for several give box_points with --prompts, a group for each" in err
+
+    def test_points_and_background_points_keep_their_order(self, run, tmp_path):
+        """Each corrects the answer to those before it, and of those in one pixel the last says what it is."""
+        parser = argparse.ArgumentParser()
+        add_prompts(parser)
+        for kind in ("", "box-", "mask-"):
+            on, off = (f"--{kind}{name}" for name in ("point", "background"))
+            parsed = vars(parser.parse_args([off, "1,2", on, "3,4", off, "5,6", on, "1,2"]))
+            assert parsed[f"{kind}points".replace("-", "_")] == [(1, 2, 0), (3, 4, 1), (5, 6, 0), (1, 2, 1)]
+        source = photo(tmp_path / "cat.png")
+        asked = [source, "--box", "0,0,64,64", "--match", "mask", "--overwrite"]
+        run(*asked, "--box-background", "10,10", "--box-point", "10,10")
+        assert areas(tmp_path / "cat.json") == [FIRST_AREA]
+        run(*asked, "--box-point", "10,10", "--box-background", "10,10")
+        assert areas(tmp_path / "cat.json") == [SECOND_AREA]
 
     def test_a_prompt_that_hits_nothing_gives_an_empty_result(self, run, tmp_path):
         code, _, err = run(photo(tmp_path / "cat.png"), "--point", "2,62")
@@ -73,6 +95,9 @@ class TestPrompts:
         code, _, err = run(source, "--mask-point", "10,10", "--overwrite")
         assert code == 2
         assert "--mask-point needs --mask" in err
+        code, _, err = run(*asked, "--mask", tmp_path / "sketch.png", "--mask-point", "10,10", "--overwrite")
+        assert code == 2
+        assert "got 2; for several give mask_points with --prompts, a group for each" in err
 
     def test_a_mask_chooses_the_object_that_fits_it(self, run, tmp_path):
         sketch = np.zeros((64, 64), np.uint8)
