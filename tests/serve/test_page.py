@@ -436,6 +436,31 @@ def test_a_point_is_taken_away_from_an_object_that_was_chosen_in_another_way(pag
     assert len(page.execute_script("return chosen()")) == 3
 
 
+@pytest.mark.parametrize("listed", [True, False], ids=["in the list", "by text"])
+def test_an_excluded_point_beside_what_is_chosen_loses_nothing(page, found, listed):
+    """What was chosen by a text was gone, and of what was chosen in the list the next point took nothing away."""
+    row = page.execute_script(
+        "const row = found.objects.find(object => !contains(object, 5, 5));"
+        + ("toggleKept(row);" if listed else "answers = Object.assign([row], {all: true}); show();")
+        + "choose(5, 5, {shiftKey: true}); return row.index"
+    )
+    mask = found.masks[row]
+    assert picked(page) == [mask.rle()["counts"]]
+    point = mask.inner_point
+    page.execute_script("choose(...arguments, {shiftKey: true})", *point)
+    assert picked(page) == masks_of(found.mask_prompt(mask, [point], [0]))
+
+
+def test_an_object_of_which_a_correction_leaves_nothing_is_not_chosen_any_more(page, found):
+    """It stayed as it was, and nothing was said."""
+    page.execute_script(
+        "toggleKept(found.objects[0]); send = async () => ({objects: []}); choose(...arguments, {shiftKey: true})",
+        *found.masks[0].inner_point,
+    )
+    assert picked(page) == []
+    assert status(page) == "Nothing is left of the object."
+
+
 def test_without_the_server_points_after_a_brush_choose_among_the_objects(page, found):
     with offline(page):
         page.execute_script("askStroke([[240, 60], [300, 120]], 5)")
