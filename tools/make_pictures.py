@@ -86,14 +86,13 @@ def track() -> Picture:
 
 
 def mask_prompt() -> Picture:
-    """A scribble as large as the cup, and the answer to it."""
+    """A stroke over the cup, the answer to it, and that corrected by a point."""
     found = FastSAM()(ROOT / "examples" / "coffee.jpg")
-    scribble = np.zeros((400, 600), np.uint8)
-    stroke = np.array([(200, 60), (380, 50), (210, 110), (370, 120), (230, 180), (350, 190)])
-    cv2.polylines(scribble, [stroke], isClosed=False, color=1, thickness=40)
-    sketch = Mask.from_dense(scribble)
-    drawn = Segmentation.from_masks([sketch], image=found.image)
-    return _joined([drawn.overlay(), found.mask_prompt(sketch).overlay()], 300)
+    stroke = Mask.from_dense(cv2.line(np.zeros((400, 600), np.uint8), (215, 60), (230, 190), 1, 9))
+    drawn = Segmentation.from_masks([stroke], image=found.image)
+    point = (350, 250)
+    corrected = found.mask_prompt(stroke, point).overlay(points=[point])
+    return _joined([drawn.overlay(), found.mask_prompt(stroke).overlay(), corrected], 240)
 
 
 def _named(tile: Picture, name: str) -> Picture:
