@@ -167,7 +167,7 @@ class Segmentation(WritableInstances):
         groups, signs = rules.check_points(points, labels)
         rules.warn_of_shares("points", groups)
         asked = list(zip(groups, signs, strict=True))
-        if pick != "merge":  # whose rule asks each object about each point, whatever their order
+        if pick in rules.OF_CANDIDATES:  # the others' rules ask each object about each point, whatever their order
             asked = [rules.telling(*group, self.image_size) for group in asked]
         if pick in rules.OF_CANDIDATES and self.candidates is not None:
             offered = self.candidates

@@ -294,7 +294,7 @@ def test_of_points_in_one_pixel_the_last_says_what_it_is_among_objects_too(label
     for match in ("mask", "box"):
         assert found.box_prompt((0, 0, 20, 10), points, labels, match=match).areas.tolist() == areas
         assert found.mask_prompt(dense[0], points, labels, match=match).areas.tolist() == areas
-    for pick in ("balanced", "largest", "candidate"):
+    for pick in ("alternatives", "candidate"):
         assert found.point_prompt([(3, 3), *points], [1, *labels], pick=pick).areas.tolist() == areas
 
 
