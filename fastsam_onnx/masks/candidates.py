@@ -215,9 +215,10 @@ class Candidates:
         for index, offer in itertools.chain([(best, mask)], offers):
             if fits[index] < LEAST_FIT * fits[best]:
                 break
-            if obeyed_points(calm(offer), points, foreground).all():
+            plain = calm(offer)
+            if obeyed_points(plain, points, foreground).all():
                 filling = calm(_filling(offer))
-                return index, filling if obeyed_points(filling, points, foreground).all() else calm(offer)
+                return index, filling if obeyed_points(filling, points, foreground).all() else plain
         return best, PackedMask.of(obedient(calm(_filling(mask)).render(), points, foreground, mask.bounds))
 
     def _offers(self, box_xyxy: FloatArray) -> Iterator[tuple[int, PendingMask]]:

@@ -210,8 +210,8 @@ def _about_before(
     wide = around(box, points[foreground])
     weight = float(DRAWN_ON * box_iou(box, wide)[0, 0] ** 0.5)
     [question] = candidates.questions(wide, asked=False)
-    shown: list[MaskLike | None] = [before.mask if closer.corrects or sketch is not None or len(points) > 2 else None]
-    asked = [question.clicked(points, foreground, mask) for mask in shown]
+    shown = before.mask if closer.corrects or sketch is not None or len(points) > 2 else None
+    asked = [question.clicked(points, foreground, shown)]
     if sketch is not None and sketch is not before.mask:
         asked.append(closer.showing(asked[0], sketch))
     if closer.corrects:

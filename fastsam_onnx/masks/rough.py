@@ -13,7 +13,7 @@ import numpy as np
 
 from fastsam_onnx.arrays import BoolArray, FloatArray
 from fastsam_onnx.masks import clicks
-from fastsam_onnx.masks.candidates import NO_POINTS, NONE_WANTED, Answer, Candidates, closest, obeyed_points, steps
+from fastsam_onnx.masks.candidates import NO_POINTS, NONE_WANTED, Answer, Candidates, closest, steps
 from fastsam_onnx.masks.mask import Mask, depth_map
 
 SAME_IOU = 0.9
@@ -56,11 +56,7 @@ def for_mask(
     if nearest is not None and mask.iou(nearest.mask.render()) > SAME_IOU:
         answer: Answer | None = nearest
     else:
-        meaning = _drawn(candidates, mask)
-        if _is_stroke(mask):
-            clicked = clicks.likeliest(candidates, _along(mask), np.ones(PLACES, bool))
-            if clicked is not None and (meaning is None or clicked.promise > meaning.promise):
-                meaning = clicked
+        meaning = _meant(candidates, mask)
         if meaning is not None:
             answer = meaning.answer(candidates)
         else:
@@ -68,10 +64,19 @@ def for_mask(
     return answer if answer is None or not len(points) else _corrected(candidates, mask, answer, points, foreground)
 
 
+def _meant(candidates: Candidates, mask: Mask) -> clicks.Meaning | None:
+    """What the corrector draws of a mask, or of a stroke what clicks on it mean, if they promise more; None without."""
+    drawn = _drawn(candidates, mask)
+    clicked = clicks.likeliest(candidates, _along(mask), np.ones(PLACES, bool)) if _is_stroke(mask) else None
+    if drawn is None or (clicked is not None and clicked.promise > drawn.promise):
+        return clicked
+    return drawn
+
+
 def _is_stroke(mask: Mask) -> bool:
     """True for a mask that is too thin to tell how far the object goes, which it crosses or points at."""
-    x1, y1, x2, y2 = mask.tight().bounds
-    return mask.area <= DOT or 2 * float(depth_map(mask.crop).max()) < THIN * max(x2 - x1, y2 - y1)
+    length = float((mask.box[2:] - mask.box[:2]).max())
+    return mask.area <= DOT or 2 * float(depth_map(mask.crop).max()) < THIN * length
 
 
 def _along(mask: Mask) -> clicks.Points:
@@ -126,9 +131,7 @@ def _corrected(
     points, foreground = np.concatenate([[click], points]), np.concatenate([[True], foreground])
     meaning = clicks.Meaning(answer.mask, answer.box_xyxy, index=0)  # the score and the class stay the answer's
     for count in steps(len(points))[1:]:
-        told = points[:count], foreground[:count]
-        if not obeyed_points(meaning.mask, *told).all():
-            meaning = clicks.corrected(candidates, meaning, *told, sketch=mask)
+        meaning = clicks.corrected(candidates, meaning, points[:count], foreground[:count], sketch=mask)
     meaning = clicks.without(meaning, points, foreground)
     if not meaning.mask.area:
         return None
