@@ -303,7 +303,9 @@ def _add_other_prompts(group: Any) -> None:
         "--classify",
         metavar="NAMES",
         type=class_names,
-        help="give every chosen object the name that fits it best as its class, such as dog,cup; needs --clip",
+        action="extend",
+        help="give every chosen object the name that fits it best as its class, such as dog,cup; repeatable; needs "
+        "--clip",
     )
     group.add_argument(
         "--other",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fastsam_onnx.errors import OptionError, PromptError
@@ -33,8 +34,6 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
         "similar": arguments.similar,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    if "threshold" in given:
-        given["top_k"] = None
     points, labels = _labelled(arguments.points)
     box_points, box_labels = _labelled(arguments.box_points)
     mask_points, mask_labels = _labelled(arguments.mask_points)
@@ -53,6 +52,8 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
     )
     if arguments.prompts is not None:
         prompts = prompts.joined(_read_file(arguments.prompts))
+    if arguments.similarity is not None and prompts.top_k == Prompts.top_k:  # else a file says how many
+        prompts = replace(prompts, top_k=None)
     _check_needs(arguments, prompts)
     prompts.check()
     if prompts.needs_clip and not arguments.clip:

@@ -207,7 +207,9 @@ def _add_classes(parser: argparse.ArgumentParser) -> None:
         "--classes",
         metavar="NAMES",
         type=class_names,
-        help="keep objects of these classes, such as person,dog, before any prompt; for models that tell classes apart",
+        action="extend",
+        help="keep objects of these classes, such as person,dog, before any prompt; repeatable; for models that "
+        "tell classes apart",
     )
     parser.add_argument(
         "--no-agnostic",

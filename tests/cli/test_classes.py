@@ -38,6 +38,7 @@ def names(path):
         (("--no-agnostic",), [PERSON, DOG, DOG]),
         (("--classes", "dog"), [DOG]),
         (("--classes", "dog, person"), [PERSON, DOG]),
+        (("--classes", "dog", "--classes", "person"), [PERSON, DOG]),
         (("--classes", "0"), [PERSON]),
         (("--classes", "dog", "--point", "20,20"), []),
         (("--classes", "dog", "--point", "48,50"), [DOG]),

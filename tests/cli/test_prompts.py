@@ -257,11 +257,21 @@ def test_similarity_gives_all_that_are_alike_or_none(run, tmp_path, clip_folder)
         assert len(areas(tmp_path / "a.json")) == count
 
 
+def test_a_files_number_of_objects_holds_beside_similarity(run, tmp_path, clip_folder):
+    photo = coloured_photo(tmp_path / "a.png")
+    arguments = ["--clip", clip_folder, "--similarity=-1", "--format", "json", "--overwrite"]
+    for more, count in ({"top_k": 3}, 2), ({"top_k": None}, 2), ({}, 2):
+        (tmp_path / "p.json").write_text(json.dumps({"texts": ["green"], **more}), encoding="utf-8")
+        code, _, said = run(photo, *arguments, "--prompts", tmp_path / "p.json")
+        assert (code, len(areas(tmp_path / "a.json"))) == (0, count), said
+
+
 def test_objects_get_the_name_that_fits_them(run, tmp_path, clip_folder):
     photo = coloured_photo(tmp_path / "a.png")
     arguments = ["--clip", clip_folder, "--format", "json", "--format", "yolo", "-o", tmp_path / "out", "--overwrite"]
     for more, expected in (
         (["--classify", "blue,red"], {FIRST_AREA: "red", SECOND_AREA: "blue"}),
+        (["--classify", "blue", "--classify", "red"], {FIRST_AREA: "red", SECOND_AREA: "blue"}),
         (["--classify", "blue", "--similarity=0.9"], {SECOND_AREA: "blue"}),
         (["--classify", "blue", "--similarity=0.9", "--other", "thing"], {FIRST_AREA: "thing", SECOND_AREA: "blue"}),
         (["--classify", "blue,red", "--point", "40,44"], {SECOND_AREA: "blue"}),
@@ -279,6 +289,8 @@ def test_objects_get_the_name_that_fits_them(run, tmp_path, clip_folder):
         (["--classify", "red"], "--classify needs --clip: --clip clip-vit-b-32-int8"),
         (["--other", "red"], "--other needs --classify"),
         (["--classify", "red,red", "--clip", "x"], "'red' twice"),
+        (["--classify", "red", "--classify", "blue,red", "--clip", "x"], "'red' twice"),
+        (["--classify", "red", "--other", " ", "--clip", "x"], "other must be the name of a class, got ' '"),
         (["--text", "red"], "--clip clip-vit-b-32-int8"),
         (["--text", " ", "--clip", "x"], "text prompt"),
         (["--text", "red", "--clip", "nothing/here"], "there is no CLIP at"),
