@@ -170,7 +170,7 @@ def check_bands(bands: Sequence[int]) -> tuple[int, ...]:
     """
     is_list = isinstance(bands, list | tuple) or (isinstance(bands, np.ndarray) and bands.ndim == 1)
     if not is_list or len(bands) not in (1, 3):
-        raise OptionError(f"bands must be three numbers for red, green and blue, or one for grey, got {bands!r}")
+        raise OptionError(f"bands must be three numbers for red, green and blue, or one for grey, got {bands!r:.200}")
     return tuple(integer("a number of bands", band) for band in bands)
 
 
@@ -180,7 +180,7 @@ def input_size(name: str, value: Any, order: str = "(height, width)") -> tuple[i
         side = integer(name, value, 1, LARGEST_INPUT)
         return side, side
     if not isinstance(value, list | tuple) or len(value) != 2:
-        raise OptionError(f"{name} must be an integer or {order}, got {value!r}")
+        raise OptionError(f"{name} must be an integer or {order}, got {value!r:.200}")
     return integer(f"{name}[0]", value[0], 1, LARGEST_INPUT), integer(f"{name}[1]", value[1], 1, LARGEST_INPUT)
 
 
@@ -201,7 +201,7 @@ def integer(
     """
     is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not is_integer or value < minimum or (maximum is not None and value > maximum):
-        raise error(f"{name} must be an integer{_span(minimum, maximum)}, got {value!r}")
+        raise error(f"{name} must be an integer{_span(minimum, maximum)}, got {value!r:.200}")
     return int(value)
 
 
@@ -231,7 +231,7 @@ def number(
     except OverflowError:  # an int above every float
         plain = math.nan
     if not math.isfinite(plain) or not minimum <= plain <= maximum:
-        raise error(f"{name} must be a number{_span(minimum, maximum)}, got {value!r}")
+        raise error(f"{name} must be a number{_span(minimum, maximum)}, got {value!r:.200}")
     return plain
 
 
@@ -248,14 +248,14 @@ def cosine(name: str, value: Any) -> float:
 def boolean(name: str, value: Any) -> bool:
     """The value as a bool; OptionError if it is neither True nor False."""
     if not isinstance(value, bool | np.bool_):
-        raise OptionError(f"{name} must be True or False, got {value!r}")
+        raise OptionError(f"{name} must be True or False, got {value!r:.200}")
     return bool(value)
 
 
 def text(name: str, value: Any) -> str:
     """The value, which must be a text; OptionError otherwise."""
     if not isinstance(value, str):
-        raise OptionError(f"{name} must be a text, got {value!r}")
+        raise OptionError(f"{name} must be a text, got {value!r:.200}")
     return value
 
 
@@ -269,7 +269,7 @@ def path(name: str, value: Any) -> Path:
     except (TypeError, UnicodeEncodeError):
         possible = False
     if not possible:
-        raise OptionError(f"{name} must be the path of a file or folder, got {value!r}")
+        raise OptionError(f"{name} must be the path of a file or folder, got {value!r:.200}")
     return Path(value)
 
 
@@ -281,7 +281,7 @@ def choice(name: str, value: Any, accepted: Iterable[str]) -> str:
     """
     names = tuple(accepted)
     if not isinstance(value, str) or value not in names:
-        raise OptionError(f"{name} must be one of {', '.join(map(repr, names))}, got {value!r}")
+        raise OptionError(f"{name} must be one of {', '.join(map(repr, names))}, got {value!r:.200}")
     return value
 
 

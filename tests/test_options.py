@@ -83,6 +83,17 @@ def test_a_choice_is_one_of_the_names():
             options.choice("pick", value, ["best", "largest"])
 
 
+def test_messages_show_the_beginning_of_what_is_long():
+    long = "x" * 100_000
+    for read in (options.integer, options.number, options.boolean, options.cosine):
+        with pytest.raises(OptionError, match=f"value must be .*, got '{'x' * 199}$"):
+            read("value", long)
+    for message in (lambda: options.text("value", [long]), lambda: options.choice("value", long, ("one",))):
+        with pytest.raises(OptionError) as caught:
+            message()
+        assert len(str(caught.value)) < 300
+
+
 def test_the_class_of_the_exception_can_be_chosen():
     with pytest.raises(PromptError):
         options.integer("label", "x", error=PromptError)

@@ -42,6 +42,7 @@ class CropEmbeddings:
     def __init__(self, clip: Clip) -> None:
         self.clip = clip
         self._known: dict[tuple[MaskLike, CropStyle], FloatArray] = {}
+        self._photo: ByteArray | None = None  # that they are of
         self._lock = threading.Lock()
 
     def vectors(
@@ -61,6 +62,8 @@ class CropEmbeddings:
         from fastsam_onnx.clip.clip import BATCH
 
         with self._lock:  # another thread that wants the same waits, instead of computing it too
+            if image is not self._photo:  # of a result with another photo in it, by dataclasses.replace
+                self._photo, self._known = image, {}
             missing = [mask for mask in dict.fromkeys(masks) if (mask, style) not in self._known]
             size = max(BATCH // len(style.backgrounds), 1)
             for start in range(0, len(missing), size):
@@ -115,7 +118,7 @@ class CropEmbeddings:
         return cosines
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"clip": self.clip, "_known": self._known}
+        return {"clip": self.clip, "_known": self._known, "_photo": self._photo}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -137,7 +140,7 @@ class CropEmbeddings:
 def check_style(crops: CropStyle | None) -> CropStyle:
     """The style, by default the default one; OptionError if it is something else."""
     if crops is not None and not isinstance(crops, CropStyle):
-        raise OptionError(f"crops must be a CropStyle, got {crops!r}")
+        raise OptionError(f"crops must be a CropStyle, got {crops!r:.200}")
     return crops or CropStyle()
 
 
@@ -146,14 +149,18 @@ def class_names(texts: str | Sequence[str], other: str | None) -> dict[int, str]
 
     Raises:
         PromptError: If there is no text, something that is not a text, or an empty text.
-        OptionError: If `other` is not a text, or a name is there twice.
+        OptionError: If `other` is not a text, has no character that is seen, or a name is there twice.
     """
     from fastsam_onnx.clip.clip import check_texts
 
     names = [*check_texts(texts), *([] if other is None else [text("other", other)])]
-    twice = [name for place, name in enumerate(names) if name in names[:place]]
-    if twice:
-        raise OptionError(f"the names of classes must differ, got {twice[0]!r} twice")
+    if other is not None and not other.strip():
+        raise OptionError(f"other must be the name of a class, got {other!r:.200}")
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise OptionError(f"the names of classes must differ, got {name!r:.200} twice")
+        seen.add(name)
     return dict(enumerate(names))
 
 
@@ -170,7 +177,7 @@ def embed_texts(clip: Clip, texts: str | Sequence[str], templates: Sequence[str]
     is_list = isinstance(templates, Sequence) and not isinstance(templates, str) and len(templates)
     if not is_list or not all(isinstance(template, str) and "{}" in template for template in templates):
         raise OptionError(
-            f'templates must be a list of texts such as "a photo of {{}}", each with {{}}, got {templates!r}'
+            f'templates must be a list of texts such as "a photo of {{}}", each with {{}}, got {templates!r:.200}'
         )
     filled = [template.replace("{}", text) for text in listed for template in templates]
     from fastsam_onnx.clip.encoders import unit_vectors

@@ -53,6 +53,7 @@ def test_what_is_no_list_of_classes(found):
         (["red", "red"], {}, "'red' twice"),
         (["red"], {"other": "red"}, "'red' twice"),
         (["red"], {"other": 3}, "other must be a text, got 3"),
+        (["red"], {"other": " "}, "other must be the name of a class, got ' '"),
         (["red"], {"threshold": 2}, "threshold"),
     ):
         with pytest.raises(OptionError, match=message):

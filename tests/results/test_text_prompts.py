@@ -3,6 +3,7 @@
 import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -186,6 +187,14 @@ def test_other_masks_are_embedded_anew(found, counted):
     found.text_prompt("red")
     found.smooth().text_prompt("red")
     assert sum(counted["pictures"]) == 8
+
+
+def test_another_photo_is_looked_at_anew(found, counted):
+    blue = found.text_prompt("blue").boxes
+    swapped = replace(found, image=found.image[..., ::-1])
+    np.testing.assert_array_equal(swapped.text_prompt("red").boxes, blue)
+    np.testing.assert_array_equal(found.text_prompt("blue").boxes, blue)
+    assert sum(counted["pictures"]) == 4 + 4 + 4
 
 
 def test_many_objects_go_in_batches_and_report_progress(clip, counted):
