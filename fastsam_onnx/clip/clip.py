@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 BATCH = 16
-"""Number of pictures or texts that are embedded together: more would gain little speed and cost much memory."""
+"""Most pictures or texts that are embedded together: more would gain little speed and cost much memory."""
 
 
 class Clip:
@@ -133,20 +133,21 @@ class Clip:
 
     def image_encoder(self) -> ImageEncoder:
         """The image encoder, opened at the first call; raises as `embed_images` does."""
-        from fastsam_onnx.clip.encoders import ImageEncoder
+        from fastsam_onnx.clip.encoders import ImageEncoder, has_scales_of_a_run
 
         self._forget_what_was_forked()
         with self._lock:
             if self._image_encoder is None:
                 path = self.files.image
-                encoder = ImageEncoder(self._session(path), path.name, self.files.preprocessing)
+                session, alone = self._session(path), has_scales_of_a_run(path)
+                encoder = ImageEncoder(session, path.name, self.files.preprocessing, alone=alone)
                 _check_widths(encoder, self._text_encoder)
                 self._image_encoder = encoder
             return self._image_encoder
 
     def text_encoder(self) -> TextEncoder:
         """The text encoder, opened at the first call; raises as `embed_texts` does."""
-        from fastsam_onnx.clip.encoders import TextEncoder
+        from fastsam_onnx.clip.encoders import TextEncoder, has_scales_of_a_run
         from fastsam_onnx.clip.tokens import ClipTokenizer
 
         self._forget_what_was_forked()
@@ -154,7 +155,8 @@ class Clip:
             if self._text_encoder is None:
                 path = self.files.text
                 tokenizer = ClipTokenizer.open(self.files.tokenizer)
-                encoder = TextEncoder(self._session(path), path.name, tokenizer, self.files.context_length)
+                session, alone = self._session(path), has_scales_of_a_run(path)
+                encoder = TextEncoder(session, path.name, tokenizer, self.files.context_length, alone=alone)
                 _check_widths(self._image_encoder, encoder)
                 self._text_encoder = encoder
             return self._text_encoder

@@ -290,8 +290,15 @@ def _prompts() -> Schema:
             "top_k": {"type": ["integer", "null"], "minimum": 1},
             "threshold": {"type": ["number", "null"], "minimum": -1, "maximum": 1},
             "classes": {"anyOf": [one_class, _filled(one_class), {"type": "null"}], "description": "Names or indices."},
-            "classify": {"anyOf": [text, _filled(text), {"type": "null"}], "description": "Names that objects get."},
-            "other": {"type": ["string", "null"], "description": "Name of objects that fit none of classify."},
+            "classify": {
+                "anyOf": [text, _filled(text), {"type": "null"}],
+                "description": "Names that objects get; where text in /info is true.",
+            },
+            "other": {
+                "type": ["string", "null"],
+                "pattern": r"\S",
+                "description": "Name of objects that fit none of classify.",
+            },
             "masks": {"anyOf": [_RLE, _filled(_RLE), {"type": "null"}], "description": "Of the photo's size."},
             "mask_points": {**points, "description": "x, y; (b, k, 2) for b masks: corrections."},
             "mask_labels": {

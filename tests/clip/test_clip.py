@@ -69,6 +69,17 @@ def test_many_are_as_each_alone(folder):
     assert clip.embed_images([]).shape == (0, 4)
 
 
+def test_int8_with_scales_of_a_run_sees_each_alone(tmp_path):
+    clip = Clip(toy_clip.write(tmp_path / "clip", dynamic=True))
+    images = [plain(name) for name in NAMES]
+    for embed, many in ((clip.embed_images, images), (clip.embed_texts, TEXTS)):
+        np.testing.assert_array_equal(embed(many), np.concatenate([embed([one]) for one in many]))
+    clip = Clip(
+        toy_clip.write(tmp_path / "fixed", dynamic=True, batch=3)
+    )  # which takes three at once, whatever they are
+    assert clip.embed_images(images).shape == (len(NAMES), 4)
+
+
 def test_order_and_words_count_and_spelling_does_not(folder):
     clip = Clip(folder)
     red, same, other = clip.embed_texts(["red thing", "&quot;ＲＥＤ&quot;   thing", "blue thing"])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto
+from onnx import TensorProto, helper
 from support.tiny_onnx import _Graph
 
 from fastsam_onnx import Mask
@@ -79,6 +79,7 @@ def write(
     projected: bool = True,
     text_width: int = 4,
     names: tuple[str, str] = ("image_embeds", "text_embeds"),
+    dynamic: bool = False,
 ) -> Path:
     """Write the files of a CLIP to a new folder.
 
@@ -95,6 +96,7 @@ def write(
         projected: Else the outputs are last_hidden_state and pooler_output.
         text_width: Of the texts' vectors; 4 fits.
         names: Of the outputs.
+        dynamic: Vectors are rounded to the 256 steps of what all vectors of a run span; of separate files.
     """
     vision, text = ("vision_model.onnx", "text_model.onnx")
     if layout == "onnx folder":
@@ -109,7 +111,7 @@ def write(
     if layout == "single":
         files = {"model.onnx": _both(image_half, text_half, names)}
     else:
-        files = {vision: _alone(image_half, outputs[0]), text: _alone(text_half, outputs[1])}
+        files = {vision: _alone(image_half, outputs[0], dynamic), text: _alone(text_half, outputs[1], dynamic)}
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
@@ -179,8 +181,12 @@ def _unit(graph: _Graph, vectors: str, normalised: bool) -> str:
     return graph.add("LpNormalization", vectors, axis=1, p=2) if normalised else vectors
 
 
-def _alone(part: Part, output: str) -> bytes:
+def _alone(part: Part, output: str, dynamic: bool) -> bytes:
     graph, ports, vectors, width = part
+    if dynamic:
+        steps = ["steps", "step", "zero"]
+        graph.nodes.append(helper.make_node("DynamicQuantizeLinear", [vectors], steps))
+        vectors = graph.add("DequantizeLinear", *steps)
     graph.add("Identity", vectors, output=output)
     batch = next(iter(ports.values()))[1][0]
     return graph.save(ports, {output: (FLOAT, (batch, width))}, None)
