@@ -29,6 +29,7 @@ Half = Literal["image", "text"]
 FLOATS: dict[str, Any] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 INTEGERS: dict[str, Any] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 PIXELS: dict[str, Any] = {**FLOATS, "tensor(uint8)": np.uint8}
+MASKS: dict[str, Any] = {**INTEGERS, **FLOATS, "tensor(bool)": np.bool_}
 VECTOR_OUTPUTS: dict[Half, tuple[str, ...]] = {
     "image": ("image_embeds", "image_features", "image_embedding", "image_embeddings"),
     "text": ("text_embeds", "text_features", "text_embedding", "text_embeddings"),
@@ -128,8 +129,8 @@ class TextEncoder:
         self.name = name
         self._tokenizer = tokenizer
         self._half = _Half(session, name, "text")
-        port = self._half.port(lambda each: _is_ids(each) and "mask" not in each.name.lower(), "ids (rank 2, integer)")
-        masks = [each for each in session.get_inputs() if _is_ids(each) and "mask" in each.name.lower()]
+        port = self._half.port(lambda each: _is_ids(each) and not _is_mask(each), "ids (rank 2, integer)")
+        masks = [each for each in session.get_inputs() if _is_mask(each)]
         shape = list(port.shape) or [None, None]
         self._port, self._mask = port, masks[0] if masks else None
         self._batch, length = _fixed(shape[0]), _fixed(shape[1])
@@ -158,7 +159,7 @@ class TextEncoder:
         feed = {self._port.name: ids.astype(INTEGERS[self._port.type])}
         if self._mask is not None:
             mask = np.arange(ids.shape[1]) < self._tokenizer.lengths(ids)[:, None]
-            feed[self._mask.name] = mask.astype(INTEGERS[self._mask.type])
+            feed[self._mask.name] = mask.astype(MASKS[self._mask.type])
         return self._half.run(feed, self._batch)
 
     def _try_out(self) -> FloatArray:
@@ -229,7 +230,7 @@ class _Half:
     def _idle(self, feed: Feed) -> Feed:
         """Zeros for the inputs that are not fed, because ONNX Runtime wants all."""
         others = [each for each in self._session.get_inputs() if each.name not in feed]
-        kinds = PIXELS | INTEGERS
+        kinds = PIXELS | MASKS
         return {
             each.name: np.zeros([_fixed(side) or 1 for side in each.shape], kinds.get(each.type, np.float32))
             for each in others
@@ -246,6 +247,8 @@ class _Half:
             and each.name not in other
             and not each.name.startswith(OTHER_OUTPUTS)
         ]
+        if not vectors and any(each.name in other for each in self._session.get_outputs()):
+            raise self._error(f"is the other half of a CLIP: its {half} encoder is needed, too")
         named = [each for each in vectors if each.name in VECTOR_OUTPUTS[half]]
         if len(named or vectors) != 1:
             raise self._error(
@@ -286,6 +289,10 @@ def _filled_up(rows: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
 
 def _is_ids(port: Any) -> bool:
     return port.type in INTEGERS and len(port.shape) in (0, 2)
+
+
+def _is_mask(port: Any) -> bool:
+    return "mask" in port.name.lower() and port.type in MASKS and len(port.shape) in (0, 2)
 
 
 def _fixed(side: Any) -> int | None:

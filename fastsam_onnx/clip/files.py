@@ -127,7 +127,10 @@ def _plain(files: list[Path], what: str) -> Path:
     """The file whose name is the beginning of all: vision_model.onnx before vision_model_fp16.onnx."""
     shortest = sorted(files, key=lambda file: len(file.stem))
     if len(files) > 1 and not all(file.stem.startswith(shortest[0].stem) for file in files):
-        raise ModelError(f"which {what} is meant? Found {', '.join(map(str, files))}; name it with image= and text=")
+        raise ModelError(
+            f"which {what} is meant? Found {', '.join(map(str, files))}; leave one in the folder, or name it "
+            "with image= and text="
+        )
     return shortest[0]
 
 

@@ -38,6 +38,9 @@ def folder(tmp_path_factory):
         {"layout": "immich", "batch": 1, "ids_kind": toy_clip.INT32, "length": 77, "normalised": True},
         {"batch": 3},
         {"mask": True, "ids_kind": toy_clip.INT32},
+        {"mask": True, "mask_kind": toy_clip.FLOAT},
+        {"mask": True, "mask_kind": toy_clip.HALF},
+        {"layout": "single", "mask": True, "mask_kind": toy_clip.BOOL},
         {"length": 16},
         {"pixels_kind": toy_clip.HALF},
         {"pixels_kind": toy_clip.UINT8},
@@ -192,7 +195,7 @@ def test_of_many_precisions_the_plain_one_is_taken(tmp_path):
     files = ClipFiles.find(folder)
     assert (files.image.name, files.text.name) == ("vision_model.onnx", "text_model.onnx")
     (folder / "onnx" / "vision_model.onnx").rename(folder / "onnx" / "vision_model_int8.onnx")
-    with pytest.raises(ModelError, match="which image encoder is meant"):
+    with pytest.raises(ModelError, match=r"which image encoder is meant.*leave one in the folder"):
         ClipFiles.find(folder)
 
 
@@ -262,6 +265,13 @@ def test_a_tokenizer_of_another_vocabulary_is_refused(tmp_path):
     toy_clip.tokenizer_of_merges(more).save(str(folder / "tokenizer.json"))
     with pytest.raises(ModelError, match=r"text_model\.onnx: ONNX Runtime failed"):
         Clip(folder).embed_texts("red")
+
+
+def test_a_half_in_the_place_of_the_other_is_called_so(folder):
+    with pytest.raises(ModelError, match=r"vision_model\.onnx is the other half of a CLIP: its text encoder is needed"):
+        Clip(folder / "vision_model.onnx").embed_texts("red")
+    with pytest.raises(ModelError, match=r"text_model\.onnx is the other half of a CLIP: its image encoder is needed"):
+        Clip(image=folder / "text_model.onnx", text=folder / "text_model.onnx").embed_images(plain("red"))
 
 
 def test_files_that_are_something_else_are_refused(tmp_path):

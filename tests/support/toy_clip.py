@@ -32,12 +32,13 @@ COLOURS = {
 OTHER_WORDS = ("a", "the", "photo", "of", "dog", "thing", "and")
 SIDE = 32
 BIAS = 0.01
-FLOAT, HALF, INT64, INT32, UINT8 = (
+FLOAT, HALF, INT64, INT32, UINT8, BOOL = (
     TensorProto.FLOAT,
     TensorProto.FLOAT16,
     TensorProto.INT64,
     TensorProto.INT32,
     TensorProto.UINT8,
+    TensorProto.BOOL,
 )
 
 
@@ -80,6 +81,7 @@ def write(
     text_width: int = 4,
     names: tuple[str, str] = ("image_embeds", "text_embeds"),
     dynamic: bool = False,
+    mask_kind: int | None = None,
 ) -> Path:
     """Write the files of a CLIP to a new folder.
 
@@ -92,6 +94,7 @@ def write(
         ids_kind: int64 or int32.
         pixels_kind: float32, float16, or uint8 NHWC with the normalisation inside.
         mask: The text encoder wants an attention mask, and sums what it allows.
+        mask_kind: Type of the mask, that of the ids by default.
         normalised: Vectors have length 1.
         projected: Else the outputs are last_hidden_state and pooler_output.
         text_width: Of the texts' vectors; 4 fits.
@@ -105,7 +108,12 @@ def write(
         vision, text = "visual/model.onnx", "textual/model.onnx"
     image_half = _image_half(batch, pixels_kind, normalised)
     text_half = _text_half(
-        batch=batch, length=length, kind=ids_kind, mask=mask, normalised=normalised, width=text_width
+        batch=batch,
+        length=length,
+        kind=ids_kind,
+        mask_kind=(mask_kind or ids_kind) if mask else None,
+        normalised=normalised,
+        width=text_width,
     )
     outputs = names if projected else ("pooler_output", "pooler_output")
     if layout == "single":
@@ -150,7 +158,7 @@ def _text_half(
     batch: int | None,
     length: int | None,
     kind: int,
-    mask: bool,
+    mask_kind: int | None,
     normalised: bool,
     width: int,
     graph: _Graph | None = None,
@@ -158,8 +166,8 @@ def _text_half(
     graph = graph or _Graph()
     ports: Ports = {"input_ids": (kind, (batch or "texts", length or "length"))}
     vectors = graph.add("Gather", graph.constant(_table(width)), graph.add("Cast", "input_ids", to=INT64))
-    if mask:
-        ports["attention_mask"] = (kind, ports["input_ids"][1])
+    if mask_kind is not None:
+        ports["attention_mask"] = (mask_kind, ports["input_ids"][1])
         allowed = graph.add("Cast", "attention_mask", to=FLOAT)
         vectors = graph.add("Mul", vectors, graph.add("Unsqueeze", allowed, graph.constant([2], np.int64)))
     so_far = graph.add("CumSum", vectors, graph.constant(1, np.int64))
@@ -198,9 +206,9 @@ def _both(image: Part, text: Part, names: tuple[str, str]) -> bytes:
     _, pixels, image_vectors, width = _image_half(None, image[1]["pixel_values"][0], False, graph)
     kind, (_, length) = text[1]["input_ids"]
     fixed = length if isinstance(length, int) else None
-    mask = "attention_mask" in text[1]
+    mask_kind = text[1]["attention_mask"][0] if "attention_mask" in text[1] else None
     _, ids, text_vectors, _ = _text_half(
-        batch=None, length=fixed, kind=kind, mask=mask, normalised=False, width=width, graph=graph
+        batch=None, length=fixed, kind=kind, mask_kind=mask_kind, normalised=False, width=width, graph=graph
     )
     graph.add("Identity", image_vectors, output=names[0])
     graph.add("Identity", text_vectors, output=names[1])
