@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,8 +28,11 @@ def array_of(values: Any) -> npt.NDArray[Any]:
 
     Raises:
         ValueError: If it cannot, whatever their maker says to that: PyTorch's tensors that are on a GPU raise a
-            TypeError, those with a gradient a RuntimeError.
+            TypeError, those with a gradient a RuntimeError. Likewise of masked arrays, whose hidden values it would
+            take for values.
     """
+    if "numpy.ma" in sys.modules and np.ma.is_masked(values):  # importing it takes 10 ms
+        raise ValueError("a masked array hides some of its values; say what they are: array.filled(0)")
     try:
         return np.asarray(values)
     except (TypeError, RuntimeError) as error:

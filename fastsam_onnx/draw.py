@@ -6,7 +6,6 @@ hardly grows with the number of objects and no float image of the photo's size i
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -308,6 +307,6 @@ def _foreground(labels: npt.ArrayLike | None, count: int) -> BoolArray:
         return np.ones(count, bool)
     array = options.numbers("point_labels", labels, error=PromptError)
     if array.shape != (count,) or not np.isin(array, (0, 1)).all():
-        given = reprlib.repr(array.tolist())
+        given = options.shown(array.tolist())
         raise PromptError(f"point_labels must be {count} numbers 1 or 0, one for each point, got {given}")
     return array.astype(bool)

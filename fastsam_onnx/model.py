@@ -27,6 +27,7 @@ from fastsam_onnx.options import (
     boolean,
     call_options,
     input_size,
+    integer,
 )
 from fastsam_onnx.runtime import Provider, RuntimeOptions
 
@@ -264,6 +265,7 @@ class FastSAM:
         call = call_options(options)
         conf = self._resolve(call).conf
         numbered = None
+        at_frame = integer("at_frame", at_frame, 0)
         if boolean("track", track) or prompts is not None or at_frame:
             from fastsam_onnx.tracking.following import numbering
             from fastsam_onnx.tracking.tracker import LOW_SHARE

@@ -43,10 +43,17 @@ MAX_OVERLAP = 0.5
 MIN_WHITE = 1e-30
 """Below, floats of a picture could not be told from zero."""
 
+NO_NUMBERS = bool | np.timedelta64
+"""Kinds of integers, say Python and NumPy, that are a slip where a number is asked for."""
+MOST_SHOWN = 400
+"""Maximum number of characters of a value in a message."""
 MOST_INDEX = 2**53
 """Largest index, of a class for instance: up to here float64 holds every integer."""
 MODEL_OPTIONS = ("imgsz", "conf", "iou", "max_det", "refine", "redraw")
 """Options of a call that `FastSAM` takes, too."""
+
+NEVER_NONE = ("border_snap", "agnostic", "overlap")
+"""Options of a call for which None means nothing."""
 
 ChannelOrder = Literal["rgb", "bgr"]
 
@@ -111,7 +118,8 @@ class CallOptions:
             "overlap": lambda overlap: number("overlap", overlap, 0, MAX_OVERLAP),
         }
         for name, check in checks.items():
-            if (value := getattr(self, name)) is not None:
+            value = getattr(self, name)
+            if value is not None or name in NEVER_NONE:
                 object.__setattr__(self, name, check(value))
 
 
@@ -152,6 +160,17 @@ class DetectionOptions:
     is_tile: bool = False
 
 
+def shown(value: Any) -> str:
+    """A value in a message: its repr, in some hundred characters, whatever it is."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 160
+    try:
+        text = short.repr(value)
+    except (ValueError, RecursionError):  # integers of more digits than Python writes; a repr that fails
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+
+
 def check_tiles(tile: int, overlap: float) -> None:
     """Check the side of tiles in pixels of the photo, and the share of it that neighbours have in common.
 
@@ -170,7 +189,7 @@ def check_bands(bands: Sequence[int]) -> tuple[int, ...]:
     """
     is_list = isinstance(bands, list | tuple) or (isinstance(bands, np.ndarray) and bands.ndim == 1)
     if not is_list or len(bands) not in (1, 3):
-        raise OptionError(f"bands must be three numbers for red, green and blue, or one for grey, got {bands!r:.200}")
+        raise OptionError(f"bands must be three numbers for red, green and blue, or one for grey, got {shown(bands)}")
     return tuple(integer("a number of bands", band) for band in bands)
 
 
@@ -180,7 +199,7 @@ def input_size(name: str, value: Any, order: str = "(height, width)") -> tuple[i
         side = integer(name, value, 1, LARGEST_INPUT)
         return side, side
     if not isinstance(value, list | tuple) or len(value) != 2:
-        raise OptionError(f"{name} must be an integer or {order}, got {value!r:.200}")
+        raise OptionError(f"{name} must be an integer or {order}, got {shown(value)}")
     return integer(f"{name}[0]", value[0], 1, LARGEST_INPUT), integer(f"{name}[1]", value[1], 1, LARGEST_INPUT)
 
 
@@ -199,9 +218,9 @@ def integer(
     Raises:
         OptionError: If it is not an integer in the range.
     """
-    is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    is_integer = isinstance(value, int | np.integer) and not isinstance(value, NO_NUMBERS)
     if not is_integer or value < minimum or (maximum is not None and value > maximum):
-        raise error(f"{name} must be an integer{_span(minimum, maximum)}, got {value!r:.200}")
+        raise error(f"{name} must be an integer{_span(minimum, maximum)}, got {shown(value)}")
     return int(value)
 
 
@@ -225,13 +244,13 @@ def number(
     Raises:
         OptionError: If it is not a finite number in the range.
     """
-    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, NO_NUMBERS)
     try:
         plain = float(value) if is_number else math.nan
     except OverflowError:  # an int above every float
         plain = math.nan
     if not math.isfinite(plain) or not minimum <= plain <= maximum:
-        raise error(f"{name} must be a number{_span(minimum, maximum)}, got {value!r:.200}")
+        raise error(f"{name} must be a number{_span(minimum, maximum)}, got {shown(value)}")
     return plain
 
 
@@ -248,14 +267,14 @@ def cosine(name: str, value: Any) -> float:
 def boolean(name: str, value: Any) -> bool:
     """The value as a bool; OptionError if it is neither True nor False."""
     if not isinstance(value, bool | np.bool_):
-        raise OptionError(f"{name} must be True or False, got {value!r:.200}")
+        raise OptionError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
 
 
 def text(name: str, value: Any) -> str:
     """The value, which must be a text; OptionError otherwise."""
     if not isinstance(value, str):
-        raise OptionError(f"{name} must be a text, got {value!r:.200}")
+        raise OptionError(f"{name} must be a text, got {shown(value)}")
     return value
 
 
@@ -269,7 +288,7 @@ def path(name: str, value: Any) -> Path:
     except (TypeError, UnicodeEncodeError):
         possible = False
     if not possible:
-        raise OptionError(f"{name} must be the path of a file or folder, got {value!r:.200}")
+        raise OptionError(f"{name} must be the path of a file or folder, got {shown(value)}")
     return Path(value)
 
 
@@ -281,7 +300,7 @@ def choice(name: str, value: Any, accepted: Iterable[str]) -> str:
     """
     names = tuple(accepted)
     if not isinstance(value, str) or value not in names:
-        raise OptionError(f"{name} must be one of {', '.join(map(repr, names))}, got {value!r:.200}")
+        raise OptionError(f"{name} must be one of {', '.join(map(repr, names))}, got {shown(value)}")
     return value
 
 
@@ -299,7 +318,7 @@ def pair(name: str, value: Any, form: str = "(width, height)", maximum: int | No
     """
     is_flat = isinstance(value, tuple | list) or (isinstance(value, np.ndarray) and value.ndim == 1)
     if not is_flat or len(value) != 2:
-        raise OptionError(f"{name} must be {form}, got {reprlib.repr(value)}")
+        raise OptionError(f"{name} must be {form}, got {shown(value)}")
     first, second = (integer(f"a side of {name}", side, 0, maximum) for side in value)
     return first, second
 
@@ -321,11 +340,11 @@ def numbers(name: str, values: Any, *, error: type[FastSAMError] = OptionError) 
         is_number = given.dtype.kind in "biufO" and not is_text  # a complex number would lose a part
         array = given.astype(np.float64) if is_number else None
     except (TypeError, ValueError, OverflowError) as failure:
-        raise error(f"{name} must be numbers in a regular list or array, got {reprlib.repr(values)}") from failure
+        raise error(f"{name} must be numbers in a regular list or array, got {shown(values)}") from failure
     if array is None:
-        raise error(f"{name} must be numbers, got {reprlib.repr(values)}")
+        raise error(f"{name} must be numbers, got {shown(values)}")
     if not np.isfinite(array).all():
-        raise error(f"{name} must be finite numbers, got {reprlib.repr(values)}")
+        raise error(f"{name} must be finite numbers, got {shown(values)}")
     return array
 
 
@@ -340,13 +359,13 @@ def json_value(name: str, text: Any, *, error: type[FastSAMError] = OptionError)
     is_name = isinstance(text, os.PathLike) or (isinstance(text, str) and text.endswith(".json"))
     hint = "; give what is in the file, not its name" if is_name else ""
     if not isinstance(text, str | bytes | bytearray):
-        raise error(f"{name} must be JSON as text or bytes, got {reprlib.repr(text)}{hint}")
+        raise error(f"{name} must be JSON as text or bytes, got {shown(text)}{hint}")
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as failure:
         if getattr(failure, "msg", "") == "Extra data":
             hint = "; of JSON in several lines, such as a video's, give one"
-        raise error(f"{name} must be JSON, got {reprlib.repr(text)}: {failure}{hint}") from failure
+        raise error(f"{name} must be JSON, got {shown(text)}: {failure}{hint}") from failure
 
 
 def plain_number(text: str) -> float | None:
@@ -375,7 +394,7 @@ def input_size_from_text(name: str, text: str) -> int | tuple[int, int]:
     """
     match = re.fullmatch(r"([1-9][0-9]{0,5})(?:x([1-9][0-9]{0,5}))?", text)
     if match is None:
-        raise OptionError(f"{name} must be a number of pixels (640) or WIDTHxHEIGHT (1280x736), got {text!r}")
+        raise OptionError(f"{name} must be a number of pixels (640) or WIDTHxHEIGHT (1280x736), got {shown(text)}")
     width, height = match.groups()
     return int(width) if height is None else (int(height), int(width))
 
@@ -383,7 +402,7 @@ def input_size_from_text(name: str, text: str) -> int | tuple[int, int]:
 def boolean_from_text(name: str, text: str) -> bool:
     """True of the text "true", False of "false"; OptionError otherwise."""
     if text not in ("true", "false"):
-        raise OptionError(f"{name} must be true or false, got {text!r}")
+        raise OptionError(f"{name} must be true or false, got {shown(text)}")
     return text == "true"
 
 
@@ -391,7 +410,7 @@ def bands_from_text(name: str, text: str) -> tuple[int, ...]:
     """`check_bands` of a text such as "3,2,1", or "1"; OptionError otherwise."""
     if not re.fullmatch(r"[0-9]{1,6}(,[0-9]{1,6}){0,2}", text) or text.count(",") == 1:
         raise OptionError(
-            f"{name} must be three bands as in 3,2,1 for red, green and blue, or one for grey, got {text!r}"
+            f"{name} must be three bands as in 3,2,1 for red, green and blue, or one for grey, got {shown(text)}"
         )
     return check_bands([int(band) for band in text.split(",")])
 

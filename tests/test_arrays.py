@@ -29,6 +29,14 @@ def test_product_is_that_of_numpy(first: tuple[int, ...], second: tuple[int, ...
     np.testing.assert_array_equal(result, a @ b)
 
 
+def test_hidden_values_are_no_values() -> None:
+    hidden = np.ma.array([1, 2], mask=[True, False])
+    with pytest.raises(ValueError, match=r"say what they are: array.filled"):
+        arrays.array_of(hidden)
+    np.testing.assert_array_equal(arrays.array_of(hidden.filled(0)), [0, 2])
+    np.testing.assert_array_equal(arrays.array_of(np.ma.array([1, 2])), [1, 2])
+
+
 def test_no_piece_is_above_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     pieces: list[tuple[int, ...]] = []
     joined = np.concatenate

@@ -12,7 +12,7 @@ from support.tensor import Tensor
 from fastsam_onnx import options
 from fastsam_onnx.errors import OptionError, PromptError
 
-NOT_NUMBERS = [True, np.True_, "1", None, [1], np.array([1, 2]), 1j]
+NOT_NUMBERS = [True, np.True_, "1", None, [1], np.array([1, 2]), 1j, np.timedelta64(1, "s"), -(10**5000)]
 
 
 @pytest.mark.parametrize("value", [2, np.int64(2), np.uint8(2)])
@@ -21,7 +21,7 @@ def test_integers_of_python_and_numpy_are_taken_as_int(value):
     assert options.integer("n", value) == 2
 
 
-@pytest.mark.parametrize("value", [*NOT_NUMBERS, 0, -1, 1.0, 2.5, math.nan, np.float32(1)])
+@pytest.mark.parametrize("value", [*NOT_NUMBERS, 0, -1, 1.0, 2.5, math.nan, np.float32(1)], ids=type)
 def test_what_is_not_an_integer_of_at_least_one_is_refused(value):
     with pytest.raises(OptionError, match=r"^n must be an integer >= 1, got "):
         options.integer("n", value)
@@ -40,10 +40,22 @@ def test_numbers_of_python_and_numpy_are_taken_as_float(value):
     assert options.fraction("x", value) == float(value)
 
 
-@pytest.mark.parametrize("value", [*NOT_NUMBERS, -0.1, 1.1, math.nan, math.inf])
+@pytest.mark.parametrize("value", [*NOT_NUMBERS, -0.1, 1.1, math.nan, math.inf], ids=type)
 def test_what_is_not_a_fraction_is_refused(value):
     with pytest.raises(OptionError, match=r"^x must be a number from 0 to 1, got "):
         options.fraction("x", value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 10**5, b"x" * 10**5, ["x" * 10**5] * 9, list(range(10**5)), 10**5000, [10**5000]],
+    ids=["text", "bytes", "texts", "list", "integer", "integers"],
+)
+def test_a_value_in_a_message_is_short(value):
+    """A photo's bytes in the place of a number made a message of as many characters."""
+    with pytest.raises(OptionError, match="must be a number") as caught:
+        options.number("conf", value)
+    assert len(str(caught.value)) < 500
 
 
 def test_numbers_without_a_range_are_finite():
@@ -144,7 +156,13 @@ def test_options_of_a_call_are_kept_as_pythons_own():
     assert [type(value) for value in kept] == [int, tuple, int, int, float]
 
 
-@pytest.mark.parametrize("wrong", [{"border_snap": "no"}, {"border_snap": np.ones(2)}, {"overlap": 7}, {"tile": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"border_snap": "no"}, {"border_snap": np.ones(2)}, {"overlap": 7}, {"tile": 1}),
+        *({"border_snap": None}, {"agnostic": None}, {"overlap": None}),  # None turned off what is on by default
+    ],
+)
 def test_every_option_of_a_call_is_checked(wrong):
     with pytest.raises(OptionError, match=f"^{next(iter(wrong))} must be "):
         options.CallOptions(**wrong)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import reprlib
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.clip.files import ClipFiles
 from fastsam_onnx.errors import ModelError, OptionError, PromptError
 from fastsam_onnx.images.load import ImageSource, load_image
-from fastsam_onnx.options import CountProgress
+from fastsam_onnx.options import CountProgress, shown
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -74,7 +73,7 @@ class Clip:
             OptionError: If neither a model nor both encoders are given.
         """
         if not isinstance(model, str | os.PathLike | None):
-            raise OptionError(f"model must be a name, a folder or a file, got {model!r:.200}")
+            raise OptionError(f"model must be a name, a folder or a file, got {shown(model)}")
         found = None if model is None else weights.resolve(model, task="clip")
         self.files = ClipFiles.find(found, image=image, text=text, tokenizer=tokenizer).absolute()
         self._runtime = {"threads": threads, "providers": providers}
@@ -221,10 +220,10 @@ def check_texts(texts: str | Sequence[str]) -> list[str]:
 
     listed = [texts] if isinstance(texts, str) else texts
     if not isinstance(listed, Sequence) or isinstance(listed, bytes) or not len(listed):
-        raise PromptError(f"texts must be a text or a list of at least one, got {reprlib.repr(texts)}")
+        raise PromptError(f"texts must be a text or a list of at least one, got {shown(texts)}")
     for index, text in enumerate(listed):
         if not isinstance(text, str):
-            raise PromptError(f"text prompt {index} must be a string, got {reprlib.repr(text)}")
+            raise PromptError(f"text prompt {index} must be a string, got {shown(text)}")
         if not clean(text):
             raise PromptError(f"text prompt {index} must have at least one word, got {text[:80]!r}")
     return list(listed)

@@ -183,7 +183,7 @@ def _normalisation(settings: dict[str, Any]) -> tuple[Colour, Colour]:
 def _colour(values: Any) -> Colour:
     numbers = [float(value) for value in values]
     if len(numbers) != 3:
-        raise ValueError(f"mean and std must be three numbers, got {values!r}")
+        raise ValueError(f"mean and std must be three numbers, got {options.shown(values)}")
     return numbers[0], numbers[1], numbers[2]
 
 
@@ -194,7 +194,7 @@ def _side(size: Any) -> int:
     else:
         sides = size if isinstance(size, list) else [size]
     if len({*sides}) != 1 or not isinstance(sides[0], int) or not 1 <= sides[0] <= 4096:
-        raise ValueError(f"size must be that of a square, 1 to 4096, got {size!r}")
+        raise ValueError(f"size must be that of a square, 1 to 4096, got {options.shown(size)}")
     return int(sides[0])
 
 

@@ -105,7 +105,7 @@ class CocoDataset:
         """
         self.path = options.path("path", path)
         if not self.path.name:
-            raise OptionError(f"path must be the path of a file, got {path!r}")
+            raise OptionError(f"path must be the path of a file, got {options.shown(path)}")
         self.journal = self.path.with_name(self.path.name + JOURNAL_SUFFIX)
         self._image_ids: dict[str, int] = {}
         self._used: set[int] = set()
@@ -330,7 +330,9 @@ def _check_record(record: Json) -> None:
         options.text("category", one["category"])
         options.integer("an id of an annotation", one["id"], 0)
         if one["image_id"] != image_id:
-            raise OptionError(f"an annotation of the photo {image_id} must have its id, got {one['image_id']!r}")
+            raise OptionError(
+                f"an annotation of the photo {image_id} must have its id, got {options.shown(one['image_id'])}"
+            )
 
 
 def _merged(document: dict[str, Any], records: Iterable[Json]) -> dict[str, Any]:

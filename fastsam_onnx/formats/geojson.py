@@ -65,7 +65,7 @@ def to_geojson(
         affine, crs = _placed_by_file(found, found.georeference, crs)
     named = {} if crs is None else _named_crs(crs)
     if crs is not None and affine is None:
-        raise OptionError(f"crs={crs!r} needs affine=, which makes coordinates of image pixels")
+        raise OptionError(f"crs={options.shown(crs)} needs affine=, which makes coordinates of image pixels")
     tolerance = options.number("tolerance", tolerance, 0)
     placing = _Placing.from_affine(affine)
     features = []
@@ -107,14 +107,16 @@ def _placed_by_file(
 
 def _named_crs(crs: str | int) -> Json:
     """The member "crs" of GeoJSON 2008."""
-    text = str(crs) if isinstance(crs, str) else f"EPSG:{options.integer('crs', crs, 1)}"
+    text = str(crs) if isinstance(crs, str) else f"EPSG:{options.integer('crs', crs, 1, options.MOST_INDEX)}"
     match = re.fullmatch(r"(?i)(EPSG|OGC|ESRI|IAU_2015):([A-Za-z0-9]+)", text)
     if match:
         authority, code = match.groups()
         version = "1.3" if authority.upper() == "OGC" else ""
         text = f"urn:ogc:def:crs:{authority.upper()}:{version}:{code}"
     if not re.fullmatch(r"urn:ogc:def:crs:[\w.]+:[\w.]*:[\w.]+", text):
-        raise OptionError(f'crs must be like "EPSG:32633", 32633 or "urn:ogc:def:crs:EPSG::32633", got {crs!r}')
+        raise OptionError(
+            f'crs must be like "EPSG:32633", 32633 or "urn:ogc:def:crs:EPSG::32633", got {options.shown(crs)}'
+        )
     return {"crs": {"type": "name", "properties": {"name": text}}}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -150,7 +149,7 @@ def from_dict(document: Mapping[str, Any], *, pixel_limit: int | None = options.
     source = document.get("source")
     records = document.get("objects")
     if not isinstance(records, list) or not all(isinstance(record, Mapping) for record in records):
-        raise OptionError(f'"objects" must be a list of objects, got {reprlib.repr(records)}')
+        raise OptionError(f'"objects" must be a list of objects, got {options.shown(records)}')
     masks = [_mask_of(index, record, (width, height)) for index, record in enumerate(records)]
     found = Instances.from_masks(
         masks,
@@ -184,17 +183,17 @@ def _in_words(document: Any) -> str:
     if isinstance(document, list):
         return f"a list of length {len(document)}"
     if not isinstance(document, Mapping):
-        return reprlib.repr(document)
+        return options.shown(document)
     if "format" in document:
-        return ", ".join(f'"{name}": {reprlib.repr(document.get(name))}' for name in ("format", "version"))
-    names = ", ".join(map(reprlib.repr, list(document)[:5]))
+        return ", ".join(f'"{name}": {options.shown(document.get(name))}' for name in ("format", "version"))
+    names = ", ".join(map(options.shown, list(document)[:5]))
     return f"an object with {names}" if names else "an empty object"
 
 
 def _known_of_none(names: Any) -> dict[str, Any]:
     """The attributes of a result without objects, by the names that would be in their records."""
     if not isinstance(names, list) or any(name not in tuple(FACTS) for name in names):
-        raise OptionError(f'"known" must be a list of some of {", ".join(FACTS)}, got {reprlib.repr(names)}')
+        raise OptionError(f'"known" must be a list of some of {", ".join(FACTS)}, got {options.shown(names)}')
     return {attribute: np.zeros(0, dtype) for attribute, dtype in (FACTS[name] for name in names)}
 
 
@@ -208,24 +207,26 @@ def _mask_of(index: int, record: Mapping[str, Any], image_size: tuple[int, int])
     rle = record["rle"]
     size = rle.get("size") if isinstance(rle, Mapping) else None
     if size != [height, width]:
-        raise OptionError(f"object {index} must have run lengths of size {[height, width]}, got {reprlib.repr(size)}")
+        raise OptionError(f"object {index} must have run lengths of size {[height, width]}, got {options.shown(size)}")
     mask = Mask.from_rle(rle, pixel_limit=None)  # that of the photo's size holds
     if "area" in record and mask.area != record["area"]:
-        raise OptionError(f"object {index} is damaged: its area is {record['area']!r}, its mask has {mask.area} pixels")
+        raise OptionError(
+            f"object {index} is damaged: its area is {options.shown(record['area'])}, its mask has {mask.area} pixels"
+        )
     return mask
 
 
 def _box_of(record: Mapping[str, Any]) -> npt.NDArray[np.float64]:
     box = options.numbers("box", record.get("box"))
     if box.shape != (4,):
-        raise OptionError(f"box must be x1, y1, x2, y2, got {reprlib.repr(record.get('box'))}")
+        raise OptionError(f"box must be x1, y1, x2, y2, got {options.shown(record.get('box'))}")
     return box
 
 
 def _names_of(names: Any) -> dict[int, str]:
     """The names of classes by index, which JSON has as a text."""
     if not isinstance(names, Mapping):
-        raise OptionError(f'"names" must be an object, names of classes by index, got {reprlib.repr(names)}')
+        raise OptionError(f'"names" must be an object, names of classes by index, got {options.shown(names)}')
     return {
         options.integer_from_text('an index in "names"', str(index), 0, options.MOST_INDEX): options.text("name", name)
         for index, name in names.items()
@@ -238,7 +239,7 @@ def _place_of(record: Any) -> Georeference | None:
     from fastsam_onnx.images.geotiff import Georeference
 
     if not isinstance(record, Mapping) or set(record) != {"affine", "crs", "missing"}:
-        raise OptionError(f'"georeference" must have "affine", "crs" and "missing", got {reprlib.repr(record)}')
+        raise OptionError(f'"georeference" must have "affine", "crs" and "missing", got {options.shown(record)}')
     affine, crs = record["affine"], record["crs"]
     if affine is not None:
         a, b, c, d, e, f = six_numbers(affine).tolist()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy.typing as npt
 
 from fastsam_onnx.errors import OptionError, OutputError
+from fastsam_onnx.options import shown
 
 LONGEST_SIDES = {".png": 1_000_000, ".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}
 """Pixels that a side of a picture may have: by libpng and libjpeg, which OpenCV writes by, and by WebP itself."""
@@ -24,7 +25,7 @@ def picture_bytes(picture: npt.NDArray[Any], suffix: str) -> bytes:
 
     accepted = PICTURE_SUFFIXES if picture.ndim == 3 and picture.shape[2] == 3 else (".png",)
     if suffix not in accepted:
-        raise OptionError(f"the suffix of this picture must be one of {', '.join(accepted)}, got {suffix!r}")
+        raise OptionError(f"the suffix of this picture must be one of {', '.join(accepted)}, got {shown(suffix)}")
     height, width = picture.shape[:2]
     if max(height, width) > LONGEST_SIDES[suffix]:
         larger = [each for each in accepted if max(height, width) <= LONGEST_SIDES[each]]

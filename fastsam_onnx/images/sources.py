@@ -60,6 +60,8 @@ def open_sources(sources: Sources) -> tuple[Iterator[ImageSource], deque[int] | 
     """
     if isinstance(sources, str | os.PathLike):
         path = Path(sources)
+        if not os.fspath(sources):  # a Path makes "." of it
+            raise ImageError("cannot read '': the path is empty")
         if is_folder(path):
             return iter(_pictures_or_refusal(path)), None
         if not exists(path):

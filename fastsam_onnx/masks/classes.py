@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Mapping, Sequence
 
 from fastsam_onnx import options
@@ -37,20 +36,22 @@ def class_indices(asked: Sequence[str | int], names: Mapping[int, str] | None) -
 def _indices_of(asked: str | int, names: Mapping[int, str]) -> list[int]:
     if isinstance(asked, list | tuple | set):
         raise OptionError(
-            f"a class must be a name or an index, got {reprlib.repr(asked)}; give each as an argument of its own: "
+            f"a class must be a name or an index, got {options.shown(asked)}; give each as an argument of its own: "
             'of_class("cat", "dog")'
         )
     if isinstance(asked, str):
         known = [index for index, name in names.items() if name == asked]
     else:
-        index = options.integer("the index of a class", asked, 0)
+        index = options.integer("the index of a class", asked, 0, options.MOST_INDEX)
         known = [index] if index in names or not names else []
     if not known:
         from difflib import get_close_matches
 
         close = get_close_matches(str(asked).casefold(), list(dict.fromkeys(names.values())), 3)
         hint = f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
-        raise OptionError(f"a class must be one that the network knows, got {asked!r}{hint}; {_listed(names)}")
+        raise OptionError(
+            f"a class must be one that the network knows, got {options.shown(asked)}{hint}; {_listed(names)}"
+        )
     return known
 
 

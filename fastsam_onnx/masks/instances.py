@@ -6,7 +6,6 @@ Drawing and writing objects needs no more than this, so masks of any origin will
 from __future__ import annotations
 
 import os
-import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -20,6 +19,7 @@ from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, arra
 from fastsam_onnx.errors import ObjectIndexError, OptionError
 from fastsam_onnx.masks.classes import class_indices, class_name
 from fastsam_onnx.masks.mask import Mask, MaskLike, stack_dense, stack_packed, union
+from fastsam_onnx.masks.rle import LARGEST_SIDE
 
 if TYPE_CHECKING:
     from fastsam_onnx.images.geotiff import Georeference
@@ -80,8 +80,17 @@ class Masks(Sequence[Mask]):
     """
 
     def __init__(self, lazy: Iterable[MaskLike], image_size: tuple[int, int]) -> None:
-        self.lazy: tuple[MaskLike, ...] = tuple(lazy)
-        self.image_size = image_size
+        """OptionError if something is no mask, or a mask is of a photo of another size."""
+        try:
+            self.lazy: tuple[MaskLike, ...] = tuple(lazy)
+        except TypeError as error:
+            raise OptionError(f"Masks must be of a list of masks, got {options.shown(lazy)}") from error
+        self.image_size = options.pair("image_size", image_size, maximum=LARGEST_SIDE)
+        for one in self.lazy:
+            if not hasattr(one, "render"):
+                raise OptionError(f"Masks must be of Mask objects (see Mask.from_dense), got {options.shown(one)}")
+            if isinstance(one, Mask) and one.image_size != self.image_size:
+                raise OptionError(f"masks and photo of different sizes: {one.image_size} and {self.image_size}")
 
     def __len__(self) -> int:
         return len(self.lazy)
@@ -98,10 +107,12 @@ class Masks(Sequence[Mask]):
                 raise TypeError("a bool is not an index")
             chosen = self.lazy[index]
         except IndexError:
-            raise ObjectIndexError(f"index {index} is out of range: there are {len(self)} masks") from None
+            raise ObjectIndexError(
+                f"index {options.shown(index)} is out of range: there are {len(self)} masks"
+            ) from None
         except (TypeError, ValueError) as error:
             raise ObjectIndexError(
-                f"an index of masks must be an integer or a slice, got {reprlib.repr(index)}; "
+                f"an index of masks must be an integer or a slice, got {options.shown(index)}; "
                 "masks.take() takes a bool mask or integers"
             ) from error
         return Masks(chosen, self.image_size) if isinstance(chosen, tuple) else chosen.render()
@@ -263,7 +274,7 @@ class Instances:
             if not len(masks):
                 raise OptionError(f"a {cls.__name__} of no masks needs image_size=(width, height)")
             image_size = masks[0].image_size
-        image_size = options.pair("image_size", image_size)
+        image_size = options.pair("image_size", image_size, maximum=LARGEST_SIDE)
         if 0 in image_size:
             raise OptionError(f"a {cls.__name__} must be of a photo with pixels, got image_size {image_size}")
         n = len(masks)
@@ -290,7 +301,7 @@ class Instances:
             masks=Masks(masks, image_size),
             prompt_index=None if prompt_index is None else checked["prompt_index"].astype(np.int64),
             labels=None if labels is None else checked["labels"].astype(np.int64),
-            names=None if labels is None else _checked_names(names or {}),
+            names=None if labels is None else _checked_names({} if names is None else names),
             image=None if image is None else check_photo(image, image_size),
             source=source,
         )
@@ -370,7 +381,9 @@ class Instances:
         try:
             return self.take(np.arange(len(self))[index])
         except (TypeError, ValueError) as error:
-            raise ObjectIndexError(f"the ends of a slice must be integers, its step not 0, got {index!r}") from error
+            raise ObjectIndexError(
+                f"the ends of a slice must be integers, its step not 0, got {options.shown(index)}"
+            ) from error
 
     def take(self, index: Sequence[int] | Sequence[bool] | npt.NDArray[Any]) -> Self:
         """The objects with these indices, in this order, or those of a bool mask of length n.
@@ -429,11 +442,13 @@ def rows_of(index: Any, count: int) -> IntArray:
     try:
         chosen = array_of(index)
     except ValueError as error:
-        raise ObjectIndexError(f"indices must be a flat list, got {index!r}") from error
+        raise ObjectIndexError(f"indices must be a flat list, got {options.shown(index)}") from error
     if not chosen.size and chosen.dtype != np.bool_:
         chosen = chosen.astype(np.int64)
     if chosen.ndim != 1 or chosen.dtype.kind not in "iub":
-        raise ObjectIndexError(f"an index must be an integer, a slice, a bool mask or integers, got {index!r}")
+        raise ObjectIndexError(
+            f"an index must be an integer, a slice, a bool mask or integers, got {options.shown(index)}"
+        )
     if chosen.dtype == np.bool_:
         if chosen.size != count:
             raise ObjectIndexError(f"a bool mask must have one entry per object, {count}, got {chosen.size}")

@@ -69,7 +69,7 @@ class Mask:
 
     def __post_init__(self) -> None:
         width, height = pair("image_size", self.image_size, maximum=LARGEST_SIDE)
-        left, top = integer("left", self.left, -FAR), integer("top", self.top, -FAR)
+        left, top = integer("left", self.left, -FAR, FAR), integer("top", self.top, -FAR, FAR)
         crop = self.crop
         if not isinstance(crop, np.ndarray) or crop.ndim != 2 or crop.dtype != np.bool_:
             found = f"{crop.dtype} of shape {crop.shape}" if isinstance(crop, np.ndarray) else type(crop).__name__
@@ -343,7 +343,7 @@ class Mask:
         from fastsam_onnx.masks.outline import trace_outlines
         from fastsam_onnx.masks.simplify import simplify_outlines
 
-        tolerance = number("tolerance", tolerance, 0)
+        tolerance = min(number("tolerance", tolerance, 0), FAR)  # OpenCV refuses 1e30
         offset = np.array([self.left, self.top], np.float32)
         found = []
         for exterior, holes in simplify_outlines(trace_outlines(self.crop), tolerance):

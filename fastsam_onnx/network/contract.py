@@ -12,7 +12,7 @@ from fastsam_onnx.errors import OptionError
 from fastsam_onnx.network.layout import anchor_count
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.network.metadata import Metadata
-from fastsam_onnx.options import DEFAULT_IMGSZ, input_size
+from fastsam_onnx.options import DEFAULT_IMGSZ, input_size, shown
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Contract:
         if imgsz is not None and own != (height, width):
             raise OptionError(
                 f"imgsz must be {own[1]}x{own[0]} (width x height), at which this network's input is fixed, "
-                f"got {imgsz!r}"
+                f"got {shown(imgsz)}"
             )
         candidates = anchor_count(own, self.stride)
         if candidates < self.min_candidates:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -16,7 +15,7 @@ from fastsam_onnx.network.layout import find_outputs, grids_of, prototype_size
 from fastsam_onnx.network.letterbox import PADDING_GREY
 from fastsam_onnx.network.metadata import DEFAULT_STRIDE, STRIDES, Metadata
 from fastsam_onnx.network.outputs import Output, to_outputs
-from fastsam_onnx.options import input_size
+from fastsam_onnx.options import input_size, shown
 
 Answer = Mapping[str, npt.ArrayLike] | Sequence[npt.ArrayLike]
 """The outputs by name, or in an order that stays the same."""
@@ -61,9 +60,9 @@ class ExternalNetwork:
             ModelError: If the outputs are of no such layout.
         """
         if not callable(run):
-            raise OptionError(f"run must be a function that computes the outputs of a picture, got {reprlib.repr(run)}")
+            raise OptionError(f"run must be a function that computes the outputs of a picture, got {shown(run)}")
         if stride not in STRIDES:
-            raise OptionError(f"stride must be one of {', '.join(map(str, STRIDES))}, got {stride!r}")
+            raise OptionError(f"stride must be one of {', '.join(map(str, STRIDES))}, got {shown(stride)}")
         classes = _class_names(names)
         height, width = size = input_size("imgsz", imgsz)
         if height % stride or width % stride:
@@ -125,7 +124,7 @@ class ExternalNetwork:
             answer = {f"output{index}": value for index, value in enumerate(answer)}
         if not isinstance(answer, Mapping):
             raise ModelError(
-                f"{self.name} must give its outputs as a list of arrays or a dict of them, got {reprlib.repr(answer)}"
+                f"{self.name} must give its outputs as a list of arrays or a dict of them, got {shown(answer)}"
             )
         values = {str(key): self._floats(str(key), value) for key, value in answer.items()}
         maps = [value for value in values.values() if value.ndim == 4]
@@ -152,7 +151,7 @@ def _class_names(names: Iterable[str]) -> dict[int, str]:
         listed = list(names)
         if all(isinstance(name, str) for name in listed):
             return dict(enumerate(listed))
-    raise OptionError(f"names must be a list of class names, got {reprlib.repr(names)}")
+    raise OptionError(f"names must be a list of class names, got {shown(names)}")
 
 
 def _grids(size: tuple[int, int], stride: int) -> list[tuple[int, int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import reprlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from fastsam_onnx.errors import ModelError
 from fastsam_onnx.network.file import is_checkpoint_file
 from fastsam_onnx.network.inspection import inspect_network
 from fastsam_onnx.network.outputs import Output, to_outputs
+from fastsam_onnx.options import shown
 from fastsam_onnx.runtime import (
     Provider,
     RuntimeOptions,
@@ -90,7 +90,7 @@ class Network:
         if not isinstance(session, load_onnxruntime().InferenceSession):
             raise ModelError(
                 f"a model must be a path, bytes, an onnxruntime.InferenceSession or an ExternalNetwork, "
-                f"got {reprlib.repr(session)}"
+                f"got {shown(session)}"
             )
         keep_in_children(session)
         return cls(session, "the InferenceSession")

@@ -6,6 +6,7 @@ import platform
 from pathlib import Path
 
 from fastsam_onnx.errors import OptionError
+from fastsam_onnx.options import shown
 
 VNNI_FLAGS = ("avx512_vnni", "avx_vnni")
 """Names that Linux has for the instructions that add products of bytes in 32 bits."""
@@ -21,7 +22,7 @@ def weight_bits_for(asked: int | None) -> int:
         OptionError: If something else is asked for.
     """
     if asked is not None and (isinstance(asked, bool) or asked not in (7, 8)):
-        raise OptionError(f"weight_bits must be 7 or 8, got {asked!r}")
+        raise OptionError(f"weight_bits must be 7 or 8, got {shown(asked)}")
     return int(asked) if asked else 8 if adds_in_32_bits(platform.machine(), Path("/proc/cpuinfo")) else 7
 
 

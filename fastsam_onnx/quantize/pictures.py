@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -11,7 +10,7 @@ from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.images.load import ImageSource, load_image
 from fastsam_onnx.model import FastSAM
-from fastsam_onnx.options import CountProgress
+from fastsam_onnx.options import CountProgress, shown
 from fastsam_onnx.quantize.calibration import dead_leaves
 
 CALIBRATION_PHOTOS, MEASURED_PHOTOS = 48, 24
@@ -30,7 +29,7 @@ def split_photos(photos: Sequence[ImageSource] | None) -> tuple[list[ImageSource
         photos = [dead_leaves(seed) for seed in range(CALIBRATION_PHOTOS + MEASURED_PHOTOS)]
     if not isinstance(photos, Sequence) or isinstance(photos, str | bytes | bytearray | memoryview):
         raise OptionError(
-            f"photos must be a list, such as sorted(pathlib.Path('photos').glob('*.jpg')), got {reprlib.repr(photos)}"
+            f"photos must be a list, such as sorted(pathlib.Path('photos').glob('*.jpg')), got {shown(photos)}"
         )
     if len(photos) < MEASURE_EVERY:
         raise OptionError(f"photos must be at least 3, two to calibrate with and one to measure on, got {len(photos)}")

@@ -52,6 +52,7 @@ class CropStyle:
             options.choice("backgrounds", background, get_args(Background))
         object.__setattr__(self, "backgrounds", given)  # a list could not be a key
         object.__setattr__(self, "margin", options.fraction("margin", self.margin))
+        object.__setattr__(self, "square", options.boolean("square", self.square))
 
     def views(self, image: ByteArray, mask: Mask, mean: Colour) -> list[tuple[ByteArray, Colour | None]]:
         """The views of an object.

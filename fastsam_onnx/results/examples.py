@@ -10,6 +10,7 @@ import numpy as np
 from fastsam_onnx.errors import PromptError
 from fastsam_onnx.masks.instances import Instance, Instances
 from fastsam_onnx.masks.mask import Mask, MaskLike
+from fastsam_onnx.options import shown
 
 Example = int | Instance | Mask | Instances
 """An object of a result by its index, or one of any origin, or several of them."""
@@ -33,7 +34,7 @@ def listed_examples(example: Any, found: Instances) -> Sequence[MaskLike]:
     elif isinstance(example, Instance | Mask):
         masks = [example.mask if isinstance(example, Instance) else example]
     else:
-        raise PromptError(f"an example must be an index, an Instance, a Mask, or a result, got {example!r:.200}")
+        raise PromptError(f"an example must be an index, an Instance, a Mask, or a result, got {shown(example)}")
     size = example.image_size if isinstance(example, Instances) else found.image_size
     for one in [size, *(mask.image_size for mask in masks if isinstance(mask, Mask))]:
         if one != found.image_size:

@@ -16,7 +16,7 @@ from fastsam_onnx.images.load import has_transparency, load_image
 from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.rle import LARGEST_SIDE
-from fastsam_onnx.options import integer
+from fastsam_onnx.options import integer, shown
 
 MaskPrompt = Mask | Mapping[str, Any] | npt.ArrayLike
 """A mask, COCO's run lengths, or (H, W) bool or numbers of which those that are not 0 are the object."""
@@ -57,7 +57,7 @@ def limited_masks(masks: MaskPrompts, pixels: int) -> list[Mask]:
         if isinstance(one, Mapping):
             size = one.get("size")
             if not isinstance(size, list | tuple) or len(size) != 2:
-                raise PromptError(f"a mask's size must be [height, width], got {size!r:.200}")
+                raise PromptError(f"a mask's size must be [height, width], got {shown(size)}")
             total += math.prod(integer("a side of a mask", side, 0, LARGEST_SIDE, error=PromptError) for side in size)
     if total > pixels:
         raise PromptError(f"masks must be of photos of at most {pixels} pixels together, got {total}")

@@ -9,7 +9,6 @@ same words mean the same objects everywhere.
 from __future__ import annotations
 
 import math
-import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -131,7 +130,7 @@ class Prompts:
         if isinstance(given, list):
             return _from_entries(given)
         if not isinstance(given, dict):
-            raise PromptError(f"prompts must be an object or a list, got {reprlib.repr(given)}")
+            raise PromptError(f"prompts must be an object or a list, got {options.shown(given)}")
         names = [field.name for field in fields(cls)]
         unknown = [str(name)[:80] for name in given if name not in names]
         if unknown:
@@ -151,11 +150,16 @@ class Prompts:
         """True if the objects that a call finds matter: without prompts, or if these choose among the objects, too.
 
         In tiles they always do: there is nothing else to choose from.
+
+        Raises:
+            OptionError: If `pick` or `match` is not known.
         """
         if any(one is not None for one in (self.masks, self.texts, self.similar, self.classes)):
             return True
         if self.points is None and self.boxes is None:
             return True
+        check_pick(self.pick)
+        check_match(self.match)
         return (self.points is not None and self.pick not in OF_CANDIDATES) or (
             self.boxes is not None and self.match not in OF_CANDIDATES
         )
@@ -272,7 +276,7 @@ class Prompts:
             check_texts(self.texts)
         for one in _listed(self.classes):
             if isinstance(one, bool) or not isinstance(one, str | int | np.integer):
-                raise PromptError(f"classes must be names or indices of classes, got {reprlib.repr(one)}")
+                raise PromptError(f"classes must be names or indices of classes, got {options.shown(one)}")
         if self.names is None and self.other is not None:
             raise PromptError("other is given without classify")
 
@@ -327,7 +331,7 @@ class Prompts:
             OptionError: If both set an option, differently.
         """
         if not isinstance(other, Prompts):
-            raise PromptError(f"prompts can be joined with a Prompts alone, got {reprlib.repr(other)}")
+            raise PromptError(f"prompts can be joined with a Prompts alone, got {options.shown(other)}")
         points, labels = self.points, self.labels
         if points is None:
             points, labels = other.points, other.labels
@@ -358,7 +362,7 @@ class Prompts:
     def _agreed(self, other: Prompts, name: str) -> Any:
         ours, theirs, default = (_plain(getattr(each, name)) for each in (self, other, Prompts))
         if ours != default and theirs not in (default, ours):
-            raise OptionError(f"{name} is given twice, as {ours!r} and {theirs!r}")
+            raise OptionError(f"{name} is given twice, as {options.shown(ours)} and {options.shown(theirs)}")
         return theirs if ours == default else ours
 
 
@@ -369,7 +373,8 @@ def _plain(given: Any) -> Any:
 
 def _listed(given: Any) -> list[Any]:
     """One or several as a list, empty for None."""
-    return [] if given is None else list(given) if isinstance(given, list | tuple | np.ndarray) else [given]
+    is_list = isinstance(given, list | tuple) or (isinstance(given, np.ndarray) and given.ndim)
+    return [] if given is None else list(given) if is_list else [given]
 
 
 def _join_answers(answers: Iterable[tuple[Segmentation, int]]) -> Segmentation:
@@ -416,7 +421,7 @@ def _from_entries(entries: Sequence[Any]) -> Prompts:
             else:
                 raise PromptError(
                     'an entry must be {"type": "point", "data": [x, y], "label": 1} or '
-                    f'{{"type": "rectangle", "data": [x1, y1, x2, y2]}}, got {entry!r:.200}'
+                    f'{{"type": "rectangle", "data": [x1, y1, x2, y2]}}, got {options.shown(entry)}'
                 )
         except PromptError as error:
             raise PromptError(f"entry {index}: {error}") from None
@@ -426,5 +431,5 @@ def _from_entries(entries: Sequence[Any]) -> Prompts:
 def _data(entry: Mapping[str, Any], form: str) -> tuple[float, ...]:
     data = entry.get("data")
     if not isinstance(data, list) or len(data) != form.count(",") + 1:
-        raise PromptError(f"data must be [{form}] in image pixels, got {data!r:.200}")
+        raise PromptError(f"data must be [{form}] in image pixels, got {options.shown(data)}")
     return tuple(options.number("data", value, -1e9, 1e9, error=PromptError) for value in data)

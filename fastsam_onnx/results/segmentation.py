@@ -457,7 +457,9 @@ class Segmentation(WritableInstances):
             ModelError: Likewise.
         """
         if not isinstance(prompts, Chooser):
-            raise PromptError(f"prompts must be a Prompts, such as Prompts(points=[620, 360]), got {prompts!r:.80}")
+            raise PromptError(
+                f"prompts must be a Prompts, such as Prompts(points=[620, 360]), got {options.shown(prompts)}"
+            )
         return prompts.choose(self)
 
     def redrawn(self) -> Segmentation:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastsam_onnx.arrays import ByteArray, FloatArray, product
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.options import CountProgress, text
+from fastsam_onnx.options import CountProgress, shown, text
 from fastsam_onnx.results.crops import CropStyle
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class CropEmbeddings:
 def check_style(crops: CropStyle | None) -> CropStyle:
     """The style, by default the default one; OptionError if it is something else."""
     if crops is not None and not isinstance(crops, CropStyle):
-        raise OptionError(f"crops must be a CropStyle, got {crops!r:.200}")
+        raise OptionError(f"crops must be a CropStyle, got {shown(crops)}")
     return crops or CropStyle()
 
 
@@ -155,11 +155,11 @@ def class_names(texts: str | Sequence[str], other: str | None) -> dict[int, str]
 
     names = [*check_texts(texts), *([] if other is None else [text("other", other)])]
     if other is not None and not other.strip():
-        raise OptionError(f"other must be the name of a class, got {other!r:.200}")
+        raise OptionError(f"other must be the name of a class, got {shown(other)}")
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise OptionError(f"the names of classes must differ, got {name!r:.200} twice")
+            raise OptionError(f"the names of classes must differ, got {shown(name)} twice")
         seen.add(name)
     return dict(enumerate(names))
 
@@ -177,7 +177,7 @@ def embed_texts(clip: Clip, texts: str | Sequence[str], templates: Sequence[str]
     is_list = isinstance(templates, Sequence) and not isinstance(templates, str) and len(templates)
     if not is_list or not all(isinstance(template, str) and "{}" in template for template in templates):
         raise OptionError(
-            f'templates must be a list of texts such as "a photo of {{}}", each with {{}}, got {templates!r:.200}'
+            f'templates must be a list of texts such as "a photo of {{}}", each with {{}}, got {shown(templates)}'
         )
     filled = [template.replace("{}", text) for text in listed for template in templates]
     from fastsam_onnx.clip.encoders import unit_vectors

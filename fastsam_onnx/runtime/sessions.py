@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastsam_onnx.errors import ModelError, OptionError
 from fastsam_onnx.log import warn
-from fastsam_onnx.options import integer
+from fastsam_onnx.options import integer, shown
 from fastsam_onnx.runtime.cores import default_threads
 from fastsam_onnx.runtime.forks import keep_in_children
 
@@ -84,7 +84,7 @@ def create_session(
     if session_options is None:
         session_options = default_options(threads, only_cpu=chosen == [CPU])
     elif not isinstance(session_options, ort.SessionOptions):
-        raise OptionError(f"session_options must be an onnxruntime.SessionOptions, got {session_options!r}")
+        raise OptionError(f"session_options must be an onnxruntime.SessionOptions, got {shown(session_options)}")
     elif threads is not None:
         raise OptionError("threads and session_options were both given; set session_options.intra_op_num_threads")
     chosen = [_with_threads(provider, session_options.intra_op_num_threads) for provider in chosen]
@@ -193,12 +193,12 @@ def _checked_providers(providers: Sequence[Provider] | None, available: Sequence
     if providers is None:
         return [CPU]
     if not isinstance(providers, Sequence) or isinstance(providers, str | bytes) or not providers:
-        raise OptionError(f"providers must be a list of one provider or more, got {providers!r}")
+        raise OptionError(f"providers must be a list of one provider or more, got {shown(providers)}")
     for provider in providers:
         is_pair = isinstance(provider, tuple) and len(provider) == 2 and isinstance(provider[1], dict)
         name = provider[0] if is_pair else provider
         if not isinstance(name, str):
-            raise OptionError(f"a provider must be a name or a tuple (name, options), got {provider!r}")
+            raise OptionError(f"a provider must be a name or a tuple (name, options), got {shown(provider)}")
         if name not in available:
             hint = "; it needs the package onnxruntime-openvino in place of onnxruntime" if name == OPENVINO else ""
             raise OptionError(f"the provider {name!r} is not available here; available: {', '.join(available)}{hint}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Callable, Collection, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.log import warn
 from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.masks.mask import Mask
-from fastsam_onnx.options import CallKeywords, integer
+from fastsam_onnx.options import CallKeywords, integer, shown
 from fastsam_onnx.results.answers import of_candidates
 from fastsam_onnx.results.prompts import Prompts
 from fastsam_onnx.results.segmentation import Segmentation
@@ -65,9 +64,7 @@ def numbering(track: bool, prompts: Prompts | None, at_frame: int, *, conf: floa
             "to each result: prompts.choose(found)"
         )
     if not isinstance(prompts, Prompts):
-        raise OptionError(
-            f"prompts must be a Prompts, such as Prompts(points=[(620, 360)]), got {reprlib.repr(prompts)}"
-        )
+        raise OptionError(f"prompts must be a Prompts, such as Prompts(points=[(620, 360)]), got {shown(prompts)}")
     prompts.check()
     if not prompts.asked:
         raise PromptError(

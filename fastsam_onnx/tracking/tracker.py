@@ -9,7 +9,6 @@ tools/measure_tracking.py on clips that are not among those it reports.
 from __future__ import annotations
 
 import math
-import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -180,7 +179,7 @@ class Tracker:
         """
         if not isinstance(found, Instances):
             raise OptionError(
-                f"found must be the objects of a frame, as model(frame) gives them, got {reprlib.repr(found)}; "
+                f"found must be the objects of a frame, as model(frame) gives them, got {options.shown(found)}; "
                 "skip() lets a frame pass that has none"
             )
         if self._image_size != found.image_size:

@@ -19,6 +19,7 @@ from pathlib import Path
 from fastsam_onnx.errors import DownloadError, ModelNotFoundError, OptionError
 from fastsam_onnx.files import exists
 from fastsam_onnx.log import warn
+from fastsam_onnx.options import shown
 from fastsam_onnx.weights import catalogue
 from fastsam_onnx.weights.bundled import bundled_model, bundled_names, find_bundled
 from fastsam_onnx.weights.cache import (
@@ -62,12 +63,12 @@ def resolve(
 
     Raises:
         ModelNotFoundError: If there is neither such a name nor such a file, and it looks like a name.
-        OptionError: If it is neither, the model of that name is for another task, or an environment variable is
-            malformed.
+        OptionError: If it is something else or empty, the model of that name is for another task, or an environment
+            variable is malformed.
         DownloadError: If the file is not here and cannot be fetched, or may not, or another file has its name.
     """
-    if not isinstance(name_or_path, str | os.PathLike):
-        raise OptionError(f"name_or_path must be a model's name or path, got {name_or_path!r:.200}")
+    if not isinstance(name_or_path, str | os.PathLike) or name_or_path == "":  # of which a Path makes "."
+        raise OptionError(f"name_or_path must be a model's name or path, got {shown(name_or_path)}")
     path = Path(name_or_path)
     if not isinstance(name_or_path, str):
         return path

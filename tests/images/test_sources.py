@@ -25,6 +25,13 @@ def test_pictures_that_are_not_read_are_refused_by_name_and_not_passed_over(tmp_
     assert [*open_sources(tmp_path)[0]] == found
 
 
+def test_an_empty_path_is_not_the_folder_of_the_moment(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ImageError, match="cannot read '': the path is empty"):
+        open_sources("")
+    assert [*open_sources(".")[0]] == []
+
+
 def test_a_folder_without_pictures_is_warned_of(tmp_path, caplog):
     (tmp_path / "notes.txt").write_text("not a picture")
     assert [*open_sources(tmp_path)[0]] == []

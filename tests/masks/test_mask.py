@@ -496,6 +496,12 @@ def test_a_tolerance_is_a_number_of_pixels(tolerance):
         Mask.from_dense(square(1, 1, 5, 5)).polygons(tolerance)
 
 
+def test_a_tolerance_beyond_the_photo_is_one_of_its_size():
+    """OpenCV raised an error of its own at 1e30."""
+    disc = Mask.from_dense(np.hypot(*np.mgrid[-20:20, -20:20]) < 15)
+    assert disc.polygons(1e30) == disc.polygons(1e6)
+
+
 @pytest.mark.parametrize("point", [(float("nan"), 1), (1, float("inf")), ("a", 1), (None, 1)], ids=str)
 def test_a_point_is_two_finite_numbers(point):
     with pytest.raises(OptionError, match="must be a number"):

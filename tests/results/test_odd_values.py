@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from support.tensor import Tensor
 
-from fastsam_onnx import draw, formats, weights
+from fastsam_onnx import draw, formats, options, weights
 from fastsam_onnx.clip.clip import Clip
 from fastsam_onnx.errors import FastSAMError
+from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.results.crops import CropStyle
 from fastsam_onnx.results.prompts import Prompts
@@ -16,10 +17,11 @@ from fastsam_onnx.results.segmentation import Segmentation
 
 ODD = [
     *("a", "", "5", "a\0b", "\ud800"),
-    *(b"x", None, True, float("nan"), float("inf"), -1, 0, 1, 2, 1.5, 10**400, 1 + 2j, object(), len),
+    *(b"x", None, True, float("nan"), float("inf"), -1, 0, 1, 2, 1.5, 1e30, 10**400, 10**5000, 1 + 2j, object(), len),
     *([], [1], [[1, 2], [3]], [[1, 2]], (), {"a": 1}, {1}, np.float32(0.5), np.int64(3), np.bool_(True)),
     *(np.array([1, 2]), np.array("a"), np.zeros((2, 2)), np.zeros((2, 2, 2)), np.array([None])),
-    *(Tensor(None), np.array(["5"], object), slice(None, None, 0)),
+    *(Tensor(None), np.array(["5"], object), slice(None, None, 0), np.array(1), np.timedelta64(1, "s")),
+    *([10**5000, 1], np.ma.array([1, 2], mask=[True, False])),
 ]
 DENSE = np.zeros((20, 30), bool)
 DENSE[3:9, 4:9] = True
@@ -32,6 +34,8 @@ CALLS = {
     "Mask.left": lambda odd: Mask(DENSE, odd, 0, (30, 20)),
     "Mask.image_size": lambda odd: Mask(DENSE, 0, 0, odd),
     "Mask.empty": Mask.empty,
+    "Masks.lazy": lambda odd: Masks(odd, (30, 20)),
+    "Masks.image_size": lambda odd: Masks([MASK], odd),
     "Mask.from_dense": Mask.from_dense,
     "Mask.from_rle": Mask.from_rle,
     "rle.size": lambda odd: Mask.from_rle({"size": odd, "counts": [4]}),
@@ -58,6 +62,16 @@ CALLS = {
     "palette": lambda odd: draw.palette(3, odd),
     "palette.count": draw.palette,
     "prompt": FOUND.prompt,
+    **{
+        f"Prompts.{name}": lambda odd, name=name: (
+            Prompts(**{"points": [(1, 2)], "boxes": [(1, 2, 3, 4)], name: odd}).count
+        )
+        for name in ("labels", "pick", "match", "texts", "classify")
+    },
+    **{
+        f"Prompts.{name} in needs_objects": lambda odd, name=name: Prompts(points=[(1, 2)], **{name: odd}).needs_objects
+        for name in ("pick", "match")
+    },
     "Prompts.classes": lambda odd: Prompts(classes=odd).joined(Prompts(classes=["c"])).choose(FOUND),
     "Prompts.joined": Prompts().joined,
     "masks": FOUND.mask_prompt,
@@ -69,8 +83,9 @@ CALLS = {
     "suffix": lambda odd: formats.encode(FOUND, "overlay", suffix=odd),
     **{
         f"from_masks.{name}": lambda odd, name=name: Segmentation.from_masks(**{"masks": [MASK], name: odd})
-        for name in ("masks", "scores", "boxes", "image_size", "image", "source", "prompt_index", "clip")
+        for name in ("masks", "scores", "boxes", "image_size", "image", "source", "prompt_index", "labels", "clip")
     },
+    "from_masks.names": lambda odd: Segmentation.from_masks([MASK], labels=[0], names=odd),
     **{
         f"CropStyle.{name}": lambda odd, name=name: CropStyle(**{name: odd})
         for name in ("backgrounds", "margin", "square")
@@ -92,4 +107,4 @@ def test_an_odd_value_gives_an_answer_or_our_error(call, tmp_path, monkeypatch):
         except FastSAMError:
             continue
         except Exception as error:
-            raise AssertionError(f"{call} of {odd!r}") from error
+            raise AssertionError(f"{call} of {options.shown(odd)}") from error

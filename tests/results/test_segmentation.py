@@ -15,7 +15,7 @@ import pytest
 
 from fastsam_onnx import formats
 from fastsam_onnx.errors import ObjectIndexError, OptionError, PromptError
-from fastsam_onnx.masks.instances import Instance
+from fastsam_onnx.masks.instances import Instance, Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.results.segmentation import Segmentation
 
@@ -160,6 +160,22 @@ def test_masks_are_a_sequence(random_found):
     assert repr(masks) == "Masks(6 in 23x17)"
     with pytest.raises(IndexError):
         masks[6]
+
+
+@pytest.mark.parametrize(
+    ("given", "size", "message"),
+    [
+        ("abc", (4, 4), "must be of Mask objects .see Mask.from_dense., got 'a'"),
+        ([np.ones((4, 4), bool)], (4, 4), "must be of Mask objects"),
+        (None, (4, 4), "must be of a list of masks, got None"),
+        ([], 4, "image_size must be .width, height., got 4"),
+        ([Mask.empty((4, 4))], (4, 5), r"masks and photo of different sizes: \(4, 4\) and \(4, 5\)"),
+    ],
+)
+def test_masks_are_of_masks_of_one_photo(given, size, message):
+    """Anything was taken, and failed when somebody looked at it."""
+    with pytest.raises(OptionError, match=message):
+        Masks(given, size)
 
 
 def test_repr_tells(random_found):

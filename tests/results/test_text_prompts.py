@@ -295,6 +295,7 @@ def test_what_is_around_a_mask_does_not_count_by_default(clip):
         ({"margin": float("nan")}, "margin.*nan"),
         ({"backgrounds": 3}, "backgrounds.*3"),
         ({"backgrounds": (None,)}, "backgrounds.*None"),
+        ({"square": "no"}, "square must be True or False, got 'no'"),
     ],
 )
 def test_styles_that_mean_nothing_are_refused(options, message):

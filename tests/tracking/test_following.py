@@ -240,6 +240,7 @@ def test_several_prompts_keep_their_order_and_their_numbers():
         ({"track": 1}, OptionError, "track must be True or False, got 1"),
         ({"prompts": Prompts(points=[(1, 1)])}, OptionError, "needs track=True"),
         ({"track": True, "at_frame": 3}, OptionError, "give prompts="),
+        ({"track": True, "at_frame": ""}, OptionError, "at_frame must be an integer >= 0, got ''"),
         ({"track": True, "prompts": {"points": [(1, 1)]}}, OptionError, "prompts must be a Prompts"),
         ({"track": True, "prompts": Prompts()}, PromptError, "got none"),
         ({"track": True, "prompts": Prompts(points=[(1, 1)], classify=["cup"])}, OptionError, "classify is for single"),

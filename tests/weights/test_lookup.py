@@ -749,6 +749,10 @@ class TestResolve:
         (tmp_path / "Net-s").mkdir()
         assert resolve("Net-s") == home / "Net-s.onnx"
 
+    def test_an_empty_name_is_not_the_folder_of_the_moment(self):
+        with pytest.raises(OptionError, match="name_or_path must be a model's name or path, got ''"):
+            resolve("")
+
     def test_what_looks_like_a_misspelt_name(self, tiny_catalogue, home, forbidden_network, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         with pytest.raises(ModelNotFoundError, match=r"Net-m.*names: fastsam-nano, .*Net-s, clip, unknown"):
