@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
@@ -320,7 +320,7 @@ class FastSAM:
     def options(self) -> Mapping[str, Any]:
         """The options that a call without any takes: imgsz as (height, width), conf, iou, max_det, refine, redraw."""
         options = asdict(self._resolve(CallOptions()))
-        return MappingProxyType({name: options[name] for name in MODEL_OPTIONS})
+        return {name: options[name] for name in MODEL_OPTIONS}
 
     @property
     def name(self) -> str:
@@ -450,7 +450,7 @@ def _of_source(found: Segmentation, source: ImageSource, decoding: float) -> Seg
     """The result with its photo's name, its place on a map, and the milliseconds that decoding took."""
     from fastsam_onnx.images.geotiff import georeference_of
 
-    place, speed = georeference_of(source), MappingProxyType({"decode": decoding, **found.speed})
+    place, speed = georeference_of(source), {"decode": decoding, **found.speed}
     return replace(found, source=_file_name(source), georeference=place, speed=speed)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -224,6 +225,20 @@ def test_a_fixed_network_takes_its_own_size_and_refuses_another():
     assert FastSAM(tiny(height=64, width=96), imgsz=(64, 96))(photo()).image_size == (64, 48)
     with pytest.raises(OptionError, match=r"96x64.*fixed.*128"):
         model(photo(), imgsz=128)
+
+
+@pytest.mark.parametrize("tile", [None, 64])
+def test_what_a_result_and_a_model_know_of_themselves_goes_through_json_and_processes(tile):
+    """Views of dicts could be neither written nor pickled, and dataclasses.asdict failed on a result."""
+    model = FastSAM(tiny(3, metadata=ultralytics_metadata(3) | {"names": str({0: "a", 1: "b", 2: "c"})}), conf=0.3)
+    found = model(np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8), tile=tile)
+    assert set(found.speed) == {"decode", "preprocess", "network", "postprocess"}
+    for facts in (found.speed, found.names, model.options):
+        assert json.loads(json.dumps(facts)).keys() == {str(key) for key in facts}
+        assert pickle.loads(pickle.dumps(facts)) == facts
+    assert asdict(found)["speed"] == found.speed
+    found.names[0] = "mine"
+    assert model.contract.names[0] == "a"
 
 
 @pytest.mark.parametrize(

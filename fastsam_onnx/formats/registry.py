@@ -1,17 +1,17 @@
 """The table of the formats: a result as a file's bytes, and as a file.
 
-To add a format, write a module with a pure function from a result to the content, and add it to `FORMATS`; the
-command line and its help read the table.
+To add a format, write a module with a pure function from a result to the content, and add it to `FORMATS`, its options
+to `FormatKeywords`; the command line and its help read the table.
 """
 
 from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from fastsam_onnx.draw import label_map, overlay
 from fastsam_onnx.errors import OptionError
@@ -32,6 +32,42 @@ from fastsam_onnx.formats.yolo import to_yolo
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.options import choice, text
 from fastsam_onnx.options import path as checked_path
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from fastsam_onnx.formats.geojson import Affine
+    from fastsam_onnx.formats.native import MaskForm
+    from fastsam_onnx.formats.sam import FileMode
+    from fastsam_onnx.masks.edges import EdgesOf
+
+
+class FormatKeywords(TypedDict, total=False):
+    """The options of all formats as keyword arguments; each format takes its own."""
+
+    image: npt.ArrayLike | None
+    alpha: float
+    contours: bool
+    points: npt.ArrayLike | None
+    point_labels: npt.ArrayLike | None
+    boxes: npt.ArrayLike | None
+    seed: int
+    colours: npt.ArrayLike | None
+    names: bool
+    of: EdgesOf
+    thin: bool
+    masks: MaskForm
+    tolerance: float
+    image_id: int | str | None
+    category_id: int | Sequence[int] | None
+    file_name: str | None
+    label: str | None
+    image_path: str | None
+    polygons_only: bool
+    output_mode: FileMode
+    link: str | None
+    affine: Affine | None
+    crs: str | int | None
 
 
 @dataclass(frozen=True)
@@ -124,7 +160,13 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def encode(found: Instances, format: str, *, suffix: str | None = None, **options: Any) -> bytes:  # noqa: A002
+def encode(
+    found: Instances,
+    format: str,  # noqa: A002
+    *,
+    suffix: str | None = None,
+    **options: Unpack[FormatKeywords],
+) -> bytes:
     """The bytes of a file, for a stream or a response.
 
     Args:
@@ -149,7 +191,7 @@ def save(
     path: str | os.PathLike[str],
     *,
     format: str | None = None,  # noqa: A002
-    **options: Any,
+    **options: Unpack[FormatKeywords],
 ) -> None:
     """Write a result to a file, or to a folder of cut-outs.
 
@@ -236,7 +278,7 @@ def _format_named(name: str) -> Format:
     return FORMATS[choice("format", name, FORMATS)]
 
 
-def _made(found: Instances, name: str, given: dict[str, Any]) -> Any:
+def _made(found: Instances, name: str, given: Mapping[str, Any]) -> Any:
     kind = FORMATS[name]
     unknown = sorted(set(given) - set(kind.options))
     if unknown:

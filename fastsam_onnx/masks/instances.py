@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fastsam_onnx.masks.candidates import Candidates
 
 Known = TypeVar("Known", bound=npt.NDArray[Any])
+OneIndex = int | np.integer[Any]
 Index = slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]
 """A choice of several objects."""
 COLUMNS = ("boxes", "scores", "prompt_index", "similarity", "labels", "track_ids")
@@ -96,12 +97,12 @@ class Masks(Sequence[Mask]):
         return len(self.lazy)
 
     @overload
-    def __getitem__(self, index: int) -> Mask: ...
+    def __getitem__(self, index: OneIndex) -> Mask: ...
 
     @overload
     def __getitem__(self, index: slice) -> Masks: ...
 
-    def __getitem__(self, index: int | slice) -> Mask | Masks:
+    def __getitem__(self, index: OneIndex | slice) -> Mask | Masks:
         try:
             if isinstance(index, bool | np.bool_):
                 raise TypeError("a bool is not an index")
@@ -226,7 +227,8 @@ class Instances:
             values, shape = getattr(self, name), (n, 4) if name == "boxes" else (n,)
             if values is not None and np.shape(values) != shape:
                 raise OptionError(f"{n} masks need {name} of shape {shape}, got {np.shape(values)}")
-            if isinstance(values, np.ndarray):
+        for name in (*COLUMNS, "image"):
+            if isinstance(values := getattr(self, name), np.ndarray):
                 view = values.view()
                 view.flags.writeable = False
                 object.__setattr__(self, name, view)
@@ -351,12 +353,12 @@ class Instances:
         return f"{type(self).__name__}({objects} in {width}x{height}{name}{best}{answers})"
 
     @overload
-    def __getitem__(self, index: int) -> Instance: ...
+    def __getitem__(self, index: OneIndex) -> Instance: ...
 
     @overload
     def __getitem__(self, index: Index) -> Self: ...
 
-    def __getitem__(self, index: int | Index) -> Instance | Self:
+    def __getitem__(self, index: OneIndex | Index) -> Instance | Self:
         """`found[3]` is an Instance; a slice, index list or bool mask of length n gives those objects.
 
         Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -116,9 +115,9 @@ def find_objects(
         scores=shown.scores,
         masks=Masks(shown.masks, letterbox.image_size),
         labels=None if names is None else shown.labels,
-        names=None if names is None else MappingProxyType(names),
+        names=None if names is None else dict(names),
         image=image,
-        speed=MappingProxyType({stage: 1000 * seconds for stage, seconds in stages.items()}),
+        speed={stage: 1000 * seconds for stage, seconds in stages.items()},
         embeddings=embeddings,
         candidates=offered,
     )

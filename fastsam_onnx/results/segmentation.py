@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -67,7 +66,7 @@ class Segmentation(WritableInstances):
         embeddings: CLIP, with the vectors of objects that it gave so far; None without.
     """
 
-    speed: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    speed: Mapping[str, float] = field(default_factory=dict)
     embeddings: CropEmbeddings | None = None
 
     @classmethod
@@ -121,10 +120,6 @@ class Segmentation(WritableInstances):
         from fastsam_onnx.clip.clip import clip_of
 
         return replace(found, embeddings=CropEmbeddings(clip_of(clip)))
-
-    def __getstate__(self) -> dict[str, Any]:
-        names = None if self.names is None else dict(self.names)  # a read-only view of a dict cannot be pickled
-        return {**self.__dict__, "speed": dict(self.speed), "names": names}
 
     def point_prompt(
         self, points: npt.ArrayLike, labels: npt.ArrayLike | None = None, *, pick: Pick = "candidate"
@@ -329,7 +324,15 @@ class Segmentation(WritableInstances):
         return replace(self.take(index), prompt_index=answered, similarity=cosines[answered, index])
 
     def classify(
-        self, texts: str | Sequence[str], *, threshold: float | None = None, other: str | None = None, **options: Any
+        self,
+        texts: str | Sequence[str],
+        *,
+        threshold: float | None = None,
+        other: str | None = None,
+        templates: Sequence[str] = text_prompts.NO_TEMPLATE,
+        min_area: int = 0,
+        crops: CropStyle | None = None,
+        progress: CountProgress | None = None,
     ) -> Segmentation:
         """The objects, each with the text that fits it best as its class: `labels`, `names` and `similarity`; by CLIP.
 
@@ -337,7 +340,10 @@ class Segmentation(WritableInstances):
             texts: Names of the classes, in the order of their indices.
             threshold: Cosine, -1 to 1, that an object must exceed to be of one of them; as in `text_prompt`.
             other: Name of the class of all other objects, the last one; None to leave these out.
-            options: `templates`, `min_area`, `crops` and `progress`, as in `text_scores`.
+            templates: As in `text_scores`.
+            min_area: As in `text_scores`; by default no object is left out.
+            crops: As in `text_scores`.
+            progress: As in `text_scores`.
 
         Raises:
             PromptError: As in `text_prompt`.
@@ -346,7 +352,7 @@ class Segmentation(WritableInstances):
         """
         rules.check_limits(None, threshold)
         names = text_prompts.class_names(texts, other)
-        cosines = self.text_scores(texts, softmax=False, **{"min_area": 0, **options})
+        cosines = self.text_scores(texts, templates=templates, min_area=min_area, crops=crops, progress=progress)
         labels, similarity = rules.best_texts(cosines, threshold)
         kept = np.flatnonzero(labels < len(names))
         return replace(self.take(kept), labels=labels[kept], names=names, similarity=similarity[kept])

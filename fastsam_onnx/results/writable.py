@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
@@ -16,10 +16,12 @@ from fastsam_onnx.masks.preview import jpeg_preview
 from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import supervision
 
     from fastsam_onnx.formats.geojson import Affine
     from fastsam_onnx.formats.native import MaskForm
+    from fastsam_onnx.formats.registry import FormatKeywords
     from fastsam_onnx.formats.sam import OutputMode
     from fastsam_onnx.masks.edges import EdgesOf
 
@@ -28,8 +30,20 @@ if TYPE_CHECKING:
 class WritableInstances(Instances):
     """Instances that show themselves and write themselves in every format; `Segmentation` is made of them."""
 
-    def overlay(self, **options: Any) -> ByteArray:
-        """The objects drawn over the photo, (H, W, 3) uint8 RGB; the options are those of `draw.overlay`.
+    def overlay(
+        self,
+        *,
+        image: npt.ArrayLike | None = None,
+        alpha: float = 0.5,
+        contours: bool = True,
+        points: npt.ArrayLike | None = None,
+        point_labels: npt.ArrayLike | None = None,
+        boxes: npt.ArrayLike | None = None,
+        seed: int = 0,
+        colours: npt.ArrayLike | None = None,
+        names: bool = True,
+    ) -> ByteArray:
+        """The objects drawn over the photo, (H, W, 3) uint8 RGB; see `draw.overlay`.
 
         Raises:
             OptionError: If no photo is known, it does not fit, or an option is not accepted.
@@ -37,7 +51,18 @@ class WritableInstances(Instances):
         """
         from fastsam_onnx import draw
 
-        return draw.overlay(self, **options)
+        return draw.overlay(
+            self,
+            image=image,
+            alpha=alpha,
+            contours=contours,
+            points=points,
+            point_labels=point_labels,
+            boxes=boxes,
+            seed=seed,
+            colours=colours,
+            names=names,
+        )
 
     def show(self) -> None:
         """Display the overlay: in a notebook's output, elsewhere in the program that opens pictures.
@@ -82,7 +107,13 @@ class WritableInstances(Instances):
 
         return soft_edges(self, of=of, thin=thin)
 
-    def save(self, path: str | os.PathLike[str], *, format: str | None = None, **options: Any) -> None:  # noqa: A002
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: str | None = None,  # noqa: A002
+        **options: Unpack[FormatKeywords],
+    ) -> None:
         """Write the objects to a file, or to a folder of cut-outs.
 
         The file appears when it is complete, or not at all. An existing file is replaced; so is a folder that holds

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
-from types import MappingProxyType
 
 import numpy as np
 
@@ -67,7 +66,7 @@ def find_in_tiles(
         labels=None if everything.labels is None else np.array([part.label for part in objects], np.int64),
         candidates=None,
         image=overview if overview.shape[1::-1] == image_size else None,
-        speed=MappingProxyType(speed),
+        speed=speed,
     )
 
 

@@ -18,6 +18,7 @@ from fastsam_onnx import formats
 from fastsam_onnx.draw import overlay
 from fastsam_onnx.errors import OptionError, OutputError
 from fastsam_onnx.formats.pictures import picture_bytes
+from fastsam_onnx.formats.registry import FormatKeywords
 from fastsam_onnx.images.sources import PICTURE_SUFFIXES, RESULT_SUFFIXES
 from fastsam_onnx.masks.instances import Instances, Masks
 from fastsam_onnx.masks.mask import Mask
@@ -54,6 +55,18 @@ def test_pictures_are_as_large_as_their_files_may_be(side, suffix, advice, uprig
     size = f"{picture.shape[1]}x{picture.shape[0]}"
     with pytest.raises(OutputError, match=rf"a {size} picture cannot be written as {suffix}: .*{advice}"):
         picture_bytes(picture, suffix)
+
+
+def test_editors_and_type_checkers_know_the_options_of_save():
+    """They took any word, such as alhpa=0.3, which is an error of the run."""
+    known = {option for kind in formats.FORMATS.values() for option in kind.options}
+    assert set(FormatKeywords.__annotations__) == known
+
+
+def test_the_overlay_of_a_result_has_the_options_of_the_function():
+    _, *own = inspect.signature(Segmentation.overlay).parameters.values()
+    _, *drawn = inspect.signature(overlay).parameters.values()
+    assert own == drawn
 
 
 @pytest.mark.parametrize("name", formats.FORMATS)

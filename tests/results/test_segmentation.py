@@ -8,7 +8,6 @@ import pickle
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -486,6 +485,15 @@ def test_to_change_a_box_in_place_changes_no_result(random_found):
     found[0].box[:] = 0  # a copy
 
 
+def test_the_photo_is_read_only_and_the_callers_own_is_not():
+    photo = np.zeros((2, 3, 3), np.uint8)
+    found = Segmentation.from_masks([Mask.empty((3, 2))], image=photo)
+    for each in (found, found[:0], pickle.loads(pickle.dumps(found))):
+        with pytest.raises(ValueError, match="read-only"):
+            each.image[0] = 1
+    photo[0] = 1
+
+
 @pytest.mark.parametrize("kind", ["random_found", "pending_found"])
 @pytest.mark.parametrize("measured", [False, True])
 @pytest.mark.parametrize("copied", [lambda found: pickle.loads(pickle.dumps(found)), copy.deepcopy, copy.copy])
@@ -495,7 +503,7 @@ def test_a_segmentation_is_pickled_and_copied_whole(request, kind, measured, cop
         found,
         image=np.full((*found.image_size[::-1], 3), 7, np.uint8),
         source="cat.jpg",
-        speed=MappingProxyType({"network": 12.5}),
+        speed={"network": 12.5},
     )
     if measured:
         found.areas  # noqa: B018

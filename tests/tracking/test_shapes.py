@@ -19,7 +19,7 @@ def box(x1, y1, x2, y2, size=(640, 480)):
 
 
 def shapes_of(masks):
-    return shapes.shapes_of(Masks(masks, (640, 480)))
+    return shapes.shapes_of(Masks(masks, masks[0].image_size if masks else (640, 480)))
 
 
 def test_a_rectangle_fills_its_box_and_a_disc_a_quarter_of_pi():
@@ -64,6 +64,6 @@ def test_areas_are_those_of_the_pixels_as_far_as_the_grid_tells():
 
 
 def test_an_empty_mask_is_like_nothing():
-    shapes = shapes_of([Mask.empty((40, 40)), box(0, 0, 4, 4)])
+    shapes = shapes_of([Mask.empty((640, 480)), box(0, 0, 4, 4)])
     assert shape_iou(shapes, shapes)[0].tolist() == [0, 0]
     assert shapes_of([]).shape == (0, GRID * GRID)
