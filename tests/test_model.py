@@ -333,6 +333,7 @@ def test_relative_paths_survive_pickling_into_another_working_folder(tmp_path, m
     models = [FastSAM("tiny.onnx", clip="clip"), FastSAM(Path("tiny.onnx"), clip=Clip("clip"))]
     texts = models[0].clip.embed_texts(["red"])
     pickles = [pickle.dumps(model) for model in models]
+    assert not any(b"pathlib" in each for each in pickles)  # Python 3.12 does not find the module that 3.13 writes
     monkeypatch.chdir("elsewhere")
     for pickled in pickles:
         again = pickle.loads(pickled)

@@ -55,6 +55,11 @@ class ClipFiles:
             self, image=self.image.absolute(), text=self.text.absolute(), tokenizer=self.tokenizer.absolute()
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As texts, because paths that were pickled by Python 3.13 are not read by 3.12.
+        paths = [os.fspath(path) for path in (self.image, self.text, self.tokenizer)]
+        return _of_texts, (*paths, self.preprocessing, self.context_length)
+
     @classmethod
     def find(
         cls,
@@ -92,6 +97,10 @@ class ClipFiles:
         settings, config = _beside(image_file, SETTINGS), _beside(text_file, ("config.json",))
         preprocessing = None if settings is None else _preprocessing(settings)
         return cls(image_file, text_file, found, preprocessing, None if config is None else _context_length(config))
+
+
+def _of_texts(image: str, text: str, tokenizer: str, *rest: Any) -> ClipFiles:
+    return ClipFiles(Path(image), Path(text), Path(tokenizer), *rest)
 
 
 def _both(path: Path) -> tuple[Path, Path]:

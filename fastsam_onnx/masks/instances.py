@@ -31,6 +31,7 @@ Index = slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]
 """A choice of several objects."""
 COLUMNS = ("boxes", "scores", "prompt_index", "similarity", "labels", "track_ids")
 """What there is for each object, beside its mask."""
+ARRAYS = (*COLUMNS, "image")
 MOST_COORDINATE = float(np.finfo(np.float32).max)
 """Beyond, boxes would be infinite."""
 
@@ -227,15 +228,18 @@ class Instances:
             values, shape = getattr(self, name), (n, 4) if name == "boxes" else (n,)
             if values is not None and np.shape(values) != shape:
                 raise OptionError(f"{n} masks need {name} of shape {shape}, got {np.shape(values)}")
-        for name in (*COLUMNS, "image"):
-            if isinstance(values := getattr(self, name), np.ndarray):
+        for name in ARRAYS:
+            values = getattr(self, name)
+            if isinstance(values, np.ndarray) and values.flags.writeable:  # the caller's own stays so
                 view = values.view()
                 view.flags.writeable = False
                 object.__setattr__(self, name, view)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.__post_init__()  # read-only again after pickling
+        for name in ARRAYS:  # read-only again after pickling, and the arrays that others in the pickle know
+            if isinstance(self.__dict__[name], np.ndarray):
+                self.__dict__[name].flags.writeable = False
 
     @classmethod
     def from_masks(

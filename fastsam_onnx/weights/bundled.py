@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,4 +49,10 @@ def bundled_model(name: str = DEFAULT) -> Path:
     for folder in (package / "bundled", package.parent / "weights"):
         if (path := folder / f"{name}.onnx").is_file():
             return path
-    raise ModelNotFoundError(f"the bundled model {name} is not in {package}: install the package again")
+    if not package.is_dir():
+        advice = "it lies in a zip, where models cannot be opened: install the package, or give the path of a model"
+    elif getattr(sys, "frozen", False):
+        advice = "have the package's data collected, too (PyInstaller: --collect-data fastsam_onnx)"
+    else:
+        advice = "install the package again"
+    raise ModelNotFoundError(f"the bundled model {name} is not in {package}: {advice}")

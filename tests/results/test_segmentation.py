@@ -491,6 +491,7 @@ def test_the_photo_is_read_only_and_the_callers_own_is_not():
     for each in (found, found[:0], pickle.loads(pickle.dumps(found))):
         with pytest.raises(ValueError, match="read-only"):
             each.image[0] = 1
+    assert found[:0].image is found.image  # vectors of its objects are kept for one photo
     photo[0] = 1
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from fastsam_onnx import FastSAM, ModelNotFoundError, OptionError
-from fastsam_onnx.weights import resolve
+from fastsam_onnx.weights import bundled, resolve
 from fastsam_onnx.weights.bundled import BUNDLED, DEFAULT, bundled_model, bundled_names
 
 
@@ -42,3 +44,21 @@ def test_it_is_not_a_clip():
 def test_an_installation_without_it_says_so():
     with pytest.raises(ModelNotFoundError, match="fastsam-huge"):
         bundled_model("fastsam-huge")
+
+
+@pytest.mark.parametrize(
+    ("file", "frozen", "advice"),
+    [
+        ("pkg.zip/fastsam_onnx/weights/bundled.py", False, "it lies in a zip.*install the package, or give the path"),
+        ("dist/fastsam_onnx/weights/bundled.py", True, "PyInstaller: --collect-data fastsam_onnx"),
+        ("dist/fastsam_onnx/weights/bundled.py", False, "install the package again"),
+    ],
+)
+def test_the_advice_fits_the_kind_of_installation(file, frozen, advice, tmp_path, monkeypatch):
+    """To install again helped neither in a zip nor in a program made by PyInstaller."""
+    (tmp_path / "dist" / "fastsam_onnx").mkdir(parents=True)
+    (tmp_path / "pkg.zip").touch()
+    monkeypatch.setattr(bundled, "__file__", str(tmp_path / file))
+    monkeypatch.setattr(sys, "frozen", frozen, raising=False)
+    with pytest.raises(ModelNotFoundError, match=advice):
+        bundled_model()
