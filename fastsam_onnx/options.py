@@ -45,7 +45,7 @@ MIN_WHITE = 1e-30
 
 NO_NUMBERS = bool | np.timedelta64
 """Kinds of integers, say Python and NumPy, that are a slip where a number is asked for."""
-MOST_SHOWN = 400
+MOST_SHOWN = 200
 """Maximum number of characters of a value in a message."""
 MOST_INDEX = 2**53
 """Largest index, of a class for instance: up to here float64 holds every integer."""
@@ -161,14 +161,14 @@ class DetectionOptions:
 
 
 def shown(value: Any) -> str:
-    """A value in a message: its repr, in some hundred characters, whatever it is."""
+    """A value in a message: the beginning of its repr, whatever it is."""
     short = reprlib.Repr()
-    short.maxstring = short.maxother = 160
+    short.maxstring = short.maxother = MOST_SHOWN
     try:
-        text = short.repr(value)
+        text = repr(value[:MOST_SHOWN]) if isinstance(value, str | bytes) else short.repr(value)
     except (ValueError, RecursionError):  # integers of more digits than Python writes; a repr that fails
         return f"<{type(value).__name__}>"
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+    return text[:MOST_SHOWN]
 
 
 def check_tiles(tile: int, overlap: float) -> None:
