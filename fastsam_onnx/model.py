@@ -350,10 +350,15 @@ class FastSAM:
                 "a FastSAM made from an InferenceSession, an ExternalNetwork or SessionOptions cannot be pickled; "
                 "open it in each process"
             )
-        return {"_source": self._source, "_defaults": self._defaults, "_runtime": self._runtime, "_clip": self._clip}
+        # A path as text, because Python 3.12 cannot read a Path that 3.13 wrote.
+        source = os.fspath(self._source) if isinstance(self._source, os.PathLike) else self._source
+        return {"_source": source, "_defaults": self._defaults, "_runtime": self._runtime, "_clip": self._clip}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        from fastsam_onnx.network.opening import lasting_source
+
         self.__dict__.update(state)
+        self._source = lasting_source(self._source)
         self._network = _open(self._source, self._runtime)
         self._decoder = _decoder_of(self._network, self._runtime)
 

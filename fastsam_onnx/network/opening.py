@@ -26,9 +26,8 @@ def lasting_source(source: Any) -> Any:
     if source is None:
         from fastsam_onnx.weights.bundled import bundled_model
 
-        return str(bundled_model())
-    # A text, because a Path that was pickled by Python 3.13 is not read by 3.12.
-    return str(Path(source).absolute()) if isinstance(source, str | os.PathLike) and is_file(source) else source
+        return bundled_model()
+    return Path(source).absolute() if isinstance(source, str | os.PathLike) and is_file(source) else source
 
 
 def open_network(source: Any, runtime: RuntimeOptions) -> AnyNetwork:
