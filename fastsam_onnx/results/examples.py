@@ -24,7 +24,7 @@ def listed_examples(example: Any, found: Instances) -> Sequence[MaskLike]:
         found: The result whose objects are compared with them.
 
     Raises:
-        PromptError: If it is something else, one has no pixels, or is of a photo of another size.
+        PromptError: If it is something else, one has no pixels, or is of another photo, as far as that is known.
         ObjectIndexError: If there is no object of this index.
     """
     if isinstance(example, int | np.integer) and not isinstance(example, bool):
@@ -40,7 +40,18 @@ def listed_examples(example: Any, found: Instances) -> Sequence[MaskLike]:
         if one != found.image_size:
             ours = "{}x{}".format(*found.image_size)
             raise PromptError(f"an example must be of a photo of the same size, {ours}, got {one[0]}x{one[1]}")
+    if isinstance(example, Instances) and not _may_be_one_photo(example, found):
+        raise PromptError(
+            f"an example must be of the same photo, {found.source or 'this one'}, got one of "
+            f"{example.source or 'another'}: its mask would be cut out of the wrong photo"
+        )
     for index, mask in enumerate(masks):
         if not mask.area:
             raise PromptError(f"example {index} has no pixels, so nothing can be like it")
     return masks
+
+
+def _may_be_one_photo(one: Instances, other: Instances) -> bool:
+    if one.image is None or other.image is None or one.image is other.image:
+        return True
+    return np.array_equal(one.image, other.image)

@@ -389,7 +389,7 @@ class Segmentation(WritableInstances):
         Raises:
             OptionError: If neither `threshold` nor `top_k` is given, one is outside its range, or the result lacks
                 CLIP or the photo.
-            PromptError: If the example is something else, has no pixels, or is of a photo of another size.
+            PromptError: If the example is something else, has no pixels, or is of another photo.
             ObjectIndexError: If there is no object of this index.
             ModelError: If the files are not a CLIP.
         """

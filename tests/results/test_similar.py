@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support import toy_clip
@@ -64,6 +66,16 @@ def test_several_examples_each_have_those_like_them(found):
 def test_an_example_need_not_be_one_of_the_objects(found):
     part = Mask(np.ones((8, 20), bool), 15, 5, (60, 120))
     assert sorted(rows(found.similar(part, threshold=0.95))) == [0, 3, 5]
+
+
+def test_an_example_of_another_photo_of_the_same_size_is_refused(found):
+    """What it looks like would be cut out of this photo."""
+    other = replace(found, image=found.image[::-1].copy(), source="b.jpg")
+    with pytest.raises(PromptError, match=r"of the same photo, this one, got one of b\.jpg"):
+        found.similar(other[[0]], threshold=0.95)
+    same = replace(found, image=found.image.copy())  # read twice
+    assert rows(found.similar(same[[1]], threshold=0.95)) == [1]
+    assert rows(found.similar(replace(other, image=None)[[1]], threshold=0.95)) == [1]  # such as from JSON
 
 
 def test_no_example_is_like_nothing(found):
