@@ -17,7 +17,7 @@ from fastsam_onnx.arrays import BoolArray, ByteArray, IntArray
 from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.lettering import lettering
 from fastsam_onnx.masks.classes import class_name
-from fastsam_onnx.masks.instances import Instance, Instances, check_photo
+from fastsam_onnx.masks.instances import Instance, Instances, check_found, check_photo
 
 Corners = tuple[int, int, int, int]
 """x1, y1, x2, y2 of a rectangle of whole pixels, right and bottom exclusive."""
@@ -117,6 +117,7 @@ def label_map(found: Instances) -> LabelMap:
     Raises:
         OptionError: If there are more than 65535 objects.
     """
+    check_found(found)
     if len(found) > MAX_LABELS:
         raise OptionError(f"a 16-bit label map holds at most {MAX_LABELS} objects, got {len(found)}")
     width, height = found.image_size
@@ -144,6 +145,8 @@ def cutout(instance: Instance, image: npt.ArrayLike) -> ByteArray:
     Raises:
         OptionError: If the photo does not have the mask's size.
     """
+    if not isinstance(instance, Instance):
+        raise OptionError(f"instance must be an Instance, such as found[0], got {options.shown(instance)}")
     mask = instance.mask.tight()
     photo = check_photo(image, mask.image_size)
     cut = np.zeros((*mask.crop.shape, 4), np.uint8)
@@ -195,6 +198,7 @@ def photo_of(found: Instances, image: npt.ArrayLike | None) -> ByteArray:
     Raises:
         OptionError: If there is none, or it does not fit.
     """
+    check_found(found)
     photo = found.image if image is None else image
     if photo is None:
         raise OptionError("the result does not carry its photo; pass it as image= (an (H, W, 3) uint8 RGB array)")

@@ -29,7 +29,7 @@ from fastsam_onnx.formats.svg import to_svg
 from fastsam_onnx.formats.text import json_bytes, text_bytes
 from fastsam_onnx.formats.voc import palette_png, to_voc
 from fastsam_onnx.formats.yolo import to_yolo
-from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.masks.instances import Instances, check_found
 from fastsam_onnx.options import choice, text
 from fastsam_onnx.options import path as checked_path
 
@@ -279,6 +279,7 @@ def _format_named(name: str) -> Format:
 
 
 def _made(found: Instances, name: str, given: Mapping[str, Any]) -> Any:
+    check_found(found)
     kind = FORMATS[name]
     unknown = sorted(set(given) - set(kind.options))
     if unknown:

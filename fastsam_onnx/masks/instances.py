@@ -470,6 +470,12 @@ def _all_known(values: Sequence[Known | None]) -> Known | None:
     return cast(Known, np.concatenate(known)) if len(known) == len(values) else None
 
 
+def check_found(found: object) -> None:
+    """OptionError if it is not the objects of one photo."""
+    if not isinstance(found, Instances):
+        raise OptionError(f"found must be the objects of one photo, such as model(photo), got {options.shown(found)}")
+
+
 def check_photo(image: npt.ArrayLike, image_size: tuple[int, int]) -> ByteArray:
     """The photo of (width, height) as a contiguous (H, W, 3) uint8 array; OptionError if it is not one."""
     try:

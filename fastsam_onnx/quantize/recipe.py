@@ -20,6 +20,7 @@ import os
 import statistics
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING
 from fastsam_onnx import options, weights
 from fastsam_onnx.checkpoints.head import check_onnx_name
 from fastsam_onnx.errors import MissingPackageError, ModelError, OptionError, OutputError
-from fastsam_onnx.files import is_folder, output_errors, write_file
+from fastsam_onnx.files import exists, is_folder, output_errors, write_file
 from fastsam_onnx.images.load import ImageSource, load_image
 from fastsam_onnx.model import FastSAM
 from fastsam_onnx.network.file import is_checkpoint_file
@@ -170,13 +171,14 @@ def _checked_target(path: Path) -> Path:
         raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
     if is_folder(path):
         raise OutputError(f"cannot write {path}: it is a folder; name a file in it")
-    with output_errors(path), tempfile.TemporaryFile(dir=path.parent):
-        return path
+    with output_errors(path), tempfile.TemporaryFile(dir=path.parent), suppress(FileNotFoundError):
+        path.lstat()  # its name may be too long
+    return path
 
 
 def _check_not_replaced(source: Path, target: Path) -> None:
     """Refuse to write over the network of float32: it is needed to make another one, and cannot be made from int8."""
-    if target.exists() and source.exists() and target.samefile(source):
+    if exists(target) and exists(source) and target.samefile(source):
         raise OptionError(f"output must be another file than the model, which it would replace, got {target}")
 
 

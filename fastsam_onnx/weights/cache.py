@@ -14,9 +14,10 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fastsam_onnx.errors import DownloadError
+from fastsam_onnx.errors import DownloadError, OptionError
 from fastsam_onnx.files import try_lock
 from fastsam_onnx.log import warn
+from fastsam_onnx.options import shown
 from fastsam_onnx.weights.catalogue import Entry, File
 
 APP = "fastsam-onnx"
@@ -48,8 +49,13 @@ def missing_files(entry: Entry, folder: Path) -> list[File]:
     """The files of a model that are not in the folder.
 
     Raises:
+        OptionError: If it is no entry of a catalogue.
         DownloadError: As in `is_there`.
     """
+    if not isinstance(entry, Entry):
+        raise OptionError(
+            f"entry must be an Entry of weights.catalogue, got {shown(entry)}; weights.resolve takes names"
+        )
     return [file for file in entry.files if not is_there(file, folder / file.path)]
 
 

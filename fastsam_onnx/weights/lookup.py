@@ -15,11 +15,12 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from fastsam_onnx.errors import DownloadError, ModelNotFoundError, OptionError
 from fastsam_onnx.files import exists
 from fastsam_onnx.log import warn
-from fastsam_onnx.options import shown
+from fastsam_onnx.options import choice, shown
 from fastsam_onnx.weights import catalogue
 from fastsam_onnx.weights.bundled import bundled_model, bundled_names, find_bundled
 from fastsam_onnx.weights.cache import (
@@ -87,7 +88,9 @@ def resolve(
 
 
 def names(task: Task | None = None) -> list[str]:
-    """The names of the catalogue, of one task or all."""
+    """The names of the catalogue, of one task or all; OptionError if the task is not known."""
+    if task is not None:
+        choice("task", task, get_args(Task))
     return [entry.name for entry in catalogue.ENTRIES if task in (None, entry.task)]
 
 

@@ -423,6 +423,13 @@ def test_a_file_that_cannot_be_written(tmp_path):
         quantize.quantize(TINY, tmp_path / "no" / "out.onnx", PHOTOS, imgsz=96, threads=1, force=True)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows finds no file of such a name")
+def test_a_name_that_is_too_long_is_told_before_the_work(tmp_path):
+    """It was an OSError of Python's own."""
+    with pytest.raises(OutputError, match="name too long"):
+        quantize.quantize(TINY, tmp_path / f"{'x' * 300}.onnx", photos=[])
+
+
 def test_a_folder_that_takes_no_file_is_told_before_the_work(tmp_path, monkeypatch):
     def refuse(**_: object) -> None:
         raise PermissionError(13, "Permission denied")

@@ -749,6 +749,13 @@ class TestResolve:
         (tmp_path / "Net-s").mkdir()
         assert resolve("Net-s") == home / "Net-s.onnx"
 
+    def test_what_takes_entries_says_what_takes_names(self):
+        for take in (fetch, is_here, verify):
+            with pytest.raises(OptionError, match=r"got 'FastSAM-s'; weights\.resolve takes names"):
+                take("FastSAM-s")
+        with pytest.raises(OptionError, match="task must be one of 'segment', 'clip', got 'segmentation'"):
+            weights.names("segmentation")
+
     def test_an_empty_name_is_not_the_folder_of_the_moment(self):
         with pytest.raises(OptionError, match="name_or_path must be a model's name or path, got ''"):
             resolve("")
