@@ -41,8 +41,7 @@ class CropEmbeddings:
 
     def __init__(self, clip: Clip) -> None:
         self.clip = clip
-        self._known: dict[tuple[MaskLike, CropStyle], FloatArray] = {}
-        self._photo: ByteArray | None = None  # that they are of
+        self._seen: tuple[ByteArray | None, dict[tuple[MaskLike, CropStyle], FloatArray]] = (None, {})
         self._lock = threading.Lock()
 
     def vectors(
@@ -62,17 +61,18 @@ class CropEmbeddings:
         from fastsam_onnx.clip.clip import BATCH
 
         with self._lock:  # another thread that wants the same waits, instead of computing it too
-            if image is not self._photo:  # of a result with another photo in it, by dataclasses.replace
-                self._photo, self._known = image, {}
-            missing = [mask for mask in dict.fromkeys(masks) if (mask, style) not in self._known]
+            if image is not self._seen[0]:  # the first, or another photo, by dataclasses.replace
+                self._seen = (image, {})
+            known = self._seen[1]
+            missing = [mask for mask in dict.fromkeys(masks) if (mask, style) not in known]
             size = max(BATCH // len(style.backgrounds), 1)
             for start in range(0, len(missing), size):
                 part = missing[start : start + size]
                 for mask, vector in zip(part, self._embed(part, image, style), strict=True):
-                    self._known[mask, style] = vector
+                    known[mask, style] = vector
                 if progress is not None:
                     progress(start + len(part), len(missing))
-            return np.stack([self._known[mask, style] for mask in masks])
+            return np.stack([known[mask, style] for mask in masks])
 
     def cosines(
         self,
@@ -118,7 +118,8 @@ class CropEmbeddings:
         return cosines
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"clip": self.clip, "_known": self._known, "_photo": self._photo}
+        photo, known = self._seen
+        return {"clip": self.clip, "_seen": (photo, dict(known))}  # a copy: another thread may go on meanwhile
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

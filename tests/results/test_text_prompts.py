@@ -189,6 +189,15 @@ def test_other_masks_are_embedded_anew(found, counted):
     assert sum(counted["pictures"]) == 8
 
 
+def test_a_result_can_be_pickled_while_objects_are_embedded(found):
+    def pickled_between(done, total):
+        state = found.embeddings.__getstate__()
+        found.embeddings._seen[1]["another", CropStyle()] = np.zeros(4)  # as the thread that embeds does
+        assert len(state["_seen"][1]) == done
+
+    found.text_prompt("red", progress=pickled_between)
+
+
 def test_another_photo_is_looked_at_anew(found, counted):
     blue = found.text_prompt("blue").boxes
     swapped = replace(found, image=found.image[..., ::-1])
