@@ -253,7 +253,8 @@ class _Half:
         if len(named or vectors) != 1:
             raise self._error(
                 f"has no output in the space that pictures and texts share: one must be {VECTOR_OUTPUTS[half][0]} "
-                "(batch, width). Export it with its projection, or take clip-vit-b-32 of the catalogue"
+                "(batch, width). Export it with its projection (SigLIP, which has none, is not taken), or take "
+                "clip-vit-b-32 of the catalogue"
             )
         return (named or vectors)[0]
 
