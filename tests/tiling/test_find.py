@@ -63,11 +63,12 @@ def test_an_object_over_four_tiles_is_one_mask_as_without_tiles(model, shape):
     assert np.abs(found.boxes[0] - untiled.box).max() <= 2
 
 
-def test_two_objects_in_different_tiles_stay_two(model):
+@pytest.mark.parametrize("refine", [False, True])
+def test_two_objects_in_different_tiles_stay_two(model, refine):
     photo = picture()
     cv2.circle(photo, (80, 80), 40, (255, 255, 255), -1)
     cv2.circle(photo, (300, 300), 40, (255, 255, 255), -1)
-    found = model(photo, tile=224)
+    found = model(photo, tile=224, refine=refine)  # refined, what fills the photo is left out: these do not
     # The network finds one object in each view; that of the whole has both discs and resembles neither.
     disc = np.pi * 40**2
     assert sorted(found.areas / disc) == pytest.approx([1, 1, 2], abs=0.1)
