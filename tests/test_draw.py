@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastsam_onnx import draw
 from fastsam_onnx.draw import cutout, label_map, overlay, palette
 from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.lettering import lettering
@@ -289,3 +290,10 @@ def test_capitals_are_as_high_in_every_font():
         lettering(text, 40).write(picture, (20, 70), (255, 255, 255))
         rows = np.flatnonzero((picture > 127).any(axis=(1, 2)))
         assert rows.max() - rows.min() == pytest.approx(40, abs=4)
+
+
+def test_a_name_with_nothing_free_along_its_box_is_written_in_the_middle():
+    taken = [(0, 0, 24, 99), (36, 0, 99, 99), (24, 0, 36, 40), (24, 60, 36, 99)]
+    # The middle of the box, (30, 50), is that of the words, 10 x 8.
+    assert draw._free_place([10, 20, 50, 80], (10, 8), (99, 99), taken) == (25, 46, 35, 54)
+    assert draw._free_place([10, 20, 50, 80], (10, 8), (99, 99), [*taken, (0, 40, 99, 60)]) is None
