@@ -297,3 +297,13 @@ def test_a_name_with_nothing_free_along_its_box_is_written_in_the_middle():
     # The middle of the box, (30, 50), is that of the words, 10 x 8.
     assert draw._free_place([10, 20, 50, 80], (10, 8), (99, 99), taken) == (25, 46, 35, 54)
     assert draw._free_place([10, 20, 50, 80], (10, 8), (99, 99), [*taken, (0, 40, 99, 60)]) is None
+
+
+@pytest.mark.parametrize(("side", "capitals"), [(200, 8), (500, 8), (2000, 32)])
+def test_names_grow_with_the_photo_and_stay_legible(side, capitals, monkeypatch):
+    heights = []
+    monkeypatch.setattr(draw, "lettering", lambda words, height: heights.append(height) or lettering(words, height))
+    photo = np.zeros((20, side, 3), np.uint8)
+    mask = _rectangle(2, 2, 9, 9, (side, 20))
+    overlay(Segmentation.from_masks([mask], labels=[0], names={0: "cup"}, image=photo))
+    assert heights == [capitals]
