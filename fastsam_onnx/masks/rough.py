@@ -66,11 +66,11 @@ def for_mask(
 
 def _meant(candidates: Candidates, mask: Mask) -> clicks.Meaning | None:
     """What the corrector draws of a mask, or of a stroke what clicks on it mean, if they promise more; None without."""
-    drawn = _drawn(candidates, mask)
+    shown = drawn(candidates, mask)
     clicked = clicks.likeliest(candidates, _along(mask), np.ones(PLACES, bool)) if _is_stroke(mask) else None
-    if drawn is None or (clicked is not None and clicked.promise > drawn.promise):
+    if shown is None or (clicked is not None and clicked.promise > shown.promise):
         return clicked
-    return drawn
+    return shown
 
 
 def _is_stroke(mask: Mask) -> bool:
@@ -87,7 +87,7 @@ def _along(mask: Mask) -> clicks.Points:
     return np.stack([mask.left + columns[chosen] + 0.5, mask.top + rows[chosen] + 0.5], axis=1)
 
 
-def _drawn(candidates: Candidates, mask: Mask) -> clicks.Meaning | None:
+def drawn(candidates: Candidates, mask: Mask) -> clicks.Meaning | None:
     """What the corrector draws when it is shown a mask; None if it cannot, or draws something else.
 
     What the end of the view cuts is drawn again, around all of it.

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray
 from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.log import warn
+from fastsam_onnx.masks import rough
 from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.options import CallKeywords, integer, shown
@@ -171,8 +172,8 @@ class Follower:
 
     All objects have numbers, so that none is taken for another. A followed object is what is found near the place where
     it is expected, with its size, shape and colours; if nothing is, everything that the network offered there is looked
-    at, also below the threshold. One that is not found so, since it was hidden or has turned, is recognised farther
-    away, among what has got another number.
+    at, also below the threshold, then what its corrector draws there. One that is not found so, since it was hidden or
+    has turned, is recognised farther away, among what has got another number.
     """
 
     def __init__(self, prompts: Prompts, *, conf: float) -> None:
@@ -209,16 +210,16 @@ class Follower:
 
     def update(self, found: Segmentation, frame: int) -> Segmentation:
         """The followed objects that are in the next frame, in the order of their prompts; the lost ones are logged."""
-        expected = self._expected(frame, found)
-        among_found = {number: self._allowed(number, expected.get(number), found) for number in self._followed}
-        unmet = {number: mask for number, mask in expected.items() if not among_found[number].any()}
-        offers = _offers(found, unmet.values())
-        allowed = {
-            number: np.append(fits, self._allowed(number, unmet.get(number), offers))
-            for number, fits in among_found.items()
-        }
-        merged = Segmentation.concatenate([found, offers])
-        everything = self._recognised(self._tracker.update(merged, allowed=allowed, offers=len(offers)), frame)
+        unmet = self._expected(frame, found)
+        places, fits = [], []
+        for look in (_found, _offers, _drawings):
+            places.append(look(found, unmet.values()))
+            fits.append({number: self._allowed(number, unmet.get(number), places[-1]) for number in self._followed})
+            unmet = {number: mask for number, mask in unmet.items() if not fits[-1][number].any()}
+        allowed = {number: np.concatenate([some[number] for some in fits]) for number in self._followed}
+        merged = Segmentation.concatenate(places)
+        numbered = self._tracker.update(merged, allowed=allowed, offers=len(merged) - len(found))
+        everything = self._recognised(numbered, frame)
         assert everything.track_ids is not None
         place = {number: index for index, number in enumerate(everything.track_ids.tolist())}
         order = [number for number in self._followed if number in place]
@@ -292,11 +293,25 @@ def _as_found(answer: Mask, found: Segmentation) -> Mask:
     return closest if closest.iou(answer) > SAME_IOU else answer
 
 
+def _found(found: Segmentation, expected: Collection[Mask]) -> Segmentation:
+    """What was found, wherever objects are expected."""
+    return found
+
+
 def _offers(found: Segmentation, expected: Collection[Mask]) -> Segmentation:
     """What the network offered where objects are expected, as far as it is not among those that were found."""
     if found.candidates is None or not expected:
         return found.take(np.zeros(0, np.int64))
     return _without(of_candidates(found, map(found.candidates.whole_for_mask, expected)), found)
+
+
+def _drawings(found: Segmentation, expected: Collection[Mask]) -> Segmentation:
+    """What the corrector draws when it is shown where objects are expected; nothing without one."""
+    if found.candidates is None or not expected:
+        return found.take(np.zeros(0, np.int64))
+    drawn = (rough.drawn(found.candidates, mask) for mask in expected)
+    answers = [None if meaning is None else meaning.answer(found.candidates) for meaning in drawn]
+    return replace(of_candidates(found, answers), prompt_index=None)
 
 
 def _is_same_shape(mask: Mask, known: Mask) -> bool:

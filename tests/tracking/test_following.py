@@ -5,14 +5,17 @@ import logging
 import cv2
 import numpy as np
 import pytest
-from support.tiny_onnx import bright_object, tiny
+from support.tiny_onnx import bright_object, tiny, toy_decoder, ultralytics_metadata
 
 from fastsam_onnx import Failure, FastSAM, Mask, OptionError, PromptError, Prompts, Segmentation
+from fastsam_onnx.masks.decoder_file import change_of, text_of
+from fastsam_onnx.masks.views import PRIORS
 from fastsam_onnx.tracking import Tracker
 from fastsam_onnx.tracking.following import Follower, followed
 from fastsam_onnx.tracking.tracker import KEPT_FRAMES, KEPT_FRAMES_NEW
 
 SIZE = (160, 64)
+MAPS = 32 + PRIORS + 2
 
 
 def picture(x, y=32):
@@ -202,6 +205,26 @@ def test_what_was_lost_is_not_recognised_without_the_photo():
     follower = Follower(Prompts(points=[(12, 28)]), conf=0.5)
     follower.begin(Segmentation.from_masks([square(4)]), 0)
     assert ids([follower.update(Segmentation.from_masks([square(30)]), 1)]) == [[]]
+
+
+@pytest.mark.parametrize(("corrector", "numbers"), [("what is green", [1]), ("what is red", []), (None, [])])
+def test_what_is_neither_found_nor_offered_is_drawn_where_it_is_expected(corrector, numbers):
+    """A green square moves by four pixels beside a red one; the second frame has no object, and no candidate of it."""
+    frames = [np.zeros((64, 64, 3), np.uint8) for _ in range(2)]
+    for frame, left in zip(frames, (30, 34), strict=True):
+        frame[8:56, 4:20, 0] = frame[16:40, left : left + 24, 1] = 255
+    red, green = toy_decoder(MAPS), toy_decoder(MAPS, colour=1)
+    metadata = {"conf": "0.05", "refine": "True", "decoder": text_of(red)}
+    if corrector is not None:
+        metadata["corrector"] = change_of(red, green if corrector == "what is green" else red)
+    follower = Follower(Prompts(masks=[frames[0][..., 1] > 0]), conf=0.05)
+    first = Segmentation.from_masks([Mask.from_dense(frames[0][..., 1] > 0)], image=frames[0])
+    with FastSAM(tiny(metadata=ultralytics_metadata() | metadata)) as network:
+        follower.begin(first, 0)
+        second = follower.update(network(frames[1], conf=0.999), 1)
+    assert second.track_ids.tolist() == numbers
+    for mask in second.masks:
+        np.testing.assert_array_equal(mask.dense(), frames[1][..., 1] > 0)
 
 
 def test_colours_may_change_slowly():
