@@ -30,11 +30,9 @@ def listed_masks(masks: MaskPrompts) -> list[Mask]:
         masks: As in `Segmentation.mask_prompt`.
 
     Raises:
-        PromptError: If they are something else, there is none, or one has no pixels.
+        PromptError: If they are something else, or one has no pixels.
     """
     listed = [_mask_of(each) for each in _separate(masks)]
-    if not listed:
-        raise PromptError("masks must be at least one mask, got none")
     for index, mask in enumerate(listed):
         if not mask.area:
             size = "{}x{}".format(*mask.image_size)

@@ -258,6 +258,7 @@ class Prompts:
             options.cosine("similar", self.similar)
             if not self.asked:
                 raise PromptError("similar is given without a prompt that says what the objects should be like")
+        self._check_none_is_empty()
         if self.points is None and self.labels is not None:
             raise PromptError("labels is given without points")
         if self.points is not None and not check_points(self.points, self.labels)[1].any(axis=1).all():
@@ -279,6 +280,15 @@ class Prompts:
                 raise PromptError(f"classes must be names or indices of classes, got {options.shown(one)}")
         if self.names is None and self.other is not None:
             raise PromptError("other is given without classify")
+
+    def _check_none_is_empty(self) -> None:
+        """Raise if there is a list without a prompt: whether everything is meant or nothing is not for us to say."""
+        groups = 1 if self.points is None else len(check_points(self.points, self.labels)[0])
+        boxes = 1 if self.boxes is None else len(check_boxes(self.boxes))
+        masks = 1 if self.masks is None else len(listed_masks(self.masks))
+        for name, count in (("points", groups), ("boxes", boxes), ("masks", masks)):
+            if not count:
+                raise PromptError(f"{name} must be at least one, got none; leave {name} out to ask for everything")
 
     def choose(self, found: Segmentation) -> Segmentation:
         """The objects that are meant: those of the points first, then of the boxes, the masks and the texts.
@@ -337,8 +347,10 @@ class Prompts:
             points, labels = other.points, other.labels
         elif other.points is not None:
             pairs = [check_points(each.points, each.labels) for each in (self, other) if each.points is not None]
-            if any(len(groups) > 1 for groups, _ in pairs):
-                raise PromptError("points that ask for several objects, (g, k, 2), cannot be joined with others")
+            if any(len(groups) != 1 for groups, _ in pairs):
+                raise PromptError(
+                    "points that ask for several objects or none, (g, k, 2), cannot be joined with others"
+                )
             points, labels = (np.concatenate(arrays, axis=1)[0] for arrays in zip(*pairs, strict=True))
         correcting = {name: self._agreed(other, name) for name in CORRECTIONS}
         if correcting["box_points"] is not None and self.boxes is not None and other.boxes is not None:
@@ -353,7 +365,7 @@ class Prompts:
             points=points,
             labels=labels,
             boxes=np.concatenate(both) if both else None,
-            masks=masks or None,
+            masks=masks if masks or self.masks is not None or other.masks is not None else None,
             texts=texts or None,
             **correcting,
             **{name: self._agreed(other, name) for name in AGREED},

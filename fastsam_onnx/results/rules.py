@@ -31,11 +31,13 @@ AREA_POWER = 2 / 3
 def check_points(points: npt.ArrayLike, labels: npt.ArrayLike | None) -> tuple[npt.NDArray[np.float64], BoolArray]:
     """Points as (g, k, 2) float64, one group for each object that is asked for, and (g, k) bool: foreground.
 
+    No groups, (0, k, 2), ask for nothing; a group has a point.
+
     Raises:
         PromptError: If the shapes or values make no points.
     """
     xy = options.numbers("points", points, error=PromptError)
-    if xy.ndim not in (1, 2, 3) or xy.shape[-1] != 2 or not xy.size:
+    if xy.ndim not in (1, 2, 3) or xy.shape[-1] != 2 or 0 in xy.shape[xy.ndim == 3 :]:
         raise PromptError(
             "points must have shape (2,), (k, 2) or, for several objects, (g, k, 2): x, y in image pixels, "
             f"got {xy.shape}"
@@ -55,13 +57,13 @@ def check_points(points: npt.ArrayLike, labels: npt.ArrayLike | None) -> tuple[n
 
 
 def check_boxes(boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Boxes as (k, 4) float64 x1, y1, x2, y2.
+    """Boxes as (k, 4) float64 x1, y1, x2, y2; an empty list is no boxes.
 
     Raises:
         PromptError: If the shapes or values make no boxes.
     """
     xyxy = options.numbers("boxes", boxes, error=PromptError)
-    if xyxy.ndim not in (1, 2) or xyxy.shape[-1] != 4 or not xyxy.size:
+    if xyxy.shape != (0,) and (xyxy.ndim not in (1, 2) or xyxy.shape[-1] != 4):
         raise PromptError(f"boxes must have shape (4,) or (k, 4): x1, y1, x2, y2 in image pixels, got {xyxy.shape}")
     xyxy = xyxy.reshape(-1, 4)
     for index in np.flatnonzero((xyxy[:, 2:] < xyxy[:, :2]).any(axis=1)):

@@ -127,7 +127,8 @@ class Segmentation(WritableInstances):
         """The objects that points mean.
 
         Args:
-            points: (2,) or (k, 2): x, y in image pixels, all for one object; (g, k, 2) asks for g objects at once.
+            points: (2,) or (k, 2): x, y in image pixels, all for one object; (g, k, 2) asks for g objects at once,
+                none of them for nothing.
                 A point outside the photo hits nothing. A warning is logged where all lie between 0 and 1, as shares of
                 width and height do.
             labels: One for every point: 1 foreground (the default), 0 background. Background alone means nothing.
@@ -172,6 +173,8 @@ class Segmentation(WritableInstances):
         if pick == "candidate":
             pick = "balanced"
         chosen = [answers.of_points(self, *each, pick) for each in asked]
+        if not chosen:
+            return answers.of_rows(self, [])
         return Segmentation.concatenate(
             [replace(each, prompt_index=np.full(len(each), index, np.int64)) for index, each in enumerate(chosen)]
         )
@@ -187,7 +190,8 @@ class Segmentation(WritableInstances):
         """For each box the object that fits it best; points in it say what belongs to the object, and what does not.
 
         Args:
-            boxes: (4,) or (b, 4): x1, y1, x2, y2 in image pixels; a warning as in `point_prompt`.
+            boxes: (4,) or (b, 4): x1, y1, x2, y2 in image pixels; a warning as in `point_prompt`. None of them, as a
+                detector may find none, ask for nothing.
             points: (2,) or (k, 2) in image pixels for one box, (b, k, 2) for b boxes: each, in their order, corrects
                 the answer so far, as people click where it is wrong. The bundled models' decoder is told of them;
                 other models answer with an offer that fits and obeys, or discs around the points are added and cut out.
@@ -238,8 +242,8 @@ class Segmentation(WritableInstances):
 
         Args:
             masks: (H, W) or (k, H, W) of the photo's size, true or non-zero where the object is; a `Mask`, COCO's run
-                lengths {"size", "counts"}, or a list of such masks. Numbers between 0 and 1 are refused: compare
-                probabilities with a threshold first.
+                lengths {"size", "counts"}, or a list of such masks. None of them ask for nothing. Numbers between 0 and
+                1 are refused: compare probabilities with a threshold first.
             points: (2,) or (k, 2) in image pixels for one mask, (b, k, 2) for b masks: each, in their order, corrects
                 the answer so far, as people click where it is wrong.
             labels: One for every point: 1 where the object is (the default), 0 where it is not.

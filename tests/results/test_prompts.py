@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from support import toy_clip
 from support.damage import damaged
+from support.tiny_onnx import tiny
 
 import fastsam_onnx
-from fastsam_onnx import FastSAMError, Mask, OptionError, PromptError, Prompts, Segmentation
+from fastsam_onnx import FastSAM, FastSAMError, Mask, OptionError, PromptError, Prompts, Segmentation
 from fastsam_onnx.results.prompts import coordinates
 
 WIDTH, HEIGHT = 20, 10
@@ -393,3 +394,35 @@ def test_the_objects_that_are_asked_for_are_groups_of_points_boxes_masks_and_tex
 )
 def test_objects_matter_without_prompts_and_where_prompts_choose_among_them(prompts, needed):
     assert prompts.needs_objects is needed
+
+
+@pytest.mark.parametrize("with_candidates", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "nothing"),
+    [
+        ("box_prompt", []),
+        ("box_prompt", np.zeros((0, 4))),
+        ("mask_prompt", []),
+        ("mask_prompt", np.zeros((0, 64, 64), bool)),
+        ("point_prompt", np.zeros((0, 1, 2))),
+    ],
+)
+def test_no_prompts_ask_for_nothing(found, kind, nothing, with_candidates):
+    """A detector may find nothing."""
+    if with_candidates:
+        found = FastSAM(tiny())(np.zeros((64, 64, 3), np.uint8))
+    elif kind == "mask_prompt" and len(np.shape(nothing)) > 1:
+        nothing = np.zeros((0, *found.image_size[::-1]), bool)
+    answer = getattr(found, kind)(nothing)
+    assert len(answer) == len(answer.masks) == 0
+    assert answer.prompt_index.tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("empty", "name"),
+    [(Prompts(boxes=[]), "boxes"), (Prompts(masks=[]), "masks"), (Prompts(points=np.zeros((0, 1, 2))), "points")],
+)
+def test_prompts_of_an_empty_list_are_refused_for_they_may_mean_everything_or_nothing(found, empty, name):
+    for prompts in (empty, Prompts(texts="a cup").joined(empty), empty.joined(Prompts(texts="a cup"))):
+        with pytest.raises(PromptError, match=f"{name} must be at least one, got none; leave {name} out"):
+            prompts.choose(found)

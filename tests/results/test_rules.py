@@ -72,6 +72,7 @@ def test_points_in_every_form(points, labels, groups):
     [
         ([], None, r"\(k, 2\).*got \(0,\)"),
         (np.zeros((0, 2)), None, r"got \(0, 2\)"),
+        (np.zeros((2, 0, 2)), None, r"got \(2, 0, 2\)"),
         (5, None, r"got \(\)"),
         ([1, 2, 3], None, r"got \(3,\)"),
         ([[1, 2, 3]], None, r"got \(1, 3\)"),
@@ -108,8 +109,8 @@ def test_boxes_in_every_form():
 @pytest.mark.parametrize(
     ("boxes", "message"),
     [
-        ([], r"\(k, 4\).*got \(0,\)"),
-        (np.zeros((0, 4)), r"got \(0, 4\)"),
+        (np.zeros((0, 3)), r"\(k, 4\).*got \(0, 3\)"),
+        (np.zeros((1, 0)), r"got \(1, 0\)"),
         ([1, 2, 3], r"got \(3,\)"),
         ([[[1, 2, 3, 4]]], r"got \(1, 1, 4\)"),
         ([[1, 2, 3, 4], [1, 2]], "regular"),
