@@ -291,6 +291,12 @@ def _add_other_prompts(group: Any) -> None:
         **many,
         help='a description of one object, such as "a photo of a dog"; repeatable; needs --clip',
     )
+    group.add_argument(
+        "--negative",
+        metavar="WORDS",
+        **many,
+        help="with --text: a description that an object must fit less than the text; repeatable",
+    )
     add_shared(group, "--clip")
     group.add_argument(
         "--similarity",

@@ -28,6 +28,7 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
     options = {
         "pick": arguments.pick,
         "match": arguments.match,
+        "negative": arguments.negative or None,
         "threshold": arguments.similarity,
         "classify": arguments.classify,
         "other": arguments.other,
@@ -72,6 +73,7 @@ def _check_needs(arguments: argparse.Namespace, prompts: Prompts) -> None:
     for name, value, kind, needed in (
         ("--pick", arguments.pick, prompts.points, "--point: it chooses among the objects at the points"),
         ("--match", arguments.match, fitted, "--box or --mask: it says what is compared with it"),
+        ("--negative", arguments.negative or None, prompts.texts, "--text: it is what the objects must fit less"),
         (
             "--similarity",
             arguments.similarity,

@@ -44,13 +44,14 @@ OPTIONS: Mapping[str, Sequence[str]] = {
     "mask_points": ("masks",),
     "mask_labels": ("mask_points",),
     "top_k": ("texts",),
+    "negative": ("texts",),
     "threshold": ("texts", "classify"),
     "other": ("classify",),
     "similar": ("points", "boxes", "masks", "texts"),
 }
 """The options, and the kinds of prompts that each belongs to."""
 
-AGREED = ("pick", "match", "top_k", "threshold", "classes", "classify", "other", "similar")
+AGREED = ("pick", "match", "top_k", "negative", "threshold", "classes", "classify", "other", "similar")
 """The fields that two values must not set differently to be joined."""
 
 CORRECTIONS = ("box_points", "box_labels", "mask_points", "mask_labels")
@@ -82,6 +83,7 @@ class Prompts:
         box_labels: 1 (the object is there) or 0 (it is not) for each of them; 1 by default.
         mask_points: The same for masks, as `Segmentation.mask_prompt` takes points.
         mask_labels: As `box_labels`, for these.
+        negative: Texts that an object must be less similar to than to one of `texts` to answer it.
         similar: Cosine, -1 to 1, as in `Segmentation.similar`: all objects that are more similar than this to one of
             those that the prompts mean, in their place; None for these alone.
     """
@@ -103,6 +105,7 @@ class Prompts:
     box_labels: npt.ArrayLike | None = None
     mask_points: npt.ArrayLike | None = None
     mask_labels: npt.ArrayLike | None = None
+    negative: str | Sequence[str] | None = None
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Prompts:
@@ -176,13 +179,13 @@ class Prompts:
 
     @property
     def count(self) -> int:
-        """Number of points, boxes, masks and texts, together, corrections and those of `classify` among them.
+        """Number of points, boxes, masks and texts, together; corrections, `negative` and `classify` count, too.
 
         Raises:
             PromptError: If points, boxes or masks are malformed.
         """
         points = sum(foreground.size for _, foreground in self._all_points())
-        return points + self._asked_singly() + len(_listed(self.classify))
+        return points + self._asked_singly() + len(_listed(self.negative)) + len(_listed(self.classify))
 
     @property
     def asked(self) -> int:
@@ -271,15 +274,22 @@ class Prompts:
             self._mask_points()
         elif self.mask_points is not None or self.mask_labels is not None:
             raise PromptError("mask_points or mask_labels is given without masks")
-        if self.texts is not None:
-            from fastsam_onnx.clip.clip import check_texts
-
-            check_texts(self.texts)
+        self._check_texts()
         for one in _listed(self.classes):
             if isinstance(one, bool) or not isinstance(one, str | int | np.integer):
                 raise PromptError(f"classes must be names or indices of classes, got {options.shown(one)}")
         if self.names is None and self.other is not None:
             raise PromptError("other is given without classify")
+
+    def _check_texts(self) -> None:
+        """Raise unless there are texts that can be compared, or none."""
+        if self.texts is None and self.negative is not None:
+            raise PromptError("negative is given without texts")
+        for texts in (self.texts, self.negative):
+            if texts is not None:
+                from fastsam_onnx.clip.clip import check_texts
+
+                check_texts(texts)
 
     def _check_none_is_empty(self) -> None:
         """Raise if there is a list without a prompt: whether everything is meant or nothing is not for us to say."""
@@ -326,7 +336,9 @@ class Prompts:
             answers.append((found.mask_prompt(masks, self.mask_points, self.mask_labels, match=self.match), len(masks)))
         if self.texts is not None:
             texts = _listed(self.texts)
-            answers.append((found.text_prompt(texts, top_k=self.top_k, threshold=self.threshold), len(texts)))
+            negative = () if self.negative is None else self.negative
+            answer = found.text_prompt(texts, top_k=self.top_k, threshold=self.threshold, negative=negative)
+            answers.append((answer, len(texts)))
         if not answers:
             return found
         chosen = _join_answers(answers)

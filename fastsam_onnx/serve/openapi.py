@@ -287,6 +287,10 @@ def _prompts() -> Schema:
                 "description": "1 where the object is, 0 where not; one for every point in a box.",
             },
             "texts": {"anyOf": [text, _filled(text), {"type": "null"}], "description": "Where text in /info is true."},
+            "negative": {
+                "anyOf": [text, _filled(text), {"type": "null"}],
+                "description": "What the objects must fit less than the text.",
+            },
             "top_k": {"type": ["integer", "null"], "minimum": 1},
             "threshold": {"type": ["number", "null"], "minimum": -1, "maximum": 1},
             "classes": {"anyOf": [one_class, _filled(one_class), {"type": "null"}], "description": "Names or indices."},

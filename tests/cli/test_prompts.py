@@ -257,6 +257,21 @@ def test_similarity_gives_all_that_are_alike_or_none(run, tmp_path, clip_folder)
         assert len(areas(tmp_path / "a.json")) == count
 
 
+def test_what_a_negative_text_fits_better_does_not_answer(run, tmp_path, clip_folder):
+    photo = coloured_photo(tmp_path / "a.png")
+    arguments = ["--clip", clip_folder, "--similarity=-1", "--format", "json", "--overwrite"]
+    (tmp_path / "p.json").write_text('{"texts": "red", "negative": "blue"}', encoding="utf-8")
+    for more, expected in (
+        (["--text", "red"], [FIRST_AREA, SECOND_AREA]),
+        (["--text", "red", "--negative", "blue"], [FIRST_AREA]),
+        (["--text", "red", "--negative", "blue", "--negative", "a red dog"], []),
+        (["--prompts", tmp_path / "p.json"], [FIRST_AREA]),
+    ):
+        code, _, said = run(photo, *arguments, *more)
+        assert code == 0, said
+        assert [one["area"] for one in read_json(tmp_path / "a.json")["objects"]] == expected
+
+
 def test_a_files_number_of_objects_holds_beside_similarity(run, tmp_path, clip_folder):
     photo = coloured_photo(tmp_path / "a.png")
     arguments = ["--clip", clip_folder, "--similarity=-1", "--format", "json", "--overwrite"]
@@ -291,6 +306,8 @@ def test_objects_get_the_name_that_fits_them(run, tmp_path, clip_folder):
         (["--classify", "red,red", "--clip", "x"], "'red' twice"),
         (["--classify", "red", "--classify", "blue,red", "--clip", "x"], "'red' twice"),
         (["--classify", "red", "--other", " ", "--clip", "x"], "other must be the name of a class, got ' '"),
+        (["--negative", "red", "--point", "1,1", "--clip", "x"], "--negative needs --text"),
+        (["--text", "red", "--negative", " ", "--clip", "x"], "text prompt"),
         (["--text", "red"], "--clip clip-vit-b-32-int8"),
         (["--text", " ", "--clip", "x"], "text prompt"),
         (["--text", "red", "--clip", "nothing/here"], "there is no CLIP at"),

@@ -127,7 +127,7 @@ class Reader:
         return type("Found", (Segmentation,), {"text_prompt": by_index})(**vars(found))
 
 
-def by_index(found, texts, *, top_k=None, threshold=None):
+def by_index(found, texts, *, top_k=None, threshold=None, negative=()):
     rows = [int(text) for text in texts][:top_k]
     similarity = np.array([0.26 + 0.01 * len(text) for text in texts][:top_k], np.float32)
     return replace(Segmentation(**vars(found))[rows], prompt_index=np.arange(len(rows)), similarity=similarity)
