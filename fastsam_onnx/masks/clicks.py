@@ -253,7 +253,7 @@ def _told(
             mask = drawing.mask
             obeyed = obeyed_points(mask, points, foreground)
             count = int(obeyed.sum())
-            if obeyed[foreground].any() and not mask.is_empty() and (place not in best or count > best[place][0]):
+            if obeyed[foreground].any() and (place not in best or count > best[place][0]):
                 best[place] = count, drawing.promise * LOUDER**turn, mask
             del waiting[place]
             louder = drawing.question.louder(obeyed)
@@ -372,7 +372,7 @@ def _drawn_at(
     merits = np.array([drawing.promise for drawing in drawings]) * claims**CLAIM_POWER
     for place in np.argsort(-merits, kind="stable").tolist():
         mask = drawings[place].mask
-        if not mask.is_empty() and _agrees(mask, points, foreground):
+        if _agrees(mask, points, foreground):
             bounds = np.array(mask.bounds, np.float32)
             yield float(merits[place]), Meaning(mask, bounds, int(index[place]), drawings[place].promise)
 

@@ -139,8 +139,21 @@ def test_a_point_in_a_box_that_no_fitting_offer_obeys_changes_a_disc_around_it()
     assert found.box_prompt(box, [left, right], [1, 0]).scores.tolist() == [np.float32(0.9)]
     assert found.box_prompt(box, [right, (70.5, 32.5)], [1, 0]).masks[0] == whole  # outside it is right already
     assert found.box_prompt(box, [left, (22.5, 32.5)], [1, 0]).masks[0].area == whole.area - 1
+    [other] = found.box_prompt(box, [right, left], [1, 0]).masks
+    assert whole.difference(other).box.tolist() == [16, 28, 25, 37], "as large: from pixel to pixel"
     # A disc that would leave nothing is not cut out.
     assert found.box_prompt((18, 30, 22, 34), [(20.5, 32.5)], [0]).masks[0].area > 0
+
+
+@pytest.mark.parametrize(
+    ("box", "point", "disc"),
+    [((10, 10, 22, 50), (16, 30), [13, 27, 20, 34]), ((10, 10, 50, 22), (30, 16), [27, 13, 34, 20])],
+)
+def test_a_point_alone_in_a_box_changes_a_disc_by_the_boxs_shorter_side(box, point, disc):
+    """A quarter of 12 pixels: a radius of 3."""
+    found = found_of(replace(offered((32, 32, 64, 64, 0.9, 1)), prototypes=np.ones((1, 16, 16), np.float32)))
+    [whole], [cut] = (found.box_prompt(box, *told).masks for told in ((), ([point], [0])))
+    assert whole.difference(cut).box.tolist() == disc
 
 
 def test_points_look_below_the_threshold_too():
@@ -182,6 +195,12 @@ def test_a_mask_with_a_background_point_is_out_and_most_foreground_points_count(
 
 NESTED = tuple((16, 16, side, side, score, 1) for side, score in ((8, 0.9), (16, 0.8), (28, 0.7), (32, 0.3)))
 """Squares around one middle, claims falling: score / area^(2/3) is 0.056, 0.020, 0.008, 0.003."""
+
+
+def test_of_the_many_that_hold_a_point_those_of_a_high_score_for_their_area_come_first():
+    """Fifty at most are measured."""
+    order = offered(*NESTED[::-1]).holding(np.array([(16.0, 16.0)]), np.ones(1, bool))
+    assert order.tolist() == [3, 2, 1, 0]
 
 
 def test_alternatives_are_what_the_points_may_mean_most_likely_first():

@@ -229,7 +229,9 @@ def test_what_lacks_a_point_outside_is_drawn_in_a_wider_view(point, sign, is_wid
     """Without a margin, 0.3 of the sides from 20 to 50 and from 4 to 34, the object would end where the point lies."""
     before = Mask(np.ones((30, 20), bool), 20, 4, (64, 64))
     box = np.array((20, 4, 50, 34), np.float32)
-    question = Question(box, np.zeros((1, 32), np.float32), asked=False, points=[(30, 20), point], signs=[1, sign])
+    question = Question(
+        box, np.zeros((1, 32), np.float32), asked=False, points=[(30, 20), (60, 60), point], signs=[1, -1, sign]
+    )
     wider = _wider(question, before, (64, 64)).box_xyxy
     assert wider.tolist() == pytest.approx([11, 0, 59, 43] if is_wider else box.tolist(), abs=1e-5)
 

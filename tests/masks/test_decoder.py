@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import pickle
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -226,6 +228,25 @@ def test_maps_are_prototypes_candidates_box_and_points():
     assert maps[5].mean() == pytest.approx((32 / 40) ** 2, abs=1e-6)
     without = maps_of(view, prototypes, Question(box, coefficients[:1], asked=False))
     assert without[2:, 0, 0].tolist() == [2, 2, 2, 0, 0], "one candidate alone stands for all"
+
+
+def test_promises_are_probabilities():
+    """The toy's logits are 5 where its view is red, -5 elsewhere, and their mean is what it promises."""
+    photos = np.zeros((3, 3, SIDE, SIDE), np.float32)
+    photos[0, 0], photos[1, 0, :, : SIDE // 2] = 1, 1
+    _, promises = Decoder(TOY, RuntimeOptions(threads=1), "toy.onnx").run(
+        photos, np.zeros((3, 6, COARSE, COARSE), np.float32)
+    )
+    assert promises.tolist() == pytest.approx([1 / (1 + np.exp(-5)), 1 / 2, 1 / (1 + np.exp(5))], rel=1e-5)
+
+
+@pytest.mark.parametrize(("logits", "promises"), [((2, SIDE, COARSE), (2,)), ((2, SIDE, SIDE), (2, 1))])
+def test_a_decoder_that_answers_in_another_size_is_an_error(monkeypatch, logits, promises):
+    """NumPy would stretch the second over all questions."""
+    session = SimpleNamespace(run=lambda *_: [np.zeros(logits), np.zeros(promises)])
+    monkeypatch.setattr(Decoder, "_session", lambda _: session)
+    with pytest.raises(ModelError, match=re.escape(f"toy.onnx: its decoder answers with {logits} and {promises}")):
+        Decoder(TOY, RuntimeOptions(), "toy.onnx").run(np.zeros((2, 3, SIDE, SIDE)), np.zeros((2, 6, COARSE, COARSE)))
 
 
 def with_decoder(text, **metadata):

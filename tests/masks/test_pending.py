@@ -226,6 +226,12 @@ def test_tight_leaves_out_what_cannot_be_set():
     assert tight.logits.shape == (5, 4), "rows 2 to 6 and columns 1 to 4 of cells: what these pixels need"
 
 
+def test_a_tight_mask_keeps_nothing_of_the_larger_one_in_memory():
+    boxes, weights = np.array([(8, 12, 40, 24)], np.float32), np.ones((1, 1), np.float32)
+    [mask] = pending_masks(boxes, weights, np.ones((1, 16, 16), np.float32), Letterbox.fit((64, 64), (64, 64)))
+    assert mask.tight().logits.base is None
+
+
 def test_a_mask_without_a_pixel_is_tight_around_nothing():
     letterbox = Letterbox.fit((64, 64), (64, 64), stride=32)
     boxes, weights = np.array([(8, 8, 40, 40)], np.float32), np.full((1, 1), -1, np.float32)

@@ -196,6 +196,13 @@ def test_of_two_masks_that_agree_the_better_one_stays():
     assert told_apart([], 0.7).tolist() == []
 
 
+def test_doubles_are_found_whatever_their_shape():
+    """Of 14 and 14 columns 12 are shared: IoU 12 / 16 = 0.75."""
+    _, _, masks = masks_of(regions((0, 0, 16, 16)), (0, 0, 56, 8), (8, 0, 64, 8))
+    assert told_apart(masks, 0.7).tolist() == [0]
+    assert told_apart(masks, 0.8).tolist() == [0, 1]
+
+
 def test_a_double_of_a_double_stays():
     """The second agrees with the first and goes; the third agrees with the second alone."""
     prototypes = regions((0, 0, 16, 16))

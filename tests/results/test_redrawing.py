@@ -11,9 +11,10 @@ from support.tiny_onnx import known, toy_decoder
 
 from fastsam_onnx import FastSAM, OptionError
 from fastsam_onnx.masks.candidates import Candidates
-from fastsam_onnx.masks.decoder import Decoder
+from fastsam_onnx.masks.decoder import Decoder, drawn_mask
 from fastsam_onnx.masks.mask import Mask
-from fastsam_onnx.masks.redraw import cells_of
+from fastsam_onnx.masks.redraw import _same, cells_of, deepest_point
+from fastsam_onnx.masks.views import SIDE, View
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.runtime import RuntimeOptions
@@ -51,10 +52,27 @@ def test_an_object_gets_the_outline_that_the_photo_has():
     assert new.candidates is not None, "it is still the whole result"
 
 
+def test_the_decoder_is_asked_about_the_middle_of_the_deepest_pixel():
+    """In a view of 96 pixels, 190 to 286 and 100 to 196, a cell is a pixel."""
+    seen = np.zeros((96, 96), bool)
+    seen[20:25, 30:35] = seen[50, :] = True
+    assert deepest_point(seen, View((190, 286), (100, 196), LETTERBOX)) == (190 + 32.5, 100 + 22.5)
+
+
 def test_what_would_be_another_object_stays():
     """Red has an IoU of 2500 / 5776 = 0.43 with the object."""
     old = found(rectangle(200, 200, 250, 250), rectangle(200, 200, 276, 276))
     np.testing.assert_array_equal(old.redrawn().masks.dense(), old.masks.dense())
+
+
+def test_a_drawing_without_a_pixel_is_no_object():
+    """A view of 5 x 5 pixels, 19 cells in each: a ring around the middle of the pixel in the middle."""
+    old, ring = np.zeros((2, SIDE, SIDE), bool)
+    old[39:57, 39:57] = ring[39:57, 39:57] = True
+    ring[45:51, 45:51] = False
+    view = View((100, 105), (100, 105), LETTERBOX)
+    assert _same(drawn_mask(np.where(ring, 1, -1).astype(np.float32), view), old) is None
+    assert _same(drawn_mask(np.where(old, 1, -1).astype(np.float32), view), old).area == 1
 
 
 def test_what_the_view_would_cut_stays():

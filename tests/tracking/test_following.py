@@ -201,6 +201,14 @@ def test_what_was_beside_it_is_not_taken_for_it_however_alike():
     assert following(*[[(square(4), RED), twin]] * 3, *[[twin]] * 20) == [[1]] * 3 + [[]] * 20
 
 
+def test_a_twin_elsewhere_that_is_more_like_it_does_not_matter():
+    """Its own colours have changed a little; the twin, 32 pixels on, is new and has those of before."""
+    follower = Follower(Prompts(points=[(12, 28)]), conf=0.5)
+    follower.begin(coloured([(square(4), RED)]), 0)
+    found = follower.update(coloured([(square(36), RED), (square(5), (225, 30, 30))]), 1)
+    assert found.boxes[:, 0].tolist() == [5]
+
+
 def test_what_was_lost_is_not_recognised_without_the_photo():
     follower = Follower(Prompts(points=[(12, 28)]), conf=0.5)
     follower.begin(Segmentation.from_masks([square(4)]), 0)
