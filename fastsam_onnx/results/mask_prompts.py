@@ -112,8 +112,6 @@ def read_mask(path: Path) -> Mask:
 def _separate(masks: Any) -> list[Any]:
     """One mask or several as a list."""
     masks = _plain(masks)
-    if isinstance(masks, Mask | Mapping):
-        return [masks]
     if isinstance(masks, Masks):
         return list(masks)
     if isinstance(masks, np.ndarray):

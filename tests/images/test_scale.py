@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from fastsam_onnx.images.scale import Scale
+from fastsam_onnx.images.scale import DARK_BELOW, Scale
 
 
 @pytest.mark.parametrize(("kind", "white"), [(np.float32, None), (np.float64, None), (np.float32, 0.5)])
@@ -25,3 +25,11 @@ def test_floats_are_scaled_without_a_second_picture_of_floats(kind, white):
     )
     assert np.array_equal(scaled, expected)
     assert peak < floats.size + 6_000_000  # the result and a few rows; a copy of the floats has 18 or 36 MB
+
+
+def test_what_is_dark_is_told_by_its_highest_sample():
+    """A black picture is meant to be."""
+    for highest, told in ((0, []), (1, [1]), (DARK_BELOW - 1, [DARK_BELOW - 1]), (DARK_BELOW, [])):
+        found = []
+        Scale(None, on_dark=found.append).eight_bit(np.array([[0, highest]], np.uint16))
+        assert found == told

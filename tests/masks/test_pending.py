@@ -252,6 +252,16 @@ def test_cells_are_those_nearest_to_pixels_of_the_box():
     assert cells.all()
 
 
+@pytest.mark.parametrize("box", [(63.5, 8, 64, 24), (8, 63.5, 24, 64), (0, 8, 0, 24)])
+def test_a_box_without_the_corner_of_a_pixel_has_none_and_no_cell(box):
+    """At the photo's end the pixel after it does not exist."""
+    letterbox = Letterbox.fit((64, 64), (64, 64), stride=32)
+    ones = np.ones((1, 16, 16), np.float32)
+    [mask] = pending_masks(np.array([box], np.float32), np.ones((1, 1), np.float32), ones, letterbox)
+    assert mask.is_empty()
+    assert mask.render().area == mask.tight().render().area == mask.cells()[0].size == 0
+
+
 def test_prototypes_at_points_are_those_of_their_pixels():
     rng = np.random.default_rng(4)
     letterbox = Letterbox.fit((90, 47), (128, 128))

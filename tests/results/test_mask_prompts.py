@@ -257,6 +257,8 @@ def test_a_picture_of_two_values_is_a_mask(tmp_path):
     np.testing.assert_array_equal(read_mask(path).dense(), dense(2, 2, 10, 9))
     cv2.imwrite(str(path), dense(2, 2, 10, 9) * np.uint8(1))
     assert read_mask(path).area == 8 * 7
+    cv2.imwrite(str(path), dense(2, 2, 10, 9)[..., None] * np.array([0, 0, 255], np.uint8))  # red
+    assert read_mask(path).area == 8 * 7
 
 
 def test_a_picture_with_transparency_is_refused(tmp_path):

@@ -43,6 +43,12 @@ def test_tiles_cover_the_photo_and_overlap(image_size, tile, overlap):
     assert len(set(tiles)) == len(tiles)
 
 
+def test_the_sides_of_a_tile_that_cut_are_those_inside_the_photo():
+    """Left, top, right, bottom of four tiles of 224 in 384."""
+    sides = [tile.inner_sides((384, 384)) for tile in grid((384, 384), 224, 0.1)]
+    assert np.array(sides, int).tolist() == [[0, 0, 1, 1], [1, 0, 0, 1], [0, 1, 1, 0], [1, 1, 0, 0]]
+
+
 @pytest.mark.parametrize("shape", ["disc", "ring", "bar", "snake"])
 def test_an_object_over_four_tiles_is_one_mask_as_without_tiles(model, shape):
     # 384 = 224 + 160: two tiles a side, which share columns and rows 160 to 224; all the shapes reach into four.
