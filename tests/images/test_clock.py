@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fastsam_onnx.images import matroska
 from fastsam_onnx.images.clock import Clock
 from fastsam_onnx.images.contents import Contents
 
@@ -103,3 +104,9 @@ def test_half_frames_are_not_taken_for_frames():
     numbers, _, clock = run([0, 0.1, 0.2, 0.4], contents=Contents(True, times, np.arange(20), times))
     assert numbers == [0, 1, 2, 3]
     assert clock.count is None
+
+
+@pytest.mark.parametrize("data", [b"", b"\x1a", b"\x1a\x45\xdf\xa3", b"\x1a\x45\xdf\xa3\x80"])
+def test_a_matroska_file_that_ends_in_its_header_has_no_times(data):
+    assert matroska.frame_times(memoryview(data)) == (None, True)
+    assert not matroska.has_wrong_length(memoryview(data))

@@ -98,6 +98,14 @@ def test_a_mask_that_leaves_a_side_of_the_box_empty_is_enlarged():
     assert mask.box.tolist() == [8, 8, 36, 40]
 
 
+def test_a_mask_is_enlarged_over_no_background_point():
+    """The same: it ends at x = 20, enlarged at 36."""
+    prototypes = np.broadcast_to(np.float32(2.25) - np.arange(16, dtype=np.float32) / 2, (1, 16, 16)).copy()
+    found = found_of(replace(offered((24, 24, 32, 32, 0.9, 1)), prototypes=prototypes))
+    for point, label, right in (((12, 24), 1, 36), ((24, 24), 0, 20)):
+        assert found.box_prompt((8, 8, 40, 40), [point], [label]).masks[0].box.tolist() == [8, 8, right, 40]
+
+
 def test_a_mask_that_never_fills_the_box_is_the_one_that_fills_it_most():
     candidates = replace(offered((24, 24, 32, 32, 0.9, 4)), prototypes=regions((2, 2, 6, 6)))
     mask = found_of(candidates).box_prompt((8, 8, 40, 40)).masks[0]
@@ -122,6 +130,15 @@ def test_of_the_offers_for_a_box_one_that_obeys_its_points_is_taken():
         ([right, left], [1, 0], 0.2),
     ):
         assert found.box_prompt(box, points, labels).scores.tolist() == [np.float32(score)]
+
+
+def test_an_offer_that_fits_a_box_less_than_half_as_well_answers_to_no_point():
+    """Of one box the fits are as (score / 0.9) ** 0.3: 0.64 for 0.2, and 0.42 for 0.05."""
+    for score, answers in ((0.2, 0.2), (0.05, 0.9)):
+        found = found_of(offered((32, 32, 40, 20, 0.9, 1), (32, 32, 40, 20, score, -1)))
+        answer = found.box_prompt((12, 22, 52, 42), [(44, 32)], [1])
+        assert answer.scores.tolist() == [np.float32(answers)]
+        assert answer.masks[0].contains(44, 32)
 
 
 def test_a_point_in_a_box_that_no_fitting_offer_obeys_changes_a_disc_around_it():
@@ -243,6 +260,21 @@ def test_a_refined_answer_still_holds_the_click():
     answer = found_of(candidates).point_prompt((20, 38))
     assert answer.masks[0].contains(20, 38)
     assert answer.boxes[0].tolist() == [0, 0, 64, 48]
+
+
+def test_a_refined_answer_does_not_grow_over_a_background_point():
+    candidates = replace(offered((14, 24, 20, 24, 0.5, 1)), prototypes=regions((2, 4, 12, 8)), refine=True)
+    answer = found_of(candidates).point_prompt([(14, 24), (40, 24)], [1, 0])
+    assert answer.boxes[0].tolist() == [4, 12, 24, 36]
+
+
+def test_points_mean_their_pixels():
+    """A box from 10.6 to 21.4 has the pixels 11 to 21."""
+    candidates = offered((16, 16, 10.8, 10.8, 0.5, 1))
+    [mask] = candidates.masks(np.array([0]))
+    for x, held in ((10.8, False), (11.1, True), (21.6, True), (22.0, False)):
+        assert candidates.held(np.array([(x, 16.0)])).tolist() == [[held]]
+        assert mask.contains(x, 16.0) == held
 
 
 def test_without_candidates_points_are_balanced(photo):

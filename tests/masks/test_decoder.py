@@ -92,6 +92,14 @@ def test_a_click_into_what_is_larger_than_its_candidate_means_all_of_it():
     np.testing.assert_array_equal(answer.masks.dense()[0], image[..., 0] > 0)
 
 
+def test_what_is_drawn_has_no_specks():
+    """A pixel beside a square of 24 x 24."""
+    image = red((20, 20, 44, 44), (46, 30, 47, 31))
+    found = found_in(image, (32, 32, 32, 32, 0.5, 1))
+    for answer in (found.box_prompt((16, 16, 48, 48)), found.point_prompt((32, 32))):
+        assert answer.masks[0].box.tolist() == [20, 20, 44, 44]
+
+
 def test_an_answer_without_the_point_makes_way():
     """Nothing at the point is red: the candidate's own mask answers."""
     found = found_in(red((40, 40, 50, 50)), (32, 32, 40, 40, 0.5, 1))

@@ -203,6 +203,13 @@ def test_doubles_are_found_whatever_their_shape():
     assert told_apart(masks, 0.8).tolist() == [0, 1]
 
 
+def test_classes_are_those_of_the_masks_that_are_compared():
+    """The first is the whole photo and goes; of the two of one class, with an IoU of 0.8, one."""
+    _, _, masks = masks_of(regions((0, 0, 16, 16)), (0, 0, 64, 64), (0, 0, 40, 40), (0, 0, 32, 40))
+    assert told_apart(masks, 0.7, np.array([0, 1, 1])).tolist() == [1]
+    assert told_apart(masks, 0.7, np.array([0, 0, 1])).tolist() == [1, 2]
+
+
 def test_a_double_of_a_double_stays():
     """The second agrees with the first and goes; the third agrees with the second alone."""
     prototypes = regions((0, 0, 16, 16))

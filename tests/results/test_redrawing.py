@@ -75,6 +75,22 @@ def test_a_drawing_without_a_pixel_is_no_object():
     assert _same(drawn_mask(np.where(old, 1, -1).astype(np.float32), view), old).area == 1
 
 
+def test_more_objects_than_are_drawn_together_keep_their_places():
+    """Nine, eight of which are not red."""
+    red, others = rectangle(205, 395, 280, 470), [rectangle(60 * x + 20, 100, 60 * x + 60, 140) for x in range(8)]
+    new = found(red, *others, rectangle(200, 400, 276, 476)).redrawn()
+    assert new.boxes[8].tolist() == [205, 395, 280, 470]
+    assert new.masks[8] == red
+    assert list(new.masks)[:8] == others
+
+
+def test_what_is_drawn_anew_has_no_specks():
+    red = rectangle(205, 195, 280, 270)
+    old = found(red, rectangle(200, 200, 276, 276))
+    old.candidates.closer.image[274, 282] = (255, 0, 0)
+    assert old.redrawn().masks[0] == red
+
+
 def test_what_the_view_would_cut_stays():
     """A view of columns 190 to 286, and red as far as 298: 86 of its 96 rows go on there. Red to 285 ends inside."""
     for right, drawn in ((298, False), (285, True)):
@@ -106,13 +122,13 @@ def test_it_needs_everything_that_the_network_offered_and_a_decoder():
 # ------------------------------------------------------------------------------------- as an option of a call
 
 
-def two_of_one(**metadata):
+def two_of_one(scores=(0.9, 0.8), **metadata):
     """A network that finds pixels 8 to 32 twice, the second time from column 12 on; its decoder sees what is red."""
     prototypes = np.full((2, 16, 16), -1.0)
     prototypes[0, 2:8, 2:8] = prototypes[1, 2:8, 3:8] = 1
     decoder = base64.b64encode(toy_decoder(2 + 5)).decode()
     boxes = [[20, 20, 24, 24], [22, 20, 20, 24]]
-    return known(boxes, [0.9, 0.8], [[5.0, 0.0], [0.0, 5.0]], prototypes, metadata={"decoder": decoder, **metadata})
+    return known(boxes, scores, [[5.0, 0.0], [0.0, 5.0]], prototypes, metadata={"decoder": decoder, **metadata})
 
 
 @pytest.fixture
@@ -159,6 +175,15 @@ def test_with_a_low_score_an_object_is_also_what_it_was_before(red):
             assert [mask.area for mask in found.masks] == areas
             assert found.scores.tolist() == pytest.approx([0.9, 0.09, 0.08][: len(areas)])
             assert found.boxes.tolist() == [mask.box.tolist() for mask in found.masks]
+
+
+def test_objects_that_are_drawn_anew_keep_their_classes(red):
+    """With 0.09 the first is what it was before, too; the second would be with 0.08."""
+    metadata = {"names": "{0: 'cup', 1: 'dog'}", "refine": "True", "redraw": "True"}
+    with FastSAM(two_of_one([[0.9, 0], [0, 0.8]], **metadata)) as model:
+        found = model(red, conf=0.085, iou=0.95, agnostic=False)
+    assert found.scores.tolist() == pytest.approx([0.9, 0.8, 0.09])
+    assert found.labels.tolist() == [0, 1, 0]
 
 
 def test_what_was_drawn_anew_is_not_drawn_again(red):

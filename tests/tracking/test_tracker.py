@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from fastsam_onnx import Mask, OptionError, Segmentation
 from fastsam_onnx.tracking import Tracker
-from fastsam_onnx.tracking.tracker import KEPT_FRAMES, KEPT_FRAMES_NEW, LOW_SHARE, pairs
+from fastsam_onnx.tracking.sights import sights_of
+from fastsam_onnx.tracking.tracker import KEPT_FRAMES, KEPT_FRAMES_NEW, LOW_SHARE, Track, pairs
 
 SIZE = (200, 120)  # width, height
 
@@ -103,6 +104,24 @@ def test_a_frame_of_which_nothing_is_known_is_a_step_of_the_motion():
     skipped.skip()
     skipped.skip()
     assert numbers(skipped, (10 + 8 * 6, 50)) == [1]
+
+
+def test_what_is_kept_of_an_object_that_is_seen_again():
+    """8 pixels in two frames, 4 in each; the box goes half the way, the look a tenth; a quarter of it was seen last."""
+    (whole,), (part,) = (sights_of(painted((x, 50, colour))) for x, colour in ((10, RED), (18, BLUE)))
+    part = replace(part, area=whole.area / 4)
+    track = replace(Track.begun(1, whole, is_asked_for=False), frames_away=2).seen(part)
+    assert track.velocity.tolist() == [4, 0]
+    assert track.box_xywh.tolist() == [15 + 4, 55, 10, 10]
+    assert (track.last, track.fullest) == (part, whole)
+    assert track.look == pytest.approx(0.9 * whole.look + 0.1 * part.look)
+
+
+def test_the_next_place_is_told_from_where_an_object_was_seen():
+    """4 on: its box goes half the way, to 12, and with its velocity of 4 to 16, which are 2 from 14."""
+    tracker = Tracker()
+    assert numbers(tracker, (10, 50)) == numbers(tracker, (14, 50)) == [1]
+    assert tracker.next_shift(1) == (2, 0)
 
 
 def test_a_number_is_given_up_after_some_frames_and_not_used_again():
