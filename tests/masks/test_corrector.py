@@ -286,6 +286,19 @@ def test_what_is_added_makes_the_corrector_of_this_decoder_alone(decoder, random
             changed(wrong, change)
 
 
+def test_of_questions_together_each_is_answered_by_its_own_network():
+    """The first view is red, the second green; the corrector sees green alone."""
+    photos = np.zeros((2, 3, SIDE, SIDE), np.float32)
+    photos[0, 0] = photos[1, 1] = 1
+    maps = np.zeros((2, MAPS, SIDE // 2, SIDE // 2), np.float32)
+    corrector = Decoder(text_of(RED), RuntimeOptions(), "x", change=change_of(RED, GREEN))
+    decoder = Decoder(text_of(RED), RuntimeOptions(), "x", corrector=corrector)
+    for corrects, signs in (([False, True], [1, 1]), ([True, False], [-1, -1])):
+        logits, promises = decoder.answer(photos, maps, np.array(corrects))
+        assert np.sign(logits[:, 0, 0]).tolist() == signs
+        assert (promises > 0.5).tolist() == [sign > 0 for sign in signs]
+
+
 def test_a_file_may_be_compressed():
     assert file_of(text_of(RED)) == RED
     assert file_of(base64.b64encode(RED).decode()) == RED

@@ -137,3 +137,11 @@ def test_answers_lie_where_they_were_seen():
     assert x.before[0] == 0, "beyond the view, its border"
     assert x.before[639] == 95
     assert not x.share[200:296].any()
+
+
+def test_what_is_odd_loses_its_last_pixel_when_it_is_halved():
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    halves = [image]
+    halve_on(halves, 1)
+    means = image[:4, :6].reshape(2, 2, 3, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(halves[1], means, atol=0.5)

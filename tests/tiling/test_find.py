@@ -278,6 +278,15 @@ def test_parts_of_two_classes_are_joined_only_if_classes_do_not_matter():
     assert put_together(parts, whole, agnostic=False) == []  # of neither class a thing that goes on
 
 
+def test_of_an_object_that_two_tiles_show_the_one_of_the_higher_score_is_kept():
+    size, whole = (104, 64), Tile(0, 0, 104, 64)
+    parts = []
+    for left, score in ((0, 0.5), (8, 0.9), (16, 0.7)):
+        mask = PlacedMask(pending([24.0 - left, 12, 52 - left, 40]).mask.in_tile, left, 0, size)
+        parts.append(Part(mask, np.array([24, 12, 52, 40], np.float32), score, Tile(left, 0, left + 64, 64)))
+    assert [part.score for part in put_together(parts, whole, agnostic=True, fillers=False)] == [0.9]
+
+
 def test_parts_that_disagree_where_both_tiles_look_are_not_joined():
     # Two tiles share columns 40 to 64 of 104; one part fills rows 0..20 there, the other rows 15..60.
     size, left, right = (104, 64), Tile(0, 0, 64, 64), Tile(40, 0, 104, 64)
