@@ -9,7 +9,7 @@ same words mean the same objects everywhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -250,8 +250,8 @@ class Prompts:
         """Raise unless every prompt and option can mean something.
 
         Raises:
-            PromptError: If a prompt is malformed, if there are labels without points, or if all points that ask for an
-                object are background.
+            PromptError: If a prompt is malformed, a list of them empty, if there are labels without points, or if all
+                points that ask for an object are background.
             OptionError: If an option is not accepted.
         """
         check_pick(self.pick)
@@ -261,17 +261,19 @@ class Prompts:
             options.cosine("similar", self.similar)
             if not self.asked:
                 raise PromptError("similar is given without a prompt that says what the objects should be like")
-        self._check_none_is_empty()
-        if self.points is None and self.labels is not None:
+        if self.points is not None:
+            groups, foreground = check_points(self.points, self.labels)
+            _check_some("points", groups)
+            if not foreground.any(axis=1).all():
+                raise PromptError("background points alone mean no object; give a foreground point (label 1) too")
+        elif self.labels is not None:
             raise PromptError("labels is given without points")
-        if self.points is not None and not check_points(self.points, self.labels)[1].any(axis=1).all():
-            raise PromptError("background points alone mean no object; give a foreground point (label 1) too")
         if self.boxes is not None:
-            self._box_points()
+            _check_some("boxes", self._box_points()[0])
         elif self.box_points is not None or self.box_labels is not None:
             raise PromptError("box_points or box_labels is given without boxes")
         if self.masks is not None:
-            self._mask_points()
+            _check_some("masks", self._mask_points()[0])
         elif self.mask_points is not None or self.mask_labels is not None:
             raise PromptError("mask_points or mask_labels is given without masks")
         self._check_texts()
@@ -290,15 +292,6 @@ class Prompts:
                 from fastsam_onnx.clip.clip import check_texts
 
                 check_texts(texts)
-
-    def _check_none_is_empty(self) -> None:
-        """Raise if there is a list without a prompt: whether everything is meant or nothing is not for us to say."""
-        groups = 1 if self.points is None else len(check_points(self.points, self.labels)[0])
-        boxes = 1 if self.boxes is None else len(check_boxes(self.boxes))
-        masks = 1 if self.masks is None else len(listed_masks(self.masks))
-        for name, count in (("points", groups), ("boxes", boxes), ("masks", masks)):
-            if not count:
-                raise PromptError(f"{name} must be at least one, got none; leave {name} out to ask for everything")
 
     def choose(self, found: Segmentation) -> Segmentation:
         """The objects that are meant: those of the points first, then of the boxes, the masks and the texts.
@@ -393,6 +386,12 @@ class Prompts:
 def _plain(given: Any) -> Any:
     """A value that == compares as a whole, whichever kind of list it is."""
     return given.tolist() if isinstance(given, np.ndarray) else list(given) if isinstance(given, tuple) else given
+
+
+def _check_some(name: str, prompts: Sized) -> None:
+    """Raise if there is none: whether an empty list means everything or nothing is not for us to say."""
+    if not len(prompts):
+        raise PromptError(f"{name} must be at least one, got none; leave {name} out to ask for everything")
 
 
 def _listed(given: Any) -> list[Any]:
