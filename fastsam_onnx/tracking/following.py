@@ -212,10 +212,12 @@ class Follower:
         """The followed objects that are in the next frame, in the order of their prompts; the lost ones are logged."""
         unmet = self._expected(frame, found)
         places, fits = [], []
-        for look in (_found, _offers, _drawings):
+        for look in (_found,) if found.candidates is None else (_found, _offers, _drawings):
             places.append(look(found, unmet.values()))
             fits.append({number: self._allowed(number, unmet.get(number), places[-1]) for number in self._followed})
             unmet = {number: mask for number, mask in unmet.items() if not fits[-1][number].any()}
+            if not unmet:
+                break
         allowed = {number: np.concatenate([some[number] for some in fits]) for number in self._followed}
         merged = Segmentation.concatenate(places)
         numbered = self._tracker.update(merged, allowed=allowed, offers=len(merged) - len(found))
@@ -300,15 +302,13 @@ def _found(found: Segmentation, expected: Collection[Mask]) -> Segmentation:
 
 def _offers(found: Segmentation, expected: Collection[Mask]) -> Segmentation:
     """What the network offered where objects are expected, as far as it is not among those that were found."""
-    if found.candidates is None or not expected:
-        return found.take(np.zeros(0, np.int64))
+    assert found.candidates is not None
     return _without(of_candidates(found, map(found.candidates.whole_for_mask, expected)), found)
 
 
 def _drawings(found: Segmentation, expected: Collection[Mask]) -> Segmentation:
     """What the corrector draws when it is shown where objects are expected; nothing without one."""
-    if found.candidates is None or not expected:
-        return found.take(np.zeros(0, np.int64))
+    assert found.candidates is not None
     drawn = (rough.drawn(found.candidates, mask) for mask in expected)
     answers = [None if meaning is None else meaning.answer(found.candidates) for meaning in drawn]
     return replace(of_candidates(found, answers), prompt_index=None)
