@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -363,14 +364,14 @@ class Prompts:
         if correcting["mask_points"] is not None and self.masks is not None and other.masks is not None:
             raise PromptError("masks with points that correct them cannot be joined with other masks")
         both = [check_boxes(each.boxes) for each in (self, other) if each.boxes is not None]
-        masks = [mask for each in (self, other) if each.masks is not None for mask in listed_masks(each.masks)]
+        masks = [listed_masks(each.masks) for each in (self, other) if each.masks is not None]
         texts = [*_listed(self.texts), *_listed(other.texts)]
         return replace(
             self,
             points=points,
             labels=labels,
             boxes=np.concatenate(both) if both else None,
-            masks=masks if masks or self.masks is not None or other.masks is not None else None,
+            masks=[*chain(*masks)] if masks else None,
             texts=texts or None,
             **correcting,
             **{name: self._agreed(other, name) for name in AGREED},
