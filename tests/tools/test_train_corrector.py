@@ -171,8 +171,8 @@ def test_the_file_gets_the_corrector_and_loses_it_with_its_decoder(path):
         assert model.contract.metadata.corrector is None
 
 
-def test_weights_that_are_shared_take_no_room(path):
-    """What is a multiple of the decoder's integers becomes the same integers, whatever was seen while rounding."""
+def in_bytes(path):
+    """Puts the decoder into the file, in int8; returns it, one whose norms and fine weights differ, and questions."""
     shapes, rng = {"photo": (1, 3, SIDE, SIDE), "maps": (1, MAPS, COARSE, COARSE)}, np.random.default_rng(0)
     asked = [{name: rng.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()} for _ in range(12)]
     decoder = export.integer(export.build(export.fold_levels(learned())), asked[:8])
@@ -185,6 +185,30 @@ def test_weights_that_are_shared_take_no_room(path):
             elif name not in theirs:
                 value.add_(0.01 * torch.randn_like(value))
     made = export.integer(export.build(export.fold_levels(corrector.tied(other, export.reopened(path)))), asked[4:])
+    return decoder, made, asked
+
+
+def test_weights_that_are_shared_take_no_room(path):
+    """What is a multiple of the decoder's integers becomes the same integers, whatever was seen while rounding."""
+    decoder, made, _ = in_bytes(path)
     assert len(made) == len(decoder)
     assert np.mean(np.frombuffer(made, np.uint8) == np.frombuffer(decoder, np.uint8)) > 0.5
     assert len(change_of(decoder, made)) < 0.6 * len(decoder)
+
+
+def test_a_corrector_comes_back_from_its_networks_file(path):
+    """With the decoder's weights where it shares them: its norms there are 1.1 times the decoder's."""
+    decoder, made, asked = in_bytes(path)
+    assert corrector.reopened_corrector(path) is None
+    first = train.first_decoder(path, corrector=True).state_dict()
+    torch.testing.assert_close(first, export.reopened(path).state_dict(), msg="the first one begins as the decoder")
+    export.put(path, decoder, change_of(decoder, made))
+    again = train.first_decoder(path, corrector=True)
+    ours, theirs = dict(again.named_parameters()), dict(export.reopened(path).named_parameters())
+    for name in corrector.shared(again):
+        torch.testing.assert_close(ours[name], theirs[name], rtol=0, atol=0)
+        norm = ours[name.replace("conv.weight", "norm.weight")]
+        torch.testing.assert_close(norm, torch.full_like(norm, 1.1), rtol=0.02, atol=0)
+    drawings = [export.build(each).SerializeToString() for each in (export.of_file(made, path), again)]
+    assert export.agreement(*drawings, asked)[0] > 0.99
+    torch.testing.assert_close(train.first_decoder(path).state_dict(), export.reopened(path).state_dict())

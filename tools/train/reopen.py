@@ -85,8 +85,13 @@ def fill_norm(layer: ConvNorm, weight: Tensor, bias: Tensor, first: dict[int, Te
     shared = first.setdefault(id(layer.conv), weight)
     layer.conv.weight.copy_(shared)
     neutral(layer.norm)
-    layer.norm.weight.copy_((weight * shared).sum((1, 2, 3)) / shared.square().sum((1, 2, 3)).clamp(min=1e-12))
+    layer.norm.weight.copy_(factors(weight, shared))
     layer.norm.bias.copy_(bias)
+
+
+def factors(weight: Tensor, shared: Tensor) -> Tensor:
+    """What makes each channel of shared weights (outputs, inputs, height, width) those of one layer."""
+    return (weight * shared).sum((1, 2, 3)) / shared.square().sum((1, 2, 3)).clamp(min=1e-12)
 
 
 def neutral(norm: nn.BatchNorm2d) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from fastsam_onnx import Mask
 from fastsam_onnx.arrays import BoolArray, FloatArray
@@ -19,6 +20,7 @@ from fastsam_onnx.masks.candidates import NO_POINTS, NONE_WANTED
 from fastsam_onnx.masks.clicks import around
 from fastsam_onnx.masks.decoder import Closer, maps_of
 from fastsam_onnx.masks.decoder import Decoder as Finished
+from fastsam_onnx.masks.decoder_file import CORRECTOR_KEY, changed, file_of
 from fastsam_onnx.masks.mask import MaskLike
 from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.masks.refine import calm
@@ -26,9 +28,10 @@ from fastsam_onnx.masks.views import View
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.runtime import RuntimeOptions
 
+from ..reopen import factors
 from .corrections import wrong_cell
 from .data import TRIED, Prompt, Prompts, Scene, clicked, outside, prompt, shaken
-from .export import stored
+from .export import metadata, of_file, reopened, stored
 from .network import Decoder
 from .sketches import sketched
 
@@ -54,6 +57,24 @@ def tied(corrector: Decoder, decoder: Decoder) -> Decoder:
         ours[name].data.copy_(theirs[name].data)
         ours[name].requires_grad_(False)
     return corrector
+
+
+def reopened_corrector(path: Path) -> Decoder | None:
+    """The corrector of a network's file, to learn on, if it has one: its norms make the decoder's weights its own.
+
+    Raises:
+        SystemExit: If the file has no decoder, or one that cannot be read here.
+    """
+    change = metadata(path).get(CORRECTOR_KEY)
+    if change is None:
+        return None
+    corrector, decoder = of_file(changed(file_of(stored(path)), change), path), reopened(path)
+    ours, theirs = dict(corrector.named_modules()), dict(decoder.named_parameters())
+    with torch.no_grad():
+        for name in shared(decoder):
+            weight, layer = theirs[name], ours[name.removesuffix(".conv.weight")]
+            layer.norm.weight.copy_(factors(layer.conv.weight, weight))
+    return tied(corrector, decoder)
 
 
 def finished(path: Path) -> Finished:

@@ -231,16 +231,20 @@ def agreement(exact: bytes, made: bytes, asked: list[dict[str, np.ndarray]]) -> 
     return float(np.mean(overlaps)), float(np.mean(apart))
 
 
+def metadata(path: Path) -> dict[str, str]:
+    """What a file's metadata say."""
+    return {prop.key: prop.value for prop in onnx.load(path).metadata_props}
+
+
 def stored(path: Path) -> str:
     """The decoder in the metadata of a network's file, see `fastsam_onnx.masks.decoder_file`.
 
     Raises:
         SystemExit: If the file has none.
     """
-    for prop in onnx.load(path).metadata_props:
-        if prop.key == KEY:
-            return prop.value
-    raise SystemExit(f"{path} has no decoder")
+    if KEY not in (about := metadata(path)):
+        raise SystemExit(f"{path} has no decoder")
+    return about[KEY]
 
 
 def reopened(path: Path) -> Decoder:
@@ -249,7 +253,16 @@ def reopened(path: Path) -> Decoder:
     Raises:
         SystemExit: If the file has none, or one of before 28 November, whose graph was another.
     """
-    decoder = onnx.load_from_string(file_of(stored(path)))
+    return of_file(file_of(stored(path)), path)
+
+
+def of_file(file: bytes, path: Path) -> Decoder:
+    """The decoder, or the corrector, of an ONNX file's bytes, which stand in a network's file.
+
+    Raises:
+        SystemExit: If it is of before 28 November, whose graph was another.
+    """
+    decoder = onnx.load_from_string(file)
     about = {prop.key: prop.value for prop in decoder.metadata_props}
     if BLOCKS_KEY not in about:
         raise SystemExit(

@@ -26,7 +26,7 @@ from ..beside import Beside
 from ..precision import autocast
 from ..train import is_network_file, is_still
 from .corrections import corrected
-from .corrector import Corrections, finished, tied
+from .corrector import Corrections, finished, reopened_corrector, tied
 from .data import CLICKS, OBJECTS, Prompts, Scene, load_scenes
 from .export import reopened
 from .network import Decoder, blocks_of
@@ -89,10 +89,13 @@ def losses(logits: Tensor, promise: Tensor, answer: Tensor, meant: Tensor, outsi
     }
 
 
-def first_decoder(start: Path | None) -> Decoder:
-    """What a training begins with: a new decoder, the averaged one of a state, or the one of a network's file."""
+def first_decoder(start: Path | None, *, corrector: bool = False) -> Decoder:
+    """What a training begins with: a new decoder, the averaged one of a state, or the one of a network's file.
+
+    ``corrector``: a file's corrector, if it has one; the first begins as the decoder.
+    """
     if is_network_file(start):
-        return reopened(start)
+        return (reopened_corrector(start) if corrector else None) or reopened(start)
     if not start:
         return Decoder()
     mean = torch.load(start, map_location="cpu", weights_only=True)["mean"]
@@ -147,7 +150,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     scenes, weights = kept(options.scenes, partial(scenes_of, options))
-    network, first = first_decoder(options.start), None
+    network, first = first_decoder(options.start, corrector=options.corrector), None
     if options.corrector:
         first = reopened(options.model)
         network = tied(network, first)
