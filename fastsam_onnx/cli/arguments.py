@@ -154,6 +154,12 @@ SHARED: dict[str, dict[str, Any]] = {
         "help": "CLIP, which compares texts and objects: a name (clip-vit-b-32-int8: 156 MB, downloaded once) "
         "or a folder with its ONNX files",
     },
+    "--tolerance": {
+        "metavar": "PIXELS",
+        "type": argument_type(partial(options.number_from_text, VALUE, minimum=0)),
+        "help": f"let outlines ({', '.join(formats.OUTLINES)}, {COCO_DATASET}) stray so far to save points; 0 is "
+        "exact, pixel by pixel (default: 0 in svg and geojson, 0.5 in yolo and the data set, 1 in labelme)",
+    },
     "--overwrite": {"action": "store_true", "help": "replace files that exist"},
     "--quiet": {"action": "store_true", "help": "print errors only"},
 }
@@ -353,7 +359,7 @@ def add_output(group: Any) -> None:
         ".geojson, ...); otherwise a folder, made if needed; or - for standard output "
         "(default: beside each photo; standard output if the input is -)",
     )
-    add_shared(group, "--overwrite", "--quiet")
+    add_shared(group, "--tolerance", "--overwrite", "--quiet")
     group.add_argument(
         "--json", action="store_true", help="write a JSON object a line to standard output about each input"
     )

@@ -12,6 +12,7 @@ from typing import Any
 from fastsam_onnx.cli.arguments import add_command, add_shared, no_pipe, no_pipe_path
 from fastsam_onnx.cli.common import check_new, check_outputs, make_folder
 from fastsam_onnx.cli.datasets import close_dataset, write_yolo_data
+from fastsam_onnx.cli.outlines import check_outlines, outline_options
 from fastsam_onnx.cli.photos import (
     Photo,
     ends_as_folder,
@@ -75,7 +76,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--photos", metavar="FOLDER", type=Path, help="folder of the photos (default: beside each file)"
     )
-    add_shared(parser, "--overwrite")
+    add_shared(parser, "--tolerance", "--overwrite")
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
@@ -87,6 +88,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     Raises:
         FastSAMError: If the arguments do not fit each other; nothing was done.
     """
+    check_outlines([arguments.to], arguments.tolerance)
     folder = _folder(arguments.output)
     arguments.inputs = [file for path in arguments.inputs for file in _files_of(path)]
     if arguments.to == COCO_DATASET:
@@ -111,7 +113,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
                 write_yolo_data([arguments.to], arguments.output, [Photo(photo)], found.names, overwrite=overwrite)
                 described.append(kind)
             place = {"image_id": ids[path]} if path in ids else photo_options(arguments.to, photo, target)
-            formats.save(found, target, format=arguments.to, **place)
+            outlines = outline_options(arguments.to, arguments.tolerance)
+            formats.save(found, target, format=arguments.to, **place, **outlines)
         except Exception as error:
             screen.explain(f"{path}: {why_it_failed(error)}")
             failed = True
@@ -169,7 +172,7 @@ def _to_dataset(arguments: argparse.Namespace, folder: Path | None, screen: Scre
                     )
                 if found.source in dataset and not arguments.overwrite:
                     raise OptionError(f"{dataset.path} has {found.source}; pass --overwrite to replace its objects")
-                dataset.add(found)
+                dataset.add(found, **outline_options(COCO_DATASET, arguments.tolerance))
                 added[found.source] = path
             except Exception as error:
                 screen.explain(f"{path}: {why_it_failed(error)}")

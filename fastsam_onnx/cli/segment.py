@@ -45,6 +45,7 @@ from fastsam_onnx.cli.datasets import (
     open_dataset,
     write_yolo_data,
 )
+from fastsam_onnx.cli.outlines import check_outlines, outline_options
 from fastsam_onnx.cli.photos import Job, Photo, file_name, find_photos, photo_options, plan
 from fastsam_onnx.cli.prompts import prompt_files, read_prompts
 from fastsam_onnx.cli.report import RunReport, why_it_failed
@@ -234,6 +235,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     for name in ("bands", "white"):
         if of_frames and getattr(arguments, name) is not None:
             raise OptionError(f"--{name} is for photos; the frames of a video are RGB of 8 bits")
+    if of_frames and arguments.tolerance is not None:
+        raise OptionError("--tolerance is for the outlines of photos; a video gives none, its lines have run lengths")
     if not of_frames and arguments.codec is not None:
         raise OptionError("--codec is for the overlay of a video; photos have none")
     if not of_frames and (arguments.track or arguments.at_frame is not None):
@@ -249,6 +252,7 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
         if dataset is not None:
             chosen = [form for form in chosen or () if form != COCO_DATASET]
         jobs = _planned(photos, chosen, dataset, arguments)
+        check_outlines(_forms(jobs, dataset), arguments.tolerance)
         report = RunReport(screen, len(jobs) + len(troubles), quiet=arguments.quiet, as_json=arguments.json)
         for name, reason in troubles:
             report.failed(name, reason)
@@ -287,6 +291,11 @@ def _planned(
     return [replace(job, entry=name) for job, name in zip(jobs, entry_names(photos, dataset), strict=True)]
 
 
+def _forms(jobs: Sequence[Job], dataset: CocoDataset | None) -> list[str]:
+    """The formats that are written."""
+    return [form for job in jobs for form in job.outputs] + ([] if dataset is None else [COCO_DATASET])
+
+
 def _process(
     job: Job,
     *,
@@ -311,8 +320,13 @@ def _process(
         chosen = prompts.choose(found if classes is None else found.of_class(*classes))
         began = time.perf_counter()
         for form, path in job.outputs.items():
-            _write(chosen, form, path, prompts.format_options(form) | _place_options(form, job, path))
-        entry = None if job.entry is None else dataset_entry(chosen, job.entry)
+            given = outline_options(form, arguments.tolerance) | _place_options(form, job, path)
+            _write(chosen, form, path, prompts.format_options(form) | given)
+        entry = (
+            None
+            if job.entry is None
+            else dataset_entry(chosen, job.entry, **outline_options(COCO_DATASET, arguments.tolerance))
+        )
         written = {"output": 1000 * (time.perf_counter() - began)}
     except BrokenPipeError:
         raise

@@ -159,6 +159,9 @@ FORMATS: dict[str, Format] = {
     ),
 }
 
+OUTLINES = tuple(name for name, kind in FORMATS.items() if "tolerance" in kind.options and "masks" not in kind.options)
+"""Formats of outlines, which `tolerance` simplifies; in JSON masks are run lengths unless something else is asked."""
+
 
 def encode(
     found: Instances,

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from fastsam_onnx import __version__
 from fastsam_onnx.formats.native import FACTS
+from fastsam_onnx.formats.registry import OUTLINES
 from fastsam_onnx.options import MIN_WHITE
 from fastsam_onnx.results.prompts import OPTIONS
 from fastsam_onnx.results.rules import Match, Pick
@@ -132,6 +133,12 @@ def _options(defaults: Mapping[str, Any]) -> dict[str, Schema]:
     fraction: Schema = {"type": "number", "minimum": 0, "maximum": 1}
     return {
         "format": {"type": "string", "enum": list(FORMAT_NAMES)},
+        "tolerance": {
+            "type": "number",
+            "minimum": 0,
+            "description": f"Distance in pixels by which the outlines of {', '.join(OUTLINES)} may stray to save "
+            "points; 0 is exact.",
+        },
         "conf": {**fraction, "default": defaults["conf"], "description": "Lowest score of an object."},
         "iou": {
             **fraction,

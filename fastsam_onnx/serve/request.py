@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
 
-from fastsam_onnx import formats
 from fastsam_onnx.errors import FastSAMError, ImageError, ModelError, OptionError
+from fastsam_onnx.formats import registry as formats
+from fastsam_onnx.formats.registry import FormatKeywords
 from fastsam_onnx.images.header import read_header
 from fastsam_onnx.images.load import source_name
 from fastsam_onnx.options import (
@@ -48,7 +49,7 @@ OPTIONS: Mapping[str, Callable[[str, str], Any]] = {
     "white": partial(number_from_text, minimum=MIN_WHITE),
 }
 """Options of a call of the model, each with the function that reads it from its name and its text."""
-PARAMETERS = ("prompts", "format", *OPTIONS)
+PARAMETERS = ("prompts", "format", "tolerance", *OPTIONS)
 _MAX_FIELD_BYTES = 1 << 20
 _MAX_REASON = 500
 _MAX_FILENAME = 255
@@ -102,6 +103,7 @@ class SegmentRequest:
         prompts: Which objects are wanted.
         options: Values of `OPTIONS`, as far as they were given.
         representation: Form of the answer.
+        outlines: Option of its format that says how outlines are simplified, if it was given.
     """
 
     photo: bytes
@@ -109,6 +111,7 @@ class SegmentRequest:
     prompts: Prompts
     options: Mapping[str, Any]
     representation: Representation
+    outlines: FormatKeywords
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ def respond(model: FastSAM, raw: RawRequest, limits: Limits) -> Answer:
         wanted = {} if request.prompts.needs_objects else {"redraw": False}  # nobody sees them
         found = model(request.photo, pixel_limit=limits.pixels, **{**wanted, **request.options})
         chosen = request.prompts.choose(replace(found, source=request.source))
-        return Answer(_encode(chosen, form, request.prompts), form.media_type)
+        return Answer(_encode(chosen, request), form.media_type)
     except ModelError:
         raise  # not the client's fault
     except FastSAMError as error:
@@ -167,12 +170,14 @@ def parse(raw: RawRequest, model: FastSAM, limits: Limits) -> SegmentRequest:
         raise HTTPException(422, f"there must be one photo, in a field named {PHOTO_FIELD!r}, got {len(photos)}")
     fields = [(part.name, _text(part)) for part in parts if part.name != PHOTO_FIELD]
     given = _parameters([*raw.query, *fields])
+    form = negotiate(raw.accept, given.get("format"))
     return SegmentRequest(
         photo=photos[0].content,
         source=_file_name(photos[0].filename),
         prompts=read_prompts(given["prompts"], limits, has_texts=has_texts(model)) if "prompts" in given else Prompts(),
         options={name: _option(name, given[name], model) for name in OPTIONS if name in given},
-        representation=negotiate(raw.accept, given.get("format")),
+        representation=form,
+        outlines=_outlines(given, form.format),
     )
 
 
@@ -208,10 +213,24 @@ def has_texts(model: FastSAM) -> bool:
     return getattr(model, "clip", None) is not None
 
 
-def _encode(found: Segmentation, form: Representation, prompts: Prompts) -> bytes:
+def _encode(found: Segmentation, request: SegmentRequest) -> bytes:
+    form = request.representation
     if form.format == "cutouts":
         return zip_cutouts(found)
-    return formats.encode(found, form.format, suffix=form.suffix, **prompts.format_options(form.format))
+    shown = request.prompts.format_options(form.format)
+    return formats.encode(found, form.format, suffix=form.suffix, **shown, **request.outlines)
+
+
+def _outlines(given: Mapping[str, str], form: str) -> FormatKeywords:
+    """The option of a format that says how outlines are simplified; none if it was not given."""
+    if "tolerance" not in given:
+        return {}
+    if form not in formats.OUTLINES:
+        raise HTTPException(422, f"tolerance is for outlines ({', '.join(formats.OUTLINES)}), and {form} has none")
+    try:
+        return {"tolerance": number_from_text("tolerance", given["tolerance"][:200], minimum=0)}
+    except OptionError as error:
+        raise HTTPException(422, str(error)) from error
 
 
 def _parts(raw: RawRequest) -> list[Part]:

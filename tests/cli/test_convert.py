@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,10 @@ import pytest
 import tifffile
 from support.command_line import FIRST_AREA, POSIX, SECOND_AREA, files_of_at_most, listing, names, photo, read_json
 
-from fastsam_onnx import FastSAM, Segmentation
+from fastsam_onnx import FastSAM, Mask, Segmentation
 from fastsam_onnx.cli.convert import read_result
 from fastsam_onnx.cli.program import main
-from fastsam_onnx.formats import FORMATS, to_edges
+from fastsam_onnx.formats import FORMATS, dataset_entry, encode, to_edges
 from fastsam_onnx.images.load import load_image
 
 
@@ -43,6 +44,35 @@ def test_every_format_is_what_the_network_would_have_given(form, run, folder, tm
         for place in ("direct", "converted")
     )
     assert converted == direct
+
+
+def disc() -> Segmentation:
+    """One disc, whose outline has a corner at every pixel."""
+    y, x = np.mgrid[:64, :64]
+    return Segmentation.from_masks([Mask.from_dense((x - 30) ** 2 + (y - 30) ** 2 < 400)])
+
+
+@pytest.mark.parametrize("form", ["labelme", "yolo", "svg", "geojson", "coco-dataset"])
+def test_outlines_stray_by_the_tolerance(form, tmp_path, capsys):
+    found, tolerance = replace(disc(), source="a.png"), 4
+    (tmp_path / "a.json").write_text(found.to_json())
+    code, out, _ = convert(capsys, tmp_path / "a.json", "--to", form, "--tolerance", tolerance, "-o", tmp_path / "out")
+    assert code == 0
+    if form == "coco-dataset":
+        expected = dataset_entry(found, tolerance=tolerance)["annotations"][0]["segmentation"]
+        assert read_json(Path(out.strip()))["annotations"][0]["segmentation"] == expected
+        assert len(expected[0]) < len(dataset_entry(found)["annotations"][0]["segmentation"][0])
+    else:
+        expected = encode(found, form, tolerance=tolerance)
+        assert Path(out.splitlines()[0]).read_bytes() == expected
+        assert len(expected) < len(encode(found, form))
+
+
+def test_a_tolerance_without_outlines_is_refused(folder, tmp_path, capsys):
+    code, _, err = convert(capsys, folder / "a.json", "--to", "coco", "--tolerance", "2", "-o", tmp_path / "out")
+    assert code == 2
+    assert "--tolerance is for outlines, and coco have none" in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_data_yaml_that_leads_to_no_photos_is_told(folder, tmp_path, capsys):

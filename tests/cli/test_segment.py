@@ -23,6 +23,7 @@ from support.command_line import (
     read_json,
 )
 
+from fastsam_onnx import formats
 from fastsam_onnx.cli.program import main
 from fastsam_onnx.formats.registry import FORMATS
 from fastsam_onnx.model import FastSAM
@@ -51,6 +52,50 @@ def test_tiles_see_what_a_view_of_the_whole_misses(run, tmp_path):
     assert [edge + 48 for edge in SECOND] in boxes
     assert len(boxes) == 10
     assert run(path, "--tile", "63", "--overwrite")[0] == 2
+
+
+OUTLINES = ("labelme", "yolo", "svg", "geojson", "coco-dataset")
+
+
+@pytest.fixture
+def slanting(tmp_path):
+    """A network whose only object is half of the box FIRST, below a diagonal; and a photo."""
+    rows, columns = np.mgrid[:16, :16]
+    file = tmp_path / "slanting.onnx"
+    file.write_bytes(tiny_onnx.known([[20, 20, 24, 24]], [0.9], [[1.0]], (rows - columns)[None] + 0.25))
+    return file, photo(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("form", OUTLINES)
+def test_outlines_stray_by_the_tolerance_as_in_python(form, run, slanting, tmp_path):
+    network, path = slanting
+    tolerance = 0 if form == "labelme" else 3  # its own is 1
+    with FastSAM(network) as model:
+        found = model(path)
+    if form == "coco-dataset":
+        expected = formats.dataset_entry(found, tolerance=tolerance)["annotations"][0]["segmentation"]
+        assert expected != formats.dataset_entry(found)["annotations"][0]["segmentation"]
+    else:
+        expected = formats.encode(found, form, tolerance=tolerance)
+        assert expected != formats.encode(found, form)
+    out = tmp_path / "out"
+    assert run(path, "--model", network, "--format", f"{form},json", "--tolerance", tolerance, "-o", f"{out}/")[0] == 0
+    if form == "coco-dataset":
+        assert read_json(out / "instances.json")["annotations"][0]["segmentation"] == expected
+    elif form == "labelme":  # which also says where the photo lies
+        assert read_json(out / "a.labelme.json")["shapes"] == json.loads(expected)["shapes"]
+    else:
+        assert (out / f"a{FORMATS[form].suffixes[0]}").read_bytes() == expected
+
+
+def test_a_tolerance_without_outlines_is_refused_before_the_work(run, tmp_path):
+    path = photo(tmp_path / "a.png")
+    for given, without in (((), "overlay, json"), (("--format", "coco"), "coco")):
+        code, _, err = run(path, *given, "--tolerance", "1")
+        assert code == 2
+        assert f"--tolerance is for outlines, and {without} have none; write one of {', '.join(OUTLINES)}" in err
+    assert run(path, "--format", "svg", "--tolerance", "-1")[0] == 2
+    assert names(tmp_path) == ["a.png"]
 
 
 @pytest.fixture
@@ -374,6 +419,10 @@ class TestFolders:
     def test_bands_and_white_of_a_video_are_refused(self, run, option):
         code, _, err = run("--raw", "64x64", "-", *option)
         assert (code, f"{option[0]} is for photos" in err) == (2, True)
+
+    def test_a_tolerance_for_a_video_is_refused(self, run):
+        code, _, err = run("--raw", "64x64", "-", "--tolerance", "1")
+        assert (code, "a video gives none, its lines have run lengths" in err) == (2, True)
 
     def test_a_photo_named_twice_is_done_once(self, run, tmp_path):
         source = photo(tmp_path / "a.png")

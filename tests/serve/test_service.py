@@ -246,6 +246,31 @@ def test_bands_and_white_that_mean_nothing_are_refused(client, field, reason):
     assert client.segment(PHOTO, "?bands=3,2,1").status == 422  # a JPEG has none to choose
 
 
+@pytest.mark.parametrize("form", ["labelme", "yolo", "svg", "geojson"])
+def test_tolerance_is_that_of_python(client, model, form):
+    found = model(PHOTO)
+    expected = encode(found, form, tolerance=2.5)
+    assert expected != encode(found, form)
+    assert client.segment(PHOTO, f"?format={form}&tolerance=2.5").body == expected
+    if form != "labelme":  # which says the name of the photo, that of the form's field
+        assert client.form(("photo", PHOTO), ("format", form), ("tolerance", "2.5")).body == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ("tolerance=1", "tolerance is for outlines (labelme, yolo, svg, geojson), and json has none"),
+        ("format=cutouts&tolerance=1", "and cutouts has none"),
+        ("format=svg&tolerance=-1", "tolerance must be a number >= 0, got -1"),
+        ("format=svg&tolerance=much", "tolerance must be a number >= 0, got 'much'"),
+    ],
+)
+def test_a_tolerance_that_means_nothing_is_refused(client, asked, reason):
+    reply = client.segment(PHOTO, f"?{asked}")
+    assert reply.status == 422
+    assert reason in reply.json["error"]
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_refine_is_that_of_python(client, model, wanted):
     expected = [mask.rle() for mask in model(PHOTO, refine=wanted).masks]
@@ -337,7 +362,7 @@ def test_the_page_may_run_its_own_script_alone(client):
         ((PHOTO, "", {"Accept": ", ".join(["image/png"] * 1000)}), 431, "at most 4096 characters, got 10998"),
         ((PHOTO, "?format=exe", {}), 422, "format must be one of json"),
         ((PHOTO, "?format=supervision", {}), 422, "format must be one of json"),
-        ((PHOTO, "?path=/etc/passwd", {}), 422, "must be among prompts, format, conf"),
+        ((PHOTO, "?path=/etc/passwd", {}), 422, "must be among prompts, format, tolerance, conf"),
         ((PHOTO, "?conf=2", {}), 422, "conf"),
         ((PHOTO, "?conf=0.1&conf=0.2", {}), 422, "2 times"),
         ((PHOTO, "?imgsz=99999", {}), 422, "must be at most"),
