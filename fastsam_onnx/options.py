@@ -38,7 +38,7 @@ DEFAULT_PIXEL_LIMIT = 178_956_970
 """Pillow's: 512 MiB of RGB."""
 LARGEST_INPUT = 1 << 15
 """Maximum side of a network's input, pixels: such a square takes 13 GB alone."""
-MIN_TILE = 64
+MIN_TILE, MAX_TILE = 64, 2**31 - 1
 MAX_OVERLAP = 0.5
 MIN_WHITE = 1e-30
 """Below, floats of a picture could not be told from zero."""
@@ -114,7 +114,7 @@ class CallOptions:
             "agnostic": partial(boolean, "agnostic"),
             "refine": partial(boolean, "refine"),
             "redraw": partial(boolean, "redraw"),
-            "tile": lambda tile: integer("tile", tile, MIN_TILE),
+            "tile": lambda tile: integer("tile", tile, MIN_TILE, MAX_TILE),
             "overlap": lambda overlap: number("overlap", overlap, 0, MAX_OVERLAP),
         }
         for name, check in checks.items():
@@ -177,7 +177,7 @@ def check_tiles(tile: int, overlap: float) -> None:
     Raises:
         OptionError: If one of them is outside its range.
     """
-    integer("tile", tile, MIN_TILE)
+    integer("tile", tile, MIN_TILE, MAX_TILE)
     number("overlap", overlap, 0, MAX_OVERLAP)
 
 

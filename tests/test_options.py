@@ -159,7 +159,7 @@ def test_options_of_a_call_are_kept_as_pythons_own():
 @pytest.mark.parametrize(
     "wrong",
     [
-        *({"border_snap": "no"}, {"border_snap": np.ones(2)}, {"overlap": 7}, {"tile": 1}),
+        *({"border_snap": "no"}, {"border_snap": np.ones(2)}, {"overlap": 7}, {"tile": 1}, {"tile": 10**5000}),
         *({"border_snap": None}, {"agnostic": None}, {"overlap": None}),  # None turned off what is on by default
     ],
 )

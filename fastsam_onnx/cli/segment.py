@@ -58,7 +58,7 @@ from fastsam_onnx.formats.coco_dataset import COCO_DATASET, CocoDataset, dataset
 from fastsam_onnx.images.load import source_name
 from fastsam_onnx.images.video import DEFAULT_FPS
 from fastsam_onnx.images.video_writer import CODECS
-from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, MIN_TILE
+from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, MAX_TILE, MIN_TILE
 from fastsam_onnx.stream import default_workers, ordered_map
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _add_photos(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tile",
         metavar="SIZE",
-        type=argument_type(partial(options.integer_from_text, VALUE, minimum=MIN_TILE)),
+        type=argument_type(partial(options.integer_from_text, VALUE, minimum=MIN_TILE, maximum=MAX_TILE)),
         help="for large photos: search tiles of this side in photo pixels as well, and join what they cut",
     )
     parser.add_argument(

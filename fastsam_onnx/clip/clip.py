@@ -210,8 +210,8 @@ def clip_of(given: Clip | str | os.PathLike[str], **runtime: Any) -> Clip:
     return given if isinstance(given, Clip) else Clip(given, **runtime)
 
 
-def check_texts(texts: str | Sequence[str]) -> list[str]:
-    """One text or several as a list.
+def check_texts(texts: str | Sequence[str], name: str = "text prompt") -> list[str]:
+    """One text or several as a list; ``name``: what one is called in messages.
 
     Raises:
         PromptError: If there is no text, one is not a string, or one has no word.
@@ -220,12 +220,12 @@ def check_texts(texts: str | Sequence[str]) -> list[str]:
 
     listed = [texts] if isinstance(texts, str) else texts
     if not isinstance(listed, Sequence) or isinstance(listed, bytes) or not len(listed):
-        raise PromptError(f"texts must be a text or a list of at least one, got {shown(texts)}")
+        raise PromptError(f"{name}s must be a text or a list of at least one, got {shown(texts)}")
     for index, text in enumerate(listed):
         if not isinstance(text, str):
-            raise PromptError(f"text prompt {index} must be a string, got {shown(text)}")
+            raise PromptError(f"{name} {index} must be a string, got {shown(text)}")
         if not clean(text):
-            raise PromptError(f"text prompt {index} must have at least one word, got {text[:80]!r}")
+            raise PromptError(f"{name} {index} must have at least one word, got {text[:80]!r}")
     return list(listed)
 
 

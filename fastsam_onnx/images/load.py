@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsam_onnx.arrays import ByteArray
+from fastsam_onnx.arrays import ByteArray, array_of
 from fastsam_onnx.errors import ImageError, OptionError
 from fastsam_onnx.files import is_address, why_unread
 from fastsam_onnx.images.scale import DARK_BELOW, Scale
@@ -392,7 +392,10 @@ def _from_pil(image: PILImage, pixel_limit: int | None, scale: Scale) -> ByteArr
 
 
 def _from_array(array: NDArray[Any], order: Literal["rgb", "bgr"], pixel_limit: int | None, scale: Scale) -> ByteArray:
-    pixels = np.asarray(array)
+    try:
+        pixels = array_of(array)
+    except ValueError as error:
+        raise ImageError(str(error)) from error
     if pixels.ndim not in {2, 3} or (pixels.ndim == 3 and pixels.shape[2] not in {1, 3, 4}):
         hint = ""
         if pixels.ndim == 4:

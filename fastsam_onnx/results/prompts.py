@@ -288,11 +288,11 @@ class Prompts:
         """Raise unless there are texts that can be compared, or none."""
         if self.texts is None and self.negative is not None:
             raise PromptError("negative is given without texts")
-        for texts in (self.texts, self.negative):
+        for texts, name in ((self.texts, "text prompt"), (self.negative, "negative text")):
             if texts is not None:
                 from fastsam_onnx.clip.clip import check_texts
 
-                check_texts(texts)
+                check_texts(texts, name)
 
     def choose(self, found: Segmentation) -> Segmentation:
         """The objects that are meant: those of the points first, then of the boxes, the masks and the texts.

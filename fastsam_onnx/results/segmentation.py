@@ -317,11 +317,14 @@ class Segmentation(WritableInstances):
             OptionError: If an option is outside its range, or the result lacks CLIP or the photo.
             ModelError: If the files are not a CLIP.
         """
+        from fastsam_onnx.clip.clip import check_texts
+
         rules.check_limits(top_k, threshold)
+        has_rivals = not isinstance(negative, Sequence) or len(negative) > 0  # what is no list is refused as texts are
+        others = check_texts(negative, "negative text") if has_rivals else []
         shared: dict[str, Any] = {"templates": templates, "min_area": min_area, "crops": crops, "progress": progress}
         cosines = self.text_scores(texts, **shared)
-        has_rivals = not isinstance(negative, Sequence) or len(negative) > 0  # what is no list is refused as texts are
-        rivals = self.text_scores(negative, **shared).max(axis=0) if has_rivals else None
+        rivals = self.text_scores(others, **shared).max(axis=0) if others else None
         chosen = [rules.most_similar(similarity, top_k, threshold, rivals) for similarity in cosines]
         index = np.concatenate(chosen)
         answered = np.repeat(np.arange(len(chosen), dtype=np.int64), [len(each) for each in chosen])

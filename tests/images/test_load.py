@@ -666,6 +666,7 @@ class TestArrays:
             (np.zeros((), np.uint8), "shape"),
             (np.zeros((0, 4, 3), np.uint8), "no pixels"),
             (np.zeros((4, 0), np.float32), "no pixels"),
+            (np.ma.masked_equal(GREY, GREY[0, 0]), r"a masked array hides some of its values; .* array\.filled\(0\)"),
         ],
     )
     def test_what_cannot_be_a_picture_says_why(self, array, words):

@@ -131,6 +131,8 @@ def test_a_prompt_without_an_answer_keeps_the_numbers_of_the_others(found):
         ({"texts": []}, "at least one"),
         ({"texts": ["a dog", " "]}, "text prompt 1"),
         ({"texts": 7}, "text"),
+        ({"texts": "a dog", "negative": ["a cat", " "]}, "negative text 1 must have at least one word"),
+        ({"texts": "a dog", "negative": []}, "negative texts must be a text or a list of at least one"),
     ],
 )
 def test_prompts_that_mean_nothing_are_an_error(found, fields, message):

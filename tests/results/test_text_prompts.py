@@ -113,6 +113,8 @@ def test_rivals_take_what_is_more_theirs(found):
     assert rows_of(found, found.text_prompt("red", top_k=None, negative="red thing")) == []
     with pytest.raises(PromptError, match="at least one, got None"):
         found.text_prompt("red", negative=None)
+    with pytest.raises(PromptError, match="negative text 1 must be a string, got 7"):
+        found.text_prompt("red", negative=["green", 7])
 
 
 def test_specks_count_when_asked_for(found):
