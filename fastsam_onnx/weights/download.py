@@ -1,4 +1,7 @@
-"""One file from the first of its addresses that gives it: measured and hashed as it arrives, whole or not there."""
+"""One file from the first of its addresses that gives it: measured and hashed as it arrives, whole or not there.
+
+A transfer that breaks off is continued, by the same address or another, where a hash tells whether the parts fit.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import RawIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fastsam_onnx.files import sync
 from fastsam_onnx.weights.cache import writing, wrong_kind
@@ -19,17 +22,21 @@ logger = logging.getLogger("fastsam_onnx")
 
 DownloadProgress = Callable[[str, int, int | None], None]
 """Called with a file's name, the number of bytes that are here, and that of all (None if unknown). After a failure the
-count starts again from 0 with the next address. An exception that it raises stops the download."""
+count goes on from there, or starts again from 0. An exception that it raises stops the download."""
 
 ROUNDS = 2
-"""Number of times that each address is tried, unless it says that trying again is of no use."""
+"""Number of times that each address is tried, unless it says that trying again is of no use. Rounds that have brought
+`GAIN_BYTES` or more do not count: what breaks off again and again arrives in parts."""
+GAIN_BYTES = 1 << 20
 PAUSE_S = 2.0
 """Pause between the rounds."""
 TIMEOUT_S = 30.0
 """Longest wait for a connection, and for the next bytes."""
 CHUNK_BYTES = 1 << 16
 """Bytes between two reports of progress: some thousand for a model."""
-WORTH_ANOTHER_TRY = frozenset((408, 425, 429))
+NOTHING_BEHIND = 416
+"""HTTP answer of what has no more bytes than are here already."""
+WORTH_ANOTHER_TRY = frozenset((408, NOTHING_BEHIND, 425, 429))
 """HTTP answers from 400 to 499 that may pass; all from 500 on may."""
 
 
@@ -50,32 +57,6 @@ def download(
     Raises:
         DownloadError: If the file cannot be written.
     """
-    failures: dict[str, str] = {}
-    left = list(addresses)
-    for attempt in range(ROUNDS):
-        if attempt and left:
-            time.sleep(PAUSE_S)
-        for address in tuple(left):
-            shown = re.sub(r"//[^/@]*@", "//***@", address)
-            logger.info("fetching %s", shown)
-            try:
-                _transfer(address, file, target, progress)
-            except _TransferError as failure:
-                logger.info("%s: %s", shown, failure)
-                failures[shown] = str(failure)
-                if not failure.worth_another_try:
-                    left.remove(address)
-            else:
-                return {}
-    return failures
-
-
-def _transfer(address: str, file: File, target: Path, progress: DownloadProgress | None) -> None:
-    """Fetch one address to a file beside the target, check what came, and rename it.
-
-    Raises:
-        _TransferError: If the address does not give the file.
-    """
     import secrets
 
     part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
@@ -83,35 +64,73 @@ def _transfer(address: str, file: File, target: Path, progress: DownloadProgress
         with writing(file, target):
             stream = part.open("xb", buffering=0)
         with stream:
-            sink = _Sink(stream, file, target, progress)
-            _receive(address, sink)
-            sink.check()
+            failures = _try_all(addresses, _Sink(stream, part, file, target, progress))
+            if not failures:
+                with writing(file, target):
+                    sync(stream.fileno())
+        if not failures:
             with writing(file, target):
-                sync(stream.fileno())
-        with writing(file, target):
-            wrong = wrong_kind(file, part)
-        if wrong:
-            raise _TransferError(f"gave {wrong}", worth_another_try=False)
-        with writing(file, target):
-            part.replace(target)
+                part.replace(target)
+        return failures
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
 
 
+def _try_all(addresses: Sequence[str], sink: _Sink) -> dict[str, str]:
+    """Try the addresses until one gives the file, or the rest of it. Returns what `download` does."""
+    failures: dict[str, str] = {}
+    left = list(addresses)
+    idle = 0
+    while left and idle < ROUNDS:
+        before = sink.size
+        for address in tuple(left):
+            shown = re.sub(r"//[^/@]*@", "//***@", address)
+            logger.info("fetching %s", shown)
+            try:
+                _receive(address, sink)
+                sink.check()
+            except _TransferError as failure:
+                logger.info("%s: %s", shown, failure)
+                failures[shown] = str(failure)
+                if not failure.worth_another_try:
+                    left.remove(address)
+            else:
+                return {}
+        if sink.size < before + GAIN_BYTES:
+            idle += 1
+        if left and idle < ROUNDS:
+            time.sleep(PAUSE_S)
+    return failures
+
+
 def _receive(address: str, sink: _Sink) -> None:
+    """Fetch what an address has of the file behind what is here already.
+
+    Raises:
+        _TransferError: If the address does not give it.
+    """
     import pooch
 
     # Unpacked on the way the bytes would not be as many as the server says.
-    headers = {"Accept-Encoding": "identity"}
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={sink.kept}-"} if sink.kept else {})}
     responses: list[Any] = []
-    hooks = {"response": lambda response, **_: responses.append(response)}
-    downloader = pooch.HTTPDownloader(chunk_size=CHUNK_BYTES, timeout=TIMEOUT_S, headers=headers, hooks=hooks)
+
+    def begins(response: Any, **_: Any) -> None:
+        responses.append(response)
+        if response.status_code < 300:
+            sink.begin(response.headers.get("Content-Range") if response.status_code == 206 else None)
+
+    downloader = pooch.HTTPDownloader(
+        chunk_size=CHUNK_BYTES, timeout=TIMEOUT_S, headers=headers, hooks={"response": begins}
+    )
     try:
         downloader(address, sink, None)
     except Exception as error:
         if error is sink.error:
             raise
+        if getattr(getattr(error, "response", None), "status_code", 0) == NOTHING_BEHIND:
+            sink.restart()
         raise _TransferError(*_reason(error)) from error
     finally:
         for response in responses:  # of a transfer that was given up, pooch leaves the connection open
@@ -134,21 +153,46 @@ class _Sink:
         error: The error that was ours, and not the network's.
     """
 
-    def __init__(self, stream: RawIOBase, file: File, target: Path, progress: DownloadProgress | None) -> None:
+    def __init__(
+        self, stream: RawIOBase, path: Path, file: File, target: Path, progress: DownloadProgress | None
+    ) -> None:
+        """``path``: that of the stream; the other arguments are those of `download`."""
+        self.error: Exception | None = None
+        self._stream, self._path, self._file, self._target, self._progress = stream, path, file, target, progress
+        self.restart()
+
+    @property
+    def kept(self) -> int:
+        """Number of bytes that need not be sent again: without a hash nobody could tell whether the rest fits."""
+        return 0 if self._file.sha256 is None else self.size
+
+    def restart(self) -> None:
+        """Forget what has arrived."""
         import hashlib
 
-        self.size = 0
-        self.error: Exception | None = None
-        self._stream, self._file, self._target, self._progress = stream, file, target, progress
+        with writing(self._file, self._target):
+            self._stream.seek(0)
+            self._stream.truncate()
+        self.size, self._is_continued = 0, False
         self._hash = hashlib.sha256()
         self._tell()
 
+    def begin(self, content_range: str | None) -> None:
+        """Make ready for the whole file, or for the part that a server says it sends.
+
+        Raises:
+            _TransferError: If it is not the part that is missing.
+        """
+        with self._ours():
+            if self.size and (content_range is None or not self.kept):
+                self.restart()
+            if content_range is not None and not content_range.startswith(f"bytes {self.size}-"):
+                self.refuse(f"another part than was asked for: {content_range[:80]}", worth_another_try=True)
+            self._is_continued = self.size > 0
+
     def write(self, data: bytes) -> None:
-        try:
+        with self._ours():
             self._take(data)
-        except Exception as error:
-            self.error = error
-            raise
 
     def flush(self) -> None:
         """Do nothing: nothing is kept back."""
@@ -160,19 +204,43 @@ class _Sink:
             _TransferError: If it is not the file.
         """
         if self._file.size not in (None, self.size):
-            raise _TransferError(f"gave {self.size:,} bytes instead of {self._file.size:,}", worth_another_try=True)
+            self.refuse(f"{self.size:,} bytes instead of {self._file.size:,}", worth_another_try=True)
         if self.size == 0:
-            raise _TransferError("gave an empty file", worth_another_try=True)
+            self.refuse("an empty file", worth_another_try=True)
         found = self._hash.hexdigest()
         if self._file.sha256 not in (None, found):
-            raise _TransferError(
-                f"gave another file: its SHA-256 is {found}, not {self._file.sha256}", worth_another_try=False
+            # Of parts that do not fit together any may be the wrong one.
+            self.refuse(
+                f"another file: its SHA-256 is {found}, not {self._file.sha256}", worth_another_try=self._is_continued
             )
+
+        with writing(self._file, self._target):
+            wrong = wrong_kind(self._file, self._path)
+        if wrong:
+            self.refuse(wrong)
+
+    def refuse(self, what: str, *, worth_another_try: bool = False) -> NoReturn:
+        """Forget what has arrived: it is wrong.
+
+        Raises:
+            _TransferError: Always.
+        """
+        self.restart()
+        raise _TransferError(f"gave {what}", worth_another_try)
+
+    @contextlib.contextmanager
+    def _ours(self) -> Iterator[None]:
+        """Remember an error that is not the network's."""
+        try:
+            yield
+        except Exception as error:
+            self.error = error
+            raise
 
     def _take(self, data: bytes) -> None:
         self.size += len(data)
         if self._file.size is not None and self.size > self._file.size:
-            raise _TransferError(f"gave more than {self._file.size:,} bytes", worth_another_try=False)
+            self.refuse(f"more than {self._file.size:,} bytes")
         left = memoryview(data)
         while left:
             with writing(self._file, self._target):

@@ -126,6 +126,27 @@ def hangs(seconds=5.0):
     return answer
 
 
+def answers_parts(body=BODY, most=10**9, asked=None, moved=0):
+    """Send what is asked for by Range, at most so many bytes before it breaks off; `moved`: from another place."""
+
+    def answer(handler):
+        wanted = handler.headers.get("Range")
+        if asked is not None:
+            asked.append(wanted)
+        start = moved + int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted else 0
+        if wanted and start >= len(body):
+            answers_status(416)(handler)
+            return
+        handler.send_response(206 if wanted else 200)
+        if wanted:
+            handler.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+        handler.send_header("Content-Length", str(len(body) - start))
+        handler.end_headers()
+        handler.wfile.write(body[start : start + most])
+
+    return answer
+
+
 @pytest.fixture
 def server():
     server = Server()
@@ -335,6 +356,82 @@ class TestBadServers:
     def test_no_address(self):
         with pytest.raises(DownloadError, match=r"\(204,800 bytes\): no address is known\. Give the path"):
             fetch(known())
+
+
+class TestParts:
+    """What breaks off goes on; hundreds of megabytes over a bad line arrived never."""
+
+    @pytest.fixture(autouse=True)
+    def small_chunks(self, monkeypatch):
+        """What breaks off within a chunk is lost with the chunk."""
+        monkeypatch.setattr(download, "CHUNK_BYTES", 10_000)
+
+    def test_what_breaks_off_again_and_again_arrives(self, server, home, monkeypatch):
+        monkeypatch.setattr(download, "GAIN_BYTES", 40_000)
+        asked, seen = [], []
+        one = known(server.serve("/a", answers_parts(most=50_000, asked=asked)))
+        assert fetch(one, progress=lambda _n, done, _t: seen.append(done)).read_bytes() == BODY
+        assert asked == [None, "bytes=50000-", "bytes=100000-", "bytes=150000-", "bytes=200000-"]
+        assert seen == sorted(seen), "the count goes on from there"
+        assert all_below(home) == {"model.bin": BODY}
+
+    def test_parts_that_bring_too_little_end(self, server, home):
+        asked = []
+        with pytest.raises(DownloadError, match="IncompleteRead"):
+            fetch(known(server.serve("/a", answers_parts(most=50_000, asked=asked))))
+        assert asked == [None, "bytes=50000-"]
+        assert all_below(home) == {}
+
+    def test_another_address_goes_on(self, server):
+        asked = []
+        first = server.serve("/a", answers_parts(most=150_000))
+        one = known(first, server.serve("/b", answers_status(503)), server.serve("/c", answers_parts(asked=asked)))
+        assert fetch(one).read_bytes() == BODY
+        assert asked == ["bytes=150000-"]
+
+    def test_parts_of_another_file_are_forgotten(self, server, home):
+        other = answers_parts(bytes(len(BODY)), most=150_000)
+        asked = []
+        one = known(
+            server.serve("/a", in_turn(other, answers_status(404))), server.serve("/b", answers_parts(asked=asked))
+        )
+        assert fetch(one).read_bytes() == BODY
+        assert asked == ["bytes=150000-", None]
+        assert all_below(home) == {"model.bin": BODY}
+
+    @pytest.mark.parametrize("moved", [7, 10**6])
+    def test_another_part_than_was_asked_for_is_not_taken(self, server, moved):
+        """A range that begins elsewhere, or none there (416): what is here may be of another file."""
+        asked = []
+        first = server.serve("/a", answers_parts(most=150_000))
+        one = known(
+            first, server.serve("/b", answers_parts(moved=moved)), server.serve("/c", answers_parts(asked=asked))
+        )
+        assert fetch(one).read_bytes() == BODY
+        assert server.asked == {"/a": 1, "/b": 1, "/c": 1}
+        assert asked == [None]
+
+    def test_without_a_hash_nothing_is_put_together(self, server, home):
+        asked = []
+        file = File(
+            "model.onnx", (server.serve("/a", answers_parts(b"\x08" + BODY, most=150_000, asked=asked)),), None, None
+        )
+        with pytest.raises(DownloadError, match="IncompleteRead"):
+            fetch(entry(file), unverified=True)
+        assert asked == [None, None]
+        assert all_below(home) == {}
+
+    def test_what_progress_raises_when_it_starts_again_stops_it(self, server, home):
+        def progress(_name, done, _total):
+            counts.append(done)
+            if counts.count(0) == 2:
+                raise RuntimeError("enough")
+
+        counts = []
+        cut = answers(BODY[:100_000], length=len(BODY))
+        with pytest.raises(RuntimeError, match="enough"):
+            fetch(known(server.serve("/a", in_turn(cut, answers()))), progress=progress)
+        assert all_below(home) == {}
 
 
 class TestUnknownHash:
