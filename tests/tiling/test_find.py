@@ -14,7 +14,7 @@ from support.tiny_onnx import bright_object, tiny
 from fastsam_onnx import FastSAM, Mask, OptionError
 from fastsam_onnx.masks.pending import pending_masks
 from fastsam_onnx.network.letterbox import Letterbox
-from fastsam_onnx.tiling.joining import MOST_OPEN, Part, grouped, iou, joined, open_share, put_together
+from fastsam_onnx.tiling.joining import MOST_OPEN, Part, _links, grouped, iou, joined, open_share, put_together
 from fastsam_onnx.tiling.masks import JoinedMask, PlacedMask, Samples
 from fastsam_onnx.tiling.tiles import Tile, grid
 
@@ -306,3 +306,91 @@ def test_parts_that_disagree_where_both_tiles_look_are_not_joined():
     assert len(grouped([above, whole])) == 2  # the second tile sees its end: another object
     assert len(grouped([above, same, below])) == 2
     assert Mask.union(*(one.mask.render() for one in (above, same))).area == joined([above, same]).mask.render().area
+
+
+class Shown:
+    """A rectangle of the photo, or what is left of it, as the mask of a part: it can be looked at."""
+
+    def __init__(self, *rectangles: tuple[int, int, int, int]) -> None:
+        self.dense = np.zeros((144, 144), bool)
+        for x1, y1, x2, y2 in rectangles:
+            self.dense[y1:y2, x1:x2] = True
+
+    def sample(self, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return self.dense[np.ix_(rows, columns)]
+
+
+LEFT, RIGHT, BELOW, FAR = Tile(0, 0, 64, 64), Tile(40, 0, 104, 64), Tile(0, 40, 64, 104), Tile(80, 0, 144, 64)
+
+
+def shown(view: Tile, cut: str, *rectangles: tuple[int, int, int, int], score: float = 0.5) -> Part:
+    """A part that fills rectangles x1, y1, x2, y2 of the photo, cut at the sides of these letters."""
+    corners = np.array(rectangles, np.float32)
+    box = np.concatenate([corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)])
+    return Part(Shown(*rectangles), box, score, view, tuple(side in cut for side in "ltrb"))
+
+
+def names_of_groups(**parts: Part) -> set[str]:
+    """The groups of parts by their letters; each part must be in one."""
+    letters = {id(part): letter for letter, part in parts.items()}
+    groups = ["".join(sorted(letters[id(part)] for part in group)) for group in grouped(list(parts.values()))]
+    assert sorted("".join(groups)) == sorted(parts)
+    return set(groups)
+
+
+def test_what_agrees_best_is_joined_first_and_two_in_one_tile_stay_two():
+    """Three tiles: p and s are seen by the first, q by the second, r by the third; each agrees with the next.
+
+    In what tiles share: p and q 38 of 44 rows, q and r 20 of 24 columns, r and s 14 of 20 columns. With r and q taken
+    by p, s cannot go with r: one tile told p and s apart.
+    """
+    p, q = shown(LEFT, "r", (10, 20, 64, 60)), shown(RIGHT, "lb", (40, 22, 90, 64))
+    r, s = shown(BELOW, "tr", (44, 40, 64, 90)), shown(LEFT, "b", (44, 30, 58, 64))
+    assert names_of_groups(p=p, q=q, r=r, s=s) == {"pqr", "s"}
+    assert names_of_groups(s=s, r=r, q=q, p=p) == {"pqr", "s"}
+    assert names_of_groups(q=q, r=r, s=s) == {"qrs"}
+
+
+def test_an_object_through_three_tiles_in_a_row_is_one_group():
+    """The first and the last share nothing: the one between holds them together, whichever pair comes first."""
+    p, q, r = (
+        shown(LEFT, "r", (10, 20, 64, 40)),
+        shown(RIGHT, "lr", (40, 20, 104, 40)),
+        shown(FAR, "l", (80, 21, 130, 40)),
+    )
+    assert names_of_groups(p=p, q=q, r=r) == {"pqr"}
+    assert names_of_groups(r=r, q=q, p=p) == {"pqr"}
+
+
+def test_a_part_is_joined_only_over_a_side_that_cuts_it():
+    """Both agree in the strip; but one ends above it, at the bottom of its own tile, or the other does."""
+    p, q = shown(LEFT, "r", (10, 40, 64, 64)), shown(RIGHT, "l", (40, 40, 90, 64))
+    below_p, below_q = shown(LEFT, "b", (10, 40, 64, 64)), shown(RIGHT, "b", (40, 40, 90, 64))
+    assert names_of_groups(p=p, q=q) == {"pq"}
+    assert names_of_groups(p=below_p, q=q) == {"p", "q"}
+    assert names_of_groups(p=p, q=below_q) == {"p", "q"}
+
+
+def test_parts_agree_by_their_pixels_though_a_spur_makes_the_box_of_one_larger():
+    """In columns 40 to 64 both fill 30 rows; one has a line up: 720 of 744 pixels, boxes 720 of 24 * 61 = 1464."""
+    p = shown(LEFT, "r", (10, 31, 64, 61), (63, 0, 64, 31))
+    q = shown(RIGHT, "l", (40, 31, 90, 61))
+    assert names_of_groups(p=p, q=q) == {"pq"}
+
+
+def test_in_a_strip_each_must_be_the_others_best():
+    """What the right tile shows agrees with p in all of 24 rows, with s in 20 of them."""
+    p, s = shown(LEFT, "r", (10, 20, 64, 44)), shown(LEFT, "r", (30, 24, 64, 44))
+    q = shown(RIGHT, "l", (40, 20, 90, 44))
+    zone = LEFT.overlap(RIGHT)
+    assert list(_links([p, s, q], [0, 1], [2], zone)) == [(1.0, 0, 2)]
+    assert list(_links([p, s, q], [2], [0, 1], zone)) == [(1.0, 2, 0)]
+    assert list(_links([p, s, q], [1], [2], zone)) == [(pytest.approx(20 / 24), 1, 2)]
+
+
+def test_two_that_one_tile_shows_stay_two_however_alike():
+    """Their IoU is 30 of 32 rows: the network and its NMS told them apart."""
+    whole = Tile(0, 0, 144, 144)
+    first, second = shown(LEFT, "", (8, 8, 40, 40), score=0.9), shown(LEFT, "", (8, 8, 40, 38), score=0.8)
+    elsewhere = shown(RIGHT, "", (8, 8, 40, 38), score=0.7)
+    assert put_together([first, second, elsewhere], whole) == [first, second]

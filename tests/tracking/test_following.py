@@ -1,6 +1,7 @@
 """`stream(track=True)`: numbers through batches, failures and tiles; prompts of one frame followed through the next."""
 
 import logging
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 from support.tiny_onnx import bright_object, tiny, toy_decoder, ultralytics_metadata
 
 from fastsam_onnx import Failure, FastSAM, Mask, OptionError, PromptError, Prompts, Segmentation
+from fastsam_onnx.masks.candidates import Answer
 from fastsam_onnx.masks.decoder_file import change_of, text_of
 from fastsam_onnx.masks.views import PRIORS
 from fastsam_onnx.tracking import Tracker
-from fastsam_onnx.tracking.following import Follower, followed
+from fastsam_onnx.tracking.following import Follower, _as_found, _offers, followed
 from fastsam_onnx.tracking.tracker import KEPT_FRAMES, KEPT_FRAMES_NEW
 
 SIZE = (160, 64)
@@ -199,6 +201,45 @@ def test_what_comes_out_from_behind_something_is_recognised_though_a_part_was_se
 def test_what_was_beside_it_is_not_taken_for_it_however_alike():
     twin = (square(40), RED)
     assert following(*[[(square(4), RED), twin]] * 3, *[[twin]] * 20) == [[1]] * 3 + [[]] * 20
+
+
+class Offers:
+    """Candidates of which this one, or None for what is looked for itself, fits a mask best."""
+
+    def __init__(self, best):
+        self.best = best
+
+    def whole_for_mask(self, mask):
+        best = self.best or mask
+        return Answer(best, best.box, 0.3, 0)
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_of_two_alike_that_are_followed_the_one_that_stays_keeps_its_number(left):
+    """They overlap, so neither was elsewhere when the other was seen; what is left has a number that is followed."""
+    follower = Follower(Prompts(points=[[(6, 28)], [(24, 28)]]), conf=0.5)
+    both = [(square(4), RED), (square(10), RED)]
+    assert ids([follower.begin(coloured(both), 0)]) == [[1, 2]]
+    assert ids([follower.update(coloured([both[left]]), step) for step in range(1, 4)]) == [[left + 1]] * 3
+
+
+def test_an_answer_unlike_all_that_was_found_is_followed_as_it_is():
+    """A mask of 6 of 16 columns: what will be found of it are these 6, and not the 16, as far as it is known."""
+    part = Mask.from_dense(square(4).dense() & (np.arange(160) < 10))
+    whole = Segmentation.from_masks([square(4)])
+    assert _as_found(part, whole) is part
+    assert _as_found(Mask.from_dense(square(4).dense() & (np.arange(160) < 13)), whole).area == 16 * 16
+    assert _as_found(part, Segmentation.from_masks([], image_size=SIZE)) is part
+    offered = replace(Segmentation.from_masks([square(40)]), candidates=Offers(square(4)))
+    assert _as_found(Mask.from_dense(square(4).dense() & (np.arange(160) < 13)), offered).area == 16 * 16
+
+
+def test_what_was_found_is_not_offered_a_second_time():
+    """Offers overlap with what was found by 12 of 16 columns, or by 6 of 26; each is what fits what is expected."""
+    found = replace(Segmentation.from_masks([square(4)]), candidates=Offers(None))
+    wide = Mask.from_dense(square(4).dense() & (np.arange(160) < 16))
+    offered = _offers(found, [wide, square(14)])
+    assert [mask.box.tolist() for mask in offered.masks] == [[14, 20, 30, 36]]
 
 
 def test_a_twin_elsewhere_that_is_more_like_it_does_not_matter():
