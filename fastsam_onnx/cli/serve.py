@@ -175,7 +175,7 @@ def _token(path: Path | None) -> str | None:
 
 def _text_of(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise OptionError(f"cannot read the token from {path}: {why_unread(path, error)}") from error
 

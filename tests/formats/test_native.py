@@ -40,6 +40,11 @@ def test_plain_json_text_is_its_dictionary(sample):
     assert json.loads(formats.to_json(sample, masks="polygons")) == formats.to_dict(sample, masks="polygons")
 
 
+def test_scores_and_similarities_have_five_decimals(sample):
+    found = replace(sample, scores=np.full(5, 0.123456, np.float32), similarity=np.full(5, -0.123456, np.float32))
+    assert {(row["score"], row["similarity"]) for row in found.to_dict()["objects"]} == {(0.12346, -0.12346)}
+
+
 # ---------------------------------------------------------------- reading
 
 
@@ -90,6 +95,7 @@ def test_a_place_on_a_map_is_written_and_read(sample):
         read = Segmentation.from_json(found.to_json())
         assert read.georeference == place
         assert read.to_geojson() == found.to_geojson()
+        assert Segmentation.from_json(found[[]].to_json()).georeference == place
     assert "georeference" not in sample.to_dict()
 
 
@@ -149,6 +155,11 @@ def test_a_result_of_a_larger_photo_is_read_when_it_is_asked_for():
     with pytest.raises(OptionError, match="at most"):
         Segmentation.from_json(text)
     assert Segmentation.from_json(text, pixel_limit=None).image_size == (30_000, 20_000)
+    assert Segmentation.from_json(text, pixel_limit=600_000_000).image_size == (30_000, 20_000)
+    with pytest.raises(OptionError, match="at most 599999999 pixels, got 30000 x 20000"):
+        Segmentation.from_json(text, pixel_limit=599_999_999)
+    with_object = Segmentation.from_masks([Mask.empty((30_000, 20_000))]).to_json()  # its mask has the same limit
+    assert len(Segmentation.from_json(with_object, pixel_limit=None)) == 1
 
 
 def test_classes_are_written_and_read(sample):
@@ -187,6 +198,7 @@ def change_first(**values):
         (change(source=7), "source"),
         (change(objects={}), "objects"),
         (change(objects=[7]), "objects"),
+        (lambda document: document["objects"].append(7), "objects"),
         (change_first(score=2), "score"),
         (change_first(score=None), "score"),
         (change_first(box=[1, 2, 3]), "box"),

@@ -24,7 +24,7 @@ from support.tiny_onnx import tiny
 
 from fastsam_onnx import FastSAM, OptionError, Prompts
 from fastsam_onnx.cli.program import main
-from fastsam_onnx.cli.serve import plan_workers
+from fastsam_onnx.cli.serve import _token, plan_workers
 from fastsam_onnx.formats import FORMATS, encode, to_cutouts
 
 pytest.importorskip("starlette", reason="needs the packages of fastsam-onnx[serve]")
@@ -628,6 +628,15 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys, client, monkeypatch):
         monkeypatch.setenv("FASTSAM_ONNX_TOKEN", token)
         assert main(["serve", "--model", "none.onnx"]) == 2
         assert "the token in FASTSAM_ONNX_TOKEN must be one line of printable ASCII" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"secret", b"secret\r\n", b"\xef\xbb\xbfsecret\r\n"])
+def test_the_token_of_a_file_is_its_line(tmp_path, content, monkeypatch):
+    """Editors on Windows put a byte order mark before it; that was part of the token, and refused."""
+    monkeypatch.setenv("FASTSAM_ONNX_TOKEN", "other")
+    (tmp_path / "token").write_bytes(content)
+    assert _token(tmp_path / "token") == "secret"
+    assert _token(None) == "other"
 
 
 def test_without_the_extra_the_command_says_how_to_get_it(capsys, monkeypatch):
