@@ -73,7 +73,7 @@ def _categories(found: Instances, category_id: int | Sequence[int] | None) -> li
     if not isinstance(category_id, list | tuple):
         return [options.integer("category_id", category_id, 0)] * len(found)
     ids = [options.integer("category_id", one, 0) for one in category_id]
-    if max(labels, default=0) >= len(ids):
+    if labels and max(labels) >= len(ids):
         raise OptionError(f"category_id must have an id for each class, got {len(ids)} for class {max(labels)}")
     return [ids[label] for label in labels]
 

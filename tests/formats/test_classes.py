@@ -38,13 +38,16 @@ def test_json(classed, sample):
 
 def test_coco_has_the_index_of_the_file(classed, sample):
     assert [one["category_id"] for one in formats.to_coco(classed)] == [0, 2, 7, 0, 2]
-    assert {one["category_id"] for one in formats.to_coco(classed, category_id=3)} == {3}
+    for category_id in (0, 3):
+        assert {one["category_id"] for one in formats.to_coco(classed, category_id=category_id)} == {category_id}
     assert {one["category_id"] for one in formats.to_coco(sample)} == {1}
 
 
 def test_coco_with_an_id_for_each_class(classed, sample):
     ids = [1, 2, 3, 4, 5, 6, 7, 90]  # of class 7, as COCO numbers the last of 80
-    assert [one["category_id"] for one in formats.to_coco(classed, category_id=ids)] == [1, 3, 90, 1, 3]
+    for given in (ids, tuple(ids), np.array(ids)):
+        assert [one["category_id"] for one in formats.to_coco(classed, category_id=given)] == [1, 3, 90, 1, 3]
+    assert formats.to_coco(classed[:0], category_id=[]) == []
     assert {one["category_id"] for one in formats.to_coco(sample, category_id=[18])} == {18}
     with pytest.raises(OptionError, match=r"category_id.*got 7 for class 7"):
         formats.to_coco(classed, category_id=ids[:7])

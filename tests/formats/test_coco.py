@@ -48,6 +48,7 @@ def test_coco_as_pycocotools_reads_it(sample):
         ("000000000139.jpg", {}, (139, "000000000139.jpg")),
         ("dog.jpg", {}, ("dog", "dog.jpg")),
         ("1.2.png", {}, ("1.2", "1.2.png")),
+        ("\u00b2.png", {}, ("\u00b2", "\u00b2.png")),  # a superscript two, a digit that is no number
         ("12.mp4#3", {}, ("12.mp4#3", "12.mp4#3")),  # was 12 for every frame
         (None, {}, (0, None)),
         ("dog.jpg", {"image_id": 7, "file_name": "val/dog.jpg"}, (7, "val/dog.jpg")),

@@ -53,6 +53,7 @@ def test_what_a_data_set_holds(tmp_path):
     assert rectangle["segmentation"] == [[24, 20, 40, 20, 40, 30, 24, 30]]
     assert (rectangle["area"], rectangle["bbox"], rectangle["iscrowd"]) == (160, [24, 20, 16, 10], 0)
     assert (rectangle["image_id"], rectangle["category_id"], rectangle["score"]) == (1, 1, 0.5)
+    assert document["annotations"][1]["bbox"] == [23, 4, 17, 17]  # of the pixels, columns 23 to 39 and rows 4 to 20
     assert listing(tmp_path) == ["d.json"]
 
 
@@ -75,6 +76,34 @@ def test_a_number_in_the_name_is_the_id_unless_it_is_taken(tmp_path):
             dataset.add(random_instances(0), name)
     images = ascii_json((tmp_path / "d.json").read_bytes())["images"]
     assert [image["id"] for image in images] == [139, 140, 141, 142, 7]
+
+
+def test_an_id_that_readers_would_round_is_not_taken_from_a_name(tmp_path):
+    """Up to 2**53 every float64 is an integer of its own."""
+    with CocoDataset(tmp_path / "d.json") as dataset:
+        for name in (f"{2**53}.jpg", f"{2**53 - 1}.jpg"):
+            dataset.add(random_instances(0), name)
+    images = ascii_json((tmp_path / "d.json").read_bytes())["images"]
+    assert [image["id"] for image in images] == [1, 2**53 - 1]
+
+
+def test_ids_are_given_once_whatever_came_before(tmp_path):
+    """A number below the highest, and a photo without objects, do not count back."""
+    with CocoDataset(tmp_path / "d.json") as dataset:
+        for name, count in (("139.jpg", 2), ("138.jpg", 0), ("a.jpg", 1)):
+            dataset.add(random_instances(0, count=count), name)
+    document = ascii_json((tmp_path / "d.json").read_bytes())
+    assert [image["id"] for image in document["images"]] == [139, 138, 140]
+    assert [(one["id"], one["image_id"]) for one in document["annotations"]] == [(1, 139), (2, 139), (3, 140)]
+
+
+def test_a_run_that_adds_nothing_writes_nothing(tmp_path):
+    path = tmp_path / "d.json"
+    CocoDataset(path).close()
+    assert not listing(tmp_path)
+    path.write_text(content := '{"images":[],"annotations":[],"categories":[]}')
+    CocoDataset(path).close()
+    assert path.read_text() == content
 
 
 def test_objects_without_pixels_are_left_out_and_photos_without_objects_stay(tmp_path):
@@ -104,13 +133,14 @@ def test_a_data_set_is_added_to_and_keeps_what_was_changed_in_it(tmp_path):
 def test_adding_again_takes_the_place_of_what_was_there(tmp_path):
     path = tmp_path / "d.json"
     write(path)
+    before = ascii_json(path.read_bytes())["images"]
     with CocoDataset(path) as dataset:
         for _ in range(2):
             dataset.add(random_instances(9, count=1), "a.jpg")
     document = ascii_json(path.read_bytes())
     [image] = [image for image in document["images"] if image["file_name"] == "a.jpg"]
     assert sum(one["image_id"] == image["id"] for one in document["annotations"]) == 1
-    assert len(document["images"]) == 4
+    assert sorted(document["images"], key=str) == sorted(before, key=str)  # each with the id that it had
     assert len({one["id"] for one in document["annotations"]}) == len(document["annotations"]) == 3 * 3 + 1
 
 
@@ -203,6 +233,19 @@ def test_a_second_run_is_told_at_once_and_takes_nothing_from_the_first(tmp_path)
 
 
 @POSIX
+def test_a_journal_that_another_run_takes_away_before_it_is_locked_is_not_written(tmp_path, monkeypatch):
+    """Its lines would go where nobody looks for them."""
+
+    def too_late(_):
+        (tmp_path / "d.json.journal").unlink()
+        return True
+
+    monkeypatch.setattr("fastsam_onnx.formats.coco_dataset.try_lock", too_late)
+    with pytest.raises(OutputError, match="another run writes to it"):
+        CocoDataset(tmp_path / "d.json")
+
+
+@POSIX
 def test_where_there_are_no_locks_the_first_line_tells(tmp_path, monkeypatch):
     monkeypatch.setattr("fastsam_onnx.formats.coco_dataset.try_lock", lambda _: False)
     one, other = CocoDataset(tmp_path / "d.json"), CocoDataset(tmp_path / "d.json")
@@ -274,8 +317,9 @@ def line_of(**annotation):
         '{"image": {"id": 1.5, "file_name": "a.jpg"}, "annotations": []}',
         '{"image": {"id": 1, "file_name": ["a.jpg"]}, "annotations": []}',
         '{"image": {"id": 1, "file_name": 7}, "annotations": []}',
-        *(line_of(category=None), line_of(category=["cup"]), line_of(id="1"), line_of(image_id=2)),
+        *(line_of(category=None), line_of(category=["cup"]), line_of(id="1"), line_of(id=1.5), line_of(image_id=2)),
         line_of(score=float("nan")),
+        line_of()[:-1] + ', "categories": ["cup", 7]}',
     ],
     ids=lambda line: line[:99],
 )
@@ -334,7 +378,8 @@ def categories_of(path):
 def test_a_class_has_one_id_whatever_was_found_first(sample, tmp_path):
     """Ids in the order of finding made the dog of one data set the cat of another, for all that compares ids."""
     for label in CLASSES:
-        found = replace(sample, labels=np.full(5, label), names=CLASSES)
+        names = dict(sorted(CLASSES.items(), reverse=True))  # a file may list them in any order
+        found = replace(sample, labels=np.full(5, label), names=names)
         with CocoDataset(tmp_path / f"{label}.json") as dataset:
             dataset.add(found)
         document = ascii_json((tmp_path / f"{label}.json").read_bytes())
