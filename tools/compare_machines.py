@@ -3,9 +3,11 @@
     python tools/compare_machines.py write here.npz --photos FOLDER [--model FILE ...]      # on each machine
     python tools/compare_machines.py compare here.npz there.npz
 
-Writes what the network itself gives (best score, boxes, prototypes) and what a call makes of it, for the bundled model
-and others. Compares them: how far scores and prototypes differ, how many objects there are, and for pairs of masks
-(the highest IoU first) their IoU, boxes and scores. Threads do not matter; it uses one.
+Writes what the network itself gives (best score, boxes, prototypes), what a call makes of it, and the answers to
+prompts at fixed places: points, corrected points, boxes and strokes; for the bundled models and others. Compares them:
+how far scores and prototypes differ, how many objects there are, and for pairs of masks (the highest IoU first) their
+IoU, boxes and scores; answers are compared prompt by prompt, one that only one machine gives counts as an IoU of 0.
+Threads do not matter; it uses one.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import onnxruntime
 from fastsam_onnx import FastSAM, Mask, Segmentation
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.network.network import Network
-from fastsam_onnx.weights.bundled import bundled_model
+from fastsam_onnx.weights.bundled import bundled_model, bundled_names
 
 PAIR_IOU = 0.5
 """Masks below are not a pair."""
@@ -41,6 +43,10 @@ COLUMNS = (
     "prototypes",
 )
 """The last four are largest differences, of prototypes as a share of the largest number."""
+PROMPT_COLUMNS = ("network", "prompts", "answers", "answers there", *COLUMNS[5:9])
+PROMPTS = ("points", "corrected", "boxes", "strokes")
+PLACES = (1 / 5, 1 / 2, 4 / 5)
+"""Of prompts, as shares of the photo's width and height."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         photos = sorted(options.photos.glob("*.jpg"))[: options.limit]
         if not photos:
             parser.error(f"no *.jpg in {options.photos}")
-        write(options.file, [bundled_model(), *options.model], photos, options.conf)
+        models = [*map(bundled_model, bundled_names()), *options.model]
+        write(options.file, models, photos, options.conf)
     return 0
 
 
@@ -82,27 +89,72 @@ def write(target: Path, models: Sequence[Path], photos: Sequence[Path], conf: fl
                 "prototypes": output.prototypes,
                 "boxes": found.boxes,
                 "scores": found.scores,
-                "masks": np.packbits(found.masks.dense().reshape(len(found), -1), axis=1),
+                "masks": packed(found),
                 "size": np.array(found.image_size),
             }
+            for name, chosen in prompted(found).items():
+                assert chosen.prompt_index is not None
+                answer |= {f"{name}.index": chosen.prompt_index, f"{name}.scores": chosen.scores}
+                answer |= {f"{name}.masks": packed(chosen)}
             arrays.update({f"{path.name}/{photo.name}/{name}": value for name, value in answer.items()})
     np.savez_compressed(target, **arrays)
+
+
+def packed(found: Segmentation) -> np.ndarray:
+    """Eight pixels in a byte, (n, bytes)."""
+    return np.packbits(found.masks.dense().reshape(len(found), -1), axis=1)
+
+
+def prompted(found: Segmentation) -> dict[str, Segmentation]:
+    """The answers to nine prompts of each kind, the same on every machine, whatever it found."""
+    size = np.array(found.image_size)
+    step = size // 10
+    centres = np.int64([(x, y) for y in PLACES for x in PLACES] * size)
+    right, below = centres + step * (1, 0), centres + step * (0, 1)
+    strokes = np.zeros((len(centres), size[1], size[0]), bool)
+    for stroke, (x, y) in zip(strokes, centres, strict=True):
+        stroke[y : y + 4, x - step[0] : x + step[0]] = True
+    return {
+        "points": found.point_prompt(centres[:, None]),
+        "corrected": found.point_prompt(np.stack([centres, right, below], 1), [[1, 1, 0]] * len(centres)),
+        "boxes": found.box_prompt(np.hstack([centres - step, centres + step])),
+        "strokes": found.mask_prompt(strokes),
+    }
 
 
 def compare(first: Path, second: Path) -> None:
     with np.load(first) as here, np.load(second) as there:
         print(f"{first.name}: {here['machine']}\n{second.name}: {there['machine']}\n")
         names = sorted({key.rsplit("/", 2)[0] for key in here.files if "/" in key})
-        print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
+        prefixes = {name: photos_of(here, name) for name in names}
+        print(heading(COLUMNS))
         for name in names:
-            photos = sorted({key.split("/")[1] for key in here.files if key.startswith(f"{name}/")})
-            prefixes = [f"{name}/{photo}" for photo in photos]
-            print(row(name, [(answers(here, prefix), answers(there, prefix)) for prefix in prefixes]))
+            print(row(name, [(answers(here, prefix), answers(there, prefix)) for prefix in prefixes[name]]))
+        print(f"\n{heading(PROMPT_COLUMNS)}")
+        for name in names:
+            for kind in PROMPTS:
+                asked = [f"{prefix}/{kind}" for prefix in prefixes[name]]
+                print(prompt_row(name, kind, [(by_prompt(here, each), by_prompt(there, each)) for each in asked]))
+
+
+def photos_of(file: np.lib.npyio.NpzFile, name: str) -> list[str]:
+    """model/photo, for each photo."""
+    return sorted({key.rsplit("/", 1)[0] for key in file.files if key.startswith(f"{name}/")})
+
+
+def heading(columns: Sequence[str]) -> str:
+    return f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}"
 
 
 def answers(file: np.lib.npyio.NpzFile, prefix: str) -> dict[str, np.ndarray]:
     names = ("raw_scores", "prototypes", "boxes", "scores", "masks", "size")
     return {name: file[f"{prefix}/{name}"] for name in names}
+
+
+def by_prompt(file: np.lib.npyio.NpzFile, prefix: str) -> dict[int, tuple[np.ndarray, float]]:
+    """Mask, eight pixels in a byte, and score of each prompt that was answered."""
+    index, masks, scores = (file[f"{prefix}.{name}"] for name in ("index", "masks", "scores"))
+    return {int(each): (mask, float(score)) for each, mask, score in zip(index, masks, scores, strict=True)}
 
 
 def segmentation(answer: dict[str, np.ndarray]) -> Segmentation:
@@ -139,6 +191,25 @@ def row(name: str, photos: Sequence[tuple[dict[str, np.ndarray], dict[str, np.nd
     cells += [f"{np.mean(ious):.5f}", f"{min(ious):.4f}", f"{sum(iou == 1 for iou in ious)}"] if ious else ["-"] * 3
     cells += [f"{max(scores):.1e}", f"{max(boxes):.3g}", f"{raw:.1e}", f"{far:.1e}"]
     return f"| {' | '.join(cells)} |"
+
+
+Answers = dict[int, tuple[np.ndarray, float]]
+
+
+def prompt_row(name: str, kind: str, photos: Sequence[tuple[Answers, Answers]]) -> str:
+    ious, scores = [], [0.0]
+    for first, second in photos:
+        for asked in first.keys() | second.keys():
+            if asked in first and asked in second:
+                (mask, score), (other, other_score) = first[asked], second[asked]
+                union = np.unpackbits(mask | other).sum()
+                ious.append(float(np.unpackbits(mask & other).sum() / union) if union else 1.0)
+                scores.append(abs(score - other_score))
+            else:
+                ious.append(0.0)
+    cells = [name, kind, *(str(sum(map(len, side))) for side in zip(*photos, strict=True))]
+    cells += [f"{np.mean(ious):.5f}", f"{min(ious):.4f}", f"{sum(iou == 1 for iou in ious)}"] if ious else ["-"] * 3
+    return f"| {' | '.join([*cells, f'{max(scores):.1e}'])} |"
 
 
 if __name__ == "__main__":

@@ -278,9 +278,8 @@ def has_scales_of_a_run(path: Path) -> bool:
 
 def unit_vectors(vectors: FloatArray) -> FloatArray:
     """Vectors (..., width) divided by their lengths; zeros stay zeros."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    unit: FloatArray = vectors / np.maximum(lengths, SMALLEST_LENGTH)
-    return unit
+    lengths: FloatArray = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), SMALLEST_LENGTH)
+    return vectors / lengths
 
 
 def _filled_up(rows: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:

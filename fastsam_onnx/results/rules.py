@@ -229,8 +229,8 @@ def pick_candidates(
         "largest": areas,
         "best": scores,
     }
-    count = None if pick == "alternatives" else 1
-    return candidates[np.argsort(-claims[pick], kind="stable")[:count]]
+    order = np.argsort(-claims[pick], kind="stable")
+    return candidates[order if pick == "alternatives" else order[:1]]
 
 
 def merge_masks(masks: Sequence[Mask], held: BoolArray, foreground: BoolArray) -> Mask | None:

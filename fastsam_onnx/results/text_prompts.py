@@ -191,9 +191,9 @@ def softmax(cosines: FloatArray) -> FloatArray:
     if not cosines.shape[-1]:
         return cosines
     top = cosines.max(axis=-1, keepdims=True)
-    powers = np.exp(SHARPNESS * (cosines - np.where(np.isfinite(top), top, 0)))
-    shares: FloatArray = powers / np.maximum(powers.sum(axis=-1, keepdims=True), SMALLEST_SUM)
-    return shares
+    powers: FloatArray = np.exp(SHARPNESS * (cosines - np.where(np.isfinite(top), top, 0)))
+    sums: FloatArray = np.maximum(powers.sum(axis=-1, keepdims=True), SMALLEST_SUM)
+    return powers / sums
 
 
 def _cosines(first: FloatArray, second: FloatArray) -> FloatArray:
