@@ -20,7 +20,8 @@ def files(tool, tmp_path, monkeypatch):
     """What this machine answers to one photo; and the same, changed."""
     model = tmp_path / "tiny.onnx"
     model.write_bytes(tiny_onnx.tiny(height=64, width=96))
-    monkeypatch.setattr(tool, "bundled_model", lambda: model)
+    monkeypatch.setattr(tool, "bundled_model", lambda _: model)
+    monkeypatch.setattr(tool, "bundled_names", lambda: ["tiny"])
     photos = tmp_path / "photos"
     photos.mkdir()
     (photos / "coffee.jpg").write_bytes((ROOT / "examples" / "coffee.jpg").read_bytes())
@@ -28,17 +29,21 @@ def files(tool, tmp_path, monkeypatch):
     return tmp_path
 
 
-def cells(printed):
-    return [cell.strip() for cell in printed.strip().splitlines()[-1].strip("|").split("|")]
+def cells(printed, table=0):
+    """The last row of a table."""
+    rows = printed.strip().split("\n\n")[1 + table].splitlines()
+    return [cell.strip() for cell in rows[-1].strip("|").split("|")]
 
 
 def test_a_machine_agrees_with_itself(tool, files, capsys):
     tool.main(["compare", str(files / "here.npz"), str(files / "here.npz")])
-    name, photos, masks, there, pairs, mean, least, same, *differences = cells(capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    name, photos, masks, there, pairs, mean, least, same, *differences = cells(printed)
     assert (name, photos, mean, least) == ("tiny.onnx", "1", "1.00000", "1.0000")
     assert masks == there == pairs == same
     assert int(masks) > 1
     assert [float(each) for each in differences] == [0, 0, 0, 0]
+    assert cells(printed, 1) == ["tiny.onnx", "strokes", "9", "9", "1.00000", "1.0000", "9", "0.0e+00"]
 
 
 def test_differences_are_seen(tool, files, capsys):
@@ -54,6 +59,19 @@ def test_differences_are_seen(tool, files, capsys):
     _, _, masks, _, pairs, *_, same, scores, boxes, raw, prototypes = cells(capsys.readouterr().out)
     assert int(pairs) == int(same) == int(masks) - 1
     assert [float(each) for each in (scores, boxes, raw, prototypes)] == [0.25, 2, 0, 0.5]
+
+
+def test_answers_are_compared_prompt_by_prompt(tool, files, capsys):
+    with np.load(files / "here.npz") as file:
+        arrays = dict(file)
+    key = "tiny.onnx/coffee.jpg/strokes."
+    arrays |= {key + what: arrays[key + what][1:] for what in ("index", "masks", "scores")}  # the first is missing
+    arrays[key + "masks"][0] = ~arrays[key + "masks"][0]
+    arrays[key + "scores"][1] += np.float32(0.25)
+    np.savez(files / "there.npz", **arrays)
+    tool.main(["compare", str(files / "here.npz"), str(files / "there.npz")])
+    *_, answers, there, mean, least, same, scores = cells(capsys.readouterr().out, 1)
+    assert (answers, there, mean, least, same, scores) == ("9", "8", f"{7 / 9:.5f}", "0.0000", "7", "2.5e-01")
 
 
 def test_arm64_takes_the_readmes_commands_and_the_projects_packages(load_tool, monkeypatch):
