@@ -3,11 +3,15 @@
     apt-get install mmdebstrap arch-test qemu-user-static binfmt-support
     python tools/try_arm64.py FOLDER [--photos PHOTOS] [--model FILE ...] [--tests PATH ...]
 
-Linux, as root. Makes a Debian with Python in FOLDER (once), fetches the wheels for ARM64, copies the committed files,
-and there runs the README's first command, the smoke tests of tools/build_function.py or the given ones, and
+Linux, as root. In a container or a virtual machine without services the packages do not start what they need:
+
+    mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc; update-binfmts --enable qemu-aarch64
+
+Makes a Debian with Python in FOLDER (once), fetches the wheels for ARM64, copies the committed files, and there runs
+the README's first command, the smoke tests of tools/build_function.py and those of prompts, or the given ones, and
 tools/compare_machines.py against this machine. The processor is a Raspberry Pi 5's Cortex-A76, or a Pi 4's Cortex-A72,
-which has no dot product (--cpu cortex-a72). All of it takes half an hour of one core or more: emulation computes some
-ten to fifty times as slowly, so its times say nothing.
+which has no dot product (--cpu cortex-a72). All of it takes an hour of one core or more: emulation computes some ten to
+fifty times as slowly, so its times say nothing.
 """
 
 from __future__ import annotations
@@ -29,6 +33,17 @@ from build_function import SMOKE
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT / "examples"
 RELEASE, PYTHON = "bookworm", "3.11"
+PROMPTS = (
+    "masks/test_candidates.py",
+    "masks/test_clicks.py",
+    "masks/test_corrector.py",
+    "masks/test_decoder.py",
+    "masks/test_refine.py",
+    "masks/test_views.py",
+    "results/test_mask_prompts.py",
+    "results/test_redrawing.py",
+)
+"""Tests of what draws answers to prompts; they build networks, so that `SMOKE` cannot have them."""
 PLATFORMS = (*(f"manylinux_2_{minor}_aarch64" for minor in range(36, 16, -1)), "manylinux2014_aarch64")
 """Tags of wheels that run with the C library of `RELEASE`, 2.36."""
 
@@ -78,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", metavar="N", type=int, default=10, help="the first N of them")
     parser.add_argument("--model", metavar="FILE", type=Path, action="append", default=[], help="to compare, besides")
     parser.add_argument("--cpu", choices=CPUS, default="cortex-a76", help="processor to emulate (default: %(default)s)")
-    parser.add_argument("--tests", metavar="PATH", nargs="+", default=[f"tests/{name}" for name in SMOKE])
+    parser.add_argument("--tests", metavar="PATH", nargs="+", default=[f"tests/{name}" for name in (*SMOKE, *PROMPTS)])
     options = parser.parse_args(arguments)
     system = options.folder.resolve()
     if not (system / "usr").is_dir():
