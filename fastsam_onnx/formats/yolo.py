@@ -19,6 +19,13 @@ DATA_FILE = "data.yaml"
 _NAMES = re.compile(r"names: *(?:#.*)?")
 _NAME = re.compile(r""" *(?:([0-9]{1,15}):|-) +("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^ "'#].*?)(?: +#.*)? *""")
 """A line of a class: its index, or a dash; its name; a remark."""
+_ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))")
+_ESCAPES = {
+    **{each: each for each in ' "/\\'},
+    **{"0": "\0", "a": "\a", "b": "\b", "t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r", "e": "\x1b"},
+    **{"N": "\x85", "_": "\xa0", "L": "\u2028", "P": "\u2029"},
+}
+"""The characters of YAML's short escapes, 5.7 of its specification."""
 
 
 def to_yolo(found: Instances, *, tolerance: float = TOLERANCE) -> str:
@@ -86,14 +93,21 @@ def names_of_data(text: str) -> dict[int, str] | None:
         return {}
     block = takewhile(lambda line: not line or line[0] in " -#", lines[head + 1 :])
     matches = [_NAME.fullmatch(line) for line in block if line.strip() and not line.lstrip().startswith("#")]
-    found = {int(match[1] or place): _unquoted(match[2]) for place, match in enumerate(matches) if match}
-    return found if found and all(matches) and _NAMES.fullmatch(lines[head]) else None
+    if not matches or not all(matches) or not _NAMES.fullmatch(lines[head]):
+        return None
+    try:
+        return {int(match[1] or place): _unquoted(match[2]) for place, match in enumerate(matches) if match}
+    except (ValueError, KeyError):  # an escape that YAML has not
+        return None
 
 
 def _unquoted(name: str) -> str:
     if name.startswith("'"):
         return name[1:-1].replace("''", "'")
-    try:
-        return str(json.loads(name)) if name.startswith('"') else name
-    except ValueError:  # an escape that YAML has and JSON has not
-        return name
+    return _ESCAPE.sub(_escaped, name[1:-1]) if name.startswith('"') else name
+
+
+def _escaped(match: re.Match[str]) -> str:
+    """The character of an escape; KeyError or ValueError if there is none."""
+    digits = match[1] or match[2] or match[3]
+    return chr(int(digits, 16)) if digits else _ESCAPES[match[4]]

@@ -53,6 +53,8 @@ def test_what_a_data_set_holds(tmp_path):
     assert rectangle["segmentation"] == [[24, 20, 40, 20, 40, 30, 24, 30]]
     assert (rectangle["area"], rectangle["bbox"], rectangle["iscrowd"]) == (160, [24, 20, 16, 10], 0)
     assert (rectangle["image_id"], rectangle["category_id"], rectangle["score"]) == (1, 1, 0.5)
+    keys = ["id", "image_id", "category_id", "segmentation", "area", "bbox", "iscrowd", "score"]
+    assert list(rectangle) == keys
     assert document["annotations"][1]["bbox"] == [23, 4, 17, 17]  # of the pixels, columns 23 to 39 and rows 4 to 20
     assert listing(tmp_path) == ["d.json"]
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from support.command_line import listing
 
@@ -17,10 +21,12 @@ def test_cutouts_replace_older_cutouts_but_no_other_files(sample, tmp_path):
     assert listing(path) == [f"object-000{index}.png" for index in range(5)]
     formats.save(sample[:2], path)
     assert listing(path) == ["object-0000.png", "object-0001.png"]
-    (path / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match=r"notes\.txt"):
-        formats.save(sample, path)
-    assert listing(path) == ["notes.txt", "object-0000.png", "object-0001.png"]
+    for name in ("notes.txt", "object-0001.png.old"):
+        (path / name).write_text("mine")
+        with pytest.raises(OutputError, match=re.escape(name)):
+            formats.save(sample, path)
+        assert listing(path) == sorted([name, "object-0000.png", "object-0001.png"])
+        (path / name).unlink()
     assert listing(tmp_path) == ["a.cutouts"]
 
 
@@ -28,6 +34,24 @@ def test_cutouts_fill_an_empty_folder_of_any_name(sample, tmp_path):
     (tmp_path / "parts").mkdir()
     formats.save(sample, tmp_path / "parts", format="cutouts")
     assert len(listing(tmp_path / "parts")) == 5
+
+
+def test_files_have_the_photos_colours_on_the_object_and_nothing_beside_it(sample, tmp_path):
+    formats.save(sample, tmp_path / "a.cutouts")
+    for index, mask in enumerate(sample.masks):
+        read = cv2.imread(str(tmp_path / "a.cutouts" / f"object-000{index}.png"), cv2.IMREAD_UNCHANGED)
+        tight = mask.tight()
+        blue, green, red = np.moveaxis(sample.image[tight.slices][..., ::-1] * tight.crop[..., None], 2, 0)
+        np.testing.assert_array_equal(read, np.stack([blue, green, red, tight.crop * np.uint8(255)], axis=2))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_cutouts_go_where_a_link_leads(sample, tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "a.cutouts").symlink_to(tmp_path / "real")
+    formats.save(sample, tmp_path / "a.cutouts")
+    assert (tmp_path / "a.cutouts").is_symlink()
+    assert len(listing(tmp_path / "real")) == 5
 
 
 def test_cutouts_do_not_replace_a_file(sample, tmp_path):

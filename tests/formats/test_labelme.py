@@ -46,6 +46,13 @@ def _labelme_pixels(shape: dict[str, Any], size: tuple[int, int]) -> npt.NDArray
     return pixels
 
 
+def test_a_mask_of_labelme_has_the_first_and_the_last_pixel_of_its_picture(sample):
+    """The ring reaches from column 4 to 19 and from row 3 to 16: 16 x 14 pixels."""
+    [ring] = formats.to_labelme(sample[[0]])["shapes"]
+    assert ring["points"] == [[4, 3], [19, 16]]
+    np.testing.assert_array_equal(_labelme_pixels(ring, sample.image_size), sample.masks[0].dense())
+
+
 def test_labelme_names_the_photo_and_the_label(sample):
     assert formats.to_labelme(sample)["imagePath"] == "photo.jpg"
     document = formats.to_labelme(sample, label="cell", image_path="../photos/1.jpg")

@@ -142,6 +142,10 @@ def test_save_other_pictures(suffix, sample, tmp_path):
     assert difference.mean() < 20  # lossy on purpose; the wrong order of channels gives more than 60
 
 
+def test_jpeg_and_jpg_are_one(sample):
+    assert formats.encode(sample, "overlay", suffix=".jpeg") == formats.encode(sample, "overlay", suffix=".jpg")
+
+
 def test_save_takes_the_formats_options_and_replaces_what_was_there(sample, tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")

@@ -83,6 +83,8 @@ def test_data_yaml_holds_any_name(name):
         "\n  0: it''s\n",
         "\n  - 'it''s'\n  - \"#1\"\n",
         "\n  0: a#b\n  12: c d\n",
+        "\n# mine\n  0: cat\n\n# and\n  1: dog\n",
+        '\n  0: "caf\\xE9"\n  1: "\\u8336 \\U0001F375"\n  2: "a\\"b\\\\c\\/d\\te\\_f"\n',
     ],
 )
 def test_names_of_data_yaml_are_those_that_yaml_has(block):
@@ -95,7 +97,17 @@ def test_names_of_data_yaml_are_those_that_yaml_has(block):
 
 @pytest.mark.parametrize(
     "block",
-    [" [cat, dog]\n", "\n  -1: cat\n  0: dog\n", "\n  ? 0\n  : cat\n", f"\n  {'9' * 5000}: cat\n", "\n", "\n  0:\n"],
+    [
+        *(
+            " [cat, dog]\n",
+            "\n  -1: cat\n  0: dog\n",
+            "\n  ? 0\n  : cat\n",
+            f"\n  {'9' * 5000}: cat\n",
+            "\n",
+            "\n  0:\n",
+        ),
+        *(" >\n  0: cat\n", '\n  0: "\\q"\n', '\n  0: "\\U00110000"\n'),
+    ],
 )
 def test_names_in_another_spelling_are_not_guessed(block):
     assert names_of_data(f"names:{block}nc: 2\n") is None
@@ -105,6 +117,19 @@ def test_names_in_another_spelling_are_not_guessed(block):
 def test_a_line_that_is_no_list_of_folders_is_not_ours():
     for line in ("train: {", "train: 7", "train: " + "[" * 100_000):
         assert folders_of_data(f"{line}\nval: []\nnames:\n") is None
+
+
+def test_what_somebody_changed_is_not_ours():
+    ours = formats.yolo_data(["a"], ["cat", "dog"])
+    assert folders_of_data(ours) == ["a"]
+    for changed in (
+        f"{ours}nc: 2\n",
+        ours.replace("names:", "names: # mine"),
+        ours.replace("names:\n", "names: [cat]\n"),
+        ours.partition("  0")[0],
+        'train: ["a"]\n',
+    ):
+        assert folders_of_data(changed) is None
 
 
 def test_supervision_reads_folder_and_classes(sample, tmp_path):
