@@ -191,8 +191,8 @@ def _read(path: Path) -> str:
 
 def _tell_of_missing(path: Path, text: str, folders: Sequence[str]) -> None:
     """Log a warning of folders that a data.yaml does not name: training would not see their photos."""
-    words = set(re.split(r"""[\s"',\[\]]+""", text))
-    missing = [folder for folder in folders if not words & {folder, Path(path.parent, folder).resolve().as_posix()}]
+    entries = {entry.strip() for entry in re.split(r"""[\n"',\[\]]|:\s|^\s*-\s|\s#""", text, flags=re.MULTILINE)}
+    missing = [folder for folder in folders if not entries & {folder, Path(path.parent, folder).resolve().as_posix()}]
     if missing:
         warn("%s stays as it is, and does not list %s: add that to it", path, ", ".join(missing))
 

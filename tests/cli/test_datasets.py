@@ -196,6 +196,18 @@ def test_a_second_folder_joins_the_data_yaml(run, folder, tmp_path):
         assert (out / "data.yaml").read_text() == f'{lists}names:\n  0: "object"\n'
 
 
+@pytest.mark.parametrize("entry", ["../my photos", "[../a, '../my photos']", '["{whole}"]', "\n- ../my photos\n- b"])
+def test_a_folder_that_somebodys_data_yaml_lists_is_not_missed(run, tmp_path, entry):
+    """Of a name with a blank it was told that it is not there."""
+    out = tmp_path / "labels"
+    out.mkdir()
+    photo(tmp_path / "my photos" / "a.png")
+    photo(tmp_path / "my" / "b.png")
+    (out / "data.yaml").write_text(f"train: {entry.format(whole=(tmp_path / 'my photos').as_posix())}\n")
+    assert "does not list" not in run(tmp_path / "my photos", "--format", "yolo", "-o", out)[2]
+    assert "does not list ../my:" in run(tmp_path / "my", "--format", "yolo", "-o", out)[2]
+
+
 def test_what_somebodys_data_yaml_lacks_is_told(run, folder, tmp_path):
     out = tmp_path / "labels"
     out.mkdir()

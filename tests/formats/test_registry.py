@@ -19,6 +19,7 @@ from fastsam_onnx.draw import overlay
 from fastsam_onnx.errors import OptionError, OutputError
 from fastsam_onnx.formats.pictures import picture_bytes
 from fastsam_onnx.formats.registry import FormatKeywords
+from fastsam_onnx.formats.text import numbers
 from fastsam_onnx.images.sources import PICTURE_SUFFIXES, RESULT_SUFFIXES
 from fastsam_onnx.masks.instances import Instances, Masks
 from fastsam_onnx.masks.mask import Mask
@@ -140,6 +141,32 @@ def test_save_other_pictures(suffix, sample, tmp_path):
     read = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     difference = np.abs(read[..., ::-1] - overlay(sample, contours=False).astype(int))
     assert difference.mean() < 20  # lossy on purpose; the wrong order of channels gives more than 60
+
+
+@pytest.mark.parametrize(
+    "picture", [np.zeros((2, 2), np.uint16), np.zeros((2, 2, 4), np.uint8)], ids=["16 bits", "RGBA"]
+)
+def test_what_a_kind_of_picture_would_spoil_is_refused(picture):
+    assert picture_bytes(picture, ".png")
+    for suffix in (".jpg", ".webp", ".bmp"):
+        with pytest.raises(OptionError, match=rf"must be one of \.png, got '{suffix}'"):
+            picture_bytes(picture, suffix)
+
+
+@pytest.mark.parametrize(
+    ("values", "written"),
+    [
+        ([-0.001, 0.5], "[0.0, 0.5]"),
+        ([-0.001, 1.004], "[0, 1]"),
+        ([[1, 2.126]], "[[1.0, 2.13]]"),
+        ([2.0**62, -(2.0**62)], f"[{2**62}, {-(2**62)}]"),
+        ([2.0**63, 1], f"[{2.0**63!r}, 1.0]"),
+        ([1.7e308, 0.126], "[1.7e+308, 0.13]"),
+    ],
+)
+def test_numbers_are_whole_where_all_are(values, written):
+    """And zero has no sign."""
+    assert json.dumps(numbers(values)) == written
 
 
 def test_jpeg_and_jpg_are_one(sample):

@@ -49,6 +49,14 @@ def test_svg_is_well_formed_and_has_the_smallest_on_top(sample):
     assert (np.diff(areas) <= 0).all()
 
 
+def test_colours_are_those_of_the_seed_and_lines_grow_with_the_photo(sample):
+    colours = ["#{:02x}{:02x}{:02x}".format(*shade) for shade in draw.palette(len(sample), 3)]
+    drawing = formats.to_svg(sample, seed=3)
+    assert sorted(re.findall(r'fill="(#[^"]*)"', drawing)) == sorted(colours)
+    for side, width in ((48, 1), (1499, 1), (1501, 2), (4000, 4)):
+        assert f'stroke-width="{width}"' in formats.to_svg(Segmentation.from_masks([], image_size=(side, 10)))
+
+
 def test_of_equally_large_objects_the_first_is_on_top_as_in_the_label_map():
     dense = np.zeros((2, 8, 8), bool)
     dense[0, :4], dense[1, 2:6] = True, True
