@@ -153,6 +153,14 @@ def test_what_a_kind_of_picture_would_spoil_is_refused(picture):
             picture_bytes(picture, suffix)
 
 
+def test_the_edge_map_is_rounded_to_the_nearest_of_its_bytes(sample):
+    data = np.frombuffer(formats.encode(sample, "edges", of="objects", thin=False), np.uint8)
+    read = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    strength = sample.edges(of="objects", thin=False)
+    assert len(np.unique(strength)) > 20
+    assert np.abs(read - 255 * strength).max() <= 0.5 + 1e-4
+
+
 @pytest.mark.parametrize(
     ("values", "written"),
     [

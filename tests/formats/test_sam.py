@@ -20,6 +20,8 @@ def test_sam_records_have_sams_keys_and_all_three_kinds_of_masks(sample):
     for one, two, three, mask in zip(dense, runs, rle, sample.masks, strict=True):
         assert set(one) == set(two) == set(three) == keys
         np.testing.assert_array_equal(one["segmentation"], mask.dense())
+        assert two["segmentation"]["size"] == three["segmentation"]["size"] == [HEIGHT, WIDTH]
+        assert one["crop_box"] == [0, 0, WIDTH, HEIGHT]
         values = np.arange(len(two["segmentation"]["counts"])) % 2 == 1
         pixels = np.repeat(values, two["segmentation"]["counts"]).reshape(WIDTH, HEIGHT).T
         np.testing.assert_array_equal(pixels, mask.dense())
