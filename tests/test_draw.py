@@ -307,3 +307,55 @@ def test_names_grow_with_the_photo_and_stay_legible(side, capitals, monkeypatch)
     mask = _rectangle(2, 2, 9, 9, (side, 20))
     overlay(Segmentation.from_masks([mask], labels=[0], names={0: "cup"}, image=photo))
     assert heights == [capitals]
+
+
+def test_names_are_tried_along_their_box_from_left_to_right():
+    """Above it, at its top, below it, at its bottom, in its middle; two that touch do not meet."""
+    places = []
+    while place := draw._free_place([10, 20, 50, 80], (10, 8), (99, 99), places):
+        places.append(place)
+    tops = (20 - 8, 20, 80, 80 - 8, (20 + 80 - 8) // 2)
+    assert places == [(x, y, x + 10, y + 8) for x in (10, 50 - 10, (10 + 50 - 10) // 2) for y in tops]
+
+
+@pytest.mark.parametrize(
+    ("box", "place"), [((-4, 3, 20, 50), (0, 0)), ((95, 20, 99, 50), (89, 12)), ((10, 105, 50, 110), (10, 91))]
+)
+def test_names_stay_within_the_photo(box, place):
+    assert draw._free_place(list(box), (10, 8), (99, 99), [])[:2] == place
+
+
+def test_names_are_black_on_bright_colours_and_white_on_dark_ones():
+    photo = np.zeros((1000, 2000, 3), np.uint8)
+    found = Segmentation.from_masks([_rectangle(20, 100, 300, 180, (2000, 1000))], labels=[0], names={0: "HHH"})
+    brightness = palette(12) @ np.array([0.299, 0.587, 0.114])
+    assert 0 < np.count_nonzero(brightness > 130) < 12
+    for place, is_bright in enumerate((brightness > 130).tolist()):
+        label = overlay(found, image=photo, colours=[place], contours=False)[75:95, 30:70]
+        darker, lighter = label.min(axis=(0, 1)) < palette(12)[place], label.max(axis=(0, 1)) > palette(12)[place]
+        assert (darker.any(), lighter.any()) == (is_bright, not is_bright)
+
+
+def test_the_outline_is_a_light_shade_of_the_colour():
+    found = Segmentation.from_masks([_rectangle(5, 5, 20, 20)], image=_photo())
+    assert overlay(found)[5, 5].tolist() == [int(0.4 * channel + 0.6 * 255) for channel in palette(1)[0].tolist()]
+
+
+def test_an_object_of_more_pixels_than_16_bits_count_is_in_the_label_map():
+    masks = [_rectangle(0, 0, 300, 300, (300, 300)), _rectangle(9, 9, 290, 290, (300, 300))]
+    labels = label_map(Segmentation.from_masks(masks))
+    assert (labels[0, 0], labels[9, 9]) == (1, 2)
+
+
+def test_prompts_are_drawn_where_they_are_also_beyond_the_border():
+    grey = np.full((300, 400, 3), 128, np.uint8)
+    found = Segmentation.from_masks([], image_size=(400, 300), image=grey)
+    point = overlay(found, points=[(50.9, 60.9)])  # in the pixel (50, 60)
+    np.testing.assert_array_equal(point, overlay(found, points=[(50, 60)]))
+    columns = np.flatnonzero((point[60] != 128).any(axis=1))
+    assert columns.min() + columns.max() == 2 * 50
+    half = np.flatnonzero((overlay(found, points=[(-3, 60)])[60] != 128).any(axis=1))
+    assert (half.min(), half.max()) == (0, columns.max() - 53)
+    box = overlay(found, boxes=[(100, 110, 200, 210)])
+    assert [box[y, 150].tolist() for y in (105, 109, 110, 111, 115)] == [[level] * 3 for level in (128, 0, 255, 0, 128)]
+    np.testing.assert_array_equal(overlay(found, boxes=[(-20, -20, 420, 320)]), grey)
