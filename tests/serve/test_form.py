@@ -38,6 +38,27 @@ def test_names_are_read_as_browsers_write_them():
     assert read_form(plain, BOUNDARY.encode()) == [Part("photo", b"1", None)]
 
 
+DISPOSITION = b'Content-Disposition: form-data; name="conf"; filename="x"'
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        DISPOSITION.replace(b"Content-Disposition", b"content-disposition"),
+        b'Content-Type: image/png; name="other"\r\n' + DISPOSITION,
+        DISPOSITION + b'\r\nContent-Type: image/png; name="other"',
+    ],
+)
+def test_headers_come_in_any_case_and_order(headers):
+    assert FORM.count(DISPOSITION) == 1
+    assert read_form(FORM.replace(DISPOSITION, headers), BOUNDARY.encode()) == PARTS
+
+
+def test_a_form_without_a_boundary_is_told_where_that_belongs():
+    with pytest.raises(HTTPException, match="Content-Type must name the boundary"):
+        read_form(FORM, b"")
+
+
 @pytest.mark.parametrize(
     ("body", "boundary"),
     [
@@ -48,6 +69,7 @@ def test_names_are_read_as_browsers_write_them():
         (b"", BOUNDARY.encode()),
         (b"no form at all", BOUNDARY.encode()),
         (FORM.replace(b'name="photo"; ', b""), BOUNDARY.encode()),
+        (FORM.replace(DISPOSITION, b"X-Nothing: 1"), BOUNDARY.encode()),  # it has not the name of the part before
         (form_body(*[("conf", "1")] * 17), BOUNDARY.encode()),
     ],
 )

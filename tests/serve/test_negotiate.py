@@ -35,7 +35,7 @@ def test_the_help_names_every_answer():
         ("image/*;q=0.9, image/png;q=0.1", "image/jpeg", "overlay"),
         ("image/png;format=labels", "image/png", "labels"),
         ('image/png; format="labels"', "image/png", "labels"),
-        ('text/plain; note="a, image/jpeg", image/png;format="labels";q="0.5"', "image/png", "labels"),
+        ('text/plain; note="a, image/jpeg, b", image/png;format="labels";q="0.5"', "image/png", "labels"),
         ('image/png;format="lab\\els", */*;q=0.1', "application/json", "json"),
         ("IMAGE/PNG;FORMAT=labels", "image/png", "labels"),
         ("image/jpg", "image/jpeg", "overlay"),
@@ -43,6 +43,10 @@ def test_the_help_names_every_answer():
         ("application/json;charset=utf-8", "application/json", "json"),
         ("image/png;q=0.001", "image/png", "overlay"),
         (",, image/webp ,", "image/webp", "overlay"),
+        # Of what is liked equally well, what is named most precisely.
+        ("*/*, image/webp", "image/webp", "overlay"),
+        ("image/png, image/png;format=labels", "image/png", "labels"),
+        ("image/png;q=0.5, image/png;format=overlay;q=0.2", "image/png", "labels"),
     ],
 )
 def test_accept_chooses(accept, media_type, form):
@@ -50,9 +54,25 @@ def test_accept_chooses(accept, media_type, form):
     assert (chosen.media_type, chosen.format) == (media_type, form)
 
 
+def test_a_header_of_more_than_4096_characters_is_431():
+    assert negotiate("image/png".ljust(4096), None).media_type == "image/png"
+    with pytest.raises(HTTPException, match="at most 4096 characters, got 4097") as refusal:
+        negotiate("image/png".ljust(4097), None)
+    assert refusal.value.status_code == 431
+
+
 @pytest.mark.parametrize(
     "accept",
-    ["text/plain", "image/png;q=0", "image/png;q=high", "image/png;q=nan", "image/png;q=2", "image/gif", "png"],
+    [
+        "text/plain",
+        "image/png;q=0",
+        "image/png;q=high",
+        "image/png;q=nan",
+        "image/png;q=2",
+        "image/png;q=0.5555",
+        "image/gif",
+        "png",
+    ],
 )
 def test_what_cannot_be_sent_is_406(accept):
     with pytest.raises(HTTPException, match=r"application/json.*format") as refusal:

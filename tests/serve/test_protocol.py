@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -39,12 +40,31 @@ def test_uvicorn_has_the_names_that_it_does_not_document():
 @pytest.mark.parametrize("sent", [b"", b"POST /segment HTTP/1.1\r\nHo", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET"])
 def test_connections_without_a_request_are_cut(model, monkeypatch, sent):
     monkeypatch.setattr(ImpatientProtocol, "seconds", 0.2)
-    with running(Service(model, workers=1).app, http=ImpatientProtocol) as client, client.connect() as line:
+    service = Service(model, workers=1)
+    with (
+        running(service.app, http=ImpatientProtocol, timeout_keep_alive=60) as client,  # uvicorn would cut them at 5 s
+        client.connect() as line,
+    ):
         line.sendall(sent)
         assert to_the_end(line).startswith(b"HTTP/1.1 200" if b"GET" in sent else b"")
 
 
-def test_clients_that_do_not_read_their_answer_are_cut():
+def test_a_connection_that_is_used_again_and_again_stays(model, monkeypatch):
+    monkeypatch.setattr(ImpatientProtocol, "seconds", 1.0)
+    with running(Service(model, workers=1).app, http=ImpatientProtocol) as client:
+        connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=30)
+        connection.connect()
+        line = connection.sock
+        for _ in range(12):
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().read()
+            time.sleep(0.2)
+        assert connection.sock is line
+        connection.close()
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_clients_that_do_not_read_their_answer_are_cut(pieces):
     cut = threading.Event()
 
     class Protocol(ImpatientProtocol):
@@ -56,7 +76,8 @@ def test_clients_that_do_not_read_their_answer_are_cut():
 
     async def much(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": bytes(60_000_000)})
+        for left in reversed(range(pieces)):
+            await send({"type": "http.response.body", "body": bytes(60_000_000), "more_body": left > 0})
 
     with running(much, http=Protocol, lifespan="off") as client, client.connect() as line:
         line.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

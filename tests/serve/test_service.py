@@ -148,6 +148,7 @@ def test_cut_outs_come_as_a_zip_archive(client, found):
     with zipfile.ZipFile(io.BytesIO(reply.body)) as files:
         assert files.testzip() is None
         assert files.namelist() == list(expected)
+        assert {one.date_time for one in files.infolist()} == {(1980, 1, 1, 0, 0, 0)}  # the same bytes tomorrow
         for name, cutout in expected.items():
             picture = cv2.imdecode(np.frombuffer(files.read(name), np.uint8), cv2.IMREAD_UNCHANGED)
             assert np.array_equal(picture, cutout[..., [2, 1, 0, 3]])
