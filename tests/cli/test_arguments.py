@@ -16,6 +16,8 @@ def test_numbers_of_options():
     assert arguments.box("-5,0,90,80") == (-5, 0, 90, 80)
     assert arguments.input_size("1024") == 1024
     assert arguments.input_size("1280x736") == (736, 1280)  # (height, width)
+    assert arguments.frame_size("1280x720") == (1280, 720)  # (width, height)
+    assert arguments.class_names("person, dog") == ["person", "dog"]
     assert arguments.bands("3,2,1") == (3, 2, 1)
     assert arguments.bands("4") == (4,)
     assert arguments.white("4095") == 4095
@@ -31,6 +33,12 @@ def test_formats_have_commas_between_or_are_repeated(capsys):
         said = capsys.readouterr().err
         assert "--format: the value must be one of overlay, " in said
         assert f"or several with commas between, got {name!r}" in said
+
+
+@pytest.mark.parametrize("names", ["person,,dog", ",", "person, ", ""])
+def test_classes_have_names(names):
+    with pytest.raises(argparse.ArgumentTypeError, match="must be names of classes with commas between"):
+        arguments.class_names(names)
 
 
 @pytest.mark.parametrize("command", [["segment", "a.png"], ["serve"], ["quantize", "a.onnx"]])

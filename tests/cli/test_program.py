@@ -23,7 +23,40 @@ from support.command_line import (
 )
 
 import fastsam_onnx
+from fastsam_onnx.cli import program
 from fastsam_onnx.cli.program import main
+from fastsam_onnx.cli.signals import EndedBySignal
+
+
+def failing(error):
+    def run(*_):
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(EndedBySignal(15), 143), (EndedBySignal(1), 129), (KeyboardInterrupt(), 130), (OSError(5, "a"), 1)],
+)
+def test_what_ends_the_program_says_how_in_its_exit_code(error, code, monkeypatch, capsys):
+    monkeypatch.setattr(program, "_run_command", failing(error))
+    assert main([]) == code
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("link", ["__cause__", "__context__"])
+def test_an_import_that_ctrl_c_interrupts_is_an_interrupt(link, monkeypatch, capsys):
+    error = ImportError("initialization failed")
+    setattr(error, link, KeyboardInterrupt())
+    monkeypatch.setattr(program, "_run_command", failing(error))
+    assert main([]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    error = ImportError("no module")
+    error.__cause__ = error  # an error may be its own cause
+    monkeypatch.setattr(program, "_run_command", failing(error))
+    with pytest.raises(ImportError, match="no module"):
+        main([])
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,8 @@ def test_it_is_openapi(document, model):
         secured = client.ask("GET", "/openapi.json").json
     validator.validate(secured)
     assert secured["paths"]["/segment"]["post"]["security"] == [{"token": []}]
+    refusals = document["paths"]["/segment"]["post"]["responses"]
+    assert [status for status, one in refusals.items() if "Retry-After" in one.get("headers", ())] == ["503"]
     assert "401" in secured["paths"]["/info"]["get"]["responses"]
     assert "401" not in document["paths"]["/segment"]["post"]["responses"]
 
