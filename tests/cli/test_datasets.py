@@ -220,7 +220,10 @@ def test_what_somebodys_data_yaml_lacks_is_told(run, folder, tmp_path):
     for known in ("train: ../in\n", f"train: ['{folder}']\n"):
         (out / "data.yaml").write_text(known)
         assert "stays as it is" not in run(folder, "--format", "yolo", "-o", out)[2]
-    assert run(folder, "--format", "yolo", "-o", out, "--overwrite", "--quiet") == (0, "", "")
+    photo(folder / "deeper" / "c.png")
+    assert run(folder, "--recursive", "--format", "yolo", "-o", out, "--overwrite", "--quiet") == (0, "", "")
+    lists = 'train: ["../in"]\nval: ["../in"]\n'  # with the folders in it
+    assert (out / "data.yaml").read_text() == f'{lists}names:\n  0: "object"\n'
 
 
 @pytest.mark.parametrize("spelling", [" [person, dog]\n", "\n  -1: person\n  0: object\n", f"\n  {'9' * 5000}: a\n"])

@@ -1,11 +1,85 @@
 """What is said of a run, and what of it is for programs."""
 
 import json
+from pathlib import Path
 
 from support import tiny_onnx
 from support.command_line import photo
+from support.screens import Clock, Terminal
 
 from fastsam_onnx.cli.program import main
+from fastsam_onnx.cli.report import RunReport
+from fastsam_onnx.cli.screen import Screen
+
+
+def done(report, name="a.png", **more):
+    report.done(name, objects=2, image_size=(8, 6), outputs={"json": Path("a.json")}, milliseconds={}, **more)
+
+
+def test_one_input_has_a_line_and_no_bar(monkeypatch):
+    Clock(monkeypatch)
+    terminal = Terminal()
+    report = RunReport(Screen(terminal), 1, quiet=False, as_json=False)
+    report.start()
+    done(report)
+    assert terminal.taken() == "a.png: 8x6, 2 objects -> a.json\n"
+    done(report, "clip.mp4", frames=1)
+    assert terminal.taken() == "clip.mp4: 1 frame of 8x6, 2 objects -> a.json\n"
+    report = RunReport(Screen(terminal), 1, quiet=True, as_json=False)
+    report.start()
+    done(report)
+    report.end()
+    assert terminal.taken() == ""
+
+
+def test_several_inputs_have_a_bar_whose_pace_is_that_of_this_run(monkeypatch):
+    """Two of five were there; one took two seconds, so two more take four."""
+    clock, terminal = Clock(monkeypatch), Terminal()
+    report = RunReport(Screen(terminal), 5, quiet=False, as_json=False)
+    for name in ("a.png", "b.png"):
+        report.skipped(name, {})
+    assert terminal.taken() == ""
+    report.start()
+    assert terminal.taken() == "\r[#########...............] 2 of 5"
+    clock.seconds += 2
+    done(report)
+    assert terminal.taken() == "\r[##############..........] 3 of 5, 0.5 photos/s, 0:04 left"
+    clock.seconds += 2
+    report.failed("d.png", "it is empty")
+    line, bar = terminal.taken().rsplit("\n", 1)
+    assert line.endswith("\rfastsam-onnx: d.png: it is empty")
+    assert bar == "\r[###################.....] 4 of 5, 0.5 photos/s, 0:02 left"
+    report.end("out")
+    why = "skipped, for results of their names exist (--overwrite replaces them)"
+    counts = f"1 photo, 2 objects, 0.25 photos/s; 1 failed, 2 {why}"
+    assert terminal.taken().endswith(f"\r{counts}; results in out\n")
+
+
+def test_the_end_says_what_there_is_to_say(monkeypatch):
+    Clock(monkeypatch)
+    terminal = Terminal()
+    for total, call, told in (
+        (1, "skipped", "0 photos, 0 objects; 1 skipped, for results of their names exist (--overwrite replaces them)"),
+        (2, "failed", "0 photos, 0 objects; 1 failed"),
+    ):
+        report = RunReport(Screen(terminal), total, quiet=False, as_json=False)
+        report.start()
+        getattr(report, call)("a.png", {} if call == "skipped" else "no")
+        terminal.taken()
+        report.end()
+        assert terminal.taken().rpartition("\r")[2] == f"{told}\n"
+
+
+def test_a_record_takes_the_bar_away(monkeypatch, capsys):
+    """Both may go to one terminal."""
+    Clock(monkeypatch)
+    terminal = Terminal()
+    report = RunReport(Screen(terminal), 3, quiet=False, as_json=True)
+    report.start()
+    terminal.taken()
+    done(report)
+    assert terminal.taken().startswith("\r" + " " * 33 + "\r")  # a bar of 24 in brackets, a blank, "0 of 3"
+    assert json.loads(capsys.readouterr().out)["status"] == "done"
 
 
 def test_json_lines(run, tmp_path):
