@@ -20,6 +20,7 @@ from support.command_line import (
 )
 
 from fastsam_onnx.cli.program import main
+from fastsam_onnx.formats.yolo import yolo_data
 
 NAMES = [f"{index:03d}.png" for index in range(12)]
 
@@ -82,6 +83,11 @@ def test_photos_whose_labels_trainers_would_not_tell_apart_are_told(run, tmp_pat
     assert "warning" not in run(images, *arguments)[2]
     photo(images / "a.bmp")
     assert f"{images / 'a.bmp'} and of {images / 'a.png'} in one file, a.txt" in run(images, *arguments)[2]
+    photo(tmp_path / "cases" / "images" / "dog.png")
+    photo(tmp_path / "cases" / "images" / "DOG.bmp")  # one file where names have no case
+    assert (
+        "would find none" in run(tmp_path / "cases" / "images", *arguments[:2], "-o", tmp_path / "cases" / "labels")[2]
+    )
 
 
 def test_photos_of_the_same_name_are_not_added_a_second_time(run, tmp_path):
@@ -194,6 +200,16 @@ def test_a_second_folder_joins_the_data_yaml(run, folder, tmp_path):
         assert run(tmp_path / "second", "--format", "yolo", "-o", out)[0] == 0
         lists = 'train: ["../in", "../second"]\nval: ["../in", "../second"]\n'
         assert (out / "data.yaml").read_text() == f'{lists}names:\n  0: "object"\n'
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_joined_data_yaml_keeps_the_classes_that_this_run_has_not(run, folder, tmp_path, mark):
+    """Also where an editor has put a byte order mark before it."""
+    out = tmp_path / "labels"
+    out.mkdir()
+    (out / "data.yaml").write_text(mark + yolo_data(["../before"], ["object", "cup"]), encoding="utf-8")
+    assert run(folder, "--format", "yolo", "-o", out)[0] == 0
+    assert (out / "data.yaml").read_text(encoding="utf-8") == yolo_data(["../before", "../in"], ["object", "cup"])
 
 
 @pytest.mark.parametrize("entry", ["../my photos", "[../a, '../my photos']", '["{whole}"]', "\n- ../my photos\n- b"])

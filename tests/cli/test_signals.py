@@ -14,6 +14,24 @@ from fastsam_onnx.cli.signals import EndedBySignal, signals_that_end
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there programs are ended without a signal")
 
 
+def test_what_ignores_signals_or_handles_them_stays():
+    """So does a command that nohup started when its terminal is closed."""
+
+    def own(*_):
+        pass
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN), signal.signal(signal.SIGTERM, own)
+    try:
+        with signals_that_end():
+            assert [signal.getsignal(one) for one in (signal.SIGHUP, signal.SIGTERM)] == [signal.SIG_IGN, own]
+            assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        assert [signal.getsignal(one) for one in (signal.SIGHUP, signal.SIGTERM)] == [signal.SIG_IGN, own]
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        for number, handler in zip((signal.SIGHUP, signal.SIGTERM), before, strict=True):
+            signal.signal(number, handler)
+
+
 @pytest.mark.parametrize(("name", "error"), [("SIGTERM", EndedBySignal), ("SIGINT", KeyboardInterrupt)])
 def test_a_signal_waits_for_the_end_of_an_import(tmp_path, monkeypatch, name, error):
     """The import lock that CPython takes and gives back in Python would stay taken, and other threads would hang."""
