@@ -45,7 +45,7 @@ COLUMNS = (
 """The last four are largest differences, of prototypes as a share of the largest number."""
 PROMPT_COLUMNS = ("network", "prompts", "answers", "answers there", *COLUMNS[5:9])
 PROMPTS = ("points", "corrected", "boxes", "strokes")
-PLACES = (1 / 5, 1 / 2, 4 / 5)
+PLACES = (1 / 3, 2 / 3)
 """Of prompts, as shares of the photo's width and height."""
 
 
@@ -106,7 +106,7 @@ def packed(found: Segmentation) -> np.ndarray:
 
 
 def prompted(found: Segmentation) -> dict[str, Segmentation]:
-    """The answers to nine prompts of each kind, the same on every machine, whatever it found."""
+    """The answers to four prompts of each kind, the same on every machine, whatever it found."""
     size = np.array(found.image_size)
     step = size // 10
     centres = np.int64([(x, y) for y in PLACES for x in PLACES] * size)
