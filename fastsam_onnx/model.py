@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 class FastSAM:
     """A segment-everything network, ready for photos.
 
-    One object serves many threads at once. It pickles by path and options, so it travels to worker processes, which
-    open the file again; forked processes do so at their first call.
+    One object serves many threads at once. It pickles by path, the bundled models by name, and options, so it travels
+    to worker processes, which open the file again; forked processes do so at their first call.
 
     Attributes:
         contract: Form of the network: sizes, stride, channels, its own defaults.
@@ -122,6 +122,7 @@ class FastSAM:
             from fastsam_onnx.clip.clip import clip_of
 
             self._clip = clip_of(clip, threads=threads, providers=providers)
+        self._is_bundled = model is None
         self._source = lasting_source(model)
         self._network = _open(self._source, self._runtime)
         self._decoder = _decoder_of(self._network, self._runtime)
@@ -350,14 +351,16 @@ class FastSAM:
                 "a FastSAM made from an InferenceSession, an ExternalNetwork or SessionOptions cannot be pickled; "
                 "open it in each process"
             )
-        # A path as text, because Python 3.12 cannot read a Path that 3.13 wrote.
+        # A path as text, because Python 3.12 cannot read a Path that 3.13 wrote; the bundled model's is this machine's.
         source = os.fspath(self._source) if isinstance(self._source, os.PathLike) else self._source
+        source = None if self._is_bundled else source
         return {"_source": source, "_defaults": self._defaults, "_runtime": self._runtime, "_clip": self._clip}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         from fastsam_onnx.network.opening import lasting_source
 
         self.__dict__.update(state)
+        self._is_bundled = self._source is None
         self._source = lasting_source(self._source)
         self._network = _open(self._source, self._runtime)
         self._decoder = _decoder_of(self._network, self._runtime)

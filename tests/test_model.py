@@ -19,6 +19,7 @@ from fastsam_onnx import Clip, FastSAM, Mask, ModelError, ModelNotFoundError, Op
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.masks.redraw import redrawn
 from fastsam_onnx.network.network import Network
+from fastsam_onnx.weights import bundled
 from fastsam_onnx.weights.bundled import bundled_model
 
 PHOTO = Path(__file__).parents[1] / "examples" / "coffee.jpg"
@@ -340,6 +341,17 @@ def test_relative_paths_survive_pickling_into_another_working_folder(tmp_path, m
         assert len(again(photo())) == 1
         assert np.array_equal(again.clip.embed_texts(["red"]), texts)
         assert repr(again).startswith("FastSAM(tiny.onnx,")
+
+
+def test_the_bundled_model_travels_to_where_the_package_lies_elsewhere(tmp_path, monkeypatch):
+    pickled = pickle.dumps(FastSAM(conf=0.2))
+    again = pickle.loads(pickled)
+    (tmp_path / "there.onnx").write_bytes(one_object())
+    monkeypatch.setattr(bundled, "bundled_model", lambda: tmp_path / "there.onnx")
+    for each in (pickled, pickle.dumps(again)):
+        there = pickle.loads(each)
+        assert repr(there).startswith("FastSAM(there.onnx,")
+        assert there.options["conf"] == 0.2
 
 
 def test_a_folder_named_like_a_model_hides_no_model(tmp_path, monkeypatch):
