@@ -131,28 +131,42 @@ def label_map(found: Instances) -> LabelMap:
     return labels
 
 
-def cutout(instance: Instance, image: npt.ArrayLike) -> ByteArray:
+def cutout(instance: Instance, image: npt.ArrayLike, *, soft: bool = False, whole: bool = False) -> ByteArray:
     """Cut one object out of the photo.
 
     Args:
         instance: The object.
         image: (H, W, 3) uint8 RGB, the photo.
+        soft: False cuts along the mask's pixels. True follows the photo's own edges near them: pixels on the edge have
+            their share of the object as alpha, and its colour without that of what is behind, for pasting; see
+            `matting`. Some 30 ms for an object of 240 pixels, 160 for one of 3 million.
+        whole: True gives a picture of the photo's size, in which the object lies where it lay.
 
     Returns:
-        (h, w, 4) uint8 RGBA in the size of the object's pixels: alpha is 255 on the object; elsewhere all four are 0,
-        so that nothing else of the photo is in it. (0, 0, 4) for a mask without pixels.
+        (h, w, 4) uint8 RGBA in the size of the object's pixels (of soft edges some more): alpha is 255 on the object;
+        elsewhere all four are 0, so that nothing else of the photo is in it. (0, 0, 4) for a mask without pixels,
+        unless it is `whole`.
 
     Raises:
-        OptionError: If the photo does not have the mask's size.
+        OptionError: If the photo does not have the mask's size, or `soft` or `whole` is neither True nor False.
     """
     if not isinstance(instance, Instance):
         raise OptionError(f"instance must be an Instance, such as found[0], got {options.shown(instance)}")
     mask = instance.mask.tight()
     photo = check_photo(image, mask.image_size)
-    cut = np.zeros((*mask.crop.shape, 4), np.uint8)
-    np.copyto(cut[..., :3], photo[mask.slices], where=mask.crop[..., None])
-    cut[..., 3] = mask.crop * np.uint8(255)
-    return cut
+    if options.boolean("soft", soft) and mask.area:
+        from fastsam_onnx.matting import soft_cutout
+
+        cut, place = soft_cutout(mask, photo)
+    else:
+        cut, place = np.zeros((*mask.crop.shape, 4), np.uint8), mask.slices
+        np.copyto(cut[..., :3], photo[mask.slices], where=mask.crop[..., None])
+        cut[..., 3] = mask.crop * np.uint8(255)
+    if not options.boolean("whole", whole):
+        return cut
+    picture = np.zeros((*photo.shape[:2], 4), np.uint8)
+    picture[place] = cut
+    return picture
 
 
 def palette(count: int, seed: int = 0) -> ByteArray:

@@ -14,11 +14,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fastsam_onnx import FastSAM, Mask, Prompts, Segmentation
+from fastsam_onnx import FastSAM, Mask, Prompts, Segmentation, draw
 from fastsam_onnx.results.rules import Pick
 
 ROOT = Path(__file__).parents[1]
 HEIGHT, GAP = 340, 8
+PAPER = (40, 160, 110)
 
 Picture = NDArray[np.uint8]
 
@@ -95,6 +96,27 @@ def mask_prompt() -> Picture:
     return _joined([drawn.overlay(), found.mask_prompt(stroke).overlay(), corrected], 240)
 
 
+def cutouts() -> Picture:
+    """A cup and a head pasted onto one colour, cut out at pixels and softly; parts of both enlarged."""
+    model = FastSAM()
+    rows = []
+    for name, box, part in (
+        ("coffee", (170, 12, 415, 305), (172, 14, 72)),
+        ("astronaut", (60, 0, 400, 512), (150, 4, 120)),
+    ):
+        found = model(ROOT / "examples" / f"{name}.jpg").box_prompt(box)
+        hard, soft = (_pasted(draw.cutout(found[0], found.image, soft=soft, whole=True)) for soft in (False, True))
+        left, top, side = part
+        zoomed = [each[top : top + side, left : left + side].repeat(4, 0).repeat(4, 1) for each in (hard, soft)]
+        rows.append(_joined([soft, *map(_named, zoomed, ("pixels", "soft"))], 240))
+    return _stacked(rows)
+
+
+def _pasted(cut: Picture) -> Picture:
+    shares = cut[..., 3:] / 255
+    return np.rint(cut[..., :3] * shares + np.array(PAPER) * (1 - shares)).astype(np.uint8)
+
+
 def _named(tile: Picture, name: str) -> Picture:
     for colour, width in (((0, 0, 0), 8), ((255, 255, 255), 2)):
         cv2.putText(tile, name, (12, 46), cv2.FONT_HERSHEY_SIMPLEX, 1.5, colour, width, cv2.LINE_AA)
@@ -119,6 +141,6 @@ def _stacked(pictures: list[Picture]) -> Picture:
 
 
 if __name__ == "__main__":
-    makers = (everything, picks, redrawn, edges, track, mask_prompt)
+    makers = (everything, picks, redrawn, edges, track, mask_prompt, cutouts)
     for name, make in ((make.__name__.replace("_", "-"), make) for make in makers):
         cv2.imwrite(str(ROOT / "docs" / f"{name}.jpg"), make()[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])

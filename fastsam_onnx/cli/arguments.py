@@ -160,6 +160,11 @@ SHARED: dict[str, dict[str, Any]] = {
         "help": f"let outlines ({', '.join(formats.OUTLINES)}, {COCO_DATASET}) stray so far to save points; 0 is "
         "exact, pixel by pixel (default: 0 in svg and geojson, 0.5 in yolo and the data set, 1 in labelme)",
     },
+    "--soft": {
+        "action": "store_true",
+        "help": "give cut-outs soft edges that follow those of the photo, without the colours of what is behind",
+    },
+    "--whole": {"action": "store_true", "help": "give cut-outs the size of the photo, each where it lay"},
     "--overwrite": {"action": "store_true", "help": "replace files that exist"},
     "--quiet": {"action": "store_true", "help": "print errors only"},
 }
@@ -359,7 +364,7 @@ def add_output(group: Any) -> None:
         ".geojson, ...); otherwise a folder, made if needed; or - for standard output "
         "(default: beside each photo; standard output if the input is -)",
     )
-    add_shared(group, "--tolerance", "--overwrite", "--quiet")
+    add_shared(group, "--tolerance", "--soft", "--whole", "--overwrite", "--quiet")
     group.add_argument(
         "--json", action="store_true", help="write a JSON object a line to standard output about each input"
     )

@@ -12,7 +12,6 @@ from typing import Any
 from fastsam_onnx.cli.arguments import add_command, add_shared, no_pipe, no_pipe_path
 from fastsam_onnx.cli.common import check_new, check_outputs, make_folder
 from fastsam_onnx.cli.datasets import close_dataset, write_yolo_data
-from fastsam_onnx.cli.outlines import check_outlines, outline_options
 from fastsam_onnx.cli.photos import (
     Photo,
     ends_as_folder,
@@ -24,6 +23,7 @@ from fastsam_onnx.cli.photos import (
 )
 from fastsam_onnx.cli.report import why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
+from fastsam_onnx.cli.written import check_written, written_options
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.files import exists, is_file, is_folder, why_unread
 from fastsam_onnx.formats import registry as formats
@@ -76,7 +76,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--photos", metavar="FOLDER", type=Path, help="folder of the photos (default: beside each file)"
     )
-    add_shared(parser, "--tolerance", "--overwrite")
+    add_shared(parser, "--tolerance", "--soft", "--whole", "--overwrite")
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     Raises:
         FastSAMError: If the arguments do not fit each other; nothing was done.
     """
-    check_outlines([arguments.to], arguments.tolerance)
+    check_written([arguments.to], arguments)
     folder = _folder(arguments.output)
     arguments.inputs = [file for path in arguments.inputs for file in _files_of(path)]
     if arguments.to == COCO_DATASET:
@@ -113,8 +113,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
                 write_yolo_data([arguments.to], arguments.output, [Photo(photo)], found.names, overwrite=overwrite)
                 described.append(kind)
             place = {"image_id": ids[path]} if path in ids else photo_options(arguments.to, photo, target)
-            outlines = outline_options(arguments.to, arguments.tolerance)
-            formats.save(found, target, format=arguments.to, **place, **outlines)
+            formats.save(found, target, format=arguments.to, **place, **written_options(arguments.to, arguments))
         except Exception as error:
             screen.explain(f"{path}: {why_it_failed(error)}")
             failed = True
@@ -172,7 +171,7 @@ def _to_dataset(arguments: argparse.Namespace, folder: Path | None, screen: Scre
                     )
                 if found.source in dataset and not arguments.overwrite:
                     raise OptionError(f"{dataset.path} has {found.source}; pass --overwrite to replace its objects")
-                dataset.add(found, **outline_options(COCO_DATASET, arguments.tolerance))
+                dataset.add(found, **written_options(COCO_DATASET, arguments))
                 added[found.source] = path
             except Exception as error:
                 screen.explain(f"{path}: {why_it_failed(error)}")

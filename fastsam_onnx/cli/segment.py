@@ -45,12 +45,12 @@ from fastsam_onnx.cli.datasets import (
     open_dataset,
     write_yolo_data,
 )
-from fastsam_onnx.cli.outlines import check_outlines, outline_options
 from fastsam_onnx.cli.photos import Job, Photo, file_name, find_photos, photo_options, plan
 from fastsam_onnx.cli.prompts import prompt_files, read_prompts
 from fastsam_onnx.cli.report import RunReport, why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.cli.video import holds_frames, segment_frames
+from fastsam_onnx.cli.written import check_written, written_options
 from fastsam_onnx.errors import FastSAMError, OptionError, OutputError
 from fastsam_onnx.files import exists
 from fastsam_onnx.formats import registry as formats
@@ -235,8 +235,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     for name in ("bands", "white"):
         if of_frames and getattr(arguments, name) is not None:
             raise OptionError(f"--{name} is for photos; the frames of a video are RGB of 8 bits")
-    if of_frames and arguments.tolerance is not None:
-        raise OptionError("--tolerance is for the outlines of photos; a video gives none, its lines have run lengths")
+    if of_frames and (arguments.tolerance is not None or arguments.soft or arguments.whole):
+        raise OptionError("--tolerance, --soft and --whole are for outlines and cut-outs; a video gives none")
     if not of_frames and arguments.codec is not None:
         raise OptionError("--codec is for the overlay of a video; photos have none")
     if not of_frames and (arguments.track or arguments.at_frame is not None):
@@ -252,7 +252,7 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
         if dataset is not None:
             chosen = [form for form in chosen or () if form != COCO_DATASET]
         jobs = _planned(photos, chosen, dataset, arguments)
-        check_outlines(_forms(jobs, dataset), arguments.tolerance)
+        check_written(_forms(jobs, dataset), arguments)
         report = RunReport(screen, len(jobs) + len(troubles), quiet=arguments.quiet, as_json=arguments.json)
         for name, reason in troubles:
             report.failed(name, reason)
@@ -320,12 +320,10 @@ def _process(
         chosen = prompts.choose(found if classes is None else found.of_class(*classes))
         began = time.perf_counter()
         for form, path in job.outputs.items():
-            given = outline_options(form, arguments.tolerance) | _place_options(form, job, path)
+            given = written_options(form, arguments) | _place_options(form, job, path)
             _write(chosen, form, path, prompts.format_options(form) | given)
         entry = (
-            None
-            if job.entry is None
-            else dataset_entry(chosen, job.entry, **outline_options(COCO_DATASET, arguments.tolerance))
+            None if job.entry is None else dataset_entry(chosen, job.entry, **written_options(COCO_DATASET, arguments))
         )
         written = {"output": 1000 * (time.perf_counter() - began)}
     except BrokenPipeError:

@@ -24,8 +24,8 @@ Needs: pip install 'fastsam-onnx[serve]'. A page to try it in is at /.
 
   POST /segment      a photo as the body, or a multipart form with a field
                      "photo"; prompts, conf, iou, max_det, imgsz, refine,
-                     redraw, bands, white, tolerance (of outlines), format as
-                     fields or in the query.
+                     redraw, bands, white, tolerance (of outlines), soft and
+                     whole (of cut-outs), format as fields or in the query.
                      Accept, or format, selects the answer:
                      application/json (format json, coco, labelme, sam),
                      image/png (overlay, labels, colours, voc, edges),

@@ -20,20 +20,24 @@ from fastsam_onnx.masks.instances import Instances
 _CUTOUT_NAME = re.compile(r"object-\d{4,}\.png")
 
 
-def to_cutouts(found: Instances, *, image: npt.ArrayLike | None = None) -> Iterator[tuple[str, ByteArray]]:
+def to_cutouts(
+    found: Instances, *, image: npt.ArrayLike | None = None, soft: bool = False, whole: bool = False
+) -> Iterator[tuple[str, ByteArray]]:
     """File name and (h, w, 4) uint8 RGBA of every object, see `draw.cutout`; masks without pixels are left out.
 
     Args:
         found: The objects.
         image: (H, W, 3) uint8 RGB, the photo; by default the one that `found` carries.
+        soft: True for edges as soft as the photo's, as in `draw.cutout`.
+        whole: True for pictures of the photo's size.
 
     Raises:
-        OptionError: If no photo is known, or it does not fit.
+        OptionError: If no photo is known, or it does not fit, or `soft` or `whole` is neither True nor False.
     """
     photo = photo_of(found, image)
     for index, instance in enumerate(found):
-        cut = cutout(instance, photo)
-        if cut.size:
+        cut = cutout(instance, photo, soft=soft, whole=whole)
+        if instance.mask.area and cut.size:
             yield f"object-{index:04d}.png", cut
 
 

@@ -54,6 +54,8 @@ class FormatKeywords(TypedDict, total=False):
     seed: int
     colours: npt.ArrayLike | None
     names: bool
+    soft: bool
+    whole: bool
     of: EdgesOf
     thin: bool
     masks: MaskForm
@@ -210,7 +212,7 @@ def save(
         options: The format's own (`FORMATS[format].options`), as the function that makes it explains them:
             "overlay" (`draw.overlay`): image, alpha, contours, points, point_labels, boxes, seed, colours, names.
             "labels": none.
-            "cutouts": image.
+            "cutouts": image, soft, whole.
             "colours": seed.
             "voc": none.
             "edges" (`to_edges`): of, thin.

@@ -127,7 +127,7 @@ class WritableInstances(Instances):
             options: The format's own, as the function of its name in `fastsam_onnx.formats` takes them.
                 "overlay": image, alpha, contours, points, point_labels, boxes, seed, colours, names.
                 "labels": none.
-                "cutouts": image.
+                "cutouts": image, soft, whole.
                 "colours": seed.
                 "voc": none.
                 "edges": of, thin.

@@ -12,8 +12,8 @@ _DATE = (1980, 1, 1, 0, 0, 0)
 """Date of every file, the earliest that zip knows: the bytes depend on the result alone."""
 
 
-def zip_cutouts(found: Segmentation) -> bytes:
-    """A zip archive of the files that `formats.to_cutouts` names.
+def zip_cutouts(found: Segmentation, *, soft: bool = False, whole: bool = False) -> bytes:
+    """A zip archive of the files that `formats.to_cutouts` names and makes.
 
     Raises:
         OptionError: If the result does not carry its photo.
@@ -22,6 +22,6 @@ def zip_cutouts(found: Segmentation) -> bytes:
     encode = formats.FORMATS["cutouts"].encode
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as files:  # PNGs do not get smaller
-        for name, cutout in formats.to_cutouts(found):
+        for name, cutout in formats.to_cutouts(found, soft=soft, whole=whole):
             files.writestr(zipfile.ZipInfo(name, _DATE), encode(cutout, ".png"))
     return archive.getvalue()

@@ -139,6 +139,16 @@ def _options(defaults: Mapping[str, Any]) -> dict[str, Schema]:
             "description": f"Distance in pixels by which the outlines of {', '.join(OUTLINES)} may stray to save "
             "points; 0 is exact.",
         },
+        "soft": {
+            "type": "boolean",
+            "default": False,
+            "description": "Whether cut-outs have soft edges that follow those of the photo.",
+        },
+        "whole": {
+            "type": "boolean",
+            "default": False,
+            "description": "Whether cut-outs have the size of the photo, each where it lay.",
+        },
         "conf": {**fraction, "default": defaults["conf"], "description": "Lowest score of an object."},
         "iou": {
             **fraction,

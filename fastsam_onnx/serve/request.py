@@ -16,7 +16,6 @@ from starlette.exceptions import HTTPException
 
 from fastsam_onnx.errors import FastSAMError, ImageError, ModelError, OptionError
 from fastsam_onnx.formats import registry as formats
-from fastsam_onnx.formats.registry import FormatKeywords
 from fastsam_onnx.images.header import read_header
 from fastsam_onnx.images.load import source_name
 from fastsam_onnx.options import (
@@ -49,7 +48,13 @@ OPTIONS: Mapping[str, Callable[[str, str], Any]] = {
     "white": partial(number_from_text, minimum=MIN_WHITE),
 }
 """Options of a call of the model, each with the function that reads it from its name and its text."""
-PARAMETERS = ("prompts", "format", "tolerance", *OPTIONS)
+WRITTEN: Mapping[str, tuple[str, Sequence[str], Callable[[str, str], Any]]] = {
+    "tolerance": ("outlines", formats.OUTLINES, partial(number_from_text, minimum=0)),
+    "soft": ("cut-outs", ("cutouts",), boolean_from_text),
+    "whole": ("cut-outs", ("cutouts",), boolean_from_text),
+}
+"""Options of formats: what they are for, the formats that have it, and the function that reads them."""
+PARAMETERS = ("prompts", "format", *WRITTEN, *OPTIONS)
 _MAX_FIELD_BYTES = 1 << 20
 _MAX_REASON = 500
 _MAX_FILENAME = 255
@@ -103,7 +108,7 @@ class SegmentRequest:
         prompts: Which objects are wanted.
         options: Values of `OPTIONS`, as far as they were given.
         representation: Form of the answer.
-        outlines: Option of its format that says how outlines are simplified, if it was given.
+        written: Option of its format that says how outlines or cut-outs are written, if it was given.
     """
 
     photo: bytes
@@ -111,7 +116,7 @@ class SegmentRequest:
     prompts: Prompts
     options: Mapping[str, Any]
     representation: Representation
-    outlines: FormatKeywords
+    written: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -177,7 +182,7 @@ def parse(raw: RawRequest, model: FastSAM, limits: Limits) -> SegmentRequest:
         prompts=read_prompts(given["prompts"], limits, has_texts=has_texts(model)) if "prompts" in given else Prompts(),
         options={name: _option(name, given[name], model) for name in OPTIONS if name in given},
         representation=form,
-        outlines=_outlines(given, form.format),
+        written=_written(given, form.format),
     )
 
 
@@ -216,21 +221,24 @@ def has_texts(model: FastSAM) -> bool:
 def _encode(found: Segmentation, request: SegmentRequest) -> bytes:
     form = request.representation
     if form.format == "cutouts":
-        return zip_cutouts(found)
+        return zip_cutouts(found, **request.written)
     shown = request.prompts.format_options(form.format)
-    return formats.encode(found, form.format, suffix=form.suffix, **shown, **request.outlines)
+    return formats.encode(found, form.format, suffix=form.suffix, **shown, **request.written)
 
 
-def _outlines(given: Mapping[str, str], form: str) -> FormatKeywords:
-    """The option of a format that says how outlines are simplified; none if it was not given."""
-    if "tolerance" not in given:
-        return {}
-    if form not in formats.OUTLINES:
-        raise HTTPException(422, f"tolerance is for outlines ({', '.join(formats.OUTLINES)}), and {form} has none")
-    try:
-        return {"tolerance": number_from_text("tolerance", given["tolerance"][:200], minimum=0)}
-    except OptionError as error:
-        raise HTTPException(422, str(error)) from error
+def _written(given: Mapping[str, str], form: str) -> dict[str, Any]:
+    """The options of a format that say how outlines or cut-outs are written, as far as they were given."""
+    read = {}
+    for name, (what, forms, value) in WRITTEN.items():
+        if name not in given:
+            continue
+        if form not in forms:
+            raise HTTPException(422, f"{name} is for {what} ({', '.join(forms)}), and {form} has none")
+        try:
+            read[name] = value(name, given[name][:200])
+        except OptionError as error:
+            raise HTTPException(422, str(error)) from error
+    return read
 
 
 def _parts(raw: RawRequest) -> list[Part]:

@@ -68,6 +68,17 @@ def test_outlines_stray_by_the_tolerance(form, tmp_path, capsys):
         assert len(expected) < len(encode(found, form))
 
 
+def test_soft_cutouts_are_those_of_segment(run, folder, tmp_path, capsys):
+    assert run(folder / "a.png", "--format", "cutouts", "--soft", "-o", f"{tmp_path / 'direct'}/")[0] == 0
+    assert convert(capsys, folder / "a.json", "--to", "cutouts", "--soft", "-o", tmp_path / "converted")[0] == 0
+    direct, converted = (
+        [path.read_bytes() for path in sorted((tmp_path / place).rglob("*.png"))] for place in ("direct", "converted")
+    )
+    assert len(direct) == 2
+    assert converted == direct
+    assert convert(capsys, folder / "a.json", "--to", "json", "--soft", "-o", tmp_path / "other")[0] == 2
+
+
 def test_a_tolerance_without_outlines_is_refused(folder, tmp_path, capsys):
     code, _, err = convert(capsys, folder / "a.json", "--to", "coco", "--tolerance", "2", "-o", tmp_path / "out")
     assert code == 2

@@ -98,6 +98,18 @@ def test_a_tolerance_without_outlines_is_refused_before_the_work(run, tmp_path):
     assert names(tmp_path) == ["a.png"]
 
 
+def test_soft_cutouts_are_those_of_python(run, network, tmp_path):
+    path = photo(tmp_path / "a.png")
+    with FastSAM(network) as model:
+        found = model(path)
+    assert run(path, "--format", "cutouts", "--soft", "--whole", "-o", f"{tmp_path / 'out'}/")[0] == 0
+    for name, expected in formats.to_cutouts(found, soft=True, whole=True):
+        written = cv2.imread(str(tmp_path / "out" / "a.cutouts" / name), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(written[..., [2, 1, 0, 3]], expected)
+    code, _, err = run(path, "--format", "svg", "--soft", "--overwrite")
+    assert (code, "--soft is for cut-outs, and svg have none; write cutouts" in err) == (2, True)
+
+
 @pytest.fixture
 def with_decoder(tmp_path):
     """The network of `run` with a decoder, which sees what is red."""
@@ -420,9 +432,10 @@ class TestFolders:
         code, _, err = run("--raw", "64x64", "-", *option)
         assert (code, f"{option[0]} is for photos" in err) == (2, True)
 
-    def test_a_tolerance_for_a_video_is_refused(self, run):
-        code, _, err = run("--raw", "64x64", "-", "--tolerance", "1")
-        assert (code, "a video gives none, its lines have run lengths" in err) == (2, True)
+    @pytest.mark.parametrize("option", [("--tolerance", "1"), ("--soft",), ("--whole",)])
+    def test_outlines_and_cutouts_of_a_video_are_refused(self, run, option):
+        code, _, err = run("--raw", "64x64", "-", *option)
+        assert (code, "are for outlines and cut-outs; a video gives none" in err) == (2, True)
 
     def test_a_photo_named_twice_is_done_once(self, run, tmp_path):
         source = photo(tmp_path / "a.png")

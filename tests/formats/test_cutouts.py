@@ -64,7 +64,7 @@ def test_cutouts_that_fail_leave_the_older_ones(sample, tmp_path, monkeypatch):
     path = tmp_path / "a.cutouts"
     formats.save(sample, path)
 
-    def breaking(found, photo):
+    def breaking(found, photo, *, soft, whole):
         raise MemoryError
 
     monkeypatch.setattr("fastsam_onnx.formats.cutouts.cutout", breaking)

@@ -257,9 +257,23 @@ def test_tolerance_is_that_of_python(client, model, form):
         assert client.form(("photo", PHOTO), ("format", form), ("tolerance", "2.5")).body == expected
 
 
+@pytest.mark.parametrize(("soft", "whole"), [(True, True), (True, False), (False, True)])
+def test_soft_and_whole_cutouts_are_those_of_python(client, model, soft, whole):
+    asked = f"?format=cutouts&soft={str(soft).lower()}&whole={str(whole).lower()}"
+    reply = client.segment(PHOTO, asked)
+    with zipfile.ZipFile(io.BytesIO(reply.body)) as archive:
+        pictures = {name: cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), -1) for name in archive.namelist()}
+    expected = dict(to_cutouts(model(PHOTO), soft=soft, whole=whole))
+    assert pictures.keys() == expected.keys()
+    for name, picture in pictures.items():
+        np.testing.assert_array_equal(picture[..., [2, 1, 0, 3]], expected[name])
+
+
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
+        ("soft=true", "soft is for cut-outs (cutouts), and json has none"),
+        ("format=cutouts&soft=1", "soft must be true or false, got '1'"),
         ("tolerance=1", "tolerance is for outlines (labelme, yolo, svg, geojson), and json has none"),
         ("format=cutouts&tolerance=1", "and cutouts has none"),
         ("format=svg&tolerance=-1", "tolerance must be a number >= 0, got -1"),
@@ -363,7 +377,7 @@ def test_the_page_may_run_its_own_script_alone(client):
         ((PHOTO, "", {"Accept": ", ".join(["image/png"] * 1000)}), 431, "at most 4096 characters, got 10998"),
         ((PHOTO, "?format=exe", {}), 422, "format must be one of json"),
         ((PHOTO, "?format=supervision", {}), 422, "format must be one of json"),
-        ((PHOTO, "?path=/etc/passwd", {}), 422, "must be among prompts, format, tolerance, conf"),
+        ((PHOTO, "?path=/etc/passwd", {}), 422, "must be among prompts, format, tolerance, soft, whole, conf"),
         ((PHOTO, "?conf=2", {}), 422, "conf"),
         ((PHOTO, "?conf=0.1&conf=0.2", {}), 422, "2 times"),
         ((PHOTO, "?imgsz=99999", {}), 422, "must be at most"),
