@@ -11,7 +11,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "fastsam_onnx"
 FLOORS = """
     cli > serve > quantize > model > ahead, tracking > stream, tiling > results > formats > draw
-    > lettering, masks > network > clip, checkpoints > images, runtime > weights > files, options
+    > lettering, matting > masks > network > clip, checkpoints > images, runtime > weights > files, options
     > arrays, blas, errors, log
 """
 FLOOR = {room.strip(): floor for floor, rooms in enumerate(FLOORS.split(">")) for room in rooms.split(",")}
