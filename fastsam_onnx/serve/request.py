@@ -55,6 +55,8 @@ WRITTEN: Mapping[str, tuple[str, Sequence[str], Callable[[str, str], Any]]] = {
 }
 """Options of formats: what they are for, the formats that have it, and the function that reads them."""
 PARAMETERS = ("prompts", "format", *WRITTEN, *OPTIONS)
+WHOLE_PHOTOS = 2
+"""Of cut-outs that have the photo's size, the most pixels together, in photos of the largest size."""
 _MAX_FIELD_BYTES = 1 << 20
 _MAX_REASON = 500
 _MAX_FILENAME = 255
@@ -150,6 +152,7 @@ def respond(model: FastSAM, raw: RawRequest, limits: Limits) -> Answer:
         wanted = {} if request.prompts.needs_objects else {"redraw": False}  # nobody sees them
         found = model(request.photo, pixel_limit=limits.pixels, **{**wanted, **request.options})
         chosen = request.prompts.choose(replace(found, source=request.source))
+        _check_whole(chosen, request, limits)
         return Answer(_encode(chosen, request), form.media_type)
     except ModelError:
         raise  # not the client's fault
@@ -216,6 +219,18 @@ def read_prompts(text: str, limits: Limits, *, has_texts: bool) -> Prompts:
 def has_texts(model: FastSAM) -> bool:
     """True if the model has CLIP, and so takes texts."""
     return getattr(model, "clip", None) is not None
+
+
+def _check_whole(found: Segmentation, request: SegmentRequest, limits: Limits) -> None:
+    """Refuse cut-outs in the photo's size of so many objects that one request would take minutes."""
+    width, height = found.image_size
+    most = WHOLE_PHOTOS * limits.pixels
+    if request.written.get("whole") and len(found) * width * height > most:
+        raise HTTPException(
+            422,
+            f"whole cut-outs must have at most {most} pixels together, and {len(found)} objects in {width} x {height} "
+            "pixels have more; ask for fewer objects by prompts or max_det, or leave out whole",
+        )
 
 
 def _encode(found: Segmentation, request: SegmentRequest) -> bytes:

@@ -269,6 +269,19 @@ def test_soft_and_whole_cutouts_are_those_of_python(client, model, soft, whole):
         np.testing.assert_array_equal(picture[..., [2, 1, 0, 3]], expected[name])
 
 
+def test_whole_cutouts_of_too_many_pixels_together_are_refused(model):
+    """13 objects in 600 x 400 pixels are 3,120,000, 8 fewer than two million. One request would take minutes."""
+    with running(Service(model, workers=1, limits=Limits(pixels=1_000_000)).app) as client:
+        reply = client.segment(PHOTO, "?format=cutouts&whole=true")
+        assert reply.status == 422
+        assert (
+            "whole cut-outs must have at most 2000000 pixels together, and 13 objects in 600 x 400"
+            in reply.json["error"]
+        )
+        assert client.segment(PHOTO, "?format=cutouts&whole=true&max_det=8").status == 200
+        assert client.segment(PHOTO, "?format=cutouts").status == 200
+
+
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
