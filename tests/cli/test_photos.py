@@ -1,12 +1,106 @@
-"""The names of results: no two of a run share one."""
+"""Which photos inputs name, and the names of results: no two of a run share one."""
 
 from pathlib import Path
 
 import pytest
 from support.command_line import names, photo
 
-from fastsam_onnx.cli.photos import Photo, plan
+from fastsam_onnx.cli.photos import (
+    Photo,
+    find_photos,
+    has_file_suffix,
+    image_ids,
+    is_folder_name,
+    is_pattern,
+    photo_options,
+    plan,
+)
 from fastsam_onnx.errors import OptionError
+
+
+class TestInputs:
+    """Each photo once, in order, as it was named first."""
+
+    def test_a_photo_that_was_named_is_not_one_of_its_folder(self, tmp_path):
+        path = photo(tmp_path / "a.png")
+        assert find_photos([str(path), str(tmp_path)], recursive=False) == ([Photo(path)], [])
+        assert find_photos([str(tmp_path), str(path)], recursive=False) == ([Photo(path, tmp_path)], [])
+        roundabout = tmp_path / "b" / ".." / "a.png"
+        assert find_photos([str(path), str(roundabout)], recursive=False) == ([Photo(path)], [])
+
+    def test_folders_in_folders_but_no_hidden_ones_and_none_of_results(self, tmp_path):
+        for name in ("x/y/a.png", ".git/b.png", "c.CUTOUTS/c.png", ".d.png"):
+            photo(tmp_path / name)
+        found, _ = find_photos([str(tmp_path)], recursive=True)
+        assert [one.path.name for one in found if not one.path.name.startswith(".")] == ["a.png"]
+        assert not {"b.png", "c.png"} & {one.path.name for one in found}
+        found, troubles = find_photos([str(tmp_path / "x")], recursive=False)
+        assert (found, troubles) == (
+            [],
+            [(str(tmp_path / "x"), "no pictures in this folder (--recursive searches its folders)")],
+        )
+
+    def test_a_folder_that_cannot_be_read_is_told_as_such(self, tmp_path, monkeypatch):
+        def refused(_):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "iterdir", refused)
+        troubles = [(str(tmp_path), "cannot read the folder: Permission denied")]
+        assert find_photos([str(tmp_path)], recursive=False) == ([], troubles)
+
+    def test_a_pattern_is_what_is_no_file_and_no_address(self, tmp_path):
+        assert is_pattern("shots/*.jpg")
+        assert is_pattern(str(tmp_path / "a[1].png"))
+        photo(tmp_path / "a[1].png")
+        assert not is_pattern(str(tmp_path / "a[1].png"))
+        assert not is_pattern("https://example.org/a.jpg?b=1")
+        assert not is_pattern("a.jpg")
+
+
+class TestOutput:
+    """A file of a known format, or a folder."""
+
+    def test_one_file_is_for_one_photo_that_was_named(self):
+        with pytest.raises(OptionError, match="may be several photos"):
+            plan([Photo(Path("in/a.jpg"), Path("in"))], None, "a.png")
+        with pytest.raises(OptionError, match="may be several photos"):
+            plan([Photo(Path("a.jpg")), Photo(Path("b.jpg"))], None, "a.png")
+        with pytest.raises(OptionError, match=r"format svg must end with \.svg"):
+            plan([Photo(Path("a.jpg"))], ["svg"], "a.json")
+        with pytest.raises(OptionError, match="formats svg, json; name a folder"):
+            plan([Photo(Path("a.jpg"))], ["svg", "json"], "a.svg")
+        [job] = plan([Photo(Path("a.jpg"))], ["labels"], "b.png")
+        assert job.outputs == {"labels": Path("b.png")}
+
+    def test_what_is_there_is_what_it_is(self, tmp_path):
+        for name in ("a.cutouts", "a.json", "results.v2"):
+            (tmp_path / name).mkdir()
+        (tmp_path / "results").write_text("a file")
+        assert not is_folder_name(str(tmp_path / "a.cutouts"))
+        assert is_folder_name(str(tmp_path / "a.json"))
+        assert is_folder_name(str(tmp_path / "results.v2"))
+        assert not is_folder_name("-")
+        with pytest.raises(OptionError, match="is a file, and its suffix names no format"):
+            is_folder_name(str(tmp_path / "results"))
+        assert [has_file_suffix(name) for name in ("a.geojson", "clip.mp4", "run.2026", ".hidden")] == [1, 1, 0, 0]
+
+    def test_what_is_read_keeps_its_name(self):
+        [job] = plan([Photo(Path("a.jpg"))], ["json"], None, [Path("a.json")])
+        assert job.outputs == {"json": Path("a.jpg.json")}
+
+    def test_ids_are_as_short_as_they_can_be(self):
+        alone = Photo(Path("x/000007.jpg"))
+        assert image_ids([alone, Photo(None)]) == [7, None]
+        of_folder = [Photo(Path(f"p/{name}"), Path("p")) for name in ("x/a.jpg", "y/a.jpg", "b.jpg")]
+        assert image_ids([*of_folder, alone]) == ["x/a.jpg", "y/a.jpg", "b", 7]
+        assert image_ids([Photo(Path("x/a.jpg")), Photo(Path("y/a.jpg"))]) == ["x/a.jpg", "y/a.jpg"]
+
+    def test_labelme_is_led_to_a_photo_that_is_there(self, tmp_path):
+        path, result = tmp_path / "in" / "a.png", tmp_path / "out" / "a.json"
+        assert photo_options("labelme", path, result) == {}
+        photo(path)
+        assert photo_options("labelme", path, result) == {"image_path": "../in/a.png"}
+        assert photo_options("json", path, result) == photo_options("labelme", None, result) == {}
 
 
 class TestNames:
