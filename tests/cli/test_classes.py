@@ -50,7 +50,27 @@ def test_objects_of_classes(model, tmp_path, arguments, expected):
     assert names(tmp_path / "a.json") == expected
 
 
-def test_objects_of_classes_in_frames(model, tmp_path):
+def test_prompts_among_objects_of_classes_have_them_drawn_anew(model, tmp_path, options_used):
+    """There points choose among the objects, so somebody sees them."""
+    path = photo(tmp_path / "a.png")
+    arguments = [
+        "segment",
+        "--model",
+        model,
+        str(path),
+        "--redraw",
+        "--point",
+        "48,50",
+        "--format",
+        "json",
+        "--overwrite",
+    ]
+    for more, expected in ((["--classes", "dog"], True), ([], False)):
+        assert main([*arguments, *more]) == 0
+        assert options_used[-1].redraw is expected
+
+
+def test_objects_of_classes_in_frames(model, tmp_path, options_used):
     path = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 64))
     if not writer.isOpened():
@@ -62,6 +82,9 @@ def test_objects_of_classes_in_frames(model, tmp_path):
     [frame] = map(json.loads, lines.read_text().splitlines())
     assert [one["name"] for one in frame["objects"]] == [DOG, DOG]
     assert main(["segment", "--model", model, str(path), "-o", str(lines), "--classes", "cat", "--overwrite"]) == 2
+    chosen = ["--classes", "dog", "--point", "48,50", "--redraw", "--overwrite"]
+    assert main(["segment", "--model", model, str(path), "-o", str(lines), *chosen]) == 0
+    assert options_used[-1].redraw is True
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Videos and raw frames on the command line: what is written, and what is said when that cannot be."""
 
+import argparse
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -22,7 +24,7 @@ from support.terminal import in_a_terminal
 from support.tiny_onnx import bright_object
 
 import fastsam_onnx
-from fastsam_onnx import Mask, Segmentation, draw
+from fastsam_onnx import Mask, Prompts, Segmentation, draw
 from fastsam_onnx.cli import video as video_command
 from fastsam_onnx.cli.program import main
 from fastsam_onnx.errors import ImageError, OutputError
@@ -352,6 +354,32 @@ def test_redraw_is_an_option_of_every_frame_also_of_those_that_are_followed(run,
     options_used.clear()
     assert run(clip, "--redraw", "--point", "20,32", "--tile", "64", "-o", tmp_path / "d.jsonl")[0] == 0
     assert all(each.redraw for each in options_used)  # in tiles points choose among the objects
+    options_used.clear()
+    assert run(clip, "--redraw", "--track", "--point", "20,32", "-o", tmp_path / "e.jsonl")[0] == 0
+    assert [each.redraw for each in options_used] == [True] * FRAMES
+
+
+def test_prompts_are_drawn_in_the_frame_that_they_are_for():
+    prompts = Prompts(points=[(20, 32)])
+    for arguments, shown in (
+        ({"track": False, "at_frame": None}, [0, 3]),
+        ({"track": True, "at_frame": None}, [0]),
+        ({"track": True, "at_frame": 3}, [3]),
+    ):
+        drawn = partial(video_command._drawn, prompts, argparse.Namespace(**arguments), "overlay")
+        assert [number for number in (0, 3) if "points" in drawn(Frame(number, 0, None))] == shown
+
+
+def test_what_stops_a_video_says_why_and_frames_that_are_missing_have_their_numbers(run, clip, tmp_path):
+    code, _, err = run(clip, "--pixel-limit", "6143", "-o", tmp_path / "a.jsonl")
+    assert code == 1
+    assert "6144 pixels, more than pixel_limit=6143" in err
+    assert not (tmp_path / "a.jsonl").exists()
+    told = video_command._told([Frame(3, 0.3, None, missing=1), Frame(5, 0.5, None, missing=2)], 4)
+    assert told.startswith("3 of 7 frames are missing or cannot be decoded (number 3, 5 to 6);")
+    assert video_command._told([], 9) == ""
+    many = [Frame(2 * number, 0, None, missing=1) for number in range(12)]
+    assert "(number 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, ...)" in video_command._told(many, 1)
 
 
 def test_prompts_of_one_frame_are_followed(run, clip, tmp_path):
