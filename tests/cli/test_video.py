@@ -11,8 +11,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -27,7 +29,7 @@ import fastsam_onnx
 from fastsam_onnx import Mask, Prompts, Segmentation, draw
 from fastsam_onnx.cli import video as video_command
 from fastsam_onnx.cli.program import main
-from fastsam_onnx.errors import ImageError, OutputError
+from fastsam_onnx.errors import ImageError, OptionError, OutputError
 from fastsam_onnx.images import video_writer as video_files
 from fastsam_onnx.images.video import Frame, Video, is_video, open_video
 from fastsam_onnx.images.video_writer import video_writer
@@ -368,6 +370,59 @@ def test_prompts_are_drawn_in_the_frame_that_they_are_for():
     ):
         drawn = partial(video_command._drawn, prompts, argparse.Namespace(**arguments), "overlay")
         assert [number for number in (0, 3) if "points" in drawn(Frame(number, 0, None))] == shown
+
+
+def test_objects_that_were_tracked_have_the_colours_of_their_own_numbers():
+    picture = np.zeros((8, 8, 3), np.uint8)
+    found = Segmentation.from_masks([Mask.from_dense(np.ones((8, 8), bool))], image=picture)
+    given = []
+    pace = video_command._Pace(given.append, 10, "x.mp4")
+    for number, one in enumerate((replace(found, track_ids=np.array([7])), found)):
+        pace.add(Frame(number, number / 10, None), one, {"alpha": 1, "contours": False, "names": False})
+    assert [one[4, 4].tolist() for one in given] == draw.palette(7)[[6, 0]].tolist()  # by a number of its own
+
+
+def test_a_video_that_is_named_twice_is_done_once(run, clip, tmp_path):
+    assert run(clip, clip, "--format", "json", "-o", tmp_path / "out")[0] == 0
+    assert listing(tmp_path / "out") == ["clip.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("options", "more", "message"),
+    [
+        ({"classify": ["a"]}, {}, "--classify is not for what --track follows"),
+        ({"similar": 0.5}, {}, "--similar is not for what --track follows"),
+        ({}, {"classes": ["a"]}, "--classes and a prompt cannot both choose"),
+        ({}, {"track": False, "at_frame": 3}, "--at-frame needs --track and a prompt"),
+    ],
+)
+def test_options_that_do_not_fit_what_is_followed(options, more, message):
+    arguments = argparse.Namespace(**({"track": True, "at_frame": None, "classes": None} | more))
+    with pytest.raises(OptionError, match=message):
+        video_command._check_following(arguments, Prompts(points=[(20, 32)], **options))
+
+
+def test_raw_frames_have_the_times_of_their_rate(monkeypatch):
+    for size, count in ((12, 2), (13, 2)):
+        stdin = SimpleNamespace(isatty=lambda: False, buffer=io.BytesIO(bytes(range(size))))
+        monkeypatch.setattr(sys, "stdin", stdin)
+        frames = video_command._raw_frames((2, 1), 4)
+        taken = [next(frames) for _ in range(count)]
+        assert [(one.number, one.seconds) for one in taken] == [(0, 0), (1, 0.25)]
+        assert taken[1].picture.tolist() == [[[6, 7, 8], [9, 10, 11]]]
+        if size == 12:
+            assert next(frames, None) is None
+        else:
+            with pytest.raises(
+                ImageError, match="ends within frame 2, after 1 of 6 bytes; frames must be RGB24 of 2x1"
+            ):
+                next(frames)
+
+
+def test_raw_frames_may_have_as_many_pixels_as_the_limit():
+    arguments = argparse.Namespace(raw=SIZE, inputs=["-"], pixel_limit=96 * 64, fps=None)
+    [source] = video_command._sources(arguments)
+    assert (source.raw_size, source.name) == (SIZE, "-")
 
 
 def test_what_stops_a_video_says_why_and_frames_that_are_missing_have_their_numbers(run, clip, tmp_path):
