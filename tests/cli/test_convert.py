@@ -14,7 +14,7 @@ from support.command_line import FIRST_AREA, POSIX, SECOND_AREA, files_of_at_mos
 from fastsam_onnx import FastSAM, Mask, Segmentation
 from fastsam_onnx.cli.convert import read_result
 from fastsam_onnx.cli.program import main
-from fastsam_onnx.formats import FORMATS, dataset_entry, encode, to_edges
+from fastsam_onnx.formats import FORMATS, dataset_entry, encode, to_edges, to_json
 from fastsam_onnx.images.load import load_image
 
 
@@ -109,6 +109,28 @@ def test_labelme_finds_the_photo_from_where_its_file_lies(folder, tmp_path, caps
     assert code == 0  # the photo may be put beside it later
     assert f"there is no {folder / 'a.png'}, and labelme needs the photos; --photos FOLDER" in err
     assert read_json(place / "a.json")["imagePath"] == "a.png"
+
+
+@pytest.mark.parametrize("source", ["../elsewhere/a.png", "/nowhere/a.png"])
+def test_a_photo_is_sought_beside_its_file_wherever_that_says_it_was(folder, tmp_path, capsys, source):
+    (folder / "c.json").write_text(json.dumps({**read_json(folder / "a.json"), "source": source}))
+    assert convert(capsys, folder / "c.json", "--to", "overlay", "-o", tmp_path / "out")[0] == 0
+    assert convert(capsys, folder / "a.json", "--to", "overlay", "-o", tmp_path / "out")[0] == 0
+    pictures = [(tmp_path / "out" / f"{name}.overlay.png").read_bytes() for name in "ac"]
+    assert pictures[0] == pictures[1]
+
+
+def test_labels_of_files_that_name_classes_otherwise_are_not_put_together(folder, tmp_path, capsys):
+    """Both are of photos of one folder: its data.yaml has one name for class 0."""
+    for name, called in (("a", "cat"), ("b", "dog")):
+        found = read_result(folder / f"{name}.json")
+        found = replace(found, labels=np.zeros(len(found), np.int64), names={0: called})
+        (folder / f"{name}.json").write_text(to_json(found))
+    code, out, err = convert(capsys, folder / "a.json", folder / "b.json", "--to", "yolo", "-o", tmp_path / "out")
+    assert code == 1
+    assert out == f"{tmp_path / 'out' / 'a.txt'}\n"
+    assert "calls class 0 'cat', this run 'dog'" in err
+    assert listing(tmp_path / "out") == ["a.txt", "data.yaml"]
 
 
 def test_yolos_labels_have_the_names_of_the_files_and_the_folders_of_the_photos(folder, tmp_path, capsys):
