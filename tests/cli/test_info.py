@@ -57,6 +57,15 @@ class TestInfo:
         assert facts["defaults"] == thresholds | {"refine": False, "redraw": False}
         assert (facts["metadata"]["refine"], facts["metadata"]["redraw"]) == (None, None)
 
+    def test_sizes_are_width_by_height_and_many_classes_are_cut_short(self, tmp_path, capsys):
+        file = tmp_path / "tiny.onnx"
+        for count, end in ((8, "class 7"), (9, "class 7, ...")):
+            file.write_bytes(tiny_onnx.tiny(nc=count, metadata=tiny_onnx.ultralytics_metadata(count, (96, 64))))
+            assert main(["info", str(file)]) == 0
+            lines = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines())
+            assert lines["classes"].endswith(end)
+            assert "imgsz 64x96 (from the file)" in lines["defaults"]  # of a height of 96
+
     def test_what_the_file_states(self, tmp_path, capsys):
         file = tmp_path / "tiny.onnx"
         metadata = tiny_onnx.ultralytics_metadata(nms=True) | {"batch": "4", "license": "AGPL-3.0 License"}
