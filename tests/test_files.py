@@ -7,7 +7,9 @@ import os
 import pytest
 
 from fastsam_onnx.errors import OptionError, OutputError
-from fastsam_onnx.files import output_errors, why_unread, write_file
+from fastsam_onnx.files import complete_file, is_address, is_special, output_errors, try_lock, why_unread, write_file
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX system")
 
 
 def chain(error):
@@ -63,3 +65,68 @@ def test_a_folder_is_told_whatever_the_system_says_of_it(tmp_path):
     assert why_unread(tmp_path / "a", FileNotFoundError(errno.ENOENT, "No such file")) == "there is no such file"
     assert why_unread(tmp_path / "a", PermissionError(errno.EACCES, "Permission denied")) == "Permission denied"
     assert why_unread("\0", ValueError("embedded null byte")) == "embedded null byte"
+
+
+@POSIX
+def test_what_is_neither_a_file_nor_a_folder_is_special(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "file").write_text("")
+    places = (tmp_path / "fifo", tmp_path / "file", tmp_path, tmp_path / "none", "x" * 5000)
+    assert [is_special(place) for place in places] == [True, False, False, False, False]
+
+
+def test_addresses_are_told_from_paths():
+    addresses = (
+        "https://example.org/a.jpg",
+        "https:/example.org/a.jpg",
+        "s3://bucket/a",
+        "data:image/png;base64,AA",
+        b"ftp://a",
+    )
+    assert all(map(is_address, addresses))
+    assert not any(map(is_address, ("a.jpg", "C:/a.jpg", "C:\\a.jpg", "x/https://a", "/data:a", "database.db", "a:b")))
+
+
+@POSIX
+def test_a_lock_is_ours_or_of_another_or_not_to_be_had(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    path = tmp_path / "lock"
+    with path.open("ab") as one, path.open("ab") as other:
+        assert try_lock(one.fileno()) is True
+        assert try_lock(other.fileno()) is None
+    with path.open("ab") as again:
+        assert try_lock(again.fileno()) is True
+
+        def none(*_):
+            raise OSError(errno.ENOTSUP, "no locks here")
+
+        monkeypatch.setattr(fcntl, "flock", none)
+        assert try_lock(again.fileno()) is False
+
+
+@POSIX
+def test_behind_a_link_its_target_is_replaced(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "a.txt")
+    write_file(tmp_path / "link", [b"some", memoryview(b"text")])
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "a.txt").read_bytes() == b"sometext"
+
+
+def test_the_temporary_name_ends_as_asked_and_goes_when_writing_fails(tmp_path):
+    with complete_file(tmp_path / "a.mp4", ".mp4") as part:
+        assert (part.parent, part.suffix) == (tmp_path, ".mp4")
+        part.write_bytes(b"frames")
+
+    def parts():
+        yield b"half"
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        write_file(tmp_path / "b.mp4", parts())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_a_name_that_no_file_can_have_is_an_output_error(tmp_path):
+    with pytest.raises(OutputError, match=r"cannot write .*null"):
+        write_file(f"{tmp_path}/a\0b", [b"text"])

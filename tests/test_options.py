@@ -189,3 +189,75 @@ def test_what_is_not_json_is_shown(text, message):
     with pytest.raises(PromptError, match=message) as caught:
         options.json_value("thing", text, error=PromptError)
     assert len(str(caught.value)) < 400
+
+
+class Endless:
+    """Something whose repr has no end."""
+
+    def __repr__(self):
+        raise RecursionError
+
+
+class Long:
+    def __repr__(self):
+        return "long" * 1000
+
+
+def test_a_message_shows_the_beginning_of_any_repr():
+    assert options.shown(Endless()).startswith("<Endless")
+    shown = options.shown(Long())
+    assert len(shown) == options.MOST_SHOWN
+    assert shown.startswith("long" * 20)
+
+
+@pytest.mark.parametrize("value", ["a\0b", b"bytes", 5, None, "\ud800", ["a"]])
+def test_what_is_no_path_is_refused(value):
+    with pytest.raises(OptionError, match="p must be the path of a file or folder, got "):
+        options.path("p", value)
+    assert options.path("p", "a.png") == options.path("p", Path("a.png")) == Path("a.png")
+
+
+def test_values_of_numpy_are_taken_where_they_are_meant():
+    assert options.boolean("b", np.True_) is True
+    assert options.pair("p", np.array([0, 5])) == (0, 5)
+    assert options.cosine("c", np.float32(-1)) == -1
+    for value in (np.array(["a", "b"]), ["a"], None):
+        with pytest.raises(OptionError, match="c must be one of 'a', 'b', got "):
+            options.choice("c", value, ("a", "b"))
+    for value in (np.array([[1, 2], [3, 4]]), (1, 2, 3), 5, (1, -1)):
+        with pytest.raises(OptionError, match=r"p must be|a side of p must be"):
+            options.pair("p", value)
+
+
+@pytest.mark.parametrize("bands", [[1, 2], [], [1, 2, 3, 4], [0, 1, 2], 1, "123", [1.0, 2, 3]])
+def test_bands_are_three_or_one(bands):
+    with pytest.raises(OptionError, match="bands must be"):
+        options.check_bands(bands)
+    assert options.check_bands(np.array([3, 2, 1])) == (3, 2, 1)
+
+
+def test_a_range_has_the_ends_that_it_has():
+    for limits, message in (({"maximum": 4}, " <= 4, got 5"), ({"minimum": 6}, " >= 6, got 5"), ({}, None)):
+        if message is None:
+            assert options.number("x", 5) == 5
+        else:
+            with pytest.raises(OptionError, match=f"x must be a number{message}"):
+                options.number("x", 5, **limits)
+
+
+def test_texts_have_numbers_of_up_to_18_digits_and_their_sign():
+    assert options.integer_from_text("n", "9" * 18) == 10**18 - 1
+    assert options.integer_from_text("n", "-5", -10) == -5
+    assert options.number_from_text("x", " 0.5 ") == 0.5
+    assert options.bands_from_text("b", "3,2,1") == (3, 2, 1)
+    for text in ("1,2", "1,2,3,4", "1,", "a"):
+        with pytest.raises(OptionError, match="b must be three bands"):
+            options.bands_from_text("b", text)
+    for text in ("064", "1x064"):
+        with pytest.raises(OptionError, match="imgsz must be"):
+            options.input_size_from_text("imgsz", text)
+
+
+def test_several_documents_of_json_are_told_as_such():
+    with pytest.raises(OptionError, match=r"Extra data.*; of JSON in several lines, such as a video's, give one"):
+        options.json_value("a result", '{"a": 1}\n{"a": 2}\n')
