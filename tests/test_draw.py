@@ -168,6 +168,8 @@ def test_objects_of_one_colour_and_colours_that_are_not():
     picture = overlay(found, image=_photo(), alpha=1, contours=False, colours=[4, 0, 4])
     shades = palette(5)
     assert [picture[y, x].tolist() for x, y in ((4, 4), (24, 4), (4, 24))] == shades[[4, 0, 4]].tolist()
+    again = overlay(found, image=_photo(), alpha=1, contours=False, colours=[4, 0, 4], seed=7)
+    assert again[4, 24].tolist() == palette(1, 7)[0].tolist()
     for wrong in ([0, 1], [0, 1, -1], [0, 1, 1.5], [0, 1, 65535], ["a", 1, 2], 3):
         with pytest.raises(OptionError, match="colours must be"):
             overlay(found, image=_photo(), colours=wrong)
@@ -317,6 +319,11 @@ def test_names_are_tried_along_their_box_from_left_to_right():
         places.append(place)
     tops = (20 - 8, 20, 80, 80 - 8, (20 + 80 - 8) // 2)
     assert places == [(x, y, x + 10, y + 8) for x in (10, 50 - 10, (10 + 50 - 10) // 2) for y in tops]
+
+
+def test_names_may_touch_what_is_beside_them():
+    assert draw._free_place([10, 20, 50, 80], (10, 8), (99, 99), [(20, 0, 99, 99)]) == (10, 12, 20, 20)
+    assert draw._free_place([10, 20, 50, 80], (10, 8), (99, 99), [(0, 0, 10, 99)]) == (10, 12, 20, 20)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import io
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ from fastsam_onnx import Failure, FastSAM, ImageError, OptionError, Segmentation
 from fastsam_onnx.images import video
 from fastsam_onnx.images.load import MissingPicture
 from fastsam_onnx.images.video import Frame
-from fastsam_onnx.stream import ordered_map
+from fastsam_onnx.stream import default_workers, named_frames, ordered_map, stream
 
 ROOT = Path(__file__).parents[1]
 
@@ -337,3 +338,56 @@ def test_a_number_that_no_camera_has_is_refused(camera):
     """OpenCV would crash, or raise an error of its own."""
     with pytest.raises(OptionError, match="the number of a camera must be an integer from 0"):
         next(FastSAM(tiny()).stream(camera))
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 1), (2, 2), (16, 2)])
+def test_there_are_as_many_workers_as_cores_and_never_more_than_two(cores, workers, monkeypatch):
+    monkeypatch.setattr("fastsam_onnx.stream.default_threads", lambda: cores)
+    assert default_workers() == workers
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_twice_as_many_items_as_workers_are_under_way(workers):
+    taken = []
+    results = ordered_map(lambda item: item, (taken.append(item) or item for item in range(99)), workers=workers)
+    for count in range(3):
+        assert next(results) == count
+        assert len(taken) == 2 * workers + count
+    results.close()
+
+
+def test_what_waits_when_the_taker_leaves_is_dropped():
+    """Two workers have the first three of four; the last waits for one of them."""
+    done, go = [], threading.Event()
+
+    def work(item: int) -> int:
+        if item:
+            go.wait(30)
+        done.append(item)
+        return item
+
+    results = ordered_map(work, range(99), workers=2)
+    assert next(results) == 0
+    threading.Timer(0.3, go.set).start()
+    results.close()
+    assert sorted(done) == [0, 1, 2]
+
+
+def test_a_batch_of_two_is_one_run_and_a_wrong_option_is_no_failure_of_a_photo():
+    runs = []
+
+    def find(sources: list) -> list:
+        runs.append(len(sources))
+        if "wrong" in sources:
+            raise OptionError("conf must be a number")
+        return list(sources)
+
+    assert list(stream(find, ["a", "b", "c"], batch=2, workers=1, on_error="raise")) == ["a", "b", "c"]
+    assert runs == [2, 1]
+    with pytest.raises(OptionError, match="conf"):
+        list(stream(find, ["wrong", "b"], batch=2, workers=1, on_error="yield"))
+
+
+def test_a_frame_that_failed_keeps_its_words():
+    failure = Failure(0, "array (2, 2, 7) uint8", ImageError("no"))
+    assert list(named_frames((one for one in [failure]), "clip.mp4", deque([12]))) == [failure]
