@@ -258,6 +258,14 @@ def test_texts_have_numbers_of_up_to_18_digits_and_their_sign():
             options.input_size_from_text("imgsz", text)
 
 
+@pytest.mark.parametrize("text", ["2", b"2"])
+def test_texts_among_objects_are_no_numbers(text):
+    """As NumPy has them in an array of objects, of which it would make numbers."""
+    assert options.numbers("x", np.array([1, 2.5], object)).tolist() == [1, 2.5]
+    with pytest.raises(OptionError, match="x must be numbers, got "):
+        options.numbers("x", np.array([1, text], object))
+
+
 def test_several_documents_of_json_are_told_as_such():
     with pytest.raises(OptionError, match=r"Extra data.*; of JSON in several lines, such as a video's, give one"):
         options.json_value("a result", '{"a": 1}\n{"a": 2}\n')
