@@ -307,7 +307,7 @@ def test_objects_get_the_name_that_fits_them(run, tmp_path, clip_folder):
         (["--classify", "red", "--classify", "blue,red", "--clip", "x"], "'red' twice"),
         (["--classify", "red", "--other", " ", "--clip", "x"], "other must be the name of a class, got ' '"),
         (["--negative", "red", "--point", "1,1", "--clip", "x"], "--negative needs --text"),
-        (["--text", "red", "--negative", " ", "--clip", "x"], "text prompt"),
+        (["--text", "red", "--negative", " ", "--clip", "x"], "negative text 0 must have"),
         (["--text", "red"], "--clip clip-vit-b-32-int8"),
         (["--text", " ", "--clip", "x"], "text prompt"),
         (["--text", "red", "--clip", "nothing/here"], "there is no CLIP at"),
