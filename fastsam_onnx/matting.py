@@ -84,7 +84,7 @@ def matte(mask: BoolArray, photo: ByteArray) -> ByteArray:
         (h, w, 4) uint8 RGBA; where alpha is 255 the colours are the photo's, where it is 0 they are 0.
     """
     times = _times_smaller(mask.shape)
-    model = _model(_smaller(mask.astype(np.float32), times) > 0.5, _smaller(_fractions(photo), times))
+    model = _model(_smaller(mask * np.uint8(255), times) > 127, _fractions(_smaller(photo, times)))
     height, width = mask.shape
     cut = np.empty((height, width, 4), np.uint8)
     for top, left in itertools.product(range(0, height, TILE), range(0, width, TILE)):
@@ -112,7 +112,7 @@ def _fractions(photo: ByteArray) -> FloatArray:
     return photo.astype(np.float32) / np.float32(255)
 
 
-def _smaller(values: FloatArray, times: int) -> FloatArray:
+def _smaller(values: ByteArray, times: int) -> ByteArray:
     height, width = (ceil_div(side, times) for side in values.shape[:2])
     return cv2.resize(values, (width, height), interpolation=cv2.INTER_AREA) if times > 1 else values  # type: ignore[return-value]
 
