@@ -16,12 +16,15 @@ from support import toy_clip
 from support.tiny_onnx import bright_object, known, tiny, ultralytics_metadata
 
 from fastsam_onnx import Clip, FastSAM, Mask, ModelError, ModelNotFoundError, OptionError, Segmentation, weights
+from fastsam_onnx.images import rows
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.masks.redraw import redrawn
 from fastsam_onnx.network.network import Network
+from fastsam_onnx.tiling import find
 from fastsam_onnx.weights import bundled
 from fastsam_onnx.weights.bundled import bundled_model
 
+OF_FILE, GRID = rows.FileRows, find.grid
 PHOTO = Path(__file__).parents[1] / "examples" / "coffee.jpg"
 
 # One prototype of 16x16: grid columns 0..9 are positive.
@@ -75,6 +78,25 @@ def test_a_call_and_a_stream_take_the_bands_and_the_white_of_photos(tmp_path, ti
         assert mask.iou(Mask.from_dense(samples[..., 3] > 0)) > 0.8
     assert len(model(path, bands=[4], white=4095, conf=0.1)) == 1
     assert len(model(path, bands=[1], white=4095, conf=0.1)) == 0
+
+
+@pytest.mark.parametrize("wide", [(), ("bands",), ("white",)])
+def test_what_is_read_in_strips_is_seen_by_the_bands_and_the_white_too(tmp_path, monkeypatch, wide):
+    """Of 4095, 1000 is dark; of the type's 65535 all is, and the first band has nothing."""
+    tifffile = pytest.importorskip("tifffile", reason="needs tifffile, a test-time tool")
+    samples = np.zeros((96, 160, 4), np.uint16)
+    samples[20:60, 30:130, 3] = 4000
+    path = tmp_path / "scene.tif"
+    tifffile.imwrite(path, samples, photometric="minisblack", planarconfig="contig", rowsperstrip=8)
+    opened = []
+    monkeypatch.setattr(rows, "STRIPS_ABOVE", 0)
+    monkeypatch.setattr(rows, "FileRows", lambda *given: opened.append(given) or OF_FILE(*given))
+    options = {name: value for name, value in {"bands": [4], "white": 4095}.items() if name not in wide}
+    found = FastSAM(bright_object(), imgsz=64)(path, tile=64, **options)
+    assert len(opened) == 1
+    assert len(found) == (0 if wide else 1)
+    for mask in found.masks:
+        assert mask.iou(Mask.from_dense(samples[..., 3] > 0)) > 0.8
 
 
 def test_masks_without_a_pixel_go_with_their_detections():
@@ -182,6 +204,11 @@ def test_redraw_comes_from_the_call_then_the_constructor_then_the_file_then_is_o
     FastSAM(plain)(photo(), redraw=True)
     list(FastSAM(plain).stream([photo()], redraw=True))
     assert [each.redraw for each in options_used] == [True, False, False, True, True]
+    options_used.clear()
+    for model, given in ((FastSAM(own), {}), (FastSAM(plain, redraw=True), {}), (FastSAM(own), {"redraw": True})):
+        list(model.stream([photo()], track=True, **given))  # the file's own does not count where objects are tracked
+    assert [each.redraw for each in options_used] == [False, True, True]
+    assert [each.conf for each in options_used] == pytest.approx([0.3 * 0.4] * 3)
 
 
 def test_redraw_is_true_or_false():
@@ -203,10 +230,43 @@ def test_options_come_from_the_call_then_the_constructor_then_the_file_then_ours
     assert FastSAM(plain).options["conf"] == 0.4
     assert FastSAM(plain).options["iou"] == 0.9
     assert FastSAM(own).options["conf"] == 0.85
+    assert FastSAM(own).options["iou"] == 0.6
+    assert FastSAM(own, iou=0.5).options["iou"] == 0.5
     assert FastSAM(own, conf=0.1).options["conf"] == 0.1
     assert len(FastSAM(own)(photo())) == 0
     assert len(FastSAM(own, conf=0.1)(photo())) == 1
     assert len(FastSAM(own, conf=0.1)(photo(), conf=0.81)) == 0
+
+
+def test_what_counts_against_covered_objects_is_the_files(options_used):
+    for metadata, covered in (({}, 0), ({"covered": "0.6"}, 0.6)):
+        FastSAM(one_object(**metadata))(photo())
+        assert options_used[-1].covered == covered
+
+
+def test_a_network_whose_options_do_not_fit_is_closed_again(monkeypatch):
+    closed = []
+
+    def close(network):
+        closed.append(network)
+
+    monkeypatch.setattr(Network, "close", close)
+    with pytest.raises(OptionError, match="imgsz"):
+        FastSAM(one_object(), imgsz=96)
+    assert len(closed) == 1
+
+
+def test_overlap_and_classes_count_between_tiles(monkeypatch):
+    looked = []
+    monkeypatch.setattr(find, "grid", lambda *given: looked.append(given) or GRID(*given))
+    together = find.put_together
+    monkeypatch.setattr(
+        find, "put_together", lambda *given, **more: looked.append(more["agnostic"]) or together(*given, **more)
+    )
+    model = FastSAM(one_object())
+    model(photo(64, 94), tile=64, overlap=0.5, agnostic=False)
+    model(photo(64, 94), tile=64)
+    assert looked == [((94, 64), 64, 0.5), False, ((94, 64), 64, 0.25), True]
 
 
 def test_imgsz_is_rounded_up_and_the_smallest_rectangle_is_taken():
@@ -368,8 +428,9 @@ def test_a_session_is_used_as_it_is_and_does_not_pickle():
     model = FastSAM(session)
     assert len(model(photo())) == 1
     assert model.providers == ["CPUExecutionProvider"]
-    with pytest.raises(ModelError, match="pickled"):
-        pickle.dumps(model)
+    for unfit in (model, FastSAM(one_object(), session_options=ort.SessionOptions())):
+        with pytest.raises(ModelError, match="pickled"):
+            pickle.dumps(unfit)
     with pytest.raises(OptionError, match="InferenceSession"):
         FastSAM(session, threads=2)
 
