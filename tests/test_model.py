@@ -7,6 +7,7 @@ import multiprocessing
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -267,6 +268,17 @@ def test_overlap_and_classes_count_between_tiles(monkeypatch):
     model(photo(64, 94), tile=64, overlap=0.5, agnostic=False)
     model(photo(64, 94), tile=64)
     assert looked == [((94, 64), 64, 0.5), False, ((94, 64), 64, 0.25), True]
+
+
+def test_photos_that_share_a_run_share_its_time(monkeypatch):
+    """By a clock that goes on by a second whenever it is read."""
+    model, seconds = FastSAM(one_object()), count()
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(seconds)))
+    alone = model(photo())
+    pair = list(model.stream([photo(), photo()], batch=2, workers=1))
+    for stage in ("preprocess", "network"):
+        assert alone.speed[stage] == 1000
+        assert [found.speed[stage] for found in pair] == [500, 500]
 
 
 def test_imgsz_is_rounded_up_and_the_smallest_rectangle_is_taken():

@@ -58,7 +58,7 @@ def test_the_runtimes_telemetry_is_off(tmp_path):
         assert not [*home.rglob("*")]
 
 
-@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2", 1025])
 def test_threads_that_are_no_count_are_refused(threads):
     with pytest.raises(OptionError, match="threads"):
         runtime.create_session(tiny_onnx.tiny(), threads=threads)
@@ -109,9 +109,11 @@ def test_a_provider_that_is_malformed_is_told_its_form(provider):
 class _OpenVino:
     """Stands in for onnxruntime with OpenVINO: notes what sessions are opened with."""
 
-    def __init__(self, metadata=()):
+    def __init__(self, metadata=(), started=True):
         self.opened = []
+        self.options = []
         self.metadata = dict(metadata)
+        self.started = started
 
     def __getattr__(self, name):
         return getattr(ort, name)
@@ -121,7 +123,8 @@ class _OpenVino:
 
     def InferenceSession(self, model, options, providers, **_):  # noqa: N802, as in onnxruntime
         self.opened.append(providers)
-        names = [each if isinstance(each, str) else each[0] for each in providers]
+        self.options.append(options)
+        names = [each if isinstance(each, str) else each[0] for each in providers] if self.started else [sessions.CPU]
         session = mock.Mock()
         session.get_providers.return_value = names
         session.get_modelmeta.return_value.custom_metadata_map = self.metadata
@@ -144,6 +147,24 @@ def test_openvino_has_the_threads_unless_it_is_told_others(provider, expected, m
     monkeypatch.setattr(sessions, "load_onnxruntime", lambda: fake)
     runtime.create_session(b"network", providers=[provider], threads=3)
     assert fake.opened == [[provider if expected is None else ("OpenVINOExecutionProvider", expected)]]
+
+
+def test_openvino_chooses_its_threads_where_the_callers_options_leave_them_open(monkeypatch):
+    fake, options = _OpenVino(), ort.SessionOptions()
+    monkeypatch.setattr(sessions, "load_onnxruntime", lambda: fake)
+    assert options.intra_op_num_threads == 0
+    runtime.create_session(b"network", providers=["OpenVINOExecutionProvider"], session_options=options)
+    assert fake.opened == [["OpenVINOExecutionProvider"]]
+
+
+def test_a_provider_that_does_not_start_is_told_and_its_reason_is_in_the_log(monkeypatch, caplog):
+    fake = _OpenVino(started=False)
+    monkeypatch.setattr(sessions, "load_onnxruntime", lambda: fake)
+    runtime.create_session(b"network", providers=["OpenVINOExecutionProvider", "CPUExecutionProvider"])
+    runtime.create_session(b"network")
+    [record] = caplog.records
+    assert record.getMessage() == "OpenVINOExecutionProvider could not be started; in use: CPUExecutionProvider"
+    assert [options.log_severity_level for options in fake.options] == [3, 4]  # errors; of the CPU alone nothing
 
 
 def test_int8_is_not_for_openvino_which_computes_it_wrongly(monkeypatch):
