@@ -865,6 +865,8 @@ class TestResolve:
             resolve("Net-m", task="clip")
         with pytest.raises(ModelNotFoundError, match=r"no model file dir/net-s\.onnx; the name 'Net-s' without suffix"):
             resolve("dir/net-s.onnx")
+        with pytest.raises(ModelNotFoundError, match=r"no model file dir/NET-S\.onnx; the name 'Net-s' without suffix"):
+            resolve("dir/NET-S.onnx")
         with pytest.raises(ModelNotFoundError):
             resolve("n" * 5000)
         (tmp_path / "Net-m").touch()
