@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 pytest.importorskip("starlette", reason="needs the packages of fastsam-onnx[serve]")
@@ -9,8 +11,10 @@ pytest.importorskip("uvicorn", reason="needs the packages of fastsam-onnx[serve]
 pytest.importorskip("python_multipart", reason="needs the packages of fastsam-onnx[serve]")
 
 from starlette.exceptions import HTTPException
+from support.server import PHOTO
 
-from fastsam_onnx.serve.request import Limits, read_prompts
+from fastsam_onnx.serve.form import Part
+from fastsam_onnx.serve.request import Limits, _check_photo, _option, _text, read_prompts
 
 
 @pytest.mark.parametrize("texts", ['""', "[]", "[1]", '[" "]', '{"a": 1}'])
@@ -29,6 +33,44 @@ def test_options_of_texts_are_checked(options):
 def test_texts_count_as_prompts():
     with pytest.raises(HTTPException, match="at most 3 points, boxes, masks and texts together, got 4"):
         read_prompts('{"texts": ["a", "b"], "points": [[1, 1], [2, 2]]}', Limits(prompts=3), has_texts=True)
+    assert (
+        read_prompts('{"texts": ["a", "b"], "points": [[1, 1], [2, 2]]}', Limits(prompts=4), has_texts=True).count == 4
+    )
+
+
+def test_limits_are_the_most_that_is_taken():
+    """The photo has 600 x 400 pixels."""
+    _check_photo(PHOTO, Limits(pixels=240_000))
+    with pytest.raises(HTTPException, match="at most 239999 pixels, got 600 x 400") as refusal:
+        _check_photo(PHOTO, Limits(pixels=239_999))
+    assert refusal.value.status_code == 413
+    assert len(_text(Part("prompts", b"x" * 2**20))) == 2**20
+    with pytest.raises(HTTPException, match="'prompts' must have at most 1048576 bytes"):
+        _text(Part("prompts", b"x" * (2**20 + 1)))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("max_det", "300", 300),
+        ("max_det", "301", None),
+        ("imgsz", "480", 480),
+        ("imgsz", "640x480", (480, 640)),
+        ("imgsz", "640", None),
+        ("imgsz", "480x640", None),
+        ("imgsz", "641x32", None),
+        ("white", "0", None),
+    ],
+)
+def test_options_ask_for_no_more_than_the_servers_own(name, text, value):
+    """Its network takes inputs of 640 x 480."""
+    model = SimpleNamespace(options={"max_det": 300, "imgsz": (480, 640)})
+    if value is not None:
+        assert _option(name, text, model) == value
+        return
+    with pytest.raises(HTTPException, match=f"{name} must be") as refusal:
+        _option(name, text, model)
+    assert refusal.value.status_code == 422
 
 
 def test_masks_are_refused_before_they_are_unpacked():
