@@ -32,6 +32,7 @@ from support.tiny_onnx import tiny
 import fastsam_onnx
 from fastsam_onnx import DownloadError, FastSAM, ModelNotFoundError, OptionError, weights
 from fastsam_onnx.cli.program import main
+from fastsam_onnx.files import try_lock
 from fastsam_onnx.weights import cache, cache_folder, catalogue, download, fetch, is_here, resolve, verify
 from fastsam_onnx.weights.bundled import bundled_names
 from fastsam_onnx.weights.catalogue import Entry, File
@@ -820,6 +821,20 @@ def tiny_catalogue(server, monkeypatch):
     unknown = entry(File("unknown.onnx", (server.serve("/unknown", answers(body)),), None, None), name="unknown")
     monkeypatch.setattr(catalogue, "ENTRIES", (network, clip, unknown))
     return body
+
+
+@POSIX
+def test_who_waits_goes_on_as_soon_as_the_file_is_there(tmp_path, caplog):
+    """Also while the lock is still held: the other process may take its time to end."""
+    target, file = tmp_path / "net.onnx", File("net.onnx", (), None, None)
+    with (tmp_path / ".net.onnx.lock").open("ab") as other:
+        assert try_lock(other.fileno())
+        target.write_bytes(BODY)
+        with cache.locked(file, target) as alone:
+            assert alone is False
+    assert "another download" in caplog.text
+    with cache.locked(file, target) as alone:
+        assert alone is True
 
 
 class TestResolve:
