@@ -46,6 +46,15 @@ def test_an_installation_without_it_says_so():
         bundled_model("fastsam-huge")
 
 
+def test_it_lies_in_the_package_of_a_wheel_and_beside_that_of_a_checkout(tmp_path, monkeypatch):
+    package = tmp_path / "fastsam_onnx"
+    monkeypatch.setattr(bundled, "__file__", str(package / "weights" / "bundled.py"))
+    for folder in (tmp_path / "weights", package / "bundled"):  # the second one counts where both are there
+        folder.mkdir(parents=True)
+        (folder / "fastsam-nano.onnx").touch()
+        assert bundled_model() == folder / "fastsam-nano.onnx"
+
+
 @pytest.mark.parametrize(
     ("file", "frozen", "advice"),
     [

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import io
 import logging
 import os
 import pickle
@@ -835,6 +836,31 @@ def test_who_waits_goes_on_as_soon_as_the_file_is_there(tmp_path, caplog):
     assert "another download" in caplog.text
     with cache.locked(file, target) as alone:
         assert alone is True
+
+
+@pytest.mark.parametrize(("suffix", "begin"), [(".pt", b"PK"), (".PTH", b"PK"), (".onnx", b"\x08\x08"), (".json", b"")])
+def test_what_is_no_model_is_known_by_its_beginning(tmp_path, suffix, begin):
+    """Where no hash tells: a page to log in comes without an error of HTTP."""
+    path, file = tmp_path / "part", File(f"net{suffix}", (), None, None)
+    path.write_bytes(b"<!DOCTYPE html><title>Log in")
+    assert cache.wrong_kind(file, path)[:26] == ("something else than a mode" if begin else "")
+    assert cache.wrong_kind(replace(file, sha256="0" * 64), path) == ""
+    path.write_bytes(begin + b"and the rest")
+    assert cache.wrong_kind(file, path)[:38] == ("a PyTorch checkpoint that is cut short" if begin == b"PK" else "")
+
+
+def test_a_disk_that_takes_a_few_bytes_at_a_time_gets_all_of_them(tmp_path):
+    class Slow(io.FileIO):
+        def write(self, data):
+            return super().write(data[:1000])
+
+    path = tmp_path / "part"
+    with Slow(path, "w+") as stream:
+        sink = download._Sink(stream, path, File("net.onnx", (), len(BODY), None), path, None)
+        sink.begin(None)
+        sink.write(BODY)
+        assert sink.size == len(BODY)
+    assert path.read_bytes() == BODY
 
 
 class TestResolve:
