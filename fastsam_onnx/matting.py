@@ -27,8 +27,8 @@ SNAPS = 2
 SNAP_RADIUS, SOFT_RADIUS = 4, 2
 EPSILON = 1e-4
 """Variance of colours, 0 to 1, below which they tell no edge."""
-FAR_RADIUS, NEAR_RADIUS = 10, 2
-"""Of the blurs that give both sides their colours, first from afar, then from nearby."""
+COLOUR_RADIUS = 4
+"""Of the blur that gives both sides their colours."""
 LEAST_SHARE = 1e-5
 TILE = 256
 """Side of what is put together at a time: colours in float take twelve times the memory of the photo, and most of a
@@ -126,9 +126,7 @@ def _model(mask: BoolArray, photo: FloatArray) -> Model:
         mask = _shares(slopes, offset, photo, surely) > 0.5
     slopes, offset = _guided(photo, mask, SOFT_RADIUS)
     shares = _shares(slopes, offset, photo, surely)
-    front, back = _blurred_sides(photo, photo, shares, FAR_RADIUS)
-    front, back = _blurred_sides(_front(front, back, shares, photo), back, shares, NEAR_RADIUS)
-    return Model(slopes, offset, front, back, surely)
+    return Model(slopes, offset, *_sides(photo, shares), surely)
 
 
 def _part(model: Model, photo: ByteArray, corner: tuple[int, int], shape: tuple[int, ...]) -> ByteArray:
@@ -142,7 +140,7 @@ def _part(model: Model, photo: ByteArray, corner: tuple[int, int], shape: tuple[
     shares = _shares(slopes, offset, colours, surely)
     alpha = np.rint(255 * shares).astype(np.uint8)[..., None]
     own = np.rint(255 * _front(front, back, shares, colours)).astype(np.uint8)
-    return np.concatenate([np.where(alpha == 255, photo, own) * (alpha > 0), alpha], axis=2)
+    return np.concatenate([own * (alpha > 0), alpha], axis=2)
 
 
 def _guided(photo: FloatArray, mask: BoolArray, radius: int) -> tuple[FloatArray, FloatArray]:
@@ -166,16 +164,13 @@ def _shares(slopes: FloatArray, offset: FloatArray, photo: FloatArray, surely: B
     return np.where(surely == 1, shares, surely // 2).astype(np.float32)
 
 
-def _blurred_sides(
-    front: FloatArray, back: FloatArray, shares: FloatArray, radius: int
-) -> tuple[FloatArray, FloatArray]:
-    """The colours of both sides, each blurred by its share."""
-    ours = shares[..., None]
-    share = _box(shares, radius)[..., None]
-    return (
-        _box(front * ours, radius) / (share + LEAST_SHARE),
-        _box(back * (1 - ours), radius) / (1 - share + LEAST_SHARE),
-    )
+def _sides(photo: FloatArray, shares: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The colours of both sides: the photo's, blurred by the share that each has."""
+    both = []
+    for share in (shares, 1 - shares):
+        colours = _box(photo * share[..., None], COLOUR_RADIUS)
+        both.append(colours / (_box(share, COLOUR_RADIUS)[..., None] + LEAST_SHARE))
+    return both[0], both[1]
 
 
 def _front(front: FloatArray, back: FloatArray, shares: FloatArray, photo: FloatArray) -> FloatArray:

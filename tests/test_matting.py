@@ -62,7 +62,7 @@ def test_pasted_on_something_else_it_is_nearer_to_the_truth_than_what_is_cut_at_
     near = cv2.dilate(((shares > 0) & (shares < 1)).astype(np.uint8), np.ones((5, 5))) > 0
     soft = np.abs(composed(found[..., :3], GREEN, alpha) - truth)[near].mean()
     hard = np.abs(composed(photo, GREEN, mask.astype(float)) - truth)[near].mean()
-    assert soft < 0.75 * hard
+    assert soft < 0.22 * hard  # 0.19; without moving the mask 0.85
 
 
 @pytest.mark.parametrize("radius", [60, 700])
@@ -78,6 +78,7 @@ def test_inside_are_the_photos_own_pixels_and_outside_nothing(radius):
     np.testing.assert_array_equal(found[inside], np.dstack([photo, np.full((size, size), 255, np.uint8)])[inside])
     assert not found[outside].any()
     assert not found[alpha == 0].any()
+    np.testing.assert_array_equal(found[alpha == 1][:, :3], photo[alpha == 1])
     assert np.abs(alpha - shares)[(shares > 0) & (shares < 1)].mean() < 0.2
 
 
@@ -98,9 +99,10 @@ def of_square(low, high, size=40):
     return Segmentation.from_masks([Mask.from_dense(dense)])[0]
 
 
-def test_what_fills_the_photo_is_the_photo():
-    photo = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
-    found = cutout(of_square(0, 40), photo, soft=True)
+@pytest.mark.parametrize("side", [40, 900])
+def test_what_fills_the_photo_is_the_photo(side):
+    photo = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    found = cutout(of_square(0, side, side), photo, soft=True)
     np.testing.assert_array_equal(found[..., :3], photo)
     assert (found[..., 3] == 255).all()
 
@@ -115,6 +117,34 @@ def test_small_objects_and_those_at_the_frame_are_cut_out_within_reach(low, high
     assert high - low <= width <= high - low + 2 * matting.BAND
     total = found[..., 3].sum() / 255
     assert 0.5 < total / (high - low) ** 2 < 2
+
+
+@pytest.mark.parametrize("side", [120, 900])
+def test_what_is_mirrored_is_cut_out_as_its_mirror_image(side):
+    """No place is off by half a pixel, at the photo's size or at a third of it."""
+    shares = disc_shares(side, (0.4 * side, 0.55 * side), 0.3 * side)
+    photo = composed(RED, BLUE, shares)
+    for turn in (np.fliplr, np.flipud):
+        once, again = (
+            cutout(
+                Segmentation.from_masks([Mask.from_dense(turned(shares) > 0.5)])[0],
+                turned(photo),
+                soft=True,
+                whole=True,
+            )
+            for turned in (np.ascontiguousarray, lambda each, turn=turn: np.ascontiguousarray(turn(each)))
+        )
+        assert np.abs(once[..., 3].astype(int) - turn(again)[..., 3]).max() <= 8
+
+
+def test_the_edge_of_a_large_object_is_sought_farther_away():
+    """Its mask is too small by 7 pixels on all sides: at the size of the photo that is out of reach."""
+    shares = disc_shares(1000, (500, 500), 400)
+    photo = composed(RED, BLUE, shares)
+    mask = Mask.from_dense(disc_shares(1000, (500, 500), 393) > 0.5)
+    found = cutout(Segmentation.from_masks([mask])[0], photo, soft=True, whole=True)
+    assert np.abs(found[..., 3] / 255 - shares).sum() < 0.1 * (shares.sum() - mask.area)
+    np.testing.assert_allclose(Mask.from_dense(found[..., 3] > 127).box, [100, 100, 900, 900], atol=1)
 
 
 def test_the_cut_out_is_as_large_as_what_has_a_share():
