@@ -276,7 +276,10 @@ def test_parameters_in_a_file_beside_it(exported, made, tmp_path):
     onnx.save(onnx.load(exported), apart, save_as_external_data=True, location="apart.onnx.data", size_threshold=200)
     report = quantize.quantize(apart, tmp_path / "out.onnx", PHOTOS, imgsz=96, threads=1, force=True)
     assert report.float_bytes == apart.stat().st_size + (tmp_path / "apart.onnx.data").stat().st_size
-    assert onnx.load(report.written).graph == onnx.load(made).graph
+    graph = onnx.load(report.written).graph
+    for tensor in graph.initializer:
+        tensor.ClearField("data_location")  # onnx before 1.18 says that they lie in the file
+    assert graph == onnx.load(made).graph
 
 
 def test_a_network_with_a_branch_is_refused(tmp_path):
