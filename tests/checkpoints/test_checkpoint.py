@@ -379,6 +379,7 @@ FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "a comment": (lambda: GOOD[:-2] + b"\1\0x", "no directory"),
     "too many entries stated": (lambda: GOOD[:-14] + struct.pack("<2H", 9, 9) + GOOD[-10:], "too early|signature"),
     "too few entries stated": (lambda: GOOD[:-14] + struct.pack("<2H", 2, 2) + GOOD[-10:], "its entries take"),
+    "a comment that is not there": (lambda: GOOD[:-2] + b"\x01\0", "no directory at its end"),
     "counts that differ": (lambda: GOOD[:-14] + struct.pack("<2H", 2, 3) + GOOD[-10:], "contradicts itself"),
     "a directory beyond the end": (lambda: GOOD[:-6] + struct.pack("<I", 1 << 31) + GOOD[-2:], "contradicts itself"),
     "the directory alone": (lambda: b"PK\3\4" + GOOD[GOOD.index(b"PK\1\2") :], "contradicts|signature|damaged"),

@@ -51,6 +51,16 @@ def test_the_parameters_of_yolov8_give_the_same_network(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_parameters_come_in_the_order_of_the_header():
+    header = {
+        name: {"dtype": "U8", "shape": [2], "data_offsets": [first, first + 2]}
+        for name, first in (("b", 2), ("c", 0), ("a", 4))
+    }
+    found = read_checkpoint(raw(header, bytes(range(6)))).arrays
+    assert {name: values.tolist() for name, values in found.items()} == {"b": [2, 3], "c": [0, 1], "a": [4, 5]}
+    assert list(found) == ["b", "c", "a"]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_element_types(dtype):
     values = np.array([[0, 1, 2], [3, 4, 5]], dtype)

@@ -36,8 +36,8 @@ from support.pt_writer import (
 
 from fastsam_onnx import CheckpointError
 from fastsam_onnx.checkpoints.checkpoint import read_checkpoint
-from fastsam_onnx.checkpoints.unpickle import MAX_BYTES, MAX_STEPS, read_pickle
-from fastsam_onnx.checkpoints.values import Global, Record
+from fastsam_onnx.checkpoints.unpickle import MAX_BYTES, MAX_STEPS, _checked_tensor, read_pickle
+from fastsam_onnx.checkpoints.values import Global, Record, Storage, Tensor
 
 CANARY = "canary-of-test-checkpoint"
 TOUCH = f"touch {CANARY}"
@@ -466,3 +466,49 @@ def test_any_order_of_opcodes_gives_an_error_or_a_checkpoint(codes):
     """No exception but ours."""
     with contextlib.suppress(CheckpointError):
         read_checkpoint(raw_checkpoint(b"".join(codes)))
+
+
+def test_a_tensor_ends_with_its_storage():
+    """Of four elements: two with a stride of 3 are the first and the last, but not from the second on."""
+    storage = Storage("0", "float32", 4)
+    for offset, shape, strides in ((0, (2,), (3,)), (1, (3,), (1,)), (4, (0,), (1,)), (0, (2, 2), (2, 1))):
+        assert _checked_tensor(Tensor(storage, offset, shape, strides)).shape == shape
+    for offset, shape, strides in ((1, (2,), (3,)), (2, (3,), (1,)), (5, (0,), (1,)), (0, (3, 2), (0, 1))):
+        with pytest.raises(CheckpointError, match="reaches beyond its storage"):
+            _checked_tensor(Tensor(storage, offset, shape, strides))
+
+
+def test_an_object_has_its_attributes_once():
+    """Whoever has seen them may go by them."""
+    new = b"\x80\x02ctorch.nn.modules.linear\nLinear\n)\x81"
+    assert read_pickle(new + b"}b.", lambda _: None).attributes == {}
+    with pytest.raises(CheckpointError, match="only of new objects is needed"):
+        read_pickle(new + b"}b}b.", lambda _: None)
+
+
+@pytest.mark.parametrize("data", [b"\x80\x02N.N", b"\x80\x02N.\0", b"\x80\x02(N.", b"\x80\x02NN."])
+def test_a_pickle_ends_where_it_says_with_one_value(data):
+    assert read_pickle(b"\x80\x02N.", lambda _: None) is None
+    with pytest.raises(CheckpointError, match="does not end where it says"):
+        read_pickle(data, lambda _: None)
+
+
+def test_what_is_looked_through_again_and_again_counts_each_time():
+    """A thousand names that six hundred objects share, and a thousand numbers that six hundred sets are made of."""
+    names = b"}q\0(" + b"".join(b"X\x04\0\0\0%04dN" % number for number in range(1000)) + b"u"
+    layer = b"ctorch.nn.modules.linear\nLinear\nq\1"
+    numbers = b"]q\0(" + b"".join(b"M" + struct.pack("<H", number) for number in range(1000)) + b"e"
+    for shared, kind, use in ((names, layer, b"h\1)\x81h\0b"), (numbers, b"c__builtin__\nset\nq\1", b"h\1h\0\x85R")):
+        for count in (3, 600):
+            data = b"\x80\x02](" + shared + kind + use * count + b"e."
+            if count == 3:
+                assert len(read_pickle(data, lambda _: None)) == 2 + 3
+                continue
+            with pytest.raises(CheckpointError, match="takes more than 500,000 steps"):
+                read_pickle(data, lambda _: None)
+
+
+def test_a_key_without_a_value_makes_no_sense():
+    assert read_pickle(b"\x80\x02}(NNu.", lambda _: None) == {None: None}
+    with pytest.raises(CheckpointError, match="makes no sense"):
+        read_pickle(b"\x80\x02}(NNNu.", lambda _: None)

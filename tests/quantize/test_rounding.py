@@ -119,3 +119,38 @@ def test_depthwise_weights_have_8_bits(group, channels, largest):
     made = qdq.quantized(model, qdq.make_plan(model), seen, bits=7)
     [whole] = [each for each in made.graph.initializer if each.name == "conv_weights_q"]
     assert np.abs(np.frombuffer(whole.raw_data, np.int8)).max() == largest
+
+
+def test_another_step_is_another_rounding():
+    rounder, weights = Rounder(), np.full((1, 1, 1, 1), 6.0)
+    assert [int(rounder("conv", weights, np.array([step]), 63)[0, 0, 0, 0]) for step in (1.0, 2.0, 1.0)] == [6, 3, 6]
+
+
+def test_a_group_that_never_varies_takes_nothing_from_the_others():
+    covariance = np.stack([np.ones((2, 2)), np.zeros((2, 2))])
+    weights = np.full((2, 2, 1, 1), 0.4)
+    assert rounded(weights, np.ones(2), 63, covariance).reshape(2, 2).tolist() == [[0, 1], [0, 0]]
+
+
+def test_a_covariance_that_is_none_by_a_little_is_damped_more():
+    """Its lower eigenvalue is -0.05, so 1 % of the variance is too little, and 10 % are enough."""
+    covariance = np.array([[[1, 1.05], [1.05, 1]]])
+    weights = np.array([0.4, 0.4]).reshape(1, 2, 1, 1)
+    assert rounded(weights, np.ones(1), 63, covariance).ravel().tolist() == [0, 1]
+
+
+def test_covariances_of_several_photos_are_those_around_their_common_mean():
+    """One photo is 0 all over and one is 2: around 1 both vary by 1."""
+    node = helper.make_node("Conv", ["x", "w"], ["y"], name="conv", kernel_shape=[1, 1])
+    patches = PatchCovariances(network_of([node], {"w": np.ones((1, 1, 1, 1), np.float32)}, 1), frozenset({"conv"}))
+    for value in (0, 2):
+        patches.add({"x": np.full((1, 1, 9, 7), value, np.float32)})
+    np.testing.assert_allclose(patches.result()["conv"], [[[1]]])
+
+
+def test_padding_is_above_left_below_and_right():
+    """A column of ones with one of zeros on its left: half of what is seen is 0, so it varies by 1 / 4."""
+    node = helper.make_node("Conv", ["x", "w"], ["y"], name="conv", kernel_shape=[1, 1], pads=[0, 1, 0, 0])
+    patches = PatchCovariances(network_of([node], {"w": np.ones((1, 1, 1, 1), np.float32)}, 1), frozenset({"conv"}))
+    patches.add({"x": np.ones((1, 1, 20, 1), np.float32)})
+    assert patches.result()["conv"][0, 0, 0] == pytest.approx(0.25, abs=0.03)  # of 256 places; 1 / 21 were a row above

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from fastsam_onnx.quantize import qdq
 from fastsam_onnx.quantize.calibration import Activation
 from fastsam_onnx.quantize.links import Links
-from fastsam_onnx.quantize.scales import choose_scales, clearance, parts, scale_of, zero_of
+from fastsam_onnx.quantize.scales import NOTHING, _clear, choose_scales, clearance, parts, scale_of, zero_of
 
 RANGES = [(-4.0, 7.0), (-6.5, 2.5), (-8.0, 9.0), (0.0, 3.0), (-0.9, 0.8), (-5.0, 5.0)]
 PAIRS = np.meshgrid(np.arange(256), np.arange(256), indexing="ij")
@@ -161,3 +161,20 @@ def test_clearance_by_hand():
     assert clearance(quarter, half, 100) == 0
     assert clearance(quarter, zero, 100) == pytest.approx(0.25 / 2e-5, rel=1e-2)
     assert clearance(np.array([300.5]), zero, 0) > 1  # more than a byte holds: 255, however it is rounded
+
+
+def test_the_zero_point_is_the_nearest_byte():
+    assert [zero_of(low, 1.0) for low in (0.5, 0.0, -0.4, -0.6, -127.6, -300)] == [0, 0, 0, 1, 128, 255]
+
+
+def test_the_first_scale_that_is_clear_is_taken():
+    """Each is 2e-5 of the first above the one before."""
+    of_sum, found = (0.09, 128), 0
+    for low, high in RANGES:
+        start = scale_of(low, high), zero_of(low, scale_of(low, high))
+        scale, _ = _clear(start, seen(low, high), NOTHING, of_sum)
+        tried = [float(np.float32(start[0] * (1 + step * 2e-5))) for step in range(500)]
+        clear = [each for each in tried if clearance(parts((each, zero_of(low, each)), of_sum), NOTHING, 128) >= 1]
+        assert scale == clear[0]
+        found += len(clear) > 1
+    assert found == len(RANGES)
