@@ -32,6 +32,7 @@ from support.pt_writer import (
     raw_checkpoint,
     tensor,
     text,
+    whole,
     yolov8_seg,
 )
 
@@ -488,3 +489,12 @@ def test_a_checkpoint_of_yolov5_is_told_the_way_that_works():
     network = Object(Name("models.yolo", "SegmentationModel"))
     with pytest.raises(CheckpointError, match=r"models\.yolo\.SegmentationModel.*YOLOv5.*export\.py.*onnx"):
         read_checkpoint(checkpoint(official(network)))
+
+
+def test_tensors_that_share_bytes_need_no_more_than_twice_the_file():
+    """Each is a copy: a thousand names of one large storage would be a thousand times the file."""
+    array = np.arange(2000, dtype=np.float32)
+    shared = whole(array)
+    assert len(read_checkpoint(checkpoint({f"w{number}": shared for number in range(2)})).arrays) == 2
+    with pytest.raises(CheckpointError, match="together need more than twice the bytes of the file"):
+        read_checkpoint(checkpoint({f"w{number}": shared for number in range(5)}))

@@ -69,8 +69,13 @@ def test_the_same_bytes_at_any_size(shape, level):
 
 @pytest.mark.parametrize(
     "plain",
-    [convolution_of_bytes(4), convolution_of_bytes(3, group=3), convolution_of_bytes(3, shared=True)],
-    ids=["four already", "depthwise", "something else takes the photo too"],
+    [
+        convolution_of_bytes(4),
+        convolution_of_bytes(3, group=3),
+        convolution_of_bytes(6, group=2),
+        convolution_of_bytes(3, shared=True),
+    ],
+    ids=["four already", "depthwise", "two groups of three", "something else takes the photo too"],
 )
 def test_others_stay(plain):
     assert with_four_channels(plain).graph.node == plain.graph.node
