@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ import pytest
 from support.pt_families import NETWORKS, activated, head_of, yolo11, yolo12, yolo26, yoloe, yolov9
 from support.pt_writer import Call, Name, Object, checkpoint, module, official, yolov8_seg
 
+from fastsam_onnx.checkpoints.builder import FeatureMap
 from fastsam_onnx.checkpoints.checkpoint import read_checkpoint
-from fastsam_onnx.checkpoints.family import build
+from fastsam_onnx.checkpoints.family import _sources, build
+from fastsam_onnx.checkpoints.layers import Layer
 from fastsam_onnx.checkpoints.onnx_writer import model_parts
 from fastsam_onnx.errors import ModelError
 from fastsam_onnx.network.network import Network
@@ -289,3 +292,18 @@ def test_the_way_that_works_is_told(name):
     change(network)
     with pytest.raises(ModelError, match=r"yolo export model=FILE\.pt format=onnx"):
         model_bytes(network)
+
+
+def test_a_layer_takes_layers_before_it():
+    """By their numbers, or -1 for the one before, as files have them."""
+    photo, made = FeatureMap("images", 3, 1), [[FeatureMap(str(number), 8, 2)] for number in range(3)]
+    builder = SimpleNamespace(refusal=ModelError)
+
+    def names(given):
+        return [maps[0].name for maps in _sources(builder, Layer("Conv", "model.3", {"f": given}, {}), 3, made, photo)]
+
+    assert [names(given) for given in (-1, 0, [2, -1], (0, 1))] == [["2"], ["0"], ["2", "2"], ["0", "1"]]
+    for given in (-2, 3, True, 1.0, "1", None, [], [0, -2], [0] * 9):
+        with pytest.raises(ModelError, match=r"model\.3 has sources f that make no sense"):
+            names(given)
+    assert _sources(builder, Layer("Conv", "model.0", {"f": -1}, {}), 0, [], photo) == [[photo]]

@@ -12,7 +12,7 @@ import pytest
 
 from fastsam_onnx.checkpoints.checkpoint import read_checkpoint
 from fastsam_onnx.checkpoints.family import build
-from fastsam_onnx.checkpoints.head import HEAD_BYTES, is_checkpoint
+from fastsam_onnx.checkpoints.head import HEAD_BYTES, is_checkpoint, is_safetensors
 from fastsam_onnx.errors import CheckpointError, ModelError
 from fastsam_onnx.network.network import Network
 
@@ -136,3 +136,16 @@ def test_hostile_and_damaged_files(name):
     data, message = HOSTILE[name]
     with pytest.raises(CheckpointError, match=message):
         read_checkpoint(data)
+
+
+def test_a_file_is_known_by_a_small_length_and_a_brace():
+    """Other files may have a brace there, behind what would be a length of many gigabytes."""
+    assert is_safetensors(struct.pack("<Q", 300) + b'{"w":')
+    for head in (
+        b'{"names":{"0":',
+        b"12345678{",
+        struct.pack("<Q", 1 << 32) + b"{",
+        struct.pack("<Q", 300) + b"[",
+        b"",
+    ):
+        assert not is_safetensors(head)
