@@ -75,3 +75,10 @@ def test_normalised_is_in_deviations_from_the_mean():
     # 0.48145466, 0.4578275 and 0.40821073 of 255 are 122.8, 116.7 and 104.1
     assert Preprocessing().mean_colour == (123, 117, 104)
     assert np.abs(Preprocessing().normalise(np.full((1, 1, 3), (123, 117, 104), np.uint8))).max() < 0.01
+
+
+def test_the_longer_side_is_rounded_down():
+    """224 * 4 / 3 = 298.67, of which torchvision takes the whole part."""
+    assert resized_size((3, 4), 224) == (224, 298)
+    assert resized_size((4, 3), 224) == (298, 224)
+    assert resized_size((5, 5), 224) == (224, 224)

@@ -121,3 +121,15 @@ def test_a_files_own_truncation_and_padding_do_not_count(tmp_path):
     opened = ClipTokenizer.open(tmp_path / "tokenizer.json")
     assert opened.context_length == 5
     assert len(opened.encode("red dog " * 10)) == 20
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("it&rsquo;s", "it's"),
+        ("it&amp;rsquo;s", "it's"),  # what an entity becomes may be one
+        ("<b> it&rsquo;s", "<b> it\u2019s"),  # ftfy takes a text with < for HTML, and leaves its entities to the end
+    ],
+)
+def test_entities_are_read_as_often_as_they_are_written(text, cleaned):
+    assert clean(text) == cleaned
