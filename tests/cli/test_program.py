@@ -45,6 +45,17 @@ def test_what_ends_the_program_says_how_in_its_exit_code(error, code, monkeypatc
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_a_file_that_is_called_nearly_as_a_command_does_not_hide_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, hint in (
+        ("segmnt", "did you mean segment?"),
+        ("photo.jpg", "did you mean `fastsam-onnx segment photo.jpg`?"),
+    ):
+        Path(name).touch()
+        assert main([name]) == 2
+        assert hint in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("link", ["__cause__", "__context__"])
 def test_an_import_that_ctrl_c_interrupts_is_an_interrupt(link, monkeypatch, capsys):
     error = ImportError("initialization failed")
