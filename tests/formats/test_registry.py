@@ -98,6 +98,14 @@ def test_options_that_mean_nothing_are_refused(name, options, sample):
         formats.encode(sample, name, **options)
 
 
+@pytest.mark.parametrize("name", formats.FORMATS)
+def test_what_is_no_result_is_told_as_such(name, tmp_path):
+    for wrong in ([], None, np.zeros((4, 4), bool)):
+        with pytest.raises(OptionError, match="found must be"):
+            formats.save(wrong, tmp_path / "a", format=name)
+    assert not listing(tmp_path)
+
+
 def test_a_server_can_send_every_format():
     for kind in formats.FORMATS.values():
         assert kind.media_types
