@@ -367,3 +367,15 @@ def test_prompts_are_drawn_where_they_are_also_beyond_the_border():
     box = overlay(found, boxes=[(100, 110, 200, 210)])
     assert [box[y, 150].tolist() for y in (105, 109, 110, 111, 115)] == [[level] * 3 for level in (128, 0, 255, 0, 128)]
     np.testing.assert_array_equal(overlay(found, boxes=[(-20, -20, 420, 320)]), grey)
+
+
+def test_a_name_has_a_margin_on_both_sides():
+    """Capitals of 32 pixels, so 10 pixels, give or take how wide the letters are drawn."""
+    photo = np.zeros((1000, 2000, 3), np.uint8)
+    found = Segmentation.from_masks([_rectangle(20, 100, 300, 180, (2000, 1000))], labels=[0], names={0: "HHH"})
+    label = overlay(found, image=photo, contours=False)[:100]
+    columns = np.flatnonzero(label.any(axis=(0, 2)))
+    ink = np.flatnonzero((label[label.any(axis=(1, 2))][:, columns] != palette(1)[0]).any(axis=(0, 2)))
+    assert columns[0] == 20
+    assert ink[0] == pytest.approx(10, abs=4)
+    assert len(columns) - 1 - ink[-1] == pytest.approx(10, abs=4)
