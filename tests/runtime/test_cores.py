@@ -51,7 +51,14 @@ def test_default_threads_keep_to_the_affinity():
         # in a container the path is the host's, and only the root is mounted
         ({"proc/self/cgroup": "0::/../../docker/1f\n", "sys/fs/cgroup/cpu.max": "200000 100000\n"}, 2.0),
         # nothing outside of the mount counts
-        ({"proc/self/cgroup": "0::/../a\n", "sys/fs/cpu.max": "100000 100000\n"}, None),
+        (
+            {
+                "proc/self/cgroup": "0::/../a\n",
+                "sys/fs/cgroup/cpu.max": "max 100000\n",
+                "sys/fs/cpu.max": "100000 100000\n",
+            },
+            None,
+        ),
         # version 1
         (
             {
