@@ -270,6 +270,14 @@ def test_overlap_and_classes_count_between_tiles(monkeypatch):
     assert looked == [((94, 64), 64, 0.5), False, ((94, 64), 64, 0.25), True]
 
 
+def test_tiles_are_told_from_the_view_of_the_whole(options_used):
+    """What fills a tile may go on beyond it; what fills the photo tells nothing apart."""
+    model = FastSAM(one_object())
+    model(photo(64, 94), tile=64)
+    model(photo())
+    assert [each.is_tile for each in options_used] == [True, True, False, False]
+
+
 def test_photos_that_share_a_run_share_its_time(monkeypatch):
     """By a clock that goes on by a second whenever it is read."""
     model, seconds = FastSAM(one_object()), count()
