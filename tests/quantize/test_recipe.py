@@ -278,7 +278,7 @@ def test_parameters_in_a_file_beside_it(exported, made, tmp_path):
     assert report.float_bytes == apart.stat().st_size + (tmp_path / "apart.onnx.data").stat().st_size
     graph = onnx.load(report.written).graph
     for tensor in graph.initializer:
-        tensor.ClearField("data_location")  # onnx before 1.18 says that they lie in the file
+        tensor.ClearField("data_location")  # onnx 1.17 says that they lie in the file
     assert graph == onnx.load(made).graph
 
 

@@ -56,19 +56,27 @@ def test_coarse_weights_are_the_decoders_and_do_not_learn():
             assert not torch.equal(value, fine[name]), name
 
 
-def test_what_is_corrected_first_was_drawn_by_the_decoder():
-    """The decoder draws nothing, the corrector everything: the second answer is seen as that."""
+def test_first_answers_to_boxes_are_the_decoders_all_others_the_correctors():
+    """The decoder draws nothing, the corrector everything. Prompts: a box corrected once, one twice, a click, masks."""
     nothing, everything = learned(), learned()
     for network, bias in ((nothing, -1), (everything, 1)):
         network.mask.weight.data.zero_()
         network.mask.bias.data.fill_(bias)
-    photo, maps = torch.zeros(2, 3, SIDE, SIDE), torch.zeros(2, MAPS, COARSE, COARSE)
-    answer = torch.zeros(2, SIDE, SIDE)
+    count = 43
+    photo, maps = torch.zeros(count, 3, SIDE, SIDE), torch.zeros(count, MAPS, COARSE, COARSE)
+    answer = torch.zeros(count, SIDE, SIDE)
     answer[:, 30:60, 30:60] = 1
-    told = corrections.corrected(everything, photo, maps, answer, torch.tensor([1, 2]), first=nothing)
-    assert (told[0, corrections.FIRST] == -SURE_LOGIT).all()
-    assert (told[1, corrections.FIRST] == SURE_LOGIT).all()
-    assert told[1, corrections.POINTS].min() < -0.9, "outside of the square, where everything was drawn"
+    maps[:2, corrections.BOX] = 1
+    maps[2, corrections.POINTS, 20, 20] = 1
+    often = torch.tensor([1, 2, *[1] * (count - 2)])
+    told = corrections.corrected(everything, photo, maps, answer, often, first=nothing)
+    seen = told[:, corrections.FIRST]
+    assert (seen[0] == -SURE_LOGIT).all()
+    assert (seen[1:3] == SURE_LOGIT).all()
+    assert (told[1:, corrections.POINTS].amin((1, 2)) < -0.9).all(), "outside of the square, where everything was drawn"
+    kept = (seen[3:] == 0).all(2).all(1)
+    assert ((seen[3:] == SURE_LOGIT).all(2).all(1) | kept).all()
+    assert 0.2 < kept.float().mean() < 0.8, "of rough masks half are shown as they are beside the point"
 
 
 @pytest.mark.parametrize(("low", "high", "inside"), [(80, 110, True), (40, 150, False)])

@@ -21,6 +21,7 @@ MOST = 3
 SHARES = (0.55, 0.22, 0.14, 0.09)  # of the prompts that may be corrected: not at all, once, twice, three times
 MIDDLES = 0.5  # of the points lie deepest in what is wrong, the others anywhere in it
 SEEN = 0.75  # of the corrected prompts have the answer so far among their maps
+SEEN_ROUGH = 0.5  # of corrected rough masks likewise; the others keep the mask among their maps
 LEAST_WRONG = 6  # fine cells: nobody corrects less
 
 
@@ -41,21 +42,28 @@ def corrected(
 ) -> Tensor:
     """The maps of a batch with the points of each prompt's number of corrections (n,).
 
-    With ``first``, which draws what is corrected first, every answer so far is seen.
+    ``first`` draws the first answers to boxes, which a corrector learns to correct; it draws all others itself. Then
+    every answer so far is seen, but of rough masks, which have neither box nor point, half of them: the package shows
+    it the mask beside the answer.
     """
     maps = maps.clone()
     rng = np.random.default_rng(int(torch.randint(2**31, ())))
-    seen = rng.random(len(maps)) < (SEEN if first is None else 1)
+    boxes, rough = maps[:, BOX].any(2).any(1), ~maps[:, [BOX, POINTS]].any(3).any(2).any(1)
+    shares = SEEN if first is None else torch.where(rough, SEEN_ROUGH, 1.0).numpy()
+    seen = rng.random(len(maps)) < shares
     for done in range(MOST):
-        rows = torch.nonzero(corrections > done)[:, 0]
-        if not len(rows):
-            break
-        with autocast("cpu"):
-            logits, _ = (decoder if done or first is None else first)(photo[rows], maps[rows])
-        for row, drawn in zip(rows.tolist(), (logits > 0).numpy(), strict=True):
-            if seen[row]:
-                maps[row, FIRST] = torch.from_numpy(logits_of(drawn))
-            maps[row, POINTS] += torch.from_numpy(point(drawn, answer[row].numpy() > 0.5, maps[row, BOX].numpy(), rng))
+        by_first = boxes if first is not None and not done else torch.zeros_like(boxes)
+        for chosen, network in ((by_first, first), (~by_first, decoder)):
+            rows = torch.nonzero((corrections > done) & chosen)[:, 0]
+            if not len(rows) or network is None:
+                continue
+            with autocast("cpu"):
+                logits, _ = network(photo[rows], maps[rows])
+            for row, drawn in zip(rows.tolist(), (logits > 0).numpy(), strict=True):
+                if seen[row]:
+                    maps[row, FIRST] = torch.from_numpy(logits_of(drawn))
+                wrong = point(drawn, answer[row].numpy() > 0.5, maps[row, BOX].numpy(), rng)
+                maps[row, POINTS] += torch.from_numpy(wrong)
     return maps
 
 

@@ -95,9 +95,10 @@ class Corrections(Prompts):
     def make(self, scene: Scene, rng: np.random.Generator) -> Prompt | None:
         """A prompt of one of the kinds, or none."""
         mask = scene.masks[int(rng.integers(scene.drawn or len(scene.masks)))]
-        if rng.random() < SKETCHES:
-            return sketch_prompt(scene, mask, rng)
         more = int(rng.choice(len(SHARES), p=SHARES))
+        if rng.random() < SKETCHES:
+            one = sketch_prompt(scene, mask, rng)
+            return one and one._replace(corrections=np.int64(more))
         if rng.random() < self.clicks:
             one = self.click(scene, mask, rng)
             return one and one._replace(corrections=np.int64(more))
