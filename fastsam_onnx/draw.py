@@ -143,9 +143,9 @@ def cutout(instance: Instance, image: npt.ArrayLike, *, soft: bool = False, whol
         whole: True gives a picture of the photo's size, in which the object lies where it lay.
 
     Returns:
-        (h, w, 4) uint8 RGBA in the size of the object's pixels (of soft edges some more): alpha is 255 on the object;
-        elsewhere all four are 0, so that nothing else of the photo is in it. (0, 0, 4) for a mask without pixels,
-        unless it is `whole`.
+        (h, w, 4) uint8 RGBA in the size of the object's pixels, with soft edges some more: alpha is 255 on the object,
+        its share on a soft edge; elsewhere all four are 0, so that nothing else of the photo is in it. (0, 0, 4) for a
+        mask without pixels, unless it is `whole`.
 
     Raises:
         OptionError: If the photo does not have the mask's size, or `soft` or `whole` is neither True nor False.
