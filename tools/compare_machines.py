@@ -89,20 +89,15 @@ def write(target: Path, models: Sequence[Path], photos: Sequence[Path], conf: fl
                 "prototypes": output.prototypes,
                 "boxes": found.boxes,
                 "scores": found.scores,
-                "masks": packed(found),
+                "masks": found.masks.dense(packed=True),
                 "size": np.array(found.image_size),
             }
             for name, chosen in prompted(found).items():
                 assert chosen.prompt_index is not None
                 answer |= {f"{name}.index": chosen.prompt_index, f"{name}.scores": chosen.scores}
-                answer |= {f"{name}.masks": packed(chosen)}
+                answer |= {f"{name}.masks": chosen.masks.dense(packed=True)}
             arrays.update({f"{path.name}/{photo.name}/{name}": value for name, value in answer.items()})
     np.savez_compressed(target, **arrays)
-
-
-def packed(found: Segmentation) -> np.ndarray:
-    """Eight pixels in a byte, (n, bytes)."""
-    return np.packbits(found.masks.dense().reshape(len(found), -1), axis=1)
 
 
 def prompted(found: Segmentation) -> dict[str, Segmentation]:
@@ -159,7 +154,7 @@ def by_prompt(file: np.lib.npyio.NpzFile, prefix: str) -> dict[int, tuple[np.nda
 
 def segmentation(answer: dict[str, np.ndarray]) -> Segmentation:
     width, height = (int(side) for side in answer["size"])
-    dense = np.unpackbits(answer["masks"], axis=1, count=width * height).reshape(-1, height, width).astype(bool)
+    dense = np.unpackbits(answer["masks"], axis=2, count=width).view(bool)
     masks = [Mask.from_dense(each) for each in dense]
     return Segmentation.from_masks(masks, answer["scores"], answer["boxes"], image_size=(width, height))
 
