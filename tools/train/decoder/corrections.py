@@ -52,19 +52,30 @@ def corrected(
     shares = SEEN if first is None else torch.where(rough, SEEN_ROUGH, 1.0).numpy()
     seen = rng.random(len(maps)) < shares
     for done in range(MOST):
-        by_first = boxes if first is not None and not done else torch.zeros_like(boxes)
-        for chosen, network in ((by_first, first), (~by_first, decoder)):
-            rows = torch.nonzero((corrections > done) & chosen)[:, 0]
-            if not len(rows) or network is None:
-                continue
-            with autocast("cpu"):
-                logits, _ = network(photo[rows], maps[rows])
-            for row, drawn in zip(rows.tolist(), (logits > 0).numpy(), strict=True):
-                if seen[row]:
-                    maps[row, FIRST] = torch.from_numpy(logits_of(drawn))
-                wrong = point(drawn, answer[row].numpy() > 0.5, maps[row, BOX].numpy(), rng)
-                maps[row, POINTS] += torch.from_numpy(wrong)
+        rows = torch.nonzero(corrections > done)[:, 0]
+        if not len(rows):
+            break
+        of_boxes = decoder if done or first is None else first
+        drawings = drawn(decoder, of_boxes, photo[rows], maps[rows], boxes[rows])
+        for row, drawing in zip(rows.tolist(), drawings, strict=True):
+            if seen[row]:
+                maps[row, FIRST] = torch.from_numpy(logits_of(drawing))
+            wrong = point(drawing, answer[row].numpy() > 0.5, maps[row, BOX].numpy(), rng)
+            maps[row, POINTS] += torch.from_numpy(wrong)
     return maps
+
+
+def drawn(decoder: nn.Module, of_boxes: nn.Module, photo: Tensor, maps: Tensor, boxes: Tensor) -> BoolArray:
+    """(n, SIDE, SIDE) what ``of_boxes`` draws of the prompts that are boxes, and the decoder of all others."""
+    drawings = np.zeros((len(photo), SIDE, SIDE), bool)
+    if of_boxes is decoder:
+        boxes = torch.zeros_like(boxes)  # all in one run
+    for network, chosen in ((of_boxes, boxes), (decoder, ~boxes)):
+        if chosen.any():
+            with autocast("cpu"):
+                logits, _ = network(photo[chosen], maps[chosen])
+            drawings[chosen.numpy()] = (logits > 0).numpy()
+    return drawings
 
 
 def point(drawn: BoolArray, answer: BoolArray, box: FloatArray, rng: np.random.Generator) -> FloatArray:
