@@ -10,24 +10,29 @@ from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET
 
-OUTLINES = (*formats.OUTLINES, COCO_DATASET)
-CUTOUTS, CUTOUT_OPTIONS = "cutouts", ("soft", "whole")
-
 
 def check_written(forms: Iterable[str], arguments: argparse.Namespace) -> None:
     """OptionError if there is an option for outlines or cut-outs, and nothing that is written has any."""
-    given = list(dict.fromkeys(forms))
-    if arguments.tolerance is not None and given and not set(given).intersection(OUTLINES):
-        raise OptionError(
-            f"--tolerance is for outlines, and {', '.join(given)} have none; write one of {', '.join(OUTLINES)}"
-        )
-    for name in CUTOUT_OPTIONS:
-        if getattr(arguments, name) and given and CUTOUTS not in given:
-            raise OptionError(f"--{name} is for cut-outs, and {', '.join(given)} have none; write {CUTOUTS}")
+    asked = list(dict.fromkeys(forms))
+    for name in _given(arguments):
+        what, having = formats.WRITTEN[name][0], _having(name)
+        if asked and not set(asked).intersection(having):
+            raise OptionError(
+                f"--{name} is for {what}, and {', '.join(asked)} have none; write one of {', '.join(having)}"
+            )
 
 
 def written_options(form: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """The options of a format that say how outlines or cut-outs are written, as far as they were given."""
-    if arguments.tolerance is not None and form in OUTLINES:
-        return {"tolerance": arguments.tolerance}
-    return {name: True for name in CUTOUT_OPTIONS if form == CUTOUTS and getattr(arguments, name)}
+    return {name: value for name, value in _given(arguments).items() if form in _having(name)}
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    values = {name: getattr(arguments, name) for name in formats.WRITTEN}
+    return {name: value for name, value in values.items() if value is not None and value is not False}
+
+
+def _having(name: str) -> tuple[str, ...]:
+    """The formats that have an option; a data set consists of outlines."""
+    forms = formats.WRITTEN[name][1]
+    return (*forms, COCO_DATASET) if forms == formats.OUTLINES else forms

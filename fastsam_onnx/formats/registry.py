@@ -163,6 +163,9 @@ FORMATS: dict[str, Format] = {
 
 OUTLINES = tuple(name for name, kind in FORMATS.items() if "tolerance" in kind.options and "masks" not in kind.options)
 """Formats of outlines, which `tolerance` simplifies; in JSON masks are run lengths unless something else is asked."""
+CUTOUTS = tuple(name for name, kind in FORMATS.items() if "soft" in kind.options)
+WRITTEN = {"tolerance": ("outlines", OUTLINES), "soft": ("cut-outs", CUTOUTS), "whole": ("cut-outs", CUTOUTS)}
+"""The options that the command line and the server have, too: what each is for, and the formats that have it."""
 
 
 def encode(

@@ -48,12 +48,12 @@ OPTIONS: Mapping[str, Callable[[str, str], Any]] = {
     "white": partial(number_from_text, minimum=MIN_WHITE),
 }
 """Options of a call of the model, each with the function that reads it from its name and its text."""
-WRITTEN: Mapping[str, tuple[str, Sequence[str], Callable[[str, str], Any]]] = {
-    "tolerance": ("outlines", formats.OUTLINES, partial(number_from_text, minimum=0)),
-    "soft": ("cut-outs", ("cutouts",), boolean_from_text),
-    "whole": ("cut-outs", ("cutouts",), boolean_from_text),
+WRITTEN: Mapping[str, Callable[[str, str], Any]] = {
+    "tolerance": partial(number_from_text, minimum=0),
+    "soft": boolean_from_text,
+    "whole": boolean_from_text,
 }
-"""Options of formats: what they are for, the formats that have it, and the function that reads them."""
+"""Options of formats, those of `formats.WRITTEN`, each with the function that reads it."""
 PARAMETERS = ("prompts", "format", *WRITTEN, *OPTIONS)
 WHOLE_PHOTOS = 2
 """Of cut-outs that have the photo's size, the most pixels together, in photos of the largest size."""
@@ -244,9 +244,10 @@ def _encode(found: Segmentation, request: SegmentRequest) -> bytes:
 def _written(given: Mapping[str, str], form: str) -> dict[str, Any]:
     """The options of a format that say how outlines or cut-outs are written, as far as they were given."""
     read = {}
-    for name, (what, forms, value) in WRITTEN.items():
+    for name, value in WRITTEN.items():
         if name not in given:
             continue
+        what, forms = formats.WRITTEN[name]
         if form not in forms:
             raise HTTPException(422, f"{name} is for {what} ({', '.join(forms)}), and {form} has none")
         try:

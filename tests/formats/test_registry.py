@@ -24,6 +24,7 @@ from fastsam_onnx.images.sources import PICTURE_SUFFIXES, RESULT_SUFFIXES
 from fastsam_onnx.masks.instances import Instances, Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.results.segmentation import Segmentation
+from fastsam_onnx.serve import request
 
 
 @pytest.mark.parametrize("name", [name for name, kind in formats.FORMATS.items() if not kind.folder])
@@ -62,6 +63,15 @@ def test_editors_and_type_checkers_know_the_options_of_save():
     """They took any word, such as alhpa=0.3, which is an error of the run."""
     known = {option for kind in formats.FORMATS.values() for option in kind.options}
     assert set(FormatKeywords.__annotations__) == known
+
+
+def test_programs_give_options_to_the_formats_that_have_them():
+    """The command line and the server each had a list of their own."""
+    assert set(formats.registry.WRITTEN) == set(request.WRITTEN)
+    for option, (_, forms) in formats.registry.WRITTEN.items():
+        having = {name for name, kind in formats.FORMATS.items() if option in kind.options}
+        assert having - set(forms) == ({"json"} if option == "tolerance" else set())  # polygons, where those are asked
+        assert set(forms) <= having
 
 
 def test_the_overlay_of_a_result_has_the_options_of_the_function():
