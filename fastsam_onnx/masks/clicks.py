@@ -166,14 +166,13 @@ def _drawn_on(
     options = [(int(obeyed.sum()), KEPT * before.promise, before)]
     likely = [] if sketch is not None else _about_candidates(candidates, points, foreground)
     again = [] if obeyed.all() else _about_before(candidates, closer, before, points, foreground, sketch=sketch)
-    halves = [closer.image]
-    for asked, looks in ((likely, 1), (again, LOOKS)):
-        questions = [question for question, _, _ in asked]
-        told = _told(partial(closer.draw_whole, looks=looks, halves=halves), questions, points, foreground)
-        for place, count, promise, mask in told:
-            _, index, weight = asked[place]
-            meaning = Meaning(mask, np.array(mask.bounds, np.float32), index, promise)
-            options.append((count, promise * weight, meaning))
+    asked = [*likely, *again]
+    questions = [question for question, _, _ in asked]
+    draw = partial(closer.draw_whole, looks=LOOKS, halves=[closer.image])
+    for place, count, promise, mask in _told(draw, questions, points, foreground):
+        _, index, weight = asked[place]
+        meaning = Meaning(mask, np.array(mask.bounds, np.float32), index, promise)
+        options.append((count, promise * weight, meaning))
     return max(options, key=lambda option: option[:2])[2]
 
 

@@ -117,13 +117,13 @@ class TestWithADecoder:
         def run(_, photos, maps):
             self.told.append(maps[:, -1])
             self.seen.append(maps[:, -EXTRA_MAPS])
-            logits = np.pad(
-                np.full((len(photos), SIDE - 2, SIDE - 2), 5, np.float32), ((0, 0), (1, 1), (1, 1)), constant_values=-5
-            )
+            logits = np.full((len(photos), SIDE, SIDE), 5, np.float32)
+            if not self.fills:
+                logits[:, [0, -1]] = logits[:, :, [0, -1]] = -5
             logits[maps[:, -1].min(axis=(1, 2)) < -self.heeds, :, SIDE // 2 :] = -5
             return logits, np.full(len(photos), 0.5)
 
-        self.told, self.seen, self.heeds = [], [], 0.5
+        self.told, self.seen, self.heeds, self.fills = [], [], 0.5, False
         monkeypatch.setattr(Decoder, "run", run)
         return found_of((32, 32, 32, 32, 0.9), decoder=Decoder("", RuntimeOptions(threads=1), "toy.onnx"))
 
@@ -135,7 +135,16 @@ class TestWithADecoder:
         assert answer.masks[0].contains(60, 32)
         assert answer.boxes[0, 0] == pytest.approx(12 - 49 / 8, abs=1), "an eighth of the sides from 12 to 61 beyond"
         assert self.told[-1].max() > 0.9
-        assert [len(told) for told in self.told[2:]] == [1, 1], "the candidate, which holds one of them, and the answer"
+        assert [len(told) for told in self.told[2:]] == [2], "the candidate, which holds one of them, and the answer"
+
+    def test_what_the_view_cuts_is_drawn_again_in_a_wider_one(self, found):
+        """The answer, and the candidate that is drawn once more beside a correction; the third view ends at the photo."""
+        self.fills = True
+        assert found.point_prompt((32, 32)).boxes.tolist() == [[0, 0, 64, 64]]
+        looks = len(self.told)
+        assert looks > 1
+        assert found.point_prompt([(32, 32), (36, 36)]).boxes.tolist() == [[0, 0, 64, 64]]
+        assert len(self.told) == 3 * looks, "the answer to the first point again, and the candidate"
 
     def test_many_points_are_told_together_in_the_end(self, found):
         """Eight steps, and one with the other 92: each draws the candidate, which holds all points, and no more."""
@@ -158,7 +167,7 @@ class TestWithADecoder:
     def test_it_sees_an_answer_that_was_corrected(self, found):
         """In place of the candidate, whose logits are 1: 4 in the answer, which begins at 5.875, -4 outside."""
         found.point_prompt([(32, 32), (60, 32), (2, 32)])
-        _, _, [once], _, [twice] = self.seen
+        _, [_, once], [*_, twice] = self.seen
         columns = (np.arange(COARSE) + 0.5) / COARSE * 64
         assert (once == 1).all()
         assert (twice[COARSE // 2, (columns > 8) & (columns < 62)] == 4).all()
