@@ -138,7 +138,7 @@ class TestWithADecoder:
         assert [len(told) for told in self.told[2:]] == [2], "the candidate, which holds one of them, and the answer"
 
     def test_what_the_view_cuts_is_drawn_again_in_a_wider_one(self, found):
-        """The answer, and the candidate that is drawn once more beside a correction; the third view ends at the photo."""
+        """The answer, and the candidate that is drawn anew beside a correction, each until its view is the photo."""
         self.fills = True
         assert found.point_prompt((32, 32)).boxes.tolist() == [[0, 0, 64, 64]]
         looks = len(self.told)
