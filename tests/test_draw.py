@@ -211,9 +211,26 @@ def test_cutout_is_the_objects_own_size_and_holds_nothing_else():
     assert not cut[1, 1].any()
 
 
-def test_cutout_of_a_mask_without_pixels_is_empty():
+def test_several_objects_are_cut_out_together_as_they_lay():
+    """From (2, 3) to (20, 25), with what is between them left out; what two hold is there once."""
+    photo = _photo()
+    found = Segmentation.from_masks([_rectangle(2, 3, 8, 9), _rectangle(6, 5, 10, 12), _rectangle(15, 20, 20, 25)])
+    inside = found.union().dense()
+    for whole, part in ((False, np.s_[3:25, 2:20]), (True, np.s_[:, :])):
+        cut = cutout(found, photo, whole=whole)
+        np.testing.assert_array_equal(cut[..., 3], 255 * inside[part])
+        np.testing.assert_array_equal(cut[..., :3], (photo * inside[..., None])[part])
+
+
+def test_cutout_of_masks_without_pixels_is_empty():
     found = Segmentation.from_masks([Mask.empty((40, 30))])
-    assert cutout(found[0], _photo()).shape == (0, 0, 4)
+    for chosen in (found[0], found, found[:0]):
+        assert cutout(chosen, _photo()).shape == (0, 0, 4)
+        assert cutout(chosen, _photo(), whole=True).shape == (30, 40, 4)
+        with pytest.raises(OptionError, match="soft must be True or False, got 'no'"):
+            cutout(chosen, _photo(), soft="no")
+    with pytest.raises(OptionError, match=r"what is cut out must be found\[0\], found or the like, got Masks"):
+        cutout(found.masks, _photo())
 
 
 def test_colours_are_stable_per_index_and_far_apart():

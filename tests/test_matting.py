@@ -155,6 +155,19 @@ def test_the_cut_out_is_as_large_as_what_has_a_share():
         assert edge.any()
 
 
+def test_no_seam_is_between_objects_that_are_cut_out_together():
+    """Two halves of a disc: each has half of the pixels along their border, both have all of them."""
+    shares = disc_shares(80, (40, 40), 30)
+    left = np.arange(80) < 40
+    photo = composed(np.where(left[:, None], RED, GREEN), BLUE, shares)
+    halves = [Mask.from_dense((shares > 0.5) & side) for side in (left, ~left)]
+    found = cutout(Segmentation.from_masks(halves), photo, soft=True, whole=True)
+    border = found[20:60, 36:44]
+    assert border[..., 3].min() >= 250
+    assert np.abs(border[..., :3] - photo[20:60, 36:44].astype(int)).max() <= 4
+    assert np.abs(found[..., 3] / 255 - shares).mean() < 0.01
+
+
 @pytest.mark.parametrize("soft", [False, True])
 def test_whole_it_lies_in_the_photo_where_it_lay(soft):
     shares = disc_shares(60, (38, 22), 15)

@@ -24,7 +24,7 @@ OPENING = """\
 ```sh
 fastsam-onnx segment photo.jpg                           # photo.overlay.png and photo.json beside the photo
 fastsam-onnx segment photos/ --output out --format coco  # a folder; what exists is skipped
-fastsam-onnx segment photo.jpg --point 620,360 --background 700,90 --format cutouts
+fastsam-onnx segment photo.jpg --point 620,360 --background 700,90 --soft -o dog.cutout.png
 cat photo.jpg | fastsam-onnx segment - --format json > photo.json
 ```
 """

@@ -33,8 +33,6 @@ from fastsam_onnx.images.load import load_image
 from fastsam_onnx.log import warn
 from fastsam_onnx.masks.instances import Instances
 
-NEED_PHOTO = ("overlay", "cutouts")
-"""Formats that show the photo."""
 LEAD_TO_PHOTO = ("labelme", "yolo")
 """Formats whose files say where the photo lies, the second one's in data.yaml."""
 EPILOG = f"""\
@@ -104,7 +102,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
             check_new(target, overwrite=arguments.overwrite)
             found = read_result(path)
             photo = _photo_of(found, path, arguments.photos)
-            if arguments.to in NEED_PHOTO:
+            if arguments.to in formats.OF_THE_PHOTO:
                 found = _with_photo(found, photo, target, arguments.to)
             make_folder(target.parent)
             if (kind := (photo and photo.parent, found.names)) not in described:

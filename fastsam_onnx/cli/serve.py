@@ -28,7 +28,7 @@ Needs: pip install 'fastsam-onnx[serve]'. A page to try it in is at /.
                      whole (of cut-outs), format as fields or in the query.
                      Accept, or format, selects the answer:
                      application/json (format json, coco, labelme, sam),
-                     image/png (overlay, labels, colours, voc, edges),
+                     image/png (overlay, labels, cutout, colours, voc, edges),
                      image/jpeg, image/webp, image/svg+xml (svg),
                      application/geo+json (geojson), text/x-yolo (yolo),
                      application/zip (cutouts)

@@ -3,7 +3,7 @@
 from fastsam_onnx.formats.coco import image_id_of, to_coco
 from fastsam_onnx.formats.coco_dataset import CocoDataset, dataset_entry
 from fastsam_onnx.formats.colours import to_colours
-from fastsam_onnx.formats.cutouts import to_cutouts
+from fastsam_onnx.formats.cutouts import to_cutout, to_cutouts
 from fastsam_onnx.formats.edges import to_edges
 from fastsam_onnx.formats.geojson import to_geojson
 from fastsam_onnx.formats.labelme import to_labelme
@@ -29,6 +29,7 @@ __all__ = [
     "suffixes_beside_photos",
     "to_coco",
     "to_colours",
+    "to_cutout",
     "to_cutouts",
     "to_dict",
     "to_edges",

@@ -1,4 +1,4 @@
-"""One transparent picture per object, and the folder that holds them."""
+"""Transparent pictures: one of all objects, or one per object and the folder that holds them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,25 @@ from fastsam_onnx.files import output_errors
 from fastsam_onnx.masks.instances import Instances
 
 _CUTOUT_NAME = re.compile(r"object-\d{4,}\.png")
+
+
+def to_cutout(
+    found: Instances, *, image: npt.ArrayLike | None = None, soft: bool = False, whole: bool = False
+) -> ByteArray:
+    """(h, w, 4) uint8 RGBA of all objects together, see `draw.cutout`; without any pixels, in the photo's size.
+
+    Args:
+        found: The objects.
+        image: (H, W, 3) uint8 RGB, the photo; by default the one that `found` carries.
+        soft: True for edges as soft as the photo's, as in `draw.cutout`.
+        whole: True for a picture of the photo's size.
+
+    Raises:
+        OptionError: If no photo is known, or it does not fit, or `soft` or `whole` is neither True nor False.
+    """
+    photo = photo_of(found, image)
+    cut = cutout(found, photo, soft=soft, whole=whole)
+    return cut if cut.size else cutout(found, photo, whole=True)
 
 
 def to_cutouts(

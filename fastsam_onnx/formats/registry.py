@@ -18,7 +18,7 @@ from fastsam_onnx.errors import OptionError
 from fastsam_onnx.files import write_file
 from fastsam_onnx.formats.coco import to_coco
 from fastsam_onnx.formats.colours import colours_png, to_colours
-from fastsam_onnx.formats.cutouts import to_cutouts, write_folder
+from fastsam_onnx.formats.cutouts import to_cutout, to_cutouts, write_folder
 from fastsam_onnx.formats.edges import to_edges
 from fastsam_onnx.formats.geojson import to_geojson
 from fastsam_onnx.formats.labelme import to_labelme
@@ -116,6 +116,9 @@ FORMATS: dict[str, Format] = {
     "labels": Format(
         (".labels.png",), "16-bit PNG: 0 is background, k + 1 is object k", label_map, picture_bytes, media_types=_PNG
     ),
+    "cutout": Format(
+        (".cutout.png",), "the objects on nothing, one transparent PNG", to_cutout, picture_bytes, media_types=_PNG
+    ),
     "cutouts": Format(
         (".cutouts",),
         "a folder with one transparent PNG per object",
@@ -164,6 +167,8 @@ FORMATS: dict[str, Format] = {
 OUTLINES = tuple(name for name, kind in FORMATS.items() if "tolerance" in kind.options and "masks" not in kind.options)
 """Formats of outlines, which `tolerance` simplifies; in JSON masks are run lengths unless something else is asked."""
 CUTOUTS = tuple(name for name, kind in FORMATS.items() if "soft" in kind.options)
+OF_THE_PHOTO = tuple(name for name, kind in FORMATS.items() if "image" in kind.options)
+"""Formats that show the photo, and cannot be made without it."""
 WRITTEN = {"tolerance": ("outlines", OUTLINES), "soft": ("cut-outs", CUTOUTS), "whole": ("cut-outs", CUTOUTS)}
 """The options that the command line and the server have, too: what each is for, and the formats that have it."""
 
@@ -210,12 +215,12 @@ def save(
         found: The objects.
         path: The file. Its suffix says what is written: .png, .jpg, .jpeg, .webp an overlay, .json, .svg, .geojson,
             .coco.json, .labelme.json, .sam.json, .txt (YOLO's), .labels.png, .colours.png, .voc.png,
-            .edges.png, and .cutouts a folder.
+            .edges.png, .cutout.png, and .cutouts a folder.
         format: A name in `FORMATS`, where the suffix does not say it.
         options: The format's own (`FORMATS[format].options`), as the function that makes it explains them:
             "overlay" (`draw.overlay`): image, alpha, contours, points, point_labels, boxes, seed, colours, names.
             "labels": none.
-            "cutouts": image, soft, whole.
+            "cutout", "cutouts": image, soft, whole.
             "colours": seed.
             "voc": none.
             "edges" (`to_edges`): of, thin.

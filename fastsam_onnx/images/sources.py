@@ -36,7 +36,15 @@ RAW_SUFFIXES = frozenset(
 UNREAD_SUFFIXES = RAW_SUFFIXES | {".psd", ".psb", ".xcf", ".tga", ".exr", ".hdr", ".dcm", ".j2k", ".jpf", ".jpx"}
 """Pictures that are not read; in a folder they are passed over with a warning."""
 LAST_CAMERA = 2**31 - 1
-RESULT_SUFFIXES = (".overlay.png", ".labels.png", ".colours.png", ".voc.png", ".edges.png", ".cutouts")
+RESULT_SUFFIXES = (
+    ".overlay.png",
+    ".labels.png",
+    ".cutout.png",
+    ".cutouts",
+    ".colours.png",
+    ".voc.png",
+    ".edges.png",
+)
 """Of what this package writes, the names that look like pictures or hold them; a test compares them with FORMATS."""
 VIDEO_SUFFIXES = frozenset(
     (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv")

@@ -122,12 +122,12 @@ class WritableInstances(Instances):
         Args:
             path: The file. Its suffix says what is written: .png, .jpg, .jpeg, .webp an overlay; .json, .coco.json,
                 .labelme.json, .sam.json, .txt (YOLO's), .svg, .geojson, .labels.png, .colours.png, .voc.png,
-                .edges.png; .cutouts a folder.
+                .edges.png, .cutout.png; .cutouts a folder.
             format: Name of the format, where the suffix does not say it: a name of the options below.
             options: The format's own, as the function of its name in `fastsam_onnx.formats` takes them.
                 "overlay": image, alpha, contours, points, point_labels, boxes, seed, colours, names.
                 "labels": none.
-                "cutouts": image, soft, whole.
+                "cutout", "cutouts": image, soft, whole.
                 "colours": seed.
                 "voc": none.
                 "edges": of, thin.

@@ -225,7 +225,8 @@ def _check_whole(found: Segmentation, request: SegmentRequest, limits: Limits) -
     """Refuse cut-outs in the photo's size of so many objects that one request would take minutes."""
     width, height = found.image_size
     most = WHOLE_PHOTOS * limits.pixels
-    if request.written.get("whole") and len(found) * width * height > most:
+    count = len(found) if request.representation.format == "cutouts" else 1
+    if request.written.get("whole") and count * width * height > most:
         raise HTTPException(
             422,
             f"whole cut-outs must have at most {most} pixels together, and {len(found)} objects in {width} x {height} "

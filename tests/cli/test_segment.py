@@ -106,8 +106,11 @@ def test_soft_cutouts_are_those_of_python(run, network, tmp_path):
     for name, expected in formats.to_cutouts(found, soft=True, whole=True):
         written = cv2.imread(str(tmp_path / "out" / "a.cutouts" / name), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(written[..., [2, 1, 0, 3]], expected)
+    assert run(path, "--soft", "-o", tmp_path / "both.cutout.png")[0] == 0
+    written = cv2.imread(str(tmp_path / "both.cutout.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(written[..., [2, 1, 0, 3]], formats.to_cutout(found, soft=True))
     code, _, err = run(path, "--format", "svg", "--soft", "--overwrite")
-    assert (code, "--soft is for cut-outs, and svg have none; write one of cutouts" in err) == (2, True)
+    assert (code, "--soft is for cut-outs, and svg have none; write one of cutout, cutouts" in err) == (2, True)
 
 
 @pytest.fixture
@@ -162,6 +165,7 @@ def test_formats_and_a_folder_that_is_made(run, tmp_path):
     assert names(tmp_path / "new" / "results") == [
         "cat.coco.json",
         "cat.colours.png",
+        "cat.cutout.png",
         "cat.cutouts/object-0000.png",
         "cat.cutouts/object-0001.png",
         "cat.edges.png",

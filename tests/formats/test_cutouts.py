@@ -15,6 +15,15 @@ from fastsam_onnx import formats
 from fastsam_onnx.errors import OutputError
 
 
+def test_a_cut_out_without_objects_is_a_picture_of_nothing(sample, tmp_path):
+    """A picture has pixels; a photo in which nothing was found stops no run of many."""
+    width, height = sample.image_size
+    sample[:0].save(tmp_path / "none.cutout.png", image=sample.image)
+    picture = cv2.imread(str(tmp_path / "none.cutout.png"), cv2.IMREAD_UNCHANGED)
+    assert picture.shape == (height, width, 4)
+    assert not picture.any()
+
+
 def test_cutouts_replace_older_cutouts_but_no_other_files(sample, tmp_path):
     path = tmp_path / "a.cutouts"
     formats.save(sample, path)

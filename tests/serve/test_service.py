@@ -285,7 +285,7 @@ def test_whole_cutouts_of_too_many_pixels_together_are_refused(model):
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
-        ("soft=true", "soft is for cut-outs (cutouts), and json has none"),
+        ("soft=true", "soft is for cut-outs (cutout, cutouts), and json has none"),
         ("format=cutouts&soft=1", "soft must be true or false, got '1'"),
         ("tolerance=1", "tolerance is for outlines (labelme, yolo, svg, geojson), and json has none"),
         ("format=cutouts&tolerance=1", "and cutouts has none"),
