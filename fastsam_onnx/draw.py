@@ -96,6 +96,8 @@ def overlay(
     if points is not None:
         places = _prompt_array("points", points, 2)
         _draw_points(picture, places, _foreground(point_labels, len(places)), radius=max(5, round(8 * unit)))
+    elif point_labels is not None:
+        raise PromptError("point_labels is given without points")
     return picture
 
 

@@ -278,6 +278,13 @@ def text(name: str, value: Any) -> str:
     return value
 
 
+def texts(name: str, values: Any) -> list[str]:
+    """The values, which must be a list of texts; OptionError otherwise, as of one text, whose letters are texts."""
+    if not isinstance(values, list | tuple) or not all(isinstance(each, str) for each in values):
+        raise OptionError(f"{name} must be a list of texts, got {shown(values)}")
+    return list(values)
+
+
 def path(name: str, value: Any) -> Path:
     """The value as a Path; OptionError if it is not the path of a file or folder."""
     from pathlib import Path

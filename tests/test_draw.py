@@ -153,6 +153,7 @@ def test_no_prompts_may_be_empty_lists():
         {"points": [(1, 2)], "point_labels": [1, 0]},
         {"points": [(1, 2)], "point_labels": [2]},
         {"points": [(1, 2)], "point_labels": 1},
+        {"point_labels": [1]},
         {"boxes": [(1, 2, 3)]},
         {"boxes": [(1, 2, 3, float("inf"))]},
     ],

@@ -15,7 +15,7 @@ from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.clip.files import ClipFiles
 from fastsam_onnx.errors import ModelError, OptionError, PromptError
 from fastsam_onnx.images.load import ImageSource, load_image
-from fastsam_onnx.options import CountProgress, shown
+from fastsam_onnx.options import CountProgress, integer, shown
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -99,9 +99,11 @@ class Clip:
 
         Raises:
             ImageError: If a picture cannot be read.
+            OptionError: If `pad` is something else.
             ModelError: If the file is not an image encoder, or has another width than the text encoder.
         """
         sources: Sequence[Any] = images if isinstance(images, list | tuple) else [images]
+        pad = None if pad is None else _colour(pad)
         encoder = self.image_encoder()
         vectors = [np.zeros((0, encoder.width), np.float32)]
         for start in range(0, len(sources), BATCH):
@@ -227,6 +229,14 @@ def check_texts(texts: str | Sequence[str], name: str = "text prompt") -> list[s
         if not clean(text):
             raise PromptError(f"{name} {index} must have at least one word, got {text[:80]!r}")
     return list(listed)
+
+
+def _colour(pad: Sequence[int]) -> tuple[int, int, int]:
+    """Red, green and blue; OptionError if it is something else."""
+    if not isinstance(pad, list | tuple | np.ndarray) or len(pad) != 3:
+        raise OptionError(f"pad must be a colour (red, green, blue), each from 0 to 255, got {shown(pad)}")
+    red, green, blue = (integer("a colour in pad", each, 0, 255) for each in pad)
+    return red, green, blue
 
 
 def _check_widths(image: ImageEncoder | None, text: TextEncoder | None) -> None:

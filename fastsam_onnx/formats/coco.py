@@ -12,7 +12,7 @@ from fastsam_onnx import options
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats.categories import category_indices
 from fastsam_onnx.formats.text import Json, rounded_score, track_facts, xywh
-from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.masks.instances import Instances, check_found
 
 _FRAME_SUFFIX = re.compile(r"\.[^#]*#[0-9]+")
 
@@ -43,6 +43,7 @@ def to_coco(
     Raises:
         OptionError: If an id is neither an integer nor, for the photo, a text, or a class has no id in the list.
     """
+    check_found(found)
     name = found.source if file_name is None else options.text("file_name", file_name)
     if image_id is None:
         image_id = 0 if not name else image_id_of(name)
@@ -83,7 +84,7 @@ def image_id_of(name: str) -> int | str:
 
     A frame of a video has its whole name, clip.mp4#12: those of one video are different photos.
     """
-    path = PurePath(name)
+    path = PurePath(name if isinstance(name, PurePath) else options.text("name", name))
     if _FRAME_SUFFIX.fullmatch(path.suffix):
         return path.name
     return int(path.stem) if path.stem.isascii() and path.stem.isdigit() else path.stem

@@ -23,7 +23,7 @@ from fastsam_onnx.formats.categories import OBJECT, category_names
 from fastsam_onnx.formats.coco import image_id_of
 from fastsam_onnx.formats.rings import ring_with_holes
 from fastsam_onnx.formats.text import Json, json_bytes, numbers, rounded_score, track_facts, xywh
-from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.masks.instances import Instances, check_found
 
 COCO_DATASET = "coco-dataset"
 """Name among the formats of the command line."""
@@ -52,6 +52,7 @@ def dataset_entry(found: Instances, file_name: str | None = None, *, tolerance: 
     Raises:
         OptionError: If the photo has no name, or the tolerance is not a number of at least 0.
     """
+    check_found(found)
     name = found.source if file_name is None else options.text("file_name", file_name)
     if not name:
         raise OptionError("a photo of a data set needs a name; give file_name=")

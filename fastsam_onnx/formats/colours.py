@@ -8,7 +8,7 @@ from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.draw import label_map, own_shades
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats.pictures import picture_bytes
-from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.masks.instances import Instances, check_found
 
 
 def to_colours(found: Instances, *, seed: int = 0) -> ByteArray:
@@ -21,6 +21,7 @@ def to_colours(found: Instances, *, seed: int = 0) -> ByteArray:
     Raises:
         OptionError: If the seed is outside its range, or there are more than 65535 objects.
     """
+    check_found(found)
     colours = np.concatenate([np.zeros((1, 3), np.uint8), own_shades(found, seed)])
     return np.asarray(colours[label_map(found)], np.uint8)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.masks.edges import EdgesOf, soft_edges
-from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.masks.instances import Instances, check_found
 
 
 def to_edges(found: Instances, *, of: EdgesOf = "candidates", thin: bool = True) -> ByteArray:
@@ -21,4 +21,5 @@ def to_edges(found: Instances, *, of: EdgesOf = "candidates", thin: bool = True)
     Raises:
         OptionError: If an option is not accepted.
     """
+    check_found(found)
     return np.asarray(np.rint(soft_edges(found, of=of, thin=thin) * np.float32(255)), np.uint8)

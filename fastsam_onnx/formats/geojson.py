@@ -24,7 +24,7 @@ from fastsam_onnx.formats.text import (
     track_facts,
 )
 from fastsam_onnx.log import warn
-from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.masks.instances import Instances, check_found
 from fastsam_onnx.masks.mask import Polygon
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def to_geojson(
             without an affine, or the tolerance is not a number of at least 0. Pixels that are a thousand times as long
             as wide, as of an affine in GDAL's order, are a warning.
     """
+    check_found(found)
     if affine is None and found.georeference is not None:
         affine, crs = _placed_by_file(found, found.georeference, crs)
     named = {} if crs is None else _named_crs(crs)

@@ -11,7 +11,7 @@ from fastsam_onnx import options
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats.pictures import picture_bytes
 from fastsam_onnx.formats.text import Json, numbers
-from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.masks.instances import Instances, check_found
 from fastsam_onnx.masks.mask import Mask
 
 
@@ -41,6 +41,7 @@ def to_labelme(
         OptionError: If the label or the path is not a text, the tolerance not a number of at least 0, or neither the
             photo nor its name is known.
     """
+    check_found(found)
     if label is not None:
         options.text("label", label)
     polygons_only = options.boolean("polygons_only", polygons_only)

@@ -21,7 +21,7 @@ from fastsam_onnx.formats.text import (
     rounded_score,
     track_facts,
 )
-from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.masks.instances import Instances, check_found
 from fastsam_onnx.masks.mask import Mask
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
     Raises:
         OptionError: If `masks` is neither, or the tolerance is not a number of at least 0.
     """
+    check_found(found)
     options.choice("masks", masks, get_args(MaskForm))
     tolerance = options.number("tolerance", tolerance, 0)
     objects = []

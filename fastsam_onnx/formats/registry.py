@@ -10,7 +10,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from fastsam_onnx.draw import label_map, overlay
@@ -29,7 +29,7 @@ from fastsam_onnx.formats.svg import to_svg
 from fastsam_onnx.formats.text import json_bytes, text_bytes
 from fastsam_onnx.formats.voc import palette_png, to_voc
 from fastsam_onnx.formats.yolo import to_yolo
-from fastsam_onnx.masks.instances import Instances, check_found
+from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.options import choice, text
 from fastsam_onnx.options import path as checked_path
 
@@ -259,7 +259,7 @@ def _check_suffix(target: Path, name: str, kind: Format) -> None:
 
 def format_of_suffix(path: str | os.PathLike[str]) -> str | None:
     """The format by the end of a file's name, the longest first (.coco.json before .json); None if none fits."""
-    name = PurePath(path).name.lower()
+    name = checked_path("path", path).name.lower()
     fits = [(len(suffix), form) for form, kind in FORMATS.items() for suffix in kind.suffixes if name.endswith(suffix)]
     return max(fits)[1] if fits else None
 
@@ -269,7 +269,7 @@ def suffixes_beside_photos(names: Iterable[str]) -> dict[str, str]:
 
     It is the one that other programs look for (labelme finds photo.json alone), unless another of the formats has it.
     """
-    first = {name: FORMATS[name].suffixes[0] for name in names}
+    first = {name: _format_named(name).suffixes[0] for name in names}
     return {
         name: FORMATS[name].sought if FORMATS[name].sought and FORMATS[name].sought not in first.values() else suffix
         for name, suffix in first.items()
@@ -292,7 +292,6 @@ def _format_named(name: str) -> Format:
 
 
 def _made(found: Instances, name: str, given: Mapping[str, Any]) -> Any:
-    check_found(found)
     kind = FORMATS[name]
     unknown = sorted(set(given) - set(kind.options))
     if unknown:

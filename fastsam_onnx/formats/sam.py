@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, get_args
 
 from fastsam_onnx.formats.text import Json, rounded_score, xywh
-from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.masks.instances import Instances, check_found
 from fastsam_onnx.options import choice
 
 FileMode = Literal["uncompressed_rle", "coco_rle"]
@@ -29,6 +29,7 @@ def to_sam(found: Instances, *, output_mode: OutputMode = "binary_mask") -> list
     Raises:
         OptionError: If `output_mode` is not one of the three.
     """
+    check_found(found)
     choice("output_mode", output_mode, get_args(OutputMode))
     width, height = found.image_size
     records = []

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastsam_onnx.errors import MissingPackageError
 from fastsam_onnx.formats.categories import category_indices, category_names
-from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.masks.instances import Instances, check_found
 from fastsam_onnx.options import boolean
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def to_supervision(found: Instances, *, compact: bool = False) -> supervision.De
         OptionError: If `compact` is not a bool.
         MissingPackageError: If supervision is not installed, or too old for compact masks.
     """
+    check_found(found)
     compact = boolean("compact", compact)
     try:
         import supervision

@@ -14,7 +14,7 @@ from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.draw import own_shades
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats.text import PIXEL_DECIMALS, numbers, rounded_score
-from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.masks.instances import Instances, check_found
 from fastsam_onnx.masks.mask import Polygon
 
 _NOT_OF_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -34,6 +34,7 @@ def to_svg(found: Instances, *, tolerance: float = 0.0, link: str | None = None,
     Raises:
         OptionError: If an option is outside its range.
     """
+    check_found(found)
     tolerance = options.number("tolerance", tolerance, 0)
     href = None if link is None else _href(options.text("link", link))
     width, height = found.image_size

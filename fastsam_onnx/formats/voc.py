@@ -10,7 +10,7 @@ import numpy as np
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.draw import label_map
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.masks.instances import Instances, check_found
 
 MOST_OBJECTS = 254
 """255 is VOC's border, which no object may have."""
@@ -25,6 +25,7 @@ def to_voc(found: Instances) -> ByteArray:
     Raises:
         OptionError: If there are more than 254 objects.
     """
+    check_found(found)
     if len(found) > MOST_OBJECTS:
         raise OptionError(
             f"Pascal VOC's object map holds at most {MOST_OBJECTS} objects, got {len(found)}; find fewer (max_det="

@@ -13,7 +13,7 @@ from fastsam_onnx import options
 from fastsam_onnx.formats.categories import category_indices
 from fastsam_onnx.formats.coco_dataset import TOLERANCE
 from fastsam_onnx.formats.rings import joined, ring_with_holes
-from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.masks.instances import Instances, check_found
 
 DATA_FILE = "data.yaml"
 _NAMES = re.compile(r"names: *(?:#.*)?")
@@ -40,6 +40,7 @@ def to_yolo(found: Instances, *, tolerance: float = TOLERANCE) -> str:
     Raises:
         OptionError: If the tolerance is not a number of at least 0.
     """
+    check_found(found)
     tolerance = options.number("tolerance", tolerance, 0)
     lines = []
     for instance, category in zip(found, category_indices(found), strict=True):
@@ -56,9 +57,12 @@ def yolo_data(folders: Sequence[str], names: Sequence[str]) -> str:
     Args:
         folders: Folders of the photos, absolute or relative to the file.
         names: Names of the classes, in their order.
+
+    Raises:
+        OptionError: If one of them is not a list of texts.
     """
-    listed = ", ".join(map(_quoted, folders))
-    classes = "".join(f"  {index}: {_quoted(name)}\n" for index, name in enumerate(names))
+    listed = ", ".join(map(_quoted, options.texts("folders", folders)))
+    classes = "".join(f"  {index}: {_quoted(name)}\n" for index, name in enumerate(options.texts("names", names)))
     return f"train: [{listed}]\nval: [{listed}]\nnames:\n{classes}"
 
 

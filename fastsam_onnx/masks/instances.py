@@ -226,8 +226,12 @@ class Instances:
         n = len(self.masks)
         for name in COLUMNS:
             values, shape = getattr(self, name), (n, 4) if name == "boxes" else (n,)
-            if values is not None and np.shape(values) != shape:
-                raise OptionError(f"{n} masks need {name} of shape {shape}, got {np.shape(values)}")
+            try:
+                given = array_of(values).shape
+            except ValueError as error:
+                raise OptionError(f"{name} must be an array of shape {shape}, got {options.shown(values)}") from error
+            if values is not None and given != shape:
+                raise OptionError(f"{n} masks need {name} of shape {shape}, got {given}")
         for name in ARRAYS:
             values = getattr(self, name)
             if isinstance(values, np.ndarray) and values.flags.writeable:  # the caller's own stays so

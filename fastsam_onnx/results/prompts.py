@@ -20,6 +20,7 @@ import numpy.typing as npt
 from fastsam_onnx import options
 from fastsam_onnx.arrays import BoolArray
 from fastsam_onnx.errors import OptionError, PromptError
+from fastsam_onnx.masks.instances import check_found
 from fastsam_onnx.results.mask_prompts import MaskPrompts, limited_masks, listed_masks
 from fastsam_onnx.results.rules import (
     OF_CANDIDATES,
@@ -309,6 +310,7 @@ class Prompts:
                 photo, or if the network does not know one of `classes`.
             ModelError: If the files of CLIP cannot be used.
         """
+        check_found(found)
         self.check()
         if self.classes is not None:
             found = found.of_class(*_listed(self.classes))

@@ -449,6 +449,7 @@ class Segmentation(WritableInstances):
         """
         embeddings, image = self._needs_clip()
         min_area, style = options.integer("min_area", min_area, 0), text_prompts.check_style(crops)
+        softmax = options.boolean("softmax", softmax)
         cosines = embeddings.cosines(
             texts, self.masks, image, min_area=min_area, templates=templates, style=style, progress=progress
         )

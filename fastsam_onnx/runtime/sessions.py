@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastsam_onnx.errors import ModelError, OptionError
 from fastsam_onnx.log import warn
 from fastsam_onnx.options import integer, shown
+from fastsam_onnx.options import path as checked_path
 from fastsam_onnx.runtime.cores import default_threads
 from fastsam_onnx.runtime.forks import keep_in_children
 
@@ -79,6 +80,8 @@ def create_session(
     """
     from fastsam_onnx.files import utf8_path
 
+    if not isinstance(model, bytes):
+        checked_path("model", model)
     ort = load_onnxruntime()
     chosen = _checked_providers(providers, ort.get_available_providers())
     if session_options is None:

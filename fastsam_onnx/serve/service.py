@@ -30,7 +30,7 @@ from starlette.routing import Route
 
 from fastsam_onnx import __version__
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.options import integer
+from fastsam_onnx.options import integer, shown, text, texts
 from fastsam_onnx.serve.negotiate import REPRESENTATIONS, negotiate
 from fastsam_onnx.serve.openapi import describe
 from fastsam_onnx.serve.request import Answer, Limits, RawRequest, has_texts, respond
@@ -120,11 +120,16 @@ class Service:
             origins: Origins of other sites whose pages may use the server, such as "https://example.org"; "*" for all.
 
         Raises:
-            OptionError: If an origin is malformed, or the number of workers is not an integer of at least 1.
+            OptionError: If an origin is malformed, the number of workers is not an integer of at least 1, or the others
+                are something else.
         """
+        if not callable(model):
+            raise OptionError(f"model must be a FastSAM, such as FastSAM(), got {shown(model)}")
+        if not isinstance(limits, Limits | None):
+            raise OptionError(f"limits must be a Limits, got {shown(limits)}")
         self._model = model
         self._limits = limits or Limits()
-        self._token = token
+        self._token = None if token is None else text("token", token)
         self._workers = Workers(integer("workers", workers), self._limits.queue)
         self._held = 0
         self._page, self._page_headers = _load_page()
@@ -138,7 +143,7 @@ class Service:
                 Route("/openapi.json", self._describe),
                 Route("/segment", self._segment, methods=["POST"]),
             ],
-            middleware=_cross_origin(origins),
+            middleware=_cross_origin(texts("origins", origins)),
             exception_handlers={HTTPException: _refused},
             lifespan=self._lifespan,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from fastsam_onnx.options import check_tiles
+from fastsam_onnx.options import MAX_TILE, check_tiles, pair
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ def grid(image_size: tuple[int, int], tile: int, overlap: float) -> list[Tile]:
     """Tiles row by row, all of one size, at equal distances, overlapping by at least the share `overlap`.
 
     Raises:
-        OptionError: If the tile or the overlap is outside its range.
+        OptionError: If the size, the tile or the overlap is outside its range.
     """
     check_tiles(tile, overlap)
-    (width, height), shared = image_size, round(tile * overlap)
+    (width, height), shared = pair("image_size", image_size, maximum=MAX_TILE), round(tile * overlap)
     return [
         Tile(left, top, min(left + tile, width), min(top + tile, height))
         for top in _starts(height, tile, shared)

@@ -175,13 +175,16 @@ class Tracker:
                 elsewhere.
 
         Raises:
-            OptionError: If `found` is not the objects of a frame.
+            OptionError: If `found` is not the objects of a frame, or the others are something else.
         """
         if not isinstance(found, Instances):
             raise OptionError(
                 f"found must be the objects of a frame, as model(frame) gives them, got {options.shown(found)}; "
                 "skip() lets a frame pass that has none"
             )
+        asked, offers = options.integer("asked", asked, 0), options.integer("offers", offers, 0)
+        if not isinstance(allowed, Mapping | None):
+            raise OptionError(f"allowed must be a dict from numbers to bool arrays, got {options.shown(allowed)}")
         if self._image_size != found.image_size:
             self._tracks, self._image_size = [], found.image_size
         self.skip()

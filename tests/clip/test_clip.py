@@ -119,6 +119,13 @@ def test_a_padded_picture_shows_its_ends(folder):
     assert padded @ red > padded @ blue
 
 
+@pytest.mark.parametrize("pad", [0, "grey", (1, 2), (1, 2, 256), (1, 2, float("nan")), [(1, 2, 3)]])
+def test_a_pad_is_a_colour(folder, pad):
+    """float("nan") was a warning of NumPy and a colour of its own."""
+    with pytest.raises(OptionError, match="pad"):
+        Clip(folder).embed_images(plain("red"), pad=pad)
+
+
 def test_settings_beside_the_file_count(tmp_path):
     folder = toy_clip.write(tmp_path / "clip")
     settings = {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 32}}

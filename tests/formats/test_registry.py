@@ -7,6 +7,7 @@ import json
 import os
 import re
 import stat
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -111,9 +112,17 @@ def test_options_that_mean_nothing_are_refused(name, options, sample):
 @pytest.mark.parametrize("name", formats.FORMATS)
 def test_what_is_no_result_is_told_as_such(name, tmp_path):
     for wrong in ([], None, np.zeros((4, 4), bool)):
-        with pytest.raises(OptionError, match="found must be"):
-            formats.save(wrong, tmp_path / "a", format=name)
+        for write in (partial(formats.save, path=tmp_path / "a", format=name), formats.FORMATS[name].make):
+            with pytest.raises(OptionError, match="found must be"):
+                list(write(wrong))
     assert not listing(tmp_path)
+
+
+def test_what_is_no_format_is_told_as_such():
+    """It was a KeyError, 'j' of "json"."""
+    for wrong in ("json", ["json", "jpeg"]):
+        with pytest.raises(OptionError, match="format must be one of"):
+            formats.suffixes_beside_photos(wrong)
 
 
 def test_a_server_can_send_every_format():

@@ -24,6 +24,14 @@ def filled(line, size):
     return inside
 
 
+def test_folders_and_names_are_lists():
+    """One folder was a list of its letters, each a folder; names by index were an error about something else."""
+    with pytest.raises(OptionError, match="folders must be a list of texts, got 'photos'"):
+        formats.yolo_data("photos", ["cat"])
+    with pytest.raises(OptionError, match=r"names must be a list of texts, got \{0: 'cat'\}"):
+        formats.yolo_data(["photos"], {0: "cat"})
+
+
 def test_a_rectangle_is_four_corners_in_shares_of_the_photo():
     """Of 48 x 36: 24 / 48 = 0.5, 40 / 48 = 0.833333, 20 / 36 = 0.555556, 30 / 36 = 0.833333."""
     dense = np.zeros((36, 48), bool)

@@ -9,11 +9,15 @@ from support.tensor import Tensor
 from fastsam_onnx import draw, formats, options, weights
 from fastsam_onnx.clip.clip import Clip
 from fastsam_onnx.errors import FastSAMError
-from fastsam_onnx.masks.instances import Masks
+from fastsam_onnx.masks.instances import COLUMNS, Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.results.crops import CropStyle
 from fastsam_onnx.results.prompts import Prompts
 from fastsam_onnx.results.segmentation import Segmentation
+from fastsam_onnx.runtime import create_session
+from fastsam_onnx.serve import Service
+from fastsam_onnx.tiling import grid
+from fastsam_onnx.tracking import Tracker
 
 ODD = [
     *("a", "", "5", "a\0b", "\ud800"),
@@ -84,6 +88,32 @@ CALLS = {
     "save.found": lambda odd: formats.save(odd, "a.json"),
     "overlay.found": draw.overlay,
     "label_map": draw.label_map,
+    **{f"{name}.found": lambda odd, kind=kind: list(kind.make(odd)) for name, kind in formats.FORMATS.items()},
+    "to_json.found": formats.to_json,
+    "to_supervision.found": formats.to_supervision,
+    "dataset_entry.found": formats.dataset_entry,
+    "format_of_suffix": formats.format_of_suffix,
+    "image_id_of": formats.image_id_of,
+    "yolo_data.folders": lambda odd: formats.yolo_data(odd, ["cat"]),
+    "yolo_data.names": lambda odd: formats.yolo_data(["photos"], odd),
+    "Prompts.choose": Prompts().choose,
+    "Tracker.update": lambda odd: Tracker().update(odd),
+    **{
+        f"Tracker.update.{name}": lambda odd, name=name: Tracker().update(FOUND, **{name: odd})
+        for name in ("asked", "allowed", "offers")
+    },
+    "grid.image_size": lambda odd: grid(odd, 64, 0.25),
+    "create_session": create_session,
+    **{
+        f"Service.{name}": lambda odd, name=name: Service(**{"model": len, "workers": 1, name: odd})
+        for name in ("model", "limits", "token", "origins")
+    },
+    **{
+        f"Segmentation.{name}": lambda odd, name=name: Segmentation(
+            **{"boxes": FOUND.boxes, "scores": FOUND.scores, "masks": FOUND.masks, name: odd}
+        )
+        for name in ("boxes", "scores", "masks", *COLUMNS)
+    },
     "cutout.instance": lambda odd: draw.cutout(odd, np.zeros((20, 30, 3), np.uint8)),
     "CocoDataset": lambda odd: formats.CocoDataset(odd).close(),
     "Clip.model": Clip,

@@ -348,6 +348,11 @@ def test_options_outside_their_range_are_refused(found, options):
         found.text_prompt("red", **options)
 
 
+def test_softmax_is_true_or_false(found):
+    with pytest.raises(OptionError, match="softmax must be True or False, got 'no'"):
+        found.text_scores("red", softmax="no")
+
+
 def test_a_clip_is_taken_as_the_model_takes_it(found, folder):
     """A `Clip`, or its folder; what is neither is refused at once."""
     masks, image = list(found.masks), found.image
