@@ -6,13 +6,13 @@ import io
 import zipfile
 
 from fastsam_onnx import formats
-from fastsam_onnx.results.segmentation import Segmentation
+from fastsam_onnx.masks.instances import Instances
 
 _DATE = (1980, 1, 1, 0, 0, 0)
 """Date of every file, the earliest that zip knows: the bytes depend on the result alone."""
 
 
-def zip_cutouts(found: Segmentation, *, soft: bool = False, whole: bool = False) -> bytes:
+def zip_cutouts(found: Instances, *, soft: bool = False, whole: bool = False) -> bytes:
     """A zip archive of the files that `formats.to_cutouts` names and makes.
 
     Raises:

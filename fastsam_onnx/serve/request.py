@@ -15,7 +15,6 @@ from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
 
 from fastsam_onnx.errors import FastSAMError, ImageError, ModelError, OptionError
-from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.images.header import read_header
 from fastsam_onnx.images.load import source_name
 from fastsam_onnx.options import (
@@ -27,8 +26,7 @@ from fastsam_onnx.options import (
     number_from_text,
 )
 from fastsam_onnx.results.prompts import Prompts
-from fastsam_onnx.results.segmentation import Segmentation
-from fastsam_onnx.serve.archive import zip_cutouts
+from fastsam_onnx.serve.answer import WRITTEN, Answer, answer, written_options
 from fastsam_onnx.serve.form import Part, read_form
 from fastsam_onnx.serve.negotiate import Representation, negotiate
 
@@ -48,15 +46,7 @@ OPTIONS: Mapping[str, Callable[[str, str], Any]] = {
     "white": partial(number_from_text, minimum=MIN_WHITE),
 }
 """Options of a call of the model, each with the function that reads it from its name and its text."""
-WRITTEN: Mapping[str, Callable[[str, str], Any]] = {
-    "tolerance": partial(number_from_text, minimum=0),
-    "soft": boolean_from_text,
-    "whole": boolean_from_text,
-}
-"""Options of formats, those of `formats.WRITTEN`, each with the function that reads it."""
 PARAMETERS = ("prompts", "format", *WRITTEN, *OPTIONS)
-WHOLE_PHOTOS = 2
-"""Of cut-outs that have the photo's size, the most pixels together, in photos of the largest size."""
 _MAX_FIELD_BYTES = 1 << 20
 _MAX_REASON = 500
 _MAX_FILENAME = 255
@@ -121,19 +111,6 @@ class SegmentRequest:
     written: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A result as it is sent.
-
-    Attributes:
-        body: Bytes of a file.
-        media_type: Its content type.
-    """
-
-    body: bytes
-    media_type: str
-
-
 def respond(model: FastSAM, raw: RawRequest, limits: Limits) -> Answer:
     """Take a request all the way. This costs what a photo costs, so it is for a worker thread.
 
@@ -152,8 +129,8 @@ def respond(model: FastSAM, raw: RawRequest, limits: Limits) -> Answer:
         wanted = {} if request.prompts.needs_objects else {"redraw": False}  # nobody sees them
         found = model(request.photo, pixel_limit=limits.pixels, **{**wanted, **request.options})
         chosen = request.prompts.choose(replace(found, source=request.source))
-        _check_whole(chosen, request, limits)
-        return Answer(_encode(chosen, request), form.media_type)
+        shown = request.prompts.format_options(form.format)
+        return answer(chosen, form, request.written, limits.pixels, shown=shown)
     except ModelError:
         raise  # not the client's fault
     except FastSAMError as error:
@@ -185,7 +162,7 @@ def parse(raw: RawRequest, model: FastSAM, limits: Limits) -> SegmentRequest:
         prompts=read_prompts(given["prompts"], limits, has_texts=has_texts(model)) if "prompts" in given else Prompts(),
         options={name: _option(name, given[name], model) for name in OPTIONS if name in given},
         representation=form,
-        written=_written(given, form.format),
+        written=written_options(given, form.format),
     )
 
 
@@ -219,43 +196,6 @@ def read_prompts(text: str, limits: Limits, *, has_texts: bool) -> Prompts:
 def has_texts(model: FastSAM) -> bool:
     """True if the model has CLIP, and so takes texts."""
     return getattr(model, "clip", None) is not None
-
-
-def _check_whole(found: Segmentation, request: SegmentRequest, limits: Limits) -> None:
-    """Refuse cut-outs in the photo's size of so many objects that one request would take minutes."""
-    width, height = found.image_size
-    most = WHOLE_PHOTOS * limits.pixels
-    count = len(found) if request.representation.format == "cutouts" else 1
-    if request.written.get("whole") and count * width * height > most:
-        raise HTTPException(
-            422,
-            f"whole cut-outs must have at most {most} pixels together, and {len(found)} objects in {width} x {height} "
-            "pixels have more; ask for fewer objects by prompts or max_det, or leave out whole",
-        )
-
-
-def _encode(found: Segmentation, request: SegmentRequest) -> bytes:
-    form = request.representation
-    if form.format == "cutouts":
-        return zip_cutouts(found, **request.written)
-    shown = request.prompts.format_options(form.format)
-    return formats.encode(found, form.format, suffix=form.suffix, **shown, **request.written)
-
-
-def _written(given: Mapping[str, str], form: str) -> dict[str, Any]:
-    """The options of a format that say how outlines or cut-outs are written, as far as they were given."""
-    read = {}
-    for name, value in WRITTEN.items():
-        if name not in given:
-            continue
-        what, forms = formats.WRITTEN[name]
-        if form not in forms:
-            raise HTTPException(422, f"{name} is for {what} ({', '.join(forms)}), and {form} has none")
-        try:
-            read[name] = value(name, given[name][:200])
-        except OptionError as error:
-            raise HTTPException(422, str(error)) from error
-    return read
 
 
 def _parts(raw: RawRequest) -> list[Part]:

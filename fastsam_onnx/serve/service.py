@@ -31,9 +31,10 @@ from starlette.routing import Route
 from fastsam_onnx import __version__
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.options import integer, shown, text, texts
+from fastsam_onnx.serve.answer import Answer
 from fastsam_onnx.serve.negotiate import REPRESENTATIONS, negotiate
 from fastsam_onnx.serve.openapi import describe
-from fastsam_onnx.serve.request import Answer, Limits, RawRequest, has_texts, respond
+from fastsam_onnx.serve.request import Limits, RawRequest, has_texts, respond
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM

@@ -1,0 +1,94 @@
+"""A result as it is sent: in the format that is asked for, with that format's options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from starlette.exceptions import HTTPException
+
+from fastsam_onnx.errors import OptionError
+from fastsam_onnx.formats import registry as formats
+from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.options import boolean_from_text, number_from_text
+from fastsam_onnx.serve.archive import zip_cutouts
+from fastsam_onnx.serve.negotiate import Representation
+
+WRITTEN: Mapping[str, Callable[[str, str], Any]] = {
+    "tolerance": partial(number_from_text, minimum=0),
+    "soft": boolean_from_text,
+    "whole": boolean_from_text,
+}
+"""Options of formats, those of `formats.WRITTEN`, each with the function that reads it."""
+WHOLE_PHOTOS = 2
+"""Of cut-outs that have the photo's size, the most pixels together, in photos of the largest size."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A result as it is sent.
+
+    Attributes:
+        body: Bytes of a file.
+        media_type: Its content type.
+    """
+
+    body: bytes
+    media_type: str
+
+
+def written_options(given: Mapping[str, str], form: str) -> dict[str, Any]:
+    """The options of a format that say how outlines or cut-outs are written, as far as they were given.
+
+    Raises:
+        HTTPException: 422, if the format has no such option, or its value means nothing.
+    """
+    read = {}
+    for name, value in WRITTEN.items():
+        if name not in given:
+            continue
+        what, forms = formats.WRITTEN[name]
+        if form not in forms:
+            raise HTTPException(422, f"{name} is for {what} ({', '.join(forms)}), and {form} has none")
+        try:
+            read[name] = value(name, given[name][:200])
+        except OptionError as error:
+            raise HTTPException(422, str(error)) from error
+    return read
+
+
+def answer(
+    found: Instances, form: Representation, written: Mapping[str, Any], pixels: int, *, shown: Mapping[str, Any]
+) -> Answer:
+    """The result in this form.
+
+    Args:
+        found: The objects.
+        form: What is asked for.
+        written: Options of its format, see `written_options`.
+        pixels: Maximum width times height of a photo.
+        shown: Prompts that its format draws.
+
+    Raises:
+        HTTPException: 422, if the cut-outs together would have too many pixels.
+        FastSAMError: If the format cannot have it.
+    """
+    if form.format == "cutouts":
+        _check_whole(found, written, pixels)
+        return Answer(zip_cutouts(found, **written), form.media_type)
+    body = formats.encode(found, form.format, suffix=form.suffix, **shown, **written)
+    return Answer(body, form.media_type)
+
+
+def _check_whole(found: Instances, written: Mapping[str, Any], pixels: int) -> None:
+    """Refuse cut-outs in the photo's size of so many objects that one request would take minutes."""
+    width, height = found.image_size
+    most = WHOLE_PHOTOS * pixels
+    if written.get("whole") and len(found) * width * height > most:
+        raise HTTPException(
+            422,
+            f"whole cut-outs must have at most {most} pixels together, and {len(found)} objects in {width} x {height} "
+            "pixels have more; ask for fewer objects by prompts or max_det, or leave out whole",
+        )
