@@ -32,6 +32,9 @@ Needs: pip install 'fastsam-onnx[serve]'. A page to try it in is at /.
                      image/jpeg, image/webp, image/svg+xml (svg),
                      application/geo+json (geojson), text/x-yolo (yolo),
                      application/zip (cutouts)
+  POST /convert      a result in JSON as the body, or a form with a field
+                     "result" and for overlays and cut-outs "photo"; format,
+                     tolerance, soft, whole. The answer is as of /segment
   GET /info          model, limits, whether texts are understood
   GET /healthz       200 while it runs
   GET /openapi.json  all this, for programs
@@ -118,7 +121,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """
     try:
         from fastsam_onnx.serve.hosting import Hosting, host, host_in_processes
-        from fastsam_onnx.serve.request import Limits
+        from fastsam_onnx.serve.received import Limits
     except ImportError as error:
         raise MissingPackageError(
             f"serve needs more packages ({error}); install them with: pip install 'fastsam-onnx[serve]'"

@@ -116,25 +116,38 @@ def to_json(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
     return json_text(to_dict(found, masks=masks, tolerance=tolerance))
 
 
-def read_json(text: str | bytes, *, pixel_limit: int | None = options.DEFAULT_PIXEL_LIMIT) -> Instances:
+def read_json(
+    text: str | bytes,
+    *,
+    pixel_limit: int | None = options.DEFAULT_PIXEL_LIMIT,
+    masks_limit: int | None = None,
+) -> Instances:
     """The objects of a JSON text that `to_json` wrote with run lengths.
 
     Args:
         text: The text, or the bytes of a file.
         pixel_limit: Maximum of width x height; None for no limit.
+        masks_limit: As in `from_dict`.
 
     Raises:
         OptionError: If it is something else, or damaged.
     """
-    return from_dict(options.json_value("a result", text), pixel_limit=pixel_limit)
+    return from_dict(options.json_value("a result", text), pixel_limit=pixel_limit, masks_limit=masks_limit)
 
 
-def from_dict(document: Mapping[str, Any], *, pixel_limit: int | None = options.DEFAULT_PIXEL_LIMIT) -> Instances:
+def from_dict(
+    document: Mapping[str, Any],
+    *,
+    pixel_limit: int | None = options.DEFAULT_PIXEL_LIMIT,
+    masks_limit: int | None = None,
+) -> Instances:
     """The objects of what `to_dict` gave with run lengths; prompts choose among them alone, as in a selection.
 
     Args:
         document: As `to_dict` describes it.
         pixel_limit: Maximum of width x height; None for no limit.
+        masks_limit: Maximum number of pixels in the rectangles around the masks together, of which each takes a byte;
+            None for no limit. Of those that anybody may send, a few characters can mean a mask as large as the photo.
 
     Raises:
         OptionError: If it is something else, or damaged.
@@ -151,7 +164,7 @@ def from_dict(document: Mapping[str, Any], *, pixel_limit: int | None = options.
     records = document.get("objects")
     if not isinstance(records, list) or not all(isinstance(record, Mapping) for record in records):
         raise OptionError(f'"objects" must be a list of objects, got {options.shown(records)}')
-    masks = [_mask_of(index, record, (width, height)) for index, record in enumerate(records)]
+    masks = _masks_of(records, (width, height), masks_limit)
     found = Instances.from_masks(
         masks,
         [options.fraction("score", record.get("score")) for record in records],
@@ -196,6 +209,21 @@ def _known_of_none(names: Any) -> dict[str, Any]:
     if not isinstance(names, list) or any(name not in tuple(FACTS) for name in names):
         raise OptionError(f'"known" must be a list of some of {", ".join(FACTS)}, got {options.shown(names)}')
     return {attribute: np.zeros(0, dtype) for attribute, dtype in (FACTS[name] for name in names)}
+
+
+def _masks_of(records: Sequence[Mapping[str, Any]], image_size: tuple[int, int], masks_limit: int | None) -> list[Mask]:
+    """The masks of all records, read one after the other as long as there is room."""
+    most = None if masks_limit is None else options.integer("masks_limit", masks_limit)
+    masks, held = [], 0
+    for index, record in enumerate(records):
+        masks.append(_mask_of(index, record, image_size))
+        held += masks[-1].crop.size
+        if most is not None and held > most:
+            raise OptionError(
+                f"the rectangles around the masks must have at most {most} pixels together, and those of the first "
+                f"{index + 1} objects have {held}; give fewer objects"
+            )
+    return masks
 
 
 def _mask_of(index: int, record: Mapping[str, Any], image_size: tuple[int, int]) -> Mask:

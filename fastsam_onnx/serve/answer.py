@@ -59,34 +59,30 @@ def written_options(given: Mapping[str, str], form: str) -> dict[str, Any]:
     return read
 
 
-def answer(
-    found: Instances, form: Representation, written: Mapping[str, Any], pixels: int, *, shown: Mapping[str, Any]
-) -> Answer:
+def answer(found: Instances, form: Representation, options: Mapping[str, Any], pixels: int) -> Answer:
     """The result in this form.
 
     Args:
         found: The objects.
         form: What is asked for.
-        written: Options of its format, see `written_options`.
+        options: Of its format.
         pixels: Maximum width times height of a photo.
-        shown: Prompts that its format draws.
 
     Raises:
         HTTPException: 422, if the cut-outs together would have too many pixels.
         FastSAMError: If the format cannot have it.
     """
     if form.format == "cutouts":
-        _check_whole(found, written, pixels)
-        return Answer(zip_cutouts(found, **written), form.media_type)
-    body = formats.encode(found, form.format, suffix=form.suffix, **shown, **written)
-    return Answer(body, form.media_type)
+        _check_whole(found, options, pixels)
+        return Answer(zip_cutouts(found, **options), form.media_type)
+    return Answer(formats.encode(found, form.format, suffix=form.suffix, **options), form.media_type)
 
 
-def _check_whole(found: Instances, written: Mapping[str, Any], pixels: int) -> None:
+def _check_whole(found: Instances, options: Mapping[str, Any], pixels: int) -> None:
     """Refuse cut-outs in the photo's size of so many objects that one request would take minutes."""
     width, height = found.image_size
     most = WHOLE_PHOTOS * pixels
-    if written.get("whole") and len(found) * width * height > most:
+    if options.get("whole") and len(found) * width * height > most:
         raise HTTPException(
             422,
             f"whole cut-outs must have at most {most} pixels together, and {len(found)} objects in {width} x {height} "

@@ -19,7 +19,7 @@ import uvicorn
 
 from fastsam_onnx.errors import ServerError
 from fastsam_onnx.serve.protocol import ImpatientProtocol
-from fastsam_onnx.serve.request import Limits
+from fastsam_onnx.serve.received import Limits
 from fastsam_onnx.serve.service import Service
 
 if TYPE_CHECKING:

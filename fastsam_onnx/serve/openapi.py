@@ -15,8 +15,9 @@ from fastsam_onnx.formats.registry import OUTLINES
 from fastsam_onnx.options import MIN_WHITE
 from fastsam_onnx.results.prompts import OPTIONS
 from fastsam_onnx.results.rules import Match, Pick
+from fastsam_onnx.serve import conversion
 from fastsam_onnx.serve.negotiate import FORMAT_NAMES, REPRESENTATIONS
-from fastsam_onnx.serve.request import PHOTO_FIELD, Limits
+from fastsam_onnx.serve.received import PHOTO_FIELD, Limits
 
 Schema = dict[str, Any]
 
@@ -25,14 +26,14 @@ REFUSALS = {
     401: "The token is missing or wrong.",
     406: "Accept allows nothing that can be sent.",
     408: "The request did not arrive in time.",
-    413: "The request has too many bytes, or the photo too many pixels.",
-    415: "The body is neither a photo nor a multipart form.",
+    413: "The request or the result has too many bytes, or the photo too many pixels.",
+    415: "The body is neither the file that is asked for nor a multipart form.",
     422: "A parameter or prompt is malformed, or the photo cannot be read.",
     431: "Accept is too long.",
     500: "The server failed; the reason is in its log.",
     503: "Too many requests wait; try again after Retry-After seconds.",
 }
-"""Statuses of refusals of /segment, and their meanings."""
+"""Statuses of refusals of /segment and /convert, and their meanings."""
 
 _NUMBER: Schema = {"type": "number"}
 _PAIR: Schema = {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2}
@@ -46,7 +47,7 @@ def describe(limits: Limits, defaults: Mapping[str, Any], *, has_token: bool) ->
     Args:
         limits: Limits of the server.
         defaults: Options of the model: conf, iou, max_det, imgsz, refine, redraw.
-        has_token: Whether /segment and /info ask for a token.
+        has_token: Whether /segment, /convert and /info ask for a token.
     """
     schemes: Schema = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}} if has_token else {}
     return {
@@ -58,6 +59,7 @@ def describe(limits: Limits, defaults: Mapping[str, Any], *, has_token: bool) ->
         },
         "paths": {
             "/segment": {"post": _secured(_segment(limits, defaults), has_token)},
+            "/convert": {"post": _secured(_convert(limits, defaults), has_token)},
             "/info": {"get": _secured(_get("info", "Model, options, limits and formats.", _ref("Info")), has_token)},
             "/healthz": {"get": _get("health", "Whether the server runs.", _ref("Health"))},
             "/openapi.json": {"get": _get("description", "This document.", {"type": "object"})},
@@ -90,42 +92,74 @@ def _secured(operation: Schema, has_token: bool) -> Schema:
 def _segment(limits: Limits, defaults: Mapping[str, Any]) -> Schema:
     options = _options(defaults)
     photo: Schema = {"description": f"A picture file of at most {limits.pixels} pixels."}
-    form = {
-        "type": "object",
-        "properties": {PHOTO_FIELD: photo, "prompts": _ref("Prompts"), **options},
-        "required": [PHOTO_FIELD],
-        "additionalProperties": False,
-    }
-    return {
-        "operationId": "segment",
-        "summary": "Find the objects of a photo, all or those that prompts mean.",
-        "description": (
-            f"A request must have at most {limits.body_bytes} bytes, {limits.prompts} points, boxes, masks and texts, "
-            f"and arrive within {limits.body_seconds:g} seconds. Parameters go in the query or in the form, each once."
-        ),
-        "parameters": [
+    return _post(
+        "segment",
+        "Find the objects of a photo, all or those that prompts mean.",
+        f"A request must have at most {limits.body_bytes} bytes, {limits.prompts} points, boxes, masks and texts, "
+        f"and arrive within {limits.body_seconds:g} seconds. Parameters go in the query or in the form, each once.",
+        [
             {"name": "prompts", "in": "query", "content": {"application/json": {"schema": _ref("Prompts")}}},
-            *({"name": name, "in": "query", "schema": schema} for name, schema in options.items()),
+            *_in_query(options),
         ],
-        "requestBody": {
-            "required": True,
-            "content": {
-                "multipart/form-data": {
-                    "schema": form,
-                    "encoding": {
-                        PHOTO_FIELD: {"contentType": "image/*, application/octet-stream"},
-                        "prompts": {"contentType": "application/json"},
-                    },
-                },
-                "image/*": {"schema": photo},
-                "application/octet-stream": {"schema": photo},
-            },
+        {
+            "multipart/form-data": _form(
+                {PHOTO_FIELD: photo, "prompts": _ref("Prompts"), **options},
+                {PHOTO_FIELD: "image/*, application/octet-stream", "prompts": "application/json"},
+            ),
+            "image/*": {"schema": photo},
+            "application/octet-stream": {"schema": photo},
         },
+    )
+
+
+def _convert(limits: Limits, defaults: Mapping[str, Any]) -> Schema:
+    options = {name: schema for name, schema in _options(defaults).items() if name in conversion.PARAMETERS}
+    photo: Schema = {"description": f"Its picture file, of at most {limits.pixels} pixels; for formats that show it."}
+    result: Schema = {
+        "description": f"What /segment answered as JSON, of at most {conversion.MOST_RESULT_BYTES} bytes."
+    }
+    return _post(
+        "convert",
+        "Write a result in another format.",
+        "A result, all of it or a part, or with objects of several answers. Parameters go in the query or in the form, "
+        "each once.",
+        _in_query(options),
+        {
+            "multipart/form-data": _form(
+                {conversion.RESULT_FIELD: _ref("Objects"), PHOTO_FIELD: photo, **options},
+                {conversion.RESULT_FIELD: "application/json", PHOTO_FIELD: "image/*, application/octet-stream"},
+            ),
+            "application/json": {"schema": _ref("Objects")},
+            "application/octet-stream": {"schema": result},
+        },
+    )
+
+
+def _post(
+    name: str, summary: str, description: str, parameters: list[Schema], contents: Mapping[str, Schema]
+) -> Schema:
+    """An operation that takes a file and answers with a result."""
+    return {
+        "operationId": name,
+        "summary": summary,
+        "description": description,
+        "parameters": parameters,
+        "requestBody": {"required": True, "content": dict(contents)},
         "responses": {
             "200": {"description": "The objects, as Accept or format asks for them.", "content": _contents()},
             **{str(status): _refusal(status) for status in REFUSALS if status != 401},
         },
     }
+
+
+def _in_query(options: Mapping[str, Schema]) -> list[Schema]:
+    return [{"name": name, "in": "query", "schema": schema} for name, schema in options.items()]
+
+
+def _form(fields: Mapping[str, Schema], types: Mapping[str, str]) -> Schema:
+    """A multipart form, of which the first field is needed; `types`: content types of fields."""
+    schema = _object(fields, optional=list(fields)[1:])
+    return {"schema": schema, "encoding": {name: {"contentType": kind} for name, kind in types.items()}}
 
 
 def _options(defaults: Mapping[str, Any]) -> dict[str, Schema]:

@@ -5,18 +5,14 @@ Everything a client sends is checked here, and refused with a status and a reaso
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
 
-from fastsam_onnx.errors import FastSAMError, ImageError, ModelError, OptionError
-from fastsam_onnx.images.header import read_header
-from fastsam_onnx.images.load import source_name
+from fastsam_onnx.errors import FastSAMError, ModelError, OptionError
 from fastsam_onnx.options import (
     MIN_WHITE,
     bands_from_text,
@@ -27,13 +23,12 @@ from fastsam_onnx.options import (
 )
 from fastsam_onnx.results.prompts import Prompts
 from fastsam_onnx.serve.answer import WRITTEN, Answer, answer, written_options
-from fastsam_onnx.serve.form import Part, read_form
 from fastsam_onnx.serve.negotiate import Representation, negotiate
+from fastsam_onnx.serve.received import PHOTO_FIELD, Limits, RawRequest, check_photo, file_name, receive, refusal
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
 
-PHOTO_FIELD = "photo"
 _fraction = partial(number_from_text, minimum=0, maximum=1)
 OPTIONS: Mapping[str, Callable[[str, str], Any]] = {
     "conf": _fraction,
@@ -47,47 +42,6 @@ OPTIONS: Mapping[str, Callable[[str, str], Any]] = {
 }
 """Options of a call of the model, each with the function that reads it from its name and its text."""
 PARAMETERS = ("prompts", "format", *WRITTEN, *OPTIONS)
-_MAX_FIELD_BYTES = 1 << 20
-_MAX_REASON = 500
-_MAX_FILENAME = 255
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Limits of what the server accepts.
-
-    Attributes:
-        body_bytes: Maximum size of one request.
-        pixels: Maximum width times height of a photo.
-        prompts: Maximum number of points, boxes, masks and texts of one request, together.
-        queue: Maximum number of requests that wait for a worker.
-        held_bytes: Maximum size of all requests that are being received or wait.
-        body_seconds: Time within which a request must arrive.
-    """
-
-    body_bytes: int = 32 << 20
-    pixels: int = 50_000_000
-    prompts: int = 200
-    queue: int = 32
-    held_bytes: int = 256 << 20
-    body_seconds: float = 30.0
-
-
-@dataclass(frozen=True)
-class RawRequest:
-    """A request as it came.
-
-    Attributes:
-        body: A picture file, or a multipart form with one.
-        content_type: Content type of the body; may be empty.
-        accept: The header Accept; may be empty.
-        query: Names and values behind the address.
-    """
-
-    body: bytes
-    content_type: str = ""
-    accept: str = ""
-    query: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -123,21 +77,18 @@ def respond(model: FastSAM, raw: RawRequest, limits: Limits) -> Answer:
         HTTPException: If the request is refused, with status and reason.
     """
     request = parse(raw, model, limits)
-    _check_photo(request.photo, limits)
+    check_photo(request.photo, limits)
     form = request.representation
     try:
         wanted = {} if request.prompts.needs_objects else {"redraw": False}  # nobody sees them
         found = model(request.photo, pixel_limit=limits.pixels, **{**wanted, **request.options})
         chosen = request.prompts.choose(replace(found, source=request.source))
-        shown = request.prompts.format_options(form.format)
-        return answer(chosen, form, request.written, limits.pixels, shown=shown)
+        options = {**request.prompts.format_options(form.format), **request.written}
+        return answer(chosen, form, options, limits.pixels)
     except ModelError:
         raise  # not the client's fault
     except FastSAMError as error:
-        reason = str(error).removeprefix(f"cannot read {source_name(request.photo)}: ")
-        if isinstance(error, ImageError):
-            reason = f"the photo cannot be read: {reason}"
-        raise HTTPException(422, reason[:_MAX_REASON]) from error
+        raise refusal(error, request.photo) from error
 
 
 def parse(raw: RawRequest, model: FastSAM, limits: Limits) -> SegmentRequest:
@@ -147,18 +98,12 @@ def parse(raw: RawRequest, model: FastSAM, limits: Limits) -> SegmentRequest:
         HTTPException: 400 for a damaged form, 415 for another kind of body, 406 if no form of the answer is accepted,
             422 for what is in it.
     """
-    if not raw.body:
-        raise HTTPException(422, "the request is empty; send a photo as its body, or in a multipart form")
-    parts = _parts(raw)
-    photos = [part for part in parts if part.name == PHOTO_FIELD]
-    if len(photos) != 1:
-        raise HTTPException(422, f"there must be one photo, in a field named {PHOTO_FIELD!r}, got {len(photos)}")
-    fields = [(part.name, _text(part)) for part in parts if part.name != PHOTO_FIELD]
-    given = _parameters([*raw.query, *fields])
+    received = receive(raw, PHOTO_FIELD, "image/*", parameters=PARAMETERS)
+    given, photo = received.parameters, received.files[PHOTO_FIELD]
     form = negotiate(raw.accept, given.get("format"))
     return SegmentRequest(
-        photo=photos[0].content,
-        source=_file_name(photos[0].filename),
+        photo=photo.content,
+        source=file_name(photo),
         prompts=read_prompts(given["prompts"], limits, has_texts=has_texts(model)) if "prompts" in given else Prompts(),
         options={name: _option(name, given[name], model) for name in OPTIONS if name in given},
         representation=form,
@@ -181,7 +126,7 @@ def read_prompts(text: str, limits: Limits, *, has_texts: bool) -> Prompts:
         prompts = Prompts.from_json(text).limited(limits.pixels)
         prompts.check()
     except FastSAMError as error:
-        raise HTTPException(422, str(error)[:_MAX_REASON]) from error
+        raise refusal(error) from error
     if prompts.count > limits.prompts:
         raise HTTPException(
             422, f"there must be at most {limits.prompts} points, boxes, masks and texts together, got {prompts.count}"
@@ -198,40 +143,6 @@ def has_texts(model: FastSAM) -> bool:
     return getattr(model, "clip", None) is not None
 
 
-def _parts(raw: RawRequest) -> list[Part]:
-    kind, options = parse_options_header(raw.content_type)
-    if kind == b"multipart/form-data":
-        return read_form(raw.body, options.get(b"boundary", b""))
-    if kind in (b"", b"application/octet-stream") or kind.startswith(b"image/"):
-        return [Part(PHOTO_FIELD, raw.body)]
-    raise HTTPException(
-        415,
-        "the body must be a photo, image/* or application/octet-stream, or multipart/form-data with a field 'photo', "
-        f"got Content-Type {raw.content_type[:80]!r}",
-    )
-
-
-def _check_photo(photo: bytes, limits: Limits) -> None:
-    try:
-        header = read_header(photo)
-    except ImageError as error:
-        raise HTTPException(422, f"the photo cannot be read: {error}") from error
-    if header.width * header.height > limits.pixels:
-        raise HTTPException(
-            413, f"a photo must have at most {limits.pixels} pixels, got {header.width} x {header.height} pixels"
-        )
-
-
-def _parameters(given: Sequence[tuple[str, str]]) -> dict[str, str]:
-    names = [name for name, _ in given]
-    for name in names:
-        if name not in PARAMETERS:
-            raise HTTPException(422, f"parameters must be among {', '.join(PARAMETERS)}, got {name[:80]!r}")
-        if names.count(name) > 1:
-            raise HTTPException(422, f"{name} is given {names.count(name)} times")
-    return dict(given)
-
-
 def _option(name: str, text: str, model: FastSAM) -> Any:
     """An option's value, which must not ask for more than the server's own."""
     try:
@@ -246,18 +157,3 @@ def _option(name: str, text: str, model: FastSAM) -> Any:
         if height > maximum[0] or width > maximum[1]:
             raise HTTPException(422, f"imgsz must be at most {maximum[1]}x{maximum[0]} here, got {width}x{height}")
     return value
-
-
-def _text(part: Part) -> str:
-    if len(part.content) > _MAX_FIELD_BYTES:
-        raise HTTPException(422, f"{part.name[:80]!r} must have at most {_MAX_FIELD_BYTES} bytes")
-    try:
-        return part.content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise HTTPException(422, f"{part.name[:80]!r} must be UTF-8 text") from error
-
-
-def _file_name(given: str | None) -> str | None:
-    """The last part of an uploaded file's path, without control characters; None if nothing is left."""
-    name = re.split(r"[/\\]", given or "")[-1]
-    return "".join(filter(str.isprintable, name))[:_MAX_FILENAME] or None

@@ -32,9 +32,11 @@ from fastsam_onnx import __version__
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.options import integer, shown, text, texts
 from fastsam_onnx.serve.answer import Answer
+from fastsam_onnx.serve.conversion import convert
 from fastsam_onnx.serve.negotiate import REPRESENTATIONS, negotiate
 from fastsam_onnx.serve.openapi import describe
-from fastsam_onnx.serve.request import Limits, RawRequest, has_texts, respond
+from fastsam_onnx.serve.received import Limits, RawRequest
+from fastsam_onnx.serve.request import has_texts, respond
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
@@ -117,7 +119,8 @@ class Service:
             model: Model that all workers share.
             workers: Number of photos that are computed at once.
             limits: Limits beyond which requests are refused.
-            token: Secret that a client must send as "Authorization: Bearer TOKEN" to /segment and /info; None for none.
+            token: Secret that a client must send as "Authorization: Bearer TOKEN" to /segment, /convert and /info; None
+                for none.
             origins: Origins of other sites whose pages may use the server, such as "https://example.org"; "*" for all.
 
         Raises:
@@ -143,6 +146,7 @@ class Service:
                 Route("/info", self._info),
                 Route("/openapi.json", self._describe),
                 Route("/segment", self._segment, methods=["POST"]),
+                Route("/convert", self._convert, methods=["POST"]),
             ],
             middleware=_cross_origin(texts("origins", origins)),
             exception_handlers={HTTPException: _refused},
@@ -186,6 +190,14 @@ class Service:
         return _json(describe(self._limits, self._model.options, has_token=self._token is not None))
 
     async def _segment(self, request: Request) -> Response:
+        return await self._answered(request, lambda raw: respond(self._model, raw, self._limits))
+
+    async def _convert(self, request: Request) -> Response:
+        most = self._model.options["max_det"] + self._limits.prompts  # all that a page can have of one photo
+        return await self._answered(request, lambda raw: convert(raw, self._limits, most))
+
+    async def _answered(self, request: Request, job: Callable[[RawRequest], Answer]) -> Response:
+        """What a worker's job answers to a request."""
         try:
             with self._holding() as hold:
                 raw = RawRequest(
@@ -194,7 +206,7 @@ class Service:
                     _listed(request, "accept"),
                     request.query_params.multi_items(),
                 )
-                answer = await self._workers.run(lambda: respond(self._model, raw, self._limits), request)
+                answer = await self._workers.run(lambda: job(raw), request)
         except ClientDisconnect:
             return _json({"error": "the connection was cut"}, 400)  # nobody reads it
         except HTTPException:

@@ -23,7 +23,7 @@ from support.tiny_onnx import tiny
 from fastsam_onnx import FastSAM
 from fastsam_onnx.errors import ServerError
 from fastsam_onnx.serve import hosting
-from fastsam_onnx.serve.request import Limits
+from fastsam_onnx.serve.received import Limits
 
 ROOT = Path(__file__).parents[2]
 CHILDREN = Path("/proc/self/task")

@@ -19,8 +19,10 @@ from support.server import PHOTO, Reader, running
 import fastsam_onnx.serve
 from fastsam_onnx.formats import FORMATS
 from fastsam_onnx.results.prompts import Prompts
+from fastsam_onnx.serve import conversion
 from fastsam_onnx.serve.negotiate import REPRESENTATIONS
 from fastsam_onnx.serve.openapi import REFUSALS
+from fastsam_onnx.serve.received import PHOTO_FIELD
 from fastsam_onnx.serve.request import PARAMETERS
 from fastsam_onnx.serve.service import Service
 
@@ -76,6 +78,17 @@ def test_parameters_formats_and_media_types_are_those_of_the_code(document):
     formats = form["properties"]["format"]["enum"]
     assert formats == list(dict.fromkeys(one.format for one in REPRESENTATIONS))
     assert set(formats) <= set(FORMATS)
+
+
+def test_what_convert_takes_is_that_of_the_code(document):
+    operation = document["paths"]["/convert"]["post"]
+    assert [one["name"] for one in operation["parameters"]] == list(conversion.PARAMETERS)
+    contents = operation["requestBody"]["content"]
+    form = contents["multipart/form-data"]["schema"]
+    assert sorted(form["properties"]) == sorted([conversion.RESULT_FIELD, PHOTO_FIELD, *conversion.PARAMETERS])
+    assert form["required"] == [conversion.RESULT_FIELD]
+    assert set(contents) == {"multipart/form-data", "application/json", "application/octet-stream"}
+    assert operation["responses"] == document["paths"]["/segment"]["post"]["responses"]
 
 
 def test_defaults_are_those_of_the_model(document, model):

@@ -28,7 +28,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 from support.server import Client, Reader, Slow, running
 
-from fastsam_onnx.serve.request import Limits
+from fastsam_onnx.serve.received import Limits
 from fastsam_onnx.serve.service import Service
 
 pytestmark = pytest.mark.process  # a browser

@@ -14,7 +14,8 @@ from starlette.exceptions import HTTPException
 from support.server import PHOTO
 
 from fastsam_onnx.serve.form import Part
-from fastsam_onnx.serve.request import Limits, _check_photo, _option, _text, read_prompts
+from fastsam_onnx.serve.received import Limits, _text, check_photo
+from fastsam_onnx.serve.request import _option, read_prompts
 
 
 @pytest.mark.parametrize("texts", ['""', "[]", "[1]", '[" "]', '{"a": 1}'])
@@ -40,9 +41,9 @@ def test_texts_count_as_prompts():
 
 def test_limits_are_the_most_that_is_taken():
     """The photo has 600 x 400 pixels."""
-    _check_photo(PHOTO, Limits(pixels=240_000))
+    check_photo(PHOTO, Limits(pixels=240_000))
     with pytest.raises(HTTPException, match="at most 239999 pixels, got 600 x 400") as refusal:
-        _check_photo(PHOTO, Limits(pixels=239_999))
+        check_photo(PHOTO, Limits(pixels=239_999))
     assert refusal.value.status_code == 413
     assert len(_text(Part("prompts", b"x" * 2**20))) == 2**20
     with pytest.raises(HTTPException, match="'prompts' must have at most 1048576 bytes"):

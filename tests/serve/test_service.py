@@ -33,7 +33,7 @@ pytest.importorskip("python_multipart", reason="needs the packages of fastsam-on
 
 from support.server import BOUNDARY, PHOTO, Client, Reader, Slow, form_body, running, to_the_end
 
-from fastsam_onnx.serve.request import Limits
+from fastsam_onnx.serve.received import Limits
 from fastsam_onnx.serve.service import Service
 
 ROOT = Path(__file__).parents[2]
@@ -468,9 +468,8 @@ def test_other_addresses_and_methods_are_told_what_there_is(client):
     assert client.ask("POST", "/info").json["error"] == "/info takes GET, HEAD, got POST"
     missing = client.ask("POST", "/segment/photo.jpg", PHOTO)  # what curl -T makes of /segment/
     assert missing.status == 404
-    assert missing.json["error"] == (
-        "there is no '/segment/photo.jpg' here; there are /, /example.jpg, /healthz, /info, /openapi.json, /segment"
-    )
+    there = "/, /convert, /example.jpg, /healthz, /info, /openapi.json, /segment"
+    assert missing.json["error"] == f"there is no '/segment/photo.jpg' here; there are {there}"
 
 
 def test_a_form_without_its_boundary_in_the_header_is_told(client):

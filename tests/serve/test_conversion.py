@@ -1,0 +1,139 @@
+"""POST /convert: a result in our JSON comes back in another format, as the command line's convert writes it."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("starlette", reason="needs the packages of fastsam-onnx[serve]")
+pytest.importorskip("uvicorn", reason="needs the packages of fastsam-onnx[serve]")
+pytest.importorskip("python_multipart", reason="needs the packages of fastsam-onnx[serve]")
+
+from support.server import BOUNDARY, PHOTO, form_body, running
+
+from fastsam_onnx import Mask, Segmentation
+from fastsam_onnx.formats import FORMATS, encode, to_cutouts
+from fastsam_onnx.formats.native import read_json
+from fastsam_onnx.formats.registry import OF_THE_PHOTO
+from fastsam_onnx.serve.conversion import MASK_PHOTOS, MOST_RESULT_BYTES
+from fastsam_onnx.serve.received import Limits
+from fastsam_onnx.serve.service import Service
+
+FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+FORMS = [name for name, kind in FORMATS.items() if not kind.folder]
+
+
+@pytest.fixture(scope="module")
+def chosen(found):
+    """Three objects of the photo as JSON has them: without what else the network offered, which edges are made of."""
+    return replace(read_json(json_of(replace(found[:3], source="coffee.jpg"))), image=found.image)
+
+
+def converted(client, *fields, query="", **headers):
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.ask("POST", f"/convert{query}", form_body(*fields), {**FORM, **named})
+
+
+def json_of(found):
+    return encode(found, "json")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_format_is_written_as_python_writes_it(client, chosen, form):
+    photo = [("photo", PHOTO)] if form in OF_THE_PHOTO else []
+    reply = converted(client, ("result", json_of(chosen)), *photo, ("format", form))
+    kind = reply.headers["content-type"].removesuffix("; charset=utf-8")
+    assert (reply.status, kind) == (200, next(iter(FORMATS[form].media_types.values())))
+    assert reply.body == encode(chosen, form)
+
+
+def test_a_result_may_be_the_body_and_accept_choose_the_format(client, chosen):
+    for headers in ({}, {"Content-Type": "application/json"}, {"Content-Type": "application/octet-stream"}):
+        reply = client.ask("POST", "/convert", json_of(chosen), {"Accept": "image/svg+xml", **headers})
+        assert (reply.status, reply.body) == (200, encode(chosen, "svg"))
+    reply = client.ask("POST", "/convert?format=yolo&tolerance=3", json_of(chosen))
+    assert reply.body == encode(chosen, "yolo", tolerance=3)
+
+
+def test_soft_cut_outs_are_those_of_python(client, chosen):
+    fields = [("result", json_of(chosen)), ("photo", PHOTO), ("soft", "true"), ("whole", "true")]
+    assert converted(client, *fields, query="?format=cutout").body == encode(chosen, "cutout", soft=True, whole=True)
+    reply = converted(client, *fields, query="?format=cutouts")
+    expected = {
+        name: encode(chosen[index : index + 1], "cutout", soft=True, whole=True)
+        for index, (name, _) in enumerate(to_cutouts(chosen))
+    }
+    with zipfile.ZipFile(io.BytesIO(reply.body)) as files:
+        assert {name: files.read(name) for name in files.namelist()} == expected
+
+
+def test_what_segment_answers_comes_back_as_it_was(client, found):
+    answer = client.segment(PHOTO).body
+    assert client.ask("POST", "/convert", answer).body == answer
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "reason"),
+    [
+        ([], 422, "there must be one result, in a field named 'result', got 0"),
+        ([("photo", b"x")], 422, "there must be one result, in a field named 'result', got 0"),
+        ([("result", "{}"), ("result", "{}")], 422, "there must be one result, in a field named 'result', got 2"),
+        ([("result", "{}"), ("photo", b"x"), ("photo", b"x")], 422, "one photo, in a field named 'photo', got 2"),
+        ([("result", "{}")], 422, 'a result must be an object with "format": "fastsam-onnx"'),
+        ([("result", "[")], 422, "a result must be JSON"),
+        ([("result", "{}"), ("format", "overlay")], 422, "overlay shows the photo; send it, too, in a field named"),
+        ([("result", "{}"), ("format", "cutouts")], 422, "cutouts shows the photo"),
+        ([("result", "{}"), ("photo", b"x")], 422, "the photo cannot be read"),
+        ([("result", "{}"), ("format", "yaml")], 422, "format must be one of"),
+        ([("result", "{}"), ("soft", "true")], 422, "soft is for cut-outs"),
+        ([("result", "{}"), ("conf", "0.5")], 422, "parameters must be among format, tolerance, soft, whole, got"),
+        ([("result", b" " * (MOST_RESULT_BYTES + 1))], 413, f"a result must have at most {MOST_RESULT_BYTES} bytes"),
+    ],
+)
+def test_what_means_nothing_is_refused(client, fields, status, reason):
+    reply = converted(client, *fields)
+    assert reply.status == status
+    assert reason in reply.json["error"]
+
+
+def test_other_bodies_are_refused(client, chosen):
+    reply = client.ask("POST", "/convert", PHOTO, {"Content-Type": "image/jpeg"})
+    assert reply.status == 415
+    assert reply.json["error"].startswith("the body must be a result, application/json or application/octet-stream, or")
+    assert client.ask("POST", "/convert").json["error"].startswith("the request is empty; send a result as its body")
+    other = Segmentation.from_masks([Mask.from_dense(np.ones((5, 5), bool))])
+    reply = converted(client, ("result", json_of(other)), ("photo", PHOTO), ("format", "overlay"))
+    assert (reply.status, "image must be the photo, (5, 5, 3) uint8 RGB" in reply.json["error"]) == (422, True)
+
+
+def test_a_few_characters_fill_no_memory(model):
+    """A mask as large as the photo takes twenty characters, and a byte for each pixel once it is read."""
+    full = {"score": 1, "box": [0, 0, 100, 100], "rle": {"size": [100, 100], "counts": [0, 10_000]}}
+    document = {"format": "fastsam-onnx", "version": 1, "width": 100, "height": 100, "source": None}
+    with running(Service(model, workers=1, limits=Limits(pixels=10_000, prompts=2)).app) as client:
+
+        def reply(count, **changes):
+            return client.ask("POST", "/convert", json.dumps({**document, "objects": [full] * count, **changes}))
+
+        assert reply(MASK_PHOTOS).status == 200
+        refused = reply(MASK_PHOTOS + 1)
+        assert refused.status == 422
+        assert "the rectangles around the masks must have at most 40000 pixels together" in refused.json["error"]
+        assert "at most 10000 pixels, got 100 x 101" in reply(0, height=101).json["error"]
+        small = {"score": 1, "box": [0, 0, 1, 1], "rle": {"size": [100, 100], "counts": [0, 1, 9_999]}}
+        most = model.options["max_det"] + 2
+        assert reply(0, objects=[small] * most).status == 200
+        assert f"at most {most} objects here, got {most + 1}" in reply(0, objects=[small] * (most + 1)).json["error"]
+        large = converted(client, ("result", "{}"), ("photo", PHOTO))
+        assert (large.status, "a photo must have at most 10000 pixels" in large.json["error"]) == (413, True)
+
+
+def test_it_asks_for_the_token(model, chosen):
+    with running(Service(model, workers=1, token="t").app) as client:
+        assert client.ask("POST", "/convert", json_of(chosen)).status == 401
+        assert client.ask("POST", "/convert", json_of(chosen), {"Authorization": "Bearer t"}).status == 200
