@@ -33,7 +33,7 @@ from fastsam_onnx.cli.prompts import prompt_files, read_prompts
 from fastsam_onnx.cli.report import RunReport, why_it_failed
 from fastsam_onnx.cli.screen import Progress, Screen
 from fastsam_onnx.draw import numbered_colours, overlay
-from fastsam_onnx.errors import ImageError, OptionError
+from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
 from fastsam_onnx.files import complete_file, is_folder
 from fastsam_onnx.formats import to_dict
 from fastsam_onnx.images.load import ImageSource
@@ -176,7 +176,7 @@ def _run(
             frame = under_way.popleft()
             if isinstance(found, Failure):
                 if not frame.missing:
-                    raise found.error
+                    raise _of_frame(found, frame)
                 missing.append(frame)
                 chosen: Segmentation | Failure = found
             else:
@@ -200,6 +200,13 @@ def _pictures(frames: Iterator[Frame], under_way: deque[Frame]) -> Iterator[Imag
     for frame in frames:
         under_way.append(replace(frame, picture=NOTHING))
         yield frame.picture
+
+
+def _of_frame(failure: Failure, frame: Frame) -> FastSAMError:
+    """The error of a frame, which tells its number where Python's tells its array."""
+    if not isinstance(failure.error, ImageError):
+        return failure.error
+    return ImageError(f"frame {frame.number}: {str(failure.error).removeprefix(f'cannot read {failure.source}: ')}")
 
 
 def _told(missing: list[Frame], count: int) -> str:

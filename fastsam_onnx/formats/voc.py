@@ -28,8 +28,8 @@ def to_voc(found: Instances) -> ByteArray:
     check_found(found)
     if len(found) > MOST_OBJECTS:
         raise OptionError(
-            f"Pascal VOC's object map holds at most {MOST_OBJECTS} objects, got {len(found)}; find fewer (max_det="
-            f"{MOST_OBJECTS}), or take the format labels, which has 16 bits"
+            f"Pascal VOC's object map holds at most {MOST_OBJECTS} objects, got {len(found)}; "
+            "find fewer, or take the format labels, which has 16 bits"
         )
     return label_map(found).astype(np.uint8)
 

@@ -138,7 +138,7 @@ def load_scaled(
     try:
         if isinstance(source, np.ndarray) or is_pil(source):
             if bands is not None:
-                raise OptionError(f"bands must be None for {source_name(source)}; index the array instead")
+                raise OptionError(f"bands are not for {source_name(source)}; index the array instead")
             if isinstance(source, np.ndarray):
                 return _from_array(source, channel_order, pixel_limit, scale)
             return _from_pil(source, pixel_limit, scale)
@@ -286,7 +286,7 @@ def _from_file(data: bytes, pixel_limit: int | None, bands: Sequence[int] | None
     header = read_header(data)
     _check_size(header.width, header.height, pixel_limit)
     if header.directory is None and bands is not None:
-        raise OptionError(f"bands must be None for {header.format}; only those of TIFF files can be chosen")
+        raise OptionError(f"bands are not for {header.format}; only those of TIFF files can be chosen")
     return _upright(_decode(header, bands, scale), header.orientation)
 
 
@@ -412,8 +412,8 @@ def _from_array(array: NDArray[Any], order: Literal["rgb", "bgr"], pixel_limit: 
 def _check_size(width: int, height: int, pixel_limit: int | None) -> None:
     if pixel_limit is not None and width * height > pixel_limit:
         raise ImageError(
-            f"it has {width} x {height} = {width * height} pixels, more than pixel_limit={pixel_limit}; "
-            "raise pixel_limit if you trust the picture"
+            f"it has {width} x {height} = {width * height} pixels, more than the pixel limit of {pixel_limit}; "
+            "raise that if you trust the picture"
         )
 
 

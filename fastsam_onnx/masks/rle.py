@@ -72,8 +72,8 @@ def decode_crop(runs: IntArray, height: int, pixel_limit: int | None) -> tuple[B
     first, end = int(begins[0] // height), int((ends[-1] - 1) // height) + 1
     if pixel_limit is not None and (end - first) * height > pixel_limit:
         raise OptionError(
-            f"the RLE's object spans {end - first} columns of {height} pixels, more than pixel_limit={pixel_limit}; "
-            "raise pixel_limit if you trust it"
+            f"the RLE's object spans {end - first} columns of {height} pixels, more than the pixel limit of "
+            f"{pixel_limit}; raise that if you trust it"
         )
     line = np.zeros((end - first) * height + 1, np.int8)
     np.add.at(line, begins - first * height, 1)

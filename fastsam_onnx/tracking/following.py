@@ -124,7 +124,7 @@ def followed(results: Results, prompts: Prompts, *, at_frame: int, conf: float) 
     if index < 0:
         raise PromptError("there are no frames, so there is nothing that the prompts could mean")
     if index < at_frame:
-        raise PromptError(f"at_frame must be the index of a frame, 0 to {index}, got {at_frame}")
+        raise PromptError(f"the frame that the prompts are for must be one of 0 to {index}, got {at_frame}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -428,7 +428,7 @@ def test_raw_frames_may_have_as_many_pixels_as_the_limit():
 def test_what_stops_a_video_says_why_and_frames_that_are_missing_have_their_numbers(run, clip, tmp_path):
     code, _, err = run(clip, "--pixel-limit", "6143", "-o", tmp_path / "a.jsonl")
     assert code == 1
-    assert "6144 pixels, more than pixel_limit=6143" in err
+    assert "clip.avi: frame 0: it has 96 x 64 = 6144 pixels, more than the pixel limit of 6143" in err
     assert not (tmp_path / "a.jsonl").exists()
     told = video_command._told([Frame(3, 0.3, None, missing=1), Frame(5, 0.5, None, missing=2)], 4)
     assert told.startswith("3 of 7 frames are missing or cannot be decoded (number 3, 5 to 6);")
@@ -462,7 +462,7 @@ def test_a_prompt_that_means_nothing_in_its_frame_fails_the_video_and_leaves_not
     assert list((tmp_path / "out").iterdir()) == []
     code, _, err = run(clip, "--track", "--point", "90,2", "--at-frame", "50", "-o", tmp_path / "out")
     assert code == 1
-    assert "at_frame must be the index of a frame, 0 to 8, got 50" in err
+    assert "the frame that the prompts are for must be one of 0 to 8, got 50" in err
 
 
 def test_a_video_that_cannot_be_written_leaves_nothing(tmp_path):

@@ -41,7 +41,7 @@ def test_another_reader_sees_the_colours(sample):
 def test_what_eight_bits_do_not_hold_is_refused():
     mask = Mask.from_dense(np.ones((1, 1), bool))
     assert formats.to_voc(Segmentation.from_masks([mask] * 254)).max() == 1
-    with pytest.raises(OptionError, match=r"at most 254 objects, got 255.*max_det=254"):
+    with pytest.raises(OptionError, match=r"at most 254 objects, got 255.*find fewer"):
         formats.to_voc(Segmentation.from_masks([mask] * 255))
 
 

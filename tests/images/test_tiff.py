@@ -189,7 +189,7 @@ class TestBands:
         buffer = io.BytesIO()
         Image.fromarray(BLOCKS).save(buffer, "PNG")
         for source in (buffer.getvalue(), BLOCKS, Image.fromarray(BLOCKS)):
-            with pytest.raises(OptionError, match="bands must be None"):
+            with pytest.raises(OptionError, match="bands are not for"):
                 load_image(source, bands=(3, 2, 1))
 
 

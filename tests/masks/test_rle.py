@@ -65,10 +65,10 @@ def test_an_object_is_no_larger_than_allowed():
     """Two pixels in opposite corners span every column: some 20 characters that would take 400 MB."""
     side = 20_000
     rle = {"size": [side, side], "counts": [0, 1, side * side - 2, 1]}
-    with pytest.raises(OptionError, match="spans 20000 columns of 20000 pixels, more than pixel_limit=178956970"):
+    with pytest.raises(OptionError, match="20000 columns of 20000 pixels, more than the pixel limit of 178956970"):
         Mask.from_rle(rle)
     small = {"size": [4, 3], "counts": [0, 1, 10, 1]}
-    with pytest.raises(OptionError, match="pixel_limit=11"):
+    with pytest.raises(OptionError, match="pixel limit of 11"):
         Mask.from_rle(small, pixel_limit=11)
     for enough in (12, None):
         assert Mask.from_rle(small, pixel_limit=enough).box.tolist() == [0, 0, 3, 4]
