@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fastsam_onnx import options
-from fastsam_onnx.clip.preprocessing import MEAN, STD, Preprocessing
+from fastsam_onnx.clip.preprocessing import BICUBIC, BILINEAR, MEAN, STD, Kernel, Preprocessing
 from fastsam_onnx.errors import ModelError, ModelNotFoundError, OptionError
 from fastsam_onnx.files import is_file, is_folder
 
@@ -170,10 +170,24 @@ def _preprocessing(path: Path) -> Preprocessing:
         resize = _side(settings.get("size", crop))
         if resize < crop:
             raise ValueError(f"size must not be less than crop_size, {crop}, got {resize}")
+        kernel = _kernel(settings)
         mean, std = _normalisation(settings)
     except (TypeError, ValueError, KeyError) as error:
         raise ModelError(f"the settings {path} cannot be understood: {error}") from error
-    return Preprocessing(crop, resize, mean, std)
+    return Preprocessing(crop, resize, mean, std, kernel)
+
+
+def _kernel(settings: dict[str, Any]) -> Kernel:
+    """The kernel of the resize to the shorter side, before the middle is cut out."""
+    for name, accepted in (("do_resize", True), ("do_center_crop", True), ("resize_mode", "shortest")):
+        if settings.get(name) not in (None, accepted):
+            raise ValueError(f"{name} must be {json.dumps(accepted)}, got {options.shown(settings[name])}")
+    name = "interpolation" if settings.get("resample") is None else "resample"
+    kind = settings.get(name)
+    for kernel, kinds in ((BICUBIC, (3, "bicubic", None)), (BILINEAR, (2, "bilinear"))):
+        if kind in kinds:
+            return kernel
+    raise ValueError(f"{name} must be 3 or bicubic, 2 or bilinear, got {options.shown(kind)}")
 
 
 def _normalisation(settings: dict[str, Any]) -> tuple[Colour, Colour]:

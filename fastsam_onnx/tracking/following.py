@@ -196,7 +196,11 @@ class Follower:
         assert answers.prompt_index is not None
         missing = sorted(set(range(self._prompts.asked)) - set(answers.prompt_index.tolist()))
         if missing:
-            raise PromptError(f"prompt {missing[0]} means nothing in frame {frame}, so there is nothing to follow")
+            width, height = found.image_size
+            raise PromptError(
+                f"prompt {missing[0]} means nothing in frame {frame} of {width}x{height} pixels, so there is nothing "
+                "to follow"
+            )
         merged = Segmentation.concatenate([answers, _without(found, answers)])
         everything = self._tracker.update(merged, asked=len(answers))
         numbered = everything[: len(answers)]

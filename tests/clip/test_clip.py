@@ -13,6 +13,7 @@ from support.tiny_onnx import constant
 
 from fastsam_onnx import Clip, DownloadError, ModelError, ModelNotFoundError, OptionError, PromptError, weights
 from fastsam_onnx.clip.files import ClipFiles
+from fastsam_onnx.clip.preprocessing import BICUBIC, BILINEAR, resize
 from fastsam_onnx.results.text_prompts import embed_texts
 
 NAMES = list(toy_clip.COLOURS)
@@ -151,6 +152,25 @@ def test_pictures_are_not_normalised_where_the_settings_say_so(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("settings", "kernel"),
+    [
+        ({}, BICUBIC),
+        ({"resample": 3, "do_resize": True, "do_center_crop": True}, BICUBIC),
+        ({"interpolation": "bicubic", "resize_mode": "shortest"}, BICUBIC),
+        ({"resample": 2}, BILINEAR),
+        ({"interpolation": "bilinear", "resample": None}, BILINEAR),
+    ],
+)
+def test_pictures_are_resized_as_the_settings_say(tmp_path, settings, kernel):
+    """All were resized by bicubic, which gives MobileCLIP, trained with bilinear, other vectors without a word."""
+    folder = toy_clip.write(tmp_path / "clip")
+    toy_clip.write_settings(folder, size=32, crop_size=32, **settings)
+    image = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    square = Clip(folder).image_encoder().preprocessing.square(image)
+    np.testing.assert_array_equal(square, resize(image, (32, 32), kernel))
+
+
+@pytest.mark.parametrize(
     ("settings", "reason"),
     [
         ({"image_mean": [122.8, 116.7, 104.1], "image_std": [68.5, 66.6, 70.3]}, "of samples from 0 to 1, got"),
@@ -159,6 +179,12 @@ def test_pictures_are_not_normalised_where_the_settings_say_so(tmp_path):
         ({"image_std": [0.5, 0.5]}, r"must be three numbers, got \[0\.5, 0\.5\]"),
         ({"do_rescale": False}, "must be scaled to 0 to 1"),
         ({"rescale_factor": 1 / 127.5}, "must be scaled to 0 to 1"),
+        ({"resample": 1}, "resample must be 3 or bicubic, 2 or bilinear, got 1"),
+        ({"resample": [3]}, "resample must be 3 or bicubic"),
+        ({"interpolation": "nearest"}, "interpolation must be 3 or bicubic, 2 or bilinear, got 'nearest'"),
+        ({"resize_mode": "squash"}, "resize_mode must be \"shortest\", got 'squash'"),
+        ({"do_center_crop": False}, "do_center_crop must be true, got False"),
+        ({"do_resize": False}, "do_resize must be true, got False"),
         ({"crop_size": 48}, "size must not be less than crop_size, 48, got 32"),
     ],
 )

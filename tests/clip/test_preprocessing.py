@@ -6,25 +6,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fastsam_onnx.clip.preprocessing import MEAN, STD, Preprocessing, resize, resized_size
+from fastsam_onnx.clip.preprocessing import BICUBIC, BILINEAR, MEAN, STD, Preprocessing, resize, resized_size
 
 
 def noise(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def pillow(image, size):
+def pillow(image, size, kernel=BICUBIC):
     """The two passes by two calls, because Pillow 13 turns them round for some pictures."""
-    across = Image.fromarray(image).resize((size[0], image.shape[0]), Image.Resampling.BICUBIC)
-    return np.asarray(across.resize(size, Image.Resampling.BICUBIC))
+    resampling = Image.Resampling.BICUBIC if kernel is BICUBIC else Image.Resampling.BILINEAR
+    across = Image.fromarray(image).resize((size[0], image.shape[0]), resampling)
+    return np.asarray(across.resize(size, resampling))
 
 
 @given(
-    st.integers(1, 90), st.integers(1, 90), st.tuples(st.integers(1, 120), st.integers(1, 120)), st.integers(0, 2**32)
+    st.integers(1, 90),
+    st.integers(1, 90),
+    st.tuples(st.integers(1, 120), st.integers(1, 120)),
+    st.integers(0, 2**32),
+    st.sampled_from([BICUBIC, BILINEAR]),
 )
-def test_resize_is_pillows_bit_by_bit(height, width, size, seed):
+def test_resize_is_pillows_bit_by_bit(height, width, size, seed, kernel):
     image = noise(height, width, seed)
-    np.testing.assert_array_equal(resize(image, size), pillow(image, size))
+    np.testing.assert_array_equal(resize(image, size, kernel), pillow(image, size, kernel))
 
 
 @pytest.mark.parametrize("levels", [(0, 255), (255, 0)])

@@ -329,7 +329,8 @@ def test_what_does_not_fit_is_said_at_once(model, options, error, message):
 @pytest.mark.parametrize(
     ("prompts", "at_frame", "message"),
     [
-        (Prompts(points=[(150, 2)]), 2, "prompt 0 means nothing in frame 2"),
+        (Prompts(points=[(150, 2)]), 2, "prompt 0 means nothing in frame 2 of 160x64 pixels"),
+        (Prompts(points=[(1000, 1000)]), 0, "prompt 0 means nothing in frame 0 of 160x64 pixels"),
         (Prompts(points=[[(30, 32)], [(150, 2)]]), 2, "prompt 1 means nothing in frame 2"),
         (Prompts(points=[(14, 32)]), 9, "0 to 8, got 9"),
     ],
