@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 
 from fastsam_onnx import Mask, Segmentation
+from fastsam_onnx.formats import FORMATS, encode
+from fastsam_onnx.formats.native import read_json
 
 for package in ("starlette", "uvicorn", "python_multipart"):
     pytest.importorskip(package, reason="needs the packages of fastsam-onnx[serve]")
@@ -25,9 +27,10 @@ from selenium import webdriver
 from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.chrome.service import Service as Driver
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 from support.server import Client, Reader, Slow, running
 
+from fastsam_onnx.serve.archive import zip_cutouts
 from fastsam_onnx.serve.received import Limits
 from fastsam_onnx.serve.service import Service
 
@@ -172,6 +175,11 @@ def pixel(browser, found: Segmentation, x: float, y: float) -> tuple[float, floa
 def rows_of(found: Segmentation, answer: Segmentation) -> list[int]:
     masks = [mask.rle() for mask in found.masks]
     return [masks.index(mask.rle()) for mask in answer.masks]
+
+
+def save_as(page, called):
+    Select(page.find_element(By.ID, "format")).select_by_visible_text(called)
+    page.find_element(By.ID, "other").click()
 
 
 def saved(folder: Path, name: str) -> bytes:
@@ -599,8 +607,9 @@ def test_saved_files_are_those_of_the_python_api(page, found, tmp_path):
     pointer(page, found, 300, 200).click().perform()
     answer = found.point_prompt([pixel(page, found, 300, 200)])
     assert picked(page) == masks_of(answer)
-    for name in ("json", "coco", "png", "cut"):
+    for name in ("json", "png", "cut"):
         page.find_element(By.ID, name).click()
+    save_as(page, "COCO")
     document = json.loads(saved(tmp_path, "coffee.json"))
     assert [one["rle"] for one in document["objects"]] == [answer[0].mask.rle()]
     assert (document["width"], document["height"], document["source"]) == (600, 400, "coffee.jpg")
@@ -609,8 +618,7 @@ def test_saved_files_are_those_of_the_python_api(page, found, tmp_path):
     assert coco == expected
     overlay = cv2.imdecode(np.frombuffer(saved(tmp_path, "coffee.overlay.png"), np.uint8), cv2.IMREAD_UNCHANGED)
     assert overlay.shape == (400, 600, 4)
-    cut = cv2.imdecode(np.frombuffer(saved(tmp_path, "coffee.cutout.png"), np.uint8), cv2.IMREAD_UNCHANGED)
-    assert np.array_equal(cut[..., 3] > 0, answer[0].mask.tight().crop)
+    assert saved(tmp_path, "coffee.cutout.png") == encode(answer, "cutout", soft=True)
 
 
 def test_all_objects_are_saved_as_the_python_api_saves_them(page, found, tmp_path):
@@ -708,8 +716,8 @@ def test_what_is_shown_is_what_is_saved(page, found, tmp_path):
     shown = found[found.scores >= 0.3]
     assert 0 < len(shown) < len(found)
     assert f"the {len(shown)} objects shown" in page.find_element(By.ID, "what").text
-    for name in ("json", "coco"):
-        page.find_element(By.ID, name).click()
+    page.find_element(By.ID, "json").click()
+    save_as(page, "COCO")
     masks = [mask.rle() for mask in shown.masks]
     assert [one["rle"] for one in json.loads(saved(tmp_path, "coffee.json"))["objects"]] == masks
     assert [one["segmentation"] for one in json.loads(saved(tmp_path, "coffee.coco.json"))] == masks
@@ -718,6 +726,27 @@ def test_what_is_shown_is_what_is_saved(page, found, tmp_path):
     page.find_element(By.ID, "json").click()
     [one] = json.loads(saved(tmp_path, "coffee.json"))["objects"]
     assert one["rle"] == masks[0]
+
+
+def test_every_format_that_is_offered_is_written(page, found, tmp_path):
+    """Of all objects of the photo, as the command line's convert would write them from the page's JSON."""
+    page.find_element(By.ID, "json").click()
+    shown = replace(read_json(saved(tmp_path, "coffee.json")), image=found.image)
+    offered = page.execute_script("return Object.entries(FORMATS)")
+    assert {form for form, _ in offered} < set(FORMATS)
+    for form, (called, ending) in offered:
+        save_as(page, called)
+        written = saved(tmp_path, f"coffee.{ending}")
+        assert written == (zip_cutouts(shown, soft=True) if form == "cutouts" else encode(shown, form))
+        assert "Saved coffee." in status(page)
+
+
+def test_what_the_server_cannot_write_is_told(page, found, tmp_path):
+    page.execute_script("found.width += 1")
+    save_as(page, "SVG")
+    wait(page, lambda b: "Object 0 must have run lengths of size [400, 601]" in status(b))
+    page.get_log("browser")  # Chromium writes the 422 there
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cut_out_needs_a_choice(page, found):
