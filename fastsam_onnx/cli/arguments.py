@@ -14,6 +14,7 @@ from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.errors import FastSAMError
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET
+from fastsam_onnx.masks.mask import MAX_RADIUS
 from fastsam_onnx.results.prompts import coordinates
 from fastsam_onnx.results.rules import Match, Pick
 from fastsam_onnx.runtime import MOST_THREADS
@@ -165,6 +166,11 @@ SHARED: dict[str, dict[str, Any]] = {
         "help": "give cut-outs soft edges that follow those of the photo, without the colours of what is behind",
     },
     "--whole": {"action": "store_true", "help": "give cut-outs the size of the photo, each where it lay"},
+    "--grow": {
+        "metavar": "PIXELS",
+        "type": argument_type(partial(options.integer_from_text, VALUE, minimum=0, maximum=MAX_RADIUS)),
+        "help": "let the white of masks reach so far beyond the objects, for what is painted over them",
+    },
     "--overwrite": {"action": "store_true", "help": "replace files that exist"},
     "--quiet": {"action": "store_true", "help": "print errors only"},
 }
@@ -364,7 +370,7 @@ def add_output(group: Any) -> None:
         ".geojson, ...); otherwise a folder, made if needed; or - for standard output "
         "(default: beside each photo; standard output if the input is -)",
     )
-    add_shared(group, "--tolerance", "--soft", "--whole", "--overwrite", "--quiet")
+    add_shared(group, "--tolerance", "--soft", "--whole", "--grow", "--overwrite", "--quiet")
     group.add_argument(
         "--json", action="store_true", help="write a JSON object a line to standard output about each input"
     )

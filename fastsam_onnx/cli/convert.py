@@ -74,7 +74,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--photos", metavar="FOLDER", type=Path, help="folder of the photos (default: beside each file)"
     )
-    add_shared(parser, "--tolerance", "--soft", "--whole", "--overwrite")
+    add_shared(parser, "--tolerance", "--soft", "--whole", "--grow", "--overwrite")
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:

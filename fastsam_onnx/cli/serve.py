@@ -25,16 +25,17 @@ Needs: pip install 'fastsam-onnx[serve]'. A page to try it in is at /.
   POST /segment      a photo as the body, or a multipart form with a field
                      "photo"; prompts, conf, iou, max_det, imgsz, refine,
                      redraw, bands, white, tolerance (of outlines), soft and
-                     whole (of cut-outs), format as fields or in the query.
+                     whole (of cut-outs), grow (of masks), format as fields or
+                     in the query.
                      Accept, or format, selects the answer:
                      application/json (format json, coco, labelme, sam),
-                     image/png (overlay, labels, cutout, colours, voc, edges),
+                     image/png (overlay, labels, mask, cutout, colours, voc, edges),
                      image/jpeg, image/webp, image/svg+xml (svg),
                      application/geo+json (geojson), text/x-yolo (yolo),
                      application/zip (cutouts)
   POST /convert      a result in JSON as the body, or a form with a field
                      "result" and for overlays and cut-outs "photo"; format,
-                     tolerance, soft, whole. The answer is as of /segment
+                     tolerance, soft, whole, grow. The answer is as of /segment
   GET /info          model, limits, whether texts are understood
   GET /healthz       200 while it runs
   GET /openapi.json  all this, for programs

@@ -1,4 +1,4 @@
-"""How results are written: --tolerance of outlines, --soft and --whole of cut-outs, for the formats that have them."""
+"""How results are written: --tolerance of outlines, --soft and --whole of cut-outs, --grow of masks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastsam_onnx.formats.coco_dataset import COCO_DATASET
 
 
 def check_written(forms: Iterable[str], arguments: argparse.Namespace) -> None:
-    """OptionError if there is an option for outlines or cut-outs, and nothing that is written has any."""
+    """OptionError if there is an option of formats, and nothing that is written has it."""
     asked = list(dict.fromkeys(forms))
     for name in _given(arguments):
         what, having = formats.WRITTEN[name][0], _having(name)
@@ -23,7 +23,7 @@ def check_written(forms: Iterable[str], arguments: argparse.Namespace) -> None:
 
 
 def written_options(form: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """The options of a format that say how outlines or cut-outs are written, as far as they were given."""
+    """The options of a format that say how it is written, as far as they were given."""
     return {name: value for name, value in _given(arguments).items() if form in _having(name)}
 
 

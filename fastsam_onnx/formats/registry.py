@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from fastsam_onnx.draw import label_map, overlay
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.files import write_file
+from fastsam_onnx.formats.black_and_white import to_mask
 from fastsam_onnx.formats.coco import to_coco
 from fastsam_onnx.formats.colours import colours_png, to_colours
 from fastsam_onnx.formats.cutouts import to_cutout, to_cutouts, write_folder
@@ -56,6 +57,7 @@ class FormatKeywords(TypedDict, total=False):
     names: bool
     soft: bool
     whole: bool
+    grow: int
     of: EdgesOf
     thin: bool
     masks: MaskForm
@@ -116,6 +118,13 @@ FORMATS: dict[str, Format] = {
     "labels": Format(
         (".labels.png",), "16-bit PNG: 0 is background, k + 1 is object k", label_map, picture_bytes, media_types=_PNG
     ),
+    "mask": Format(
+        (".mask.png",),
+        "the objects white on black, 8-bit PNG, for inpainting",
+        to_mask,
+        picture_bytes,
+        media_types=_PNG,
+    ),
     "cutout": Format(
         (".cutout.png",), "the objects on nothing, one transparent PNG", to_cutout, picture_bytes, media_types=_PNG
     ),
@@ -169,7 +178,13 @@ OUTLINES = tuple(name for name, kind in FORMATS.items() if "tolerance" in kind.o
 CUTOUTS = tuple(name for name, kind in FORMATS.items() if "soft" in kind.options)
 OF_THE_PHOTO = tuple(name for name, kind in FORMATS.items() if "image" in kind.options)
 """Formats that show the photo, and cannot be made without it."""
-WRITTEN = {"tolerance": ("outlines", OUTLINES), "soft": ("cut-outs", CUTOUTS), "whole": ("cut-outs", CUTOUTS)}
+MASKS = tuple(name for name, kind in FORMATS.items() if "grow" in kind.options)
+WRITTEN = {
+    "tolerance": ("outlines", OUTLINES),
+    "soft": ("cut-outs", CUTOUTS),
+    "whole": ("cut-outs", CUTOUTS),
+    "grow": ("masks in black and white", MASKS),
+}
 """The options that the command line and the server have, too: what each is for, and the formats that have it."""
 
 
@@ -214,12 +229,13 @@ def save(
     Args:
         found: The objects.
         path: The file. Its suffix says what is written: .png, .jpg, .jpeg, .webp an overlay, .json, .svg, .geojson,
-            .coco.json, .labelme.json, .sam.json, .txt (YOLO's), .labels.png, .colours.png, .voc.png,
-            .edges.png, .cutout.png, and .cutouts a folder.
+            .coco.json, .labelme.json, .sam.json, .txt (YOLO's), .labels.png, .mask.png, .colours.png,
+            .voc.png, .edges.png, .cutout.png, and .cutouts a folder.
         format: A name in `FORMATS`, where the suffix does not say it.
         options: The format's own (`FORMATS[format].options`), as the function that makes it explains them:
             "overlay" (`draw.overlay`): image, alpha, contours, points, point_labels, boxes, seed, colours, names.
             "labels": none.
+            "mask": grow.
             "cutout", "cutouts": image, soft, whole.
             "colours": seed.
             "voc": none.

@@ -39,6 +39,7 @@ LAST_CAMERA = 2**31 - 1
 RESULT_SUFFIXES = (
     ".overlay.png",
     ".labels.png",
+    ".mask.png",
     ".cutout.png",
     ".cutouts",
     ".colours.png",

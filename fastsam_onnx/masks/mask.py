@@ -327,6 +327,24 @@ class Mask:
             frame = closed_and_opened(frame, radius)
         return Mask(frame, left, top, self.image_size).tight()
 
+    def grown(self, radius: int) -> Mask:
+        """All pixels of the photo whose middles lie within a distance of the middle of one of its own.
+
+        Args:
+            radius: The distance in pixels; 0 leaves the mask as it is.
+
+        Raises:
+            OptionError: If it is not an integer from 0 to 1000.
+        """
+        import cv2
+
+        radius = integer("radius", radius, 0, MAX_RADIUS)
+        if not radius or not self.area:
+            return self
+        frame, left, top = self.tight()._framed(radius)
+        far = cv2.distanceTransform((~frame).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        return Mask(far <= radius, left, top, self.image_size)
+
     def polygons(self, tolerance: float = 0.0) -> list[Polygon]:
         """The outlines along the edges of the pixels, islands and holes apart.
 

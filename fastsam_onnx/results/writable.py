@@ -64,6 +64,16 @@ class WritableInstances(Instances):
             names=names,
         )
 
+    def cutout(self, *, image: npt.ArrayLike | None = None, soft: bool = False, whole: bool = False) -> ByteArray:
+        """All objects on nothing, (h, w, 4) uint8 RGBA; see `draw.cutout`.
+
+        Raises:
+            OptionError: If no photo is known, it does not fit, or an option is not accepted.
+        """
+        from fastsam_onnx import draw
+
+        return draw.cutout(self, draw.photo_of(self, image), soft=soft, whole=whole)
+
     def show(self) -> None:
         """Display the overlay: in a notebook's output, elsewhere in the program that opens pictures.
 
@@ -121,12 +131,13 @@ class WritableInstances(Instances):
 
         Args:
             path: The file. Its suffix says what is written: .png, .jpg, .jpeg, .webp an overlay; .json, .coco.json,
-                .labelme.json, .sam.json, .txt (YOLO's), .svg, .geojson, .labels.png, .colours.png, .voc.png,
-                .edges.png, .cutout.png; .cutouts a folder.
+                .labelme.json, .sam.json, .txt (YOLO's), .svg, .geojson, .labels.png, .mask.png, .colours.png,
+                .voc.png, .edges.png, .cutout.png; .cutouts a folder.
             format: Name of the format, where the suffix does not say it: a name of the options below.
             options: The format's own, as the function of its name in `fastsam_onnx.formats` takes them.
                 "overlay": image, alpha, contours, points, point_labels, boxes, seed, colours, names.
                 "labels": none.
+                "mask": grow.
                 "cutout", "cutouts": image, soft, whole.
                 "colours": seed.
                 "voc": none.

@@ -12,7 +12,8 @@ from starlette.exceptions import HTTPException
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.masks.instances import Instances
-from fastsam_onnx.options import boolean_from_text, number_from_text
+from fastsam_onnx.masks.mask import MAX_RADIUS
+from fastsam_onnx.options import boolean_from_text, integer_from_text, number_from_text
 from fastsam_onnx.serve.archive import zip_cutouts
 from fastsam_onnx.serve.negotiate import Representation
 
@@ -20,6 +21,7 @@ WRITTEN: Mapping[str, Callable[[str, str], Any]] = {
     "tolerance": partial(number_from_text, minimum=0),
     "soft": boolean_from_text,
     "whole": boolean_from_text,
+    "grow": partial(integer_from_text, minimum=0, maximum=MAX_RADIUS),
 }
 """Options of formats, those of `formats.WRITTEN`, each with the function that reads it."""
 WHOLE_PHOTOS = 2
@@ -40,7 +42,7 @@ class Answer:
 
 
 def written_options(given: Mapping[str, str], form: str) -> dict[str, Any]:
-    """The options of a format that say how outlines or cut-outs are written, as far as they were given.
+    """The options of a format that say how it is written, as far as they were given.
 
     Raises:
         HTTPException: 422, if the format has no such option, or its value means nothing.

@@ -37,7 +37,7 @@ class ConvertRequest:
         result: Our JSON.
         photo: Bytes of a picture file; None without.
         representation: Form of the answer.
-        written: Options of its format that say how outlines or cut-outs are written, as far as they were given.
+        written: Options of its format that say how it is written, as far as they were given.
     """
 
     result: bytes

@@ -12,6 +12,7 @@ from typing import Any, get_args
 from fastsam_onnx import __version__
 from fastsam_onnx.formats.native import FACTS
 from fastsam_onnx.formats.registry import OUTLINES
+from fastsam_onnx.masks.mask import MAX_RADIUS
 from fastsam_onnx.options import MIN_WHITE
 from fastsam_onnx.results.prompts import OPTIONS
 from fastsam_onnx.results.rules import Match, Pick
@@ -182,6 +183,13 @@ def _options(defaults: Mapping[str, Any]) -> dict[str, Schema]:
             "type": "boolean",
             "default": False,
             "description": "Whether cut-outs have the size of the photo, each where it lay.",
+        },
+        "grow": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": MAX_RADIUS,
+            "default": 0,
+            "description": "Number of pixels by which the white of masks reaches beyond the objects.",
         },
         "conf": {**fraction, "default": defaults["conf"], "description": "Lowest score of an object."},
         "iou": {

@@ -54,7 +54,7 @@ class SegmentRequest:
         prompts: Which objects are wanted.
         options: Values of `OPTIONS`, as far as they were given.
         representation: Form of the answer.
-        written: Option of its format that says how outlines or cut-outs are written, if it was given.
+        written: Options of its format that say how it is written, as far as they were given.
     """
 
     photo: bytes

@@ -113,6 +113,26 @@ def test_soft_cutouts_are_those_of_python(run, network, tmp_path):
     assert (code, "--soft is for cut-outs, and svg have none; write one of cutout, cutouts" in err) == (2, True)
 
 
+def test_a_mask_grows_as_in_python(run, network, tmp_path):
+    path = photo(tmp_path / "a.png")
+    with FastSAM(network) as model:
+        found = model(path)
+    for options, expected in (((), found.union()), (("--grow", "3"), found.union().grown(3))):
+        assert run(path, "-o", tmp_path / "a.mask.png", *options, "--overwrite")[0] == 0
+        written = cv2.imread(str(tmp_path / "a.mask.png"), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(written, 255 * expected.dense())
+    for options, reason in (
+        (
+            ("--format", "svg", "--grow", "3"),
+            "--grow is for masks in black and white, and svg have none; write one of mask",
+        ),
+        (("--format", "mask", "--grow", "1001"), "must be an integer from 0 to 1000, got 1001"),
+        (("--format", "mask", "--grow", "1.5"), "must be an integer from 0 to 1000, got '1.5'"),
+    ):
+        code, _, err = run(path, *options)
+        assert (code, reason in err) == (2, True)
+
+
 @pytest.fixture
 def with_decoder(tmp_path):
     """The network of `run` with a decoder, which sees what is red."""
@@ -173,6 +193,7 @@ def test_formats_and_a_folder_that_is_made(run, tmp_path):
         "cat.json",
         "cat.labelme.json",
         "cat.labels.png",
+        "cat.mask.png",
         "cat.overlay.png",
         "cat.sam.json",
         "cat.svg",

@@ -231,7 +231,7 @@ def test_an_unknown_suffix_says_what_is_accepted(sample, tmp_path):
 
 
 def test_unknown_formats_and_options_say_what_there_is(sample, tmp_path):
-    with pytest.raises(OptionError, match=r"'overlay', 'labels', 'cutout', 'cutouts'.*'yaml'"):
+    with pytest.raises(OptionError, match=r"'overlay', 'labels', 'mask', 'cutout', 'cutouts'.*'yaml'"):
         formats.save(sample, tmp_path / "a.json", format="yaml")
     with pytest.raises(OptionError, match="no option tolerence; it accepts: tolerance, link, seed"):
         formats.save(sample, tmp_path / "a.svg", tolerence=1)

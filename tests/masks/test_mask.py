@@ -561,6 +561,31 @@ def test_a_moved_mask_is_cut_at_the_photo(x, y):
     assert moved.image_size == (23, 17)
 
 
+@pytest.mark.parametrize("radius", [1, 2, 7])
+def test_a_grown_mask_has_what_lies_within_the_radius(radius):
+    """By the distances of all pixels to all pixels of the mask; at the photo's border it ends."""
+    dense = np.random.default_rng(radius).random((20, 30)) > 0.97
+    dense[0, 5] = dense[19, 29] = True
+    rows, columns = np.nonzero(dense)
+    far = np.hypot(
+        *(places[..., None] - own for places, own in zip(np.indices(dense.shape), (rows, columns), strict=True))
+    )
+    mask = Mask.from_dense(dense)
+    np.testing.assert_array_equal(mask.grown(radius).dense(), far.min(axis=-1) <= radius)
+    loose = Mask(dense[:, 4:], 4, 0, (30, 20))
+    assert loose.grown(radius) == Mask.from_dense(dense & (np.arange(30) >= 4)).grown(radius)
+
+
+def test_nothing_grows_to_nothing_and_by_nothing_to_itself():
+    mask = Mask.from_dense(np.eye(5, dtype=bool))
+    assert mask.grown(0) == mask
+    assert mask.grown(1000).area == 25
+    assert Mask.empty((5, 5)).grown(3) == Mask.empty((5, 5))
+    for radius in (-1, 1001, 1.5, True):
+        with pytest.raises(OptionError, match="radius must be an integer from 0 to 1000"):
+            mask.grown(radius)
+
+
 def test_the_inner_point_lies_deepest():
     """Of an L the corner is thickest: 4 x 4 pixels."""
     dense = np.zeros((20, 30), bool)

@@ -91,7 +91,11 @@ def test_what_segment_answers_comes_back_as_it_was(client, found):
         ([("result", "{}"), ("photo", b"x")], 422, "the photo cannot be read"),
         ([("result", "{}"), ("format", "yaml")], 422, "format must be one of"),
         ([("result", "{}"), ("soft", "true")], 422, "soft is for cut-outs"),
-        ([("result", "{}"), ("conf", "0.5")], 422, "parameters must be among format, tolerance, soft, whole, got"),
+        (
+            [("result", "{}"), ("conf", "0.5")],
+            422,
+            "parameters must be among format, tolerance, soft, whole, grow, got",
+        ),
         ([("result", b" " * (MOST_RESULT_BYTES + 1))], 413, f"a result must have at most {MOST_RESULT_BYTES} bytes"),
     ],
 )
