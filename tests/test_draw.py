@@ -223,6 +223,16 @@ def test_several_objects_are_cut_out_together_as_they_lay():
         np.testing.assert_array_equal(cut[..., :3], (photo * inside[..., None])[part])
 
 
+def test_tall_objects_are_cut_out_together_down_to_their_ends():
+    photo = np.random.default_rng(0).integers(1, 256, (700, 20, 3), np.uint8)
+    dense = np.zeros((2, 700, 20), bool)
+    dense[0, 5:690, 3:9] = dense[1, 20:695, 7:15] = True
+    found = Segmentation.from_masks([*map(Mask.from_dense, dense), Mask.empty((20, 700))])
+    cut = cutout(found, photo)
+    np.testing.assert_array_equal(cut[..., 3], 255 * dense.any(axis=0)[5:695, 3:15])
+    np.testing.assert_array_equal(cut[..., :3], (photo * dense.any(axis=0)[..., None])[5:695, 3:15])
+
+
 def test_cutout_of_masks_without_pixels_is_empty():
     found = Segmentation.from_masks([Mask.empty((40, 30))])
     for chosen in (found[0], found, found[:0]):

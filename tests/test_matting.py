@@ -165,7 +165,8 @@ def test_no_seam_is_between_objects_that_are_cut_out_together():
     border = found[20:60, 36:44]
     assert border[..., 3].min() >= 250
     assert np.abs(border[..., :3] - photo[20:60, 36:44].astype(int)).max() <= 4
-    assert np.abs(found[..., 3] / 255 - shares).mean() < 0.01
+    edge = (shares > 0) & (shares < 1)
+    assert np.abs(found[..., 3] / 255 - shares)[edge].mean() < 0.08, "cut at the pixels it is about 0.25"
 
 
 @pytest.mark.parametrize("soft", [False, True])

@@ -128,6 +128,8 @@ def test_a_few_characters_fill_no_memory(model):
         refused = reply(MASK_PHOTOS + 1)
         assert refused.status == 422
         assert "the rectangles around the masks must have at most 40000 pixels together" in refused.json["error"]
+        corners = {"score": 1, "box": [0, 0, 100, 100], "rle": {"size": [100, 100], "counts": [0, 1, 9_998, 1]}}
+        assert "those of the first 5 objects have 50000" in reply(0, objects=[corners] * 5).json["error"]
         assert "at most 10000 pixels, got 100 x 101" in reply(0, height=101).json["error"]
         small = {"score": 1, "box": [0, 0, 1, 1], "rle": {"size": [100, 100], "counts": [0, 1, 9_999]}}
         most = model.options["max_det"] + 2
@@ -135,6 +137,12 @@ def test_a_few_characters_fill_no_memory(model):
         assert f"at most {most} objects here, got {most + 1}" in reply(0, objects=[small] * (most + 1)).json["error"]
         large = converted(client, ("result", "{}"), ("photo", PHOTO))
         assert (large.status, "a photo must have at most 10000 pixels" in large.json["error"]) == (413, True)
+
+
+def test_a_result_has_at_most_so_many_bytes(client, chosen):
+    padded = json_of(chosen).ljust(MOST_RESULT_BYTES)
+    assert client.ask("POST", "/convert", padded).status == 200
+    assert client.ask("POST", "/convert", padded + b" ").status == 413
 
 
 def test_it_asks_for_the_token(model, chosen):
