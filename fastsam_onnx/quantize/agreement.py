@@ -24,9 +24,10 @@ class Agreement:
         photos: Number of photos.
         expected: Number of masks of the one network.
         found: Number of masks of the other one.
-        mean_iou: Mean IoU of the pairs; masks are paired one to one, the highest IoU first, down to 0.5. 0 without a
-            pair.
+        mean_iou: Mean IoU of the pairs; masks are paired one to one, the highest IoU first, down to 0.5, and only those
+            of one class where the networks tell classes apart. 0 without a pair.
         recall: Share of the expected masks whose pair has an IoU of at least 0.8. 0 without a mask.
+        has_classes: True if the networks tell classes apart.
     """
 
     photos: int
@@ -34,11 +35,12 @@ class Agreement:
     found: int
     mean_iou: float
     recall: float
+    has_classes: bool = False
 
     def __str__(self) -> str:
         return (
             f"mean IoU {self.mean_iou:.3f}, {100 * self.recall:.1f} % of {self.expected} masks in {self.photos} photos "
-            f"found again (IoU at least {FOUND_AGAIN_IOU})"
+            f"found again (IoU at least {FOUND_AGAIN_IOU}{', of the same class' if self.has_classes else ''})"
         )
 
 
@@ -50,13 +52,15 @@ def measure_agreement(pairs: Iterable[tuple[Segmentation, Segmentation]]) -> Agr
     """
     photos = expected = found = 0
     overlaps: list[float] = []
+    has_classes = False
     for first, second in pairs:
         photos += 1
         expected += len(first)
         found += len(second)
+        has_classes |= first.labels is not None and second.labels is not None
         overlaps += _matched(first, second)
     recall = sum(overlap >= FOUND_AGAIN_IOU for overlap in overlaps) / expected if expected else 0.0
-    return Agreement(photos, expected, found, float(np.mean(overlaps)) if overlaps else 0.0, recall)
+    return Agreement(photos, expected, found, float(np.mean(overlaps)) if overlaps else 0.0, recall, has_classes)
 
 
 def _matched(first: Segmentation, second: Segmentation) -> list[float]:
@@ -66,8 +70,10 @@ def _matched(first: Segmentation, second: Segmentation) -> list[float]:
         return []
     boxes, other_boxes = (np.array([mask.box for mask in each], np.float32) for each in (masks, others))
     # A mask's IoU is not bounded by that of its box, but masks of IoU 0.5 in boxes far apart are rare: worth the time.
-    near = np.argwhere(box_iou(boxes, other_boxes) > PAIR_IOU / 2)
-    candidates = sorted(((masks[i].iou(others[j]), int(i), int(j)) for i, j in near), reverse=True)
+    near = box_iou(boxes, other_boxes) > PAIR_IOU / 2
+    if first.labels is not None and second.labels is not None:
+        near &= first.labels[:, None] == second.labels
+    candidates = sorted(((masks[i].iou(others[j]), int(i), int(j)) for i, j in np.argwhere(near)), reverse=True)
     taken: set[tuple[str, int]] = set()
     matched = []
     for overlap, i, j in candidates:

@@ -137,10 +137,10 @@ def quantize(
     options.path("model", model)
     source = weights.resolve(model, task="segment")
     _check_not_replaced(source, target)
-    calibrated, measured = split_photos(photos)
-    for photo in measured:  # told now rather than after the calibration
-        load_image(photo)
     with FastSAM(source, imgsz=imgsz, conf=conf, iou=iou, threads=threads) as reference:
+        calibrated, measured = split_photos(photos)  # drawing them takes longer than to open the network
+        for photo in measured:  # told now rather than after the calibration
+            load_image(photo)
         network, float_bytes = prepared(source), _bytes_of(source)
         seen, rounder = _observe(reference, network, calibrated, tell, threads)
         firsts = FIRST_IN_FLOAT if photos is not None else FIRST_IN_FLOAT[-1:]  # drawn pictures say too little

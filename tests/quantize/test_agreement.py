@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,19 @@ def test_a_pair_counts_from_0_5_and_is_found_again_from_0_8():
     pairs = [(found(10), found(rows)) for rows in (4, 5, 7, 8)]
     kept = measure_agreement(pairs)
     assert (kept.photos, kept.mean_iou, kept.recall) == (4, pytest.approx((0.5 + 0.7 + 0.8) / 3), 0.25)
+
+
+def test_an_object_of_another_class_is_not_found_again():
+    """Masks alone counted: networks that called every cat a dog and every dog a cat agreed in full."""
+    first = replace(found(10, 6), labels=np.array([0, 1]), names={0: "cat", 1: "dog"})
+    kept = measure_agreement([(first, first)])
+    assert (kept.mean_iou, kept.recall) == (1, 1)
+    assert "2 masks in 1 photos found again (IoU at least 0.8, of the same class)" in str(kept)
+    assert measure_agreement([(first, replace(first, labels=np.array([0, 0])))]).recall == 0.5
+    swapped = measure_agreement([(first, replace(first, labels=np.array([1, 0])))])
+    assert (swapped.mean_iou, swapped.recall, swapped.found) == (pytest.approx(0.6), 0, 2)
+    alone = measure_agreement([(first, found(10, 6))])  # one of the two does not tell
+    assert (alone.recall, alone.has_classes, "class" in str(alone)) == (1, False, False)
 
 
 def test_nothing_agrees_with_nothing():

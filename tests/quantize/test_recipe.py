@@ -664,6 +664,13 @@ def test_drawn_pictures_are_the_same_every_time_and_differ():
     assert first.std() > 20
 
 
+def test_wrong_options_are_told_before_pictures_are_drawn(monkeypatch, tmp_path):
+    monkeypatch.setattr(quantize, "split_photos", None)
+    for options in ({"imgsz": 0}, {"conf": 2}):
+        with pytest.raises(OptionError, match=f"{next(iter(options))} must be"):
+            quantize.quantize("fastsam-nano", tmp_path / "a.onnx", **options)
+
+
 def rectangles(*boxes: tuple[int, int, int, int]) -> Segmentation:
     masks = [Mask(np.ones((y2 - y1, x2 - x1), bool), x1, y1, (40, 40)) for x1, y1, x2, y2 in boxes]
     return Segmentation.from_masks(masks, np.linspace(0.9, 0.5, len(masks), dtype=np.float32), image_size=(40, 40))
