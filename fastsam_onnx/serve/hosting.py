@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
 
 MAX_CONNECTIONS = 500
+"""From here on requests are refused."""
+BACKLOG = 512
+"""Connections that are taken at once; the protocol can cut none of them before the last one is taken."""
+OPEN_FILES = 2048
+"""Of which connections are most: `ImpatientProtocol.most`, and as many as are taken at once."""
 SHUTDOWN_SECONDS = 30
 EARLY_SECONDS = 5.0
 """A process that ends sooner would end again: nothing is started anew."""
@@ -65,6 +71,7 @@ class Hosting:
 
 def host(service: Service, listener: socket.socket, *, access_log: bool) -> None:
     """Answer requests until SIGINT or SIGTERM; those that run are answered first."""
+    _allow_open_files()
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # the client is told what is wrong with its form
     config = uvicorn.Config(
         service.app,
@@ -76,6 +83,7 @@ def host(service: Service, listener: socket.socket, *, access_log: bool) -> None
         http=ImpatientProtocol,
         ws="none",
         limit_concurrency=MAX_CONNECTIONS,
+        backlog=BACKLOG,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     server = uvicorn.Server(config)
@@ -86,6 +94,18 @@ def host(service: Service, listener: socket.socket, *, access_log: bool) -> None
     # Before uvicorn listens to signals itself, and when it raises the one that stopped it again in the end.
     with _on_signals(stop):
         server.run(sockets=[listener])
+
+
+def _allow_open_files() -> None:
+    """Let this process open as many files as connections need; systems give 256 or 1024 to who does not ask."""
+    if sys.platform == "win32":  # which has no such limit
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def host_in_processes(

@@ -1,7 +1,7 @@
 """HTTP/1.1 by uvicorn, with connections cut that neither send nor read: uvicorn itself waits for them for ever.
 
-It looks at what uvicorn does not document, the protocol's `transport`, `loop` and `cycle` and the cycle's
-`response_complete`; tests/serve/test_protocol.py checks them with the uvicorn that is installed.
+It looks at what uvicorn does not document, the protocol's `transport`, `loop`, `cycle` and `connections` and the
+cycle's `response_complete`; tests/serve/test_protocol.py checks them with the uvicorn that is installed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,19 @@ class ImpatientProtocol(H11Protocol):
 
     Attributes:
         seconds: Time between two looks, in seconds.
+        most: Number of connections beyond which further ones are cut as they come: each is an open file, and where a
+            process may open no more, asyncio fills the log with some megabytes a second.
     """
 
     seconds = 15.0
+    most = 750
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has come."""
         super().connection_made(transport)
+        if len(self.connections) > self.most:
+            transport.abort()
+            return
         self._look_later(self._waiting_for())
 
     def _waiting_for(self) -> tuple[object, int] | None:

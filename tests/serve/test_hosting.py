@@ -23,6 +23,7 @@ from support.tiny_onnx import tiny
 from fastsam_onnx import FastSAM
 from fastsam_onnx.errors import ServerError
 from fastsam_onnx.serve import hosting
+from fastsam_onnx.serve.protocol import ImpatientProtocol
 from fastsam_onnx.serve.received import Limits
 
 ROOT = Path(__file__).parents[2]
@@ -172,3 +173,21 @@ def test_a_signal_before_the_server_listens_for_it_ends_it(monkeypatch, early):
         hosting.host(hosting.Hosting(1, Limits()).service(model), listener, access_log=False)
     clock.cancel()
     assert not late, "it ended only when it was told again"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
+def test_a_server_may_open_as_many_files_as_its_connections_need():
+    """Of 1024, as Linux gives, or 256, as macOS does, none were left, not even for a photo."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < hosting.OPEN_FILES:
+        pytest.skip("may not open so many here")
+    needed = ImpatientProtocol.most + hosting.BACKLOG
+    try:
+        for given, allowed in ((256, hosting.OPEN_FILES), (hosting.OPEN_FILES, hosting.OPEN_FILES)):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (given, hard))
+            hosting._allow_open_files()
+            assert needed + 256 < resource.getrlimit(resource.RLIMIT_NOFILE)[0] == allowed
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
