@@ -133,7 +133,7 @@ def quantize(
     _check_onnx()
     target = _checked_target(options.path("output", output))
     bits = weight_bits_for(weight_bits)
-    tell = progress or _say_nothing
+    tell, force = progress or _say_nothing, options.boolean("force", force)
     options.path("model", model)
     source = weights.resolve(model, task="segment")
     _check_not_replaced(source, target)

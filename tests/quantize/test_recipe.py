@@ -666,7 +666,7 @@ def test_drawn_pictures_are_the_same_every_time_and_differ():
 
 def test_wrong_options_are_told_before_pictures_are_drawn(monkeypatch, tmp_path):
     monkeypatch.setattr(quantize, "split_photos", None)
-    for options in ({"imgsz": 0}, {"conf": 2}):
+    for options in ({"imgsz": 0}, {"conf": 2}, {"force": "no"}):
         with pytest.raises(OptionError, match=f"{next(iter(options))} must be"):
             quantize.quantize("fastsam-nano", tmp_path / "a.onnx", **options)
 
