@@ -71,6 +71,7 @@ def no_pipe_path(text: str) -> Path:
 
 
 integer = argument_type(partial(options.integer_from_text, VALUE))
+count = argument_type(partial(options.integer_from_text, VALUE, minimum=0))
 threads = argument_type(partial(options.integer_from_text, VALUE, maximum=MOST_THREADS))
 port = argument_type(partial(options.integer_from_text, VALUE, minimum=0, maximum=65535))
 fraction = argument_type(partial(options.number_from_text, VALUE, minimum=0, maximum=1))

@@ -9,7 +9,7 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
-from fastsam_onnx.cli.arguments import add_command, add_model, add_shared, integer, port
+from fastsam_onnx.cli.arguments import add_command, add_model, add_shared, count, integer, port
 from fastsam_onnx.cli.common import open_clip, open_model
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.errors import MissingPackageError, OptionError
@@ -26,7 +26,9 @@ Needs: pip install 'fastsam-onnx[serve]'. A page to try it in is at /.
                      "photo"; prompts, conf, iou, max_det, imgsz, refine,
                      redraw, bands, white, tolerance (of outlines), soft and
                      whole (of cut-outs), grow (of masks), format as fields or
-                     in the query.
+                     in the query. After remember=true the answer's header
+                     Photo-Key is the value of photo_key, a field that stands
+                     in the photo's place for a while.
                      Accept, or format, selects the answer:
                      application/json (format json, coco, labelme, sam),
                      image/png (overlay, labels, mask, cutout, colours, voc, edges),
@@ -107,6 +109,14 @@ def add(commands: Any) -> None:
         help="number of processes, each with a model, workers and limits of its own; a process a core gives the most "
         "photos a second, and takes the most memory (default: %(default)s)",
     )
+    load.add_argument(
+        "--remember",
+        metavar="N",
+        type=count,
+        default=4,
+        help="number of photos kept in memory for ten minutes after their last use where a client asks for it, as the "
+        "page does, so that it need not send them with every click (default: %(default)s)",
+    )
     for name, metavar, default, text in LOAD_OPTIONS:
         load.add_argument(name, metavar=metavar, type=integer, default=default, help=f"{text} (default: %(default)s)")
 
@@ -137,6 +147,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         queue=arguments.queue,
         held_bytes=8 * arguments.max_megabytes * 1_000_000,
         body_seconds=arguments.timeout,
+        remembered=arguments.remember,
     )
     token = _token(arguments.token_file)
     hosting = Hosting(workers, limits, token, tuple(arguments.cors), arguments.access_log)

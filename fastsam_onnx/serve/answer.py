@@ -35,10 +35,12 @@ class Answer:
     Attributes:
         body: Bytes of a file.
         media_type: Its content type.
+        photo_key: Key under which the photo is remembered; None if it is not, or that is known.
     """
 
     body: bytes
     media_type: str
+    photo_key: str | None = None
 
 
 def written_options(given: Mapping[str, str], form: str) -> dict[str, Any]:

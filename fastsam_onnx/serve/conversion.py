@@ -14,11 +14,12 @@ from fastsam_onnx.formats.native import read_json
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.serve.answer import WRITTEN, Answer, answer, written_options
+from fastsam_onnx.serve.memory import Memory
 from fastsam_onnx.serve.negotiate import Representation, negotiate
-from fastsam_onnx.serve.received import PHOTO_FIELD, Limits, RawRequest, check_photo, receive, refusal
+from fastsam_onnx.serve.received import KEY_FIELD, PHOTO_FIELD, Limits, RawRequest, check_photo, receive, refusal
 
 RESULT_FIELD = "result"
-PARAMETERS = ("format", *WRITTEN)
+PARAMETERS = ("format", *WRITTEN, KEY_FIELD)
 MOST_RESULT_BYTES = 4 << 20
 """Maximum size of a result, which may take 25 times as much once it is read; 77 objects in 5 million pixels have 66 kB.
 """
@@ -36,22 +37,25 @@ class ConvertRequest:
     Attributes:
         result: Our JSON.
         photo: Bytes of a picture file; None without.
+        key: Key of a photo that is remembered; None without.
         representation: Form of the answer.
         written: Options of its format that say how it is written, as far as they were given.
     """
 
     result: bytes
     photo: bytes | None
+    key: str | None
     representation: Representation
     written: Mapping[str, Any]
 
 
-def convert(raw: RawRequest, limits: Limits, most: int) -> Answer:
+def convert(raw: RawRequest, limits: Limits, memory: Memory, most: int) -> Answer:
     """Take a request all the way. Cut-outs and outlines may take seconds, so it is for a worker thread.
 
     Args:
         raw: The request.
         limits: Limits on pixels.
+        memory: Photos that are remembered.
         most: Maximum number of objects.
 
     Raises:
@@ -61,7 +65,7 @@ def convert(raw: RawRequest, limits: Limits, most: int) -> Answer:
     if request.photo is not None:
         check_photo(request.photo, limits)
     try:
-        found = _read(request, limits, most)
+        found = _read(request, limits, memory, most)
         return answer(found, request.representation, request.written, limits.pixels)
     except FastSAMError as error:
         raise refusal(error, request.photo) from error
@@ -75,21 +79,25 @@ def parse(raw: RawRequest) -> ConvertRequest:
             for another kind of body, 422 for what is in it.
     """
     received = receive(raw, RESULT_FIELD, "application/json", optional=[PHOTO_FIELD], parameters=PARAMETERS)
-    given, files = received.parameters, received.files
-    result, photo = files[RESULT_FIELD].content, files[PHOTO_FIELD].content if PHOTO_FIELD in files else None
+    given, result, photo = received.parameters, received.files[RESULT_FIELD].content, received.content(PHOTO_FIELD)
+    key = given.get(KEY_FIELD)
     if len(result) > MOST_RESULT_BYTES:
         raise HTTPException(413, f"a result must have at most {MOST_RESULT_BYTES} bytes, got {len(result)}")
     form = negotiate(raw.accept, given.get("format"))
-    if form.format in formats.OF_THE_PHOTO and photo is None:
+    if photo is not None and key is not None:
+        raise HTTPException(422, f"there must be a {PHOTO_FIELD} or a {KEY_FIELD}, got both")
+    if form.format in formats.OF_THE_PHOTO and photo is None and key is None:
         raise HTTPException(422, f"{form.format} shows the photo; send it, too, in a field named {PHOTO_FIELD!r}")
-    return ConvertRequest(result, photo, form, written_options(given, form.format))
+    return ConvertRequest(result, photo, key, form, written_options(given, form.format))
 
 
-def _read(request: ConvertRequest, limits: Limits, most: int) -> Instances:
-    """The objects, with their photo if it was sent."""
+def _read(request: ConvertRequest, limits: Limits, memory: Memory, most: int) -> Instances:
+    """The objects, with their photo if it was sent, or is remembered."""
     found = read_json(request.result, pixel_limit=limits.pixels, masks_limit=MASK_PHOTOS * limits.pixels)
     if len(found) > most:
         raise HTTPException(422, f"a result must have at most {most} objects here, got {len(found)}")
+    if request.key is not None:
+        return replace(found, image=memory.recall(request.key).results[0][1].image)
     if request.photo is None:
         return found
     return replace(found, image=load_image(request.photo, pixel_limit=limits.pixels))

@@ -6,7 +6,7 @@ the rest, addresses, statuses and answers, with what the server does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from fastsam_onnx import __version__
@@ -18,7 +18,7 @@ from fastsam_onnx.results.prompts import OPTIONS
 from fastsam_onnx.results.rules import Match, Pick
 from fastsam_onnx.serve import conversion
 from fastsam_onnx.serve.negotiate import FORMAT_NAMES, REPRESENTATIONS
-from fastsam_onnx.serve.received import PHOTO_FIELD, Limits
+from fastsam_onnx.serve.received import KEY_FIELD, KEY_HEADER, PHOTO_FIELD, Limits
 
 Schema = dict[str, Any]
 
@@ -27,6 +27,7 @@ REFUSALS = {
     401: "The token is missing or wrong.",
     406: "Accept allows nothing that can be sent.",
     408: "The request did not arrive in time.",
+    410: "The photo of this key is not remembered, or no longer; send it again.",
     413: "The request or the result has too many bytes, or the photo too many pixels.",
     415: "The body is neither the file that is asked for nor a multipart form.",
     422: "A parameter or prompt is malformed, or the photo cannot be read.",
@@ -91,13 +92,14 @@ def _secured(operation: Schema, has_token: bool) -> Schema:
 
 
 def _segment(limits: Limits, defaults: Mapping[str, Any]) -> Schema:
-    options = _options(defaults)
+    options = _options(defaults) | _remembering(limits)
     photo: Schema = {"description": f"A picture file of at most {limits.pixels} pixels."}
     return _post(
         "segment",
         "Find the objects of a photo, all or those that prompts mean.",
         f"A request must have at most {limits.body_bytes} bytes, {limits.prompts} points, boxes, masks and texts, "
-        f"and arrive within {limits.body_seconds:g} seconds. Parameters go in the query or in the form, each once.",
+        f"and arrive within {limits.body_seconds:g} seconds. Parameters go in the query or in the form, each once. "
+        f"{KEY_FIELD} stands in the place of a photo that is remembered.",
         [
             {"name": "prompts", "in": "query", "content": {"application/json": {"schema": _ref("Prompts")}}},
             *_in_query(options),
@@ -106,15 +108,18 @@ def _segment(limits: Limits, defaults: Mapping[str, Any]) -> Schema:
             "multipart/form-data": _form(
                 {PHOTO_FIELD: photo, "prompts": _ref("Prompts"), **options},
                 {PHOTO_FIELD: "image/*, application/octet-stream", "prompts": "application/json"},
+                needed=[],
             ),
             "image/*": {"schema": photo},
             "application/octet-stream": {"schema": photo},
         },
+        has_file=False,  # it may be remembered
     )
 
 
 def _convert(limits: Limits, defaults: Mapping[str, Any]) -> Schema:
-    options = {name: schema for name, schema in _options(defaults).items() if name in conversion.PARAMETERS}
+    known = _options(defaults) | _remembering(limits)
+    options = {name: schema for name, schema in known.items() if name in conversion.PARAMETERS}
     photo: Schema = {"description": f"Its picture file, of at most {limits.pixels} pixels; for formats that show it."}
     result: Schema = {
         "description": f"What /segment answered as JSON, of at most {conversion.MOST_RESULT_BYTES} bytes."
@@ -129,25 +134,39 @@ def _convert(limits: Limits, defaults: Mapping[str, Any]) -> Schema:
             "multipart/form-data": _form(
                 {conversion.RESULT_FIELD: _ref("Objects"), PHOTO_FIELD: photo, **options},
                 {conversion.RESULT_FIELD: "application/json", PHOTO_FIELD: "image/*, application/octet-stream"},
+                needed=[conversion.RESULT_FIELD],
             ),
             "application/json": {"schema": _ref("Objects")},
             "application/octet-stream": {"schema": result},
         },
+        has_file=True,
     )
 
 
 def _post(
-    name: str, summary: str, description: str, parameters: list[Schema], contents: Mapping[str, Schema]
+    name: str,
+    summary: str,
+    description: str,
+    parameters: list[Schema],
+    contents: Mapping[str, Schema],
+    *,
+    has_file: bool,
 ) -> Schema:
-    """An operation that takes a file and answers with a result."""
+    """An operation that answers with a result; `has_file`: whether there is always a body."""
     return {
         "operationId": name,
         "summary": summary,
         "description": description,
         "parameters": parameters,
-        "requestBody": {"required": True, "content": dict(contents)},
+        "requestBody": {"required": has_file, "content": dict(contents)},
         "responses": {
-            "200": {"description": "The objects, as Accept or format asks for them.", "content": _contents()},
+            "200": {
+                "description": "The objects, as Accept or format asks for them.",
+                "headers": {
+                    KEY_HEADER: {"schema": {"type": "string"}, "description": "Key of a photo that is remembered now."}
+                },
+                "content": _contents(),
+            },
             **{str(status): _refusal(status) for status in REFUSALS if status != 401},
         },
     }
@@ -157,9 +176,9 @@ def _in_query(options: Mapping[str, Schema]) -> list[Schema]:
     return [{"name": name, "in": "query", "schema": schema} for name, schema in options.items()]
 
 
-def _form(fields: Mapping[str, Schema], types: Mapping[str, str]) -> Schema:
-    """A multipart form, of which the first field is needed; `types`: content types of fields."""
-    schema = _object(fields, optional=list(fields)[1:])
+def _form(fields: Mapping[str, Schema], types: Mapping[str, str], *, needed: Sequence[str]) -> Schema:
+    """A multipart form; `types`: content types of fields."""
+    schema = _object(fields, optional=set(fields).difference(needed))
     return {"schema": schema, "encoding": {name: {"contentType": kind} for name, kind in types.items()}}
 
 
@@ -231,6 +250,19 @@ def _options(defaults: Mapping[str, Any]) -> dict[str, Schema]:
             "minimum": MIN_WHITE,
             "description": "Sample value of white where it is not the largest of its type, such as 4095 for 12 bits.",
         },
+    }
+
+
+def _remembering(limits: Limits) -> dict[str, Schema]:
+    return {
+        "remember": {
+            "type": "boolean",
+            "default": False,
+            "description": "Whether the photo is kept in memory, until "
+            f"{limits.remembered_seconds:g} seconds after its last use, or until {limits.remembered} others came; then "
+            f"the answer's header {KEY_HEADER} is its key.",
+        },
+        KEY_FIELD: {"type": "string", "description": "Key of a photo that is remembered, in the place of its file."},
     }
 
 

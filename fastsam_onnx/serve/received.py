@@ -18,7 +18,7 @@ from fastsam_onnx.images.header import read_header
 from fastsam_onnx.images.load import source_name
 from fastsam_onnx.serve.form import Part, read_form
 
-PHOTO_FIELD = "photo"
+PHOTO_FIELD, KEY_FIELD, KEY_HEADER = "photo", "photo_key", "Photo-Key"
 _MAX_FIELD_BYTES = 1 << 20
 _MAX_REASON = 500
 _MAX_FILENAME = 255
@@ -35,6 +35,8 @@ class Limits:
         queue: Maximum number of requests that wait for a worker.
         held_bytes: Maximum size of all requests that are being received or wait.
         body_seconds: Time within which a request must arrive.
+        remembered: Maximum number of photos that are remembered for clients that ask for it.
+        remembered_seconds: Time for which a photo that nobody uses is remembered.
     """
 
     body_bytes: int = 32 << 20
@@ -43,6 +45,8 @@ class Limits:
     queue: int = 32
     held_bytes: int = 256 << 20
     body_seconds: float = 30.0
+    remembered: int = 4
+    remembered_seconds: float = 600.0
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,19 @@ class Received:
     files: Mapping[str, Part]
     parameters: Mapping[str, str]
 
+    def content(self, name: str) -> bytes | None:
+        """Bytes of a file; None if it did not come."""
+        return self.files[name].content if name in self.files else None
+
 
 def receive(
-    raw: RawRequest, needed: str, media_type: str, *, optional: Sequence[str] = (), parameters: Sequence[str]
+    raw: RawRequest,
+    needed: str,
+    media_type: str,
+    *,
+    unless: str | None = None,
+    optional: Sequence[str] = (),
+    parameters: Sequence[str],
 ) -> Received:
     """The files and the parameters of a request.
 
@@ -84,6 +98,7 @@ def receive(
         raw: The request.
         needed: Field of the file without which there is nothing to do; it may be the body, too.
         media_type: Kind of file that it is, such as "image/*".
+        unless: Parameter that may stand in its place.
         optional: Fields of further files.
         parameters: Names of the parameters that there are.
 
@@ -91,12 +106,17 @@ def receive(
         HTTPException: 400 for a damaged form, 415 for another kind of body, 422 for a file that is missing, for what is
             not known, there twice, or no text.
     """
-    if not raw.body:
+    in_query = unless in dict(raw.query)
+    if not raw.body and not in_query:
         raise HTTPException(422, f"the request is empty; send a {needed} as its body, or in a multipart form")
-    parts = _parts(raw, needed, media_type)
+    parts = _parts(raw, needed, media_type) if raw.body else []
     names = [part.name for part in parts]
+    is_needed = not in_query and unless not in names
+    if needed in names and not is_needed:
+        raise HTTPException(422, f"there must be a {needed} or a {unless}, got both")
     for name in (needed, *optional):
-        if (count := names.count(name)) > 1 or (name == needed and not count):
+        count = names.count(name)
+        if count > 1 or (name == needed and is_needed and not count):
             raise HTTPException(422, f"there must be one {name}, in a field named {name!r}, got {count}")
     files = {part.name: part for part in parts if part.name in (needed, *optional)}
     fields = [(part.name, _text(part)) for part in parts if part.name not in files]

@@ -23,11 +23,22 @@ from fastsam_onnx.options import (
 )
 from fastsam_onnx.results.prompts import Prompts
 from fastsam_onnx.serve.answer import WRITTEN, Answer, answer, written_options
+from fastsam_onnx.serve.memory import Memory, Seen
 from fastsam_onnx.serve.negotiate import Representation, negotiate
-from fastsam_onnx.serve.received import PHOTO_FIELD, Limits, RawRequest, check_photo, file_name, receive, refusal
+from fastsam_onnx.serve.received import (
+    KEY_FIELD,
+    PHOTO_FIELD,
+    Limits,
+    RawRequest,
+    check_photo,
+    file_name,
+    receive,
+    refusal,
+)
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
+    from fastsam_onnx.results.segmentation import Segmentation
 
 _fraction = partial(number_from_text, minimum=0, maximum=1)
 OPTIONS: Mapping[str, Callable[[str, str], Any]] = {
@@ -41,7 +52,7 @@ OPTIONS: Mapping[str, Callable[[str, str], Any]] = {
     "white": partial(number_from_text, minimum=MIN_WHITE),
 }
 """Options of a call of the model, each with the function that reads it from its name and its text."""
-PARAMETERS = ("prompts", "format", *WRITTEN, *OPTIONS)
+PARAMETERS = ("prompts", "format", *WRITTEN, *OPTIONS, "remember", KEY_FIELD)
 
 
 @dataclass(frozen=True)
@@ -49,46 +60,71 @@ class SegmentRequest:
     """A request that was read and checked, but for the photo.
 
     Attributes:
-        photo: Bytes of a picture file.
+        photo: Bytes of a picture file; None if it is remembered.
         source: File name of the photo, if it came with one.
+        key: Key of a photo that is remembered; None if it was sent.
+        remember: True if the photo is to be remembered.
         prompts: Which objects are wanted.
         options: Values of `OPTIONS`, as far as they were given.
         representation: Form of the answer.
         written: Options of its format that say how it is written, as far as they were given.
     """
 
-    photo: bytes
+    photo: bytes | None
     source: str | None
+    key: str | None
+    remember: bool
     prompts: Prompts
     options: Mapping[str, Any]
     representation: Representation
     written: Mapping[str, Any]
 
 
-def respond(model: FastSAM, raw: RawRequest, limits: Limits) -> Answer:
+def respond(model: FastSAM, raw: RawRequest, limits: Limits, memory: Memory) -> Answer:
     """Take a request all the way. This costs what a photo costs, so it is for a worker thread.
 
     Args:
         model: Finds the objects.
         raw: The request.
         limits: Limits on pixels and prompts.
+        memory: Photos that are remembered.
 
     Raises:
         HTTPException: If the request is refused, with status and reason.
     """
     request = parse(raw, model, limits)
-    check_photo(request.photo, limits)
+    if request.photo is not None:
+        check_photo(request.photo, limits)
     form = request.representation
     try:
-        wanted = {} if request.prompts.needs_objects else {"redraw": False}  # nobody sees them
-        found = model(request.photo, pixel_limit=limits.pixels, **{**wanted, **request.options})
-        chosen = request.prompts.choose(replace(found, source=request.source))
+        found, key = _find(model, request, limits, memory)
+        chosen = request.prompts.choose(found)
         options = {**request.prompts.format_options(form.format), **request.written}
-        return answer(chosen, form, options, limits.pixels)
+        return replace(answer(chosen, form, options, limits.pixels), photo_key=key)
     except ModelError:
         raise  # not the client's fault
     except FastSAMError as error:
         raise refusal(error, request.photo) from error
+
+
+def _find(model: FastSAM, request: SegmentRequest, limits: Limits, memory: Memory) -> tuple[Segmentation, str | None]:
+    """The objects of the photo, looked for unless they are remembered; the key of a photo that is remembered from now.
+
+    Raises:
+        HTTPException: 410, if a photo is remembered no longer.
+        FastSAMError: If the model cannot be used, or the photo not be read.
+    """
+    is_seen = request.prompts.needs_objects
+    options = {**({} if is_seen else {"redraw": False}), **request.options}
+    seen = None if request.key is None else memory.recall(request.key)
+    if seen is not None and (known := seen.found(options, is_seen=is_seen)) is not None:
+        return known, None
+    photo, source = (request.photo, request.source) if seen is None else (seen.photo, seen.source)
+    assert photo is not None
+    found = replace(model(photo, pixel_limit=limits.pixels, **options), source=source)
+    if request.key is not None:
+        memory.add(request.key, options, found)
+    return found, memory.keep(Seen(photo, source, ((options, found),))) if request.remember else None
 
 
 def parse(raw: RawRequest, model: FastSAM, limits: Limits) -> SegmentRequest:
@@ -98,12 +134,14 @@ def parse(raw: RawRequest, model: FastSAM, limits: Limits) -> SegmentRequest:
         HTTPException: 400 for a damaged form, 415 for another kind of body, 406 if no form of the answer is accepted,
             422 for what is in it.
     """
-    received = receive(raw, PHOTO_FIELD, "image/*", parameters=PARAMETERS)
-    given, photo = received.parameters, received.files[PHOTO_FIELD]
+    received = receive(raw, PHOTO_FIELD, "image/*", unless=KEY_FIELD, parameters=PARAMETERS)
+    given, photo = received.parameters, received.files.get(PHOTO_FIELD)
     form = negotiate(raw.accept, given.get("format"))
     return SegmentRequest(
-        photo=photo.content,
-        source=file_name(photo),
+        photo=received.content(PHOTO_FIELD),
+        source=None if photo is None else file_name(photo),
+        key=given.get(KEY_FIELD),
+        remember=_remember(given),
         prompts=read_prompts(given["prompts"], limits, has_texts=has_texts(model)) if "prompts" in given else Prompts(),
         options={name: _option(name, given[name], model) for name in OPTIONS if name in given},
         representation=form,
@@ -143,12 +181,30 @@ def has_texts(model: FastSAM) -> bool:
     return getattr(model, "clip", None) is not None
 
 
-def _option(name: str, text: str, model: FastSAM) -> Any:
-    """An option's value, which must not ask for more than the server's own."""
+def _remember(given: Mapping[str, str]) -> bool:
+    if "remember" not in given:
+        return False
+    if KEY_FIELD in given:
+        raise HTTPException(422, f"remember is for a photo that is sent, and {KEY_FIELD} names one that was")
+    remember: bool = _read("remember", given["remember"], boolean_from_text)
+    return remember
+
+
+def _read(name: str, text: str, value: Callable[[str, str], Any]) -> Any:
+    """A parameter's value.
+
+    Raises:
+        HTTPException: 422, if it means nothing.
+    """
     try:
-        value = OPTIONS[name](name, text[:200])
+        return value(name, text[:200])
     except OptionError as error:
         raise HTTPException(422, str(error)) from error
+
+
+def _option(name: str, text: str, model: FastSAM) -> Any:
+    """An option's value, which must not ask for more than the server's own."""
+    value = _read(name, text, OPTIONS[name])
     if name == "max_det" and value > (maximum := model.options[name]):
         raise HTTPException(422, f"max_det must be at most {maximum} here, got {value}")
     if name == "imgsz":

@@ -33,9 +33,10 @@ from fastsam_onnx.errors import OptionError
 from fastsam_onnx.options import integer, shown, text, texts
 from fastsam_onnx.serve.answer import Answer
 from fastsam_onnx.serve.conversion import convert
+from fastsam_onnx.serve.memory import Memory
 from fastsam_onnx.serve.negotiate import REPRESENTATIONS, negotiate
 from fastsam_onnx.serve.openapi import describe
-from fastsam_onnx.serve.received import Limits, RawRequest
+from fastsam_onnx.serve.received import KEY_HEADER, Limits, RawRequest
 from fastsam_onnx.serve.request import has_texts, respond
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ class Service:
         self._token = None if token is None else text("token", token)
         self._workers = Workers(integer("workers", workers), self._limits.queue)
         self._held = 0
+        self._memory = Memory(self._limits.remembered, self._limits.pixels, self._limits.remembered_seconds)
         self._page, self._page_headers = _load_page()
         self._example = _load_example()
         self.app = Starlette(
@@ -156,8 +158,16 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        forgetting = asyncio.create_task(self._forget())
         yield
+        forgetting.cancel()
         self._workers.close()
+
+    async def _forget(self) -> None:
+        """Forget photos in time, also where no request comes."""
+        while True:
+            await asyncio.sleep(self._limits.remembered_seconds / 10)
+            self._memory.forget()
 
     async def _show_page(self, _request: Request) -> Response:
         return Response(self._page, media_type="text/html", headers=self._page_headers)
@@ -190,11 +200,11 @@ class Service:
         return _json(describe(self._limits, self._model.options, has_token=self._token is not None))
 
     async def _segment(self, request: Request) -> Response:
-        return await self._answered(request, lambda raw: respond(self._model, raw, self._limits))
+        return await self._answered(request, lambda raw: respond(self._model, raw, self._limits, self._memory))
 
     async def _convert(self, request: Request) -> Response:
         most = self._model.options["max_det"] + self._limits.prompts  # all that a page can have of one photo
-        return await self._answered(request, lambda raw: convert(raw, self._limits, most))
+        return await self._answered(request, lambda raw: convert(raw, self._limits, self._memory, most))
 
     async def _answered(self, request: Request, job: Callable[[RawRequest], Answer]) -> Response:
         """What a worker's job answers to a request."""
@@ -214,7 +224,8 @@ class Service:
         except Exception as error:  # a defect, or no memory left; the client learns no more than that
             logger.error("unexpected %s: %s", type(error).__name__, error, exc_info=True)
             return _json({"error": "the server failed; the reason is in its log"}, 500)
-        return Response(answer.body, media_type=answer.media_type, headers={**_COMMON_HEADERS, "Vary": "Accept"})
+        key = {} if answer.photo_key is None else {KEY_HEADER: answer.photo_key}
+        return Response(answer.body, media_type=answer.media_type, headers={**_COMMON_HEADERS, "Vary": "Accept", **key})
 
     async def _receive(self, request: Request, hold: Callable[[int], None]) -> bytes:
         """The body. A request whose headers show that it will be refused is refused before the body is sent."""
@@ -299,7 +310,15 @@ def _cross_origin(origins: Sequence[str]) -> list[Middleware]:
     if not origins:
         return []
     headers = ("Authorization", "Content-Type")
-    return [Middleware(CORSMiddleware, allow_origins=origins, allow_methods=("GET", "POST"), allow_headers=headers)]
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=headers,
+            expose_headers=(KEY_HEADER,),
+        )
+    ]
 
 
 def _refused(request: Request, refusal: Exception) -> Response:

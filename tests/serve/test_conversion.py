@@ -94,7 +94,7 @@ def test_what_segment_answers_comes_back_as_it_was(client, found):
         (
             [("result", "{}"), ("conf", "0.5")],
             422,
-            "parameters must be among format, tolerance, soft, whole, grow, got",
+            "parameters must be among format, tolerance, soft, whole, grow, photo_key, got",
         ),
         ([("result", b" " * (MOST_RESULT_BYTES + 1))], 413, f"a result must have at most {MOST_RESULT_BYTES} bytes"),
     ],

@@ -22,7 +22,7 @@ from fastsam_onnx.results.prompts import Prompts
 from fastsam_onnx.serve import conversion
 from fastsam_onnx.serve.negotiate import REPRESENTATIONS
 from fastsam_onnx.serve.openapi import REFUSALS
-from fastsam_onnx.serve.received import PHOTO_FIELD
+from fastsam_onnx.serve.received import KEY_HEADER, PHOTO_FIELD
 from fastsam_onnx.serve.request import PARAMETERS
 from fastsam_onnx.serve.service import Service
 
@@ -74,6 +74,7 @@ def test_parameters_formats_and_media_types_are_those_of_the_code(document):
     assert [one["name"] for one in operation["parameters"]] == list(PARAMETERS)
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert sorted(form["properties"]) == sorted(["photo", *PARAMETERS])
+    assert list(operation["responses"]["200"]["headers"]) == [KEY_HEADER]
     assert set(operation["responses"]["200"]["content"]) == {one.media_type for one in REPRESENTATIONS}
     formats = form["properties"]["format"]["enum"]
     assert formats == list(dict.fromkeys(one.format for one in REPRESENTATIONS))

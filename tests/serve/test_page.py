@@ -728,6 +728,36 @@ def test_what_is_shown_is_what_is_saved(page, found, tmp_path):
     assert one["rle"] == masks[0]
 
 
+def test_the_photo_is_sent_once(page, found):
+    """Clicks, cut-outs and texts name it by its key; where the server has forgotten it, it is sent again."""
+    page.execute_script(
+        """window.sent = [];
+        const before = FormData.prototype.append;
+        FormData.prototype.append = function (name) { sent.push(name); return before.apply(this, arguments); };"""
+    )
+
+    def sent():
+        return page.execute_script("const names = sent; sent = []; return names")
+
+    pointer(page, found, 300, 200).click().perform()
+    wait(page, lambda b: not b.execute_script("return tasks"))
+    answer = picked(page)
+    assert sent() == ["photo_key", "conf", "prompts"]
+    page.find_element(By.ID, "cut").click()
+    wait(page, lambda b: status(b) == "Saved coffee.cutout.png")
+    assert sent() == ["photo_key", "result", "format", "soft"]
+    page.execute_script("keys.set(photo.file, 'forgotten')")
+    pointer(page, found, 30, 30).click().perform()
+    pointer(page, found, 300, 200).click().perform()
+    wait(page, lambda b: not b.execute_script("return tasks"))
+    names = sent()
+    assert names[-1] == "prompts"
+    assert names.count("photo") >= 1
+    assert picked(page) == answer
+    assert page.execute_script("return keys.get(photo.file)") != "forgotten"
+    page.get_log("browser")  # Chromium writes the 410 there
+
+
 def test_every_format_that_is_offered_is_written(page, found, tmp_path):
     """Of all objects of the photo, as the command line's convert would write them from the page's JSON."""
     page.find_element(By.ID, "json").click()

@@ -390,7 +390,7 @@ def test_the_page_may_run_its_own_script_alone(client):
         ((PHOTO, "", {"Accept": ", ".join(["image/png"] * 1000)}), 431, "at most 4096 characters, got 10998"),
         ((PHOTO, "?format=exe", {}), 422, "format must be one of json"),
         ((PHOTO, "?format=supervision", {}), 422, "format must be one of json"),
-        ((PHOTO, "?path=/etc/passwd", {}), 422, "must be among prompts, format, tolerance, soft, whole, conf"),
+        ((PHOTO, "?path=/etc/passwd", {}), 422, "must be among prompts, format, tolerance, soft, whole, grow, conf"),
         ((PHOTO, "?conf=2", {}), 422, "conf"),
         ((PHOTO, "?conf=0.1&conf=0.2", {}), 422, "2 times"),
         ((PHOTO, "?imgsz=99999", {}), 422, "must be at most"),

@@ -1,0 +1,121 @@
+"""Photos that a client asked to be remembered, so that it need not send them again with every click.
+
+They are in memory alone, under a key that nobody can guess, for a while.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from starlette.exceptions import HTTPException
+
+from fastsam_onnx.results.segmentation import Segmentation
+
+MOST_RESULTS = 2
+"""Of one photo, by what the model was asked: a page asks for more objects for clicks than for texts."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A photo that was sent.
+
+    Attributes:
+        photo: Bytes of a picture file.
+        source: File name of the photo, if it came with one.
+        results: What was found in it, with the options of each call, the last one first; one at least.
+        used: Time of the last use, of `time.monotonic`.
+    """
+
+    photo: bytes
+    source: str | None
+    results: tuple[tuple[Mapping[str, Any], Segmentation], ...]
+    used: float = 0.0
+
+    def found(self, options: Mapping[str, Any], *, is_seen: bool) -> Segmentation | None:
+        """What a call with these options finds, if it was made.
+
+        Args:
+            options: Of the call.
+            is_seen: False if nobody sees the objects, so that it does not matter whether they are redrawn.
+        """
+        left_out = () if is_seen else ("redraw",)
+        wanted = _without(options, left_out)
+        return next((found for given, found in self.results if _without(given, left_out) == wanted), None)
+
+    @property
+    def pixels(self) -> int:
+        """Of all decoded photos that it holds."""
+        return sum(found.image_size[0] * found.image_size[1] for _, found in self.results)
+
+
+class Memory:
+    """The last few photos; used from several threads."""
+
+    def __init__(self, photos: int, pixels: int, seconds: float) -> None:
+        """Begin with none.
+
+        Args:
+            photos: Maximum number of photos.
+            pixels: Maximum of their pixels together; one photo is remembered whatever it has.
+            seconds: Time for which a photo that nobody uses is remembered.
+        """
+        self._photos, self._pixels, self._seconds = photos, pixels, seconds
+        self._seen: OrderedDict[str, Seen] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def keep(self, seen: Seen) -> str | None:
+        """Remember a photo.
+
+        Returns:
+            Its key; None if nothing is remembered here.
+        """
+        key = secrets.token_urlsafe(16)
+        self._put(key, seen)
+        return key if self._photos else None
+
+    def recall(self, key: str) -> Seen:
+        """What was remembered.
+
+        Raises:
+            HTTPException: 410, if there is nothing, or no longer.
+        """
+        self.forget()
+        with self._lock:
+            seen = self._seen.get(key)
+            if seen is None:
+                raise HTTPException(410, "this photo is not remembered, or no longer; send it again")
+            self._seen[key] = seen = replace(seen, used=time.monotonic())
+            self._seen.move_to_end(key)
+        return seen
+
+    def add(self, key: str, options: Mapping[str, Any], found: Segmentation) -> None:
+        """Remember what another call found in a photo that is remembered."""
+        seen = self.recall(key)
+        self._put(key, replace(seen, results=((options, found), *seen.results)[:MOST_RESULTS]))
+
+    def forget(self) -> None:
+        """Forget what was not used for too long."""
+        latest = time.monotonic() - self._seconds
+        with self._lock:
+            while self._seen and next(iter(self._seen.values())).used < latest:
+                self._seen.popitem(last=False)
+
+    def _put(self, key: str, seen: Seen) -> None:
+        with self._lock:
+            self._seen[key] = replace(seen, used=time.monotonic())
+            self._seen.move_to_end(key)
+            while len(self._seen) > self._photos or (len(self._seen) > 1 and self._held() > self._pixels):
+                self._seen.popitem(last=False)
+
+    def _held(self) -> int:
+        return sum(seen.pixels for seen in self._seen.values())
+
+
+def _without(options: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in names}
