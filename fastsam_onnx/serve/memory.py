@@ -5,6 +5,7 @@ They are in memory alone, under a key that nobody can guess, for a while.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import threading
 import time
@@ -68,16 +69,27 @@ class Memory:
         self._photos, self._pixels, self._seconds = photos, pixels, seconds
         self._seen: OrderedDict[str, Seen] = OrderedDict()
         self._lock = threading.Lock()
+        self._secret = secrets.token_bytes(32)
 
     def keep(self, seen: Seen) -> str | None:
-        """Remember a photo.
+        """Remember a photo, or what another call found in one that is remembered.
 
         Returns:
-            Its key; None if nothing is remembered here.
+            Its key, the same for the same file; None if nothing is remembered here.
         """
-        key = secrets.token_urlsafe(16)
-        self._put(key, seen)
-        return key if self._photos else None
+        if not self._photos:
+            return None
+        named = repr(seen.source).encode() + b"\0"
+        key = hashlib.blake2b(named + seen.photo, key=self._secret, digest_size=16).hexdigest()
+        with self._lock:
+            before = self._seen[key].results if key in self._seen else ()
+            others = [(options, found) for options, found in before if options != seen.results[0][0]]
+            results = (*seen.results, *others)[:MOST_RESULTS]
+            self._seen[key] = replace(seen, results=results, used=time.monotonic())
+            self._seen.move_to_end(key)
+            while len(self._seen) > self._photos or (len(self._seen) > 1 and self._held() > self._pixels):
+                self._seen.popitem(last=False)
+        return key
 
     def recall(self, key: str) -> Seen:
         """What was remembered.
@@ -94,23 +106,11 @@ class Memory:
             self._seen.move_to_end(key)
         return seen
 
-    def add(self, key: str, options: Mapping[str, Any], found: Segmentation) -> None:
-        """Remember what another call found in a photo that is remembered."""
-        seen = self.recall(key)
-        self._put(key, replace(seen, results=((options, found), *seen.results)[:MOST_RESULTS]))
-
     def forget(self) -> None:
         """Forget what was not used for too long."""
         latest = time.monotonic() - self._seconds
         with self._lock:
             while self._seen and next(iter(self._seen.values())).used < latest:
-                self._seen.popitem(last=False)
-
-    def _put(self, key: str, seen: Seen) -> None:
-        with self._lock:
-            self._seen[key] = replace(seen, used=time.monotonic())
-            self._seen.move_to_end(key)
-            while len(self._seen) > self._photos or (len(self._seen) > 1 and self._held() > self._pixels):
                 self._seen.popitem(last=False)
 
     def _held(self) -> int:

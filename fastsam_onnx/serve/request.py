@@ -122,9 +122,10 @@ def _find(model: FastSAM, request: SegmentRequest, limits: Limits, memory: Memor
     photo, source = (request.photo, request.source) if seen is None else (seen.photo, seen.source)
     assert photo is not None
     found = replace(model(photo, pixel_limit=limits.pixels, **options), source=source)
-    if request.key is not None:
-        memory.add(request.key, options, found)
-    return found, memory.keep(Seen(photo, source, ((options, found),))) if request.remember else None
+    if seen is None and not request.remember:
+        return found, None
+    key = memory.keep(Seen(photo, source, ((options, found),)))
+    return found, key if request.remember else None
 
 
 def parse(raw: RawRequest, model: FastSAM, limits: Limits) -> SegmentRequest:

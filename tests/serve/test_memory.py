@@ -141,9 +141,9 @@ def test_pages_of_other_origins_may_read_the_key(model):
         assert reply.headers["access-control-expose-headers"] == "Photo-Key"
 
 
-def seen(width=10, height=10, options=None):
+def seen(photo=b"photo", width=10, height=10, options=None, source=None):
     found = Segmentation.from_masks([Mask.empty((width, height))])
-    return Seen(b"photo", None, (({} if options is None else options, found),))
+    return Seen(photo, source, (({} if options is None else options, found),))
 
 
 def is_known(memory, key):
@@ -156,39 +156,48 @@ def is_known(memory, key):
 
 def test_the_photo_that_was_not_used_for_longest_goes_first():
     memory = Memory(2, 10_000, 60)
-    first, second = memory.keep(seen()), memory.keep(seen())
+    first, second = memory.keep(seen(b"1")), memory.keep(seen(b"2"))
     memory.recall(first)
-    third = memory.keep(seen())
+    third = memory.keep(seen(b"3"))
     assert [is_known(memory, key) for key in (first, second, third)] == [True, False, True]
     assert len({first, second, third}) == 3
 
 
 def test_photos_together_have_so_many_pixels_but_one_is_remembered():
     memory = Memory(4, 200, 60)
-    small, also = memory.keep(seen()), memory.keep(seen())
+    small, also = memory.keep(seen(b"1")), memory.keep(seen(b"2"))
     assert is_known(memory, small)
-    large = memory.keep(seen(20, 20))
+    large = memory.keep(seen(b"3", 20, 20))
     assert [is_known(memory, key) for key in (small, also, large)] == [False, False, True]
 
 
 def test_each_result_of_a_photo_counts_and_two_are_kept():
     memory = Memory(4, 200, 60)
-    other = memory.keep(seen())
+    other = memory.keep(seen(b"other"))
     key = memory.keep(seen(options={"conf": 0.1}))
     assert is_known(memory, other)
-    results = {conf: seen().results[0][1] for conf in (0.2, 0.3)}
-    for conf, found in results.items():
-        memory.add(key, {"conf": conf}, found)
+    again = [seen(options={"conf": conf}) for conf in (0.2, 0.3, 0.3)]
+    assert [memory.keep(one) for one in again] == [key] * 3, "of one file there is one key"
     assert not is_known(memory, other)
     kept = memory.recall(key)
-    assert [kept.found({"conf": conf}, is_seen=True) for conf in (0.1, 0.2, 0.3)] == [None, *results.values()]
+    found = [None, *(one.results[0][1] for one in (again[0], again[2]))]
+    assert [kept.found({"conf": conf}, is_seen=True) for conf in (0.1, 0.2, 0.3)] == found
+
+
+def test_keys_tell_nothing_and_names_stay_with_who_sent_them():
+    """One file under another name is another photo; another server gives another key."""
+    memory = Memory(4, 1000, 60)
+    keys = [memory.keep(seen(source=source)) for source in (None, "a.jpg", "b.jpg")]
+    assert len(set(keys)) == 3
+    assert [memory.recall(key).source for key in keys] == [None, "a.jpg", "b.jpg"]
+    assert Memory(4, 1000, 60).keep(seen()) not in keys
 
 
 def test_use_prolongs_the_time(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     memory = Memory(4, 1000, 10)
-    one, other = memory.keep(seen()), memory.keep(seen())
+    one, other = memory.keep(seen(b"1")), memory.keep(seen(b"2"))
     now[0] = 108
     assert is_known(memory, one)
     now[0] = 111
