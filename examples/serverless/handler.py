@@ -1,4 +1,4 @@
-"""An HTTP function: a photo and prompts in, objects as JSON out.
+"""An HTTP function: a photo and prompts in, objects out: JSON, a cut-out, or another format.
 
 `handler(event, context)` takes the event that an API gateway sends to AWS Lambda, of both payload formats (REST APIs
 "1.0"; HTTP APIs and function URLs "2.0"), and gives the answer that it expects. README.md beside this file says how a
@@ -17,8 +17,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from fastsam_onnx import FastSAM, ImageError, OptionError, PromptError, Prompts
-from fastsam_onnx.formats import to_dict
+from fastsam_onnx import FastSAM, ImageError, OptionError, OutputError, PromptError, Prompts
+from fastsam_onnx.formats import FORMATS, encode
 
 Json = dict[str, Any]
 
@@ -33,8 +33,12 @@ OBJECT_LIMIT = 1000
 
 DETECTION = ("conf", "iou", "max_det", "refine", "redraw")
 READING = ("bands", "white")
-RENDERING = ("masks", "tolerance")
-FIELDS = ("photo", "prompts", *DETECTION, *READING, *RENDERING)
+RENDERING = ("masks", "tolerance", "soft", "whole", "grow")
+FIELDS = ("photo", "prompts", *DETECTION, *READING, "format", *RENDERING)
+ANSWERS = {name: next(iter(kind.media_types.values())) for name, kind in FORMATS.items() if not kind.folder}
+"""Formats of an answer, and their content types."""
+TEXTS = ("application/json", "application/geo+json", "image/svg+xml", "text/x-yolo")
+"""Content types that are sent as they are, the others as base64."""
 
 logger = logging.getLogger("fastsam_onnx.handler")
 
@@ -62,20 +66,22 @@ def handler(event: Mapping[str, Any], context: object = None) -> Json:
         context: The platform's own; not used.
 
     Returns:
-        {"statusCode", "headers", "body"}: 200 with `fastsam_onnx.formats.to_dict`'s JSON, or 4xx with {"error"}; 500
-        without details if the fault is here, which goes to the log.
+        {"statusCode", "headers", "body", "isBase64Encoded"}: 200 with the objects, or 4xx with {"error"}; 500 without
+        details if the fault is here, which goes to the log.
     """
     try:
-        return _answer(200, _segment(_request(event)))
+        request = _request(event)
+        form = _format(request)
+        return _answer(200, _segment(request, form), ANSWERS[form])
     except RequestError as error:
-        return _answer(error.status, {"error": str(error)})
-    except (ImageError, PromptError, OptionError) as error:
-        return _answer(422, {"error": str(error)})
+        return _refusal(error.status, str(error))
+    except (ImageError, PromptError, OptionError, OutputError) as error:
+        return _refusal(422, str(error))
     except MemoryError:
-        return _answer(413, {"error": "the photo needs more memory than the function has"})
+        return _refusal(413, "the photo needs more memory than the function has")
     except Exception:
         logger.exception("a request failed")
-        return _answer(500, {"error": "the function failed; its log says why"})
+        return _refusal(500, "the function failed; its log says why")
 
 
 def _request(event: Mapping[str, Any]) -> Json:
@@ -102,7 +108,14 @@ def _request(event: Mapping[str, Any]) -> Json:
     return {**fields, "photo": _from_base64(data, "photo")}
 
 
-def _segment(request: Json) -> Json:
+def _format(request: Json) -> str:
+    form = request.get("format", "json")
+    if not isinstance(form, str) or form not in ANSWERS:
+        raise RequestError(422, f"format must be one of {', '.join(ANSWERS)}, got {form!r}")
+    return form
+
+
+def _segment(request: Json, form: str) -> bytes:
     options = {name: request[name] for name in (*DETECTION, *READING) if request.get(name) is not None}
     max_det = options.get("max_det")
     if isinstance(max_det, int) and max_det > OBJECT_LIMIT:
@@ -114,7 +127,7 @@ def _segment(request: Json) -> Json:
     if not prompts.needs_objects:
         options.setdefault("redraw", False)  # nobody sees the objects
     found = model(request["photo"], pixel_limit=PIXEL_LIMIT, **options)
-    return to_dict(found.prompt(prompts), masks=request.get("masks", "rle"), tolerance=tolerance)
+    return encode(found.prompt(prompts), form, **{name: request[name] for name in RENDERING if name in request})
 
 
 def _prompts(given: Any) -> Prompts:
@@ -161,15 +174,20 @@ def _from_base64(text: str, what: str) -> bytes:
         raise RequestError(400, f"the {what} is not base64: {error}") from error
 
 
-def _answer(status: int, content: Json) -> Json:
-    body = json.dumps(content, separators=(",", ":"))
+def _answer(status: int, content: bytes, media_type: str) -> Json:
+    is_text = media_type in TEXTS
+    body = content.decode() if is_text else base64.b64encode(content).decode()
     if len(body) > ANSWER_LIMIT:
-        reason = (
+        return _refusal(
+            422,
             f"the answer has {len(body)} bytes, {ANSWER_LIMIT} can be sent: "
-            'ask for masks "rle", a tolerance, or fewer objects'
+            'ask for masks "rle", a tolerance, fewer objects, or another format',
         )
-        return _answer(422, {"error": reason})
-    headers = {"content-type": "application/json", "cache-control": "no-store"}
+    headers = {"content-type": media_type, "cache-control": "no-store"}
     if status == 405:
         headers["allow"] = "POST"
-    return {"statusCode": status, "headers": headers, "body": body, "isBase64Encoded": False}
+    return {"statusCode": status, "headers": headers, "body": body, "isBase64Encoded": not is_text}
+
+
+def _refusal(status: int, reason: str) -> Json:
+    return _answer(status, json.dumps({"error": reason}).encode(), "application/json")

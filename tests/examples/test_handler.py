@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fastsam_onnx import FastSAM, Mask
-from fastsam_onnx.formats import to_dict
+from fastsam_onnx.formats import FORMATS, encode, to_dict
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PHOTO = EXAMPLES / "coffee.jpg"
@@ -130,6 +130,37 @@ def test_polygons_and_fewer_objects_on_request(function):
     assert all("polygons" in each for each in content["objects"])
 
 
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [
+        ("json", {}),
+        ("coco", {}),
+        ("svg", {"tolerance": 2}),
+        ("geojson", {}),
+        ("yolo", {}),
+        ("overlay", {}),
+        ("cutout", {"soft": True}),
+        ("cutout", {"soft": True, "whole": True}),
+        ("mask", {"grow": 4}),
+        ("labels", {}),
+    ],
+)
+def test_other_formats_are_those_of_python(function, form, options):
+    fields = {"photo": photo(), "prompts": {"boxes": BOX}, "format": form, **options}
+    answer = function.handler(rest(json.dumps(fields)))
+    assert answer["statusCode"] == 200
+    assert answer["headers"]["content-type"] in FORMATS[form].media_types.values()
+    body = base64.b64decode(answer["body"]) if answer["isBase64Encoded"] else answer["body"].encode()
+    assert body == encode(function.model(PHOTO.read_bytes()).box_prompt(BOX), form, **options)
+    assert answer["isBase64Encoded"] == (form in ("overlay", "cutout", "mask", "labels"))
+
+
+def test_every_format_of_one_file_can_be_asked_for(function):
+    assert set(function.ANSWERS) == set(FORMATS) - {"cutouts"}
+    kinds = set(function.ANSWERS.values())
+    assert {kind for kind in kinds if kind not in function.TEXTS} == {"image/png"}
+
+
 @pytest.mark.parametrize("event", [rest, http])
 @pytest.mark.parametrize(
     ("status", "reason", "parts"),
@@ -145,8 +176,8 @@ def test_polygons_and_fewer_objects_on_request(function):
         (400, "the body is not base64", {"body": "???", "coded": True}),
         (
             400,
-            "among photo, prompts, conf, iou, max_det, refine, redraw, bands, white, masks, tolerance, "
-            "got 'path', 'url'",
+            "among photo, prompts, conf, iou, max_det, refine, redraw, bands, white, format, masks, tolerance, "
+            "soft, whole, grow, got 'path', 'url'",
             {"body": '{"photo": "", "url": "http://a", "path": 1}'},
         ),
         (405, "must be POST, got GET", {"body": None, "method": "GET"}),
@@ -189,6 +220,11 @@ def test_prompts_and_options_that_mean_nothing_are_refused(function):
     refused(function, 422, "masks must be", masks="dense")
     refused(function, 422, "tolerance must be a number", tolerance="1")
     refused(function, 422, "max_det must be at most 1000", max_det=10**6)
+    for form in ("cutouts", "yaml", None, ["svg"]):
+        refused(function, 422, "format must be one of overlay, labels,", format=form)
+    refused(function, 422, "format 'svg' has no option soft", format="svg", soft=True)
+    refused(function, 422, "soft must be True or False", format="cutout", soft="yes")
+    refused(function, 422, "grow must be an integer from 0 to 1000", format="mask", grow=5000)
 
 
 def test_too_much_is_refused_before_it_is_computed(function, monkeypatch):
@@ -220,7 +256,7 @@ def test_large_photos_and_large_answers_are_refused(function, monkeypatch):
     monkeypatch.setattr(function, "ANSWER_LIMIT", 500)
     refused(function, 422, "bytes, 500 can be sent")
     monkeypatch.setattr(function, "PIXEL_LIMIT", 1000)
-    refused(function, 422, "pixel_limit=1000")
+    refused(function, 422, "more than the pixel limit of 1000")
 
 
 def test_too_little_memory_is_a_413(function, monkeypatch):
