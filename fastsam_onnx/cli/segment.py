@@ -87,9 +87,10 @@ not taken for photos; videos, and pictures that are not read (raw files of
 cameras, PSD), are passed over, with a warning.
 
 A video gives a video with overlays and without sound, clip.overlay.mp4, and
-one JSON object a line for each frame, clip.jsonl. --output is a folder, or one
-of these files, known by its suffix (.mp4, .mov, .mkv, .avi, .jsonl), or - for
-the lines or, with --format overlay, for frames as RGB24. With --raw WxH,
+one JSON object a line for each frame, clip.jsonl; --format mask gives a video
+of its objects white on black, clip.mask.mp4. --output is a folder, or one of
+these files, known by its suffix (.mp4, .mov, .mkv, .avi, .mask.mp4, .jsonl),
+or - for the lines or, with --format overlay or mask, for frames as RGB24. With --raw WxH,
 standard input holds such frames, and results go to standard output by default.
 
 Coordinates are pixels of the upright photo, counted from its upper left
@@ -108,6 +109,7 @@ examples:
   {PROGRAM} segment --json photos/ | jq .objects
   {PROGRAM} segment clip.mp4 -o clip-objects.mp4
   {PROGRAM} segment clip.mp4 --track --point 620,360 --at-frame 12
+  {PROGRAM} segment clip.mp4 --track --point 620,360 -o person.mask.mp4
   ffmpeg -i clip.mp4 -f rawvideo -pix_fmt rgb24 - |
     {PROGRAM} segment --raw 1280x720 - > clip.jsonl
   {PROGRAM} segment -- -photo-with-a-dash.jpg"""
@@ -188,7 +190,7 @@ def _add_frames(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--codec",
         choices=CODECS,
-        help="codec of the overlay of a video; h264 and vp9 play in browsers (default: mpeg4; mjpeg in .avi)",
+        help="codec of videos that are written; h264 and vp9 play in browsers (default: mpeg4; mjpeg in .avi)",
     )
     parser.add_argument(
         "--track",
@@ -239,7 +241,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     if of_frames and (arguments.tolerance is not None or arguments.soft or arguments.whole):
         raise OptionError("--tolerance, --soft and --whole are for outlines and cut-outs; a video gives none")
     if not of_frames and arguments.codec is not None:
-        raise OptionError("--codec is for the overlay of a video; photos have none")
+        raise OptionError("--codec is for videos, and these are photos")
     if not of_frames and (arguments.track or arguments.at_frame is not None):
         raise OptionError("--track and --at-frame are for the frames of a video; photos are of different things")
     return segment_frames(arguments, screen) if of_frames else _segment_photos(arguments, screen)

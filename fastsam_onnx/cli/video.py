@@ -1,4 +1,4 @@
-"""`fastsam-onnx segment` for videos and raw frames: an overlay video, JSON lines, or frames for another program."""
+"""`fastsam-onnx segment` for videos and raw frames: an overlay, masks, JSON lines, or frames for another program."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ from fastsam_onnx.cli.common import (
     wanted_classes,
     write_stdout,
 )
+from fastsam_onnx.cli.pace import Pace, masked, overlays
 from fastsam_onnx.cli.photos import STDIN_STEM, ends_as_folder
 from fastsam_onnx.cli.prompts import prompt_files, read_prompts
 from fastsam_onnx.cli.report import RunReport, why_it_failed
 from fastsam_onnx.cli.screen import Progress, Screen
-from fastsam_onnx.draw import numbered_colours, overlay
+from fastsam_onnx.cli.written import check_written, written_options
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
 from fastsam_onnx.files import complete_file, is_folder
 from fastsam_onnx.formats import to_dict
@@ -41,7 +42,6 @@ from fastsam_onnx.images.video import DEFAULT_FPS, Frame, is_video, open_video
 from fastsam_onnx.images.video_writer import VIDEO_CODECS, check_codec, video_writer
 from fastsam_onnx.log import warn
 from fastsam_onnx.stream import Failure
-from fastsam_onnx.tracking import Tracker
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
@@ -50,14 +50,14 @@ if TYPE_CHECKING:
 
 
 Sink = Callable[[Frame, "Segmentation | Failure"], object]
-
 MOST_NUMBERS = 10
 """Numbers of missing frames that a line tells."""
-MOST_HELD_SECONDS = 60
-"""The longest time for which an overlay holds one picture."""
 NOTHING = np.zeros((0, 0, 3), np.uint8)
 """The picture of a frame that is under way: it must not be kept twice."""
-SUFFIXES = {"overlay": ".overlay.mp4", "json": ".jsonl"}
+SUFFIXES = {"overlay": ".overlay.mp4", "mask": ".mask.mp4", "json": ".jsonl"}
+PICTURED = ("overlay", "mask")
+"""Formats that are videos."""
+DEFAULT_FORMATS = ("overlay", "json")
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,14 @@ class FrameSource:
         """Name of its frames, before their number."""
         return STDIN_STEM if self.path is None else self.path.name
 
-    def open(self, overlay: Path | None) -> tuple[Iterator[Frame], float, int | None]:
-        """The frames, frames per second of the overlay, and the number of frames that the file declares, if it does.
+    def open(self, copies: Sequence[Path]) -> tuple[Iterator[Frame], float, int | None]:
+        """The frames, frames per second of what is written, and the number of frames, if the file declares it.
 
-        What reads an overlay from standard output is told its rate by the user, who has it of the video.
+        What reads frames from standard output is told their rate by the user, who has it of the video.
         """
         if self.path is not None:
             video = open_video(self.path)
-            fps = video.fps if overlay in (None, STDOUT) else video.copy_fps
+            fps = video.copy_fps if copies and STDOUT not in copies else video.fps
             return video.frames(), fps, video.frame_count
         assert self.raw_size is not None
         return _raw_frames(self.raw_size, self.fps), self.fps, None
@@ -117,8 +117,10 @@ def segment_frames(arguments: argparse.Namespace, screen: Screen) -> int:
     jobs = [(source, _outputs(source, arguments, alone=len(sources) == 1)) for source in sources]
     videos = [source.path for source in sources if source.path is not None]
     check_outputs([path for _, outputs in jobs for path in outputs.values()], [*videos, *prompt_files(arguments)])
+    check_written((form for _, outputs in jobs for form in outputs), arguments)
     if arguments.codec is not None:
-        _check_codec(arguments.codec, [outputs.get("overlay", STDOUT) for _, outputs in jobs])
+        for _, outputs in jobs:
+            _check_codec(arguments.codec, _copies(outputs))
     report = RunReport(screen, len(jobs), quiet=arguments.quiet, as_json=arguments.json, noun="video")
     with open_model(arguments, screen) as model:
         open_clip(model.clip, prompts)
@@ -152,7 +154,7 @@ def _run(
 ) -> tuple[dict[str, Any], str]:
     """Take one source from its first frame to its last. Returns what `RunReport.done` tells, and what is missing."""
     began = time.perf_counter()
-    frames, fps, total = source.open(outputs.get("overlay"))
+    frames, fps, total = source.open(_copies(outputs))
     options = {name: getattr(arguments, name) for name in ("pixel_limit", "agnostic", "tile", "track")}
     is_followed = arguments.track and prompts.asked > 0
     if not (arguments.track or arguments.tile or prompts.needs_objects or classes):
@@ -193,6 +195,11 @@ def _run(
     milliseconds = {"frame": 1000 * (time.perf_counter() - began) / count}
     facts = {"objects": objects, "image_size": size, "milliseconds": milliseconds, "frames": count}
     return facts, _told(missing, count)
+
+
+def _copies(outputs: dict[str, Path]) -> list[Path]:
+    """Where videos are written."""
+    return [path for form, path in outputs.items() if form in PICTURED]
 
 
 def _pictures(frames: Iterator[Frame], under_way: deque[Frame]) -> Iterator[ImageSource]:
@@ -240,13 +247,13 @@ def _sink(
     `drawn` gives the format's options for a frame.
     """
     with ExitStack() as stack:
-        if form == "overlay":
+        if form in PICTURED:
             if path == STDOUT:
                 add: Callable[[ByteArray], object] = _write_picture
             else:
                 make_folder(path.parent)
                 add = stack.enter_context(video_writer(path, fps, codec))
-            pace = _Pace(add, fps, str(path))
+            pace = Pace(add, fps, str(path), overlays() if form == "overlay" else masked)
             yield lambda frame, found: pace.add(frame, found, drawn(form, frame))
             if pace.left_out:
                 warn("%s: %d frames came faster than %g a second and are left out", path, pace.left_out, fps)
@@ -261,9 +268,10 @@ def _sink(
 
 def _drawn(prompts: Prompts, arguments: argparse.Namespace, form: str, frame: Frame) -> dict[str, Any]:
     """The options of a format for a frame: prompts are shown in every frame, or in the one that they are for."""
+    written = written_options(form, arguments)
     if arguments.track and frame.number != (arguments.at_frame or 0):
-        return {}
-    return prompts.format_options(form)
+        return written
+    return prompts.format_options(form) | written
 
 
 def _check_following(arguments: argparse.Namespace, prompts: Prompts) -> None:
@@ -280,62 +288,15 @@ def _check_following(arguments: argparse.Namespace, prompts: Prompts) -> None:
 
 
 def _check_codec(codec: str, paths: list[Path]) -> None:
-    """Raise an OptionError if one of the overlays cannot have this codec."""
-    for path in paths:
+    """Raise an OptionError if there is no video, or one of them cannot have this codec."""
+    for path in paths or [STDOUT]:
         if path == STDOUT:
-            raise OptionError("--codec is for the file of an overlay; standard output takes frames as RGB24, or lines")
+            raise OptionError("--codec is for the file of a video; standard output takes frames as RGB24, or lines")
         check_codec(path, codec)
 
 
 def _write_picture(picture: ByteArray) -> None:
     write_stdout(picture.tobytes())
-
-
-class _Pace:
-    """Pictures at the times of their frames in a video of constant rate: the last one stays until the next is due.
-
-    A gap of more than `MOST_HELD_SECONDS` is left out with a warning: a damaged time would fill the disk.
-
-    Attributes:
-        left_out: Number of frames that came faster than the rate.
-    """
-
-    def __init__(self, add: Callable[[ByteArray], object], fps: float, name: str) -> None:
-        self._add, self._fps, self._name = add, fps, name
-        self._count, self.left_out = 0, 0
-        self._began: float | None = None
-        self._last: ByteArray | None = None
-        self._last_number = 0
-        self._tracker = Tracker()
-
-    def add(self, frame: Frame, found: Segmentation | Failure, options: dict[str, Any]) -> None:
-        if isinstance(found, Failure):
-            return  # what comes next is due later
-        if self._began is None:
-            self._began = frame.seconds
-        due = round((frame.seconds - self._began) * self._fps)
-        gap = (due - self._count) / self._fps
-        if gap > MOST_HELD_SECONDS:
-            warn(
-                "%s: %.3f s between frames %d and %d are not in the overlay: a pause, or a damaged time",
-                *(self._name, gap, self._last_number, frame.number),
-            )
-            self._began += gap
-            due = self._count
-        if due < self._count - 1:  # one too early is within the unevenness of cameras
-            self.left_out += 1
-            return
-        while self._last is not None and self._count < due:
-            self._put(self._last)
-        if found.track_ids is None:  # numbers for the colours alone
-            numbered = self._tracker.update(found)
-            options = {**options, "colours": numbered_colours(numbered)}
-        self._last, self._last_number = overlay(found, **options), frame.number
-        self._put(self._last)
-
-    def _put(self, picture: ByteArray) -> None:
-        self._add(picture)
-        self._count += 1
 
 
 def _line(frame: Frame, found: Segmentation | Failure) -> bytes:
@@ -373,11 +334,11 @@ def _outputs(source: FrameSource, arguments: argparse.Namespace, *, alone: bool)
         raise OptionError(f"--format must be one of {', '.join(SUFFIXES)} for a video, got {', '.join(unknown)}")
     if output == "-" or (output is None and source.path is None):
         return {_form_for_stdout(forms, arguments, alone=alone): STDOUT}
-    form = None if output is None else _form_of_file(output)
+    form = None if output is None else _form_of_file(output, forms)
     if form is None:
         stem = Path(STDIN_STEM) if source.path is None else source.path.with_suffix("")
         base = stem if output is None else Path(output, stem.name)
-        return {form: base.with_name(base.name + SUFFIXES[form]) for form in forms or SUFFIXES}
+        return {form: base.with_name(base.name + SUFFIXES[form]) for form in forms or DEFAULT_FORMATS}
     if not alone or (forms or [form]) != [form]:
         raise OptionError(f"--output {output} is one file, the {form} of one video; name a folder")
     return {form: Path(output)}
@@ -389,21 +350,21 @@ def _form_for_stdout(forms: Sequence[str] | None, arguments: argparse.Namespace,
         raise OptionError("standard output takes one format of one video, and no --json; name a folder with --output")
     if sys.stdout is None:
         raise OptionError("standard output is closed; name a file with --output")
-    if form == "overlay" and sys.stdout.isatty():
+    if form in PICTURED and sys.stdout.isatty():
         raise OptionError(
             "refusing to write frames to the terminal; redirect standard output, or name a file with --output"
         )
     return form
 
 
-def _form_of_file(output: str) -> str | None:
-    """The format that the suffix of a file names; None for a folder."""
+def _form_of_file(output: str, forms: Sequence[str] | None) -> str | None:
+    """The format that the end of a file's name means, of two the one that is asked for; None for a folder."""
     path = Path(output)
     suffix = path.suffix.lower()
     if is_folder(path) or ends_as_folder(output) or not suffix:
         return None
     if suffix in VIDEO_CODECS:
-        return "overlay"
+        return "mask" if path.stem.lower().endswith(".mask") or forms == ["mask"] else "overlay"
     if suffix == ".jsonl":
         return "json"
     raise OptionError(

@@ -28,8 +28,10 @@ from support.tiny_onnx import bright_object
 import fastsam_onnx
 from fastsam_onnx import Mask, Prompts, Segmentation, draw
 from fastsam_onnx.cli import video as video_command
+from fastsam_onnx.cli.pace import Pace, overlays
 from fastsam_onnx.cli.program import main
 from fastsam_onnx.errors import ImageError, OptionError, OutputError
+from fastsam_onnx.formats.registry import WRITTEN
 from fastsam_onnx.images import video_writer as video_files
 from fastsam_onnx.images.video import Frame, Video, is_video, open_video
 from fastsam_onnx.images.video_writer import video_writer
@@ -123,6 +125,24 @@ def test_a_video_gives_an_overlay_video_and_json_lines_beside_it(run, clip):
     assert "1 video, 9 objects" in err
 
 
+@pytest.mark.parametrize("grow", [0, 4])
+def test_masks_of_what_is_followed_are_a_video_in_black_and_white(run, clip, tmp_path, grow):
+    """The disc that moves by 8 pixels a frame, and nothing else."""
+    asked = ["--track", "--point", "14,32", "--codec", "mjpeg", *(["--grow", str(grow)] if grow else [])]
+    assert run(clip, *asked, "-o", tmp_path / "disc.mask.avi")[0] == 0
+    assert run(clip, *asked, "--format", "mask", "-o", tmp_path / "other.avi")[0] == 0
+    assert (tmp_path / "other.avi").read_bytes() == (tmp_path / "disc.mask.avi").read_bytes()
+    assert run(clip, *asked, "-o", tmp_path / "lines.jsonl")[0] == 2, "lines have no codec"
+    assert run(clip, "--track", "--point", "14,32", "-o", tmp_path / "lines.jsonl")[0] == 0
+    records = lines((tmp_path / "lines.jsonl").read_text())
+    pictures = [each.picture for each in open_video(tmp_path / "disc.mask.avi").frames()]
+    assert len(pictures) == len(records) == FRAMES
+    for record, picture in zip(records, pictures, strict=True):
+        [one] = record["objects"]
+        expected = Mask.from_rle(one["rle"]).grown(grow).dense()
+        assert np.mean((picture.min(axis=2) > 128) == expected) > 0.99
+
+
 @pytest.mark.process
 def test_outputs_by_suffix_folder_and_standard_output(run, clip, network, tmp_path):
     assert run(clip, "-o", tmp_path / "a.mp4")[0] == 0
@@ -205,10 +225,15 @@ def test_a_defect_in_one_video_stops_no_other(run, clip, tmp_path, monkeypatch):
     ("arguments", "reason"),
     [
         (["CLIP", "photo.jpg"], "got photo.jpg beside a video"),
-        (["CLIP", "--format", "svg"], "overlay, json for a video, got svg"),
+        (["CLIP", "--format", "svg"], "overlay, mask, json for a video, got svg"),
         (["CLIP", "-o", "a.png"], ".mp4, .mov, .mkv, .avi, .jsonl"),
         (["CLIP", "-o", "a.mp4", "--format", "json"], "a.mp4 is one file, the overlay"),
+        (["CLIP", "-o", "a.mask.mp4", "--format", "overlay"], "a.mask.mp4 is one file, the mask"),
         (["CLIP", "-o", "CLIP"], "this run reads it"),
+        (
+            ["CLIP", "--grow", "2"],
+            "--grow is for masks in black and white, and overlay, json have none; write one of mask",
+        ),
         (["CLIP", "-o", "-", "--json"], "standard output takes one"),
         (["CLIP", "CLIP2"], "the same name"),
         (["--raw", "96x64", "CLIP"], "give - as the only input"),
@@ -217,9 +242,9 @@ def test_a_defect_in_one_video_stops_no_other(run, clip, tmp_path, monkeypatch):
         (["--raw", "99999x99999", "-"], "--raw must be of at most 178956970 pixels (--pixel-limit), got 99999x99999"),
         (["CLIP", "--codec", "mpeg2"], "h264"),
         (["CLIP", "--codec", "vp9", "-o", "a.avi"], "ends with .avi must be mjpeg or mpeg4, got vp9"),
-        (["CLIP", "--codec", "vp9", "-o", "-"], "--codec is for the file of an overlay"),
-        (["CLIP", "--codec", "vp9", "--format", "json"], "--codec is for the file of an overlay"),
-        (["photo.jpg", "--codec", "vp9"], "--codec is for the overlay of a video"),
+        (["CLIP", "--codec", "vp9", "-o", "-"], "--codec is for the file of a video"),
+        (["CLIP", "--codec", "vp9", "--format", "json"], "--codec is for the file of a video"),
+        (["photo.jpg", "--codec", "vp9"], "--codec is for videos, and these are photos"),
         (["CLIP", "--fps", "30"], "--fps needs --raw"),
         (["photo.jpg", "--track"], "--track and --at-frame are for the frames of a video"),
         (["CLIP", "--at-frame", "3"], "--at-frame needs --track and a prompt"),
@@ -312,7 +337,7 @@ def test_a_codec_that_this_opencv_lacks_is_refused_before_anything_is_done(run, 
 def test_an_object_keeps_its_colour_whatever_its_rank(run):
     """Two discs that move apart change places in the list from frame to frame."""
     given = []
-    pace = video_command._Pace(given.append, 10, "x.mp4")
+    pace = Pace(given.append, 10, "x.mp4", overlays())
     for number in range(6):
         discs = [np.zeros((64, 200), np.uint8) for _ in range(2)]
         centres = [(20 + 6 * number, 20), (180 - 6 * number, 44)]
@@ -368,7 +393,9 @@ def test_prompts_are_drawn_in_the_frame_that_they_are_for():
         ({"track": True, "at_frame": None}, [0]),
         ({"track": True, "at_frame": 3}, [3]),
     ):
-        drawn = partial(video_command._drawn, prompts, argparse.Namespace(**arguments), "overlay")
+        drawn = partial(
+            video_command._drawn, prompts, argparse.Namespace(**arguments, **dict.fromkeys(WRITTEN)), "overlay"
+        )
         assert [number for number in (0, 3) if "points" in drawn(Frame(number, 0, None))] == shown
 
 
@@ -376,7 +403,7 @@ def test_objects_that_were_tracked_have_the_colours_of_their_own_numbers():
     picture = np.zeros((8, 8, 3), np.uint8)
     found = Segmentation.from_masks([Mask.from_dense(np.ones((8, 8), bool))], image=picture)
     given = []
-    pace = video_command._Pace(given.append, 10, "x.mp4")
+    pace = Pace(given.append, 10, "x.mp4", overlays())
     for number, one in enumerate((replace(found, track_ids=np.array([7])), found)):
         pace.add(Frame(number, number / 10, None), one, {"alpha": 1, "contours": False, "names": False})
     assert [one[4, 4].tolist() for one in given] == draw.palette(7)[[6, 0]].tolist()  # by a number of its own
@@ -531,7 +558,7 @@ def test_a_damaged_video_goes_on_and_ends_with_1(run, clip, tmp_path):
 def test_an_overlay_keeps_the_times_of_a_video_of_variable_rate():
     """At 10 a second: frames at 0, 0.1, 0.4 and 0.5 s; the second stays until the third is due, then some are fast."""
     given = []
-    pace = video_command._Pace(given.append, 10, "x.mp4")
+    pace = Pace(given.append, 10, "x.mp4", overlays())
     for number, seconds in enumerate((2.0, 2.1, 2.4, 2.5, 2.52, 2.54, 2.56)):
         image = np.full((8, 8, 3), 10 * number, np.uint8)
         found = Segmentation.from_masks([], image_size=(8, 8), image=image)
@@ -558,14 +585,14 @@ def test_the_overlay_of_an_unsteady_clip_has_the_rate_of_its_fastest_frames(run,
 def test_a_damaged_time_does_not_fill_the_disk(caplog):
     """A jump of 600 s wrote 15,000 pictures; the clock of a transport stream allows 26 hours."""
     given = []
-    pace = video_command._Pace(given.append, 10, "x.mp4")
+    pace = Pace(given.append, 10, "x.mp4", overlays())
     for number, seconds in enumerate((0.0, 0.1, 60.0, 90_000.0, 90_000.1, 90_000.3)):
         image = np.full((8, 8, 3), 10 * number, np.uint8)
         found = Segmentation.from_masks([], image_size=(8, 8), image=image)
         pace.add(Frame(number, seconds, image), found, {})
     # Due at 0, 1 and 600; the fourth at once, the others as after it.
     assert [int(picture[0, 0, 0]) // 10 for picture in given] == [0, *[1] * 599, 2, 3, 4, 4, 5]
-    assert "x.mp4: 89939.900 s between frames 2 and 3 are not in the overlay" in caplog.text
+    assert "x.mp4: 89939.900 s between frames 2 and 3 are not in the video" in caplog.text
 
 
 @pytest.mark.process
