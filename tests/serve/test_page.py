@@ -728,6 +728,36 @@ def test_what_is_shown_is_what_is_saved(page, found, tmp_path):
     assert one["rle"] == masks[0]
 
 
+def test_a_cut_out_is_copied(page, found):
+    """By its button and by Ctrl C, unless text is marked."""
+    page.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]})
+    assert not page.find_element(By.ID, "copy").is_enabled()
+    pointer(page, found, 300, 200).click().perform()
+    wait(page, lambda b: not b.execute_script("return tasks"))
+    answer = found.point_prompt([pixel(page, found, 300, 200)])
+    copied = """const done = arguments[0], [item] = await navigator.clipboard.read();
+        const blob = await item.getType("image/png");
+        const bitmap = await createImageBitmap(blob), canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+        const context = canvas.getContext("2d");
+        context.drawImage(bitmap, 0, 0);
+        done([bitmap.width, bitmap.height, [...context.getImageData(0, 0, bitmap.width, bitmap.height).data]]);"""
+    expected = answer.cutout(soft=True)
+    for copy in (
+        page.find_element(By.ID, "copy").click,
+        lambda: ActionChains(page).key_down(Keys.CONTROL).send_keys("c").key_up(Keys.CONTROL).perform(),
+    ):
+        page.execute_script("say('')")
+        copy()
+        wait(page, lambda b: status(b) == "Copied: paste it elsewhere")
+        width, height, values = page.execute_async_script(f"(async () => {{ {copied} }}).apply(null, arguments)")
+        assert (height, width) == expected.shape[:2]
+        alpha = np.array(values, np.uint8).reshape(height, width, 4)[..., 3]
+        np.testing.assert_array_equal(alpha, expected[..., 3])
+    page.execute_script("say(''); getSelection().selectAllChildren(document.querySelector('h1'))")
+    ActionChains(page).key_down(Keys.CONTROL).send_keys("c").key_up(Keys.CONTROL).perform()
+    assert status(page) == ""
+
+
 def test_the_photo_is_sent_once(page, found):
     """Clicks, cut-outs and texts name it by its key; where the server has forgotten it, it is sent again."""
     page.execute_script(
