@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import secrets
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,7 @@ class Hosting:
         token: Secret that clients must send; None for none.
         origins: Origins of other sites whose pages may use the server.
         access_log: True for a line per request on standard output.
+        secret: What keys of remembered photos are made with: a photo has one key in all processes.
     """
 
     workers: int
@@ -59,6 +61,7 @@ class Hosting:
     token: str | None = None
     origins: tuple[str, ...] = ()
     access_log: bool = False
+    secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     def service(self, model: FastSAM) -> Service:
         """The service of a model.
@@ -66,7 +69,14 @@ class Hosting:
         Raises:
             OptionError: If an origin is malformed.
         """
-        return Service(model, workers=self.workers, limits=self.limits, token=self.token, origins=self.origins)
+        return Service(
+            model,
+            workers=self.workers,
+            limits=self.limits,
+            token=self.token,
+            origins=self.origins,
+            secret=self.secret,
+        )
 
 
 def host(service: Service, listener: socket.socket, *, access_log: bool) -> None:

@@ -6,7 +6,6 @@ They are in memory alone, under a key that nobody can guess, for a while.
 from __future__ import annotations
 
 import hashlib
-import secrets
 import threading
 import time
 from collections import OrderedDict
@@ -18,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from fastsam_onnx.results.segmentation import Segmentation
 
+MOST_SECRET = hashlib.blake2b.MAX_KEY_SIZE
 MOST_RESULTS = 2
 """Of one photo, by what the model was asked: a page asks for more objects for clicks than for texts."""
 
@@ -58,18 +58,19 @@ class Seen:
 class Memory:
     """The last few photos; used from several threads."""
 
-    def __init__(self, photos: int, pixels: int, seconds: float) -> None:
+    def __init__(self, photos: int, pixels: int, seconds: float, secret: bytes) -> None:
         """Begin with none.
 
         Args:
             photos: Maximum number of photos.
             pixels: Maximum of their pixels together; one photo is remembered whatever it has.
             seconds: Time for which a photo that nobody uses is remembered.
+            secret: At most 64 bytes; without them nobody can say the key of a photo.
         """
         self._photos, self._pixels, self._seconds = photos, pixels, seconds
         self._seen: OrderedDict[str, Seen] = OrderedDict()
         self._lock = threading.Lock()
-        self._secret = secrets.token_bytes(32)
+        self._secret = secret
 
     def keep(self, seen: Seen) -> str | None:
         """Remember a photo, or what another call found in one that is remembered.

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
+from secrets import token_bytes
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -33,7 +34,7 @@ from fastsam_onnx.errors import OptionError
 from fastsam_onnx.options import integer, shown, text, texts
 from fastsam_onnx.serve.answer import Answer
 from fastsam_onnx.serve.conversion import convert
-from fastsam_onnx.serve.memory import Memory
+from fastsam_onnx.serve.memory import MOST_SECRET, Memory
 from fastsam_onnx.serve.negotiate import REPRESENTATIONS, negotiate
 from fastsam_onnx.serve.openapi import describe
 from fastsam_onnx.serve.received import KEY_HEADER, Limits, RawRequest
@@ -113,6 +114,7 @@ class Service:
         limits: Limits | None = None,
         token: str | None = None,
         origins: Sequence[str] = (),
+        secret: bytes | None = None,
     ) -> None:
         """Set up the application; nothing is started.
 
@@ -123,6 +125,8 @@ class Service:
             token: Secret that a client must send as "Authorization: Bearer TOKEN" to /segment, /convert and /info; None
                 for none.
             origins: Origins of other sites whose pages may use the server, such as "https://example.org"; "*" for all.
+            secret: At most 64 bytes with which the keys of remembered photos are made, so that several processes give a
+                photo one key; None for random ones.
 
         Raises:
             OptionError: If an origin is malformed, the number of workers is not an integer of at least 1, or the others
@@ -132,12 +136,16 @@ class Service:
             raise OptionError(f"model must be a FastSAM, such as FastSAM(), got {shown(model)}")
         if not isinstance(limits, Limits | None):
             raise OptionError(f"limits must be a Limits, got {shown(limits)}")
+        if secret is not None and not (isinstance(secret, bytes) and 0 < len(secret) <= MOST_SECRET):
+            raise OptionError(f"secret must be 1 to {MOST_SECRET} bytes, got {type(secret).__name__}")
         self._model = model
         self._limits = limits or Limits()
         self._token = None if token is None else text("token", token)
         self._workers = Workers(integer("workers", workers), self._limits.queue)
         self._held = 0
-        self._memory = Memory(self._limits.remembered, self._limits.pixels, self._limits.remembered_seconds)
+        self._memory = Memory(
+            self._limits.remembered, self._limits.pixels, self._limits.remembered_seconds, secret or token_bytes(32)
+        )
         self._page, self._page_headers = _load_page()
         self._example = _load_example()
         self.app = Starlette(

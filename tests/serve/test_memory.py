@@ -15,8 +15,9 @@ pytest.importorskip("python_multipart", reason="needs the packages of fastsam-on
 from starlette.exceptions import HTTPException
 from support.server import BOUNDARY, PHOTO, form_body, running
 
-from fastsam_onnx import Mask, Segmentation
+from fastsam_onnx import Mask, OptionError, Segmentation
 from fastsam_onnx.formats import encode
+from fastsam_onnx.serve.hosting import Hosting
 from fastsam_onnx.serve.memory import Memory, Seen
 from fastsam_onnx.serve.received import Limits
 from fastsam_onnx.serve.service import Service
@@ -155,7 +156,7 @@ def is_known(memory, key):
 
 
 def test_the_photo_that_was_not_used_for_longest_goes_first():
-    memory = Memory(2, 10_000, 60)
+    memory = Memory(2, 10_000, 60, b"secret")
     first, second = memory.keep(seen(b"1")), memory.keep(seen(b"2"))
     memory.recall(first)
     third = memory.keep(seen(b"3"))
@@ -164,7 +165,7 @@ def test_the_photo_that_was_not_used_for_longest_goes_first():
 
 
 def test_photos_together_have_so_many_pixels_but_one_is_remembered():
-    memory = Memory(4, 200, 60)
+    memory = Memory(4, 200, 60, b"secret")
     small, also = memory.keep(seen(b"1")), memory.keep(seen(b"2"))
     assert is_known(memory, small)
     large = memory.keep(seen(b"3", 20, 20))
@@ -172,7 +173,7 @@ def test_photos_together_have_so_many_pixels_but_one_is_remembered():
 
 
 def test_each_result_of_a_photo_counts_and_two_are_kept():
-    memory = Memory(4, 200, 60)
+    memory = Memory(4, 200, 60, b"secret")
     other = memory.keep(seen(b"other"))
     key = memory.keep(seen(options={"conf": 0.1}))
     assert is_known(memory, other)
@@ -186,17 +187,29 @@ def test_each_result_of_a_photo_counts_and_two_are_kept():
 
 def test_keys_tell_nothing_and_names_stay_with_who_sent_them():
     """One file under another name is another photo; another server gives another key."""
-    memory = Memory(4, 1000, 60)
+    memory = Memory(4, 1000, 60, b"secret")
     keys = [memory.keep(seen(source=source)) for source in (None, "a.jpg", "b.jpg")]
     assert len(set(keys)) == 3
     assert [memory.recall(key).source for key in keys] == [None, "a.jpg", "b.jpg"]
-    assert Memory(4, 1000, 60).keep(seen()) not in keys
+    assert Memory(4, 1000, 60, b"secret").keep(seen()) == keys[0], "of another process"
+    assert Memory(4, 1000, 60, b"other").keep(seen()) not in keys
+
+
+def test_processes_share_a_secret_and_it_is_shown_nowhere(model):
+    hosting = Hosting(1, Limits())
+    assert hosting.service(model)._memory._secret == hosting.service(model)._memory._secret == hosting.secret
+    assert Hosting(1, Limits()).secret != hosting.secret
+    assert "secret" not in repr(hosting)
+    assert Service(model, workers=1)._memory._secret != Service(model, workers=1)._memory._secret
+    for secret in ("text", b"", b"x" * 65):
+        with pytest.raises(OptionError, match="secret must be 1 to 64 bytes, got"):
+            Service(model, workers=1, secret=secret)
 
 
 def test_use_prolongs_the_time(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    memory = Memory(4, 1000, 10)
+    memory = Memory(4, 1000, 10, b"secret")
     one, other = memory.keep(seen(b"1")), memory.keep(seen(b"2"))
     now[0] = 108
     assert is_known(memory, one)
