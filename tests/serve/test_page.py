@@ -659,6 +659,9 @@ def test_a_phone_shows_all_without_scrolling_sideways(page, width):
     try:
         wait(page, lambda b: b.find_element(By.ID, "view").size["width"] <= width)
         assert page.execute_script("return document.documentElement.scrollWidth") <= width
+        page.execute_script("queue = Array(12).fill(photo.file); showQueue()")
+        assert page.find_element(By.ID, "next").is_displayed()
+        assert page.execute_script("return document.documentElement.scrollWidth") <= width
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
@@ -726,6 +729,36 @@ def test_what_is_shown_is_what_is_saved(page, found, tmp_path):
     page.find_element(By.ID, "json").click()
     [one] = json.loads(saved(tmp_path, "coffee.json"))["objects"]
     assert one["rle"] == masks[0]
+
+
+def test_of_several_photos_each_has_its_turn(page, found, tmp_path):
+    """The first at once, the others by a button or N; what is chosen in between comes before them."""
+    import cv2
+
+    paths = []
+    for name, value in (("one", 60), ("two", 120), ("three", 180), ("four", 240)):
+        paths.append(tmp_path / f"{name}.png")
+        assert cv2.imwrite(str(paths[-1]), np.full((60, 80, 3), value, np.uint8))
+    after = page.find_element(By.ID, "next")
+    assert not after.is_displayed()
+
+    def shown(name, left):
+        wait(page, lambda b: b.execute_script("return photo.file.name") == f"{name}.png")
+        wait(page, lambda b: not b.execute_script("return tasks"))
+        assert after.is_displayed() == bool(left)
+        assert after.text == (f"Next ({left})" if left else "")
+
+    chooser = page.find_element(By.ID, "another")
+    chooser.send_keys("\n".join(map(str, paths[:3])))
+    shown("one", 2)
+    after.click()
+    shown("two", 1)
+    chooser.send_keys(str(paths[3]))
+    shown("four", 1)
+    page.find_element(By.ID, "view").send_keys("n")
+    shown("three", 0)
+    page.find_element(By.ID, "view").send_keys("n")
+    shown("three", 0)
 
 
 def test_a_cut_out_is_copied(page, found):
