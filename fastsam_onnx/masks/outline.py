@@ -35,6 +35,24 @@ def trace_outlines(crop: BoolArray) -> list[Island]:
     return [(exteriors[label], tuple(holes.get(label, ()))) for label in sorted(exteriors)]
 
 
+def count_corners(crop: BoolArray) -> int:
+    """The number of points that all outlines of a (h, w) bool array have together, without tracing them."""
+    padded = np.pad(crop, 1)
+    above = padded[1:] ^ padded[:-1]
+    left, right = above[:, :-1], above[:, 1:]
+    diagonal = left & right & (padded[1:, 1:] ^ padded[1:, :-1])  # two outlines meet there
+    return int(np.count_nonzero(left ^ right) + 2 * np.count_nonzero(diagonal))
+
+
+def count_parts(crop: BoolArray) -> int:
+    """The number of islands and of holes (4 neighbours) of a (h, w) bool array: outlines are no more than that."""
+    import cv2
+
+    padded = np.pad(crop, 1).view(np.uint8)
+    islands, others = (cv2.connectedComponents(part, connectivity=4)[0] - 1 for part in (padded, 1 - padded))
+    return islands + others - 1
+
+
 def _rings(crop: BoolArray) -> list[Ring]:
     """All closed chains of corners, with the object on their right hand."""
     height, width = crop.shape

@@ -8,11 +8,13 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
+from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import FastSAMError
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.formats.native import read_json
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.masks.outline import count_corners, count_parts
 from fastsam_onnx.serve.answer import WRITTEN, Answer, answer, written_options
 from fastsam_onnx.serve.memory import Memory
 from fastsam_onnx.serve.negotiate import Representation, negotiate
@@ -28,6 +30,15 @@ MASK_PHOTOS = 4
 
 Those of the objects of 150 photos have 2.1 times their photo's pixels in the median, 4.2 at most.
 """
+
+MOST_CORNERS = 500_000
+"""Maximum number of points of all outlines together; objects of photos of 2 million pixels have 11,000."""
+MOST_PARTS = 10_000
+"""Maximum number of islands and holes of all masks together that are drawn as outlines, which objects of photos have no
+more than 50 of. To join 80,000 of them to one ring, as YOLO has it, takes over a minute.
+"""
+MOST_LETTERS = 1000
+"""Maximum length of a name: many formats say it with every object, and an overlay writes it there."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +107,44 @@ def _read(request: ConvertRequest, limits: Limits, memory: Memory, most: int) ->
     found = read_json(request.result, pixel_limit=limits.pixels, masks_limit=MASK_PHOTOS * limits.pixels)
     if len(found) > most:
         raise HTTPException(422, f"a result must have at most {most} objects here, got {len(found)}")
+    _check_names(found)
+    if request.representation.format in formats.OUTLINES:
+        _check_outlines(found)
     if request.key is not None:
-        return replace(found, image=memory.recall(request.key).results[0][1].image)
+        return _with_photo(found, memory.recall(request.key).results[0][1].image)
     if request.photo is None:
         return found
-    return replace(found, image=load_image(request.photo, pixel_limit=limits.pixels))
+    return _with_photo(found, load_image(request.photo, pixel_limit=limits.pixels))
+
+
+def _with_photo(found: Instances, photo: ByteArray | None) -> Instances:
+    assert photo is not None
+    size, (width, height) = photo.shape[1::-1], found.image_size
+    if size != (width, height):
+        raise HTTPException(
+            422, f"the photo must be that of the result, {width} x {height} pixels, got {size[0]} x {size[1]}"
+        )
+    return replace(found, image=photo)
+
+
+def _check_names(found: Instances) -> None:
+    """Refuse names that would make an answer a hundred times as large as the request."""
+    longest = max(len(name) for name in (found.source or "", *(found.names or {}).values()))
+    if longest > MOST_LETTERS:
+        raise HTTPException(
+            422, f'"source" and each of "names" must have at most {MOST_LETTERS} letters here, got {longest}'
+        )
+
+
+def _check_outlines(found: Instances) -> None:
+    """Refuse masks such as noise, whose outlines would take minutes."""
+    corners = parts = 0
+    for mask in found.masks:
+        corners += count_corners(mask.crop)
+        parts += count_parts(mask.crop) if corners <= MOST_CORNERS else 0
+        if corners > MOST_CORNERS or parts > MOST_PARTS:
+            raise HTTPException(
+                422,
+                f"outlines must have at most {MOST_PARTS} islands and holes and {MOST_CORNERS} points together, and "
+                "the objects have more; give fewer or smoother ones, or take a format without outlines, such as coco",
+            )

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
 from fastsam_onnx.masks.mask import Mask
-from fastsam_onnx.masks.outline import trace_outlines
+from fastsam_onnx.masks.outline import count_corners, count_parts, trace_outlines
 
 DENSE = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
 
@@ -123,3 +123,20 @@ def test_a_hole_that_touches_the_outside_at_a_corner_is_a_hole():
 def test_nothing():
     assert trace_outlines(np.zeros((4, 4), bool)) == []
     assert trace_outlines(np.zeros((0, 0), bool)) == []
+
+
+@settings(deadline=None, max_examples=150)
+@given(DENSE)
+def test_corners_and_parts_are_counted_without_tracing(crop):
+    rings = [ring for exterior, holes in trace_outlines(crop) for ring in (exterior, *holes)]
+    assert count_corners(crop) == sum(map(len, rings))
+    assert len(rings) <= count_parts(crop)
+
+
+def test_parts_are_islands_and_holes():
+    crop = np.zeros((7, 12), bool)
+    crop[1:6, 1:6] = True
+    crop[2, 2] = crop[4, 2:4] = False
+    crop[3, 8] = crop[4, 9] = True
+    assert (count_parts(crop), len(trace_outlines(crop))) == (5, 3)
+    assert count_parts(np.zeros((3, 4), bool)) == 0

@@ -19,7 +19,7 @@ from support.server import BOUNDARY, PHOTO, form_body, running
 from fastsam_onnx import Mask, Segmentation
 from fastsam_onnx.formats import FORMATS, encode, to_cutouts
 from fastsam_onnx.formats.native import read_json
-from fastsam_onnx.formats.registry import OF_THE_PHOTO
+from fastsam_onnx.formats.registry import OF_THE_PHOTO, OUTLINES
 from fastsam_onnx.serve.conversion import MASK_PHOTOS, MOST_RESULT_BYTES
 from fastsam_onnx.serve.received import Limits
 from fastsam_onnx.serve.service import Service
@@ -111,8 +111,10 @@ def test_other_bodies_are_refused(client, chosen):
     assert reply.json["error"].startswith("the body must be a result, application/json or application/octet-stream, or")
     assert client.ask("POST", "/convert").json["error"].startswith("the request is empty; send a result as its body")
     other = Segmentation.from_masks([Mask.from_dense(np.ones((5, 5), bool))])
-    reply = converted(client, ("result", json_of(other)), ("photo", PHOTO), ("format", "overlay"))
-    assert (reply.status, "image must be the photo, (5, 5, 3) uint8 RGB" in reply.json["error"]) == (422, True)
+    for form in ("overlay", "svg"):
+        reply = converted(client, ("result", json_of(other)), ("photo", PHOTO), ("format", form))
+        reason = "the photo must be that of the result, 5 x 5 pixels, got 600 x 400"
+        assert (reply.status, reply.json["error"]) == (422, reason)
 
 
 def test_a_few_characters_fill_no_memory(model):
@@ -137,6 +139,49 @@ def test_a_few_characters_fill_no_memory(model):
         assert f"at most {most} objects here, got {most + 1}" in reply(0, objects=[small] * (most + 1)).json["error"]
         large = converted(client, ("result", "{}"), ("photo", PHOTO))
         assert (large.status, "a photo must have at most 10000 pixels" in large.json["error"]) == (413, True)
+
+
+def noise(side):
+    """Every second pixel of every second row: as many islands as can be in one place."""
+    dense = np.zeros((side, side), bool)
+    dense[::2, ::2] = True
+    return Segmentation.from_masks([Mask.from_dense(dense)], source="noise.png")
+
+
+@pytest.mark.parametrize("form", OUTLINES)
+def test_noise_takes_no_minutes(client, form):
+    """A result of 160 kB took 74 s as YOLO's labels, one of 320 kB four times that."""
+    result = json_of(noise(220))
+    refused = client.ask("POST", f"/convert?format={form}", result)
+    assert refused.status == 422
+    assert "outlines must have at most 10000 islands and holes and 500000 points together" in refused.json["error"]
+    assert client.ask("POST", f"/convert?format={form}", json_of(noise(20))).status == 200
+    assert client.ask("POST", "/convert?format=coco", result).status == 200
+
+
+def test_few_islands_have_so_many_points(client):
+    """Combs in one piece, of a tooth at every second pixel of every fourth row."""
+    dense = np.zeros((900, 1200), bool)
+    dense[::4] = dense[:, 0] = True
+    dense[1::4, ::2] = True
+    mask = Mask.from_dense(dense)
+    assert len(mask.polygons()) == 1
+    reply = client.ask("POST", "/convert?format=svg", json_of(Segmentation.from_masks([mask])))
+    assert (reply.status, "outlines must have" in reply.json["error"]) == (422, True)
+
+
+def test_a_name_is_said_with_every_object_and_so_no_long_one(client, chosen):
+    """Five hundred objects with a name of 3.9 million letters were an answer of 2 GB, and minutes of an overlay."""
+    document = json.loads(json_of(chosen)) | {"names": {"0": "x" * 1000}, "source": "y" * 1000}
+    for one in document["objects"]:
+        one["label"] = 0
+    for form in ("labelme", "coco", "overlay"):
+        fields = (("format", form), ("photo", PHOTO))
+        assert converted(client, ("result", json.dumps(document)), *fields).status == 200
+        for longer in ({"names": {"0": "x" * 1001}}, {"source": "y" * 1001}):
+            refused = converted(client, ("result", json.dumps(document | longer)), *fields)
+            reason = '"source" and each of "names" must have at most 1000 letters here, got 1001'
+            assert (refused.status, refused.json["error"]) == (422, reason)
 
 
 def test_a_result_has_at_most_so_many_bytes(client, chosen):
