@@ -109,9 +109,14 @@ def _request(event: Mapping[str, Any]) -> Json:
 
 
 def _format(request: Json) -> str:
+    """The format of the answer, which must have the fields that say how it is written."""
     form = request.get("format", "json")
     if not isinstance(form, str) or form not in ANSWERS:
         raise RequestError(422, f"format must be one of {', '.join(ANSWERS)}, got {form!r}")
+    own = [name for name in RENDERING if name in FORMATS[form].options]
+    others = [name for name in RENDERING if name in request and name not in own]
+    if others:
+        raise RequestError(422, f"of {', '.join(RENDERING)} {form} has {', '.join(own) or 'none'}, got {others[0]}")
     return form
 
 

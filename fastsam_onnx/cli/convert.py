@@ -237,4 +237,8 @@ def _with_photo(found: Instances, photo: Path | None, target: Path, form: str) -
     if not exists(photo):
         raise OptionError(f"{form} needs the photo, and there is no {photo}; --photos FOLDER says where photos are")
     check_outputs([target], [photo])
-    return replace(found, image=load_image(photo))
+    image = load_image(photo)
+    size, (width, height) = image.shape[1::-1], found.image_size
+    if size != (width, height):
+        raise OptionError(f"{photo} must be its photo, of {width}x{height} pixels, got {size[0]}x{size[1]}")
+    return replace(found, image=image)

@@ -74,7 +74,10 @@ def to_labelme(
 def _embedded_photo(found: Instances) -> str:
     """The photo as a base64 PNG: labelme opens no file that leads to no photo."""
     if found.image is None:
-        raise OptionError("labelme opens a file only with its photo: give image_path=, the photo's path")
+        raise OptionError(
+            "labelme opens a file only with its photo, and this result has neither the photo nor its name; give it one "
+            "of them, or image_path=, the photo's path"
+        )
     return base64.b64encode(picture_bytes(found.image, ".png")).decode("ascii")
 
 

@@ -94,7 +94,7 @@ def _secured(operation: Schema, has_token: bool) -> Schema:
 def _segment(limits: Limits, defaults: Mapping[str, Any]) -> Schema:
     options = _options(defaults) | _remembering(limits)
     photo: Schema = {"description": f"A picture file of at most {limits.pixels} pixels."}
-    return _post(
+    operation = _post(
         "segment",
         "Find the objects of a photo, all or those that prompts mean.",
         f"A request must have at most {limits.body_bytes} bytes, {limits.prompts} points, boxes, masks and texts, "
@@ -115,6 +115,10 @@ def _segment(limits: Limits, defaults: Mapping[str, Any]) -> Schema:
         },
         has_file=False,  # it may be remembered
     )
+    operation["responses"]["200"]["headers"] = {
+        KEY_HEADER: {"schema": {"type": "string"}, "description": "Key of a photo that is remembered now."}
+    }
+    return operation
 
 
 def _convert(limits: Limits, defaults: Mapping[str, Any]) -> Schema:
@@ -162,9 +166,6 @@ def _post(
         "responses": {
             "200": {
                 "description": "The objects, as Accept or format asks for them.",
-                "headers": {
-                    KEY_HEADER: {"schema": {"type": "string"}, "description": "Key of a photo that is remembered now."}
-                },
                 "content": _contents(),
             },
             **{str(status): _refusal(status) for status in REFUSALS if status != 401},

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -411,3 +412,11 @@ def test_what_shows_the_photo_needs_it(folder, tmp_path, capsys):
     assert f"overlay needs the photo, and there is no {tmp_path / 'a.png'}; --photos FOLDER says where" in err
     assert convert(capsys, folder / "a.json", "--to", "overlay")[0] == 0
     assert (folder / "a.overlay.png").exists()
+
+
+def test_a_photo_of_another_size_is_told(folder, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((5, 7, 3), np.uint8))
+    size = "{width}x{height}".format_map(read_json(folder / "a.json"))
+    code, _, err = convert(capsys, folder / "a.json", "--to", "cutout", "--photos", tmp_path)
+    assert code == 1
+    assert f"a.json: {tmp_path / 'a.png'} must be its photo, of {size} pixels, got 7x5" in err

@@ -222,13 +222,16 @@ def test_prompts_and_options_that_mean_nothing_are_refused(function):
     refused(function, 422, "max_det must be at most 1000", max_det=10**6)
     for form in ("cutouts", "yaml", None, ["svg"]):
         refused(function, 422, "format must be one of overlay, labels,", format=form)
-    refused(function, 422, "format 'svg' has no option soft", format="svg", soft=True)
     refused(function, 422, "soft must be True or False", format="cutout", soft="yes")
     refused(function, 422, "grow must be an integer from 0 to 1000", format="mask", grow=5000)
 
 
 def test_too_much_is_refused_before_it_is_computed(function, monkeypatch):
     monkeypatch.setattr(function, "model", None)  # would fail if asked
+    has = "of masks, tolerance, soft, whole, grow"
+    refused(function, 422, f"{has} svg has tolerance, got soft", format="svg", soft=True)
+    refused(function, 422, f"{has} json has masks, tolerance, got grow", grow=4)
+    refused(function, 422, f"{has} labels has none, got tolerance", format="labels", tolerance=1)
     refused(
         function,
         422,

@@ -68,7 +68,7 @@ def test_a_photo_without_a_name_is_in_the_file(sample):
     assert document["imagePath"]
     assert formats.to_labelme(sample)["imageData"] is None
     assert formats.to_labelme(replace(sample, source=None), image_path="a.png")["imageData"] is None
-    with pytest.raises(OptionError, match="image_path"):
+    with pytest.raises(OptionError, match="neither the photo nor its name; give it one of them, or image_path="):
         formats.to_labelme(replace(sample, source=None, image=None))
 
 
