@@ -406,4 +406,4 @@ def test_a_name_has_a_margin_on_both_sides():
     ink = np.flatnonzero((label[label.any(axis=(1, 2))][:, columns] != palette(1)[0]).any(axis=(0, 2)))
     assert columns[0] == 20
     assert ink[0] == pytest.approx(10, abs=4)
-    assert len(columns) - 1 - ink[-1] == pytest.approx(10, abs=4)
+    assert len(columns) - 1 - ink[-1] == pytest.approx(10, abs=6), "OpenCV 4's letters end 5 before their width does"
