@@ -200,12 +200,23 @@ def _together(pieces: Iterable[tuple[ByteArray, Place]], size: tuple[int, ...]) 
 def _add(picture: ByteArray, cut: ByteArray) -> None:
     """Add an object's RGBA to what is there: shares add up, and colours are their means by these."""
     for top in range(0, len(cut), _BAND_ROWS):
-        band = slice(top, top + _BAND_ROWS)
-        both = np.stack([picture[band], cut[band]]).astype(np.float32)
-        shares = both[..., 3:]
-        total = shares.sum(axis=0)
-        colours = (both[..., :3] * shares).sum(axis=0) / np.maximum(total, 1)
-        picture[band] = np.rint(np.concatenate([colours, np.minimum(total, 255)], axis=-1))
+        below, above = picture[top : top + _BAND_ROWS], cut[top : top + _BAND_ROWS]
+        held = above[..., 3] > 0
+        is_other = (below.view(np.uint32) != above.view(np.uint32))[..., 0] | (above[..., 3] < 255)
+        mixed = held & (below[..., 3] > 0) & is_other  # few pixels, and floats are slow
+        mixture = _mixture(below[mixed], above[mixed])
+        np.copyto(below, above, where=held[..., None])
+        below[mixed] = mixture
+
+
+def _mixture(one: ByteArray, other: ByteArray) -> ByteArray:
+    """(k, 4) RGBA of pixels that hold something of both."""
+    both = np.stack([one, other]).astype(np.float32)
+    shares = both[..., 3:]
+    total = shares.sum(axis=0)
+    colours = (both[..., :3] * shares).sum(axis=0) / total
+    mixture: ByteArray = np.rint(np.concatenate([colours, np.minimum(total, 255)], axis=-1)).astype(np.uint8)
+    return mixture
 
 
 def _around(places: Sequence[Place]) -> Place:

@@ -407,3 +407,20 @@ def test_a_name_has_a_margin_on_both_sides():
     assert columns[0] == 20
     assert ink[0] == pytest.approx(10, abs=4)
     assert len(columns) - 1 - ink[-1] == pytest.approx(10, abs=6), "OpenCV 4's letters end 5 before their width does"
+
+
+def test_shares_and_colours_of_two_pieces_add_up():
+    """Pixels that hold both, one or none of them, alike or not, more rows than are added at once."""
+    rng = np.random.default_rng(5)
+    below, above = rng.integers(0, 3, (2, 600, 40, 4), np.uint8) * np.uint8(127)
+    above[200:400] = below[200:400]
+    below[250:500, ..., 3] = above[300:500, ..., 3] = 255
+    shares = np.stack([below, above])[..., 3:].astype(np.float64)
+    colours = (np.stack([below, above])[..., :3] * shares).sum(axis=0) / np.maximum(shares.sum(axis=0), 1)
+    expected = np.rint(np.concatenate([colours, np.minimum(shares.sum(axis=0), 255)], axis=-1))
+    picture = np.zeros((700, 50, 4), np.uint8)
+    for piece in (below, above):
+        piece[piece[..., 3] == 0] = 0
+        draw._add(picture[30:630, 5:45], piece)
+    np.testing.assert_allclose(picture[30:630, 5:45], expected, atol=0.5)
+    assert picture.sum() == picture[30:630, 5:45].sum(dtype=np.int64)
