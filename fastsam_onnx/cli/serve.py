@@ -32,7 +32,8 @@ Needs: pip install 'fastsam-onnx[serve]'. A page to try it in is at /.
                      Accept, or format, selects the answer:
                      application/json (format json, coco, labelme, sam),
                      image/png (overlay, labels, mask, cutout, colours, voc, edges),
-                     image/jpeg, image/webp, image/svg+xml (svg),
+                     image/jpeg (overlay), image/webp (overlay, cutout),
+                     image/svg+xml (svg),
                      application/geo+json (geojson), text/x-yolo (yolo),
                      application/zip (cutouts)
   POST /convert      a result in JSON as the body, or a form with a field

@@ -15,7 +15,9 @@ PICTURE_SUFFIXES = tuple(LONGEST_SIDES)
 
 
 def picture_bytes(picture: npt.NDArray[Any], suffix: str) -> bytes:
-    """Grey (uint8 or uint16), RGB or RGBA as a picture file; all but RGB as PNG only, the others would spoil it.
+    """Grey (uint8 or uint16), RGB or RGBA as a picture file.
+
+    Grey is written as PNG only, for the others would spoil it; RGBA as PNG or WebP, which has the alpha as it is.
 
     Raises:
         OptionError: If the suffix is not one of these.
@@ -23,7 +25,7 @@ def picture_bytes(picture: npt.NDArray[Any], suffix: str) -> bytes:
     """
     import cv2
 
-    accepted = PICTURE_SUFFIXES if picture.ndim == 3 and picture.shape[2] == 3 else (".png",)
+    accepted = {3: PICTURE_SUFFIXES, 4: (".png", ".webp")}[picture.shape[2]] if picture.ndim == 3 else (".png",)
     if suffix not in accepted:
         raise OptionError(f"the suffix of this picture must be one of {', '.join(accepted)}, got {shown(suffix)}")
     height, width = picture.shape[:2]

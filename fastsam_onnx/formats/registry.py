@@ -126,7 +126,11 @@ FORMATS: dict[str, Format] = {
         media_types=_PNG,
     ),
     "cutout": Format(
-        (".cutout.png",), "the objects on nothing, one transparent PNG", to_cutout, picture_bytes, media_types=_PNG
+        (".cutout.png", ".cutout.webp"),
+        "the objects on nothing, one transparent picture",
+        to_cutout,
+        picture_bytes,
+        media_types=_PNG | {".webp": "image/webp"},
     ),
     "cutouts": Format(
         (".cutouts",),
@@ -200,7 +204,7 @@ def encode(
     Args:
         found: The objects.
         format: A name in `FORMATS`, except "cutouts", which is a folder.
-        suffix: Kind of picture for an overlay: ".png" (the default), ".jpg", ".webp".
+        suffix: Kind of picture: ".png" (the default), ".webp" for an overlay or a cut-out, ".jpg" for an overlay.
         options: The format's own, see `FORMATS[format].options`.
 
     Raises:
@@ -230,7 +234,7 @@ def save(
         found: The objects.
         path: The file. Its suffix says what is written: .png, .jpg, .jpeg, .webp an overlay, .json, .svg, .geojson,
             .coco.json, .labelme.json, .sam.json, .txt (YOLO's), .labels.png, .mask.png, .colours.png,
-            .voc.png, .edges.png, .cutout.png, and .cutouts a folder.
+            .voc.png, .edges.png, .cutout.png, .cutout.webp, and .cutouts a folder.
         format: A name in `FORMATS`, where the suffix does not say it.
         options: The format's own (`FORMATS[format].options`), as the function that makes it explains them:
             "overlay" (`draw.overlay`): image, alpha, contours, points, point_labels, boxes, seed, colours, names.

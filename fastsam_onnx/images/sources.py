@@ -41,6 +41,7 @@ RESULT_SUFFIXES = (
     ".labels.png",
     ".mask.png",
     ".cutout.png",
+    ".cutout.webp",
     ".cutouts",
     ".colours.png",
     ".voc.png",

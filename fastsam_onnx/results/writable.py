@@ -132,7 +132,7 @@ class WritableInstances(Instances):
         Args:
             path: The file. Its suffix says what is written: .png, .jpg, .jpeg, .webp an overlay; .json, .coco.json,
                 .labelme.json, .sam.json, .txt (YOLO's), .svg, .geojson, .labels.png, .mask.png, .colours.png,
-                .voc.png, .edges.png, .cutout.png; .cutouts a folder.
+                .voc.png, .edges.png, .cutout.png, .cutout.webp; .cutouts a folder.
             format: Name of the format, where the suffix does not say it: a name of the options below.
             options: The format's own, as the function of its name in `fastsam_onnx.formats` takes them.
                 "overlay": image, alpha, contours, points, point_labels, boxes, seed, colours, names.

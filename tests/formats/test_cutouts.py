@@ -12,7 +12,18 @@ import pytest
 from support.command_line import listing
 
 from fastsam_onnx import formats
-from fastsam_onnx.errors import OutputError
+from fastsam_onnx.errors import OptionError, OutputError
+
+
+def test_a_cut_out_may_be_webp_whose_alpha_is_exact(sample, tmp_path):
+    sample.save(tmp_path / "a.cutout.webp", soft=True)
+    head = (tmp_path / "a.cutout.webp").read_bytes()[:12]
+    assert (head[:4], head[8:]) == (b"RIFF", b"WEBP")
+    written = cv2.imread(str(tmp_path / "a.cutout.webp"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(written[..., 3], sample.cutout(soft=True)[..., 3])
+    with pytest.raises(OptionError, match=r"must be one of \.png, \.webp, got '\.jpg'"):
+        sample.save(tmp_path / "a.jpg", format="cutout")
+    assert listing(tmp_path) == ["a.cutout.webp"]
 
 
 def test_a_cut_out_without_objects_is_a_picture_of_nothing(sample, tmp_path):
