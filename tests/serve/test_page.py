@@ -790,6 +790,23 @@ def test_of_several_photos_each_has_its_turn(page, found, tmp_path):
     shown("three", 0)
 
 
+def test_a_second_click_on_next_passes_over_no_photo(browser, slow, tmp_path):
+    paths = [tmp_path / f"{name}.jpg" for name in ("one", "two", "three")]
+    for path in paths:
+        path.write_bytes(PHOTO.read_bytes())
+    after = browser.find_element(By.ID, "next")
+    browser.find_element(By.ID, "another").send_keys("\n".join(map(str, paths)))
+    wait(browser, lambda b: b.execute_script("return photo.file.name") == "one.jpg" and not busy(b))
+    slow.go.clear()
+    after.click()
+    assert not after.is_enabled()
+    browser.execute_script("openNext()")  # by its key
+    slow.go.set()
+    wait(browser, lambda b: not busy(b))
+    assert browser.execute_script("return photo.file.name") == "two.jpg"
+    assert (after.text, after.is_enabled()) == ("Next (1)", True)
+
+
 def test_a_cut_out_is_copied(page, found):
     """By its button and by Ctrl C, unless text is marked."""
     page.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]})
