@@ -186,7 +186,7 @@ def from_dict(
         found = replace(found, track_ids=np.array(track_ids, np.int64))
     if not records:
         return replace(found, **_known_of_none(document.get("known", [])))
-    if not any("similarity" in record for record in records):
+    if not _all_have(records, "similarity"):
         return found
     cosines = [options.cosine("similarity", record.get("similarity")) for record in records]
     return replace(found, similarity=np.array(cosines, np.float32))
@@ -279,7 +279,16 @@ def _place_of(record: Any) -> Georeference | None:
 
 def _all_integers(records: Sequence[Mapping[str, Any]], name: str) -> list[int] | None:
     """A value of every object; None if none has one."""
-    values = [record.get(name) for record in records]
-    if all(value is None for value in values):
+    if not _all_have(records, name):
         return None
-    return [options.integer(name, value, 0, options.MOST_INDEX) for value in values]
+    return [options.integer(name, record[name], 0, options.MOST_INDEX) for record in records]
+
+
+def _all_have(records: Sequence[Mapping[str, Any]], name: str) -> bool:
+    """True if each object has the value, False if none has; OptionError if some have it, as of several answers."""
+    count = sum(record.get(name) is not None for record in records)
+    if count not in (0, len(records)):
+        raise OptionError(
+            f'all objects must have a "{name}", or none (null, or left out), got {count} of {len(records)} with one'
+        )
+    return count > 0

@@ -131,8 +131,8 @@ def _convert(limits: Limits, defaults: Mapping[str, Any]) -> Schema:
     return _post(
         "convert",
         "Write a result in another format.",
-        "A result, all of it or a part, or with objects of several answers. Parameters go in the query or in the form, "
-        "each once.",
+        "A result, all of it or a part, or with objects of several answers, which then have a prompt_index, a "
+        "similarity and a label all of them or none. Parameters go in the query or in the form, each once.",
         _in_query(options),
         {
             "multipart/form-data": _form(
