@@ -198,19 +198,21 @@ def _together(pieces: Iterable[tuple[ByteArray, Place]], size: tuple[int, ...]) 
 
 
 def _add(picture: ByteArray, cut: ByteArray) -> None:
-    """Add an object's RGBA to what is there: shares add up, and colours are their means by these."""
+    """Add an object's RGBA to what is there: shares add up, and colours are their means by these.
+
+    A pixel that is all of an object has the photo's own colour, whatever share of it another one has.
+    """
     for top in range(0, len(cut), _BAND_ROWS):
         below, above = picture[top : top + _BAND_ROWS], cut[top : top + _BAND_ROWS]
-        held = above[..., 3] > 0
-        is_other = (below.view(np.uint32) != above.view(np.uint32))[..., 0] | (above[..., 3] < 255)
-        mixed = held & (below[..., 3] > 0) & is_other  # few pixels, and floats are slow
+        held, share = below[..., 3], above[..., 3]
+        mixed = (held % 255 > 0) & (share % 255 > 0)  # few pixels, and floats are slow
         mixture = _mixture(below[mixed], above[mixed])
-        np.copyto(below, above, where=held[..., None])
+        np.copyto(below, above, where=((held == 0) | (share == 255))[..., None])
         below[mixed] = mixture
 
 
 def _mixture(one: ByteArray, other: ByteArray) -> ByteArray:
-    """(k, 4) RGBA of pixels that hold something of both."""
+    """(k, 4) RGBA of pixels that have a part of both."""
     both = np.stack([one, other]).astype(np.float32)
     shares = both[..., 3:]
     total = shares.sum(axis=0)

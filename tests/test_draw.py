@@ -410,7 +410,7 @@ def test_a_name_has_a_margin_on_both_sides():
 
 
 def test_shares_and_colours_of_two_pieces_add_up():
-    """Pixels that hold both, one or none of them, alike or not, more rows than are added at once."""
+    """Pixels that have both, one or none of them, alike or not, in more rows than one band; what is whole stays."""
     rng = np.random.default_rng(5)
     below, above = rng.integers(0, 3, (2, 600, 40, 4), np.uint8) * np.uint8(127)
     above[200:400] = below[200:400]
@@ -418,6 +418,8 @@ def test_shares_and_colours_of_two_pieces_add_up():
     shares = np.stack([below, above])[..., 3:].astype(np.float64)
     colours = (np.stack([below, above])[..., :3] * shares).sum(axis=0) / np.maximum(shares.sum(axis=0), 1)
     expected = np.rint(np.concatenate([colours, np.minimum(shares.sum(axis=0), 255)], axis=-1))
+    for whole in (below, above):
+        expected[whole[..., 3] == 255] = whole[whole[..., 3] == 255]
     picture = np.zeros((700, 50, 4), np.uint8)
     for piece in (below, above):
         piece[piece[..., 3] == 0] = 0
