@@ -1185,10 +1185,13 @@ def test_a_token_is_asked_for(browser, model):
     with running(Service(model, workers=1, token="open sesame").app) as client:
         browser.get(f"http://127.0.0.1:{client.port}/")
         wait(browser, lambda b: b.find_element(By.ID, "token").is_displayed())
+        browser.execute_script(DROP, base64.b64encode(PHOTO.read_bytes()).decode(), "early.jpg", "image/jpeg")
+        wait(browser, lambda b: status(b) == "early.jpg: this server asks for a token" and not busy(b))
         browser.find_element(By.ID, "token").send_keys("open barley", Keys.ENTER)
         wait(browser, lambda b: "not the server's token" in status(b))  # and what was typed gives way
         browser.find_element(By.ID, "token").send_keys("open sesame", Keys.ENTER)
         wait(browser, lambda b: not b.find_element(By.ID, "token").is_displayed())
+        wait(browser, lambda b: b.execute_script("return photo?.file.name") == "early.jpg" and not busy(b))
         drop(browser, PHOTO.read_bytes(), "coffee.jpg")
         assert browser.find_elements(By.CSS_SELECTOR, "#list li")
         browser.execute_script("sessionStorage.clear()")
