@@ -48,7 +48,7 @@ def clicks(port: int, photo: bytes, count: int) -> tuple[float, float]:
     header = read_header(photo)
     points = [[header.width // 2, header.height // 2]]
     asked = {"conf": CONF, "prompts": json.dumps({"points": points, "labels": [1], "pick": "alternatives"})}
-    _, key = post(port, {"photo": photo, "remember": "true", "conf": CONF})
+    key = post(port, {"photo": photo, "remember": "true", "conf": CONF})
     ways: dict[str, dict[str, str | bytes]] = {"photo": {"photo": photo, **asked}, "key": {"photo_key": key, **asked}}
     taken: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(count):
@@ -59,8 +59,8 @@ def clicks(port: int, photo: bytes, count: int) -> tuple[float, float]:
     return 1000 * statistics.median(taken["photo"]), 1000 * statistics.median(taken["key"])
 
 
-def post(port: int, fields: Mapping[str, str | bytes]) -> tuple[bytes, str]:
-    """The answer of /segment to a form, and the key of its photo, if there is one."""
+def post(port: int, fields: Mapping[str, str | bytes]) -> str:
+    """The key of the photo that the answer of /segment to a form tells; empty without one."""
     body = b""
     for name, value in fields.items():
         head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode()
@@ -73,7 +73,7 @@ def post(port: int, fields: Mapping[str, str | bytes]) -> tuple[bytes, str]:
         answer = response.read()
         if response.status != 200:
             raise SystemExit(f"the server answered {response.status}: {answer.decode(errors='replace')}")
-        return answer, response.getheader("Photo-Key", "")
+        return response.getheader("Photo-Key", "")
     finally:
         connection.close()
 

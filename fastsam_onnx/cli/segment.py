@@ -90,8 +90,9 @@ A video gives a video with overlays and without sound, clip.overlay.mp4, and
 one JSON object a line for each frame, clip.jsonl; --format mask gives a video
 of its objects white on black, clip.mask.mp4. --output is a folder, or one of
 these files, known by its suffix (.mp4, .mov, .mkv, .avi, .mask.mp4, .jsonl),
-or - for the lines or, with --format overlay or mask, for frames as RGB24. With --raw WxH,
-standard input holds such frames, and results go to standard output by default.
+or - for the lines or, with --format overlay or mask, for frames as RGB24.
+With --raw WxH, standard input holds such frames, and results go to standard
+output by default.
 
 Coordinates are pixels of the upright photo, counted from its upper left
 corner. All points together ask for one object; every box, mask and text asks

@@ -31,8 +31,8 @@ Needs: pip install 'fastsam-onnx[serve]'. A page to try it in is at /.
                      in the photo's place for a while.
                      Accept, or format, selects the answer:
                      application/json (format json, coco, labelme, sam),
-                     image/png (overlay, labels, mask, cutout, colours, voc, edges),
-                     image/jpeg (overlay), image/webp (overlay, cutout),
+                     image/png (overlay, labels, mask, cutout, colours, voc,
+                     edges), image/jpeg (overlay), image/webp (overlay, cutout),
                      image/svg+xml (svg),
                      application/geo+json (geojson), text/x-yolo (yolo),
                      application/zip (cutouts)

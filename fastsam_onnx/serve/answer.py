@@ -9,13 +9,13 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import MAX_RADIUS
 from fastsam_onnx.options import boolean_from_text, integer_from_text, number_from_text
 from fastsam_onnx.serve.archive import zip_cutouts
 from fastsam_onnx.serve.negotiate import Representation
+from fastsam_onnx.serve.received import read_value
 
 WRITTEN: Mapping[str, Callable[[str, str], Any]] = {
     "tolerance": partial(number_from_text, minimum=0),
@@ -56,10 +56,7 @@ def written_options(given: Mapping[str, str], form: str) -> dict[str, Any]:
         what, forms = formats.WRITTEN[name]
         if form not in forms:
             raise HTTPException(422, f"{name} is for {what} ({', '.join(forms)}), and {form} has none")
-        try:
-            read[name] = value(name, given[name][:200])
-        except OptionError as error:
-            raise HTTPException(422, str(error)) from error
+        read[name] = read_value(name, given[name], value)
     return read
 
 

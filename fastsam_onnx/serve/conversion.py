@@ -30,7 +30,6 @@ MASK_PHOTOS = 4
 
 Those of the objects of 150 photos have 2.1 times their photo's pixels in the median, 4.2 at most.
 """
-
 MOST_CORNERS = 500_000
 """Maximum number of points of all outlines together; objects of photos of 2 million pixels have 11,000."""
 MOST_PARTS = 10_000
@@ -95,8 +94,6 @@ def parse(raw: RawRequest) -> ConvertRequest:
     if len(result) > MOST_RESULT_BYTES:
         raise HTTPException(413, f"a result must have at most {MOST_RESULT_BYTES} bytes, got {len(result)}")
     form = negotiate(raw.accept, given.get("format"))
-    if photo is not None and key is not None:
-        raise HTTPException(422, f"there must be a {PHOTO_FIELD} or a {KEY_FIELD}, got both")
     if form.format in formats.OF_THE_PHOTO and photo is None and key is None:
         raise HTTPException(422, f"{form.format} shows the photo; send it, too, in a field named {PHOTO_FIELD!r}")
     return ConvertRequest(result, photo, key, form, written_options(given, form.format))
@@ -111,7 +108,7 @@ def _read(request: ConvertRequest, limits: Limits, memory: Memory, most: int) ->
     if request.representation.format in formats.OUTLINES:
         _check_outlines(found)
     if request.key is not None:
-        return _with_photo(found, memory.recall(request.key).results[0][1].image)
+        return _with_photo(found, memory.recall(request.key).image)
     if request.photo is None:
         return found
     return _with_photo(found, load_image(request.photo, pixel_limit=limits.pixels))

@@ -15,6 +15,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
+from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.results.segmentation import Segmentation
 
 MOST_SECRET = hashlib.blake2b.MAX_KEY_SIZE
@@ -48,6 +49,11 @@ class Seen:
         left_out = () if is_seen else ("redraw",)
         wanted = _without(options, left_out)
         return next((found for given, found in self.results if _without(given, left_out) == wanted), None)
+
+    @property
+    def image(self) -> ByteArray | None:
+        """(H, W, 3) uint8 RGB, as it was read last."""
+        return self.results[0][1].image
 
     @property
     def pixels(self) -> int:

@@ -6,14 +6,15 @@ What a client sends is refused here with a status and a reason that it is told, 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
 
-from fastsam_onnx.errors import FastSAMError, ImageError
+from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
 from fastsam_onnx.images.header import read_header
 from fastsam_onnx.images.load import source_name
 from fastsam_onnx.serve.form import Part, read_form
@@ -88,17 +89,15 @@ def receive(
     needed: str,
     media_type: str,
     *,
-    unless: str | None = None,
     optional: Sequence[str] = (),
     parameters: Sequence[str],
 ) -> Received:
-    """The files and the parameters of a request.
+    """The files and the parameters of a request; the key of a photo may stand in the place of its file.
 
     Args:
         raw: The request.
         needed: Field of the file without which there is nothing to do; it may be the body, too.
         media_type: Kind of file that it is, such as "image/*".
-        unless: Parameter that may stand in its place.
         optional: Fields of further files.
         parameters: Names of the parameters that there are.
 
@@ -106,17 +105,17 @@ def receive(
         HTTPException: 400 for a damaged form, 415 for another kind of body, 422 for a file that is missing, for what is
             not known, there twice, or no text.
     """
-    in_query = unless in dict(raw.query)
-    if not raw.body and not in_query:
+    in_query = KEY_FIELD in dict(raw.query)
+    if not raw.body and not (in_query and needed == PHOTO_FIELD):
         raise HTTPException(422, f"the request is empty; send a {needed} as its body, or in a multipart form")
     parts = _parts(raw, needed, media_type) if raw.body else []
     names = [part.name for part in parts]
-    is_needed = not in_query and unless not in names
-    if needed in names and not is_needed:
-        raise HTTPException(422, f"there must be a {needed} or a {unless}, got both")
+    has_key = in_query or KEY_FIELD in names
+    if has_key and PHOTO_FIELD in names:
+        raise HTTPException(422, f"there must be a {PHOTO_FIELD} or a {KEY_FIELD}, got both")
     for name in (needed, *optional):
-        count = names.count(name)
-        if count > 1 or (name == needed and is_needed and not count):
+        may_lack = name in optional or (name == PHOTO_FIELD and has_key)
+        if (count := names.count(name)) > 1 or not (count or may_lack):
             raise HTTPException(422, f"there must be one {name}, in a field named {name!r}, got {count}")
     files = {part.name: part for part in parts if part.name in (needed, *optional)}
     fields = [(part.name, _text(part)) for part in parts if part.name not in files]
@@ -153,6 +152,18 @@ def _text(part: Part) -> str:
         return part.content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise HTTPException(422, f"{part.name[:80]!r} must be UTF-8 text") from error
+
+
+def read_value(name: str, text: str, read: Callable[[str, str], Any]) -> Any:
+    """A parameter's value, by the function that reads it from its name and its text.
+
+    Raises:
+        HTTPException: 422, if it means nothing.
+    """
+    try:
+        return read(name, text[:200])
+    except OptionError as error:
+        raise refusal(error) from error
 
 
 def file_name(part: Part) -> str | None:

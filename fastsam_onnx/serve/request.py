@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
 
-from fastsam_onnx.errors import FastSAMError, ModelError, OptionError
+from fastsam_onnx.errors import FastSAMError, ModelError
 from fastsam_onnx.options import (
     MIN_WHITE,
     bands_from_text,
@@ -32,6 +32,7 @@ from fastsam_onnx.serve.received import (
     RawRequest,
     check_photo,
     file_name,
+    read_value,
     receive,
     refusal,
 )
@@ -135,7 +136,7 @@ def parse(raw: RawRequest, model: FastSAM, limits: Limits) -> SegmentRequest:
         HTTPException: 400 for a damaged form, 415 for another kind of body, 406 if no form of the answer is accepted,
             422 for what is in it.
     """
-    received = receive(raw, PHOTO_FIELD, "image/*", unless=KEY_FIELD, parameters=PARAMETERS)
+    received = receive(raw, PHOTO_FIELD, "image/*", parameters=PARAMETERS)
     given, photo = received.parameters, received.files.get(PHOTO_FIELD)
     form = negotiate(raw.accept, given.get("format"))
     return SegmentRequest(
@@ -187,25 +188,13 @@ def _remember(given: Mapping[str, str]) -> bool:
         return False
     if KEY_FIELD in given:
         raise HTTPException(422, f"remember is for a photo that is sent, and {KEY_FIELD} names one that was")
-    remember: bool = _read("remember", given["remember"], boolean_from_text)
+    remember: bool = read_value("remember", given["remember"], boolean_from_text)
     return remember
-
-
-def _read(name: str, text: str, value: Callable[[str, str], Any]) -> Any:
-    """A parameter's value.
-
-    Raises:
-        HTTPException: 422, if it means nothing.
-    """
-    try:
-        return value(name, text[:200])
-    except OptionError as error:
-        raise HTTPException(422, str(error)) from error
 
 
 def _option(name: str, text: str, model: FastSAM) -> Any:
     """An option's value, which must not ask for more than the server's own."""
-    value = _read(name, text, OPTIONS[name])
+    value = read_value(name, text, OPTIONS[name])
     if name == "max_det" and value > (maximum := model.options[name]):
         raise HTTPException(422, f"max_det must be at most {maximum} here, got {value}")
     if name == "imgsz":
