@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tempfile
 import threading
 import time
@@ -222,11 +223,24 @@ def test_frames_are_named_by_their_numbers_not_by_counting(model, monkeypatch, t
     missing = Frame(2, 0.2, MissingPicture("clip.mp4#2", "3 frames are missing"), 3)
     frames = [Frame(0, 0, photo()), Frame(1, 0.1, photo()), missing, *(Frame(n, n / 10, photo()) for n in range(5, 12))]
     monkeypatch.setattr(video, "is_video", lambda _: True)
-    monkeypatch.setattr(video, "open_video", lambda _: SimpleNamespace(frames=lambda: iter(frames)))
+    monkeypatch.setattr(video, "open_video", lambda _: SimpleNamespace(name="clip.mp4", frames=lambda: iter(frames)))
     (tmp_path / "clip.mp4").write_bytes(b"a video")
     results = list(model.stream(tmp_path / "clip.mp4", workers=workers, batch=batch, on_error="yield"))
     assert isinstance(results[2], Failure)
     assert [found.source for found in results] == [f"clip.mp4#{number}" for number in (0, 1, 2, *range(5, 12))]
+
+
+def test_an_error_of_a_frame_names_the_file_and_the_frame(model, tmp_path):
+    make_video(tmp_path / "clip.avi", frames=2)
+    name = f"{tmp_path / 'clip.avi'}#0"
+    with pytest.raises(ImageError, match=re.escape(f"cannot read {name}: it has 64 x 48 = 3072 pixels")) as caught:
+        list(model.stream(tmp_path / "clip.avi", pixel_limit=10))
+    assert caught.value.__notes__ == [f"item 0 of the stream: {name}"]
+    _, failure = model.stream(tmp_path / "clip.avi", pixel_limit=10, on_error="yield")
+    assert isinstance(failure, Failure)
+    assert failure.source == name[:-1] + "1"
+    with pytest.raises(OptionError, match=re.escape(f"bands are not for {name}; only")):
+        list(model.stream(tmp_path / "clip.avi", bands=(1, 2, 3)))
 
 
 @pytest.mark.parametrize(

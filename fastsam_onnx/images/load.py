@@ -70,8 +70,30 @@ class MissingPicture:
     reason: str
 
 
+@dataclass(frozen=True, eq=False)
+class NamedPicture:
+    """A picture that was decoded, such as a frame of a video, and is not touched again.
+
+    Attributes:
+        name: Name in messages.
+        pixels: (H, W, 3) uint8 RGB.
+    """
+
+    name: str
+    pixels: ByteArray
+
+
 ImageSource = (
-    str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | NDArray[Any] | PILImage | MissingPicture
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | BinaryIO
+    | NDArray[Any]
+    | PILImage
+    | MissingPicture
+    | NamedPicture
 )
 
 
@@ -136,6 +158,10 @@ def load_scaled(
 ) -> ByteArray:
     """`load_image` with another scale of samples; parts of a picture share one."""
     try:
+        if isinstance(source, NamedPicture):
+            if bands is not None:
+                raise OptionError(f"bands are not for {source.name}; only those of TIFF files can be chosen")
+            return _from_array(source.pixels, "rgb", pixel_limit, scale)
         if isinstance(source, np.ndarray) or is_pil(source):
             if bands is not None:
                 raise OptionError(f"bands are not for {source_name(source)}; index the array instead")
@@ -168,7 +194,7 @@ def source_name(source: object) -> str:
         The path, or words such as `"bytes (1234 bytes)"` and `"array (480, 640, 3) uint8"`; always printable. A text
         that is too long for a path is cut.
     """
-    if isinstance(source, MissingPicture):
+    if isinstance(source, MissingPicture | NamedPicture):
         return source.name
     if isinstance(source, str | os.PathLike):
         text = os.fsdecode(source)

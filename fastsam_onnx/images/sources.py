@@ -12,7 +12,7 @@ import numpy as np
 from fastsam_onnx.errors import ImageError, OptionError
 from fastsam_onnx.files import exists, is_file, is_folder
 from fastsam_onnx.images import video
-from fastsam_onnx.images.load import ImageSource, is_file_object, source_name
+from fastsam_onnx.images.load import ImageSource, MissingPicture, NamedPicture, is_file_object, source_name
 from fastsam_onnx.log import warn
 from fastsam_onnx.options import integer
 
@@ -99,7 +99,10 @@ def _numbered(opened: video.Video) -> tuple[Iterator[ImageSource], deque[int]]:
     def pictures() -> Iterator[ImageSource]:
         for frame in opened.frames():
             numbers.append(frame.number)
-            yield frame.picture
+            if isinstance(frame.picture, MissingPicture):
+                yield frame.picture
+            else:
+                yield NamedPicture(f"{opened.name}#{frame.number}", frame.picture)
 
     return pictures(), numbers
 
