@@ -34,7 +34,7 @@ class Failure:
 
     Attributes:
         index: Number of the item, counted from 0.
-        source: Path of the item, of a frame with its number ("clip.mp4#12"), or words such as "array (480, 640, 3) uint8".
+        source: Path of the item, with a frame's number ("clip.mp4#12"), or words ("array (480, 640, 3) uint8").
         error: Exception that a call would have raised.
     """
 

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,7 @@ def plan(
 
 def _plan_one(photos: Sequence[Photo], formats: Sequence[str] | None, output: str) -> Job:
     """The job of the only photo, whose output is one file."""
-    form = _format_of_file(output, formats)
+    form = format_of_file(output, formats, format_of_suffix(output) or "", _endings)
     if len(photos) != 1 or photos[0].folder is not None:
         raise OptionError(f"--output {output} is one file, but there may be several photos; name a folder")
     return Job(photos[0], {form: Path(output)}, image_ids(photos)[0])
@@ -188,7 +188,7 @@ def is_folder_name(output: str) -> bool:
     if exists(output):
         raise OptionError(f"--output {output} is a file, and its suffix names no format; name a folder or another file")
     if has_file_suffix(output):
-        accepted = sorted({_last_suffix(suffix) for kind in FORMATS.values() for suffix in kind.suffixes})
+        accepted = sorted({ending for form in FORMATS for ending in _endings(form)})
         raise OptionError(
             f"--output {output} must be a folder or end with one of {', '.join(accepted)}; "
             f"if it is a folder, write {output}{os.sep}"
@@ -206,17 +206,33 @@ def has_file_suffix(output: str) -> bool:
     return format_of_suffix(output) is not None or _FILE_SUFFIX.search(output) is not None
 
 
-def _format_of_file(output: str, formats: Sequence[str] | None) -> str:
-    """The format of an output that is one file: the one that was asked for, else the one that its suffix names."""
-    form, *others = formats or [format_of_suffix(output) or ""]
+def format_of_file(
+    output: str, formats: Sequence[str] | None, named: str, endings: Callable[[str], Collection[str]]
+) -> str:
+    """The format of an output that is one file, whatever it is made of: the one that was asked for, else `named`.
+
+    Args:
+        output: Path of the file.
+        formats: Those that were asked for; None if none was.
+        named: The one that the file's name means.
+        endings: Gives the last suffixes that files of a format may have.
+
+    Raises:
+        OptionError: If several were asked for, or such a file must not end so.
+    """
+    form, *others = dict.fromkeys(formats or [named])
     if others:
         raise OptionError(
             f"--output {output} is one file, but there are the formats {', '.join((form, *others))}; name a folder"
         )
-    accepted = sorted({_last_suffix(suffix) for suffix in FORMATS[form].suffixes})
+    accepted = sorted(endings(form))
     if _last_suffix(output) not in accepted:
         raise OptionError(f"--output {output}: a file of the format {form} must end with {', '.join(accepted)}")
     return form
+
+
+def _endings(form: str) -> set[str]:
+    return {_last_suffix(suffix) for suffix in FORMATS[form].suffixes}
 
 
 def _plan_many(photos: Sequence[Photo], formats: Sequence[str], output: str | None, read: Sequence[Path]) -> list[Job]:

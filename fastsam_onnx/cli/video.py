@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,7 +29,7 @@ from fastsam_onnx.cli.common import (
     write_stdout,
 )
 from fastsam_onnx.cli.pace import Pace, masked, overlays
-from fastsam_onnx.cli.photos import STDIN_STEM, ends_as_folder
+from fastsam_onnx.cli.photos import STDIN_STEM, ends_as_folder, format_of_file
 from fastsam_onnx.cli.prompts import prompt_files, read_prompts
 from fastsam_onnx.cli.report import RunReport, why_it_failed
 from fastsam_onnx.cli.screen import Progress, Screen
@@ -288,10 +288,12 @@ def _check_following(arguments: argparse.Namespace, prompts: Prompts) -> None:
 
 
 def _check_codec(codec: str, paths: list[Path]) -> None:
-    """Raise an OptionError if there is no video, or one of them cannot have this codec."""
-    for path in paths or [STDOUT]:
+    """Raise an OptionError if no video is written, or one of them cannot have this codec."""
+    if not paths:
+        raise OptionError(f"--codec is for videos, and json is none; write one of {', '.join(PICTURED)}")
+    for path in paths:
         if path == STDOUT:
-            raise OptionError("--codec is for the file of a video; standard output takes frames as RGB24, or lines")
+            raise OptionError("--codec is for the file of a video; standard output takes frames as RGB24")
         check_codec(path, codec)
 
 
@@ -334,12 +336,12 @@ def _outputs(source: FrameSource, arguments: argparse.Namespace, *, alone: bool)
         raise OptionError(f"--format must be one of {', '.join(SUFFIXES)} for a video, got {', '.join(unknown)}")
     if output == "-" or (output is None and source.path is None):
         return {_form_for_stdout(forms, arguments, alone=alone): STDOUT}
-    form = None if output is None else _form_of_file(output, forms)
-    if form is None:
+    if output is None or _is_folder_name(output):
         stem = Path(STDIN_STEM) if source.path is None else source.path.with_suffix("")
         base = stem if output is None else Path(output, stem.name)
         return {form: base.with_name(base.name + SUFFIXES[form]) for form in forms or DEFAULT_FORMATS}
-    if not alone or (forms or [form]) != [form]:
+    form = format_of_file(output, forms, _named(Path(output)), _endings)
+    if not alone:
         raise OptionError(f"--output {output} is one file, the {form} of one video; name a folder")
     return {form: Path(output)}
 
@@ -357,19 +359,26 @@ def _form_for_stdout(forms: Sequence[str] | None, arguments: argparse.Namespace,
     return form
 
 
-def _form_of_file(output: str, forms: Sequence[str] | None) -> str | None:
-    """The format that the end of a file's name means, of two the one that is asked for; None for a folder."""
-    path = Path(output)
-    suffix = path.suffix.lower()
-    if is_folder(path) or ends_as_folder(output) or not suffix:
-        return None
-    if suffix in VIDEO_CODECS:
-        return "mask" if path.stem.lower().endswith(".mask") or forms == ["mask"] else "overlay"
-    if suffix == ".jsonl":
+def _is_folder_name(output: str) -> bool:
+    """True for a folder. OptionError if it is neither one nor a file that a video gives."""
+    suffix = Path(output).suffix.lower()
+    if is_folder(Path(output)) or ends_as_folder(output) or not suffix:
+        return True
+    files = (*VIDEO_CODECS, ".jsonl")
+    if suffix not in files:
+        raise OptionError(f"--output {output} must be a folder or end with one of {', '.join(files)} for a video")
+    return False
+
+
+def _named(path: Path) -> str:
+    """The format that the end of a file's name means."""
+    if path.suffix.lower() == ".jsonl":
         return "json"
-    raise OptionError(
-        f"--output {output} must be a folder or end with one of {', '.join((*VIDEO_CODECS, '.jsonl'))} for a video"
-    )
+    return "mask" if path.stem.lower().endswith(".mask") else "overlay"
+
+
+def _endings(form: str) -> Collection[str]:
+    return VIDEO_CODECS if form in PICTURED else (".jsonl",)
 
 
 def _raw_frames(size: tuple[int, int], fps: float) -> Iterator[Frame]:

@@ -132,6 +132,9 @@ def test_masks_of_what_is_followed_are_a_video_in_black_and_white(run, clip, tmp
     assert run(clip, *asked, "-o", tmp_path / "disc.mask.avi")[0] == 0
     assert run(clip, *asked, "--format", "mask", "-o", tmp_path / "other.avi")[0] == 0
     assert (tmp_path / "other.avi").read_bytes() == (tmp_path / "disc.mask.avi").read_bytes()
+    overlay = run(clip, "--format", "overlay", "-o", tmp_path / "odd.mask.avi")
+    assert overlay[0] == 0, "the format that is asked for holds, as it does for photos"
+    assert (tmp_path / "odd.mask.avi").read_bytes() != (tmp_path / "disc.mask.avi").read_bytes()
     assert run(clip, *asked, "-o", tmp_path / "lines.jsonl")[0] == 2, "lines have no codec"
     assert run(clip, "--track", "--point", "14,32", "-o", tmp_path / "lines.jsonl")[0] == 0
     records = lines((tmp_path / "lines.jsonl").read_text())
@@ -227,8 +230,12 @@ def test_a_defect_in_one_video_stops_no_other(run, clip, tmp_path, monkeypatch):
         (["CLIP", "photo.jpg"], "got photo.jpg beside a video"),
         (["CLIP", "--format", "svg"], "overlay, mask, json for a video, got svg"),
         (["CLIP", "-o", "a.png"], ".mp4, .mov, .mkv, .avi, .jsonl"),
-        (["CLIP", "-o", "a.mp4", "--format", "json"], "a.mp4 is one file, the overlay"),
-        (["CLIP", "-o", "a.mask.mp4", "--format", "overlay"], "a.mask.mp4 is one file, the mask"),
+        (["CLIP", "-o", "a.mp4", "--format", "json"], "a.mp4: a file of the format json must end with .jsonl"),
+        (
+            ["CLIP", "-o", "a.jsonl", "--format", "mask"],
+            "a file of the format mask must end with .avi, .mkv, .mov, .mp4",
+        ),
+        (["CLIP", "-o", "a.mp4", "--format", "overlay,json"], "is one file, but there are the formats overlay, json"),
         (["CLIP", "-o", "CLIP"], "this run reads it"),
         (
             ["CLIP", "--grow", "2"],
@@ -242,8 +249,13 @@ def test_a_defect_in_one_video_stops_no_other(run, clip, tmp_path, monkeypatch):
         (["--raw", "99999x99999", "-"], "--raw must be of at most 178956970 pixels (--pixel-limit), got 99999x99999"),
         (["CLIP", "--codec", "mpeg2"], "h264"),
         (["CLIP", "--codec", "vp9", "-o", "a.avi"], "ends with .avi must be mjpeg or mpeg4, got vp9"),
-        (["CLIP", "--codec", "vp9", "-o", "-"], "--codec is for the file of a video"),
-        (["CLIP", "--codec", "vp9", "--format", "json"], "--codec is for the file of a video"),
+        (["CLIP", "--codec", "vp9", "-o", "-"], "--codec is for videos, and json is none"),
+        (["CLIP", "--codec", "vp9", "-o", "-", "--format", "mask"], "--codec is for the file of a video"),
+        (
+            ["CLIP", "--codec", "vp9", "--format", "json"],
+            "--codec is for videos, and json is none; write one of overlay",
+        ),
+        (["CLIP", "--codec", "vp9", "-o", "-", "--format", "json"], "--codec is for videos, and json is none"),
         (["photo.jpg", "--codec", "vp9"], "--codec is for videos, and these are photos"),
         (["CLIP", "--fps", "30"], "--fps needs --raw"),
         (["photo.jpg", "--track"], "--track and --at-frame are for the frames of a video"),
