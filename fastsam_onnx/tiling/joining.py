@@ -60,7 +60,7 @@ class Part:
     @cached_property
     def samples(self) -> Samples:
         """Pixels that it is compared by."""
-        return Samples.from_mask(self.mask, self.box, fitting_level(self.box))
+        return Samples.enough(self.mask, self.box)
 
 
 def put_together(parts: Sequence[Part], whole: Tile, *, agnostic: bool = True, fillers: bool = True) -> list[Part]:
@@ -169,8 +169,9 @@ def _open_length(part: Part, side: int, whole: TiledMask) -> int:
     assert part.view is not None
     inside, beyond = part.view.lines_beside(side, EDGE_PIXELS)
     x1, y1, x2, y2 = (math.ceil(edge) for edge in part.box.tolist())
-    step = 1 << fitting_level(part.box)
-    along = np.arange(*((y1, y2) if side in (LEFT, RIGHT) else (x1, x2)), step, dtype=np.int64)
+    first, last = (y1, y2) if side in (LEFT, RIGHT) else (x1, x2)
+    step = 1 << fitting_level(last - first)
+    along = np.arange(first, last, step, dtype=np.int64)
 
     def on(mask: TiledMask, line: int) -> BoolArray:
         across = np.array([line])

@@ -15,6 +15,8 @@ from fastsam_onnx.tiling.tiles import Tile
 
 MAX_SAMPLES = 48
 """Maximum number of samples along a side of a mask; masks are compared on every 2^k-th pixel."""
+ENOUGH_SAMPLES = 256
+"""A mask with fewer samples than this is sampled at every pixel or twice as densely: a thin one could lose a side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +117,9 @@ class JoinedMask:
 TiledMask = PlacedMask | JoinedMask
 
 
-def fitting_level(box: FloatArray) -> int:
-    """The level at which a box x1, y1, x2, y2 has at most `MAX_SAMPLES` samples a side."""
-    x1, y1, x2, y2 = box.tolist()
-    return max(0, math.ceil(math.log2(max(x2 - x1, y2 - y1, 1) / MAX_SAMPLES)))
+def fitting_level(length: float) -> int:
+    """The lowest level at which there are at most `MAX_SAMPLES` samples along so many pixels."""
+    return max(0, math.ceil(math.log2(max(length, 1) / MAX_SAMPLES)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +137,14 @@ class Samples:
     left: int
     top: int
     level: int
+
+    @classmethod
+    def enough(cls, mask: TiledMask, box: FloatArray) -> Samples:
+        """The samples of a mask in a box (4,) x1, y1, x2, y2, at the highest level that tells what it is."""
+        x1, y1, x2, y2 = box.tolist()
+        levels = range(fitting_level(max(x2 - x1, y2 - y1)), -1, -1)
+        samples = (cls.from_mask(mask, box, level) for level in levels)
+        return next(one for one in samples if one.level == 0 or one.count >= ENOUGH_SAMPLES)
 
     @classmethod
     def from_mask(cls, mask: TiledMask, box: FloatArray, level: int) -> Samples:

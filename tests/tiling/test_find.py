@@ -7,7 +7,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.tiny_onnx import bright_object, tiny
 
@@ -205,6 +205,7 @@ def pending(box: list[float], image_size: tuple[int, int] = (64, 64)) -> Part:
 
 
 @given(st.lists(st.integers(0, 64), min_size=8, max_size=8))
+@example([38, 40, 0, 9, 39, 40, 49, 0])  # the second is one column that every second pixel passes by
 def test_samples_of_small_masks_are_exact(corners):
     boxes = []
     for x1, x2, y1, y2 in (corners[:4], corners[4:]):
@@ -213,6 +214,27 @@ def test_samples_of_small_masks_are_exact(corners):
     levels = max(a.samples.level, b.samples.level)
     exact = a.mask.render().iou(b.mask.render())
     assert iou(a.samples, b.samples) == pytest.approx(exact, abs=1e-9 if levels == 0 else 0.15)
+
+
+@pytest.mark.parametrize("slant", [0, 199])
+def test_a_thin_object_that_two_views_show_comes_once(slant):
+    """A line of 3 pixels over 200 rows: every 8th column and row, as 200 would be sampled, may pass by all of it."""
+    whole, tiles = Tile(0, 0, 260, 260), (Tile(0, 0, 250, 250), Tile(10, 0, 260, 250))
+    drawn = np.zeros((260, 260), np.uint8)
+    cv2.line(drawn, (28, 17), (28 + slant, 216), 1, 3)
+    line = Shown(drawn > 0)
+    columns, rows = (np.flatnonzero(line.dense.any(axis=axis)) for axis in (0, 1))
+    box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
+    best, other = (Part(line, box, score, tile) for score, tile in zip((0.9, 0.5), tiles, strict=True))
+    assert iou(best.samples, other.samples) == 1
+    assert put_together([other, best], whole) == [best]
+
+
+def test_what_a_thin_object_shares_with_an_edge_is_its_width():
+    """A pole of 3 pixels, 400 high, ends at a tile's lower edge: that is 3 of its outline, not a sample of 16."""
+    pole, tile = pending([41, 112, 44, 512], (600, 600)), Tile(0, 0, 600, 512)
+    part = Part(pole.mask, pole.box, 0.5, tile, (False, False, False, True))
+    assert open_share(part, [part]) == pytest.approx(3 / (2 * 403), abs=1e-6)
 
 
 def test_levels_are_nested():
@@ -309,12 +331,10 @@ def test_parts_that_disagree_where_both_tiles_look_are_not_joined():
 
 
 class Shown:
-    """A rectangle of the photo, or what is left of it, as the mask of a part: it can be looked at."""
+    """Pixels of the photo as the mask of a part: it can be looked at."""
 
-    def __init__(self, *rectangles: tuple[int, int, int, int]) -> None:
-        self.dense = np.zeros((144, 144), bool)
-        for x1, y1, x2, y2 in rectangles:
-            self.dense[y1:y2, x1:x2] = True
+    def __init__(self, dense: np.ndarray) -> None:
+        self.dense = dense
 
     def sample(self, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
         return self.dense[np.ix_(rows, columns)]
@@ -327,7 +347,10 @@ def shown(view: Tile, cut: str, *rectangles: tuple[int, int, int, int], score: f
     """A part that fills rectangles x1, y1, x2, y2 of the photo, cut at the sides of these letters."""
     corners = np.array(rectangles, np.float32)
     box = np.concatenate([corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)])
-    return Part(Shown(*rectangles), box, score, view, tuple(side in cut for side in "ltrb"))
+    dense = np.zeros((144, 144), bool)
+    for x1, y1, x2, y2 in rectangles:
+        dense[y1:y2, x1:x2] = True
+    return Part(Shown(dense), box, score, view, tuple(side in cut for side in "ltrb"))
 
 
 def names_of_groups(**parts: Part) -> set[str]:
