@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -129,6 +129,10 @@ class Candidates:
             closer=None if decoder is None or image is None else Closer(decoder, image, own, letterbox),
         )
 
+    def keeping(self) -> Candidates:
+        """The same for several prompts of one call, see `Closer.keeping`."""
+        return self if self.closer is None else replace(self, closer=self.closer.keeping())
+
     @cached_property
     def boxes_xyxy(self) -> FloatArray:
         """(n, 4) float32 in pixels of the photo."""
@@ -244,12 +248,11 @@ class Candidates:
         if self.closer is None:
             return None
         asked = self.questions(box_xyxy[None], asked=True)
-        draw = partial(self.closer.draw, halves=[self.closer.image])
         answer = None
         for count in (0, *steps(len(points))):
             told = points[:count], foreground[:count]
             if answer is None or not obeyed_points(answer, *told).all():
-                answer = self._told(draw, asked[0], answer, *told) or answer
+                answer = self._told(self.closer.draw, asked[0], answer, *told) or answer
         return answer
 
     def _told(

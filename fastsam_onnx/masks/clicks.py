@@ -168,7 +168,7 @@ def _drawn_on(
     again = [] if obeyed.all() else _about_before(candidates, closer, before, points, foreground, sketch=sketch)
     asked = [*likely, *again]
     questions = [question for question, _, _ in asked]
-    draw = partial(closer.draw_whole, looks=LOOKS, halves=[closer.image])
+    draw = partial(closer.draw_whole, looks=LOOKS)
     for place, count, promise, mask in _told(draw, questions, points, foreground):
         _, index, weight = asked[place]
         meaning = Meaning(mask, np.array(mask.bounds, np.float32), index, promise)

@@ -24,7 +24,7 @@ from fastsam_onnx.masks.decoder_file import changed, file_of
 from fastsam_onnx.masks.mask import Mask, MaskLike
 from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.masks.refine import calm, fills_a_side
-from fastsam_onnx.masks.views import LARGEST_LOGIT, PRIORS, SIDE, SURE_LOGIT, View, halve_on, logits_of
+from fastsam_onnx.masks.views import LARGEST_LOGIT, PRIORS, SIDE, SURE_LOGIT, Looks, View, logits_of
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.runtime import RuntimeOptions, opening
 
@@ -195,62 +195,60 @@ class Closer:
         image: (H, W, 3) uint8 RGB, the photo.
         prototypes: (nm, h, w) float32 for the whole input.
         letterbox: Place of the photo in the network's input.
+        kept: What was made of the photo for the drawings before; None to keep nothing.
     """
 
     decoder: Decoder
     image: ByteArray
     prototypes: FloatArray
     letterbox: Letterbox
+    kept: Looks | None = None
 
     @property
     def corrects(self) -> bool:
         """True if there is a corrector; a decoder alone knows what is corrected first better by its candidate."""
         return self.decoder.corrector is not None
 
-    def draw(
-        self, questions: Sequence[Question], halves: list[ByteArray] | None = None
-    ) -> tuple[list[PendingMask], FloatArray]:
+    def keeping(self) -> Closer:
+        """The same for several drawings of one thread: what it makes of the photo for one is kept for the next."""
+        return replace(self, kept=Looks(self.image, self.prototypes))
+
+    def draw(self, questions: Sequence[Question]) -> tuple[list[PendingMask], FloatArray]:
         """Masks that answer questions, and the IoU that the decoder expects of each.
 
         Args:
             questions: What is asked.
-            halves: The photo, its half, the half of that and so on; those that these questions need beside are added,
-                for the next ones: of large photos that takes long. By default they are made for these alone.
 
         Raises:
             ModelError: If the decoder cannot be used.
         """
         views = self._views(questions)
-        halves = [self.image] if halves is None else halves
-        halve_on(halves, max(view.halvings for view in views))
-        photos = np.stack([view.photo(halves[view.halvings], view.halvings) for view in views])
-        maps = np.stack([maps_of(view, self.prototypes, asked) for view, asked in zip(views, questions, strict=True)])
+        looks = self.kept or Looks(self.image, self.prototypes)
+        photos, maps = [], []
+        for view, asked in zip(views, questions, strict=True):
+            photo, seen = looks.at(view)
+            photos.append(photo)
+            maps.append(_maps(view, seen, asked))
         corrects = np.array([question.before is not None for question in questions])
-        logits, promises = self.decoder.answer(photos, maps, corrects)
+        logits, promises = self.decoder.answer(np.stack(photos), np.stack(maps), corrects)
         return [drawn_mask(one, view) for one, view in zip(logits, views, strict=True)], promises
 
-    def draw_whole(
-        self, questions: Sequence[Question], looks: int, halves: list[ByteArray] | None = None
-    ) -> list[Drawing]:
+    def draw_whole(self, questions: Sequence[Question], looks: int) -> list[Drawing]:
         """What is drawn of each question; what the end of the view cuts is drawn again in a wider one.
 
         Args:
             questions: What is asked.
             looks: Maximum number of times that each is drawn.
-            halves: As in `draw`.
 
         Raises:
             ModelError: If the decoder cannot be used.
         """
-        halves = [self.image] if halves is None else halves
         waiting, drawings = dict(enumerate(questions)), {}
         for _ in range(looks):
             if not waiting:
                 break
             asked = list(waiting.items())
-            for (place, question), whole, promise in zip(
-                asked, *self.draw(list(waiting.values()), halves), strict=True
-            ):
+            for (place, question), whole, promise in zip(asked, *self.draw(list(waiting.values())), strict=True):
                 mask = calm(whole)
                 drawing = Drawing(question, mask.tight(), float(promise), fills_a_side(mask, 1, CUT_SHARE))
                 drawings[place] = drawing
@@ -283,7 +281,12 @@ def maps_of(view: View, prototypes: FloatArray, question: Question) -> FloatArra
         prototypes: (nm, h, w) for the whole input.
         question: What is asked.
     """
-    seen, known = view.prototypes(prototypes), question.coefficients
+    return _maps(view, view.prototypes(prototypes), question)
+
+
+def _maps(view: View, seen: FloatArray, question: Question) -> FloatArray:
+    """The same from the prototypes that the view sees."""
+    known = question.coefficients
     chosen = np.arange(PRIORS).clip(max=len(known) - 1)
     priors = product(known[chosen], seen.reshape(len(seen), -1)).clip(-LARGEST_LOGIT, LARGEST_LOGIT)
     priors = priors.reshape(-1, *seen.shape[1:])

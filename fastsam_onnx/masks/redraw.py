@@ -50,7 +50,7 @@ def redrawn(
     Raises:
         ModelError: If the decoder cannot be used.
     """
-    boxes, result = boxes_xyxy.copy(), list(masks)
+    boxes, result, closer = boxes_xyxy.copy(), list(masks), closer.keeping()
     for first in range(0, len(boxes), AT_ONCE):
         asked = _to_ask(range(first, min(first + AT_ONCE, len(boxes))), boxes_xyxy, masks, candidates)
         if not asked:

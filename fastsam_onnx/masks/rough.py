@@ -96,10 +96,10 @@ def drawn(candidates: Candidates, mask: Mask) -> clicks.Meaning | None:
     fitting = candidates.fitting(mask.box[None], 1)[0].tolist()
     if closer is None or not closer.corrects or not fitting:
         return None
-    box, halves = _around(mask), [closer.image]
+    box = _around(mask)
     for _ in range(LOOKS):
         [question] = candidates.questions(box[None], asked=False)
-        [drawing] = closer.draw_whole([closer.showing(question, mask)], 1, halves)
+        [drawing] = closer.draw_whole([closer.showing(question, mask)], 1)
         if not mask.intersection_area(drawing.mask.render()):
             return None
         if not drawing.is_cut:

@@ -35,6 +35,8 @@ CLICK_CELLS = 1.5
 LARGEST_LOGIT = 8.0
 SURE_LOGIT = 4.0
 """Logit that stands for a pixel of a mask; negated, for one outside."""
+MOST_VIEWS = 16
+"""Views whose pictures are kept for the next questions, 0.4 MB each."""
 EXTRA_MAPS = PRIORS + 2
 """Maps beside the prototypes: logits of candidates, the box, the points."""
 
@@ -154,6 +156,26 @@ def halve_on(halves: list[ByteArray], most: int) -> None:
         height, width = (side // 2 for side in halves[-1].shape[:2])
         even = halves[-1][: 2 * height, : 2 * width]
         halves.append(np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8))
+
+
+class Looks:
+    """What was made of a photo to look at it closer, kept for further looks, which are often at the same view."""
+
+    def __init__(self, image: ByteArray, prototypes: FloatArray) -> None:
+        """Take the photo (H, W, 3) uint8 RGB and the prototypes (nm, h, w) for the whole input."""
+        self._halves, self._prototypes = [image], prototypes
+        self._views: dict[tuple[Span, Span], tuple[FloatArray, FloatArray]] = {}
+
+    def at(self, view: View) -> tuple[FloatArray, FloatArray]:
+        """What `View.photo` and `View.prototypes` give; not to be written to."""
+        place = view.columns, view.rows
+        if place not in self._views:
+            halve_on(self._halves, view.halvings)
+            photo = view.photo(self._halves[view.halvings], view.halvings)
+            self._views[place] = photo, view.prototypes(self._prototypes)
+            if len(self._views) > MOST_VIEWS:
+                del self._views[next(iter(self._views))]
+        return self._views[place]
 
 
 def _surroundings(low: float, high: float, side: int) -> Span:

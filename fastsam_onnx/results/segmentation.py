@@ -166,7 +166,7 @@ class Segmentation(WritableInstances):
         if pick in rules.OF_CANDIDATES:  # the others' rules ask each object about each point, whatever their order
             asked = [rules.telling(*group, self.image_size) for group in asked]
         if pick in rules.OF_CANDIDATES and self.candidates is not None:
-            offered = self.candidates
+            offered = self.candidates.keeping()
             if pick == "candidate":
                 return answers.of_candidates(self, (clicks.for_points(offered, *each) for each in asked))
             return answers.of_alternatives(self, (clicks.alternatives_for_points(offered, *each) for each in asked))
@@ -222,7 +222,7 @@ class Segmentation(WritableInstances):
         if match == "candidate" and self.candidates is not None:
             width, height = self.image_size
             inside = np.clip(checked, 0, (width, height, width, height)).astype(np.float32)
-            offered, pairs = self.candidates, zip(inside, told, strict=True)
+            offered, pairs = self.candidates.keeping(), zip(inside, told, strict=True)
             return answers.of_candidates(self, (offered.for_box(box, *points) for box, points in pairs))
         rows = [
             rules.closest_with_points(*each, self.masks, partial(rules.closest_to_box, box, match=match))
@@ -271,7 +271,7 @@ class Segmentation(WritableInstances):
         told = [rules.telling(*group, self.image_size) for group in zip(groups, signs, strict=True)]
         pairs = list(zip(checked, told, strict=True))
         if match == "candidate" and self.candidates is not None:
-            offered = self.candidates
+            offered = self.candidates.keeping()
             return answers.of_candidates(self, (answers.for_mask(self, offered, mask, *each) for mask, each in pairs))
         rows = [
             rules.closest_with_points(*each, self.masks, partial(rules.closest_to_mask, mask, match=match))

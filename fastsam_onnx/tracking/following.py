@@ -313,8 +313,9 @@ def _offers(found: Segmentation, expected: Collection[Mask]) -> Segmentation:
 def _drawings(found: Segmentation, expected: Collection[Mask]) -> Segmentation:
     """What the corrector draws when it is shown where objects are expected; nothing without one."""
     assert found.candidates is not None
-    drawn = (rough.drawn(found.candidates, mask) for mask in expected)
-    answers = [None if meaning is None else meaning.answer(found.candidates) for meaning in drawn]
+    offered = found.candidates.keeping()
+    drawn = (rough.drawn(offered, mask) for mask in expected)
+    answers = [None if meaning is None else meaning.answer(offered) for meaning in drawn]
     return replace(of_candidates(found, answers), prompt_index=None)
 
 

@@ -133,7 +133,7 @@ def test_where_a_point_corrects_what_a_mask_means_both_are_shown(monkeypatch, ph
     """The click that counts as the first lies where they share most, away from background points."""
     asked = []
 
-    def draw(closer, questions, halves=None):
+    def draw(closer, questions):
         asked.append(questions)
         drawn = [drawn_mask(np.full((SIDE, SIDE), 5, np.float32), view) for view in closer._views(questions)]
         return drawn, np.ones(len(questions), np.float32)

@@ -15,7 +15,7 @@ import pytest
 from support.tiny_onnx import tiny, toy_decoder, ultralytics_metadata
 
 from fastsam_onnx import FastSAM, ModelError
-from fastsam_onnx.masks import decoder
+from fastsam_onnx.masks import views
 from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.masks.decoder import LOUDEST, Decoder, Question, maps_of
 from fastsam_onnx.masks.views import COARSE, PRIORS, SIDE, SURE_LOGIT, View, halve_on
@@ -71,7 +71,7 @@ def test_what_the_end_of_a_view_cuts_is_drawn_again_in_a_wider_one(monkeypatch):
     candidates, closer = found.candidates, found.candidates.closer
     questions = candidates.questions(candidates.boxes_xyxy, asked=False)
     counts, draw = [], closer.draw
-    monkeypatch.setattr(type(closer), "draw", lambda _, asked, halves: counts.append(len(asked)) or draw(asked, halves))
+    monkeypatch.setattr(type(closer), "draw", lambda _, asked: counts.append(len(asked)) or draw(asked))
     for looks, is_cut, bounds in (
         (1, True, (26, 26, 38, 38)),
         (2, True, (20, 20, 44, 44)),
@@ -159,14 +159,14 @@ class TestPointsInABox:
         assert found.box_prompt(self.BOX, (40, 40), 0).areas.tolist() == [32 * 32]
         assert [background for background, _ in asked] == [0, -1, -2, -4, -8, -LOUDEST]
 
-    def test_the_photo_is_halved_once_for_all_drawings(self, asked, monkeypatch):
-        """Half of a photo of 50 megapixels takes longer than the drawing."""
+    def test_a_view_of_the_photo_is_taken_once_for_all_drawings(self, asked, monkeypatch):
+        """Louder questions are about the same view; half of a photo of 50 megapixels takes longer than the drawing."""
         kept = []
-        monkeypatch.setattr(decoder, "halve_on", lambda halves, most: kept.append(halves) or halve_on(halves, most))
+        monkeypatch.setattr(views, "halve_on", lambda halves, most: kept.append(halves) or halve_on(halves, most))
         found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
         found.box_prompt(self.BOX, (40, 40), 0)
-        assert len(asked) == len(kept) == 6
-        assert all(halves is kept[0] for halves in kept)
+        assert len(asked) == 6
+        assert len(kept) == 1
 
     def test_of_points_in_one_pixel_the_last_counts(self, asked):
         found = found_in(red(), (32, 32, 32, 32, 0.7, 1))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastsam_onnx.masks.pending import prototypes_at
-from fastsam_onnx.masks.views import COARSE, SIDE, View, halve_on, logits_of
+from fastsam_onnx.masks.views import COARSE, MOST_VIEWS, SIDE, Looks, View, halve_on, logits_of
 from fastsam_onnx.network.letterbox import Letterbox
 
 SAME = Letterbox.fit((640, 480), (640, 640), stride=32)
@@ -145,3 +145,16 @@ def test_what_is_odd_loses_its_last_pixel_when_it_is_halved():
     halve_on(halves, 1)
     means = image[:4, :6].reshape(2, 2, 3, 2, 3).mean(axis=(1, 3))
     np.testing.assert_allclose(halves[1], means, atol=0.5)
+
+
+def test_what_is_kept_for_the_next_look_is_the_same_and_bounded():
+    random = np.random.default_rng(0)
+    image, prototypes = random.integers(0, 256, (480, 640, 3), np.uint8), random.random((2, 120, 160), np.float32)
+    looks, views = Looks(image, prototypes), [View((place, 640), (0, 480), SAME) for place in range(MOST_VIEWS + 1)]
+    seen = [looks.at(view) for view in views]
+    assert looks.at(views[-1]) is seen[-1]
+    assert looks.at(views[1]) is seen[1]
+    assert looks.at(views[0]) is not seen[0]
+    for view, (photo, part) in zip(views, seen, strict=True):
+        np.testing.assert_array_equal(photo, view.photo(image))
+        np.testing.assert_array_equal(part, view.prototypes(prototypes))
