@@ -21,8 +21,8 @@ AT_ONCE = 8
 """Number of objects that go through the decoder together: more are no faster, and need more memory."""
 LEAST_IOU = 0.5
 """IoU with the old mask that a new one must have: it is to be the same object."""
-LATTICE = 160
-"""Places along the photo's long side where masks are looked at to tell doubles."""
+LATTICE = 640
+"""Maximum number of places along the photo's long side where masks are looked at to tell doubles."""
 
 
 class _Asked(NamedTuple):
@@ -64,8 +64,9 @@ def redrawn(
 
 
 def cells_of(masks: Sequence[MaskLike], image_size: tuple[int, int]) -> list[Cells]:
-    """The masks on one coarse grid over a photo of (width, height)."""
-    columns, rows = (middles(max(round(side * LATTICE / max(image_size)), 1), side) for side in image_size)
+    """The masks on one grid over a photo of (width, height), of every pixel if the photo is small."""
+    density = min(LATTICE / max(image_size), 1)
+    columns, rows = (middles(max(round(side * density), 1), side) for side in image_size)
     cells = []
     for mask in masks:
         x1, y1, x2, y2 = mask.bounds

@@ -16,7 +16,7 @@ from fastsam_onnx.tiling.tiles import Tile
 MAX_SAMPLES = 48
 """Maximum number of samples along a side of a mask; masks are compared on every 2^k-th pixel."""
 ENOUGH_SAMPLES = 256
-"""A mask with fewer samples than this is sampled at every pixel or twice as densely: a thin one could lose a side."""
+"""A mask with fewer samples is sampled twice as densely, down to every pixel: a thin one would be lost between them."""
 
 
 @dataclass(frozen=True, eq=False)

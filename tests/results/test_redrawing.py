@@ -14,6 +14,7 @@ from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.masks.decoder import Decoder, drawn_mask
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.redraw import _same, cells_of, deepest_point
+from fastsam_onnx.masks.refine import without_doubles
 from fastsam_onnx.masks.views import SIDE, View
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.results.segmentation import Segmentation
@@ -213,9 +214,17 @@ def test_what_a_video_hides_is_drawn_anew_only_if_asked(red):
 
 
 def test_the_grid_that_tells_doubles_lies_over_the_whole_photo():
-    """A photo of 320 x 100: a place every 2 pixels, in the middle of two: 1, 3, ... 319 and 1 ... 99."""
-    mask = Mask(np.ones((3, 4), bool), 10, 20, (320, 100))  # columns 11, 13 and row 21
-    [(inside, corner)] = cells_of([mask], (320, 100))
+    """A photo of 1280 x 400: a place every 2 pixels, in the middle of two: 1, 3, ... 1279 and 1 ... 399."""
+    mask = Mask(np.ones((3, 4), bool), 10, 20, (1280, 400))  # columns 11, 13 and row 21
+    [(inside, corner)] = cells_of([mask], (1280, 400))
     assert (inside.tolist(), corner) == ([[True, True]], (5, 10))
     [(inside, corner)] = cells_of([Mask(np.ones((1, 700), bool), 0, 0, (700, 1))], (700, 1))
-    assert inside.shape == (1, 160)
+    assert inside.shape == (1, 640)
+
+
+def test_in_a_small_photo_every_pixel_tells_doubles():
+    """A pole of 2 pixels in 600 x 400, twice: neither lies between the places where masks are looked at."""
+    pole = Mask(np.ones((300, 2), bool), 100, 50, (600, 400))
+    cells = cells_of([pole, pole], (600, 400))
+    assert [(inside.shape, corner) for inside, corner in cells] == [((300, 2), (100, 50))] * 2
+    assert without_doubles(cells, 0.7).tolist() == [0]
