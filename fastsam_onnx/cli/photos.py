@@ -15,6 +15,7 @@ from fastsam_onnx.cli.common import check_outputs, file_key
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.files import exists, is_address, is_file, is_folder
 from fastsam_onnx.formats import FORMATS, format_of_suffix, image_id_of, suffixes_beside_photos
+from fastsam_onnx.formats.registry import check_mark
 from fastsam_onnx.images.sources import RESULT_SUFFIXES, is_picture_name, warn_of_passed_over
 from fastsam_onnx.log import warn
 
@@ -134,6 +135,8 @@ def plan(
 def _plan_one(photos: Sequence[Photo], formats: Sequence[str] | None, output: str) -> Job:
     """The job of the only photo, whose output is one file."""
     form = format_of_file(output, formats, format_of_suffix(output) or "", _endings)
+    if not formats:
+        check_mark(output, form)
     if len(photos) != 1 or photos[0].folder is not None:
         raise OptionError(f"--output {output} is one file, but there may be several photos; name a folder")
     return Job(photos[0], {form: Path(output)}, image_ids(photos)[0])

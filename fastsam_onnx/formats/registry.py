@@ -253,7 +253,8 @@ def save(
             "geojson": affine, crs, tolerance.
 
     Raises:
-        OptionError: If the suffix, the format or an option is not known, or what is no picture would end as one.
+        OptionError: If the suffix, the format or an option is not known, what is no picture would end as one, or a
+            picture without `format` has the name of another format's, such as cup.cutout.jpg.
         OutputError: If it cannot be written; nothing half written is left.
     """
     target = checked_path("path", path)
@@ -284,6 +285,31 @@ def format_of_suffix(path: str | os.PathLike[str]) -> str | None:
     return max(fits)[1] if fits else None
 
 
+def check_mark(path: str | os.PathLike[str], form: str) -> None:
+    """Refuse a picture whose name says another format: cup.cutout.jpg would be an overlay.
+
+    Args:
+        path: The file.
+        form: The format that its last suffix says.
+
+    Raises:
+        OptionError: If the suffix before the last one is that of another format's pictures.
+    """
+    target = checked_path("path", path)
+    mark = Path(target.stem).suffix.lower()
+    if not mark or target.suffix.lower() not in PICTURE_SUFFIXES:
+        return
+    for name, kind in FORMATS.items():
+        ends = [
+            suffix for suffix in kind.suffixes if suffix.startswith(f"{mark}.") and suffix.endswith(PICTURE_SUFFIXES)
+        ]
+        if ends and name != form:
+            raise OptionError(
+                f"{target.name!r} is named like the format {name!r}, whose files end with {', '.join(ends)}; "
+                f"end it so, or say the format {form!r} if it is one"
+            )
+
+
 def suffixes_beside_photos(names: Iterable[str]) -> dict[str, str]:
     """The suffix that each format's file has behind a photo's name, where the formats are written together.
 
@@ -304,6 +330,7 @@ def _format_of_file(path: Path) -> str:
             f"the suffix of {path.name!r} names no format; it must be one of {accepted}, "
             f"or give format=, one of {', '.join(FORMATS)}"
         )
+    check_mark(path, form)
     return form
 
 

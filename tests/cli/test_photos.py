@@ -69,6 +69,10 @@ class TestOutput:
             plan([Photo(Path("a.jpg"))], ["svg"], "a.json")
         with pytest.raises(OptionError, match="formats svg, json; name a folder"):
             plan([Photo(Path("a.jpg"))], ["svg", "json"], "a.svg")
+        with pytest.raises(OptionError, match=r"'a\.cutout\.jpg' is named like the format 'cutout'"):
+            plan([Photo(Path("a.jpg"))], None, "a.cutout.jpg")
+        [job] = plan([Photo(Path("a.jpg"))], ["overlay"], "a.cutout.jpg")
+        assert job.outputs == {"overlay": Path("a.cutout.jpg")}
         [job] = plan([Photo(Path("a.jpg"))], ["labels"], "b.png")
         assert job.outputs == {"labels": Path("b.png")}
 

@@ -162,6 +162,18 @@ def test_save_by_suffix(name, format_name, sample, tmp_path):
     assert listing(tmp_path) == [name]
 
 
+@pytest.mark.parametrize("name", ["a.cutout.jpg", "a.mask.webp", "A.Labels.JPEG", "a.voc.jpg", "a.edges.webp"])
+def test_a_picture_named_like_another_format_is_no_overlay_unless_it_is_said(name, sample, tmp_path):
+    form = name.split(".")[1].lower()
+    with pytest.raises(OptionError, match=rf"named like the format '{form}', whose files end with \.{form}\.png"):
+        formats.save(sample, tmp_path / name)
+    assert listing(tmp_path) == []
+    formats.save(sample, tmp_path / name, format="overlay")
+    formats.save(sample, tmp_path / "a.overlay.jpg")
+    formats.save(sample, tmp_path / "clip.mp4#12.png")
+    assert listing(tmp_path) == sorted([name, "a.overlay.jpg", "clip.mp4#12.png"])
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp"])
 def test_save_other_pictures(suffix, sample, tmp_path):
     path = tmp_path / f"a{suffix}"
