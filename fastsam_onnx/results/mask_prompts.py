@@ -13,14 +13,14 @@ import numpy.typing as npt
 from fastsam_onnx.arrays import array_of
 from fastsam_onnx.errors import PromptError
 from fastsam_onnx.images.load import has_transparency, load_image
-from fastsam_onnx.masks.instances import Masks
+from fastsam_onnx.masks.instances import Instance, Instances, Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.rle import LARGEST_SIDE
 from fastsam_onnx.options import integer, shown
 
-MaskPrompt = Mask | Mapping[str, Any] | npt.ArrayLike
-"""A mask, COCO's run lengths, or (H, W) bool or numbers of which those that are not 0 are the object."""
-MaskPrompts = MaskPrompt | Sequence[MaskPrompt]
+MaskPrompt = Mask | Instance | Mapping[str, Any] | npt.ArrayLike
+"""A mask, an object, COCO's run lengths, or (H, W) bool or numbers of which those that are not 0 are the object."""
+MaskPrompts = MaskPrompt | Instances | Sequence[MaskPrompt]
 
 
 def listed_masks(masks: MaskPrompts) -> list[Mask]:
@@ -112,6 +112,8 @@ def read_mask(path: Path) -> Mask:
 def _separate(masks: Any) -> list[Any]:
     """One mask or several as a list."""
     masks = _plain(masks)
+    if isinstance(masks, Instances):
+        return list(masks.masks)
     if isinstance(masks, Masks):
         return list(masks)
     if isinstance(masks, np.ndarray):
@@ -128,7 +130,9 @@ def _plain(masks: Any) -> Any:
     try:
         return array_of(masks)
     except ValueError as error:
-        raise PromptError(f"a mask must be (H, W) numbers, a Mask, or COCO's run lengths: {error}") from error
+        raise PromptError(
+            f"a mask must be (H, W) numbers, a Mask, an object, or COCO's run lengths: {error}"
+        ) from error
 
 
 def _is_row(value: Any) -> bool:
@@ -141,13 +145,17 @@ def _is_row(value: Any) -> bool:
 def _mask_of(given: Any) -> Mask:
     if isinstance(given, Mask):
         return given
+    if isinstance(given, Instance):
+        return given.mask
     try:
         if isinstance(given, Mapping):
             return Mask.from_rle(given)
         dense = array_of(given)
         mask = Mask.from_dense(dense)
     except ValueError as error:
-        raise PromptError(f"a mask must be (H, W) numbers, a Mask, or COCO's run lengths: {error}") from error
+        raise PromptError(
+            f"a mask must be (H, W) numbers, a Mask, an object, or COCO's run lengths: {error}"
+        ) from error
     if dense.dtype.kind == "f" and not np.isin(dense, (0, 1, 255)).all():
         raise PromptError(
             f"a mask of floats must hold 0 and 1, got values from {dense.min()} to {dense.max()}; compare them with a "

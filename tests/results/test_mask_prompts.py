@@ -251,6 +251,15 @@ def test_the_masks_of_another_result_are_prompts(found):
     assert found.mask_prompt(found[1:].masks).areas.tolist() == found[1:].areas.tolist()
 
 
+def test_an_answer_and_its_objects_are_prompts(found):
+    given = found[:2]
+    expected = found.mask_prompt(given.masks).to_dict()
+    for same in (given, list(given), [given[0], given.masks[1]]):
+        assert found.mask_prompt(same).to_dict() == expected
+    assert found.mask_prompt(given[0]).to_dict() == found.mask_prompt(given.masks[0]).to_dict()
+    assert Prompts(masks=given).count == 2
+
+
 def test_a_picture_of_two_values_is_a_mask(tmp_path):
     path = tmp_path / "sketch.png"
     cv2.imwrite(str(path), dense(2, 2, 10, 9) * np.uint8(255))
