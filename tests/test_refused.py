@@ -68,6 +68,7 @@ CASES = {
         "a JPEG of more pixels than allowed": lambda model: model(COFFEE, pixel_limit=1000),
         "a JPEG 2000": lambda model: model(b"\x00\x00\x00\x0cjP  \r\n\x87\n" + bytes(40)),
         "a HEIC": lambda model: model(b"\x00\x00\x00\x18ftypheic" + bytes(40)),
+        "a page in place of a photo": lambda model: model(b"<!DOCTYPE html><title>404</title>"),
         "an array of two channels": lambda model: model(np.zeros((40, 60, 2), np.uint8)),
         "an array of floats beyond 1": lambda model: model(np.full((40, 60, 3), 7.0)),
         "an array of int64": lambda model: model(np.zeros((40, 60, 3), np.int64)),
@@ -107,6 +108,7 @@ CASES = {
     },
     "Results": {
         "an unknown suffix": lambda _: found().save("objects.xyz"),
+        "a cut-out as JPEG": lambda _: found().save("cup.cutout.jpg"),
         "an unknown format": lambda _: found().save("objects.json", format="cooc"),
         "an overlay without a photo": lambda _: found().save("overlay.png"),
         "a photo of another size": lambda _: draw.overlay(found(), image=np.zeros((9, 9, 3), np.uint8)),

@@ -99,8 +99,7 @@ def identify(head: bytes) -> str:
             return name
     for name, pattern in _REFUSED.items():
         if pattern.match(head):
-            way = WAY_OF_VIDEOS if name == VIDEO else "convert it to JPEG or PNG"
-            raise ImageError(f"{name} is not read; {way}")
+            raise ImageError(f"{name} is not read; {_WAYS.get(name, 'convert it to JPEG or PNG')}")
     raise ImageError(f"not a picture in a known format; {FORMATS} are read")
 
 
@@ -348,15 +347,22 @@ _SIGNATURES = {
     "PNM": re.compile(rb"P[1-6][\s#]"),
     "AVIF": re.compile(rb"....ftyp(?:....){0,5}avi[fs]", re.DOTALL),
 }
+_HEIC = "HEIC"
+_MARKUP = "text, HTML or SVG"
 _REFUSED = {
     # OpenCV 4.10 crashes on damaged ones.
     "JPEG 2000": re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
-    "HEIC": re.compile(rb"....ftyp(?:hei|hev|mif|msf)", re.DOTALL),
+    _HEIC: re.compile(rb"....ftyp(?:hei|hev|mif|msf)", re.DOTALL),
     "JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"),
     "a raw file of a camera": re.compile(rb"....ftypcrx |FUJIFILMCCD-RAW|II(?:RO|RS|U\0)", re.DOTALL),
     VIDEO: re.compile(rb"....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI ", re.DOTALL),
     "PDF": re.compile(rb"%PDF"),
-    "text, HTML or SVG": re.compile(rb"\s*<[!?A-Za-z]"),
+    _MARKUP: re.compile(rb"\s*<[!?A-Za-z]"),
+}
+_WAYS = {
+    VIDEO: WAY_OF_VIDEOS,
+    _HEIC: "convert it to JPEG or PNG, or in Python give the image that Pillow opens with the package pillow-heif",
+    _MARKUP: "if it should be a photo, fetch it again: servers send a page in place of one; convert an SVG to PNG",
 }
 _READERS: dict[str, Callable[[bytes], ImageHeader]] = {
     "JPEG": _read_jpeg,

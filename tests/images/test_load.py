@@ -234,8 +234,8 @@ class TestFormats:
         [
             (b"%PDF-1.7", "PDF"),
             (b"<svg xmlns='...'>", "SVG"),
-            (b"<!DOCTYPE html>", "HTML"),
-            (b"\0\0\0\x18ftypheic", "HEIC"),
+            (b"<!DOCTYPE html>", "HTML.*fetch it again"),
+            (b"\0\0\0\x18ftypheic", "HEIC.*Pillow opens with the package pillow-heif"),
             (b"\0\0\0\x18ftypcrx ", "raw file of a camera"),
             (b"FUJIFILMCCD-RAW 0201", "raw file of a camera"),
             (b"IIRO\x08\0\0\0", "raw file of a camera"),
