@@ -156,6 +156,22 @@ SHARED: dict[str, dict[str, Any]] = {
         "help": "CLIP, which compares texts and objects: a name (clip-vit-b-32-int8: 156 MB, downloaded once) "
         "or a folder with its ONNX files",
     },
+    "--pixel-limit": {
+        "metavar": "N",
+        "type": integer,
+        "default": options.DEFAULT_PIXEL_LIMIT,
+        "help": "refuse photos with more pixels (default: %(default)s)",
+    },
+    "--bands": {
+        "metavar": "R,G,B",
+        "type": bands,
+        "help": "bands of a TIFF that are red, green and blue, or one for grey, counted from 1 (default: 1,2,3)",
+    },
+    "--white": {
+        "metavar": "VALUE",
+        "type": white,
+        "help": "sample value of white, such as 4095 for 12 bits (default: the largest of the type, or the file's own)",
+    },
     "--tolerance": {
         "metavar": "PIXELS",
         "type": argument_type(partial(options.number_from_text, VALUE, minimum=0)),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,14 @@ from fastsam_onnx.errors import OptionError
 from fastsam_onnx.files import exists, is_file, is_folder, why_unread
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET, FILE_NAME, CocoDataset
-from fastsam_onnx.formats.native import read_json
+from fastsam_onnx.formats.native import read_json, with_photo
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.log import warn
 from fastsam_onnx.masks.instances import Instances
+from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT
 
+READING = ("--pixel-limit", "--bands", "--white")
+"""Options that say how the photo is read."""
 LEAD_TO_PHOTO = ("labelme", "yolo")
 """Formats whose files say where the photo lies, the second one's in data.yaml."""
 EPILOG = f"""\
@@ -74,7 +76,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--photos", metavar="FOLDER", type=Path, help="folder of the photos (default: beside each file)"
     )
-    add_shared(parser, "--tolerance", "--soft", "--whole", "--grow", "--overwrite")
+    add_shared(parser, *READING, "--tolerance", "--soft", "--whole", "--grow", "--overwrite")
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
@@ -87,6 +89,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         FastSAMError: If the arguments do not fit each other; nothing was done.
     """
     check_written([arguments.to], arguments)
+    _check_read(arguments)
     folder = _folder(arguments.output)
     arguments.inputs = [file for path in arguments.inputs for file in _files_of(path)]
     if arguments.to == COCO_DATASET:
@@ -94,16 +97,16 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     suffix = formats.suffixes_beside_photos([arguments.to])[arguments.to]
     targets = [_target(path, folder, suffix) for path in arguments.inputs]
     check_outputs(targets, arguments.inputs)
-    ids = _image_ids(arguments.inputs, arguments.photos) if arguments.to == "coco" else {}
+    ids = _image_ids(arguments) if arguments.to == "coco" else {}
     failed = False
     described: list[tuple[Path | None, Mapping[int, str] | None]] = []
     for path, target in zip(arguments.inputs, targets, strict=True):
         try:
             check_new(target, overwrite=arguments.overwrite)
-            found = read_result(path)
+            found = read_result(path, arguments.pixel_limit)
             photo = _photo_of(found, path, arguments.photos)
             if arguments.to in formats.OF_THE_PHOTO:
-                found = _with_photo(found, photo, target, arguments.to)
+                found = _with_photo(found, photo, target, arguments)
             make_folder(target.parent)
             if (kind := (photo and photo.parent, found.names)) not in described:
                 _tell_of_missing_photo(arguments.to, photo)
@@ -138,14 +141,14 @@ def _files_of(path: Path) -> list[Path]:
     return (matching(str(path)) if is_pattern(str(path)) else []) or [path]
 
 
-def read_result(path: Path) -> Instances:
-    """The objects of a JSON file.
+def read_result(path: Path, pixel_limit: int = DEFAULT_PIXEL_LIMIT) -> Instances:
+    """The objects of a JSON file, of a photo of at most so many pixels.
 
     Raises:
         OptionError: If it cannot be read, or is no result of ours.
     """
     try:
-        return read_json(path.read_bytes())
+        return read_json(path.read_bytes(), pixel_limit=pixel_limit)
     except OSError as error:
         reason = "no file matches this pattern" if is_pattern(str(path)) else why_unread(path, error)
         hint = f"; give its files: {path / '*.json'}" if is_folder(path) else ""
@@ -161,7 +164,7 @@ def _to_dataset(arguments: argparse.Namespace, folder: Path | None, screen: Scre
     with CocoDataset(folder / FILE_NAME) as dataset:
         for path in arguments.inputs:
             try:
-                found = read_result(path)
+                found = read_result(path, arguments.pixel_limit)
                 if found.source in added:
                     raise OptionError(
                         f"this run has {found.source} already, from {added[found.source]}; "
@@ -198,18 +201,18 @@ def _tell_of_missing_photo(form: str, photo: Path | None) -> None:
         warn("there is no %s, and %s needs the photos; --photos FOLDER says where they are", photo, form)
 
 
-def _image_ids(paths: Sequence[Path], photos: Path | None) -> dict[Path, int | str | None]:
+def _image_ids(arguments: argparse.Namespace) -> dict[Path, int | str | None]:
     """The id in COCO of each file's photo: one for one photo, another for another, as `segment` gives them.
 
     Two files that say the same name are of one photo, unless each has its own where photos are sought.
     """
     known: dict[Path, Photo] = {}
-    for path in paths:
+    for path in arguments.inputs:
         try:
-            found = read_result(path)
+            found = read_result(path, arguments.pixel_limit)
         except Exception:  # it is told when the file is converted
             continue
-        photo = _photo_of(found, path, photos)
+        photo = _photo_of(found, path, arguments.photos)
         name = Path(found.source) if found.source else None
         known[path] = Photo(photo if photo is not None and is_file(photo) else name)
     distinct = list(dict.fromkeys(known.values()))
@@ -231,14 +234,22 @@ def _tell_of_shared_ids(known: Mapping[Path, Photo]) -> None:
             return
 
 
-def _with_photo(found: Instances, photo: Path | None, target: Path, form: str) -> Instances:
+def _check_read(arguments: argparse.Namespace) -> None:
+    """OptionError if it is said how the photo is read, and nothing shows it."""
+    for name in ("bands", "white"):
+        if getattr(arguments, name) is not None and arguments.to not in formats.OF_THE_PHOTO:
+            raise OptionError(
+                f"--{name} is for formats that show the photo ({', '.join(formats.OF_THE_PHOTO)}), "
+                f"and {arguments.to} does not"
+            )
+
+
+def _with_photo(found: Instances, photo: Path | None, target: Path, arguments: argparse.Namespace) -> Instances:
+    form = arguments.to
     if photo is None:
         raise OptionError(f"{form} needs the photo, but the file says no name of one")
     if not exists(photo):
         raise OptionError(f"{form} needs the photo, and there is no {photo}; --photos FOLDER says where photos are")
     check_outputs([target], [photo])
-    image = load_image(photo)
-    size, (width, height) = image.shape[1::-1], found.image_size
-    if size != (width, height):
-        raise OptionError(f"{photo} must be its photo, of {width}x{height} pixels, got {size[0]}x{size[1]}")
-    return replace(found, image=image)
+    image = load_image(photo, pixel_limit=arguments.pixel_limit, bands=arguments.bands, white=arguments.white)
+    return with_photo(found, image, f"the photo {photo}")

@@ -20,12 +20,11 @@ from fastsam_onnx.cli.arguments import (
     add_model,
     add_output,
     add_prompts,
+    add_shared,
     argument_type,
-    bands,
     class_names,
     frame_size,
     integer,
-    white,
 )
 from fastsam_onnx.cli.common import (
     STDOUT,
@@ -58,7 +57,7 @@ from fastsam_onnx.formats.coco_dataset import COCO_DATASET, CocoDataset, dataset
 from fastsam_onnx.images.load import source_name
 from fastsam_onnx.images.video import DEFAULT_FPS
 from fastsam_onnx.images.video_writer import CODECS
-from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, MAX_TILE, MIN_TILE
+from fastsam_onnx.options import MAX_TILE, MIN_TILE
 from fastsam_onnx.stream import default_workers, ordered_map
 
 if TYPE_CHECKING:
@@ -145,25 +144,7 @@ def add(commands: Any) -> None:
 
 def _add_photos(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recursive", action="store_true", help="search the folders inside a folder, too")
-    parser.add_argument(
-        "--pixel-limit",
-        metavar="N",
-        type=integer,
-        default=DEFAULT_PIXEL_LIMIT,
-        help="refuse photos with more pixels (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--bands",
-        metavar="R,G,B",
-        type=bands,
-        help="bands of a TIFF that are red, green and blue, or one for grey, counted from 1 (default: 1,2,3)",
-    )
-    parser.add_argument(
-        "--white",
-        metavar="VALUE",
-        type=white,
-        help="sample value of white, such as 4095 for 12 bits (default: the largest of the type, or the file's own)",
-    )
+    add_shared(parser, "--pixel-limit", "--bands", "--white")
     parser.add_argument(
         "--tile",
         metavar="SIZE",

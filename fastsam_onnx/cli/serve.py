@@ -38,8 +38,8 @@ Needs: pip install 'fastsam-onnx[serve]'. A page to try it in is at /.
                      application/zip (cutouts)
   POST /convert      a result in JSON as the body, or a form with a field
                      "result" and for overlays and cut-outs "photo", or its
-                     photo_key; format, tolerance, soft, whole, grow. The answer
-                     is as of /segment
+                     photo_key; format, tolerance, soft, whole, grow, and of
+                     the photo bands, white. The answer is as of /segment
   GET /info          model, limits, whether texts are understood
   GET /healthz       200 while it runs
   GET /openapi.json  all this, for programs

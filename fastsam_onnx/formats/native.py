@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx import options
+from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats.geojson import six_numbers
 from fastsam_onnx.formats.text import (
@@ -133,6 +134,20 @@ def read_json(
         OptionError: If it is something else, or damaged.
     """
     return from_dict(options.json_value("a result", text), pixel_limit=pixel_limit, masks_limit=masks_limit)
+
+
+def with_photo(found: Instances, photo: ByteArray, name: str = "the photo") -> Instances:
+    """The same objects with their photo, (H, W, 3) uint8 RGB, which messages call `name`.
+
+    Raises:
+        OptionError: If it is of another size.
+    """
+    (width, height), (given_width, given_height) = found.image_size, photo.shape[1::-1]
+    if (width, height) != (given_width, given_height):
+        raise OptionError(
+            f"{name} must be that of the result, {width} x {height} pixels, got {given_width} x {given_height}"
+        )
+    return replace(found, image=photo)
 
 
 def from_dict(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -11,17 +11,27 @@ from starlette.exceptions import HTTPException
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import FastSAMError
 from fastsam_onnx.formats import registry as formats
-from fastsam_onnx.formats.native import read_json
+from fastsam_onnx.formats.native import read_json, with_photo
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.outline import count_corners, count_parts
 from fastsam_onnx.serve.answer import WRITTEN, Answer, answer, written_options
 from fastsam_onnx.serve.memory import Memory
 from fastsam_onnx.serve.negotiate import Representation, negotiate
-from fastsam_onnx.serve.received import KEY_FIELD, PHOTO_FIELD, Limits, RawRequest, check_photo, receive, refusal
+from fastsam_onnx.serve.received import (
+    KEY_FIELD,
+    PHOTO_FIELD,
+    READING,
+    Limits,
+    RawRequest,
+    check_photo,
+    read_value,
+    receive,
+    refusal,
+)
 
 RESULT_FIELD = "result"
-PARAMETERS = ("format", *WRITTEN, KEY_FIELD)
+PARAMETERS = ("format", *WRITTEN, *READING, KEY_FIELD)
 MOST_RESULT_BYTES = 4 << 20
 """Maximum size of a result, which may take 25 times as much once it is read; 77 objects in 5 million pixels have 66 kB.
 """
@@ -50,6 +60,7 @@ class ConvertRequest:
         key: Key of a photo that is remembered; None without.
         representation: Form of the answer.
         written: Options of its format that say how it is written, as far as they were given.
+        reading: Options of how the photo is read, as far as they were given.
     """
 
     result: bytes
@@ -57,6 +68,7 @@ class ConvertRequest:
     key: str | None
     representation: Representation
     written: Mapping[str, Any]
+    reading: Mapping[str, Any]
 
 
 def convert(raw: RawRequest, limits: Limits, memory: Memory, most: int) -> Answer:
@@ -96,7 +108,12 @@ def parse(raw: RawRequest) -> ConvertRequest:
     form = negotiate(raw.accept, given.get("format"))
     if form.format in formats.OF_THE_PHOTO and photo is None and key is None:
         raise HTTPException(422, f"{form.format} shows the photo; send it, too, in a field named {PHOTO_FIELD!r}")
-    return ConvertRequest(result, photo, key, form, written_options(given, form.format))
+    reading = {name: read_value(name, given[name], READING[name]) for name in READING if name in given}
+    if reading and photo is None and key is None:
+        raise HTTPException(
+            422, f"{next(iter(reading))} is for the photo; send it, too, in a field named {PHOTO_FIELD!r}"
+        )
+    return ConvertRequest(result, photo, key, form, written_options(given, form.format), reading)
 
 
 def _read(request: ConvertRequest, limits: Limits, memory: Memory, most: int) -> Instances:
@@ -107,21 +124,19 @@ def _read(request: ConvertRequest, limits: Limits, memory: Memory, most: int) ->
     _check_names(found)
     if request.representation.format in formats.OUTLINES:
         _check_outlines(found)
+    photo = _photo(request, limits, memory)
+    return found if photo is None else with_photo(found, photo)
+
+
+def _photo(request: ConvertRequest, limits: Limits, memory: Memory) -> ByteArray | None:
+    """The photo as it is to be read, one that is remembered by default as it was read last; None without."""
+    photo = request.photo
     if request.key is not None:
-        return _with_photo(found, memory.recall(request.key).image)
-    if request.photo is None:
-        return found
-    return _with_photo(found, load_image(request.photo, pixel_limit=limits.pixels))
-
-
-def _with_photo(found: Instances, photo: ByteArray | None) -> Instances:
-    assert photo is not None
-    size, (width, height) = photo.shape[1::-1], found.image_size
-    if size != (width, height):
-        raise HTTPException(
-            422, f"the photo must be that of the result, {width} x {height} pixels, got {size[0]} x {size[1]}"
-        )
-    return replace(found, image=photo)
+        seen = memory.recall(request.key)
+        if not request.reading:
+            return seen.image
+        photo = seen.photo
+    return None if photo is None else load_image(photo, pixel_limit=limits.pixels, **request.reading)
 
 
 def _check_names(found: Instances) -> None:

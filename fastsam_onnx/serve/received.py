@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 from python_multipart.multipart import parse_options_header
@@ -17,8 +18,14 @@ from starlette.exceptions import HTTPException
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
 from fastsam_onnx.images.header import read_header
 from fastsam_onnx.images.load import source_name
+from fastsam_onnx.options import MIN_WHITE, bands_from_text, number_from_text
 from fastsam_onnx.serve.form import Part, read_form
 
+READING: Mapping[str, Callable[[str, str], Any]] = {
+    "bands": bands_from_text,
+    "white": partial(number_from_text, minimum=MIN_WHITE),
+}
+"""Options of how a photo is read, each with the function that reads it from its name and its text."""
 PHOTO_FIELD, KEY_FIELD, KEY_HEADER = "photo", "photo_key", "Photo-Key"
 _MAX_FIELD_BYTES = 1 << 20
 _MAX_REASON = 500

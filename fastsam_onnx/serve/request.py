@@ -14,8 +14,6 @@ from starlette.exceptions import HTTPException
 
 from fastsam_onnx.errors import FastSAMError, ModelError
 from fastsam_onnx.options import (
-    MIN_WHITE,
-    bands_from_text,
     boolean_from_text,
     input_size_from_text,
     integer_from_text,
@@ -28,6 +26,7 @@ from fastsam_onnx.serve.negotiate import Representation, negotiate
 from fastsam_onnx.serve.received import (
     KEY_FIELD,
     PHOTO_FIELD,
+    READING,
     Limits,
     RawRequest,
     check_photo,
@@ -49,8 +48,7 @@ OPTIONS: Mapping[str, Callable[[str, str], Any]] = {
     "imgsz": input_size_from_text,
     "refine": boolean_from_text,
     "redraw": boolean_from_text,
-    "bands": bands_from_text,
-    "white": partial(number_from_text, minimum=MIN_WHITE),
+    **READING,
 }
 """Options of a call of the model, each with the function that reads it from its name and its text."""
 PARAMETERS = ("prompts", "format", *WRITTEN, *OPTIONS, "remember", KEY_FIELD)

@@ -16,6 +16,7 @@ from fastsam_onnx import FastSAM, Mask, Segmentation
 from fastsam_onnx.cli.convert import read_result
 from fastsam_onnx.cli.program import main
 from fastsam_onnx.formats import FORMATS, dataset_entry, encode, to_edges, to_json
+from fastsam_onnx.formats.registry import OF_THE_PHOTO
 from fastsam_onnx.images.load import load_image
 
 
@@ -321,10 +322,10 @@ def test_damaged_files_are_named_and_stop_no_other(damage, folder, capsys):
 
 @pytest.mark.parametrize("form", ["svg", "coco", "coco-dataset"])
 def test_a_defect_in_one_file_stops_no_other(form, folder, tmp_path, monkeypatch, capsys):
-    def no_memory_at_first(path):
+    def no_memory_at_first(path, pixel_limit):
         if path.name == "a.json":
             raise MemoryError("too large")
-        return read_result(path)
+        return read_result(path, pixel_limit)
 
     monkeypatch.setattr("fastsam_onnx.cli.convert.read_result", no_memory_at_first)
     arguments = [folder / "a.json", folder / "b.json", "--to", form, "-o", tmp_path / "out"]
@@ -414,9 +415,34 @@ def test_what_shows_the_photo_needs_it(folder, tmp_path, capsys):
     assert (folder / "a.overlay.png").exists()
 
 
+@pytest.mark.parametrize("form", OF_THE_PHOTO)
+def test_the_photo_is_read_as_segment_read_it(form, run, tmp_path, capsys):
+    samples = np.full((64, 64, 4), (0, 1000, 2048, 4095), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", samples, photometric="minisblack", planarconfig="contig")
+    reading = ("--bands", "4,3,2", "--white", "4095")
+    assert run(tmp_path / "a.tif", *reading, "--format", f"json,{form}", "-o", f"{tmp_path / 'direct'}/")[0] == 0
+    arguments = (tmp_path / "direct" / "a.json", "--to", form, "--photos", tmp_path, "-o", tmp_path / "converted")
+    assert convert(capsys, *arguments, *reading)[0] == 0
+    direct, converted = (
+        [path.read_bytes() for path in sorted((tmp_path / place).rglob("*.png"))] for place in ("direct", "converted")
+    )
+    assert direct
+    assert converted == direct
+
+
+def test_options_of_the_photo_are_for_what_shows_it(folder, capsys):
+    code, _, err = convert(capsys, folder / "a.json", "--to", "svg", "--white", "4095")
+    assert code == 2
+    assert "--white is for formats that show the photo (overlay, cutout, cutouts), and svg does not" in err
+    for form in ("svg", "coco", "overlay"):
+        code, _, err = convert(capsys, folder / "a.json", "--to", form, "--pixel-limit", 64 * 64 - 1)
+        assert (code, "of at most 4095 pixels, got 64 x 64" in err) == (1, True)
+        assert convert(capsys, folder / "a.json", "--to", form, "--pixel-limit", 64 * 64)[0] == 0
+
+
 def test_a_photo_of_another_size_is_told(folder, tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((5, 7, 3), np.uint8))
-    size = "{width}x{height}".format_map(read_json(folder / "a.json"))
+    size = "{width} x {height}".format_map(read_json(folder / "a.json"))
     code, _, err = convert(capsys, folder / "a.json", "--to", "cutout", "--photos", tmp_path)
     assert code == 1
-    assert f"a.json: {tmp_path / 'a.png'} must be its photo, of {size} pixels, got 7x5" in err
+    assert f"a.json: the photo {tmp_path / 'a.png'} must be that of the result, {size} pixels, got 7 x 5" in err

@@ -7,6 +7,7 @@ import json
 import zipfile
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -72,6 +73,23 @@ def test_soft_cut_outs_are_those_of_python(client, chosen):
         assert {name: files.read(name) for name in files.namelist()} == expected
 
 
+@pytest.mark.parametrize("form", OF_THE_PHOTO)
+def test_the_photo_is_shown_as_it_was_read(client, form):
+    """A TIFF of 12 bits in 16 is nearly black, unless white is said again, or the key stands for what was read."""
+    picture = cv2.imdecode(np.frombuffer(PHOTO, np.uint8), cv2.IMREAD_COLOR)[::4, ::4]
+    tiff = cv2.imencode(".tiff", picture.astype(np.uint16) * 16)[1].tobytes()
+    reading = [("bands", "3,2,1"), ("white", "4080")]
+    segmented = client.form(("photo", tiff), *reading, ("remember", "true"), ("conf", "0.5"))
+    wanted = client.form(("photo", tiff), *reading, ("conf", "0.5"), ("format", form)).body
+    result, key = ("result", segmented.body), ("photo_key", segmented.headers["photo-key"])
+    for fields in ([("photo", tiff), *reading], [key], [key, *reading]):
+        assert converted(client, result, *fields, ("format", form)).body == wanted
+    assert converted(client, result, ("photo", tiff), ("format", form)).body != wanted
+    assert converted(client, result, key, ("white", "65535"), ("format", form)).body != wanted
+    reply = converted(client, result, ("photo", tiff), ("bands", "4"), ("format", form))
+    assert (reply.status, "from 1 to 3, got 4" in reply.json["error"]) == (422, True)
+
+
 def test_what_segment_answers_comes_back_as_it_was(client, found):
     answer = client.segment(PHOTO).body
     assert client.ask("POST", "/convert", answer).body == answer
@@ -91,10 +109,12 @@ def test_what_segment_answers_comes_back_as_it_was(client, found):
         ([("result", "{}"), ("photo", b"x")], 422, "the photo cannot be read"),
         ([("result", "{}"), ("format", "yaml")], 422, "format must be one of"),
         ([("result", "{}"), ("soft", "true")], 422, "soft is for cut-outs"),
+        ([("result", "{}"), ("white", "4095")], 422, "white is for the photo; send it, too, in a field named 'photo'"),
+        ([("result", "{}"), ("photo", PHOTO), ("white", "0")], 422, "white must be a number >= 1e-30, got 0"),
         (
             [("result", "{}"), ("conf", "0.5")],
             422,
-            "parameters must be among format, tolerance, soft, whole, grow, photo_key, got",
+            "parameters must be among format, tolerance, soft, whole, grow, bands, white, photo_key, got",
         ),
         ([("result", b" " * (MOST_RESULT_BYTES + 1))], 413, f"a result must have at most {MOST_RESULT_BYTES} bytes"),
     ],
