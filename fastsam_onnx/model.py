@@ -86,8 +86,9 @@ class FastSAM:
             imgsz: Size of the network's input in pixels: one number for both sides or (height, width), rounded up to
                 the stride. A photo takes the smallest rectangle in it. By default the file's own, else 1024. A network
                 of fixed size takes its own size and no other.
-            conf: Score threshold, 0 to 1: objects need a higher score. By default the file's own, else 0.4. With the
-                bundled models' files an object that lies on better ones has a lower score than the network gave it.
+            conf: Score threshold, 0 to 1: objects need a higher score. By default the file's own, else 0.4. The
+                bundled models' scores are lower than FastSAM's, whose usual 0.4 drops most of what they find; and an
+                object of theirs that lies on better ones has a lower score than the network gave it.
             iou: NMS threshold, 0 to 1: of two boxes that overlap more than this, the lower-scoring one is dropped. With
                 `refine` it is dropped if the masks overlap as much, too; if not, its score is halved. By default the
                 file's own, else 0.9.
