@@ -42,8 +42,13 @@ def why_unread(path: str | os.PathLike[str], error: OSError | ValueError) -> str
     if is_folder(path):
         return "it is a folder"
     if isinstance(error, FileNotFoundError):
-        return "there is no such file"
+        return f"there is no such file{hint_of_home(path)}"
     return getattr(error, "strerror", None) or str(error)
+
+
+def hint_of_home(path: str | os.PathLike[str]) -> str:
+    """What to do about a path that is not there and begins with ~, which shells put the home folder for."""
+    return "; ~ is not expanded: give os.path.expanduser(path)" if os.fsdecode(path).startswith("~") else ""
 
 
 def is_address(path: str | os.PathLike[str]) -> bool:
@@ -157,4 +162,10 @@ def output_errors(path: str | Path) -> Iterator[None]:
     except FastSAMError:
         raise
     except (OSError, ValueError) as error:
-        raise OutputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
+        raise OutputError(f"cannot write {path}: {_why_unwritten(path, error)}") from error
+
+
+def _why_unwritten(path: str | Path, error: OSError | ValueError) -> str:
+    if isinstance(error, FileNotFoundError) and not is_folder(Path(path).parent):
+        return f"there is no folder {Path(path).parent}; make it first{hint_of_home(path)}"
+    return getattr(error, "strerror", None) or str(error)

@@ -181,6 +181,9 @@ def _in_place(
         for results in done:
             for result in results:
                 if on_error == "raise" and isinstance(result, Failure):
-                    result.error.add_note(f"item {result.index} of the stream: {result.source}")
+                    result.error.add_note(
+                        f"item {result.index} of the stream: {result.source}; "
+                        'on_error="yield" gives a Failure in its place, and goes on'
+                    )
                     raise result.error
                 yield result

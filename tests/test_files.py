@@ -3,11 +3,15 @@
 import contextlib
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
-from fastsam_onnx.errors import OptionError, OutputError
+from fastsam_onnx import FastSAM
+from fastsam_onnx.errors import ImageError, ModelNotFoundError, OptionError, OutputError
 from fastsam_onnx.files import complete_file, is_address, is_special, output_errors, try_lock, why_unread, write_file
+from fastsam_onnx.images.load import load_image
+from fastsam_onnx.images.sources import open_sources
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX system")
 
@@ -36,9 +40,11 @@ def test_a_folder_in_the_place_of_a_file_is_refused_with_an_error_that_has_an_en
 
 
 def test_what_the_system_says_is_named_and_kept_as_the_cause(tmp_path):
-    with pytest.raises(OutputError, match=r"a\.txt: No such file") as caught:
+    with pytest.raises(OutputError, match=r"a\.txt: there is no folder .*missing; make it first$") as caught:
         write_file(tmp_path / "missing" / "a.txt", [b"text"])
     assert isinstance(chain(caught.value)[1], FileNotFoundError)
+    with pytest.raises(OutputError, match=r"cannot write a\.txt: No space left"), output_errors("a.txt"):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_bytes_are_on_the_disk_before_the_file_takes_its_name(tmp_path, monkeypatch):
@@ -65,6 +71,19 @@ def test_a_folder_is_told_whatever_the_system_says_of_it(tmp_path):
     assert why_unread(tmp_path / "a", FileNotFoundError(errno.ENOENT, "No such file")) == "there is no such file"
     assert why_unread(tmp_path / "a", PermissionError(errno.EACCES, "Permission denied")) == "Permission denied"
     assert why_unread("\0", ValueError("embedded null byte")) == "embedded null byte"
+
+
+def test_a_home_that_no_shell_expanded_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = r"~ is not expanded: give os\.path\.expanduser\(path\)"
+    with pytest.raises(ImageError, match=f"no such file; {told}"):
+        load_image("~/photo.jpg")
+    with pytest.raises(ImageError, match=f"no such folder, picture or video; {told}"):
+        open_sources("~/photos")
+    with pytest.raises(ModelNotFoundError, match=told):
+        FastSAM(Path("~/network.onnx"))
+    with pytest.raises(OutputError, match=f"there is no folder ~; make it first; {told}"):
+        write_file("~/a.txt", [b"text"])
 
 
 @POSIX

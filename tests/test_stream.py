@@ -90,7 +90,8 @@ def test_an_error_is_raised_where_the_result_would_be(model):
     taken = []
     with pytest.raises(ImageError, match="cannot read") as caught:
         taken += model.stream([photo(), photo(), "nowhere.jpg", photo()])
-    assert caught.value.__notes__ == ["item 2 of the stream: nowhere.jpg"]
+    going_on = 'on_error="yield" gives a Failure in its place, and goes on'
+    assert caught.value.__notes__ == [f"item 2 of the stream: nowhere.jpg; {going_on}"]
     assert len(taken) == 2
     assert not our_threads()
 
@@ -235,7 +236,7 @@ def test_an_error_of_a_frame_names_the_file_and_the_frame(model, tmp_path):
     name = f"{tmp_path / 'clip.avi'}#0"
     with pytest.raises(ImageError, match=re.escape(f"cannot read {name}: it has 64 x 48 = 3072 pixels")) as caught:
         list(model.stream(tmp_path / "clip.avi", pixel_limit=10))
-    assert caught.value.__notes__ == [f"item 0 of the stream: {name}"]
+    assert [note.split("; ")[0] for note in caught.value.__notes__] == [f"item 0 of the stream: {name}"]
     _, failure = model.stream(tmp_path / "clip.avi", pixel_limit=10, on_error="yield")
     assert isinstance(failure, Failure)
     assert failure.source == name[:-1] + "1"
