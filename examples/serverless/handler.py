@@ -132,7 +132,8 @@ def _segment(request: Json, form: str) -> bytes:
     if not prompts.needs_objects:
         options.setdefault("redraw", False)  # nobody sees the objects
     found = model(request["photo"], pixel_limit=PIXEL_LIMIT, **options)
-    return encode(found.prompt(prompts), form, **{name: request[name] for name in RENDERING if name in request})
+    rendering = {name: request[name] for name in RENDERING if name in request}
+    return encode(found.prompt(prompts), form, **prompts.format_options(form), **rendering)
 
 
 def _prompts(given: Any) -> Prompts:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastsam_onnx import FastSAM, Mask
+from fastsam_onnx import FastSAM, Mask, Prompts
 from fastsam_onnx.formats import FORMATS, encode, to_dict
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -151,8 +151,18 @@ def test_other_formats_are_those_of_python(function, form, options):
     assert answer["statusCode"] == 200
     assert answer["headers"]["content-type"] in FORMATS[form].media_types.values()
     body = base64.b64decode(answer["body"]) if answer["isBase64Encoded"] else answer["body"].encode()
-    assert body == encode(function.model(PHOTO.read_bytes()).box_prompt(BOX), form, **options)
+    shown = {"boxes": [BOX]} if form == "overlay" else {}
+    assert body == encode(function.model(PHOTO.read_bytes()).box_prompt(BOX), form, **shown, **options)
     assert answer["isBase64Encoded"] == (form in ("overlay", "cutout", "mask", "labels"))
+
+
+def test_an_overlay_shows_the_prompts_as_the_command_line_does(function):
+    """The function's had the objects alone."""
+    prompts = {"points": [[300, 200], [20, 20]], "labels": [1, 0], "boxes": [BOX]}
+    answer = function.handler(rest(json.dumps({"photo": photo(), "prompts": prompts, "format": "overlay"})))
+    found = function.model(PHOTO.read_bytes()).prompt(Prompts(**prompts))
+    shown = encode(found, "overlay", points=[[300, 200], [20, 20]], point_labels=[1, 0], boxes=[BOX])
+    assert base64.b64decode(answer["body"]) == shown != encode(found, "overlay")
 
 
 def test_every_format_of_one_file_can_be_asked_for(function):

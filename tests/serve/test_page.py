@@ -880,6 +880,25 @@ def test_every_format_that_is_offered_is_written(page, found, tmp_path):
         assert "Saved coffee." in status(page)
 
 
+@pytest.mark.parametrize("button", ["png", "cut"])
+def test_what_was_told_since_stands_when_a_file_is_saved(page, found, tmp_path, button):
+    """A late "Saved coffee.overlay.png" took the place of it."""
+    pointer(page, found, 300, 200).click().perform()
+    wait(page, lambda b: not b.execute_script("return tasks"))
+    page.execute_script(
+        """const ready = new Promise(go => { window.go = go; });
+        const toBlob = HTMLCanvasElement.prototype.toBlob, before = written;
+        HTMLCanvasElement.prototype.toBlob = function (give) { ready.then(() => toBlob.call(this, give)); };
+        written = async format => { await ready; return before(format); };"""
+    )
+    page.find_element(By.ID, button).click()
+    assert status(page).startswith("Writing coffee.")
+    page.execute_script("say('something else', true); go()")
+    saved(tmp_path, {"png": "coffee.overlay.png", "cut": "coffee.cutout.png"}[button])
+    wait(page, lambda b: not b.execute_script("return tasks"))
+    assert status(page) == "something else"
+
+
 def test_what_the_server_cannot_write_is_told(page, found, tmp_path):
     page.execute_script("found.width += 1")
     save_as(page, "SVG")
