@@ -133,11 +133,17 @@ class TestNames:
         names = self.outputs(["a.jpg", "a.coco.jpg"], formats=("json", "coco"))
         assert len(set(names)) == 4
 
-    def test_folders(self):
+    def test_folders(self, monkeypatch, tmp_path):
+        (tmp_path / "top" / "above" / "here").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / "top" / "above" / "here")  # ".." is a folder like any other, and its name counts
         found = [Photo(Path("2023/x/a.jpg"), Path("2023")), Photo(Path("2024/x/a.jpg"), Path("2024"))]
         assert self.outputs(found) == ["out/2023/x/a.jpg.json", "out/2024/x/a.jpg.json"]
-        assert self.outputs(["x/a.jpg", "../a.jpg", "x/b.jpg"])[::2] == ["out/x/a.jpg.json", "out/b.json"]
-        assert all(name.startswith("out/") and ".." not in name for name in self.outputs(["x/a.jpg", "../a.jpg"]))
+        assert self.outputs(["x/a.jpg", "../a.jpg", "x/b.jpg"]) == [
+            "out/x/a.jpg.json",
+            "out/above/a.jpg.json",
+            "out/b.json",
+        ]
+        assert self.outputs(["above/a.jpg", "../a.jpg"]) == ["out/here/above/a.jpg.json", "out/top/above/a.jpg.json"]
 
     def test_where_only_the_case_differs(self):
         assert self.outputs(["a.jpg", "A.jpg"], output=None) == ["a.jpg.json", "A.jpg.json"]
