@@ -373,16 +373,18 @@ def test_twice_as_many_items_as_workers_are_under_way(workers):
 
 def test_what_waits_when_the_taker_leaves_is_dropped():
     """Two workers have the first three of four; the last waits for one of them."""
-    done, go = [], threading.Event()
+    done, begun, go = [], threading.Semaphore(0), threading.Event()
 
     def work(item: int) -> int:
         if item:
+            begun.release()
             go.wait(30)
         done.append(item)
         return item
 
     results = ordered_map(work, range(99), workers=2)
     assert next(results) == 0
+    assert all(begun.acquire(timeout=30) for _ in range(2))
     threading.Timer(0.3, go.set).start()
     results.close()
     assert sorted(done) == [0, 1, 2]
