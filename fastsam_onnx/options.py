@@ -359,7 +359,7 @@ def json_value(name: str, text: Any, *, error: type[FastSAMError] = OptionError)
     """The value of a JSON text, or of its bytes.
 
     Raises:
-        OptionError: If it is something else.
+        OptionError: If it is something else, or an object in it has a name twice.
     """
     import json
 
@@ -368,11 +368,25 @@ def json_value(name: str, text: Any, *, error: type[FastSAMError] = OptionError)
     if not isinstance(text, str | bytes | bytearray):
         raise error(f"{name} must be JSON as text or bytes, got {shown(text)}{hint}")
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=once_each)
     except (ValueError, RecursionError) as failure:
         if getattr(failure, "msg", "") == "Extra data":
             hint = "; of JSON in several lines, such as a video's, give one"
         raise error(f"{name} must be JSON, got {shown(text)}: {failure}{hint}") from failure
+
+
+def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The names and values of a JSON object as a dict, for `object_pairs_hook`.
+
+    Raises:
+        ValueError: If a name is there twice: JSON does not say which value is meant, and Python takes the last.
+    """
+    made: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in made:
+            raise ValueError(f"{name[:80]!r} is there twice in one object")
+        made[name] = value
+    return made
 
 
 def plain_number(text: str) -> float | None:

@@ -183,6 +183,8 @@ def test_an_unknown_option_of_a_call_says_which_there_are():
         (None, "thing must be JSON as text or bytes, got None$"),
         (b"\xff\xd8", r"thing must be JSON, got b'\\xff\\xd8'"),
         ("[" * 100_000, "thing must be JSON, got"),
+        ('{"points": 1, "points": 2}', "thing must be JSON, got .*: 'points' is there twice in one object$"),
+        ('[{"a": {"b": 1, "c": 2, "b": 1}}]', "thing must be JSON, got .*: 'b' is there twice in one object$"),
     ],
 )
 def test_what_is_not_json_is_shown(text, message):

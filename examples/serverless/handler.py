@@ -19,6 +19,7 @@ from typing import Any
 
 from fastsam_onnx import FastSAM, ImageError, OptionError, OutputError, PromptError, Prompts
 from fastsam_onnx.formats import FORMATS, encode
+from fastsam_onnx.options import once_each
 
 Json = dict[str, Any]
 
@@ -94,7 +95,7 @@ def _request(event: Mapping[str, Any]) -> Json:
     if kind.startswith("image/"):
         return {"photo": body}
     try:
-        fields = json.loads(body)
+        fields = json.loads(body, object_pairs_hook=once_each)
     except (ValueError, RecursionError) as error:
         raise RequestError(400, f"the body is neither JSON nor, by its content type, a photo: {error}") from error
     if not isinstance(fields, dict) or not isinstance(fields.get("photo"), str):

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from fastsam_onnx.checkpoints.head import LENGTH_BYTES
 from fastsam_onnx.errors import CheckpointError
+from fastsam_onnx.options import once_each
 
 MAX_HEADER_BYTES = 1 << 22
 MAX_TENSORS = 20_000
@@ -62,19 +63,13 @@ def read_safetensors(file: BinaryIO) -> dict[str, Array]:
 
 def _parse(raw: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique)
+        header = json.loads(raw.decode("utf-8"), object_pairs_hook=once_each)
     except (ValueError, RecursionError):
         raise CheckpointError(f"its header is not JSON; {_DAMAGED}") from None
     if not isinstance(header, dict) or len(header) > MAX_TENSORS:
         raise CheckpointError(f"its header must be an object of at most {MAX_TENSORS:,} tensors; {_DAMAGED}")
     header.pop("__metadata__", None)
     return header
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(made := dict(pairs)) != len(pairs):
-        raise ValueError("a name occurs twice")
-    return made
 
 
 def _span(name: str, entry: Any) -> tuple[int, int]:

@@ -125,8 +125,9 @@ def receive(
         if (count := names.count(name)) > 1 or not (count or may_lack):
             raise HTTPException(422, f"there must be one {name}, in a field named {name!r}, got {count}")
     files = {part.name: part for part in parts if part.name in (needed, *optional)}
-    fields = [(part.name, _text(part)) for part in parts if part.name not in files]
-    return Received(files, _parameters([*raw.query, *fields], parameters))
+    fields = [part for part in parts if part.name not in files]
+    _check_names([*(name for name, _ in raw.query), *(part.name for part in fields)], parameters)
+    return Received(files, {**dict(raw.query), **{part.name: _text(part) for part in fields}})
 
 
 def _parts(raw: RawRequest, field: str, media_type: str) -> list[Part]:
@@ -142,21 +143,20 @@ def _parts(raw: RawRequest, field: str, media_type: str) -> list[Part]:
     )
 
 
-def _parameters(given: Sequence[tuple[str, str]], known: Sequence[str]) -> dict[str, str]:
-    names = [name for name, _ in given]
+def _check_names(names: Sequence[str], known: Sequence[str]) -> None:
+    """Raise unless every name is known and there once."""
     for name in names:
         if name not in known:
             raise HTTPException(422, f"parameters must be among {', '.join(known)}, got {name[:80]!r}")
         if names.count(name) > 1:
             raise HTTPException(422, f"{name} is given {names.count(name)} times")
-    return dict(given)
 
 
 def _text(part: Part) -> str:
     if len(part.content) > _MAX_FIELD_BYTES:
         raise HTTPException(422, f"{part.name[:80]!r} must have at most {_MAX_FIELD_BYTES} bytes")
     try:
-        return part.content.decode("utf-8")
+        return part.content.decode("utf-8-sig")  # editors of Windows put a mark before the text
     except UnicodeDecodeError as error:
         raise HTTPException(422, f"{part.name[:80]!r} must be UTF-8 text") from error
 

@@ -179,6 +179,7 @@ def test_every_format_of_one_file_can_be_asked_for(function):
         (400, "no body", {"body": ""}),
         (400, "neither JSON nor", {"body": "{"}),
         (400, "neither JSON nor", {"body": "[" * 100_000}),
+        (400, "'photo' is there twice", {"body": '{"photo": "", "photo": ""}'}),
         (400, '{"photo": "<base64>", ...}', {"body": "[]"}),
         (400, '{"photo": "<base64>", ...}', {"body": '{"photo": 7}'}),
         (400, "the photo is not base64", {"body": '{"photo": "é"}'}),

@@ -131,6 +131,15 @@ def test_a_field_of_the_form_chooses_the_form_of_the_answer(client, found, form,
     assert reply.body == encode(replace(found, source="x"), form, suffix=suffix)
 
 
+def test_a_mark_before_the_text_of_a_field_says_nothing(client):
+    """Editors of Windows write one, and curl sends the file as it is."""
+    prompts = b'\xef\xbb\xbf{"points": [[300, 200]]}'
+    assert (
+        client.form(("photo", PHOTO), ("prompts", prompts)).json["objects"]
+        == (client.form(("photo", PHOTO), ("prompts", prompts[3:])).json["objects"])
+    )
+
+
 def test_an_overlay_shows_the_prompts_as_that_of_the_command_line_does(client, found):
     asked = {"points": [[300, 150], [20, 20]], "labels": [1, 0], "boxes": [[100, 80, 420, 330]]}
     reply = client.form(("photo", PHOTO), ("prompts", json.dumps(asked)), ("format", "overlay"))
@@ -398,6 +407,7 @@ def test_the_page_may_run_its_own_script_alone(client):
         ((PHOTO, "", {"Content_Type": "multipart/form-data"}), 400, "multipart form"),
         ((b"--x\r\n\r\n", "", {"Content_Type": "multipart/form-data; boundary=x"}), 400, "multipart form"),
         ((form_body(("photo", PHOTO))[:-9], "", FORM), 400, "cut short"),
+        ((form_body(("photo", PHOTO), ("image", PHOTO)), "", FORM), 422, "must be among prompts, format, tolerance"),
     ],
 )
 def test_what_cannot_be_answered_is_refused_with_a_reason(client, request_, status, reason):
@@ -425,6 +435,7 @@ def test_what_cannot_be_answered_is_refused_with_a_reason(client, request_, stat
         ('{"points": [[1, 1]], "pick": "worst"}', "pick"),
         ('{"points": [[1, 1]], "pick": []}', "pick"),
         ('{"labels": [1]}', "without points"),
+        ('{"points": [[1, 1]], "points": [[2, 2]]}', "'points' is there twice"),
         ('{"boxes": [[9, 9, 1, 1]]}', "corners"),
         ('{"texts": ["a dog"]}', "no CLIP"),
         (json.dumps({"points": [[1, 1]] * 201}), "201"),
