@@ -37,6 +37,7 @@ from fastsam_onnx.cli.written import check_written, written_options
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
 from fastsam_onnx.files import complete_file, is_folder
 from fastsam_onnx.formats import to_dict
+from fastsam_onnx.formats.registry import format_of_mark
 from fastsam_onnx.images.load import ImageSource
 from fastsam_onnx.images.video import DEFAULT_FPS, Frame, is_video, open_video
 from fastsam_onnx.images.video_writer import VIDEO_CODECS, check_codec, video_writer
@@ -341,6 +342,8 @@ def _outputs(source: FrameSource, arguments: argparse.Namespace, *, alone: bool)
         base = stem if output is None else Path(output, stem.name)
         return {form: base.with_name(base.name + SUFFIXES[form]) for form in forms or DEFAULT_FORMATS}
     form = format_of_file(output, forms, _named(Path(output)), _endings)
+    if not forms:
+        _check_mark(Path(output), form)
     if not alone:
         raise OptionError(f"--output {output} is one file, the {form} of one video; name a folder")
     return {form: Path(output)}
@@ -375,6 +378,16 @@ def _named(path: Path) -> str:
     if path.suffix.lower() == ".jsonl":
         return "json"
     return "mask" if path.stem.lower().endswith(".mask") else "overlay"
+
+
+def _check_mark(path: Path, form: str) -> None:
+    """Refuse a video whose name says a format that no video has: clip.cutout.mp4 would be an overlay."""
+    named = format_of_mark(path)
+    if form in PICTURED and named not in (None, form):
+        raise OptionError(
+            f"--output {path} is named like the format {named}, and a video gives {', '.join(SUFFIXES)} alone; "
+            f"name it otherwise, or say --format {form} if it is one"
+        )
 
 
 def _endings(form: str) -> Collection[str]:

@@ -296,18 +296,20 @@ def check_mark(path: str | os.PathLike[str], form: str) -> None:
         OptionError: If the suffix before the last one is that of another format's pictures.
     """
     target = checked_path("path", path)
-    mark = Path(target.stem).suffix.lower()
-    if not mark or target.suffix.lower() not in PICTURE_SUFFIXES:
+    named = format_of_mark(target)
+    if named is None or named == form or target.suffix.lower() not in PICTURE_SUFFIXES:
         return
-    for name, kind in FORMATS.items():
-        ends = [
-            suffix for suffix in kind.suffixes if suffix.startswith(f"{mark}.") and suffix.endswith(PICTURE_SUFFIXES)
-        ]
-        if ends and name != form:
-            raise OptionError(
-                f"{target.name!r} is named like the format {name!r}, whose files end with {', '.join(ends)}; "
-                f"end it so, or say the format {form!r} if it is one"
-            )
+    raise OptionError(
+        f"{target.name!r} is named like the format {named!r}, whose files end with "
+        f"{', '.join(FORMATS[named].suffixes)}; end it so, or say the format {form!r} if it is one"
+    )
+
+
+def format_of_mark(path: Path) -> str | None:
+    """The format whose pictures have what the name has before its suffix: that of cup.cutout.mp4 is "cutout"."""
+    mark = Path(path.stem).suffix.lower()
+    own = {name: Path(kind.suffixes[0]) for name, kind in FORMATS.items()}
+    return next((name for name, end in own.items() if end.suffix in PICTURE_SUFFIXES and end.stem == mark), None)
 
 
 def suffixes_beside_photos(names: Iterable[str]) -> dict[str, str]:

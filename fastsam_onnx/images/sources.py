@@ -52,6 +52,8 @@ VIDEO_SUFFIXES = frozenset(
     (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".ogv")
 )
 """Files that are taken for videos among photos, if they begin as videos do, too: the first bytes alone say little."""
+RESULT_MARKS = (".overlay", ".mask")
+"""What the names of the videos that the command line writes have before their suffix."""
 MOST_NAMED = 3
 """Maximum number of videos that a warning names."""
 
@@ -102,7 +104,7 @@ def _numbered(opened: video.Video) -> tuple[Iterator[ImageSource], deque[int]]:
             if isinstance(frame.picture, MissingPicture):
                 yield frame.picture
             else:
-                yield NamedPicture(f"{opened.name}#{frame.number}", frame.picture)
+                yield NamedPicture(opened.name_of(frame.number), frame.picture)
 
     return pictures(), numbers
 
@@ -145,7 +147,7 @@ def pictures_of_folder(folder: Path) -> list[Path]:
 def warn_of_passed_over(place: str, files: Iterable[Path]) -> None:
     """Log warnings of what somebody may miss among the files of a place, where only pictures are taken.
 
-    Videos are named, pictures that are not read are counted by their suffixes. Hidden ones and the overlays that this
+    Videos are named, pictures that are not read are counted by their suffixes. Hidden ones and the videos that this
     package wrote are left out.
     """
     seen = [path for path in files if not path.name.startswith(".")]
@@ -166,7 +168,7 @@ def warn_of_passed_over(place: str, files: Iterable[Path]) -> None:
 
 
 def _is_video_name(path: Path) -> bool:
-    return path.suffix.lower() in VIDEO_SUFFIXES and not path.stem.lower().endswith(".overlay")
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.stem.lower().endswith(RESULT_MARKS)
 
 
 def is_picture_name(path: Path) -> bool:

@@ -208,8 +208,12 @@ class Video:
         length = movie_seconds(self.path)
         return length is None or clock.seconds + 2.5 / clock.fps < length
 
+    def name_of(self, number: int) -> str:
+        """Name of a frame in messages and results, such as "clip.mp4#12"."""
+        return f"{self.name}#{number}"
+
     def _missing(self, number: int, reason: str) -> MissingPicture:
-        return MissingPicture(f"{self.name}#{number}", reason)
+        return MissingPicture(self.name_of(number), reason)
 
     def _picture(self, image: Any) -> ByteArray:
         if not isinstance(image, np.ndarray):

@@ -511,9 +511,9 @@ class TestWriting:
 
 
 def test_videos_among_photos_are_passed_over_and_that_is_said(run, tmp_path):
-    """A run takes either; overlays that an earlier run wrote are no videos of the folder."""
+    """A run takes either; overlays and masks that an earlier run wrote are no videos of the folder."""
     photo(tmp_path / "in" / "a.png")
-    for name in ("one.avi", "two.mp4", "one.overlay.mp4", "sound.m4a", ".hidden.avi"):
+    for name in ("one.avi", "two.mp4", "one.overlay.mp4", "one.Mask.mov", "sound.m4a", ".hidden.avi"):
         (tmp_path / "in" / name).write_bytes(b"RIFF\0\0\0\0AVI LIST")
     (tmp_path / "in" / "no.mpg").write_bytes(b"notes")
     for given in (tmp_path / "in", tmp_path / "in" / "*"):

@@ -157,6 +157,16 @@ def test_outputs_by_suffix_folder_and_standard_output(run, clip, network, tmp_pa
     check_lines(lines(program(network, str(clip), "-o", "-").stdout))
 
 
+def test_a_video_named_like_a_format_that_it_does_not_give_is_refused_unless_its_own_is_said(run, clip, tmp_path):
+    """It would be an overlay, as cup.cutout.jpg would."""
+    for name in ("a.cutout.mp4", "a.Labels.avi"):
+        code, _, err = run(clip, "-o", tmp_path / name)
+        assert code == 2
+        assert f"{name} is named like the format {name.split('.')[1].lower()}, and a video gives overlay, mask" in err
+        assert run(clip, "--format", "overlay", "-o", tmp_path / name)[0] == 0
+    assert run(clip, "-o", tmp_path / "clip.v2.mp4")[0] == 0
+
+
 @pytest.mark.process
 def test_raw_frames_go_in_and_lines_or_frames_come_out(network):
     stdin = b"".join(frame(number).tobytes() for number in range(FRAMES))
