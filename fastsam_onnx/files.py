@@ -48,7 +48,9 @@ def why_unread(path: str | os.PathLike[str], error: OSError | ValueError) -> str
 
 def hint_of_home(path: str | os.PathLike[str]) -> str:
     """What to do about a path that is not there and begins with ~, which shells put the home folder for."""
-    return "; ~ is not expanded: give os.path.expanduser(path)" if os.fsdecode(path).startswith("~") else ""
+    if not os.fsdecode(path).startswith("~"):
+        return ""
+    return "; ~ is not expanded: write the home folder in its place, in Python by os.path.expanduser(path)"
 
 
 def is_address(path: str | os.PathLike[str]) -> bool:

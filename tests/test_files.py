@@ -75,7 +75,7 @@ def test_a_folder_is_told_whatever_the_system_says_of_it(tmp_path):
 
 def test_a_home_that_no_shell_expanded_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    told = r"~ is not expanded: give os\.path\.expanduser\(path\)"
+    told = r"~ is not expanded: write the home folder in its place, in Python by os\.path\.expanduser\(path\)"
     with pytest.raises(ImageError, match=f"no such file; {told}"):
         load_image("~/photo.jpg")
     with pytest.raises(ImageError, match=f"no such folder, picture or video; {told}"):

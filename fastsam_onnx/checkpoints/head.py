@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastsam_onnx.errors import OptionError
+from fastsam_onnx.errors import OptionError, OutputError
+from fastsam_onnx.files import is_folder
 
 CHECKPOINT_SUFFIXES = (".pt", ".pth")
-OTHER_SUFFIXES = (
-    ".tflite",
-    ".engine",
-    ".torchscript",
-    ".safetensors",
-    ".mlpackage",
-    ".mlmodel",
-    ".xml",
-    ".hef",
-    ".rknn",
-)
-"""Of the formats that other programs export to, none of which is written here."""
 HEAD_BYTES = 512
 """Number of bytes from the start of a file that `is_checkpoint` looks at."""
 ZIP_MAGIC = b"PK\x03\x04"
@@ -42,11 +31,16 @@ def has_checkpoint_name(name: str) -> bool:
 
 
 def check_onnx_name(path: str | Path) -> None:
-    """Raise OptionError if an ONNX file of this name would be taken for something else."""
-    if str(path).lower().endswith((*CHECKPOINT_SUFFIXES, *OTHER_SUFFIXES)):
-        raise OptionError(
-            f"an ONNX file is written, whose name must end with .onnx and not as another kind's, got {path}"
-        )
+    """Refuse a name under which no ONNX file can lie, or would be taken for something else, here or by other programs.
+
+    Raises:
+        OutputError: If it is a folder.
+        OptionError: If it does not end with .onnx.
+    """
+    if is_folder(path):
+        raise OutputError(f"cannot write {path}: it is a folder; name a file in it")
+    if not str(path).lower().endswith(".onnx"):
+        raise OptionError(f"an ONNX file is written, whose name must end with .onnx, got {path}")
 
 
 def is_safetensors(head: bytes) -> bool:

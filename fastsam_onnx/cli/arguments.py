@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Any, TypeVar, get_args
 from fastsam_onnx import options
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.errors import FastSAMError
+from fastsam_onnx.files import exists, hint_of_home
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET
 from fastsam_onnx.masks.mask import MAX_RADIUS
@@ -63,6 +65,19 @@ def no_pipe(text: str) -> str:
     if not_empty(text) == "-":
         raise argparse.ArgumentTypeError(f"{VALUE} must be a file or folder, got -; only `segment` has pipes")
     return text
+
+
+def output_place(text: str) -> str:
+    """An argument type: a path to write to; in ~, which no shell expanded, it would make a folder of that name."""
+    first = "".join(Path(not_empty(text)).parts[:1])
+    if os.path.expanduser(first) != first and not exists(first):  # noqa: PTH111 (pathlib raises where there is no user)
+        raise argparse.ArgumentTypeError(f"there is no folder {first}, got {text}{hint_of_home(text)}")
+    return text
+
+
+def no_pipe_output(text: str) -> str:
+    """An argument type: a path to write to, as in `no_pipe`."""
+    return output_place(no_pipe(text))
 
 
 def no_pipe_path(text: str) -> Path:
@@ -383,6 +398,7 @@ def add_output(group: Any) -> None:
         "-o",
         "--output",
         metavar="WHERE",
+        type=output_place,
         help="a file, for one photo and one format, whose suffix names the format (.png, .jpg, .json, .svg, "
         ".geojson, ...); otherwise a folder, made if needed; or - for standard output "
         "(default: beside each photo; standard output if the input is -)",

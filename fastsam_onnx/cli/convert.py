@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fastsam_onnx.cli.arguments import add_command, add_shared, no_pipe, no_pipe_path
+from fastsam_onnx.cli.arguments import add_command, add_shared, no_pipe_output, no_pipe_path
 from fastsam_onnx.cli.common import check_new, check_outputs, make_folder
 from fastsam_onnx.cli.datasets import close_dataset, write_yolo_data
 from fastsam_onnx.cli.photos import (
@@ -71,7 +71,11 @@ def add(commands: Any) -> None:
         help=f"one of {', '.join((*formats.FORMATS, COCO_DATASET))}",
     )
     parser.add_argument(
-        "-o", "--output", metavar="FOLDER", type=no_pipe, help="folder of the results (default: beside each file)"
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        type=no_pipe_output,
+        help="folder of the results (default: beside each file)",
     )
     parser.add_argument(
         "--photos", metavar="FOLDER", type=Path, help="folder of the photos (default: beside each file)"
@@ -91,7 +95,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     check_written([arguments.to], arguments)
     _check_read(arguments)
     folder = _folder(arguments.output)
-    arguments.inputs = [file for path in arguments.inputs for file in _files_of(path)]
+    arguments.inputs = list(dict.fromkeys(file for path in arguments.inputs for file in _files_of(path)))
     if arguments.to == COCO_DATASET:
         return _to_dataset(arguments, folder, screen)
     suffix = formats.suffixes_beside_photos([arguments.to])[arguments.to]

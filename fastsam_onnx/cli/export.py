@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fastsam_onnx.cli.arguments import add_command, add_shared, input_size, no_pipe
+from fastsam_onnx.cli.arguments import add_command, add_shared, input_size, no_pipe_output
 from fastsam_onnx.cli.common import check_new, check_outputs, find_model
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
 from fastsam_onnx.errors import OptionError
@@ -38,7 +38,7 @@ def add(commands: Any) -> None:
         metavar="MODEL",
         help=f"a checkpoint (.pt) of a segmentation network, or a name that `{PROGRAM} models` lists",
     )
-    parser.add_argument("-o", "--output", metavar="FILE.onnx", type=no_pipe, required=True, help="file to write")
+    parser.add_argument("-o", "--output", metavar="FILE.onnx", type=no_pipe_output, required=True, help="file to write")
     parser.add_argument(
         "--imgsz",
         metavar="SIZE",

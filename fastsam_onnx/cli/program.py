@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NoReturn
 
 from fastsam_onnx import __version__
 from fastsam_onnx.cli import convert, download, export, info, models, quantize, segment, serve
@@ -119,10 +119,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         parser.error(f"unknown command {argv[0]!r}{hint or '; commands: ' + ', '.join(commands)}")
     arguments, unknown = parser.parse_known_args(argv)
     reader: argparse.ArgumentParser = arguments.parser
-    options = [text.partition("=")[0] for text in unknown if text.startswith("-") and text != "-"]
-    if options:
-        accepted = re.findall(r"(?<!\S)--?[a-z][a-z-]*", reader.format_help())
-        reader.error(f"unknown option {options[0]}{_suggestion(options[0], accepted)}")
+    if options := [text for text in unknown if text.startswith("-") and text != "-"]:
+        reader.error(_about_unknown(options[0], _options_of(reader)))
     if unknown:
         reader.error(f"too many arguments: {' '.join(unknown)}")
     if reader is parser:
@@ -131,7 +129,26 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose help is not lost in silence where standard output cannot be written."""
+    """A parser that says what to do about a minus, and whose help is not lost where standard output cannot be written.
+
+    Names of files and coordinates may begin with a minus, which argparse takes for options.
+    """
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse has it; the words are kept for messages."""
+        self._words = list(args or ())
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with what is wrong."""
+        if message.endswith("expected one argument"):
+            option = re.split("[ /:]", message.partition(": ")[0])[-1]
+            message += f"; if it begins with a minus, write {option}=-..."
+        elif "are required" in message:
+            accepted = _options_of(self)
+            unknown = [word for word in self._words if _is_unknown(word, accepted)]
+            message = _about_unknown(unknown[0], accepted) if unknown else message
+        super().error(message)
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if file is not None and file is sys.stdout:
@@ -156,6 +173,22 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, Any]]:
     for command in COMMANDS:
         command.add(commands)
     return parser, dict(commands.choices)
+
+
+def _options_of(parser: argparse.ArgumentParser) -> list[str]:
+    return re.findall(r"(?<!\S)--?[a-z][a-z-]*", parser.format_help())
+
+
+def _is_unknown(word: str, accepted: Sequence[str]) -> bool:
+    """True for what looks like an option, and is neither one, nor one with its value (-oout), nor a number."""
+    own = word[:2] if word[1:2] != "-" else word.partition("=")[0]
+    return re.match("--?[^-0-9.]", word) is not None and own not in accepted
+
+
+def _about_unknown(word: str, accepted: Iterable[str]) -> str:
+    option = word.partition("=")[0]
+    hint = f"; if the file is meant, write ./{word}" if exists(word) else _suggestion(option, accepted)
+    return f"unknown option {option}{hint}"
 
 
 def _suggestion(given: str, accepted: Iterable[str]) -> str:

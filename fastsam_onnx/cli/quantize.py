@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastsam_onnx.cli.arguments import add_command, add_shared, no_pipe
+from fastsam_onnx.cli.arguments import add_command, add_shared, no_pipe_output
 from fastsam_onnx.cli.common import check_new, check_outputs, find_model
 from fastsam_onnx.cli.photos import find_photos
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
@@ -52,7 +52,7 @@ def add(commands: Any) -> None:
         "-o",
         "--output",
         metavar="FILE.onnx",
-        type=no_pipe,
+        type=no_pipe_output,
         help="file to write (default: MODEL.int8.onnx in the current folder)",
     )
     add_shared(parser, "--overwrite")

@@ -169,8 +169,6 @@ def _checked_target(path: Path) -> Path:
     check_onnx_name(path)
     if not is_folder(path.parent):
         raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
-    if is_folder(path):
-        raise OutputError(f"cannot write {path}: it is a folder; name a file in it")
     with output_errors(path), tempfile.TemporaryFile(dir=path.parent), suppress(FileNotFoundError):
         path.lstat()  # its name may be too long
     return path

@@ -179,8 +179,8 @@ def test_what_was_there_stays_if_writing_fails(tmp_path, checkpoint, monkeypatch
     ("place", "message"),
     [
         (lambda folder: folder / "no" / "a.onnx", "cannot write .*there is no folder .*no; make it first"),
-        (lambda folder: folder, "not a regular file"),
-        (lambda folder: folder / ("x" * 300), "cannot write"),
+        (lambda folder: folder, "it is a folder; name a file in it"),
+        (lambda folder: folder / f"{'x' * 300}.onnx", "cannot write"),
         (lambda folder: f"{folder}/a\0.onnx", "cannot write"),
     ],
 )
@@ -190,8 +190,8 @@ def test_places_that_cannot_be_written(tmp_path, checkpoint, place, message):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["a.pt", "a.PTH"])
-def test_a_name_by_which_the_file_could_not_be_opened_again(tmp_path, checkpoint, name):
+@pytest.mark.parametrize("name", ["a.pt", "a"])
+def test_a_name_by_which_the_file_could_not_be_known_again(tmp_path, checkpoint, name):
     with pytest.raises(OptionError, match=name):
         export(checkpoint, tmp_path / name)
     assert not list(tmp_path.iterdir())
@@ -242,17 +242,17 @@ def test_an_onnx_file_is_told_to_need_no_export(tmp_path, capsys):
     assert told in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["a.pt", "a.tflite", "A.ENGINE", "a.safetensors"])
+@pytest.mark.parametrize("name", ["a.pt", "A.ENGINE", "a.jpg", "onnx"])
 def test_no_onnx_file_gets_the_name_of_another_kind(tmp_path, capsys, name):
     """A .pt would be opened as a checkpoint here; the others were asked of a command that has ONNX alone."""
     assert main(["export", str(TINY), "-o", str(tmp_path / name)]) == 2
-    assert f"must end with .onnx and not as another kind's, got {tmp_path / name}" in capsys.readouterr().err
+    assert f"must end with .onnx, got {tmp_path / name}" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_is_not_replaced_by_the_file_and_the_command_ends(tmp_path, capsys):
     assert main(["export", str(TINY), "-o", str(tmp_path), "--overwrite"]) == 2
-    assert "not a regular file" in capsys.readouterr().err
+    assert "it is a folder; name a file in it" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

@@ -5,6 +5,7 @@ import argparse
 import pytest
 
 from fastsam_onnx.cli import arguments
+from fastsam_onnx.cli.arguments import output_place
 from fastsam_onnx.cli.program import main
 from fastsam_onnx.formats.registry import FORMATS
 from fastsam_onnx.options import DEFAULT_CONF, DEFAULT_IMGSZ, DEFAULT_IOU, DEFAULT_MAX_DET
@@ -33,6 +34,27 @@ def test_formats_have_commas_between_or_are_repeated(capsys):
         said = capsys.readouterr().err
         assert "--format: the value must be one of overlay, " in said
         assert f"or several with commas between, got {name!r}" in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["segment", "a.png", "-o", "~/out"],
+        ["segment", "a.png", "--output=~/a.svg"],
+        ["convert", "a.json", "--to", "svg", "-o", "~"],
+        ["export", "a.pt", "-o", "~/a.onnx"],
+        ["quantize", "a.pt", "-o", "~/a.onnx"],
+    ],
+)
+def test_no_folder_is_made_of_a_home_that_no_shell_expanded(arguments, tmp_path, monkeypatch, capsys):
+    """Shells leave ~ in quotes and behind = alone; whoever saw a folder of that name might remove it so."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.png").touch()
+    assert main(arguments) == 2
+    assert "there is no folder ~, got ~" in capsys.readouterr().err
+    assert output_place("~nobody-of-that-name/out") == "~nobody-of-that-name/out"
+    (tmp_path / "~").mkdir()
+    assert output_place("~/out") == "~/out"
 
 
 @pytest.mark.parametrize("names", ["person,,dog", ",", "person, ", ""])

@@ -282,6 +282,13 @@ def test_a_file_is_not_replaced_by_its_own_conversion(folder, capsys):
     assert convert(capsys, folder / "a.json", "--to", "coco-dataset")[0] == 2
 
 
+def test_a_file_that_is_named_twice_is_converted_once(folder, tmp_path, capsys):
+    """Patterns overlap, and `segment` takes each photo once, too."""
+    given = (folder / "a.json", folder / "a.json", folder / "[a]*.json")
+    code, out, err = convert(capsys, *given, "--to", "svg", "-o", tmp_path / "out")
+    assert (code, out, err) == (0, f"{tmp_path / 'out' / 'a.svg'}\n", "")
+
+
 def test_no_file_is_replaced_by_the_conversion_of_another(folder, capsys):
     other = folder / "a.coco.json"
     shutil.copy(folder / "b.json", other)

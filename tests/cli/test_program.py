@@ -133,6 +133,10 @@ def test_wrong_usage_is_2_and_does_nothing(network, capsys, tmp_path, monkeypatc
         (["segment", "cat.png", "--fromat=json"], "segment", "--fromat; did you mean --format?"),
         (["segment", "cat.png", "--confidence", "1"], "segment", "--confidence; did you mean --conf?"),
         (["segment", "cat.png", "--zzz"], "segment", "--zzz\n"),
+        (["segment", "--pont=1,2", "-oout"], "segment", "unknown option --pont; did you mean --point?"),  # no input
+        (["segment", "cat.png", "--point", "-5,3"], "segment", "--point: expected one argument; if it begins with a"),
+        (["segment", "cat.png", "-o", "-x"], "segment", "minus, write --output=-..."),
+        (["segment", "--point=-5,3", "--similarity", "-0.2"], "segment", "are required: INPUT"),
         (["segment", "cat.png", "--device", "cuda"], "segment", "--device\n"),
         (["segment", "cat.png", "--resume"], "segment", "--resume\n"),
         (["serve", "--prot", "80"], "serve", "--prot; did you mean --port?"),
@@ -145,6 +149,14 @@ def test_what_is_misspelt_is_reported_by_its_command_with_what_was_meant(capsys,
     assert out == ""
     assert err.startswith(f"usage: fastsam-onnx {usage} ")
     assert says in err
+
+
+def test_a_file_whose_name_begins_with_a_minus_is_told_from_an_option(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("-photo.jpg").touch()
+    for others in ([], ["cat.png"]):
+        assert main(["segment", "-photo.jpg", *others]) == 2
+        assert "unknown option -photo.jpg; if the file is meant, write ./-photo.jpg" in capsys.readouterr().err
 
 
 def test_version_and_help(capsys):
