@@ -255,10 +255,13 @@ def test_an_answer_that_is_not_in_the_list_is_put_first_and_saved(page, found, t
 
 @pytest.fixture
 def slow(browser, model):
-    """The model behind the page, which has a photo: it answers at once until `go` is cleared."""
+    """The model behind the page, which has a photo: it answers at once until `go` is cleared.
+
+    Nothing is remembered: clicks on a photo that is are answered without the model.
+    """
     model = Slow(model)
     model.go.set()
-    with running(Service(model, workers=1).app) as client:
+    with running(Service(model, workers=1, limits=Limits(remembered=0)).app) as client:
         browser.get(f"http://127.0.0.1:{client.port}/")
         drop(browser, PHOTO.read_bytes(), "coffee.jpg")
         yield model
@@ -583,6 +586,27 @@ def test_the_keyboard_does_all_of_it(page, found):
     assert "2 objects chosen" in status(page)
 
 
+def test_the_keyboard_brushes(page, found):
+    page.find_element(By.CSS_SELECTOR, "[name=tool]:checked").send_keys(Keys.ARROW_RIGHT * 4)
+    view = page.find_element(By.ID, "view")
+    view.send_keys("b", Keys.ARROW_RIGHT * 4, Keys.ARROW_DOWN * 5, "b")  # from the middle
+    mask = brushed(page, found)
+    assert all(mask.contains(*place) for place in ((300, 200), (340, 200), (340, 250)))
+    assert not mask.contains(300, 250)
+    wait(page, lambda b: "under the brush" in status(b) and not busy(b))
+    assert picked(page) == masks_of(found.mask_prompt(mask))
+
+
+@pytest.mark.parametrize("other", ["choose(300, 150, {})", "toggleKept(found.objects[0])", "clear()"])
+def test_a_box_that_was_begun_ends_with_what_is_chosen_otherwise(page, found, other):
+    """Its corner stayed, and the next B made a box from there."""
+    view = page.find_element(By.ID, "view")
+    view.send_keys("b", Keys.ARROW_RIGHT)
+    page.execute_script(other)
+    view.send_keys("b", Keys.ARROW_RIGHT * 8, Keys.ARROW_DOWN * 8, "b")
+    assert masks_of(found.box_prompt([(310, 200, 390, 280)]))[0] in picked(page)
+
+
 @pytest.mark.parametrize("modifier", ["ctrlKey", "metaKey", "altKey"])
 def test_the_browsers_shortcuts_are_its_own(page, found, modifier):
     """Zoom, search bar, bookmarks, back and home, on the photo and in the list; what is chosen stays."""
@@ -597,7 +621,7 @@ def test_the_browsers_shortcuts_are_its_own(page, found, modifier):
     )
     assert taken == []
     assert picked(page) == before
-    assert page.execute_script("return [past.length, kept.size, corner]") == [1, 0, None]
+    assert page.execute_script("return [past.length, kept.size, way]") == [1, 0, None]
 
 
 def test_saved_files_are_those_of_the_python_api(page, found, tmp_path):
@@ -978,6 +1002,21 @@ def test_the_wheel_zooms_and_a_click_means_what_is_under_it(page, found):
     assert frame_of(page) == before
 
 
+def test_what_is_seen_stays_when_the_window_changes(page, found):
+    """It jumped to the lower right corner; phones that are turned do so, too."""
+    page.execute_script("const frame = view.getBoundingClientRect(); zoomAt(frame.left + 100, frame.top + 100, 4)")
+    seen = "return [zoom.x / parseFloat(view.style.width), zoom.y / parseFloat(view.style.height)]"
+    before = page.execute_script(seen)
+    size = page.get_window_size()
+    try:
+        page.set_window_size(900, 700)
+        wait(page, lambda b: b.execute_script("return innerWidth") < 1000)
+        time.sleep(0.3)
+        assert page.execute_script(seen) == pytest.approx(before, abs=0.01)
+    finally:
+        page.set_window_size(size["width"], size["height"])
+
+
 def test_two_fingers_zoom_and_choose_nothing(phone, found):
     before = frame_of(phone)
     x, y = where(phone, found, 300, 200)
@@ -1006,6 +1045,18 @@ def test_an_example_is_one_click_away(browser, client, found):
     assert "Click an object" in hint.text
     browser.find_element(By.CSS_SELECTOR, "#list li").click()
     assert not hint.is_displayed()
+
+
+def test_an_example_that_is_not_there_is_told(browser, model):
+    """What was told was that it could not be read."""
+    service = Service(model, workers=1)
+    service._example = None
+    with running(service.app) as client:
+        browser.get(f"http://127.0.0.1:{client.port}/")
+        browser.find_element(By.ID, "example").click()
+        wait(browser, lambda b: status(b) and not busy(b))
+        assert status(browser) == "This installation has no example photo."
+    browser.get_log("browser")  # Chromium writes the 404 there
 
 
 def test_the_photo_is_shown_while_it_is_computed(browser, model):
@@ -1062,7 +1113,7 @@ def test_nothing_can_be_chosen_while_the_photo_is_computed(browser, model, photo
             browser.execute_script("document.getElementById(arguments[0]).focus()", name)
             ActionChains(browser).send_keys("4", Keys.ENTER).perform()
         assert status(browser) == "Looking for objects in coffee.jpg …"
-        assert browser.execute_script("return [past.length, points.length, corner]") == [0, 0, None]
+        assert browser.execute_script("return [past.length, points.length, way]") == [0, 0, None]
         slow.go.set()
         wait(browser, lambda b: not busy(b))
         assert slow.calls == photos
@@ -1208,7 +1259,10 @@ def test_a_token_is_asked_for(browser, model):
         wait(browser, lambda b: status(b) == "early.jpg: this server asks for a token" and not busy(b))
         browser.find_element(By.ID, "token").send_keys("open barley", Keys.ENTER)
         wait(browser, lambda b: "not the server's token" in status(b))  # and what was typed gives way
-        browser.find_element(By.ID, "token").send_keys("open sesame", Keys.ENTER)
+        browser.find_element(By.ID, "token").send_keys("open sesame \u6f22", Keys.ENTER)  # which no header can hold
+        assert status(browser) == "A token has letters, digits and signs of ASCII alone."
+        browser.find_element(By.ID, "token").clear()
+        browser.find_element(By.ID, "token").send_keys(" open sesame ", Keys.ENTER)
         wait(browser, lambda b: not b.find_element(By.ID, "token").is_displayed())
         wait(browser, lambda b: b.execute_script("return photo?.file.name") == "early.jpg" and not busy(b))
         drop(browser, PHOTO.read_bytes(), "coffee.jpg")
