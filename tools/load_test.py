@@ -3,9 +3,10 @@
     python tools/load_test.py --hostile ../shared/data/hostile_images --photos examples --seconds 60 --clients 4 16 64
 
 Starts a server as a process of its own on a free port of localhost, and plays so many clients at once against it for
-so many seconds each. A client takes turns at random between: photos whose answer must be the Python API's, to the byte;
-hostile files; requests that are too large; senders that are slow or never end; connections that are cut; requests that
-make no sense. Ends with 1 if an answer was wrong, a refusal was unclear, or the server crashed.
+so many seconds each. A client takes turns at random between: photos, clicks on a photo that is remembered, and results
+to convert, whose answers must be the Python API's, to the byte; hostile files; requests that are too large; senders
+that are slow or never end; connections that are cut; requests that make no sense. Ends with 1 if an answer was
+wrong, a refusal was unclear, or the server crashed.
 """
 
 from __future__ import annotations
@@ -26,19 +27,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastsam_onnx import FastSAM
+from fastsam_onnx import FastSAM, Prompts, Segmentation
 from fastsam_onnx.formats import encode
 
 BODY_SECONDS = 10
 PATIENCE = 60.0
 TOO_LARGE = 40_000_000
 FORMS = ("json", "json", "json", "coco", "labels", "overlay")
+CONVERTED = ("coco", "labels", "svg")
 
 
 @dataclass(frozen=True)
 class Photo:
     content: bytes
     answers: dict[str, bytes]  # by format
+    converted: dict[str, bytes]  # its JSON in other formats
+    clicks: dict[str, bytes]  # by the JSON of a prompt
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class Clients:
     async def _client(self, rng: random.Random, end: float) -> None:
         kinds: dict[Callable[[random.Random], Awaitable[None]], int] = {
             self._photo: 60,
+            self._clicks: 15,
+            self._result: 15,
             self._hostile_file: 15,
             self._nonsense: 6,
             self._cut: 8,
@@ -98,18 +104,34 @@ class Clients:
         photo, form = rng.choice(self._photos), rng.choice(FORMS)
         began = time.perf_counter()
         status, body = await self._ask(head(f"/segment?format={form}", len(photo.content)), photo.content)
-        self._judge("photo", photo, form, status, body)
+        self._judge("photo", status, body, photo.answers[form])
         if status == 200:
             self.tally.seconds.append(time.perf_counter() - began)
         elif status == 503:
             await asyncio.sleep(rng.uniform(0.5, 1.5))  # as Retry-After asks
+
+    async def _clicks(self, rng: random.Random) -> None:
+        """A photo with remember=true, and clicks by its key; the server may have forgotten it by then."""
+        photo = rng.choice(self._photos)
+        lines, body = await self._exchange(head("/segment?remember=true", len(photo.content)), photo.content)
+        self._judge("remembered", _status(lines), body, photo.answers["json"])
+        if key := re.search(rb"photo-key: (\w+)", lines):
+            for prompts, expected in photo.clicks.items():
+                status, body = await self._ask(head(f"/segment?photo_key={key[1].decode()}&prompts={prompts}", 0))
+                self._judge("click", status, body, expected, (200, 410, 503))
+
+    async def _result(self, rng: random.Random) -> None:
+        photo, form = rng.choice(self._photos), rng.choice(CONVERTED)
+        result = photo.answers["json"]
+        status, body = await self._ask(head(f"/convert?format={form}", len(result)), result)
+        self._judge("convert", status, body, photo.converted[form])
 
     async def _trickle(self, rng: random.Random) -> None:
         photo = rng.choice(self._photos)
         size = len(photo.content) // 10 + 1
         pieces = [photo.content[at : at + size] for at in range(0, len(photo.content), size)]
         status, body = await self._ask(head("/segment", len(photo.content)), *pieces, pause=0.2)
-        self._judge("trickle", photo, "json", status, body)
+        self._judge("trickle", status, body, photo.answers["json"])
 
     async def _hostile_file(self, rng: random.Random) -> None:
         file = rng.choice(self._hostile)
@@ -163,13 +185,18 @@ class Clients:
         answer = await self._ask(head("/segment", 1000)[:40])
         self.tally.outcomes["head never ends", "closed" if answer == (0, b"") else answer[0]] += 1
 
-    def _judge(self, kind: str, photo: Photo, form: str, status: int, body: bytes) -> None:
-        self.tally.note(kind, status, body, (200, 503))
-        if status == 200 and body != photo.answers[form]:
-            self.tally.wrong.append(f"{kind}: the {form} is not the Python API's")
+    def _judge(self, kind: str, status: int, body: bytes, expected: bytes, allowed: Sequence[int] = (200, 503)) -> None:
+        self.tally.note(kind, status, body, allowed)
+        if status == 200 and body != expected:
+            self.tally.wrong.append(f"{kind}: the answer is not the Python API's, {body[:80]!r}")
 
     async def _ask(self, *pieces: bytes, pause: float = 0) -> tuple[int, bytes]:
-        """Status and body; the connection is this request's alone."""
+        """Status and body."""
+        lines, body = await self._exchange(*pieces, pause=pause)
+        return _status(lines), body
+
+    async def _exchange(self, *pieces: bytes, pause: float = 0) -> tuple[bytes, bytes]:
+        """Status line and headers, and body; the connection is this request's alone."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         try:
             for piece in pieces:
@@ -180,8 +207,12 @@ class Clients:
             answer = await reader.read()
         finally:
             writer.transport.abort()
-        top, _, body = answer.partition(b"\r\n\r\n")
-        return int(top.split(b" ", 2)[1]) if top else 0, body
+        lines, _, body = answer.partition(b"\r\n\r\n")
+        return lines, body
+
+
+def _status(lines: bytes) -> int:
+    return int(lines.split(b" ", 2)[1]) if lines else 0
 
 
 def head(path: str, length: int | None) -> bytes:
@@ -201,8 +232,19 @@ def prepare(folder: Path, model: FastSAM) -> list[Photo]:
     photos = []
     for path in sorted(folder.glob("*.jpg")):
         found = model(path.read_bytes())
-        photos.append(Photo(path.read_bytes(), {form: encode(found, form) for form in set(FORMS)}))
+        answers = {form: encode(found, form) for form in set(FORMS)}
+        again = Segmentation.from_json(answers["json"])
+        converted = {form: encode(again, form) for form in CONVERTED}
+        photos.append(Photo(path.read_bytes(), answers, converted, clicks_on(found)))
     return photos
+
+
+def clicks_on(found: Segmentation) -> dict[str, bytes]:
+    """A click into the middle and one that corrects it, as JSON of prompts, and their answers."""
+    width, height = found.image_size
+    middle, corner = f"[{width // 2},{height // 2}]", f"[{width // 8},{height // 8}]"
+    texts = f'{{"points":[{middle}]}}', f'{{"points":[{middle},{corner}],"labels":[1,0]}}'
+    return {text: encode(found.prompt(Prompts.from_json(text)), "json") for text in texts}
 
 
 def read_hostile(folder: Path) -> list[Hostile]:
