@@ -77,15 +77,18 @@ def open_clip(clip: Clip | None, prompts: Prompts | None = None) -> None:
         clip.text_encoder()
 
 
-def wanted_classes(arguments: argparse.Namespace, model: FastSAM) -> list[int] | None:
+def wanted_classes(arguments: argparse.Namespace, model: FastSAM, prompts: Prompts) -> list[int] | None:
     """The indices of the classes of --classes; None for objects of any class.
 
     Raises:
-        OptionError: If the model does not know one of them, or does not tell classes apart.
+        OptionError: If the model does not know one of them, or of those that the prompts look among, or does not tell
+            classes apart.
     """
+    names = model.contract.class_names
+    if (asked := prompts.classes) is not None:
+        class_indices([asked] if isinstance(asked, str | int) else asked, names)
     if arguments.classes is None:
         return None
-    names = model.contract.class_names
     known = set((names or {}).values())
     return class_indices(
         [int(one) if one.isdecimal() and one not in known else one for one in arguments.classes], names

@@ -114,7 +114,9 @@ def prompt_files(arguments: argparse.Namespace) -> list[Path]:
 
 def _read_file(path: Path) -> Prompts:
     try:
-        return Prompts.from_json(path.read_text(encoding="utf-8-sig"))
+        prompts = Prompts.from_json(path.read_text(encoding="utf-8-sig"))
+        _ = prompts.count  # what is malformed is told of the file
+        return prompts
     except OSError as error:
         raise PromptError(f"cannot read the prompts file {path}: {why_unread(path, error)}") from error
     except UnicodeDecodeError as error:

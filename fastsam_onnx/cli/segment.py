@@ -246,7 +246,7 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
         if jobs:
             with open_model(arguments, screen) as model:
                 open_clip(model.clip, prompts)
-                classes = wanted_classes(arguments, model)
+                classes = wanted_classes(arguments, model, prompts)
                 names = prompts.names or model.contract.class_names
                 write_yolo_data(chosen, arguments.output, photos, names, overwrite=arguments.overwrite)
                 report.start()

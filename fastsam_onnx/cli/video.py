@@ -125,7 +125,7 @@ def segment_frames(arguments: argparse.Namespace, screen: Screen) -> int:
     report = RunReport(screen, len(jobs), quiet=arguments.quiet, as_json=arguments.json, noun="video")
     with open_model(arguments, screen) as model:
         open_clip(model.clip, prompts)
-        run = partial(_run, model=model, prompts=prompts, classes=wanted_classes(arguments, model))
+        run = partial(_run, model=model, prompts=prompts, classes=wanted_classes(arguments, model, prompts))
         for source, outputs in jobs:
             try:
                 for path in outputs.values():

@@ -103,6 +103,17 @@ def test_classes_that_the_model_does_not_know_are_told_before_anything_is_done(
     assert not (tmp_path / "a.json").exists()
 
 
+@pytest.mark.parametrize("classes", ['"dgo"', '["dog", "dgo"]'])
+def test_so_are_those_of_a_file_of_prompts_not_once_for_every_photo(model, tmp_path, capsys, classes):
+    file = tmp_path / "prompts.json"
+    file.write_text(f'{{"classes": {classes}}}')
+    photo(tmp_path / "in" / "a.png")
+    assert main(["segment", "--model", model, str(tmp_path / "in"), "--prompts", str(file)]) == 2
+    assert "got 'dgo' (did you mean 'dog'?)" in capsys.readouterr().err
+    file.write_text('{"classes": "dog"}')
+    assert main(["segment", "--model", model, str(tmp_path / "in"), "--prompts", str(file)]) == 0
+
+
 def test_classes_of_a_model_that_has_none(run, tmp_path):
     code, _, err = run(photo(tmp_path / "a.png"), "--classes", "dog")
     assert code == 2

@@ -174,6 +174,9 @@ class TestPrompts:
             ('[{"type": "point", "data": [1, 2], "label": 0}]', "background points alone"),
             ('[{"type": "rectangle", "data": [9, 9, 1, 1]}]', "x1 <= x2"),
             ('[{"type": "rectangle"}]', "data must be [x1, y1, x2, y2]"),
+            ('{"points": [[1, NaN]]}', "points must be finite numbers"),
+            ('{"points": [[1, 2]], "labels": [1, 0]}', "one label for every point"),
+            ('{"boxes": [[1, 2, 3, 4]], "box_points": [[[200, 100]]]}', "must lie in its box"),
         ],
     )
     def test_a_malformed_prompts_file_is_wrong_usage(self, run, tmp_path, text, says):
@@ -182,6 +185,7 @@ class TestPrompts:
         code, _, err = run(photo(tmp_path / "cat.png"), "--prompts", file)
         assert code == 2
         assert says in err
+        assert str(file) in err or "background points alone" in says  # which others may be added to
         assert err.count("\n") == 1
         assert names(tmp_path) == ["cat.png", "prompts.json"]
 
