@@ -181,7 +181,8 @@ def test_an_unknown_option_of_a_call_says_which_there_are():
         (Path("a.json"), "thing must be JSON as text or bytes, got .*a.json.*give what is in the file, not its name"),
         ({}, "thing must be JSON as text or bytes, got {}$"),
         (None, "thing must be JSON as text or bytes, got None$"),
-        (b"\xff\xd8", r"thing must be JSON, got b'\\xff\\xd8'"),
+        (b"\xff\xd8", r"^thing must be JSON, got 2 bytes that are no text, b'\\xff\\xd8'$"),
+        (b"\0\0\0 ftypisom\0\0\2\0iso", "^thing must be JSON, got 19 bytes that are no text"),  # as UTF-32, it seems
         ("[" * 100_000, "thing must be JSON, got"),
         ('{"points": 1, "points": 2}', "thing must be JSON, got .*: 'points' is there twice in one object$"),
         ('[{"a": {"b": 1, "c": 2, "b": 1}}]', "thing must be JSON, got .*: 'b' is there twice in one object$"),

@@ -201,7 +201,8 @@ def _add_classes(parser: argparse.ArgumentParser) -> None:
         "--no-agnostic",
         dest="agnostic",
         action="store_false",
-        help="let --iou compare boxes of one class alone, as detectors do: one thing may be found as two classes",
+        help="let --iou compare boxes of one class alone, as detectors do: one thing may be found as two classes; for "
+        "models that tell classes apart",
     )
 
 
