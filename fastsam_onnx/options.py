@@ -372,7 +372,7 @@ def json_value(name: str, text: Any, *, error: type[FastSAMError] = OptionError)
     except (ValueError, RecursionError) as failure:
         if getattr(failure, "msg", "") == "Extra data":
             hint = "; of JSON in several lines, such as a video's, give one"
-        if isinstance(failure, UnicodeDecodeError):
+        if isinstance(failure, UnicodeDecodeError) and not isinstance(text, str):
             raise error(
                 f"{name} must be JSON, got {len(text)} bytes that are no text, {bytes(text[:16])!r}"
             ) from failure
