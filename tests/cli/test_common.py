@@ -11,6 +11,7 @@ from support.command_line import POSIX
 
 from fastsam_onnx.cli.common import STDOUT, check_new, check_outputs, wanted_classes
 from fastsam_onnx.errors import OptionError, OutputError
+from fastsam_onnx.results.prompts import Prompts
 
 
 def test_standard_output_is_not_a_file_of_that_name(tmp_path, monkeypatch):
@@ -45,4 +46,4 @@ def test_what_is_read_is_not_replaced_through_a_link_either(tmp_path):
 def test_a_class_that_is_called_a_number_is_meant_by_its_name():
     model = SimpleNamespace(contract=SimpleNamespace(class_names={0: "3", 1: "7", 3: "cup"}))
     arguments = argparse.Namespace(classes=["3", "1", "cup"])
-    assert wanted_classes(arguments, model) == [0, 1, 3]
+    assert wanted_classes(arguments, model, Prompts()) == [0, 1, 3]
