@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastsam_onnx.cli.screen import Progress, Screen, print_line
 from fastsam_onnx.errors import FastSAMError
+
+if TYPE_CHECKING:
+    from fastsam_onnx.results.segmentation import Segmentation
 
 
 class RunReport:
@@ -26,6 +29,7 @@ class RunReport:
         self.counts: Counter[str] = Counter()
         self._screen, self._total, self._quiet, self._as_json = screen, total, quiet, as_json
         self._objects, self._noun = 0, noun
+        self._highest = 0.0
         self._progress: Progress | None = None
         self._settled = 0
 
@@ -44,9 +48,11 @@ class RunReport:
         outputs: dict[str, Path],
         milliseconds: dict[str, float],
         frames: int | None = None,
+        highest: float = 0.0,
     ) -> None:
-        """The results of a photo, or of the frames of a video, are written."""
+        """The results of a photo, or of the frames of a video, are written; `highest` as `score_below` gives it."""
         self._objects += objects
+        self._highest = max(self._highest, highest)
         width, height = image_size
         files = {form: str(path) for form, path in outputs.items()}
         if self._total == 1 and not self._quiet:
@@ -90,7 +96,9 @@ class RunReport:
         others = [f"{number} {status}" for number, status in ((failed, "failed"), (skipped, why)) if number]
         place = f"beside the {self._noun}s" if output is None else f"in {output}"
         where = [f"results {place}"] if self._total > 1 and (done or skipped) else []
-        self._screen.write("; ".join([", ".join(parts), *filter(None, [", ".join(others)]), *where]))
+        why = f"no score is above --conf: the highest is {self._highest:.3g}"
+        nothing = [why] if self._highest and not self._objects else []
+        self._screen.write("; ".join([", ".join(parts), *nothing, *filter(None, [", ".join(others)]), *where]))
 
     def _record(self, name: str, status: str, **details: Any) -> None:
         self.counts[status] += 1
@@ -106,6 +114,19 @@ class RunReport:
         new = told - self._settled
         pace = f", {self._progress.rate(new, f'{self._noun}s')}" if new else ""
         self._progress.show(told, self._total, f"{told} of {self._total}{pace}", before=self._settled)
+
+
+def score_below(found: Segmentation, conf: float) -> float:
+    """The highest score of what the network offered, if there are no objects because it is not above `conf`; else 0.
+
+    In a picture of one colour nothing is shown whatever its score; tiles and tracks keep no scores.
+    """
+    if len(found) or found.candidates is None or found.image is None:
+        return 0.0
+    from fastsam_onnx.results.finding import is_plain
+
+    highest = float(found.candidates.scores.max(initial=0))
+    return 0.0 if highest > conf or is_plain(found.image) else highest
 
 
 def why_it_failed(error: Exception) -> str:

@@ -46,7 +46,7 @@ from fastsam_onnx.cli.datasets import (
 )
 from fastsam_onnx.cli.photos import Job, Photo, file_name, find_photos, photo_options, plan
 from fastsam_onnx.cli.prompts import prompt_files, read_prompts
-from fastsam_onnx.cli.report import RunReport, why_it_failed
+from fastsam_onnx.cli.report import RunReport, score_below, why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.cli.video import holds_frames, segment_frames
 from fastsam_onnx.cli.written import check_written, written_options
@@ -324,6 +324,7 @@ def _process(
         image_size=chosen.image_size,
         outputs=_outputs(job, dataset),
         milliseconds={**found.speed, **written},
+        highest=0.0 if prompts.asked else score_below(found, model.options["conf"]),
     )
     return done if dataset is None or entry is None else partial(_added, dataset, entry, name, done)
 

@@ -31,7 +31,7 @@ from fastsam_onnx.cli.common import (
 from fastsam_onnx.cli.pace import Pace, masked, overlays
 from fastsam_onnx.cli.photos import STDIN_STEM, ends_as_folder, format_of_file
 from fastsam_onnx.cli.prompts import prompt_files, read_prompts
-from fastsam_onnx.cli.report import RunReport, why_it_failed
+from fastsam_onnx.cli.report import RunReport, score_below, why_it_failed
 from fastsam_onnx.cli.screen import Progress, Screen
 from fastsam_onnx.cli.written import check_written, written_options
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
@@ -164,7 +164,7 @@ def _run(
         options |= {"prompts": prompts, "at_frame": arguments.at_frame or 0}
     under_way: deque[Frame] = deque()
     missing: list[Frame] = []
-    count, objects, size = 0, 0, (0, 0)
+    count, objects, size, highest = 0, 0, (0, 0), 0.0
     with ExitStack() as stack:
         pictures = _pictures(frames, under_way)
         found_of = stack.enter_context(
@@ -187,6 +187,7 @@ def _run(
                 selected = kept if is_followed else prompts.choose(kept)
                 chosen = selected = replace(selected, source=f"{source.stem}#{frame.number}")
                 count, objects, size = count + 1, objects + len(selected), selected.image_size
+                highest = max(highest, 0.0 if prompts.asked else score_below(found, model.options["conf"]))
             for sink in sinks:
                 sink(frame, chosen)
             if not arguments.quiet:
@@ -194,7 +195,7 @@ def _run(
         if not count:
             raise ImageError(f"cannot read {source.name}: it holds no frames that can be decoded")
     milliseconds = {"frame": 1000 * (time.perf_counter() - began) / count}
-    facts = {"objects": objects, "image_size": size, "milliseconds": milliseconds, "frames": count}
+    facts = {"objects": objects, "image_size": size, "milliseconds": milliseconds, "frames": count, "highest": highest}
     return facts, _told(missing, count)
 
 

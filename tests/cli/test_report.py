@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 from support import tiny_onnx
 from support.command_line import photo
 from support.screens import Clock, Terminal
@@ -98,6 +100,23 @@ def test_json_lines(run, tmp_path):
     }
     assert set(stages) == {"decode", "preprocess", "network", "postprocess", "output"}
     assert all(value >= 0 for value in stages.values())
+
+
+def test_a_run_without_any_object_tells_the_highest_score(run, tmp_path):
+    """Scores of detectors are higher: by a --conf of theirs the bundled model finds nothing in most photos."""
+    source, told = photo(tmp_path / "a.png"), "no score is above --conf: the highest is 0.9"
+    several = ("--json", "--output", tmp_path / "out", "--conf", "0.95")
+    assert told in run(source, photo(tmp_path / "b.png"), *several)[2]
+    for given in (
+        ("--conf", "0.85"),  # the best one is shown
+        ("--conf", "0.95", "--point", "20,20"),  # a point looks below the threshold
+        ("--conf", "0.95", "--point", "2,62"),
+        ("--conf", "0.95", "--quiet"),
+    ):
+        code, _, err = run(source, "--overwrite", *given)
+        assert (code, told in err) == (0, False)
+    (tmp_path / "flat.png").write_bytes(cv2.imencode(".png", np.full((64, 64, 3), 90, np.uint8))[1].tobytes())
+    assert told not in run(tmp_path / "flat.png", "--conf", "0.95")[2]  # nobody sees anything there
 
 
 def test_quiet_says_errors_only(run, tmp_path):

@@ -167,6 +167,12 @@ def test_a_video_named_like_a_format_that_it_does_not_give_is_refused_unless_its
     assert run(clip, "-o", tmp_path / "clip.v2.mp4")[0] == 0
 
 
+def test_a_video_without_any_object_tells_the_highest_score(run, clip):
+    for more, is_told in (([], True), (["--track"], False)):
+        code, _, err = run(clip, "--overwrite", "--conf", "0.99", *more)
+        assert (code, "no score is above --conf: the highest is 0.9" in err) == (0, is_told)
+
+
 @pytest.mark.process
 def test_raw_frames_go_in_and_lines_or_frames_come_out(network):
     stdin = b"".join(frame(number).tobytes() for number in range(FRAMES))
