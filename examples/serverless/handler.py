@@ -90,9 +90,14 @@ def _request(event: Mapping[str, Any]) -> Json:
     method = _method(event)
     if method not in (None, "POST"):
         raise RequestError(405, f"the method must be POST, got {method}")
+    query = event.get("queryStringParameters") or {}
+    if query:
+        raise RequestError(400, f"there must be no query, got {', '.join(map(repr, query))}; fields go in a JSON body")
     body = _body(event)
     kind = _header(event, "content-type").partition(";")[0].strip().lower()
     if kind.startswith("image/"):
+        if not event.get("isBase64Encoded"):  # its bytes are lost
+            raise RequestError(400, f"the gateway sent the photo as text; name {kind} among its binary media types")
         return {"photo": body}
     try:
         fields = json.loads(body, object_pairs_hook=once_each)

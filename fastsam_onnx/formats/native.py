@@ -44,7 +44,7 @@ def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
         found: The objects.
         masks: "rle" for COCO's compressed run lengths (exact and small; `Mask.from_rle` and pycocotools read them) or
             "polygons".
-        tolerance: Distance in pixels by which an outline may stray to save points; 0 is exact.
+        tolerance: Distance in pixels by which the outlines of polygons may stray to save points; 0 is exact.
 
     Returns:
         {"format": "fastsam-onnx", "version": 1, "source": file name or None, "width", "height": pixels, if the network
@@ -58,11 +58,16 @@ def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
         y], ...], ...]}, ...] along the edges of the pixels, pixel (0, 0) covering [0, 1) x [0, 1).
 
     Raises:
-        OptionError: If `masks` is neither, or the tolerance is not a number of at least 0.
+        OptionError: If `masks` is neither, or the tolerance is not a number of at least 0, or given for run lengths.
     """
     check_found(found)
     options.choice("masks", masks, get_args(MaskForm))
     tolerance = options.number("tolerance", tolerance, 0)
+    if tolerance and masks == "rle":
+        raise OptionError(
+            f'tolerance is for outlines, and masks="rle" are exact, got {tolerance:g}; say masks="polygons", or leave '
+            "it out"
+        )
     objects = []
     for index, instance in enumerate(found):
         record: Json = {

@@ -35,21 +35,40 @@ def function() -> ModuleType:
     return module
 
 
-def rest(body: str | None, method: str = "POST", content_type: str = "application/json", coded: bool = False) -> Any:
+def rest(
+    body: str | None,
+    method: str = "POST",
+    content_type: str = "application/json",
+    coded: bool = False,
+    query: dict[str, str] | None = None,
+) -> Any:
     """The event of a REST API, payload format 1.0."""
-    headers = {"Content-Type": content_type}
-    return {"httpMethod": method, "path": "/", "headers": headers, "body": body, "isBase64Encoded": coded}
+    return {
+        "httpMethod": method,
+        "path": "/",
+        "headers": {"Content-Type": content_type},
+        "queryStringParameters": query,
+        "body": body,
+        "isBase64Encoded": coded,
+    }
 
 
-def http(body: str | None, method: str = "POST", content_type: str = "application/json", coded: bool = False) -> Any:
-    """The event of an HTTP API or a function URL, payload format 2.0; a request without a body has no key for it."""
+def http(
+    body: str | None,
+    method: str = "POST",
+    content_type: str = "application/json",
+    coded: bool = False,
+    query: dict[str, str] | None = None,
+) -> Any:
+    """The event of an HTTP API or a function URL, payload format 2.0; what a request lacks has no key."""
     event = {
         "version": "2.0",
         "headers": {"content-type": content_type},
         "requestContext": {"http": {"method": method}},
         "isBase64Encoded": coded,
     }
-    return event if body is None else {**event, "body": body}
+    event |= {} if body is None else {"body": body}
+    return event if query is None else {**event, "queryStringParameters": query}
 
 
 def photo() -> str:
@@ -191,6 +210,8 @@ def test_every_format_of_one_file_can_be_asked_for(function):
             "soft, whole, grow, got 'path', 'url'",
             {"body": '{"photo": "", "url": "http://a", "path": 1}'},
         ),
+        (400, "name image/jpeg among its binary media types", {"body": "\ufffd", "content_type": "image/jpeg"}),
+        (400, "no query, got 'format'; fields go in a JSON body", {"body": "{}", "query": {"format": "svg"}}),
         (405, "must be POST, got GET", {"body": None, "method": "GET"}),
         (422, "cannot read bytes", {"body": '{"photo": ""}'}),
         (422, "cannot read bytes", {"body": "aGVsbG8=", "content_type": "image/png", "coded": True}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -34,6 +35,13 @@ def test_prompt_index_is_in_the_plain_json_and_the_geojson(sample):
     features = formats.to_geojson(answer)["features"]
     assert [feature["properties"]["prompt_index"] for feature in features] == [0, 1]
     assert formats.to_dict(sample)["objects"][0]["prompt_index"] is None
+
+
+def test_a_tolerance_for_run_lengths_is_refused(sample):
+    """They are exact; it was taken without a word."""
+    for write in (formats.to_dict, formats.to_json, partial(formats.encode, format="json")):
+        with pytest.raises(OptionError, match=r'^tolerance is for outlines, .*got 2; say masks="polygons"'):
+            write(sample, tolerance=2)
 
 
 def test_plain_json_text_is_its_dictionary(sample):
