@@ -377,9 +377,11 @@ def _add_other_prompts(group: Any) -> None:
         "--prompts",
         metavar="FILE.json",
         type=Path,
+        **many,
         help='more prompts: [{"type": "point", "data": [x, y], "label": 1}, '
         '{"type": "rectangle", "data": [x1, y1, x2, y2]}], where label 0 is background; '
-        'or {"points": [[x, y], ...], "labels": [1, ...], "boxes": [[x1, y1, x2, y2], ...], "texts": [...]}',
+        'or {"points": [[x, y], ...], "labels": [1, ...], "boxes": [[x1, y1, x2, y2], ...], "texts": [...]}; '
+        "repeatable",
     )
 
 

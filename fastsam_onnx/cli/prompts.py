@@ -18,7 +18,7 @@ LabelledPoint = tuple[float, float, float]
 
 
 def read_prompts(arguments: argparse.Namespace) -> Prompts:
-    """The prompts of the arguments and of their file.
+    """The prompts of the arguments and of their files.
 
     Raises:
         PromptError: If they can mean nothing.
@@ -51,8 +51,8 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
         mask_labels=mask_labels,
         **given,
     )
-    if arguments.prompts is not None:
-        prompts = prompts.joined(_read_file(arguments.prompts))
+    for path in arguments.prompts:
+        prompts = prompts.joined(_read_file(path))
     if arguments.similarity is not None and prompts.top_k == Prompts.top_k:  # else a file says how many
         prompts = replace(prompts, top_k=None)
     _check_needs(arguments, prompts)
@@ -107,9 +107,14 @@ def _labelled(points: Sequence[LabelledPoint]) -> tuple[list[tuple[float, float]
     return [(x, y) for x, y, _ in points], [int(label) for _, _, label in points]
 
 
+def are_located(prompts: Prompts) -> bool:
+    """True if there are points or boxes, which are in pixels of a photo."""
+    return prompts.points is not None or prompts.boxes is not None
+
+
 def prompt_files(arguments: argparse.Namespace) -> list[Path]:
     """The files that `read_prompts` reads."""
-    return [*arguments.mask, *([] if arguments.prompts is None else [arguments.prompts])]
+    return [*arguments.mask, *arguments.prompts]
 
 
 def _read_file(path: Path) -> Prompts:

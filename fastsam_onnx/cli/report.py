@@ -23,13 +23,16 @@ class RunReport:
         quiet: Says nothing but errors.
         as_json: Writes a JSON record for each input to standard output.
         noun: One input.
+        located: True if the objects that are asked for are those at points or in boxes.
     """
 
-    def __init__(self, screen: Screen, total: int, *, quiet: bool, as_json: bool, noun: str = "photo") -> None:
+    def __init__(
+        self, screen: Screen, total: int, *, quiet: bool, as_json: bool, noun: str = "photo", located: bool = False
+    ) -> None:
         self.counts: Counter[str] = Counter()
         self._screen, self._total, self._quiet, self._as_json = screen, total, quiet, as_json
         self._objects, self._noun = 0, noun
-        self._highest = 0.0
+        self._highest, self._located = 0.0, located
         self._progress: Progress | None = None
         self._settled = 0
 
@@ -96,9 +99,14 @@ class RunReport:
         others = [f"{number} {status}" for number, status in ((failed, "failed"), (skipped, why)) if number]
         place = f"beside the {self._noun}s" if output is None else f"in {output}"
         where = [f"results {place}"] if self._total > 1 and (done or skipped) else []
-        why = f"no score is above --conf: the highest is {self._highest:.3g}"
-        nothing = [why] if self._highest and not self._objects else []
-        self._screen.write("; ".join([", ".join(parts), *nothing, *filter(None, [", ".join(others)]), *where]))
+        nothing = [self._why_nothing()] if done and not self._objects else []
+        self._screen.write("; ".join([", ".join(parts), *filter(None, [*nothing, ", ".join(others)]), *where]))
+
+    def _why_nothing(self) -> str:
+        """Why no input has an object, as far as it is known."""
+        if self._located:
+            return "no object answers the points and boxes, which are in pixels of the upright photo"
+        return f"no score is above --conf: the highest is {self._highest:.3g}" if self._highest else ""
 
     def _record(self, name: str, status: str, **details: Any) -> None:
         self.counts[status] += 1

@@ -45,7 +45,7 @@ from fastsam_onnx.cli.datasets import (
     write_yolo_data,
 )
 from fastsam_onnx.cli.photos import Job, Photo, file_name, find_photos, photo_options, plan
-from fastsam_onnx.cli.prompts import prompt_files, read_prompts
+from fastsam_onnx.cli.prompts import are_located, prompt_files, read_prompts
 from fastsam_onnx.cli.report import RunReport, score_below, why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.cli.video import holds_frames, segment_frames
@@ -239,7 +239,13 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
             chosen = [form for form in chosen or () if form != COCO_DATASET]
         jobs = _planned(photos, chosen, dataset, arguments)
         check_written(_forms(jobs, dataset), arguments)
-        report = RunReport(screen, len(jobs) + len(troubles), quiet=arguments.quiet, as_json=arguments.json)
+        report = RunReport(
+            screen,
+            len(jobs) + len(troubles),
+            quiet=arguments.quiet,
+            as_json=arguments.json,
+            located=are_located(prompts),
+        )
         for name, reason in troubles:
             report.failed(name, reason)
         if not arguments.overwrite:

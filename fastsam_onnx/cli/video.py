@@ -30,7 +30,7 @@ from fastsam_onnx.cli.common import (
 )
 from fastsam_onnx.cli.pace import Pace, masked, overlays
 from fastsam_onnx.cli.photos import STDIN_STEM, ends_as_folder, format_of_file
-from fastsam_onnx.cli.prompts import prompt_files, read_prompts
+from fastsam_onnx.cli.prompts import are_located, prompt_files, read_prompts
 from fastsam_onnx.cli.report import RunReport, score_below, why_it_failed
 from fastsam_onnx.cli.screen import Progress, Screen
 from fastsam_onnx.cli.written import check_written, written_options
@@ -122,7 +122,14 @@ def segment_frames(arguments: argparse.Namespace, screen: Screen) -> int:
     if arguments.codec is not None:
         for _, outputs in jobs:
             _check_codec(arguments.codec, _copies(outputs))
-    report = RunReport(screen, len(jobs), quiet=arguments.quiet, as_json=arguments.json, noun="video")
+    report = RunReport(
+        screen,
+        len(jobs),
+        quiet=arguments.quiet,
+        as_json=arguments.json,
+        noun="video",
+        located=are_located(prompts),
+    )
     with open_model(arguments, screen) as model:
         open_clip(model.clip, prompts)
         run = partial(_run, model=model, prompts=prompts, classes=wanted_classes(arguments, model, prompts))

@@ -151,6 +151,15 @@ class TestPrompts:
         assert code == 0
         assert areas(tmp_path / "cat.json") == [FIRST_AREA, SECOND_AREA]
 
+    def test_prompts_files_add_to_one_another(self, run, tmp_path):
+        """Of two the last alone was heeded, without a word."""
+        for name, box in (("first", FIRST), ("second", SECOND)):
+            (tmp_path / f"{name}.json").write_text(json.dumps({"boxes": [box]}))
+        files = [part for name in ("first", "second") for part in ("--prompts", tmp_path / f"{name}.json")]
+        assert run(photo(tmp_path / "in" / "cat.png"), *files)[0] == 0
+        assert areas(tmp_path / "in" / "cat.json") == [FIRST_AREA, SECOND_AREA]
+        assert run(tmp_path / "in" / "cat.png", *files, "-o", tmp_path / "first.json", "--overwrite")[0] == 2
+
     @pytest.mark.parametrize(
         ("text", "says"),
         [
