@@ -279,9 +279,7 @@ class Prompts:
         elif self.mask_points is not None or self.mask_labels is not None:
             raise PromptError("mask_points or mask_labels is given without masks")
         self._check_texts()
-        for one in _listed(self.classes):
-            if isinstance(one, bool) or not isinstance(one, str | int | np.integer):
-                raise PromptError(f"classes must be names or indices of classes, got {options.shown(one)}")
+        self._check_classes()
         if self.names is None and self.other is not None:
             raise PromptError("other is given without classify")
 
@@ -294,6 +292,14 @@ class Prompts:
                 from fastsam_onnx.clip.clip import check_texts
 
                 check_texts(texts, name)
+
+    def _check_classes(self) -> None:
+        """Raise unless there are names or indices of classes, or None for all."""
+        if self.classes is not None:
+            _check_some("classes", _listed(self.classes))
+        for one in _listed(self.classes):
+            if isinstance(one, bool) or not isinstance(one, str | int | np.integer):
+                raise PromptError(f"classes must be names or indices of classes, got {options.shown(one)}")
 
     def choose(self, found: Segmentation) -> Segmentation:
         """The objects that are meant: those of the points first, then of the boxes, the masks and the texts.

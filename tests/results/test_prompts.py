@@ -422,7 +422,12 @@ def test_no_prompts_ask_for_nothing(found, kind, nothing, with_candidates):
 
 @pytest.mark.parametrize(
     ("empty", "name"),
-    [(Prompts(boxes=[]), "boxes"), (Prompts(masks=[]), "masks"), (Prompts(points=np.zeros((0, 1, 2))), "points")],
+    [
+        (Prompts(boxes=[]), "boxes"),
+        (Prompts(masks=[]), "masks"),
+        (Prompts(points=np.zeros((0, 1, 2))), "points"),
+        (Prompts(classes=[]), "classes"),
+    ],
 )
 def test_prompts_of_an_empty_list_are_refused_for_they_may_mean_everything_or_nothing(found, empty, name):
     for prompts in (empty, Prompts(texts="a cup").joined(empty), empty.joined(Prompts(texts="a cup"))):

@@ -170,6 +170,7 @@ REFUSED = [
     {"other": "thing"},
     {"classify": [""]},
     {"classes": [1.5]},
+    {"classes": []},
     [{"type": "circle"}],
     [{"type": "point", "data": [1]}],
     [{"type": "point", "data": [1, 2], "label": 2}],
