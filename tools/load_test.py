@@ -166,7 +166,7 @@ class Clients:
         path, status_wanted = rng.choice(
             (
                 ("/segment?prompts={", 422),
-                ("/segment?prompts=[]", 422),
+                ("/segment?prompts=7", 422),
                 ('/segment?prompts={"points":[[1]]}', 422),
                 ("/segment?imgsz=99999", 422),
                 ("/segment?format=exe", 422),

@@ -597,6 +597,17 @@ def test_the_keyboard_brushes(page, found):
     assert picked(page) == masks_of(found.mask_prompt(mask))
 
 
+def test_the_keys_stay_in_the_list_when_what_they_were_at_leaves_it(page, found):
+    """An answer of the server that the list has only as long as it is chosen: the focus went to nowhere."""
+    page.execute_script("choose(300, 150, {})")
+    wait(page, lambda b: not busy(b))
+    assert chosen(page) == [listed(page)[0]] == [len(found)]
+    page.find_element(By.CSS_SELECTOR, "#list [tabindex='0']").send_keys(Keys.ENTER)
+    assert chosen(page) == []
+    page.switch_to.active_element.send_keys(Keys.ARROW_DOWN, Keys.ENTER)
+    assert chosen(page) == [listed(page)[1]]
+
+
 @pytest.mark.parametrize("other", ["choose(300, 150, {})", "toggleKept(found.objects[0])", "clear()"])
 def test_a_box_that_was_begun_ends_with_what_is_chosen_otherwise(page, found, other):
     """Its corner stayed, and the next B made a box from there."""
