@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from fastsam_onnx.clip.clip import Clip
-    from fastsam_onnx.masks.instances import Instance, Masks
+    from fastsam_onnx.masks.instances import Instance
     from fastsam_onnx.masks.mask import Mask, Polygon
+    from fastsam_onnx.masks.sequence import Masks
     from fastsam_onnx.model import FastSAM
     from fastsam_onnx.results.crops import CropStyle
     from fastsam_onnx.results.prompts import Prompts
@@ -74,7 +75,7 @@ _LATER = {
     "FastSAM": "fastsam_onnx.model",
     "Instance": "fastsam_onnx.masks.instances",
     "Mask": "fastsam_onnx.masks.mask",
-    "Masks": "fastsam_onnx.masks.instances",
+    "Masks": "fastsam_onnx.masks.sequence",
     "Polygon": "fastsam_onnx.masks.mask",
     "Prompts": "fastsam_onnx.results.prompts",
     "Segmentation": "fastsam_onnx.results.segmentation",

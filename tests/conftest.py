@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.pending import pending_masks
+from fastsam_onnx.masks.sequence import Masks
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.options import DetectionOptions
 from fastsam_onnx.results import finding

@@ -28,9 +28,9 @@ from fastsam_onnx.clip.preprocessing import Preprocessing, resize, resized_size
 from fastsam_onnx.clip.tokens import MERGE_COUNT, ClipTokenizer, clean
 from fastsam_onnx.errors import PromptError
 from fastsam_onnx.masks.detections import Detections, detect, nms, snap_to_border
-from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.pending import pending_masks
+from fastsam_onnx.masks.sequence import Masks
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.results.crops import cut_out
 from fastsam_onnx.results.segmentation import Segmentation

@@ -13,8 +13,9 @@ from fastsam_onnx.arrays import BoolArray
 from fastsam_onnx.masks import rough
 from fastsam_onnx.masks.candidates import Answer
 from fastsam_onnx.masks.clicks import unlike
-from fastsam_onnx.masks.instances import Instances, Masks
+from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.sequence import Masks
 from fastsam_onnx.results import rules
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ import numpy as np
 from fastsam_onnx.arrays import middles
 from fastsam_onnx.errors import OutputError
 from fastsam_onnx.files import output_errors
-from fastsam_onnx.masks.instances import Instances, Masks
+from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.preview import preview_size, shrunk_picture
+from fastsam_onnx.masks.sequence import Masks
 
 Found = TypeVar("Found", bound=Instances)
 

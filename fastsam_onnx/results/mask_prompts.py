@@ -13,9 +13,10 @@ import numpy.typing as npt
 from fastsam_onnx.arrays import array_of
 from fastsam_onnx.errors import PromptError
 from fastsam_onnx.images.load import has_transparency, load_image
-from fastsam_onnx.masks.instances import Instance, Instances, Masks
+from fastsam_onnx.masks.instances import Instance, Instances
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.rle import LARGEST_SIDE
+from fastsam_onnx.masks.sequence import Masks
 from fastsam_onnx.options import integer, shown
 
 MaskPrompt = Mask | Instance | Mapping[str, Any] | npt.ArrayLike

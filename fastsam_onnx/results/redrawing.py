@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.masks.instances import Instances, Masks
+from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.masks.redraw import redrawn as drawn_anew
+from fastsam_onnx.masks.sequence import Masks
 
 if TYPE_CHECKING:
     from fastsam_onnx.masks.candidates import Candidates

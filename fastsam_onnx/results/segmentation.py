@@ -15,8 +15,8 @@ from fastsam_onnx import options
 from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.masks import clicks
-from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.sequence import Masks
 from fastsam_onnx.options import CountProgress
 from fastsam_onnx.results import answers, rules, text_prompts
 from fastsam_onnx.results.crops import CropStyle

@@ -15,8 +15,8 @@ from fastsam_onnx.results.crops import CropStyle
 
 if TYPE_CHECKING:
     from fastsam_onnx.clip.clip import Clip
-    from fastsam_onnx.masks.instances import Masks
     from fastsam_onnx.masks.mask import MaskLike
+    from fastsam_onnx.masks.sequence import Masks
 
 NO_TEMPLATE = ("{}",)
 """The template that is the text itself."""

@@ -14,8 +14,8 @@ import numpy as np
 
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.images.rows import ImageRows
-from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.pending import PendingMask
+from fastsam_onnx.masks.sequence import Masks
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.tiling.joining import EDGE_PIXELS, Part, put_together
 from fastsam_onnx.tiling.masks import PlacedMask

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray, middles, product
-from fastsam_onnx.masks.instances import Masks
+from fastsam_onnx.masks.sequence import Masks
 
 GRID = 16
 """Number of points along each side of a box."""

@@ -22,8 +22,9 @@ from fastsam_onnx.formats.pictures import picture_bytes
 from fastsam_onnx.formats.registry import FormatKeywords
 from fastsam_onnx.formats.text import numbers
 from fastsam_onnx.images.sources import PICTURE_SUFFIXES, RESULT_SUFFIXES
-from fastsam_onnx.masks.instances import Instances, Masks
+from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.sequence import Masks
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.serve import request
 

@@ -13,9 +13,9 @@ from fastsam_onnx import FastSAM
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.masks.edges import HALF, Lattice, ridges, soft_edges
-from fastsam_onnx.masks.instances import Masks
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.pending import pending_masks
+from fastsam_onnx.masks.sequence import Masks
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.results.segmentation import Segmentation
 

@@ -9,8 +9,9 @@ from support.tensor import Tensor
 from fastsam_onnx import draw, formats, options, weights
 from fastsam_onnx.clip.clip import Clip
 from fastsam_onnx.errors import FastSAMError
-from fastsam_onnx.masks.instances import COLUMNS, Masks
+from fastsam_onnx.masks.instances import COLUMNS
 from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.sequence import Masks
 from fastsam_onnx.results.crops import CropStyle
 from fastsam_onnx.results.prompts import Prompts
 from fastsam_onnx.results.segmentation import Segmentation

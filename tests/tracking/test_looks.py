@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastsam_onnx import Mask
-from fastsam_onnx.masks.instances import Masks
+from fastsam_onnx.masks.sequence import Masks
 from fastsam_onnx.tracking.looks import LEVELS, LOOK_GAIN, blended, likeness, likenesses, look_of, looks_at
 from fastsam_onnx.tracking.shapes import GRID, grids_of, shapes_of
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastsam_onnx import Mask
-from fastsam_onnx.masks.instances import Masks
+from fastsam_onnx.masks.sequence import Masks
 from fastsam_onnx.tracking import shapes
 from fastsam_onnx.tracking.shapes import GRID, areas_of, shape_iou
 
