@@ -125,8 +125,7 @@ class FastSAM:
             self._clip = clip_of(clip, threads=threads, providers=providers)
         self._is_bundled = model is None
         self._source = lasting_source(model)
-        self._network = _open(self._source, self._runtime)
-        self._decoder = _decoder_of(self._network, self._runtime)
+        self._network, self._decoder = _open(self._source, self._runtime)
         try:
             self._resolve(CallOptions())
         except OptionError:
@@ -363,8 +362,7 @@ class FastSAM:
         self.__dict__.update(state)
         self._is_bundled = self._source is None
         self._source = lasting_source(self._source)
-        self._network = _open(self._source, self._runtime)
-        self._decoder = _decoder_of(self._network, self._runtime)
+        self._network, self._decoder = _open(self._source, self._runtime)
 
     def _resolve(self, given: CallOptions) -> DetectionOptions:
         """The options of a call: given there, else to the constructor, else the file's own, else ours."""
@@ -484,21 +482,18 @@ def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def _open(source: Any, runtime: RuntimeOptions) -> Network | ExternalNetwork:
+def _open(source: Any, runtime: RuntimeOptions) -> tuple[Network | ExternalNetwork, Decoder | None]:
+    """The network, and what draws answers to prompts if the file has it."""
     from fastsam_onnx.ahead import importing
     from fastsam_onnx.network.opening import open_network
 
     with importing():
-        return open_network(source, runtime)
-
-
-def _decoder_of(network: Network | ExternalNetwork, runtime: RuntimeOptions) -> Decoder | None:
-    """The network that draws answers to prompts, if the file has one."""
+        network = open_network(source, runtime)
     metadata = network.contract.metadata
     text, change = metadata.decoder, metadata.corrector
     if text is None:
-        return None
+        return network, None
     from fastsam_onnx.masks.decoder import Decoder
 
     corrector = None if change is None else Decoder(text, runtime, network.name, change=change)
-    return Decoder(text, runtime, network.name, corrector=corrector)
+    return network, Decoder(text, runtime, network.name, corrector=corrector)

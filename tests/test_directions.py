@@ -1,4 +1,4 @@
-"""Imports point in one direction: a photo's way through the rooms, and never back.
+"""Imports point in one direction: a photo's way through the rooms, and never back; files and functions stay short.
 
 `python tests/test_directions.py` prints the rooms, the arrows between them, and those that point the wrong way.
 """
@@ -17,10 +17,14 @@ FLOORS = """
 FLOOR = {room.strip(): floor for floor, rooms in enumerate(FLOORS.split(">")) for room in rooms.split(",")}
 
 
+def sources() -> list[Path]:
+    return [*PACKAGE.rglob("*.py")]
+
+
 def imports() -> list[tuple[str, str, str]]:
     """(room, other room, import as written) of every import between two rooms, those for type checkers included."""
     found = []
-    for path in PACKAGE.rglob("*.py"):
+    for path in sources():
         room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "fastsam_onnx":
@@ -50,6 +54,24 @@ def test_no_import_points_upward():
 
 def test_no_private_name_crosses_a_room():
     assert [each for each in imports() if any(part.startswith("_") for part in each[2].split("."))] == []
+
+
+def test_no_file_is_long():
+    lengths = {str(path.relative_to(PACKAGE)): len(path.read_text("utf-8").splitlines()) for path in sources()}
+    assert {name: length for name, length in lengths.items() if length > 500} == {}
+
+
+def test_no_function_is_long():
+    """Lines of its body, without those of its docstring and empty ones."""
+    found = {}
+    for path in sources():
+        lines = path.read_text("utf-8").splitlines()
+        for node in ast.walk(ast.parse("\n".join(lines))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[ast.get_docstring(node) is not None :] or node.body
+                code = [line for line in lines[body[0].lineno - 1 : node.end_lineno] if line.strip()]
+                found[f"{path.relative_to(PACKAGE)}: {node.name}"] = len(code)
+    assert {name: length for name, length in found.items() if length > 50} == {}
 
 
 if __name__ == "__main__":

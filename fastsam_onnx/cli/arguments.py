@@ -275,6 +275,23 @@ def add_prompts(group: Any) -> None:
         "mean, three at most; or, of the objects found, the best balance of score and size, the smallest, the largest, "
         "the one with the best score, all of them, or all merged into one, as in the paper (default: candidate)",
     )
+    _add_box_prompts(group)
+    _add_mask_prompts(group)
+    _add_text_prompts(group)
+    group.add_argument(
+        "--prompts",
+        metavar="FILE.json",
+        type=Path,
+        **many,
+        help='more prompts: [{"type": "point", "data": [x, y], "label": 1}, '
+        '{"type": "rectangle", "data": [x1, y1, x2, y2]}], where label 0 is background; '
+        'or {"points": [[x, y], ...], "labels": [1, ...], "boxes": [[x1, y1, x2, y2], ...], "texts": [...]}; '
+        "repeatable",
+    )
+
+
+def _add_box_prompts(group: Any) -> None:
+    many = {"action": "append", "default": []}
     group.add_argument(
         "--box",
         metavar="X1,Y1,X2,Y2",
@@ -304,11 +321,9 @@ def add_prompts(group: Any) -> None:
         help="what is compared with the box: every candidate of the network, its mask cut to the box; the objects' "
         "masks; or the objects' boxes (default: candidate)",
     )
-    _add_other_prompts(group)
 
 
-def _add_other_prompts(group: Any) -> None:
-    """Add masks, texts, and the file of prompts."""
+def _add_mask_prompts(group: Any) -> None:
     many = {"action": "append", "default": []}
     group.add_argument(
         "--mask",
@@ -334,6 +349,11 @@ def _add_other_prompts(group: Any) -> None:
         **many,
         help="a point that it must not cover; repeatable",
     )
+
+
+def _add_text_prompts(group: Any) -> None:
+    """Add what CLIP answers."""
+    many = {"action": "append", "default": []}
     group.add_argument(
         "--text",
         metavar="WORDS",
@@ -372,16 +392,6 @@ def _add_other_prompts(group: Any) -> None:
         metavar="COSINE",
         type=cosine,
         help="all objects that are more similar than this, -1 to 1, to what the prompts mean; needs --clip",
-    )
-    group.add_argument(
-        "--prompts",
-        metavar="FILE.json",
-        type=Path,
-        **many,
-        help='more prompts: [{"type": "point", "data": [x, y], "label": 1}, '
-        '{"type": "rectangle", "data": [x1, y1, x2, y2]}], where label 0 is background; '
-        'or {"points": [[x, y], ...], "labels": [1, ...], "boxes": [[x1, y1, x2, y2], ...], "texts": [...]}; '
-        "repeatable",
     )
 
 

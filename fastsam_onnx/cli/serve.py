@@ -96,7 +96,10 @@ def add(commands: Any) -> None:
     model = parser.add_argument_group("model")
     add_model(model)
     add_shared(model, "--clip")
-    load = parser.add_argument_group("load")
+    _add_load(parser.add_argument_group("load"))
+
+
+def _add_load(load: Any) -> None:
     load.add_argument(
         "--workers",
         metavar="N",

@@ -168,16 +168,7 @@ class Instances:
                 boxes, indices or labels, one of them is outside its range (scores: 0 to 1), or the photo has another
                 size.
         """
-        wrong = [masks] if not isinstance(masks, Sequence) else [mask for mask in masks if not isinstance(mask, Mask)]
-        if wrong:
-            raise OptionError(f"masks must be a list of Mask (see Mask.from_dense), got {type(wrong[0]).__name__}")
-        if image_size is None:
-            if not len(masks):
-                raise OptionError(f"a {cls.__name__} of no masks needs image_size=(width, height)")
-            image_size = masks[0].image_size
-        image_size = options.pair("image_size", image_size, maximum=LARGEST_SIDE)
-        if 0 in image_size:
-            raise OptionError(f"a {cls.__name__} must be of a photo with pixels, got image_size {image_size}")
+        image_size = cls._photo_size(masks, image_size)
         n = len(masks)
         own = np.array([mask.box for mask in masks]).reshape(n, 4)
         checked = {
@@ -206,6 +197,21 @@ class Instances:
             image=None if image is None else check_photo(image, image_size),
             source=source,
         )
+
+    @classmethod
+    def _photo_size(cls, masks: Sequence[Mask], image_size: tuple[int, int] | None) -> tuple[int, int]:
+        """The size that is given, else that of the first mask; OptionError if they are no masks of a photo."""
+        wrong = [masks] if not isinstance(masks, Sequence) else [mask for mask in masks if not isinstance(mask, Mask)]
+        if wrong:
+            raise OptionError(f"masks must be a list of Mask (see Mask.from_dense), got {type(wrong[0]).__name__}")
+        if image_size is None:
+            if not len(masks):
+                raise OptionError(f"a {cls.__name__} of no masks needs image_size=(width, height)")
+            image_size = masks[0].image_size
+        size = options.pair("image_size", image_size, maximum=LARGEST_SIDE)
+        if 0 in size:
+            raise OptionError(f"a {cls.__name__} must be of a photo with pixels, got image_size {size}")
+        return size
 
     @classmethod
     def concatenate(cls, parts: Iterable[Self]) -> Self:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.sequence import Masks
 from fastsam_onnx.options import CountProgress
 from fastsam_onnx.results import answers, rules, text_prompts
+from fastsam_onnx.results.chooser import Chooser
 from fastsam_onnx.results.crops import CropStyle
 from fastsam_onnx.results.examples import Example, listed_examples
 from fastsam_onnx.results.mask_prompts import MaskPrompts, check_masks
@@ -28,18 +29,6 @@ from fastsam_onnx.results.writable import WritableInstances
 if TYPE_CHECKING:
     from fastsam_onnx.clip.clip import Clip
     from fastsam_onnx.results.rules import Match, Pick
-
-
-@runtime_checkable
-class Chooser(Protocol):
-    """A value that chooses among the objects of a result: `Prompts`."""
-
-    @property
-    def needs_objects(self) -> bool:
-        """True if the objects that a call finds matter."""
-
-    def choose(self, found: Segmentation) -> Segmentation:
-        """The objects that are meant."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)

@@ -188,29 +188,7 @@ def _options(defaults: Mapping[str, Any]) -> dict[str, Schema]:
     fraction: Schema = {"type": "number", "minimum": 0, "maximum": 1}
     return {
         "format": {"type": "string", "enum": list(FORMAT_NAMES)},
-        "tolerance": {
-            "type": "number",
-            "minimum": 0,
-            "description": f"Distance in pixels by which the outlines of {', '.join(OUTLINES)} may stray to save "
-            "points; 0 is exact.",
-        },
-        "soft": {
-            "type": "boolean",
-            "default": False,
-            "description": "Whether cut-outs have soft edges that follow those of the photo.",
-        },
-        "whole": {
-            "type": "boolean",
-            "default": False,
-            "description": "Whether cut-outs have the size of the photo, each where it lay.",
-        },
-        "grow": {
-            "type": "integer",
-            "minimum": 0,
-            "maximum": MAX_RADIUS,
-            "default": 0,
-            "description": "Number of pixels by which the white of masks reaches beyond the objects.",
-        },
+        **_rendering(),
         "conf": {**fraction, "default": defaults["conf"], "description": "Lowest score of an object."},
         "iou": {
             **fraction,
@@ -241,6 +219,42 @@ def _options(defaults: Mapping[str, Any]) -> dict[str, Schema]:
             "description": "Whether every object is drawn anew where a closer look at the photo shows more, if the "
             "model can and refine is true.",
         },
+        **_reading(),
+    }
+
+
+def _rendering() -> dict[str, Schema]:
+    """How the answer is written."""
+    return {
+        "tolerance": {
+            "type": "number",
+            "minimum": 0,
+            "description": f"Distance in pixels by which the outlines of {', '.join(OUTLINES)} may stray to save "
+            "points; 0 is exact.",
+        },
+        "soft": {
+            "type": "boolean",
+            "default": False,
+            "description": "Whether cut-outs have soft edges that follow those of the photo.",
+        },
+        "whole": {
+            "type": "boolean",
+            "default": False,
+            "description": "Whether cut-outs have the size of the photo, each where it lay.",
+        },
+        "grow": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": MAX_RADIUS,
+            "default": 0,
+            "description": "Number of pixels by which the white of masks reaches beyond the objects.",
+        },
+    }
+
+
+def _reading() -> dict[str, Schema]:
+    """How the photo is read."""
+    return {
         "bands": {
             "type": "string",
             "pattern": "^[1-9][0-9]{0,5}(,[1-9][0-9]{0,5},[1-9][0-9]{0,5})?$",
@@ -364,8 +378,6 @@ def _found() -> Schema:
 def _prompts() -> Schema:
     points = {"anyOf": [_PAIR, _filled(_PAIR), _filled(_filled(_PAIR)), {"type": "null"}]}
     labels = {"anyOf": [_LABEL, _filled(_LABEL), _filled(_filled(_LABEL)), {"type": "null"}]}
-    text = {"type": "string", "pattern": r"\S"}
-    one_class = {"type": ["string", "integer"]}
     schema = _object(
         {
             "points": {**points, "description": "x, y in pixels; (k, 2) ask for one object, (g, k, 2) for g."},
@@ -378,34 +390,12 @@ def _prompts() -> Schema:
                 **labels,
                 "description": "1 where the object is, 0 where not; one for every point in a box.",
             },
-            "texts": {"anyOf": [text, _filled(text), {"type": "null"}], "description": "Where text in /info is true."},
-            "negative": {
-                "anyOf": [text, _filled(text), {"type": "null"}],
-                "description": "What the objects must fit less than the text.",
-            },
-            "top_k": {"type": ["integer", "null"], "minimum": 1},
-            "threshold": {"type": ["number", "null"], "minimum": -1, "maximum": 1},
-            "classes": {"anyOf": [one_class, _filled(one_class), {"type": "null"}], "description": "Names or indices."},
-            "classify": {
-                "anyOf": [text, _filled(text), {"type": "null"}],
-                "description": "Names that objects get; where text in /info is true.",
-            },
-            "other": {
-                "type": ["string", "null"],
-                "pattern": r"\S",
-                "description": "Name of objects that fit none of classify.",
-            },
+            **_of_texts(),
             "masks": {"anyOf": [_RLE, _filled(_RLE), {"type": "null"}], "description": "Of the photo's size."},
             "mask_points": {**points, "description": "x, y; (b, k, 2) for b masks: corrections."},
             "mask_labels": {
                 **labels,
                 "description": "1 where the object is, 0 where not; one for every point that corrects a mask.",
-            },
-            "similar": {
-                "type": ["number", "null"],
-                "minimum": -1,
-                "maximum": 1,
-                "description": "All objects more similar than this to what is meant; where text in /info is true.",
             },
         }
     )
@@ -420,6 +410,37 @@ def _prompts() -> Schema:
         for option, kinds in OPTIONS.items()
     }
     return {**schema, "required": [], "dependentSchemas": with_kind}
+
+
+def _of_texts() -> dict[str, Schema]:
+    """Prompts that CLIP answers, and classes."""
+    text = {"type": "string", "pattern": r"\S"}
+    one_class = {"type": ["string", "integer"]}
+    return {
+        "texts": {"anyOf": [text, _filled(text), {"type": "null"}], "description": "Where text in /info is true."},
+        "negative": {
+            "anyOf": [text, _filled(text), {"type": "null"}],
+            "description": "What the objects must fit less than the text.",
+        },
+        "top_k": {"type": ["integer", "null"], "minimum": 1},
+        "threshold": {"type": ["number", "null"], "minimum": -1, "maximum": 1},
+        "classes": {"anyOf": [one_class, _filled(one_class), {"type": "null"}], "description": "Names or indices."},
+        "classify": {
+            "anyOf": [text, _filled(text), {"type": "null"}],
+            "description": "Names that objects get; where text in /info is true.",
+        },
+        "other": {
+            "type": ["string", "null"],
+            "pattern": r"\S",
+            "description": "Name of objects that fit none of classify.",
+        },
+        "similar": {
+            "type": ["number", "null"],
+            "minimum": -1,
+            "maximum": 1,
+            "description": "All objects more similar than this to what is meant; where text in /info is true.",
+        },
+    }
 
 
 def _entries() -> list[Schema]:
