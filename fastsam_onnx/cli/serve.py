@@ -166,7 +166,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         else:
             model.close()  # opened to see that it opens; each process opens its own
             host_in_processes(processes, model, listener, hosting, screen.say)
-    screen.say("stopped")
+    if not arguments.quiet:
+        screen.say("stopped")
     return 0
 
 

@@ -630,6 +630,15 @@ def test_extra_and_dependency_group_are_one():
     assert project["project"]["optional-dependencies"]["serve"] == project["dependency-groups"]["serve"]
 
 
+@pytest.mark.parametrize(("more", "said"), [([], ["listening", "stopped"]), (["--quiet"], [])])
+def test_quiet_says_neither_that_it_listens_nor_that_it_stopped(more, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("fastsam_onnx.serve.hosting.host", lambda *_, **__: None)
+    model = tmp_path / "tiny.onnx"
+    model.write_bytes(tiny())
+    assert main(["serve", "--port", "0", "--model", str(model), *more]) == 0
+    assert [line.split()[1] for line in capsys.readouterr().err.splitlines()] == said
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to stop a process cleanly")
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_listens_on_localhost_and_stops_cleanly(tmp_path, stop):
