@@ -69,9 +69,11 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     """
     from fastsam_onnx.checkpoints.checkpoint import read_checkpoint
     from fastsam_onnx.checkpoints.convert import export as write
+    from fastsam_onnx.checkpoints.head import check_onnx_name
     from fastsam_onnx.network.file import is_checkpoint_file
 
     target = Path(arguments.output)
+    check_onnx_name(target)
     check_new(target, overwrite=arguments.overwrite)
     source = find_model(arguments.model, screen)
     check_outputs([target], [source])

@@ -72,10 +72,12 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     Raises:
         FastSAMError: If the network cannot be made or lost too much; nothing is left of it.
     """
+    from fastsam_onnx.checkpoints.head import check_onnx_name
     from fastsam_onnx.quantize import quantize as make
 
     source = find_model(arguments.model, screen)
     target = Path(arguments.output or source.with_suffix(".int8.onnx").name)
+    check_onnx_name(target)
     check_outputs([target], [source])
     check_new(target, overwrite=arguments.overwrite)
     report = make(

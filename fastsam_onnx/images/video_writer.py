@@ -65,7 +65,7 @@ def video_writer(path: Path, fps: float, codec: str | None = None) -> Iterator[C
                 if not writer.open(part_path, cv2.VideoWriter.fourcc(*letters), rate_to_write(fps), size):
                     raise OutputError(
                         f"cannot write {path}: OpenCV {cv2.__version__} cannot make {letters} of {size[0]}x{size[1]} "
-                        f"at {fps:g} frames per second, or the folder cannot be written"
+                        f"at {fps:g} frames per second; can the folder be written, is the disk full?"
                     )
             writer.write(cv2.cvtColor(even, cv2.COLOR_RGB2BGR))
             count += 1

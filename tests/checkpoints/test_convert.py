@@ -251,8 +251,10 @@ def test_no_onnx_file_gets_the_name_of_another_kind(tmp_path, capsys, name):
 
 
 def test_a_folder_is_not_replaced_by_the_file_and_the_command_ends(tmp_path, capsys):
-    assert main(["export", str(TINY), "-o", str(tmp_path), "--overwrite"]) == 2
-    assert "it is a folder; name a file in it" in capsys.readouterr().err
+    for command in ("export", "quantize"):
+        for more in ([], ["--overwrite"]):
+            assert main([command, str(TINY), "-o", str(tmp_path), *more]) == 2
+            assert "it is a folder; name a file in it" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
