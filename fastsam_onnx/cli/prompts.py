@@ -57,6 +57,8 @@ def read_prompts(arguments: argparse.Namespace) -> Prompts:
         prompts = replace(prompts, top_k=None)
     _check_needs(arguments, prompts)
     prompts.check()
+    if arguments.other is not None and prompts.threshold is None:
+        raise OptionError("--other needs --similarity: without it every object fits one of the names")
     if prompts.needs_clip and not arguments.clip:
         needing = "--text" if prompts.texts else "--classify" if prompts.classify is not None else "--similar"
         raise OptionError(

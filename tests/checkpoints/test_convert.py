@@ -218,7 +218,7 @@ def test_the_command_replaces_only_when_told(tmp_path, capsys):
 
 
 def test_the_command_does_not_replace_the_checkpoint(tmp_path, capsys):
-    path = tmp_path / "tiny.pt"
+    path = tmp_path / "tiny.onnx"  # a checkpoint is known by its content, too
     path.write_bytes(TINY.read_bytes())
     assert main(["export", str(path), "-o", str(path), "--overwrite"]) == 2
     assert "this run reads it; name another place with --output\n" in capsys.readouterr().err

@@ -325,6 +325,10 @@ def test_objects_get_the_name_that_fits_them(run, tmp_path, clip_folder):
         (["--text", " ", "--clip", "x"], "text prompt"),
         (["--text", "red", "--clip", "nothing/here"], "there is no CLIP at"),
         (["--text", "red", "--clip", "x", "--similarity", "2"], "from -1 to 1"),
+        (
+            ["--classify", "red", "--other", "rest", "--clip", "x"],
+            "--other needs --similarity: without it every object",
+        ),
     ],
 )
 def test_texts_that_cannot_be_answered_are_wrong_usage(run, tmp_path, arguments, message):
