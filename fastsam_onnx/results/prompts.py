@@ -230,12 +230,12 @@ class Prompts:
     def _mask_points(self) -> tuple[npt.NDArray[np.float64], BoolArray]:
         """Points that correct the answers to masks; see `check_corrections`."""
         assert self.masks is not None
-        return check_corrections(len(listed_masks(self.masks)), self.mask_points, self.mask_labels)
+        return check_corrections(len(listed_masks(self.masks)), self.mask_points, self.mask_labels, prefix="mask_")
 
     def _box_points(self) -> tuple[npt.NDArray[np.float64], BoolArray]:
         """Points in the boxes, (b, k, 2), and which are foreground; see `check_box_points`."""
         assert self.boxes is not None
-        return check_box_points(check_boxes(self.boxes), self.box_points, self.box_labels)
+        return check_box_points(check_boxes(self.boxes), self.box_points, self.box_labels, "box_")
 
     def limited(self, pixels: int) -> Prompts:
         """The prompts of a stranger, masks as `Mask`; see `mask_prompts.limited_masks`.

@@ -28,31 +28,40 @@ AREA_POWER = 2 / 3
 """Exponent by which a hit's claim to a point falls with its area; measured on tools/evaluate.py's train_validation."""
 
 
-def check_points(points: npt.ArrayLike, labels: npt.ArrayLike | None) -> tuple[npt.NDArray[np.float64], BoolArray]:
+def check_points(
+    points: npt.ArrayLike, labels: npt.ArrayLike | None, prefix: str = ""
+) -> tuple[npt.NDArray[np.float64], BoolArray]:
     """Points as (g, k, 2) float64, one group for each object that is asked for, and (g, k) bool: foreground.
 
     No groups, (0, k, 2), ask for nothing; a group has a point.
 
+    Args:
+        points: x, y in image pixels.
+        labels: 1 or 0 for each.
+        prefix: Of their names in messages, such as "box_".
+
     Raises:
         PromptError: If the shapes or values make no points.
     """
-    xy = options.numbers("points", points, error=PromptError)
+    xy = options.numbers(f"{prefix}points", points, error=PromptError)
     if xy.ndim not in (1, 2, 3) or xy.shape[-1] != 2 or 0 in xy.shape[xy.ndim == 3 :]:
         raise PromptError(
-            "points must have shape (2,), (k, 2) or, for several objects, (g, k, 2): x, y in image pixels, "
+            f"{prefix}points must have shape (2,), (k, 2) or, for several objects, (g, k, 2): x, y in image pixels, "
             f"got {xy.shape}"
         )
     groups = xy.reshape((1,) * (3 - xy.ndim) + xy.shape)
     if labels is None:
         return groups, np.ones(groups.shape[:2], bool)
-    signs = options.numbers("labels", labels, error=PromptError)
+    signs = options.numbers(f"{prefix}labels", labels, error=PromptError)
     paired = signs.shape == xy.shape[:-1] or (xy.ndim == 1 and signs.shape == (1,))
     if not paired:
         raise PromptError(
-            f"there must be one label for every point: points {xy.shape} need labels {xy.shape[:-1]}, got {signs.shape}"
+            f"there must be one label for every point: {prefix}points {xy.shape} need {prefix}labels {xy.shape[:-1]}, "
+            f"got {signs.shape}"
         )
     if not np.isin(signs, (0, 1)).all():
-        raise PromptError(f"labels must be 1 (foreground) or 0 (background), got {np.unique(signs).tolist()[:5]}")
+        unlike = np.unique(signs).tolist()[:5]
+        raise PromptError(f"{prefix}labels must be 1 (foreground) or 0 (background), got {unlike}")
     return groups, signs.reshape(groups.shape[:2]) == 1
 
 
@@ -75,7 +84,11 @@ def check_boxes(boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def check_corrections(
-    count: int, points: npt.ArrayLike | None, labels: npt.ArrayLike | None, kind: tuple[str, str] = ("mask", "masks")
+    count: int,
+    points: npt.ArrayLike | None,
+    labels: npt.ArrayLike | None,
+    kind: tuple[str, str] = ("mask", "masks"),
+    prefix: str = "",
 ) -> tuple[npt.NDArray[np.float64], BoolArray]:
     """Points that correct the answers to prompts as (count, k, 2) float64, a group for each, and (count, k) bool.
 
@@ -86,6 +99,7 @@ def check_corrections(
         points: Points of each.
         labels: 1 or 0 for each of the points.
         kind: What the prompts are, singular and plural.
+        prefix: As in `check_points`.
 
     Raises:
         PromptError: If the shapes or values make no points, or there is not a group for each prompt.
@@ -95,25 +109,28 @@ def check_corrections(
         if labels is not None:
             raise PromptError(f"labels of points that correct {several} are given without the points")
         return np.zeros((count, 0, 2)), np.zeros((count, 0), bool)
-    groups, foreground = check_points(points, labels)
+    groups, foreground = check_points(points, labels, prefix)
     if len(groups) != count:
         needing = f"1 {one} needs" if count == 1 else f"{count} {several} need"
         raise PromptError(
-            f"there must be a group of points for each {one}: {needing} points of shape ({count}, k, 2), "
+            f"there must be a group of points for each {one}: {needing} {prefix}points of shape ({count}, k, 2), "
             f"got {groups.shape}"
         )
     return groups, foreground
 
 
 def check_box_points(
-    boxes_xyxy: npt.NDArray[np.float64], points: npt.ArrayLike | None, labels: npt.ArrayLike | None
+    boxes_xyxy: npt.NDArray[np.float64],
+    points: npt.ArrayLike | None,
+    labels: npt.ArrayLike | None,
+    prefix: str = "",
 ) -> tuple[npt.NDArray[np.float64], BoolArray]:
     """`check_corrections` of boxes (b, 4).
 
     Raises:
         PromptError: As there, or if a foreground point lies outside its box.
     """
-    groups, foreground = check_corrections(len(boxes_xyxy), points, labels, ("box", "boxes"))
+    groups, foreground = check_corrections(len(boxes_xyxy), points, labels, ("box", "boxes"), prefix)
     outside = ((groups < boxes_xyxy[:, None, :2]) | (groups > boxes_xyxy[:, None, 2:])).any(axis=2) & foreground
     for box, point in np.argwhere(outside).tolist():
         raise PromptError(

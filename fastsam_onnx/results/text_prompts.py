@@ -154,7 +154,7 @@ def class_names(texts: str | Sequence[str], other: str | None) -> dict[int, str]
     """
     from fastsam_onnx.clip.clip import check_texts
 
-    names = [*check_texts(texts), *([] if other is None else [text("other", other)])]
+    names = [*check_texts(texts, "class text"), *([] if other is None else [text("other", other)])]
     if other is not None and not other.strip():
         raise OptionError(f"other must be the name of a class, got {shown(other)}")
     seen: set[str] = set()

@@ -282,10 +282,18 @@ def test_points_in_boxes_go_the_same_way_as_by_hand(found):
         ({"box_points": [1, 1]}, "without boxes"),
         ({"boxes": [0, 0, 4, 4], "box_labels": [1]}, "without the points"),
         ({"boxes": [0, 0, 4, 4], "box_points": [5, 1]}, "must lie in its box"),
-        ({"boxes": [[0, 0, 4, 4]] * 2, "box_points": [1, 1]}, "2 boxes need points of shape"),
+        ({"boxes": [[0, 0, 4, 4]] * 2, "box_points": [1, 1]}, "2 boxes need box_points of shape"),
+        ({"points": [1, 1], "boxes": [0, 0, 4, 4], "box_points": []}, "^box_points must have shape"),
+        ({"boxes": [0, 0, 4, 4], "box_points": [1, 1], "box_labels": [2]}, "^box_labels must be 1"),
+        ({"boxes": [0, 0, 4, 4], "box_points": [1, 1], "box_labels": "x"}, "^box_labels must be numbers"),
+        ({"masks": np.ones((4, 4), bool), "mask_points": [[1, 1], [2, 2]], "mask_labels": [1]}, "need mask_labels"),
+        ({"masks": np.ones((4, 4), bool), "mask_points": "x"}, "^mask_points must be numbers"),
+        ({"classify": []}, "^class texts must be a text or a list of at least one"),
+        ({"classify": ["cup", " "]}, "^class text 1 must have at least one word"),
     ],
 )
-def test_points_in_boxes_that_mean_nothing_are_an_error(given, message):
+def test_what_means_nothing_is_an_error_by_its_own_name(given, message):
+    """Not by that of the points or texts that the prompts may have besides."""
     with pytest.raises(PromptError, match=message):
         Prompts(**given).check()
 
