@@ -92,7 +92,8 @@ def read_mask(path: Path) -> Mask:
     """The mask in a picture of two values: black, and another one for the object.
 
     Raises:
-        PromptError: If it has other values, such as a photo or a picture that was stored with loss, or is transparent.
+        PromptError: If it has other values, such as a photo or a picture that was stored with loss, is transparent, or
+            black all over.
         ImageError: If it cannot be read.
     """
     picture = load_image(path)
@@ -101,6 +102,8 @@ def read_mask(path: Path) -> Mask:
             f"the mask {path} is transparent in places, which may be the object or what surrounds it; put it on black, "
             "the object in another colour"
         )
+    if not picture.any():
+        raise PromptError(f"the mask {path} is black all over, so it means nothing; leave it out")
     values = np.unique(picture.reshape(-1, 3), axis=0)
     if len(values) > 2 or values[0].any():
         raise PromptError(

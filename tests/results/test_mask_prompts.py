@@ -291,6 +291,13 @@ def test_a_picture_with_transparency_is_refused(tmp_path):
     np.testing.assert_array_equal(read_mask(path).dense(), dense(2, 2, 10, 9))
 
 
+def test_a_black_picture_is_told_by_its_name(tmp_path):
+    """Of several masks the message had the number alone."""
+    Image.new("L", (20, 16)).save(tmp_path / "black.png")
+    with pytest.raises(PromptError, match=r"the mask .*black\.png is black all over, so it means nothing"):
+        read_mask(tmp_path / "black.png")
+
+
 @pytest.mark.parametrize("values", [[0, 100, 255], [100, 255]])
 def test_a_picture_of_other_values_is_refused(values, tmp_path):
     path = tmp_path / "soft.png"
