@@ -114,6 +114,11 @@ examples:
     {PROGRAM} segment --raw 1280x720 - > clip.jsonl
   {PROGRAM} segment -- -photo-with-a-dash.jpg"""
 
+PROMPTED = """\
+Without any, every object is written. Points and boxes consider everything that
+the network offers, also what is below --conf, unless --pick, --match or --tile
+says otherwise."""
+
 
 def add(commands: Any) -> None:
     """Add the command."""
@@ -138,7 +143,7 @@ def add(commands: Any) -> None:
     _add_frames(parser)
     _add_classes(parser)
     add_model(parser.add_argument_group("model"))
-    add_prompts(parser.add_argument_group("prompts", "Without any, every object is written."))
+    add_prompts(parser.add_argument_group("prompts", PROMPTED))
     add_output(parser.add_argument_group("output"))
 
 
