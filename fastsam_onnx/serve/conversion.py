@@ -125,6 +125,12 @@ def _read(request: ConvertRequest, limits: Limits, memory: Memory, most: int) ->
     if request.representation.format in formats.OUTLINES:
         _check_outlines(found)
     photo = _photo(request, limits, memory)
+    if request.representation.format == "labelme" and photo is None and found.source is None:
+        raise HTTPException(
+            422,
+            f"labelme opens a file only with its photo; send it, too, in a field named {PHOTO_FIELD!r}, or say its "
+            'name as "source" in the result',
+        )
     return found if photo is None else with_photo(found, photo)
 
 

@@ -125,6 +125,17 @@ def test_what_means_nothing_is_refused(client, fields, status, reason):
     assert reason in reply.json["error"]
 
 
+def test_labelme_needs_the_photo_or_its_name(client, chosen):
+    """What was told to do, `image_path=`, is Python's alone."""
+    nameless = json_of(replace(chosen, source=None))
+    reply = converted(client, ("result", nameless), ("format", "labelme"))
+    assert reply.status == 422
+    assert "send it, too, in a field named 'photo', or say its name as \"source\"" in reply.json["error"]
+    for more in ([("photo", PHOTO)], []):
+        result = nameless if more else json_of(chosen)
+        assert converted(client, ("result", result), ("format", "labelme"), *more).status == 200
+
+
 def test_other_bodies_are_refused(client, chosen):
     reply = client.ask("POST", "/convert", PHOTO, {"Content-Type": "image/jpeg"})
     assert reply.status == 415
