@@ -114,6 +114,12 @@ def are_located(prompts: Prompts) -> bool:
     return prompts.points is not None or prompts.boxes is not None
 
 
+def texts_of(prompts: Prompts) -> list[str]:
+    """All texts that are compared with objects."""
+    given = [one for one in (prompts.texts, prompts.negative, prompts.classify) if one is not None]
+    return [text for one in given for text in ([one] if isinstance(one, str) else one)]
+
+
 def prompt_files(arguments: argparse.Namespace) -> list[Path]:
     """The files that `read_prompts` reads."""
     return [*arguments.mask, *arguments.prompts]

@@ -115,8 +115,8 @@ examples:
   {PROGRAM} segment -- -photo-with-a-dash.jpg"""
 
 PROMPTED = """\
-Without any, every object is written. Points and boxes consider everything that
-the network offers, also what is below --conf, unless --pick, --match or --tile
+Without any, every object is written. Points and boxes consider all that the
+network offers, also what is below --conf, unless --pick, --match or --tile
 says otherwise."""
 
 

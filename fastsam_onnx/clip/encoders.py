@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.clip.preprocessing import Preprocessing
-from fastsam_onnx.clip.tokens import DEFAULT_CONTEXT_LENGTH, ClipTokenizer
+from fastsam_onnx.clip.tokens import DEFAULT_CONTEXT_LENGTH, ClipTokenizer, clean
 from fastsam_onnx.errors import ModelError
 
 if TYPE_CHECKING:
@@ -161,6 +161,10 @@ class TextEncoder:
             mask = np.arange(ids.shape[1]) < self._tokenizer.lengths(ids)[:, None]
             feed[self._mask.name] = mask.astype(MASKS[self._mask.type])
         return self._half.run(feed, self._batch)
+
+    def too_long(self, texts: Sequence[str]) -> list[str]:
+        """Those of the texts whose end is cut off."""
+        return [text for text in texts if len(self._tokenizer.encode(clean(text))) > self.context_length - 2]
 
     def _try_out(self) -> FloatArray:
         """A short text costs a fraction of a long one; but some exports say any length and mean one."""

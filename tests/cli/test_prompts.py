@@ -253,6 +253,19 @@ def test_a_clip_that_cannot_be_opened_is_told_before_the_first_photo(run, tmp_pa
     assert code == 0, said
 
 
+def test_a_text_that_clip_does_not_take_to_its_end_is_told_once(run, tmp_path, clip_folder):
+    """77 ids, start and end among them: 75 words fit, what follows them changed nothing, without a word."""
+    for name in ("a.png", "b.png"):
+        coloured_photo(tmp_path / name)
+    given = (tmp_path / "a.png", tmp_path / "b.png", "--clip", clip_folder, "--overwrite")
+    told = "is too long for CLIP: its end is not compared"
+    long = "red " * 75
+    assert told not in run(*given, "--text", long)[2]
+    for option in (["--text", f"{long} dog"], ["--text", "red", "--negative", f"{long} dog"]):
+        code, _, err = run(*given, *option)
+        assert (code, err.count(told)) == (0, 1)
+
+
 def test_texts_come_after_points_and_boxes(run, tmp_path, clip_folder):
     photo = coloured_photo(tmp_path / "a.png")
     prompts = ["--point", "10,10", "--box", "36,40,60,60", "--clip", clip_folder, "--text", "blue"]
