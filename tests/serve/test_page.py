@@ -527,6 +527,25 @@ def test_hover_lights_what_a_click_chooses_at_once(page, found):
     assert [int(lit.get_attribute("data-index"))] == expected
 
 
+def test_what_was_clicked_is_not_lit_over_its_answer(page, found):
+    """The cup shone through the coffee that a click on it had given, as long as the pointer stayed."""
+
+    def lit():
+        return page.execute_script("return hover !== null")
+
+    pointer(page, found, 300, 150).perform()
+    assert lit()
+    pointer(page, found, 300, 150).click().perform()
+    picked(page)
+    assert not lit()
+    pointer(page, found, 304, 150).perform()
+    assert not lit()
+    pointer(page, found, 365, 280).perform()  # another one, and back
+    assert lit()
+    pointer(page, found, 300, 150).perform()
+    assert lit()
+
+
 def step_through(page, name: str, what) -> list[int]:
     """What is chosen after each press of a button, until it cannot be pressed."""
     seen = what(page)
