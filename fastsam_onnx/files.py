@@ -15,6 +15,7 @@ from typing import BinaryIO
 from fastsam_onnx.errors import FastSAMError, OutputError
 
 LOCKED_BYTE = 2**31 - 2
+NO_WORKING_FOLDER = "the working folder was deleted or moved: change into one that is there"
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:
@@ -42,15 +43,32 @@ def why_unread(path: str | os.PathLike[str], error: OSError | ValueError) -> str
     if is_folder(path):
         return "it is a folder"
     if isinstance(error, FileNotFoundError):
-        return f"there is no such file{hint_of_home(path)}"
+        return f"there is no such file{hint_of_missing(path)}"
     return getattr(error, "strerror", None) or str(error)
 
 
-def hint_of_home(path: str | os.PathLike[str]) -> str:
-    """What to do about a path that is not there and begins with ~, which shells put the home folder for."""
-    if not os.fsdecode(path).startswith("~"):
-        return ""
-    return "; ~ is not expanded: write the home folder in its place, in Python by os.path.expanduser(path)"
+def hint_of_missing(path: str | os.PathLike[str]) -> str:
+    """What to do about a path that is not there, if it begins with ~, or is relative to a folder that was deleted.
+
+    Shells put the home folder in the place of ~.
+    """
+    if os.fsdecode(path).startswith("~"):
+        return "; ~ is not expanded: write the home folder in its place, in Python by os.path.expanduser(path)"
+    return "" if Path(path).is_absolute() or has_working_folder() else f"; {NO_WORKING_FOLDER}"
+
+
+def has_working_folder() -> bool:
+    """False if it was deleted, so that relative paths mean nothing."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """The path in whatever working folder is next; as it is, and not there, where the one of now was deleted."""
+    return Path(path).absolute() if has_working_folder() else Path(path)
 
 
 def is_address(path: str | os.PathLike[str]) -> bool:
@@ -168,6 +186,9 @@ def output_errors(path: str | Path) -> Iterator[None]:
 
 
 def _why_unwritten(path: str | Path, error: OSError | ValueError) -> str:
-    if isinstance(error, FileNotFoundError) and not is_folder(Path(path).parent):
-        return f"there is no folder {Path(path).parent}; make it first{hint_of_home(path)}"
-    return getattr(error, "strerror", None) or str(error)
+    reason = getattr(error, "strerror", None) or str(error)
+    if not isinstance(error, FileNotFoundError):
+        return reason
+    if not is_folder(Path(path).parent):
+        reason = f"there is no folder {Path(path).parent}; make it first"
+    return f"{reason}{hint_of_missing(path)}"

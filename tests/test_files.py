@@ -87,6 +87,27 @@ def test_a_home_that_no_shell_expanded_is_told(tmp_path, monkeypatch):
 
 
 @POSIX
+def test_a_working_folder_that_was_deleted_is_told(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    told = "the working folder was deleted or moved"
+    with pytest.raises(ModelNotFoundError, match=told):
+        FastSAM("network.onnx")
+    with pytest.raises(ModelNotFoundError, match=told):
+        FastSAM(Path("network.onnx"))
+    with pytest.raises(ImageError, match=f"no such file; {told}"):
+        load_image("photo.jpg")
+    with pytest.raises(ImageError, match=told):
+        open_sources("photos")
+    for path in ("a.txt", "folder/a.txt"):
+        with pytest.raises(OutputError, match=told):
+            write_file(path, [b"text"])
+    write_file(tmp_path / "a.txt", [b"text"])
+
+
+@POSIX
 def test_what_is_neither_a_file_nor_a_folder_is_special(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "file").write_text("")

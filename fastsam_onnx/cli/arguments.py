@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args
 from fastsam_onnx import options
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.errors import FastSAMError
-from fastsam_onnx.files import exists, hint_of_home
+from fastsam_onnx.files import exists, hint_of_missing
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET
 from fastsam_onnx.masks.mask import MAX_RADIUS
@@ -71,7 +71,7 @@ def output_place(text: str) -> str:
     """An argument type: a path to write to; in ~, which no shell expanded, it would make a folder of that name."""
     first = "".join(Path(not_empty(text)).parts[:1])
     if os.path.expanduser(first) != first and not exists(first):  # noqa: PTH111 (pathlib raises where there is no user)
-        raise argparse.ArgumentTypeError(f"there is no folder {first}, got {text}{hint_of_home(text)}")
+        raise argparse.ArgumentTypeError(f"there is no folder {first}, got {text}{hint_of_missing(text)}")
     return text
 
 

@@ -29,7 +29,7 @@ from fastsam_onnx.cli.screen import (
 )
 from fastsam_onnx.cli.signals import EndedBySignal, signals_that_end
 from fastsam_onnx.errors import FastSAMError
-from fastsam_onnx.files import exists
+from fastsam_onnx.files import NO_WORKING_FOLDER, exists, has_working_folder
 
 COMMANDS = (segment, convert, info, models, download, export, quantize, serve)
 """In the order of `--help`; `add(commands)` of each adds its parser, which says what to run."""
@@ -78,7 +78,7 @@ def _run(argv: Sequence[str], screen: Screen) -> int:
         screen.say(f"standard output: {error.strerror or error}")
         return FAILED
     except OSError as error:  # a defect, which names its file: all others are FastSAMErrors
-        screen.say(str(error))
+        screen.say(str(error) if has_working_folder() else NO_WORKING_FOLDER)
         return FAILED
     return code
 

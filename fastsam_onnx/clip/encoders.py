@@ -19,6 +19,7 @@ from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.clip.preprocessing import Preprocessing
 from fastsam_onnx.clip.tokens import DEFAULT_CONTEXT_LENGTH, ClipTokenizer, clean
 from fastsam_onnx.errors import ModelError
+from fastsam_onnx.runtime import failures
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -226,7 +227,7 @@ class _Half:
         options.only_execute_path_to_fetches = True  # of a file that is both halves, only this one
         try:
             [values] = self._session.run([self._wanted], self._idle(feed) | feed, options)
-        except Exception as error:
+        except failures() as error:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in feed.items())
             raise ModelError(f"{self._name}: ONNX Runtime failed on {shapes}: {error}") from error
         return np.asarray(values, np.float32).reshape(len(next(iter(feed.values()))), -1)

@@ -15,7 +15,7 @@ from typing import Any
 from fastsam_onnx import options
 from fastsam_onnx.clip.preprocessing import BICUBIC, BILINEAR, MEAN, STD, Kernel, Preprocessing
 from fastsam_onnx.errors import ModelError, ModelNotFoundError, OptionError
-from fastsam_onnx.files import is_file, is_folder
+from fastsam_onnx.files import absolute, is_file, is_folder
 
 Colour = tuple[float, float, float]
 """Red, green, blue, 0 to 1."""
@@ -51,9 +51,7 @@ class ClipFiles:
 
     def absolute(self) -> ClipFiles:
         """The same files, also in another working folder."""
-        return replace(
-            self, image=self.image.absolute(), text=self.text.absolute(), tokenizer=self.tokenizer.absolute()
-        )
+        return replace(self, image=absolute(self.image), text=absolute(self.text), tokenizer=absolute(self.tokenizer))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # As texts, because paths that were pickled by Python 3.13 are not read by 3.12.

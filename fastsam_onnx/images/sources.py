@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fastsam_onnx.errors import ImageError, OptionError
-from fastsam_onnx.files import exists, hint_of_home, is_file, is_folder
+from fastsam_onnx.files import exists, hint_of_missing, is_file, is_folder
 from fastsam_onnx.images import video
 from fastsam_onnx.images.load import ImageSource, MissingPicture, NamedPicture, is_file_object, source_name
 from fastsam_onnx.log import warn
@@ -129,7 +129,7 @@ def _what_is_missing(source: str) -> str:
         return f"a stream from the network must be opened by OpenCV; give cv2.VideoCapture({source!r})"
     if any(sign in source for sign in "*?["):
         return f"patterns are not expanded; give the files, such as sorted(glob.glob({source!r}))"
-    return f"there is no such folder, picture or video{hint_of_home(source)}"
+    return f"there is no such folder, picture or video{hint_of_missing(source)}"
 
 
 def pictures_of_folder(folder: Path) -> list[Path]:

@@ -26,7 +26,7 @@ from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.masks.refine import calm, fills_a_side
 from fastsam_onnx.masks.views import LARGEST_LOGIT, PRIORS, SIDE, SURE_LOGIT, Looks, View, logits_of
 from fastsam_onnx.network.letterbox import Letterbox
-from fastsam_onnx.runtime import RuntimeOptions, opening
+from fastsam_onnx.runtime import RuntimeOptions, failures, opening
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -103,7 +103,7 @@ class Decoder:
         session = self._session()
         try:
             logits, promises = session.run(["logits", "promise"], {"photo": photos, "maps": maps})
-        except Exception as error:
+        except failures() as error:
             raise ModelError(f"{self._name}: its {self._kind} failed: {error}") from error
         if logits.shape != (len(photos), SIDE, SIDE) or promises.shape != (len(photos),):
             raise ModelError(f"{self._name}: its {self._kind} answers with {logits.shape} and {promises.shape}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fastsam_onnx.checkpoints.head import HEAD_BYTES, has_checkpoint_name, is_checkpoint
 from fastsam_onnx.errors import ModelError, ModelNotFoundError
-from fastsam_onnx.files import hint_of_home, is_address, is_folder, is_special
+from fastsam_onnx.files import hint_of_missing, is_address, is_folder, is_special
 from fastsam_onnx.runtime import model_name
 
 
@@ -34,7 +34,7 @@ def _head(path: Path, count: int) -> bytes:
         with path.open("rb") as file:
             return file.read(count)
     except FileNotFoundError:
-        hint = hint_of_home(path)
+        hint = hint_of_missing(path)
         if is_address(path):
             hint = "; addresses are not opened: fetch the file and give its path"
         raise ModelNotFoundError(f"there is no model file {path}{hint}") from None

@@ -14,6 +14,7 @@ from fastsam_onnx.log import warn
 from fastsam_onnx.network.contract import Contract
 from fastsam_onnx.network.layout import Outputs, find_outputs
 from fastsam_onnx.network.metadata import Metadata, read_metadata
+from fastsam_onnx.runtime import failures
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -179,7 +180,7 @@ def _run_grey(
     grey = np.full((source.batch or 1, 3, *size), 0.5, source.dtype)
     try:
         return dict(zip(wanted, session.run(wanted, {source.name: grey}), strict=True))
-    except Exception as error:
+    except failures() as error:
         raise ModelError(f"it fails on an input {grey.shape}: {error}") from error
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.errors import ModelError
+from fastsam_onnx.files import absolute
 from fastsam_onnx.network.file import is_checkpoint_file
 from fastsam_onnx.network.inspection import inspect_network
 from fastsam_onnx.network.outputs import Output, to_outputs
@@ -20,6 +21,7 @@ from fastsam_onnx.options import shown
 from fastsam_onnx.runtime import (
     Provider,
     RuntimeOptions,
+    failures,
     keep_in_children,
     load_onnxruntime,
     model_name,
@@ -77,7 +79,7 @@ class Network:
             OptionError: As in `runtime.create_session`.
         """
         runtime = RuntimeOptions(threads, providers, session_options)
-        lasting = source if isinstance(source, bytes) else Path(source).absolute()
+        lasting = source if isinstance(source, bytes) else absolute(source)
         return cls(_open_session(source, runtime), model_name(source), partial(_open_session, lasting, runtime))
 
     @classmethod
@@ -157,7 +159,7 @@ class Network:
         feed = {contract.input_name: tensor.astype(contract.input_dtype, copy=False)}
         try:
             values = session.run(outputs.wanted, feed)
-        except Exception as error:
+        except failures() as error:
             raise ModelError(f"{self.name}: ONNX Runtime failed on an input {tensor.shape}: {error}") from error
         prototypes, *parts = (value.astype(np.float32, copy=False) for value in values)
         height, width = tensor.shape[2:]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.files import is_file
+from fastsam_onnx.files import absolute, is_file
 from fastsam_onnx.network.external import ExternalNetwork
 from fastsam_onnx.network.network import Network
 from fastsam_onnx.runtime import RuntimeOptions
@@ -27,7 +26,7 @@ def lasting_source(source: Any) -> Any:
         from fastsam_onnx.weights.bundled import bundled_model
 
         return bundled_model()
-    return Path(source).absolute() if isinstance(source, str | os.PathLike) and is_file(source) else source
+    return absolute(source) if isinstance(source, str | os.PathLike) and is_file(source) else source
 
 
 def open_network(source: Any, runtime: RuntimeOptions) -> AnyNetwork:

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import ByteArray, FloatArray
+from fastsam_onnx.errors import ModelError
 from fastsam_onnx.quantize.links import copied
 from fastsam_onnx.quantize.patches import PatchCovariances
-from fastsam_onnx.runtime import create_session
+from fastsam_onnx.runtime import create_session, failures
 
 if TYPE_CHECKING:
     import onnx
@@ -68,7 +69,10 @@ def observe_activations(
     session = create_session(_with_outputs(model, asked), threads=threads)
     seen: dict[str, list[Activation]] = {name: [] for name in names}
     for inputs in runs:
-        values = {**inputs, **dict(zip(asked, session.run(asked, dict(inputs)), strict=True))}
+        try:
+            values = {**inputs, **dict(zip(asked, session.run(asked, dict(inputs)), strict=True))}
+        except failures() as error:
+            raise ModelError(f"ONNX Runtime failed on a photo to calibrate the network on: {error}") from error
         if patches is not None:
             patches.add(values)
         for name, those in seen.items():

@@ -95,7 +95,7 @@ def create_session(
         source = model if isinstance(model, bytes) else utf8_path(model)
         # Without this, Python's wrapper prints when a provider fails, and goes on with another one.
         session = ort.InferenceSession(source, session_options, providers=chosen, enable_fallback=0)
-    except Exception as error:
+    except failures() as error:
         reason = _why_no_onnx(model) if "protobuf parsing failed" in str(error).lower() else str(error)
         raise ModelError(f"{name or model_name(model)}: ONNX Runtime cannot open it: {reason}") from error
     keep_in_children(session)
@@ -105,6 +105,19 @@ def create_session(
         if wanted not in session.get_providers():
             warn("%s could not be started; in use: %s", wanted, ", ".join(session.get_providers()))
     return session
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """The exceptions of ONNX Runtime, to be caught around its calls.
+
+    Whatever else comes out of one of its calls is the program's own, raised by a handler of a signal, such as a time
+    limit: it must pass as it is.
+    """
+    from onnxruntime.capi import onnxruntime_pybind11_state as compiled
+
+    kinds = [kind for kind in vars(compiled).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    # What its layer of Python and the bindings make of C++'s own.
+    return (*kinds, RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError)
 
 
 def fold_constants(model: str | Path, folded: str | Path) -> None:

@@ -8,9 +8,10 @@ from unittest import mock
 import numpy as np
 import onnxruntime as ort
 import pytest
-from support import tiny_onnx
+from onnxruntime.capi import onnxruntime_pybind11_state as compiled
+from support import tiny_onnx, toy_clip
 
-from fastsam_onnx import runtime
+from fastsam_onnx import Clip, FastSAM, runtime
 from fastsam_onnx.errors import ModelError, OptionError
 from fastsam_onnx.runtime import sessions
 
@@ -209,6 +210,41 @@ def test_a_file_that_is_no_onnx_is_named_with_the_reason(tmp_path):
     cut = tiny_onnx.tiny()[:-9]
     with pytest.raises(ModelError, match=rf"or was cut short: it has {len(cut)} bytes"):
         runtime.create_session(cut)
+
+
+def test_a_time_limit_by_a_signal_passes_as_it_is(tmp_path, monkeypatch):
+    """What a handler raises must not become a ModelError, which code that waits for it would miss."""
+
+    def time_is_up(*_, **__):
+        raise TimeoutError("time is up")
+
+    model, photo = FastSAM(redraw=False), np.zeros((64, 64, 3), np.uint8)
+    photo[16:48, 16:48] = 255
+    found = model(photo)
+    clip = Clip(toy_clip.write(tmp_path / "clip"))
+    clip.embed_texts("red")
+    monkeypatch.setattr(ort.InferenceSession, "run", time_is_up)
+    with pytest.raises(TimeoutError):
+        model(photo)
+    with pytest.raises(TimeoutError):
+        found.point_prompt([(32, 32)])
+    with pytest.raises(TimeoutError):
+        clip.embed_texts("blue")
+    with pytest.raises(TimeoutError):
+        FastSAM(tiny_onnx.tiny())
+    monkeypatch.setattr(ort.InferenceSession, "__init__", time_is_up)
+    with pytest.raises(TimeoutError):
+        FastSAM(tiny_onnx.tiny())
+
+
+def test_what_onnx_runtime_raises_is_a_model_error(monkeypatch):
+    model = FastSAM(tiny_onnx.tiny())
+    kinds = (*(kind for kind in vars(compiled).values() if isinstance(kind, type)), RuntimeError, MemoryError)
+    for kind in kinds:
+        if issubclass(kind, Exception):
+            monkeypatch.setattr(ort.InferenceSession, "run", mock.Mock(side_effect=kind("why")))
+            with pytest.raises(ModelError, match="why"):
+                model(np.zeros((64, 64, 3), np.uint8))
 
 
 def test_a_path_with_other_letters_opens(tmp_path):
