@@ -5,7 +5,7 @@
     cvat-cli function run-agent ID --function-file examples/cvat_function.py
     cvat-cli task auto-annotate TASK --function-file examples/cvat_function.py -p kind=str:detector
 
-README.md beside this file says more.
+docs/annotation.md says more.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     pip install "fastsam-onnx[serve]"
     LABEL_STUDIO_API_KEY=... python examples/label_studio.py http://localhost:8080
 
-README.md beside this file says what to set in Label Studio. Photos are fetched from that address alone, and the key
+docs/annotation.md says what to set in Label Studio. Photos are fetched from that address alone, and the key
 is sent to no other.
 """
 
