@@ -116,6 +116,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         hint = _suggestion(argv[0], commands)
         if not hint and exists(argv[0]):
             hint = f"; did you mean `{PROGRAM} segment {argv[0]}`?"
+        elif argv[0] == "help":
+            hint = f"; did you mean `{' '.join([PROGRAM, *argv[1:2], '--help'])}`?"
         parser.error(f"unknown command {argv[0]!r}{hint or '; commands: ' + ', '.join(commands)}")
     arguments, unknown = parser.parse_known_args(argv)
     reader: argparse.ArgumentParser = arguments.parser
@@ -124,7 +126,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     if unknown:
         reader.error(f"too many arguments: {' '.join(unknown)}")
     if reader is parser:
-        parser.error(f"a command is missing; commands: {', '.join(commands)}")
+        parser.error(f"a command is missing; commands: {', '.join(commands)}; `{PROGRAM} --help` tells more")
     return arguments
 
 
