@@ -6,6 +6,7 @@ hardly grows with the number of objects and no float image of the photo's size i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -60,9 +61,10 @@ def overlay(
         image: (H, W, 3) uint8 RGB, the photo; by default the one that `found` carries.
         alpha: Share of the colour in what is shown, from 0 (photo only) to 1 (colour only).
         contours: True to outline the objects, in a width that grows with the photo.
-        points: (k, 2) x, y in image pixels, prompts to draw: green for foreground, on top, red for background.
-        point_labels: (k,) 1 for foreground, 0 for background; by default all foreground.
-        boxes: (k, 4) x1, y1, x2, y2 in image pixels, prompts to draw.
+        points: (2,), (k, 2) or (g, k, 2) x, y in image pixels, prompts to draw: green for foreground, on top, red for
+            background.
+        point_labels: One for every point: 1 for foreground, 0 for background; by default all foreground.
+        boxes: (4,) or (k, 4) x1, y1, x2, y2 in image pixels, prompts to draw.
         seed: Another integer of at least 0 gives other colours; the colour of an object depends on this and its number
             or index alone.
         colours: (n,) integers of at least 0, the place of each object's colour in `palette`, so that objects of one
@@ -92,10 +94,11 @@ def overlay(
     if names and (found.labels is not None or found.track_ids is not None):
         _write_names(picture, found, shades, height=max(8, round(16 * unit)))
     if boxes is not None:
-        _draw_boxes(picture, _prompt_array("boxes", boxes, 4), width=max(1, round(2 * unit)))
+        _draw_boxes(picture, _prompt_array("boxes", boxes, 4).reshape(-1, 4), width=max(1, round(2 * unit)))
     if points is not None:
         places = _prompt_array("points", points, 2)
-        _draw_points(picture, places, _foreground(point_labels, len(places)), radius=max(5, round(8 * unit)))
+        signs = _foreground(point_labels, places.shape[:-1])
+        _draw_points(picture, places.reshape(-1, 2), signs, radius=max(5, round(8 * unit)))
     elif point_labels is not None:
         raise PromptError("point_labels is given without points")
     return picture
@@ -265,7 +268,10 @@ def _chosen_shades(colours: npt.ArrayLike, count: int, seed: int) -> ByteArray:
     """(count, 3) uint8 RGB at these places of the palette."""
     places = options.numbers("colours", colours)
     if places.shape != (count,) or (places % 1).any() or not ((places >= 0) & (places < MAX_LABELS)).all():
-        raise OptionError(f"colours must be {count} integers from 0 to {MAX_LABELS - 1}, one for each object")
+        raise OptionError(
+            f"colours must be {count} integers from 0 to {MAX_LABELS - 1}, each the place of an object's colour in the "
+            f"palette, no RGB; got {options.shown(colours)}"
+        )
     return _shades(places.astype(int).tolist(), seed)
 
 
@@ -375,19 +381,22 @@ def _draw_points(picture: ByteArray, points: npt.NDArray[np.float64], foreground
 
 
 def _prompt_array(name: str, values: npt.ArrayLike, columns: int) -> npt.NDArray[np.float64]:
+    """Points or boxes in the shapes that prompts have: points may be in groups."""
     array = options.numbers(name, values, error=PromptError)
-    if array.size == 0:
+    if array.shape == (0,):
         return np.zeros((0, columns))
-    if array.ndim != 2 or array.shape[1] != columns:
-        raise PromptError(f"{name} to draw must have shape (k, {columns}), got {array.shape}")
+    shapes = [f"({columns},)", f"(k, {columns})", f"(g, k, {columns})"][: 3 if columns == 2 else 2]
+    if not 1 <= array.ndim <= len(shapes) or array.shape[-1] != columns:
+        raise PromptError(f"{name} to draw must have shape {' or '.join(shapes)}, got {array.shape}")
     return array
 
 
-def _foreground(labels: npt.ArrayLike | None, count: int) -> BoolArray:
+def _foreground(labels: npt.ArrayLike | None, shape: tuple[int, ...]) -> BoolArray:
+    """(k,) for points of a shape, without its last axis: True for foreground."""
     if labels is None:
-        return np.ones(count, bool)
+        return np.ones(math.prod(shape), bool)
     array = options.numbers("point_labels", labels, error=PromptError)
-    if array.shape != (count,) or not np.isin(array, (0, 1)).all():
+    if array.shape not in (shape, shape or (1,)) or not np.isin(array, (0, 1)).all():
         given = options.shown(array.tolist())
-        raise PromptError(f"point_labels must be {count} numbers 1 or 0, one for each point, got {given}")
-    return array.astype(bool)
+        raise PromptError(f"point_labels must be {math.prod(shape)} numbers 1 or 0, one for each point, got {given}")
+    return array.reshape(-1).astype(bool)

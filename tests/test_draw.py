@@ -145,10 +145,26 @@ def test_no_prompts_may_be_empty_lists():
     np.testing.assert_array_equal(overlay(found, points=[], point_labels=[], boxes=[]), photo)
 
 
+def test_what_was_asked_can_be_drawn_in_the_shape_that_it_was_asked_in():
+    found = Segmentation.from_masks([], image_size=(400, 300), image=_photo(400, 300))
+    drawn = overlay(found, points=[(50, 60), (300, 200)], point_labels=[1, 0], boxes=[(100, 110, 200, 210)])
+    groups = {"points": [[(50, 60)], [(300, 200)]], "point_labels": [[1], [0]]}
+    np.testing.assert_array_equal(overlay(found, **groups, boxes=(100, 110, 200, 210)), drawn)
+    one = overlay(found, points=[(50, 60)], point_labels=[0])
+    for label in (0, [0]):
+        np.testing.assert_array_equal(overlay(found, points=(50, 60), point_labels=label), one)
+    nothing = {"points": np.zeros((0, 1, 2)), "boxes": np.zeros((0, 4))}
+    np.testing.assert_array_equal(overlay(found, **nothing), found.image)
+
+
 @pytest.mark.parametrize(
     "prompts",
     [
         {"points": [(1, 2, 3)]},
+        {"points": [[]]},
+        {"points": [[[(1, 2)]]]},
+        {"points": [[(1, 2)], [(3, 4)]], "point_labels": [1, 0]},
+        {"boxes": [[(1, 2, 3, 4)]]},
         {"points": [(1, float("nan"))]},
         {"points": [(1, 2)], "point_labels": [1, 0]},
         {"points": [(1, 2)], "point_labels": [2]},
@@ -171,6 +187,8 @@ def test_objects_of_one_colour_and_colours_that_are_not():
     assert [picture[y, x].tolist() for x, y in ((4, 4), (24, 4), (4, 24))] == shades[[4, 0, 4]].tolist()
     again = overlay(found, image=_photo(), alpha=1, contours=False, colours=[4, 0, 4], seed=7)
     assert again[4, 24].tolist() == palette(1, 7)[0].tolist()
+    with pytest.raises(OptionError, match=r"in the palette, no RGB; got \[\(255, 0, 0\)"):
+        overlay(found, image=_photo(), colours=[(255, 0, 0)] * 3)
     for wrong in ([0, 1], [0, 1, -1], [0, 1, 1.5], [0, 1, 65535], ["a", 1, 2], 3):
         with pytest.raises(OptionError, match="colours must be"):
             overlay(found, image=_photo(), colours=wrong)
