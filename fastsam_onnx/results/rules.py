@@ -147,13 +147,45 @@ def telling(
 
     Of several in one pixel there is one, in the place of the first, and the last says which it is.
     """
-    inside = np.flatnonzero(((points >= 0) & (points < image_size)).all(axis=1))
+    inside = np.flatnonzero(_in_photo(points, image_size))
     pixels: dict[tuple[float, ...], int] = {}
     last = {}
     for index, pixel in zip(inside.tolist(), map(tuple, np.floor(points[inside]).tolist()), strict=True):
         pixels.setdefault(pixel, index)
         last[pixel] = index
     return points[np.array([*pixels.values()], np.int64)], foreground[np.array([*last.values()], np.int64)]
+
+
+def _in_photo(points: npt.NDArray[np.float64], image_size: tuple[int, int]) -> BoolArray:
+    """(..., 2) x, y: True where a pixel holds the point."""
+    return np.asarray(((points >= 0) & (points < image_size)).all(axis=-1))
+
+
+def warn_of_outside(
+    points: npt.NDArray[np.float64], foreground: BoolArray, image_size: tuple[int, int], *, alone: bool
+) -> None:
+    """Log a foreground point outside the photo, where something is answered all the same.
+
+    Args:
+        points: (g, k, 2) x, y.
+        foreground: (g, k): the point is foreground.
+        image_size: (width, height) of the photo.
+        alone: True if a group asks by its points alone; then one without any in the photo has no answer, which tells
+            enough.
+    """
+    inside = _in_photo(points, image_size)
+    answered = (inside & foreground).any(axis=1, keepdims=True) | (not alone)
+    for x, y in points[foreground & ~inside & answered][:1]:
+        size = "x".join(map(str, image_size))
+        warn("the foreground point (%g, %g) lies outside the photo, of %s pixels, and says nothing", x, y, size)
+
+
+def warn_of_points(
+    points: npt.NDArray[np.float64], foreground: BoolArray, image_size: tuple[int, int], *, alone: bool
+) -> None:
+    """Log what is odd about points: `warn_of_shares`, `warn_of_outside`."""
+    warn_of_shares("points", points)
+    warn_of_outside(points, foreground, image_size, alone=alone)
 
 
 def warn_of_shares(name: str, pixels: npt.NDArray[np.float64]) -> None:

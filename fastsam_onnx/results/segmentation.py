@@ -118,8 +118,8 @@ class Segmentation(WritableInstances):
         Args:
             points: (2,) or (k, 2): x, y in image pixels, all for one object; (g, k, 2) asks for g objects at once,
                 none of them for nothing.
-                A point outside the photo hits nothing. A warning is logged where all lie between 0 and 1, as shares of
-                width and height do.
+                A point outside the photo hits nothing. A warning is logged where a foreground point does beside others
+                that hit, or all lie between 0 and 1, as shares of width and height do.
             labels: One for every point: 1 foreground (the default), 0 background. Background alone means nothing.
             pick: Choice among the objects that the points may mean. "candidate": of everything that the network
                 offered, also below the threshold, the mask with the highest score / area^(2/3) in which the first
@@ -150,7 +150,7 @@ class Segmentation(WritableInstances):
         """
         rules.check_pick(pick)
         groups, signs = rules.check_points(points, labels)
-        rules.warn_of_shares("points", groups)
+        rules.warn_of_points(groups, signs, self.image_size, alone=True)
         asked = list(zip(groups, signs, strict=True))
         if pick in rules.OF_CANDIDATES:  # the others' rules ask each object about each point, whatever their order
             asked = [rules.telling(*group, self.image_size) for group in asked]
@@ -207,6 +207,7 @@ class Segmentation(WritableInstances):
         checked = rules.check_boxes(boxes)
         groups, signs = rules.check_box_points(checked, points, labels)
         rules.warn_of_shares("boxes", checked)
+        rules.warn_of_outside(groups, signs, self.image_size, alone=False)
         told = [rules.telling(*group, self.image_size) for group in zip(groups, signs, strict=True)]
         if match == "candidate" and self.candidates is not None:
             width, height = self.image_size
@@ -257,7 +258,7 @@ class Segmentation(WritableInstances):
         rules.check_match(match)
         checked = check_masks(masks, self.image_size)
         groups, signs = rules.check_corrections(len(checked), points, labels)
-        rules.warn_of_shares("points", groups)
+        rules.warn_of_points(groups, signs, self.image_size, alone=False)
         told = [rules.telling(*group, self.image_size) for group in zip(groups, signs, strict=True)]
         pairs = list(zip(checked, told, strict=True))
         if match == "candidate" and self.candidates is not None:

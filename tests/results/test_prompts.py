@@ -58,6 +58,31 @@ def test_shares_of_the_photo_are_warned_of(found, caplog):
     assert not caplog.records
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda found: found.point_prompt([[1, 1], [30, 5]]),
+        lambda found: found.point_prompt([[1, 1], [30, 5]], pick="all"),
+        lambda found: found.point_prompt([[[1, 1], [30, 5]], [[1, 1], [2, 2]]]),
+        lambda found: found.box_prompt([0, 0, 40, 40], [30, 5]),
+        lambda found: found.mask_prompt(found.masks[0], [30, 5]),
+        lambda found: found.prompt(Prompts(masks=found.masks[0], mask_points=[30, 5])),
+    ],
+)
+def test_a_foreground_point_outside_the_photo_that_is_left_out_is_warned_of(found, caplog, ask):
+    assert len(ask(found))
+    (record,) = caplog.records
+    assert "(30, 5) lies outside the photo, of 20x10 pixels, and says nothing" in record.getMessage()
+
+
+def test_points_outside_the_photo_are_no_warning_where_the_answer_tells_or_background_is_meant(found, caplog):
+    assert not len(found.point_prompt([[30, 5], [-1, 0]]))
+    assert found.point_prompt([[[1, 1]], [[30, 5]]]).prompt_index.tolist() == [0]
+    assert len(found.point_prompt([[1, 1], [30, 5]], [1, 0]))
+    assert len(found.mask_prompt(found.masks[0], [30, 5], [0]))
+    assert not caplog.records
+
+
 def test_classes_are_looked_among(found):
     classed = replace(found, labels=np.array([0, 1, 1]), names={0: "dog", 1: "cup"})
     assert rles(Prompts(classes="cup").choose(classed)) == rles(found[[1, 2]])
