@@ -24,6 +24,7 @@ from fastsam_onnx.options import (
     CallOptions,
     ChannelOrder,
     DetectionOptions,
+    Settled,
     boolean,
     call_options,
     input_size,
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from fastsam_onnx.tracking.following import StreamKeywords
 
 
-class FastSAM:
+class FastSAM(Settled):
     """A segment-everything network, ready for photos.
 
     One object serves many threads at once. It pickles by path, the bundled models by name, and options, so it travels

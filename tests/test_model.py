@@ -455,6 +455,15 @@ def test_a_session_is_used_as_it_is_and_does_not_pickle():
         FastSAM(session, threads=2)
 
 
+@pytest.mark.parametrize("name", ["conf", "iou", "max_det", "imgsz", "agnostic"])
+def test_an_option_that_is_set_as_an_attribute_is_refused(name):
+    """As one sets those of YOLOv5: it would change nothing, without a word."""
+    model = FastSAM(one_object())
+    with pytest.raises(OptionError, match=rf"give {name}= to a call"):
+        setattr(model, name, 0.5)
+    assert not hasattr(model, name)
+
+
 def test_a_closed_model_says_so():
     with FastSAM(one_object()) as model:
         model(photo())
