@@ -19,6 +19,7 @@ from typing import Any
 
 from fastsam_onnx import FastSAM, ImageError, OptionError, OutputError, PromptError, Prompts
 from fastsam_onnx.formats import FORMATS, encode
+from fastsam_onnx.log import gathered, warning_header
 from fastsam_onnx.options import once_each
 
 Json = dict[str, Any]
@@ -70,6 +71,14 @@ def handler(event: Mapping[str, Any], context: object = None) -> Json:
         {"statusCode", "headers", "body", "isBase64Encoded"}: 200 with the objects, or 4xx with {"error"}; 500 without
         details if the fault is here, which goes to the log.
     """
+    with gathered() as warnings:
+        answer = _respond(event)
+    if warnings:
+        answer["headers"]["warning"] = warning_header(warnings)
+    return answer
+
+
+def _respond(event: Mapping[str, Any]) -> Json:
     try:
         request = _request(event)
         form = _format(request)

@@ -36,11 +36,13 @@ class Answer:
         body: Bytes of a file.
         media_type: Its content type.
         photo_key: Key under which the photo is remembered; None if it is not, or that is known.
+        warnings: What the log was told meanwhile.
     """
 
     body: bytes
     media_type: str
     photo_key: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def written_options(given: Mapping[str, str], form: str) -> dict[str, Any]:

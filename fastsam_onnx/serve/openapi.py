@@ -115,8 +115,9 @@ def _segment(limits: Limits, defaults: Mapping[str, Any]) -> Schema:
         },
         has_file=False,  # it may be remembered
     )
-    operation["responses"]["200"]["headers"] = {
-        KEY_HEADER: {"schema": {"type": "string"}, "description": "Key of a photo that is remembered now."}
+    operation["responses"]["200"]["headers"][KEY_HEADER] = {
+        "schema": {"type": "string"},
+        "description": "Key of a photo that is remembered now.",
     }
     return operation
 
@@ -167,6 +168,13 @@ def _post(
             "200": {
                 "description": "The objects, as Accept or format asks for them.",
                 "content": _contents(),
+                "headers": {
+                    "Warning": {
+                        "schema": {"type": "string"},
+                        "description": "What the answer was warned of, such as points that look like shares: "
+                        '299 - "text", with commas between.',
+                    }
+                },
             },
             **{str(status): _refusal(status) for status in REFUSALS if status != 401},
         },

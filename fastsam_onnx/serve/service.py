@@ -15,7 +15,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import resources
 from pathlib import Path
 from secrets import token_bytes
@@ -31,6 +31,7 @@ from starlette.routing import Route
 
 from fastsam_onnx import __version__
 from fastsam_onnx.errors import OptionError
+from fastsam_onnx.log import gathered, warning_header
 from fastsam_onnx.options import integer, shown, text, texts
 from fastsam_onnx.serve.answer import Answer
 from fastsam_onnx.serve.conversion import convert
@@ -224,7 +225,7 @@ class Service:
                     _listed(request, "accept"),
                     request.query_params.multi_items(),
                 )
-                answer = await self._workers.run(lambda: job(raw), request)
+                answer = await self._workers.run(lambda: _with_warnings(job, raw), request)
         except ClientDisconnect:
             return _json({"error": "the connection was cut"}, 400)  # nobody reads it
         except HTTPException:
@@ -232,8 +233,12 @@ class Service:
         except Exception as error:  # a defect, or no memory left; the client learns no more than that
             logger.error("unexpected %s: %s", type(error).__name__, error, exc_info=True)
             return _json({"error": "the server failed; the reason is in its log"}, 500)
-        key = {} if answer.photo_key is None else {KEY_HEADER: answer.photo_key}
-        return Response(answer.body, media_type=answer.media_type, headers={**_COMMON_HEADERS, "Vary": "Accept", **key})
+        headers = {**_COMMON_HEADERS, "Vary": "Accept"}
+        if answer.photo_key is not None:
+            headers[KEY_HEADER] = answer.photo_key
+        if answer.warnings:
+            headers["Warning"] = warning_header(answer.warnings)
+        return Response(answer.body, media_type=answer.media_type, headers=headers)
 
     async def _receive(self, request: Request, hold: Callable[[int], None]) -> bytes:
         """The body. A request whose headers show that it will be refused is refused before the body is sent."""
@@ -292,6 +297,12 @@ class Service:
             raise HTTPException(401, "send the server's token: Authorization: Bearer TOKEN", _AUTHENTICATE)
 
 
+def _with_warnings(job: Callable[[RawRequest], Answer], raw: RawRequest) -> Answer:
+    with gathered() as warnings:
+        answer = job(raw)
+    return replace(answer, warnings=tuple(warnings))
+
+
 def _listed(request: Request, name: str) -> str:
     """The value of a header that is a list; its lines are one list (RFC 9110, 5.3)."""
     return ", ".join(request.headers.getlist(name))
@@ -324,7 +335,7 @@ def _cross_origin(origins: Sequence[str]) -> list[Middleware]:
             allow_origins=origins,
             allow_methods=("GET", "POST"),
             allow_headers=headers,
-            expose_headers=(KEY_HEADER,),
+            expose_headers=(KEY_HEADER, "Warning"),
         )
     ]
 

@@ -307,3 +307,10 @@ def test_a_fault_of_ours_is_a_500_that_tells_the_log_alone(function, monkeypatch
     status, content = call(function, rest(json.dumps({"photo": photo()})))
     assert (status, content) == (500, {"error": "the function failed; its log says why"})
     assert "NoneType" in caplog.text
+
+
+def test_what_the_log_is_warned_of_is_told_to_the_client(function):
+    for at, is_warned in (([0.5, 0.4], True), ([300, 200], False)):
+        answer = function.handler(rest(json.dumps({"photo": photo(), "prompts": {"points": [at]}})), None)
+        assert answer["statusCode"] == 200
+        assert ("points are pixels" in answer["headers"].get("warning", "")) is is_warned

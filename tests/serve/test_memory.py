@@ -136,10 +136,10 @@ def test_photos_are_forgotten_also_where_nobody_asks(model):
         assert client.form(("photo_key", key)).status == 410
 
 
-def test_pages_of_other_origins_may_read_the_key(model):
+def test_pages_of_other_origins_may_read_the_key_and_warnings(model):
     with running(Service(model, workers=1, origins=["https://a.example"]).app) as client:
         reply = client.segment(PHOTO, "?remember=true", Origin="https://a.example")
-        assert reply.headers["access-control-expose-headers"] == "Photo-Key"
+        assert reply.headers["access-control-expose-headers"] == "Photo-Key, Warning"
 
 
 def seen(photo=b"photo", width=10, height=10, options=None, source=None):

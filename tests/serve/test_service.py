@@ -691,3 +691,25 @@ def test_without_the_extra_the_command_says_how_to_get_it(capsys, monkeypatch):
     monkeypatch.delitem(sys.modules, "fastsam_onnx.serve.hosting", raising=False)  # as in a new process
     assert main(["serve"]) == 2
     assert "pip install 'fastsam-onnx[serve]'" in capsys.readouterr().err
+
+
+def test_what_the_log_is_warned_of_is_told_to_the_client_who_sees_no_log(client):
+    for prompts, told in (
+        ('{"points": [[0.5, 0.4]]}', "points are pixels"),
+        ('{"boxes": [[0, 0.1, 0.5, 1]]}', "boxes"),
+    ):
+        for accept in ("application/json", "image/png"):
+            reply = client.form(("photo", PHOTO), ("prompts", prompts), Accept=accept)
+            assert reply.status == 200
+            assert reply.headers["warning"].startswith('299 - "')
+            assert told in reply.headers["warning"]
+    assert "warning" not in client.form(("photo", PHOTO), ("prompts", '{"points": [[300, 200]]}')).headers
+
+
+def test_a_warning_goes_to_its_own_client(client):
+    asked = ["0.5, 0.4", "300, 200"] * 8
+    with ThreadPoolExecutor(4) as pool:
+        replies = list(
+            pool.map(lambda at: client.form(("photo", PHOTO), ("prompts", f'{{"points": [[{at}]]}}')), asked)
+        )
+    assert [("warning" in reply.headers) for reply in replies] == [True, False] * 8
