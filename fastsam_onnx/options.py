@@ -312,6 +312,12 @@ def path(name: str, value: Any) -> Path:
     return Path(value)
 
 
+def function(name: str, value: Any) -> None:
+    """OptionError unless the value is None or can be called."""
+    if value is not None and not callable(value):
+        raise OptionError(f"{name} must be a function, got {shown(value)}")
+
+
 def choice(name: str, value: Any, accepted: Iterable[str]) -> str:
     """The value, which must be one of the accepted names.
 
@@ -360,7 +366,7 @@ def numbers(name: str, values: Any, *, error: type[FastSAMError] = OptionError) 
         is_number = given.dtype.kind in "biufO" and not is_text  # a complex number would lose a part
         array = given.astype(np.float64) if is_number else None
     except (TypeError, ValueError, OverflowError) as failure:
-        raise error(f"{name} must be numbers in a regular list or array, got {shown(values)}") from failure
+        raise error(f"{name} must be numbers in a regular list or array, got {shown(values)} ({failure})") from failure
     if array is None:
         raise error(f"{name} must be numbers, got {shown(values)}")
     if not np.isfinite(array).all():

@@ -88,6 +88,14 @@ def test_arrays_of_something_else_than_numbers_are_refused(values):
         options.numbers("points", values, error=PromptError)
 
 
+def test_what_numpy_says_of_an_array_is_told():
+    """It says what to do: a tensor with a gradient must be detached, a masked array filled."""
+    with pytest.raises(OptionError, match=r"x must be numbers .*\(Can't call numpy\(\)"):
+        options.numbers("x", Tensor(None))
+    with pytest.raises(OptionError, match=r"(?s)x must be numbers .*array\.filled\(0\)"):
+        options.numbers("x", np.ma.array([1, 2], mask=[0, 1]))
+
+
 def test_a_choice_is_one_of_the_names():
     assert options.choice("pick", "best", ["best", "largest"]) == "best"
     for value in ("bset", None, 1, ["best"]):

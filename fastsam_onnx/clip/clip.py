@@ -15,7 +15,7 @@ from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.clip.files import ClipFiles
 from fastsam_onnx.errors import ModelError, OptionError, PromptError
 from fastsam_onnx.images.load import ImageSource, load_image
-from fastsam_onnx.options import CountProgress, integer, shown
+from fastsam_onnx.options import CountProgress, function, integer, shown
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -99,11 +99,12 @@ class Clip:
 
         Raises:
             ImageError: If a picture cannot be read.
-            OptionError: If `pad` is something else.
+            OptionError: If `pad` or `progress` is something else.
             ModelError: If the file is not an image encoder, or has another width than the text encoder.
         """
         sources: Sequence[Any] = images if isinstance(images, list | tuple) else [images]
         pad = None if pad is None else _colour(pad)
+        function("progress", progress)
         encoder = self.image_encoder()
         vectors = [np.zeros((0, encoder.width), np.float32)]
         for start in range(0, len(sources), BATCH):

@@ -232,6 +232,8 @@ class CocoDataset:
 
     def _write(self, line: bytes) -> None:
         """Add a whole line to the journal, or nothing."""
+        if self._file.closed:
+            raise OutputError(f"cannot add to {self.path}: the data set is closed; open it again: CocoDataset(path)")
         with output_errors(self.journal):
             if not _is_open_as(self._file, self.journal):
                 raise OutputError(f"cannot write {self.journal}: it was removed; it must stay until the run ends")
@@ -292,6 +294,10 @@ def _read_dataset(path: Path) -> dict[str, list[Json]]:
         return {"images": [], "annotations": [], "categories": []}
     try:
         document = _of_json(content)
+        if not isinstance(document, dict):
+            raise ValueError(
+                f"it must be an object with images, annotations, categories, got {options.shown(document)}"
+            )
         lists = {name: document[name] for name in ("images", "annotations", "categories")}
         for name, keys in (("images", ("file_name",)), ("annotations", ()), ("categories", ("name",))):
             for one in lists[name]:

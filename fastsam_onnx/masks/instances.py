@@ -120,7 +120,9 @@ class Instances:
             try:
                 given = array_of(values).shape
             except ValueError as error:
-                raise OptionError(f"{name} must be an array of shape {shape}, got {options.shown(values)}") from error
+                raise OptionError(
+                    f"{name} must be an array of shape {shape}, got {options.shown(values)} ({error})"
+                ) from error
             if values is not None and given != shape:
                 raise OptionError(f"{n} masks need {name} of shape {shape}, got {given}")
         for name in ARRAYS:

@@ -139,7 +139,7 @@ def rows_of(index: Any, count: int) -> IntArray:
     try:
         chosen = array_of(index)
     except ValueError as error:
-        raise ObjectIndexError(f"indices must be a flat list, got {options.shown(index)}") from error
+        raise ObjectIndexError(f"indices must be a flat list, got {options.shown(index)} ({error})") from error
     if not chosen.size and chosen.dtype != np.bool_:
         chosen = chosen.astype(np.int64)
     if chosen.ndim != 1 or chosen.dtype.kind not in "iub":

@@ -133,6 +133,7 @@ def quantize(
     _check_onnx()
     target = _checked_target(options.path("output", output))
     bits = weight_bits_for(weight_bits)
+    options.function("progress", progress)
     tell, force = progress or _say_nothing, options.boolean("force", force)
     options.path("model", model)
     source = weights.resolve(model, task="segment")

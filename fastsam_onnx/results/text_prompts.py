@@ -10,7 +10,7 @@ import numpy as np
 
 from fastsam_onnx.arrays import ByteArray, FloatArray, product
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.options import CountProgress, shown, text
+from fastsam_onnx.options import CountProgress, function, shown, text
 from fastsam_onnx.results.crops import CropStyle
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class CropEmbeddings:
         """
         from fastsam_onnx.clip.clip import BATCH
 
+        function("progress", progress)
         with self._lock:  # another thread that wants the same waits, instead of computing it too
             if image is not self._seen[0]:  # the first, or another photo, by dataclasses.replace
                 self._seen = (image, {})

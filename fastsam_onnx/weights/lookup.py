@@ -20,7 +20,7 @@ from typing import get_args
 from fastsam_onnx.errors import DownloadError, ModelNotFoundError, OptionError
 from fastsam_onnx.files import exists
 from fastsam_onnx.log import warn
-from fastsam_onnx.options import choice, shown
+from fastsam_onnx.options import choice, function, shown
 from fastsam_onnx.weights import catalogue
 from fastsam_onnx.weights.bundled import bundled_model, bundled_names, find_bundled
 from fastsam_onnx.weights.cache import (
@@ -118,8 +118,9 @@ def fetch(entry: Entry, *, progress: DownloadProgress | None = None, unverified:
 
     Raises:
         DownloadError: If a file cannot be fetched, or may not be, or another file has its name, known by its size.
-        OptionError: If an environment variable is malformed.
+        OptionError: If `progress` is no function, or an environment variable is malformed.
     """
+    function("progress", progress)
     folder = cache_folder()
     missing = missing_files(entry, folder)
     if missing:

@@ -272,6 +272,19 @@ def test_a_journal_that_is_removed_is_told_and_what_it_had_is_written(tmp_path):
     check_whole(ascii_json(path.read_bytes()), ("a.jpg",))
 
 
+def test_a_data_set_that_is_closed_says_so(tmp_path):
+    with CocoDataset(tmp_path / "d.json") as dataset:
+        dataset.add(RESULTS["a.jpg"], "a.jpg")
+    with pytest.raises(OutputError, match=r"cannot add to .*d\.json: the data set is closed; open it again"):
+        dataset.add(RESULTS["b.jpg"], "b.jpg")
+
+
+def test_json_that_is_no_object_is_told_as_such(tmp_path):
+    (tmp_path / "d.json").write_text("[]")
+    with pytest.raises(OutputError, match=r"it must be an object with images, annotations, categories, got \[\]"):
+        CocoDataset(tmp_path / "d.json")
+
+
 @POSIX
 def test_a_folder_that_goes_is_told_and_nothing_is_promised(tmp_path):
     path = tmp_path / "out" / "d.json"

@@ -200,6 +200,17 @@ def test_a_result_can_be_pickled_while_objects_are_embedded(found):
     found.text_prompt("red", progress=pickled_between)
 
 
+def test_progress_that_is_no_function_is_refused_before_anything_is_embedded(found, counted):
+    for ask in (found.text_prompt, found.classify, found.text_scores):
+        with pytest.raises(OptionError, match="progress must be a function, got True"):
+            ask("red", progress=True)
+    with pytest.raises(OptionError, match="progress must be a function, got True"):
+        found.similar(0, top_k=1, progress=True)
+    with pytest.raises(OptionError, match="progress must be a function, got True"):
+        found.embeddings.clip.embed_images([found.image], progress=True)
+    assert not counted["pictures"]
+
+
 def test_another_photo_is_looked_at_anew(found, counted):
     blue = found.text_prompt("blue").boxes
     swapped = replace(found, image=found.image[..., ::-1])
