@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from test_directions import FLOORS
 
 import fastsam_onnx
+from fastsam_onnx.serve import conversion, request
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -53,3 +56,26 @@ def test_the_reference_has_what_is_inherited_and_the_call():
     settings = (ROOT / "mkdocs.yml").read_text("utf-8")
     assert "inherited_members: true" in settings
     assert '"^__call__$"' in settings
+
+
+def test_the_page_of_the_server_names_every_parameter_and_prompt():
+    names = [*request.PARAMETERS, *conversion.PARAMETERS, *(field.name for field in fields(fastsam_onnx.Prompts))]
+    page = (ROOT / "docs" / "server.md").read_text("utf-8")
+    assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def test_contributors_are_told_of_every_room_and_tool():
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    rooms = {path.name for path in (ROOT / "fastsam_onnx").iterdir() if not path.name.startswith(("_", "py.typed"))}
+    told = set(re.findall(r"^[├└]─ ([\w.]+)", page, re.MULTILINE))
+    assert rooms - told == set()
+    tools = {path.name for path in (ROOT / "tools").glob("*.py")}
+    assert {name for name in tools if name not in page} == set()
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/design.md"])
+def test_the_line_of_imports_is_the_one_that_is_held(page):
+    def words(text):
+        return " ".join(text.split())
+
+    assert words(FLOORS) in words((ROOT / page).read_text("utf-8"))

@@ -83,7 +83,12 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--port", metavar="N", type=port, default=8000, help="0 takes a free port (default: %(default)s)"
     )
-    parser.add_argument("--token-file", metavar="FILE", type=Path, help="file with a token that clients must send")
+    parser.add_argument(
+        "--token-file",
+        metavar="FILE",
+        type=Path,
+        help="file with a token that requests must have: Authorization: Bearer TOKEN",
+    )
     parser.add_argument(
         "--cors",
         metavar="ORIGIN",

@@ -83,6 +83,9 @@ def image_id_of(name: str) -> int | str:
     """The id that a photo's file name says: 139 for 000000000139.jpg, as COCO names its photos; "dog" for dog.jpg.
 
     A frame of a video has its whole name, clip.mp4#12: those of one video are different photos.
+
+    Raises:
+        OptionError: If it is neither a text nor a path.
     """
     path = PurePath(name if isinstance(name, PurePath) else options.text("name", name))
     if _FRAME_SUFFIX.fullmatch(path.suffix):

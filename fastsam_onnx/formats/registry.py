@@ -208,7 +208,8 @@ def encode(
         options: The format's own, see `FORMATS[format].options`.
 
     Raises:
-        OptionError: If the format or an option is not known.
+        OptionError: If the format or an option is not known, or an option is outside its range.
+        PromptError: If the prompts to draw are malformed.
         OutputError: If the picture cannot be encoded (WebP ends at 16383 pixels a side, for instance).
     """
     kind = _format_named(format)
@@ -253,8 +254,10 @@ def save(
             "geojson": affine, crs, tolerance.
 
     Raises:
-        OptionError: If the suffix, the format or an option is not known, what is no picture would end as one, or a
-            picture without `format` has the name of another format's, such as cup.cutout.jpg.
+        OptionError: If the suffix, the format or an option is not known, an option is outside its range, what is no
+            picture would end as one, or a picture without `format` has the name of another format's, such as
+            cup.cutout.jpg.
+        PromptError: If the prompts to draw are malformed.
         OutputError: If it cannot be written; nothing half written is left.
     """
     target = checked_path("path", path)
@@ -279,7 +282,11 @@ def _check_suffix(target: Path, name: str, kind: Format) -> None:
 
 
 def format_of_suffix(path: str | os.PathLike[str]) -> str | None:
-    """The format by the end of a file's name, the longest first (.coco.json before .json); None if none fits."""
+    """The format by the end of a file's name, the longest first (.coco.json before .json); None if none fits.
+
+    Raises:
+        OptionError: If it is not the path of a file.
+    """
     name = checked_path("path", path).name.lower()
     fits = [(len(suffix), form) for form, kind in FORMATS.items() for suffix in kind.suffixes if name.endswith(suffix)]
     return max(fits)[1] if fits else None
@@ -316,6 +323,9 @@ def suffixes_beside_photos(names: Iterable[str]) -> dict[str, str]:
     """The suffix that each format's file has behind a photo's name, where the formats are written together.
 
     It is the one that other programs look for (labelme finds photo.json alone), unless another of the formats has it.
+
+    Raises:
+        OptionError: If a format is not known.
     """
     first = {name: _format_named(name).suffixes[0] for name in names}
     return {

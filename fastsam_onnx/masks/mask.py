@@ -60,6 +60,9 @@ class Mask:
         left: The column of the photo where the crop begins.
         top: The row of the photo where the crop begins.
         image_size: (width, height) of the photo in pixels, each 2^24 at most.
+
+    Raises:
+        OptionError: If the crop is no (h, w) bool array or outside the photo, or another one outside its range.
     """
 
     crop: BoolArray
@@ -126,7 +129,7 @@ class Mask:
 
     @classmethod
     def empty(cls, image_size: tuple[int, int]) -> Mask:
-        """A mask without pixels."""
+        """A mask without pixels; OptionError unless the size is two integers from 0 to 2^24."""
         return cls(np.zeros((0, 0), bool), 0, 0, image_size)
 
     def __reduce__(self) -> tuple[type[Mask], tuple[BoolArray, int, int, tuple[int, int]]]:
@@ -205,7 +208,7 @@ class Mask:
         return Mask(crop, x1, y1, self.image_size)
 
     def contains(self, x: float, y: float) -> bool:
-        """True if the pixel that holds the point (x, y) is set; outside the photo none is."""
+        """True if the pixel that holds (x, y) is set; outside the photo none is. OptionError unless both are finite."""
         column, row = math.floor(number("x", x)) - self.left, math.floor(number("y", y)) - self.top
         height, width = self.crop.shape
         return 0 <= row < height and 0 <= column < width and bool(self.crop[row, column])
@@ -221,7 +224,7 @@ class Mask:
         return picked
 
     def area_inside(self, x1: int, y1: int, x2: int, y2: int) -> int:
-        """The number of pixels in the rectangle of columns x1 .. x2 - 1 and rows y1 .. y2 - 1."""
+        """The number of pixels in columns x1 .. x2 - 1 and rows y1 .. y2 - 1; OptionError unless these are integers."""
         x1, y1, x2, y2 = (integer("an edge", edge, -sys.maxsize) for edge in (x1, y1, x2, y2))
         rows = slice(max(y1 - self.top, 0), max(y2 - self.top, 0))
         columns = slice(max(x1 - self.left, 0), max(x2 - self.left, 0))
@@ -285,7 +288,7 @@ class Mask:
         return Mask(frame, self.left, self.top, self.image_size)
 
     def moved(self, x: int, y: int) -> Mask:
-        """The mask moved to the right and down by whole pixels; what leaves the photo is cut off."""
+        """The mask moved right and down; what leaves the photo is cut off. OptionError unless both are integers."""
         x, y = integer("x", x, -FAR), integer("y", y, -FAR)
         height, width = self.crop.shape
         left, top = self.left + x, self.top + y

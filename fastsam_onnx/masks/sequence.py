@@ -95,6 +95,9 @@ class Masks(Sequence[Mask]):
         Returns:
             (n, H, W) bool, n photos' worth of memory; packed (n, H, ceil(W / 8)) uint8, as `np.packbits` makes it: the
             first pixel is the highest bit, and what is beyond the last one is 0.
+
+        Raises:
+            OptionError: If `packed` is neither True nor False.
         """
         if options.boolean("packed", packed):
             return stack_packed(self, self.image_size)

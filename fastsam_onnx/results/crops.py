@@ -37,6 +37,10 @@ class CropStyle:
             of the photo.
         square: True puts the whole crop on a square, instead of the middle square that CLIP's own preprocessing cuts
             out, which takes the ends off long objects.
+
+    Raises:
+        OptionError: If there is no background, or one that is not known, the margin is not a number from 0 to 1, or
+            `square` neither True nor False.
     """
 
     backgrounds: Sequence[Background] = ("mean",)

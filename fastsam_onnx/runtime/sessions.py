@@ -38,7 +38,13 @@ ERRORS, FATAL = 3, 4
 
 @dataclass(frozen=True)
 class RuntimeOptions:
-    """The options of `create_session` as one value."""
+    """The options of `create_session` as one value.
+
+    Attributes:
+        threads: As there.
+        providers: As there.
+        session_options: As there.
+    """
 
     threads: int | None = None
     providers: Sequence[Provider] | None = None

@@ -98,6 +98,7 @@ def is_here(entry: Entry) -> bool:
     """True if all files of a model are in the cache folder.
 
     Raises:
+        OptionError: If it is no `Entry`.
         DownloadError: If another file has the name of one, known by its size.
     """
     return not missing_files(entry, cache_folder())
@@ -144,6 +145,7 @@ def verify(entry: Entry) -> None:
     Downloads are checked as they arrive; this is for files that were put there by hand, or long ago.
 
     Raises:
+        OptionError: If it is no `Entry`.
         DownloadError: If a file is not here or is not the right one.
     """
     import hashlib

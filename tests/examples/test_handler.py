@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import importlib.util
 import json
 import sys
@@ -314,3 +315,10 @@ def test_what_the_log_is_warned_of_is_told_to_the_client(function):
         answer = function.handler(rest(json.dumps({"photo": photo(), "prompts": {"points": [at]}})), None)
         assert answer["statusCode"] == 200
         assert ("points are pixels" in answer["headers"].get("warning", "")) is is_warned
+
+
+def test_its_page_names_every_field_and_every_prompt_that_is_taken_or_refused(function):
+    page = (EXAMPLES / "serverless" / "README.md").read_text("utf-8")
+    of_texts = ("texts", "top_k", "threshold", "negative", "other")
+    prompts = [field.name for field in dataclasses.fields(Prompts) if field.name not in of_texts]
+    assert [name for name in (*function.FIELDS, *prompts) if f"`{name}`" not in page] == []
