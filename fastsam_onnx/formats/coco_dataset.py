@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
@@ -87,6 +88,7 @@ class CocoDataset:
                     dataset.add(model(path))
 
     An existing file is added to. Photos that were added are kept whatever happens; the file has them after `close`.
+    Threads of the process may add at once.
 
     Attributes:
         path: The file.
@@ -115,6 +117,7 @@ class CocoDataset:
         with output_errors(self.journal):
             self._file = _open_journal(self.journal, self.path)
         self._end = 0
+        self._lock = Lock()
         try:
             self._read_file()
             self._read_journal()
@@ -155,7 +158,11 @@ class CocoDataset:
         self.append(dataset_entry(found, file_name, tolerance=tolerance))
 
     def append(self, entry: Json) -> None:
-        """`add` of what `dataset_entry` made, for callers that make entries in several threads."""
+        """`add` of what `dataset_entry` made, for callers that make entries elsewhere."""
+        with self._lock:
+            self._append(entry)
+
+    def _append(self, entry: Json) -> None:
         name = entry["image"]["file_name"]
         image_id = self._image_id(name)
         first = self._last_annotation + 1
@@ -175,8 +182,11 @@ class CocoDataset:
         Raises:
             OutputError: If it cannot be written; the journal stays, and the next run goes on from it.
         """
-        if self._file.closed:
-            return
+        with self._lock:
+            if not self._file.closed:
+                self._close()
+
+    def _close(self) -> None:
         try:
             with output_errors(self.path):
                 if self._end:

@@ -78,7 +78,7 @@ class Instances:
 
     Attributes:
         boxes: (n, 4) float32 x1, y1, x2, y2 in image pixels, from the network, or around masks that grew beyond
-            theirs; the masks lie inside them.
+            theirs; the masks lie inside them, to the pixels that their sides cut.
         scores: (n,) float32, 0 to 1.
         masks: A sequence of n `Mask`, rendered when asked for; `masks.dense()` is (n, H, W) bool.
         prompt_index: (n,) int64 index of the prompt that each object answers; None where there was no prompt.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -270,6 +271,17 @@ def test_a_journal_that_is_removed_is_told_and_what_it_had_is_written(tmp_path):
         with pytest.raises(OutputError, match=r"d\.json\.journal: it was removed"):
             dataset.add(RESULTS["b.jpg"], "b.jpg")
     check_whole(ascii_json(path.read_bytes()), ("a.jpg",))
+
+
+def test_threads_may_add_at_once(tmp_path):
+    """Their lines would mix, and every later one be refused as after another run's."""
+    path, names = tmp_path / "d.json", [f"{number}.jpg" for number in range(1, 41)]
+    with CocoDataset(path) as dataset, ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: dataset.add(RESULTS["a.jpg"], name), names))
+    document = ascii_json(path.read_bytes())
+    assert sorted(image["file_name"] for image in document["images"]) == sorted(names)
+    assert len({image["id"] for image in document["images"]}) == len(names)
+    assert len({one["id"] for one in document["annotations"]}) == len(names) * len(RESULTS["a.jpg"])
 
 
 def test_a_data_set_that_is_closed_says_so(tmp_path):
