@@ -20,6 +20,7 @@ from fastsam_onnx.options import (
     DEFAULT_OVERLAP,
     DEFAULT_PIXEL_LIMIT,
     MODEL_OPTIONS,
+    OF_PICTURES,
     CallKeywords,
     CallOptions,
     ChannelOrder,
@@ -410,7 +411,7 @@ class FastSAM(Settled):
             return seen
 
         began = time.perf_counter()
-        of_file = open_rows(source, pixel_limit=options.pixel_limit, bands=options.bands, white=options.white)
+        of_file = open_rows(source, **{name: getattr(options, name) for name in OF_PICTURES})
         rows: ImageRows = of_file or HeldRows(_load(source, options))
         decoding = 1000 * (time.perf_counter() - began)
         found = find_in_tiles(
@@ -472,8 +473,7 @@ def _file_name(source: Any) -> str | None:
 def _load(source: ImageSource, options: CallOptions) -> ByteArray:
     from fastsam_onnx.images.load import load_image
 
-    names = ("channel_order", "pixel_limit", "bands", "white")
-    image = load_image(source, **{name: getattr(options, name) for name in names})
+    image = load_image(source, **{name: getattr(options, name) for name in OF_PICTURES})
     # Prompts read the photo later, when its maker may have filled the array with the next one.
     return image.copy() if isinstance(source, np.ndarray) and np.may_share_memory(image, source) else image
 

@@ -49,6 +49,8 @@ MOST_SHOWN = 200
 """Maximum number of characters of a value in a message."""
 MOST_INDEX = 2**53
 """Largest index, of a class for instance: up to here float64 holds every integer."""
+OF_PICTURES = ("channel_order", "pixel_limit", "bands", "white")
+"""Options of a call that say how its photo is read."""
 MODEL_OPTIONS = ("imgsz", "conf", "iou", "max_det", "refine", "redraw")
 """Options of a call that `FastSAM` takes, too."""
 

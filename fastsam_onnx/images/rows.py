@@ -1,7 +1,8 @@
 """Large pictures a few rows at a time: those that lie in memory, and files that are decoded in strips.
 
 TIFF and binary PNM files of any size are read so that a few rows at a time are in memory: TIFF because its strips or
-tiles decode alone, whatever their compression, PNM because it has none. Other formats are decoded as a whole.
+tiles decode alone, whatever their compression, PNM because it has none; and so are arrays that are a file
+(`numpy.memmap`). Other formats are decoded as a whole.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -120,12 +121,20 @@ class FileRows:
 
 
 def open_rows(
-    source: ImageSource, *, pixel_limit: int | None, bands: Sequence[int] | None = None, white: float | None = None
+    source: ImageSource,
+    *,
+    pixel_limit: int | None,
+    channel_order: Literal["rgb", "bgr"] = "rgb",
+    bands: Sequence[int] | None = None,
+    white: float | None = None,
 ) -> FileRows | None:
     """The rows of a file that is large and can be decoded in strips; None for anything else.
 
     None also if anything is wrong with the file: `load_image` says it.
     """
+    if isinstance(source, np.memmap):
+        read = _reader(source, white, channel_order=channel_order)
+        return None if bands is not None else _if_large(_mapped_rows(source, read), pixel_limit)
     if not isinstance(source, str | os.PathLike) or is_special(source):
         return None
     try:
@@ -136,17 +145,35 @@ def open_rows(
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         if kind == "PNM" and bands is not None:
             return None
-        read = partial(load_scaled, scale=Scale(white, _once(partial(warn_of_dark, source_name(source)))), bands=bands)
-        decode = partial(_decoded, data, source_name(source), read)
+        decode = partial(_decoded, data, source_name(source), _reader(source, white, bands=bands))
         rows = _tiff_rows(data, decode) if kind == "TIFF" else _pnm_rows(data, decode)
     except (OSError, ValueError):
         return None
-    if rows is None or rows.image_size[0] * rows.image_size[1] <= STRIPS_ABOVE:
+    return _if_large(rows, pixel_limit)
+
+
+def _reader(source: ImageSource, white: float | None, **options: Any) -> Callable[[ImageSource], ByteArray]:
+    """`load_scaled` of the parts of a source, which are dark once."""
+    return partial(load_scaled, scale=Scale(white, _once(partial(warn_of_dark, source_name(source)))), **options)
+
+
+def _if_large(rows: FileRows | None, pixel_limit: int | None) -> FileRows | None:
+    """The rows, if they are so many that they should not lie in memory, and not too many."""
+    if rows is None:
         return None
     width, height = rows.image_size
-    if pixel_limit is not None and width * height > pixel_limit:
+    most = width * height if pixel_limit is None else pixel_limit
+    return rows if STRIPS_ABOVE < width * height <= most else None
+
+
+def _mapped_rows(array: np.memmap[Any, Any], read: Callable[[ImageSource], ByteArray]) -> FileRows | None:
+    """Those of an array that is a file; None unless it has the shape of a picture."""
+    if array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (3,), (4,)):
         return None
-    return rows
+    height, width = array.shape[:2]
+    step = max(1, PART_PIXELS // max(width, 1))
+    parts = (array[top : top + step] for top in range(0, height, step))
+    return FileRows((width, height), _decoded(None, source_name(array), read, parts))
 
 
 def _pnm_rows(data: mmap.mmap, decode: Decode) -> FileRows | None:
@@ -170,7 +197,7 @@ def _tiff_rows(data: mmap.mmap, decode: Decode) -> FileRows | None:
 
 
 def _decoded(
-    data: mmap.mmap, name: str, read: Callable[[ImageSource], ByteArray], parts: Iterable[ImageSource]
+    data: mmap.mmap | None, name: str, read: Callable[[ImageSource], ByteArray], parts: Iterable[ImageSource]
 ) -> Iterator[ByteArray]:
     """The parts as pictures; what was read for them goes out of memory again, where the system can do that."""
     for part in parts:
@@ -182,7 +209,7 @@ def _decoded(
         if isinstance(part, np.ndarray):
             picture = picture.copy()
         del part
-        if hasattr(mmap, "MADV_DONTNEED"):
+        if data is not None and hasattr(mmap, "MADV_DONTNEED"):
             data.madvise(mmap.MADV_DONTNEED)
         yield picture
 

@@ -71,16 +71,53 @@ def tiled_tiff(path: Path, pixels: np.ndarray, tile: tuple[int, int] = (32, 16),
     path.write_bytes(head + lists + b"".join(bodies))
 
 
-def check_rows(path: Path) -> None:
+def mapped(path: Path, pixels: np.ndarray) -> np.memmap:
+    """The same array as a file that is mapped into memory."""
+    np.save(path, pixels)
+    array = np.load(path, mmap_mode="r")
+    assert isinstance(array, np.memmap)
+    return array
+
+
+def check_rows(path: Path | np.memmap, **options: str) -> None:
     """Bands that overlap, as tiles ask for them, are those of the whole picture."""
-    whole = load_image(path)
-    rows = open_rows(path, pixel_limit=None)
+    whole = load_image(path, **options)
+    rows = open_rows(path, pixel_limit=None, **options)
     assert isinstance(rows, FileRows)
     assert rows.image_size == (whole.shape[1], whole.shape[0])
     for top, bottom in ((0, 40), (20, 60), (41, 81), (61, 101)):
         assert np.array_equal(rows.band(top, bottom), whole[top:bottom])
         assert len(rows._rows) <= 40 + 32  # no more than asked for and the part that was begun
     assert np.array_equal(rows.overview(), whole)  # small enough to be kept as it is
+
+
+@pytest.mark.parametrize("channel_order", ["rgb", "bgr"])
+@pytest.mark.parametrize(("channels", "dtype"), [(1, np.uint8), (3, np.uint8), (4, np.uint8), (3, np.uint16)])
+def test_an_array_that_is_a_file(tmp_path, channels, dtype, channel_order):
+    check_rows(mapped(tmp_path / "a.npy", picture(101, 67, channels, dtype)), channel_order=channel_order)
+
+
+def test_an_array_that_is_a_file_is_refused_as_any_array(tmp_path):
+    for pixels, message in (
+        (np.zeros((9, 9, 2), np.uint8), "its shape must be"),
+        (np.zeros((9, 9)) + 2, "from 0 to 1"),
+    ):
+        with pytest.raises(ImageError, match=rf"cannot read array \(9, 9.*{message}"):
+            FastSAM(bright_object(), imgsz=224)(mapped(tmp_path / "a.npy", pixels), tile=64)
+    array = mapped(tmp_path / "a.npy", picture())
+    assert open_rows(array, pixel_limit=100) is None
+    assert open_rows(array, pixel_limit=None, bands=(3, 2, 1)) is None
+
+
+def test_tiles_of_an_array_that_is_a_file_are_those_of_the_array_and_leave_it_where_it_is(tmp_path, monkeypatch):
+    """It may be larger than the memory: it is never held as a whole."""
+    monkeypatch.setattr(strips, "OVERVIEW_SIDE", 100)
+    photo = np.full((384, 384, 3), 40, np.uint8)
+    cv2.circle(photo, (192, 196), 90, (255, 255, 255), -1)
+    model = FastSAM(bright_object(), imgsz=224, threads=1)
+    read = model(mapped(tmp_path / "a.npy", photo), tile=224)
+    assert read.image is None
+    assert np.array_equal(model(photo, tile=224).masks.dense(), read.masks.dense())
 
 
 @pytest.mark.parametrize("compression", [NONE, LZW, DEFLATE, PACKBITS])
