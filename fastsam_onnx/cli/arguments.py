@@ -318,7 +318,7 @@ def _add_box_prompts(group: Any) -> None:
     group.add_argument(
         "--match",
         choices=get_args(Match),
-        help="what is compared with the box: every candidate of the network, its mask cut to the box; the objects' "
+        help="what is compared with a box or a mask: every candidate of the network; the objects' "
         "masks; or the objects' boxes (default: candidate)",
     )
 
