@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from textwrap import fill
 from typing import Any, TypeVar, get_args
 
 from fastsam_onnx import options
@@ -22,6 +23,9 @@ from fastsam_onnx.results.rules import Match, Pick
 from fastsam_onnx.runtime import MOST_THREADS
 
 T = TypeVar("T")
+
+MOST_COLUMNS = 80
+"""Width of what argparse does not wrap."""
 
 EXIT_CODES = """\
 exit codes:
@@ -242,7 +246,7 @@ def add_command(
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}.",
+        description=fill(f"{summary[0].upper()}{summary[1:]}.", MOST_COLUMNS),
         usage=f"{PROGRAM} {name} {usage}",
         epilog=f"{epilog.rstrip()}\n\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -17,7 +17,7 @@ from fastsam_onnx.formats.coco_dataset import COCO_DATASET, FILE_NAME, CocoDatas
 from fastsam_onnx.formats.yolo import DATA_FILE, folders_of_data, names_of_data, yolo_data
 from fastsam_onnx.log import warn
 
-DESCRIPTION = "one COCO data set of all photos, in the folder --output"
+DESCRIPTION = "a COCO data set of all photos, in the folder --output"
 
 
 @contextmanager

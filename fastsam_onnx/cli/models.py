@@ -18,14 +18,16 @@ from fastsam_onnx.weights.bundled import BUNDLED, BundledModel, bundled_model
 from fastsam_onnx.weights.catalogue import Entry
 
 EPILOG = f"""\
-A name can be given wherever a model's file can: {PROGRAM} segment --model FastSAM-s
-downloads it, once. Nothing else uses the network.
+A name can be given wherever a model's file can:
+{PROGRAM} segment --model FastSAM-s downloads it, once. Nothing else uses
+the network.
 
 environment:
   {weights.HOME}     folder of the downloads
   {weights.OFFLINE}  1 forbids the network
-  {weights.MIRRORS}  addresses, separated by spaces, that are tried first; each
-                        serves files as the folder of the downloads has them"""
+  {weights.MIRRORS}  addresses, separated by spaces, that are tried first;
+                        each serves files as the folder of the downloads has
+                        them"""
 
 
 def add(commands: Any) -> None:

@@ -13,11 +13,12 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from textwrap import fill
 from typing import Any, NoReturn
 
 from fastsam_onnx import __version__
 from fastsam_onnx.cli import convert, download, export, info, models, quantize, segment, serve
-from fastsam_onnx.cli.arguments import EXIT_CODES
+from fastsam_onnx.cli.arguments import EXIT_CODES, MOST_COLUMNS
 from fastsam_onnx.cli.screen import (
     PROGRAM,
     Screen,
@@ -164,7 +165,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, Any]]:
     parser = _Parser(
         prog=PROGRAM,
         usage=f"{PROGRAM} COMMAND [ARGUMENTS]",
-        description=DESCRIPTION,
+        description=fill(DESCRIPTION, MOST_COLUMNS),
         epilog=f"`{PROGRAM} COMMAND --help` tells more, with examples.\n\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

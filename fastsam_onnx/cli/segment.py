@@ -115,9 +115,9 @@ examples:
   {PROGRAM} segment -- -photo-with-a-dash.jpg"""
 
 PROMPTED = """\
-Without any, every object is written. Points, boxes and masks consider all that
-the network offers, also what is below --conf, unless --pick, --match, --classes
-or --tile says otherwise."""
+Without any, every object is written. Points, boxes and masks consider all
+that the network offers, also what is below --conf, unless --pick, --match,
+--classes or --tile says otherwise."""
 
 
 def add(commands: Any) -> None:

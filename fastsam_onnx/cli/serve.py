@@ -44,9 +44,9 @@ Needs: pip install 'fastsam-onnx[serve]'. A page to try it in is at /.
   GET /healthz       200 while it runs
   GET /openapi.json  all this, for programs
 
-prompts is JSON: {{"points": [[x, y], ...], "labels": [1, 0, ...], "boxes": [[x1,
-y1, x2, y2], ...], "texts": ["a dog", ...]}}. A refused request gets a 4xx status,
-or 503 when too many wait, and the reason: {{"error": "..."}}.
+prompts is JSON: {{"points": [[x, y], ...], "labels": [1, 0, ...],
+"boxes": [[x1, y1, x2, y2], ...], "texts": ["a dog", ...]}}. A refused request
+gets a 4xx status, or 503 when too many wait, and the reason: {{"error": "..."}}.
 
 The server never opens an address or a path that a client names. On the
 internet, put a proxy with TLS in front of it.

@@ -150,7 +150,7 @@ FORMATS: dict[str, Format] = {
         (".edges.png",), "the soft edge map, 8-bit PNG: 255 is a sure edge", to_edges, picture_bytes, media_types=_PNG
     ),
     "json": Format(
-        (".json",), "boxes, scores, areas and masks (run lengths or polygons)", to_dict, json_bytes, media_types=_JSON
+        (".json",), "boxes, scores, areas, masks (run lengths or polygons)", to_dict, json_bytes, media_types=_JSON
     ),
     "coco": Format((".coco.json",), "COCO results with compressed run lengths", to_coco, json_bytes, media_types=_JSON),
     "labelme": Format(

@@ -170,6 +170,13 @@ def test_version_and_help(capsys):
         assert "exit codes:" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", [[], *([each.__name__.split(".")[-1]] for each in program.COMMANDS)], ids=" ".join)
+def test_help_fits_a_screen_of_80_columns(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*command, "--help"]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
+
+
 @pytest.mark.process
 class TestProcess:
     def test_stdin_to_stdout(self, shell):
