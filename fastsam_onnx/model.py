@@ -355,8 +355,8 @@ class FastSAM(Settled):
             )
         # A path as text, because Python 3.12 cannot read a Path that 3.13 wrote; the bundled model's is this machine's.
         source = os.fspath(self._source) if isinstance(self._source, os.PathLike) else self._source
-        source = None if self._is_bundled else source
-        return {"_source": source, "_defaults": self._defaults, "_runtime": self._runtime, "_clip": self._clip}
+        kept = {key: value for key, value in vars(self).items() if key not in ("_network", "_decoder", "_is_bundled")}
+        return {**kept, "_source": None if self._is_bundled else source}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         from fastsam_onnx.network.opening import lasting_source

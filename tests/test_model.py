@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import asdict, replace
 from itertools import count
 from pathlib import Path
@@ -453,6 +454,16 @@ def test_a_session_is_used_as_it_is_and_does_not_pickle():
             pickle.dumps(unfit)
     with pytest.raises(OptionError, match="InferenceSession"):
         FastSAM(session, threads=2)
+
+
+def test_what_a_subclass_knows_of_itself_travels_too():
+    class Named(FastSAM):
+        """A model with a name for its place."""
+
+    model = Named(one_object())
+    model.place = "the left camera"
+    assert copy(model).place == "the left camera"
+    assert same(copy(model)(photo()), model(photo()))
 
 
 @pytest.mark.parametrize("name", ["conf", "iou", "max_det", "imgsz", "agnostic"])
