@@ -80,12 +80,16 @@ _LATER = {
     "Prompts": "fastsam_onnx.results.prompts",
     "Segmentation": "fastsam_onnx.results.segmentation",
 }
+_MODULES = ("draw", "formats", "images", "network", "quantize", "runtime", "serve", "tracking", "weights")
+"""Those of the reference: without this, `fastsam_onnx.draw` would be there after a call that happens to need it."""
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for (PEP 562): the command line must catch Ctrl-C before NumPy is there."""
     from importlib import import_module
 
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from fastsam_onnx.blas import import_numpy

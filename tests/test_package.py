@@ -32,6 +32,17 @@ def test_dir_shows_what_is_public():
     assert dir(fastsam_onnx) == fastsam_onnx.__all__
 
 
+@pytest.mark.process
+def test_modules_of_the_reference_are_there_from_the_first_on():
+    """As attributes of the package, whatever was called before."""
+    named = re.findall(
+        r"^::: fastsam_onnx\.([a-z]+)", (ROOT / "docs" / "reference.md").read_text("utf-8"), re.MULTILINE
+    )
+    code = "import sys, fastsam_onnx\nfor name in sys.argv[1:]: print(getattr(fastsam_onnx, name).__name__)"
+    shown = subprocess.run([sys.executable, "-c", code, *named], check=True, capture_output=True, text=True).stdout
+    assert shown.split() == [f"fastsam_onnx.{name}" for name in named]
+
+
 def test_every_exception_derives_from_ours_and_from_a_builtin():
     errors = [value for _, value in inspect.getmembers(fastsam_onnx.errors, inspect.isclass)]
     for error in errors:
