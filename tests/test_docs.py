@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -11,11 +12,13 @@ import pytest
 from test_directions import FLOORS
 
 import fastsam_onnx
+from fastsam_onnx.cli import program
 from fastsam_onnx.serve import conversion, request
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^(<!-- not run: .+ -->\n)?```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="docs/ is not in the source distribution")
@@ -32,6 +35,16 @@ def test_the_python_blocks_of_a_page_run_in_their_order(page, tmp_path, monkeypa
     names: dict[str, object] = {}
     for number, code in enumerate(blocks(page)):
         exec(compile(code, f"{page.name}, block {number}", "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_program_takes_the_commands_of_a_page(page):
+    lines = "\n".join(SHELL.findall(page.read_text("utf-8"))).splitlines()
+    commands = [re.split(r" [<>] ?", part)[0].strip() for line in lines for part in re.split(r" \|(?: |$)", line)]
+    parser, _ = program._parser()
+    for command in commands:
+        if re.match(r"(\S*bin/)?fastsam-onnx ", command):
+            parser.parse_args(shlex.split(command, comments=True)[1:])
 
 
 def test_the_readme_has_a_block_to_paste():
