@@ -98,8 +98,7 @@ class FastSAM(Settled):
             refine: True to let masks that press against their box go on to the end of their region, to drop specks and
                 fill small holes, to drop masks that a better one has nearly all of, and to have answers to points and
                 boxes drawn anew by the network's decoder, if it has one. False for the masks as the boxes cut them, as
-                the official code has them. By default the file's own, else False; the bundled model
-                says True.
+                the official code has them. By default the file's own, else False; the bundled model says True.
             redraw: True to draw every object anew by the network's decoder, from a closer look at the photo, 1.5 to
                 2.5 ms for each. It has no effect without `refine`, or where the network has no decoder. By default the
                 file's own, else False; the bundled model says True.
@@ -181,6 +180,7 @@ class FastSAM(Settled):
 
         Raises:
             ImageError: If the photo cannot be read.
+            ModelError: If ONNX Runtime fails on it, or the model is closed.
             OptionError: If an option is outside its range.
         """
         options = CallOptions(
@@ -260,7 +260,7 @@ class FastSAM(Settled):
         Raises:
             OptionError: If an option is not known or outside its range, at once.
             PromptError: If a prompt is malformed, at once; or means nothing in the frame that it is for.
-            ImageError: If there is no such folder, video or camera, at once; or of an item.
+            ImageError: If there is no such folder, video or camera, at once; or, as a ModelError, of an item.
         """
         from fastsam_onnx.images.sources import open_sources
         from fastsam_onnx.stream import named_frames, own_copy, stream

@@ -117,9 +117,8 @@ class Segmentation(WritableInstances):
 
         Args:
             points: (2,) or (k, 2): x, y in image pixels, all for one object; (g, k, 2) asks for g objects at once,
-                none of them for nothing.
-                A point outside the photo hits nothing. A warning is logged where a foreground point does beside others
-                that hit, or all lie between 0 and 1, as shares of width and height do.
+                none of them for nothing. A point outside the photo hits nothing. A warning is logged where a
+                foreground point does beside others that hit, or all lie between 0 and 1, as shares of the size do.
             labels: One for every point: 1 foreground (the default), 0 background. Background alone means nothing.
             pick: Choice among the objects that the points may mean. "candidate": of everything that the network
                 offered, also below the threshold, the mask with the highest score / area^(2/3) in which the first
@@ -147,6 +146,7 @@ class Segmentation(WritableInstances):
         Raises:
             PromptError: If the points or labels are malformed.
             OptionError: If `pick` is not known.
+            ModelError: If the network's decoder cannot be used.
         """
         rules.check_pick(pick)
         groups, signs = rules.check_points(points, labels)
@@ -202,6 +202,7 @@ class Segmentation(WritableInstances):
             PromptError: If the boxes or points are malformed, there is not a group of points for each box, or a point
                 where the object is lies outside its box.
             OptionError: If `match` is not known.
+            ModelError: As in `point_prompt`.
         """
         rules.check_match(match)
         checked = rules.check_boxes(boxes)
@@ -242,9 +243,8 @@ class Segmentation(WritableInstances):
                 what they draw of it, or, of a stroke, thinner than a fifth of its length, what three clicks on it mean
                 together if that promises more. With others these clicks, and of all that is no stroke the highest IoU
                 of the masks' pixels among the objects and everything that the network offered, also below the
-                threshold. Where there are only objects, as in a
-                selection and in results of tiles and of tracking, it is "mask", the highest IoU among the objects;
-                "box": that of the masks' bounding boxes.
+                threshold. Where there are only objects, as in a selection and in results of tiles and of tracking, it
+                is "mask", the highest IoU among the objects; "box": that of the masks' bounding boxes.
 
         Returns:
             One object per mask, in the order of the masks, `prompt_index` telling which; none for a mask that overlaps
@@ -253,7 +253,7 @@ class Segmentation(WritableInstances):
         Raises:
             PromptError: If a mask is malformed, of another size than the photo, or has no pixels, points or labels are
                 malformed, or there is not a group of points for each mask.
-            OptionError: If `match` is not known.
+            OptionError, ModelError: As in `box_prompt`.
         """
         rules.check_match(match)
         checked = check_masks(masks, self.image_size)
