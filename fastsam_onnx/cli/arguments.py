@@ -421,5 +421,8 @@ def add_output(group: Any) -> None:
     )
     add_shared(group, "--tolerance", "--soft", "--whole", "--grow", "--overwrite", "--quiet")
     group.add_argument(
-        "--json", action="store_true", help="write a JSON object a line to standard output about each input"
+        "--json",
+        action="store_true",
+        help="write a JSON object a line to standard output about each input: status (done, skipped, failed), and the "
+        "number of objects and the outputs, or the error",
     )
