@@ -198,6 +198,20 @@ def _with_threads(provider: Provider, threads: int) -> Provider:
     return name, {"num_of_threads": str(threads), **options}
 
 
+def check_texts(session: ort.InferenceSession, name: str) -> None:
+    """Look whether what the file calls things is UTF-8: ONNX Runtime opens it anyway, and decodes when it is asked.
+
+    Raises:
+        ModelError: If it is not.
+    """
+    try:
+        for port in (*session.get_inputs(), *session.get_outputs()):
+            _ = port.name, port.shape, port.type
+        _ = session.get_modelmeta().custom_metadata_map
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{name}: its names or its metadata are not UTF-8; is the file damaged?") from error
+
+
 def _check_exact(session: ort.InferenceSession, name: str) -> None:
     """Refuse an int8 network on OpenVINO: with onnxruntime-openvino 1.24.1 half of the bundled model's masks differ."""
     if OPENVINO in session.get_providers() and QUANTIZATION in session.get_modelmeta().custom_metadata_map:

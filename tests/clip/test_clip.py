@@ -288,6 +288,14 @@ def test_an_export_without_projection_is_refused(tmp_path, half, call):
     assert "pooler_output" in str(caught.value)
 
 
+def test_an_encoder_whose_names_are_not_utf_8_is_told(tmp_path):
+    folder = toy_clip.write(tmp_path / "clip")
+    [path] = folder.rglob("text_model.onnx")
+    path.write_bytes(path.read_bytes().replace(b"input_ids", b"\xffnput_ids"))
+    with pytest.raises(ModelError, match=r"text_model\.onnx: its names or its metadata are not UTF-8"):
+        Clip(folder).embed_texts("red")
+
+
 def test_encoders_of_two_models_are_refused(tmp_path):
     clip = Clip(toy_clip.write(tmp_path / "clip", text_width=6))
     clip.embed_images(plain("red"))

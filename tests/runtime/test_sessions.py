@@ -247,6 +247,14 @@ def test_what_onnx_runtime_raises_is_a_model_error(monkeypatch):
                 model(np.zeros((64, 64, 3), np.uint8))
 
 
+@pytest.mark.parametrize("text", [b"images", b"output0", b"batch", b"description"])
+def test_names_that_are_not_utf_8_are_told(text):
+    """ONNX Runtime opens such a file; its names were a bare UnicodeDecodeError."""
+    damaged = tiny_onnx.tiny(metadata={"description": "x"}).replace(text, b"\xff" + text[1:])
+    with pytest.raises(ModelError, match="its names or its metadata are not UTF-8"):
+        FastSAM(damaged)
+
+
 def test_a_path_with_other_letters_opens(tmp_path):
     path = tmp_path / "Größe 猫.onnx"
     path.write_bytes(tiny_onnx.tiny())
