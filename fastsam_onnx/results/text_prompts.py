@@ -42,7 +42,7 @@ class CropEmbeddings:
     def __init__(self, clip: Clip) -> None:
         self.clip = clip
         self._seen: tuple[ByteArray | None, dict[tuple[MaskLike, CropStyle], FloatArray]] = (None, {})
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def vectors(
         self, masks: Sequence[MaskLike], image: ByteArray, style: CropStyle, progress: CountProgress | None = None
@@ -61,7 +61,7 @@ class CropEmbeddings:
         from fastsam_onnx.clip.clip import BATCH
 
         function("progress", progress)
-        with self._lock:  # another thread that wants the same waits, instead of computing it too
+        with self._lock:  # another thread that wants the same waits, instead of computing it too; progress may ask, too
             if image is not self._seen[0]:  # the first, or another photo, by dataclasses.replace
                 self._seen = (image, {})
             known = self._seen[1]
@@ -124,7 +124,7 @@ class CropEmbeddings:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def _embed(self, masks: Sequence[MaskLike], image: ByteArray, style: CropStyle) -> FloatArray:
         encoder = self.clip.image_encoder()

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -198,6 +199,19 @@ def test_a_result_can_be_pickled_while_objects_are_embedded(found):
         assert len(state["_seen"][1]) == done
 
     found.text_prompt("red", progress=pickled_between)
+
+
+def test_progress_may_ask_the_result_that_it_tells_of(found):
+    """It waited for itself, for ever: so in a thread that does not keep the tests waiting."""
+    scores = []
+    ask = threading.Thread(
+        target=lambda: found.text_prompt("red", progress=lambda done, total: scores.append(found.text_scores("blue"))),
+        daemon=True,
+    )
+    ask.start()
+    ask.join(60)
+    assert not ask.is_alive()
+    np.testing.assert_array_equal(scores[0], found.text_scores("blue"))
 
 
 def test_progress_that_is_no_function_is_refused_before_anything_is_embedded(found, counted):
