@@ -23,6 +23,11 @@ LARGEST_PRODUCT = 2**18
 each other far longer than the product takes."""
 
 
+def size_of(picture: npt.NDArray[Any]) -> tuple[int, int]:
+    """(width, height) of a picture (H, W, ...)."""
+    return picture.shape[1], picture.shape[0]
+
+
 def array_of(values: Any) -> npt.NDArray[Any]:
     """The values as NumPy reads them.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 
+from fastsam_onnx.arrays import ByteArray, size_of
 from fastsam_onnx.errors import ModelError, OptionError
 from fastsam_onnx.options import (
     DEFAULT_CONF,
@@ -25,11 +26,11 @@ from fastsam_onnx.options import (
     CallOptions,
     ChannelOrder,
     DetectionOptions,
-    Settled,
     boolean,
     call_options,
     input_size,
     integer,
+    set_attribute,
 )
 from fastsam_onnx.runtime import Provider, RuntimeOptions
 
@@ -37,7 +38,6 @@ from fastsam_onnx.runtime import Provider, RuntimeOptions
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-    from fastsam_onnx.arrays import ByteArray
     from fastsam_onnx.clip.clip import Clip
     from fastsam_onnx.images.load import ImageSource
     from fastsam_onnx.images.sources import Sources
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from fastsam_onnx.tracking.following import StreamKeywords
 
 
-class FastSAM(Settled):
+class FastSAM:
     """A segment-everything network, ready for photos.
 
     One object serves many threads at once. It pickles by path, the bundled models by name, and options, so it travels
@@ -339,6 +339,9 @@ class FastSAM(Settled):
         """Let go of the network; a call after that is a ModelError."""
         self._network.close()
 
+    if not TYPE_CHECKING:  # it would let type checkers take any attribute
+        __setattr__ = set_attribute
+
     def __enter__(self) -> FastSAM:
         return self
 
@@ -393,7 +396,7 @@ class FastSAM(Settled):
             decoding.append(1000 * (time.perf_counter() - began))
         runs: dict[tuple[int, int], list[int]] = {}
         for index, image in enumerate(images):
-            runs.setdefault(self.contract.letterbox(_size(image), detection.imgsz).input_size, []).append(index)
+            runs.setdefault(self.contract.letterbox(size_of(image), detection.imgsz).input_size, []).append(index)
         found: dict[int, Segmentation] = {}
         for run in runs.values():
             found.update(zip(run, self._find([images[index] for index in run], detection), strict=True))
@@ -429,7 +432,7 @@ class FastSAM(Settled):
         from fastsam_onnx.results.finding import find_objects
 
         began = time.perf_counter()
-        letterboxes = [self.contract.letterbox(image_size or _size(image), options.imgsz) for image in images]
+        letterboxes = [self.contract.letterbox(image_size or size_of(image), options.imgsz) for image in images]
         tensors = [letterbox.tensor(image) for letterbox, image in zip(letterboxes, images, strict=True)]
         tensor = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
         prepared = time.perf_counter()
@@ -449,10 +452,6 @@ class FastSAM(Settled):
             )
             for image, letterbox, output in zip(images, letterboxes, outputs, strict=True)
         ]
-
-
-def _size(image: ByteArray) -> tuple[int, int]:
-    return image.shape[1], image.shape[0]
 
 
 def _of_source(found: Segmentation, source: ImageSource, decoding: float) -> Segmentation:

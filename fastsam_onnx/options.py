@@ -125,17 +125,11 @@ class CallOptions:
                 object.__setattr__(self, name, check(value))
 
 
-class Settled:
-    """A model whose options are settled: set as attributes, `model.conf = 0.3`, they would change nothing."""
-
-    if not TYPE_CHECKING:  # it would let type checkers take any attribute
-
-        def __setattr__(self, name: str, value: object) -> None:
-            if name in (each.name for each in fields(CallOptions)):
-                raise OptionError(
-                    f"{name} of an open model cannot be set; give {name}= to a call, model(photo, {name}=...)"
-                )
-            super().__setattr__(name, value)
+def set_attribute(model: object, name: str, value: object) -> None:
+    """Set an attribute of a model; refuse `model.conf = 0.3`, which would change nothing."""
+    if name in (each.name for each in fields(CallOptions)):
+        raise OptionError(f"{name} of an open model cannot be set; give {name}= to a call, model(photo, {name}=...)")
+    object.__setattr__(model, name, value)
 
 
 def call_options(given: CallKeywords) -> CallOptions:

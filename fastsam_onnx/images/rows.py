@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from fastsam_onnx.arrays import ByteArray
+from fastsam_onnx.arrays import ByteArray, size_of
 from fastsam_onnx.errors import ImageError
 from fastsam_onnx.files import is_special
 from fastsam_onnx.images.header import identify, read_pnm_head
@@ -62,7 +62,7 @@ class HeldRows:
     @property
     def image_size(self) -> tuple[int, int]:
         """See `ImageRows`."""
-        return self.image.shape[1], self.image.shape[0]
+        return size_of(self.image)
 
     def band(self, top: int, bottom: int) -> ByteArray:
         """See `ImageRows`."""

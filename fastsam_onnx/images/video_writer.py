@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from fastsam_onnx.arrays import ByteArray
+from fastsam_onnx.arrays import ByteArray, size_of
 from fastsam_onnx.errors import OptionError, OutputError
 from fastsam_onnx.files import complete_file, output_errors, utf8_path
 from fastsam_onnx.options import choice
@@ -58,9 +58,9 @@ def video_writer(path: Path, fps: float, codec: str | None = None) -> Iterator[C
         def add(picture: ByteArray) -> None:
             nonlocal count
             even = _even(picture)
-            size = (even.shape[1], even.shape[0])
+            size = size_of(even)
             if not writer.isOpened():
-                if size != (picture.shape[1], picture.shape[0]):
+                if size != size_of(picture):
                     logger.info("%s is %d x %d: sides must be even", path, *size)
                 if not writer.open(part_path, cv2.VideoWriter.fourcc(*letters), rate_to_write(fps), size):
                     raise OutputError(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from fastsam_onnx.arrays import ByteArray, FloatArray
+from fastsam_onnx.arrays import ByteArray, FloatArray, size_of
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.images.load import ImageSource, load_image
 from fastsam_onnx.model import FastSAM
@@ -53,6 +53,6 @@ def _spread(photos: Sequence[ImageSource], maximum: int) -> list[ImageSource]:
 
 def _network_input(reference: FastSAM, image: ByteArray) -> FloatArray:
     """(B, 3, h, w): a photo, repeated for every place of a fixed batch."""
-    contract, image_size = reference.contract, (image.shape[1], image.shape[0])
+    contract, image_size = reference.contract, size_of(image)
     tensor = contract.letterbox(image_size, reference.options["imgsz"]).tensor(image)
     return np.repeat(tensor, contract.batch or 1, axis=0)
