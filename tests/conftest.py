@@ -26,6 +26,7 @@ settings.register_profile("tests", deadline=None, max_examples=60)
 settings.load_profile("tests")
 
 TOOLS = Path(__file__).parents[1] / "tools"
+EXAMPLES = Path(__file__).parents[1] / "examples"
 SHARED = Path(__file__).parents[2] / "shared"
 
 
@@ -37,23 +38,29 @@ def shared() -> Path:
     return SHARED
 
 
+def _module(folder: Path, name: str, kind: str) -> ModuleType:
+    path = folder / f"{name}.py"
+    if not path.exists():
+        pytest.skip(f"{folder.name}/ is not in the source distribution")
+    spec = importlib.util.spec_from_file_location(f"{path.stem}_{kind}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope="session")
 def load_tool() -> Callable[[str], ModuleType]:
     """`load_tool("compare")`: tools/compare.py as a module; the test is skipped where there are no tools."""
+    return lambda name: _module(TOOLS, name, "tool")
 
-    def load(name: str) -> ModuleType:
-        path = TOOLS / f"{name}.py"
-        if not path.exists():
-            pytest.skip("tools/ is not in the source distribution")
-        spec = importlib.util.spec_from_file_location(f"{name}_tool", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module  # dataclasses look there
-        spec.loader.exec_module(module)
-        return module
 
-    return load
+@pytest.fixture(scope="session")
+def load_example() -> Callable[[str], ModuleType]:
+    """`load_example("serverless/handler")`: a file of examples/ as a module; as `load_tool`."""
+    return lambda name: _module(EXAMPLES, name, "example")
 
 
 @pytest.fixture

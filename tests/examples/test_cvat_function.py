@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,15 +22,8 @@ BOX = ((170.0, 12.0), (415.0, 305.0))
 
 
 @pytest.fixture(scope="module")
-def example():
-    path = EXAMPLES / "cvat_function.py"
-    if not path.exists():
-        pytest.skip("examples/ is not in the source distribution")
-    spec = importlib.util.spec_from_file_location("cvat_function", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def example(load_example):
+    return load_example("cvat_function")
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,17 +21,8 @@ BOX = [150, 80, 480, 320]
 
 
 @pytest.fixture(scope="module")
-def function() -> ModuleType:
-    path = EXAMPLES / "serverless" / "handler.py"
-    if not path.exists():
-        pytest.skip("examples/ is not in the source distribution")
-    spec = importlib.util.spec_from_file_location("serverless_handler", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def function(load_example) -> ModuleType:
+    return load_example("serverless/handler")
 
 
 def rest(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from contextlib import contextmanager
 from functools import cache
 from itertools import product
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -38,15 +35,8 @@ def bundled():
 
 
 @pytest.fixture(scope="module")
-def example():
-    path = Path(__file__).parents[2] / "examples" / "label_studio.py"
-    if not path.exists():
-        pytest.skip("examples/ is not in the source distribution")
-    spec = importlib.util.spec_from_file_location("label_studio_backend", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def example(load_example):
+    return load_example("label_studio")
 
 
 @contextmanager
