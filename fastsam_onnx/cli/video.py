@@ -184,12 +184,16 @@ def _run(
         progress = Progress(screen)
         for found in found_of:
             frame = under_way.popleft()
-            chosen = _chosen(found, frame, classes, None if is_followed else prompts)
-            if isinstance(found, Failure) or isinstance(chosen, Failure):
+            if isinstance(found, Failure):
+                if not frame.missing:
+                    raise _of_frame(found, frame)
                 missing.append(frame)
+                chosen: Segmentation | Failure = found
             else:
-                chosen = replace(chosen, source=f"{source.stem}#{frame.number}")
-                count, objects, size = count + 1, objects + len(chosen), chosen.image_size
+                kept = found if classes is None else found.of_class(*classes)
+                selected = kept if is_followed else prompts.choose(kept)
+                chosen = selected = replace(selected, source=f"{source.stem}#{frame.number}")
+                count, objects, size = count + 1, objects + len(selected), selected.image_size
                 highest = max(highest, 0.0 if prompts.asked else score_below(found, model.options["conf"]))
             for sink in sinks:
                 sink(frame, chosen)
@@ -200,18 +204,6 @@ def _run(
     milliseconds = {"frame": 1000 * (time.perf_counter() - began) / count}
     facts = {"objects": objects, "image_size": size, "milliseconds": milliseconds, "frames": count, "highest": highest}
     return facts, _told(missing, count)
-
-
-def _chosen(
-    found: Segmentation | Failure, frame: Frame, classes: list[int] | None, prompts: Prompts | None
-) -> Segmentation | Failure:
-    """What is meant of a frame's objects; why there are none, if the file lacks the frame."""
-    if isinstance(found, Failure):
-        if not frame.missing:
-            raise _of_frame(found, frame)
-        return found
-    kept = found if classes is None else found.of_class(*classes)
-    return kept if prompts is None else prompts.choose(kept)
 
 
 def _copies(outputs: dict[str, Path]) -> list[Path]:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from fastsam_onnx.network.letterbox import Letterbox
     from fastsam_onnx.network.outputs import Output
     from fastsam_onnx.options import DetectionOptions
-    from fastsam_onnx.results.text_prompts import CropEmbeddings
 
 LOOKED_AT = 3
 """Detections whose masks are looked at for each object that may be shown: masks tell of doubles that boxes do not."""
@@ -81,7 +80,6 @@ def find_objects(
     candidates, prototypes, classes = output
     names = contract.class_names
     plain = options.refine and not options.is_tile and is_plain(image)
-    whole = image.shape[1::-1] == letterbox.image_size  # not a smaller copy
     detections = detect(
         candidates[:, :0] if plain else candidates,
         letterbox,
@@ -94,6 +92,7 @@ def find_objects(
         agnostic=options.agnostic or names is None,
         rivals=options.refine,
     )
+    whole = image.shape[1::-1] == letterbox.image_size  # not a smaller copy
     offered = Candidates.from_output(
         candidates,
         prototypes,
@@ -105,7 +104,12 @@ def find_objects(
         image=image,
     )
     shown = _shown(detections, offered, options)
-    seconds = {**speed, "postprocess": time.perf_counter() - began}
+    embeddings = None
+    if clip is not None:
+        from fastsam_onnx.results.text_prompts import CropEmbeddings
+
+        embeddings = CropEmbeddings(clip)
+    stages = {**speed, "postprocess": time.perf_counter() - began}
     return Segmentation(
         boxes=shown.boxes_xyxy,
         scores=shown.scores,
@@ -113,16 +117,10 @@ def find_objects(
         labels=None if names is None else shown.labels,
         names=None if names is None else dict(names),
         image=image,
-        speed={stage: 1000 * each for stage, each in seconds.items()},
-        embeddings=None if clip is None else _embeddings(clip),
+        speed={stage: 1000 * seconds for stage, seconds in stages.items()},
+        embeddings=embeddings,
         candidates=offered,
     )
-
-
-def _embeddings(clip: Clip) -> CropEmbeddings:
-    from fastsam_onnx.results.text_prompts import CropEmbeddings
-
-    return CropEmbeddings(clip)
 
 
 def is_plain(image: ByteArray) -> bool:
