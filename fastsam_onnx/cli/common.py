@@ -17,6 +17,7 @@ from fastsam_onnx.files import exists
 from fastsam_onnx.log import warn
 from fastsam_onnx.masks.classes import class_indices
 from fastsam_onnx.options import MODEL_OPTIONS
+from fastsam_onnx.results.prompts import listed
 from fastsam_onnx.weights.bundled import bundled_model
 
 if TYPE_CHECKING:
@@ -94,8 +95,8 @@ def wanted_classes(arguments: argparse.Namespace, model: FastSAM, prompts: Promp
             classes apart.
     """
     names = model.contract.class_names
-    if (asked := prompts.classes) is not None:
-        class_indices([asked] if isinstance(asked, str | int) else asked, names)
+    if prompts.classes is not None:
+        class_indices(listed(prompts.classes), names)
     if arguments.classes is None:
         return None
     known = set((names or {}).values())

@@ -10,7 +10,7 @@ from pathlib import Path
 from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.files import why_unread
 from fastsam_onnx.results.mask_prompts import listed_masks, read_mask
-from fastsam_onnx.results.prompts import Prompts
+from fastsam_onnx.results.prompts import Prompts, listed
 from fastsam_onnx.results.rules import check_boxes
 
 LabelledPoint = tuple[float, float, float]
@@ -116,8 +116,7 @@ def are_located(prompts: Prompts) -> bool:
 
 def texts_of(prompts: Prompts) -> list[str]:
     """All texts that are compared with objects."""
-    given = [one for one in (prompts.texts, prompts.negative, prompts.classify) if one is not None]
-    return [text for one in given for text in ([one] if isinstance(one, str) else one)]
+    return [*listed(prompts.texts), *listed(prompts.negative), *listed(prompts.classify)]
 
 
 def prompt_files(arguments: argparse.Namespace) -> list[Path]:

@@ -192,11 +192,11 @@ class Clip:
 
     def _session(self, path: Path) -> ort.InferenceSession:
         """One session for each file: some are both encoders."""
-        from fastsam_onnx.runtime import check_texts, create_session
+        from fastsam_onnx.runtime import check_utf8, create_session
 
         if path not in self._sessions:
             session = create_session(path, name=path.name, **self._runtime)
-            check_texts(session, path.name)
+            check_utf8(session, path.name)
             self._sessions[path] = session
         return self._sessions[path]
 

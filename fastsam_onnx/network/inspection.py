@@ -14,7 +14,7 @@ from fastsam_onnx.log import warn
 from fastsam_onnx.network.contract import Contract
 from fastsam_onnx.network.layout import Outputs, find_outputs
 from fastsam_onnx.network.metadata import Metadata, read_metadata
-from fastsam_onnx.runtime import check_texts, failures
+from fastsam_onnx.runtime import check_utf8, failures
 
 if TYPE_CHECKING:
     import onnxruntime as ort
@@ -56,7 +56,7 @@ def inspect_network(session: ort.InferenceSession, name: str) -> tuple[Contract,
     Raises:
         ModelError: If it is another kind of network; the message says what was found and what is accepted.
     """
-    check_texts(session, name)
+    check_utf8(session, name)
     metadata = read_metadata(session.get_modelmeta().custom_metadata_map, name)
     try:
         source, outputs = _ports(session, metadata)

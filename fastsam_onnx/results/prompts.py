@@ -187,7 +187,7 @@ class Prompts:
             PromptError: If points, boxes or masks are malformed.
         """
         points = sum(foreground.size for _, foreground in self._all_points())
-        return points + self._asked_singly() + len(_listed(self.negative)) + len(_listed(self.classify))
+        return points + self._asked_singly() + len(listed(self.negative)) + len(listed(self.classify))
 
     @property
     def asked(self) -> int:
@@ -203,7 +203,7 @@ class Prompts:
         """Number of boxes, masks and texts, each of which asks for one object."""
         boxes = 0 if self.boxes is None else len(check_boxes(self.boxes))
         masks = 0 if self.masks is None else len(listed_masks(self.masks))
-        return boxes + masks + len(_listed(self.texts))
+        return boxes + masks + len(listed(self.texts))
 
     def format_options(self, form: str) -> dict[str, Any]:
         """Options of a format that come from the prompts: an overlay shows the points of all objects, and the boxes.
@@ -296,8 +296,8 @@ class Prompts:
     def _check_classes(self) -> None:
         """Raise unless there are names or indices of classes, or None for all."""
         if self.classes is not None:
-            _check_some("classes", _listed(self.classes))
-        for one in _listed(self.classes):
+            _check_some("classes", listed(self.classes))
+        for one in listed(self.classes):
             if isinstance(one, bool) or not isinstance(one, str | int | np.integer):
                 raise PromptError(f"classes must be names or indices of classes, got {options.shown(one)}")
 
@@ -319,7 +319,7 @@ class Prompts:
         check_found(found)
         self.check()
         if self.classes is not None:
-            found = found.of_class(*_listed(self.classes))
+            found = found.of_class(*listed(self.classes))
         chosen = self._answers(found)
         if self.classify is None:
             return chosen
@@ -337,7 +337,7 @@ class Prompts:
             masks = listed_masks(self.masks)
             answers.append((found.mask_prompt(masks, self.mask_points, self.mask_labels, match=self.match), len(masks)))
         if self.texts is not None:
-            texts = _listed(self.texts)
+            texts = listed(self.texts)
             negative = () if self.negative is None else self.negative
             answer = found.text_prompt(texts, top_k=self.top_k, threshold=self.threshold, negative=negative)
             answers.append((answer, len(texts)))
@@ -373,7 +373,7 @@ class Prompts:
             raise PromptError("masks with points that correct them cannot be joined with other masks")
         both = [check_boxes(each.boxes) for each in (self, other) if each.boxes is not None]
         masks = [listed_masks(each.masks) for each in (self, other) if each.masks is not None]
-        texts = [*_listed(self.texts), *_listed(other.texts)]
+        texts = [*listed(self.texts), *listed(other.texts)]
         return replace(
             self,
             points=points,
@@ -403,7 +403,7 @@ def _check_some(name: str, prompts: Sized) -> None:
         raise PromptError(f"{name} must be at least one, got none; leave {name} out to ask for everything")
 
 
-def _listed(given: Any) -> list[Any]:
+def listed(given: Any) -> list[Any]:
     """One or several as a list, empty for None."""
     is_list = isinstance(given, list | tuple) or (isinstance(given, np.ndarray) and given.ndim)
     return [] if given is None else list(given) if is_list else [given]

@@ -198,7 +198,7 @@ def _with_threads(provider: Provider, threads: int) -> Provider:
     return name, {"num_of_threads": str(threads), **options}
 
 
-def check_texts(session: ort.InferenceSession, name: str) -> None:
+def check_utf8(session: ort.InferenceSession, name: str) -> None:
     """Look whether what the file calls things is UTF-8: ONNX Runtime opens it anyway, and decodes when it is asked.
 
     Raises:
