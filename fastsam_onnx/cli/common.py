@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from fastsam_onnx import weights
-from fastsam_onnx.cli.prompts import texts_of
 from fastsam_onnx.cli.screen import DownloadBar, Screen
 from fastsam_onnx.errors import ImageError, OptionError, OutputError
 from fastsam_onnx.files import exists
-from fastsam_onnx.log import warn
 from fastsam_onnx.masks.classes import class_indices
 from fastsam_onnx.options import MODEL_OPTIONS
 from fastsam_onnx.results.prompts import listed
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     from fastsam_onnx.results.prompts import Prompts
 
 STDOUT = Path("-")
-MOST_SHOWN = 60
-"""Characters of a text that a warning shows."""
 
 
 def find_model(given: str | None, screen: Screen) -> Path:
@@ -68,8 +64,6 @@ def open_model(arguments: argparse.Namespace, screen: Screen, *, threads: int | 
 def open_clip(clip: Clip | None, prompts: Prompts | None = None) -> None:
     """Open what else waits for the first text, so that files which cannot be used are told before the first photo.
 
-    So are texts that CLIP does not take to their end, as a warning.
-
     Args:
         clip: The model's; None without.
         prompts: What will be asked; by default anything.
@@ -80,11 +74,8 @@ def open_clip(clip: Clip | None, prompts: Prompts | None = None) -> None:
     if clip is None or (prompts is not None and not prompts.needs_clip):
         return
     clip.image_encoder()
-    if prompts is None:
+    if prompts is None or prompts.texts is not None or prompts.classify is not None:
         clip.text_encoder()
-    elif texts := texts_of(prompts):
-        for text in clip.text_encoder().too_long(texts):
-            warn("%r... is too long for CLIP: its end is not compared", text[:MOST_SHOWN])
 
 
 def wanted_classes(arguments: argparse.Namespace, model: FastSAM, prompts: Prompts) -> list[int] | None:

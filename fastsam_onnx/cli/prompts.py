@@ -10,7 +10,7 @@ from pathlib import Path
 from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.files import why_unread
 from fastsam_onnx.results.mask_prompts import listed_masks, read_mask
-from fastsam_onnx.results.prompts import Prompts, listed
+from fastsam_onnx.results.prompts import Prompts
 from fastsam_onnx.results.rules import check_boxes
 
 LabelledPoint = tuple[float, float, float]
@@ -112,11 +112,6 @@ def _labelled(points: Sequence[LabelledPoint]) -> tuple[list[tuple[float, float]
 def are_located(prompts: Prompts) -> bool:
     """True if there are points or boxes, which are in pixels of a photo."""
     return prompts.points is not None or prompts.boxes is not None
-
-
-def texts_of(prompts: Prompts) -> list[str]:
-    """All texts that are compared with objects."""
-    return [*listed(prompts.texts), *listed(prompts.negative), *listed(prompts.classify)]
 
 
 def prompt_files(arguments: argparse.Namespace) -> list[Path]:

@@ -10,11 +10,14 @@ import math
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
 PROGRAM = "fastsam-onnx"
+MOST_TOLD = 100
+"""Warnings that are not said again while they are among the last."""
 
 
 class StandardOutputError(OSError):
@@ -140,11 +143,15 @@ class DownloadBar:
 
 @contextmanager
 def logged_to(screen: Screen, level: int) -> Iterator[None]:
-    """Show what the package logs, between the lines of the screen."""
+    """Show what the package logs, between the lines of the screen; what is true of every photo, once."""
+    told: deque[str] = deque(maxlen=MOST_TOLD)
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            screen.say(f"{record.levelname.lower()}: {record.getMessage()}")
+            line = f"{record.levelname.lower()}: {record.getMessage()}"
+            if line not in told:
+                told.append(line)
+                screen.say(line)
 
     handler = Handler(level)
     logger = logging.getLogger("fastsam_onnx")

@@ -15,6 +15,7 @@ from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.clip.files import ClipFiles
 from fastsam_onnx.errors import ModelError, OptionError, PromptError
 from fastsam_onnx.images.load import ImageSource, load_image
+from fastsam_onnx.log import warn
 from fastsam_onnx.options import CountProgress, function, integer, shown
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from fastsam_onnx.runtime import Provider
 
 
-BATCH = 16
-"""Most pictures or texts that are embedded together: more would gain little speed and cost much memory."""
+MOST_SHOWN = 60
+"""Characters of a text that a warning shows."""
 
 
 class Clip:
@@ -105,6 +106,8 @@ class Clip:
         sources: Sequence[Any] = images if isinstance(images, list | tuple) else [images]
         pad = None if pad is None else _colour(pad)
         function("progress", progress)
+        from fastsam_onnx.clip.encoders import BATCH
+
         encoder = self.image_encoder()
         vectors = [np.zeros((0, encoder.width), np.float32)]
         for start in range(0, len(sources), BATCH):
@@ -119,7 +122,7 @@ class Clip:
 
         Args:
             texts: One or several. They are cleaned as OpenAI does; what is too long for the context (77 ids, start and
-                end included) is cut off.
+                end included) is cut off, which is warned of.
 
         Returns:
             (n, width) float32, each of length 1.
@@ -129,9 +132,10 @@ class Clip:
             ModelError: If the text encoder or the tokenizer cannot be used, or the widths differ.
         """
         listed = check_texts(texts)
-        encoder = self.text_encoder()
-        parts = [encoder.embed(listed[start : start + BATCH]) for start in range(0, len(listed), BATCH)]
-        return np.concatenate(parts)
+        embedded = self.text_encoder().embed_list(tuple(listed))
+        for text in embedded.cut:
+            warn("%r... is too long for CLIP: its end is not compared", text[:MOST_SHOWN])
+        return embedded.vectors.copy()
 
     def image_encoder(self) -> ImageEncoder:
         """The image encoder, opened at the first call; raises as `embed_images` does."""

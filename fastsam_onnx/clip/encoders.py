@@ -8,7 +8,9 @@ computed. Outputs have few names in use. Vectors have length 1 here, whether the
 from __future__ import annotations
 
 import mmap
+import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 
 Feed = dict[str, npt.NDArray[Any]]
 Half = Literal["image", "text"]
+
+BATCH = 16
+"""Most pictures or texts that are embedded together: more would gain little speed and cost much memory."""
+LISTS_KEPT, MOST_KEPT = 4, 2048
+"""Number of lists of texts whose vectors are kept, and the most texts of such a list: 4 MB of 512 values each."""
 
 FLOATS: dict[str, Any] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 INTEGERS: dict[str, Any] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
@@ -97,6 +104,19 @@ class ImageEncoder:
         return self._half.run({self._port.name: pixels.astype(PIXELS[self._port.type], copy=False)}, self._batch)
 
 
+@dataclass(frozen=True)
+class EmbeddedTexts:
+    """Texts as vectors.
+
+    Attributes:
+        vectors: (n, width) float32 of length 1.
+        cut: Those of the texts whose end is cut off.
+    """
+
+    vectors: FloatArray
+    cut: tuple[str, ...]
+
+
 class TextEncoder:
     """The half that takes texts.
 
@@ -138,10 +158,30 @@ class TextEncoder:
         self._alone = alone and self._batch is None
         self.context_length = length or context_length or tokenizer.context_length or DEFAULT_CONTEXT_LENGTH
         self._full_length = length is not None
+        self._lock = threading.Lock()
+        self._kept: dict[tuple[str, ...], EmbeddedTexts] = {}
         self.width = self._try_out().shape[1]
 
+    def embed_list(self, texts: tuple[str, ...]) -> EmbeddedTexts:
+        """What `embed` gives for any number of texts; the last lists are kept, for the next photo is asked the same.
+
+        Raises:
+            PromptError: If a text is empty.
+            ModelError: If ONNX Runtime fails.
+        """
+        with self._lock:
+            known = self._kept.get(texts)
+        if known is None:
+            known = self._embed_list(texts)
+            if len(texts) <= MOST_KEPT:
+                with self._lock:
+                    self._kept[texts] = known
+                    if len(self._kept) > LISTS_KEPT:
+                        del self._kept[next(iter(self._kept))]
+        return known
+
     def embed(self, texts: Sequence[str]) -> FloatArray:
-        """(n, width) float32 of length 1, of n texts.
+        """(n, width) float32 of length 1, of n texts that are computed together.
 
         Raises:
             PromptError: If a text is empty.
@@ -163,9 +203,10 @@ class TextEncoder:
             feed[self._mask.name] = mask.astype(MASKS[self._mask.type])
         return self._half.run(feed, self._batch)
 
-    def too_long(self, texts: Sequence[str]) -> list[str]:
-        """Those of the texts whose end is cut off."""
-        return [text for text in texts if len(self._tokenizer.encode(clean(text))) > self.context_length - 2]
+    def _embed_list(self, texts: tuple[str, ...]) -> EmbeddedTexts:
+        parts = [self.embed(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
+        cut = [text for text in texts if len(self._tokenizer.encode(clean(text))) > self.context_length - 2]
+        return EmbeddedTexts(np.concatenate(parts), tuple(cut))
 
     def _try_out(self) -> FloatArray:
         """A short text costs a fraction of a long one; but some exports say any length and mean one."""

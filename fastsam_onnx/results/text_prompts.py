@@ -58,7 +58,7 @@ class CropEmbeddings:
         Returns:
             (n, width) float32, each of length 1.
         """
-        from fastsam_onnx.clip.clip import BATCH
+        from fastsam_onnx.clip.encoders import BATCH
 
         function("progress", progress)
         with self._lock:  # another thread that wants the same waits, instead of computing it too; progress may ask, too

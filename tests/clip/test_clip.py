@@ -12,6 +12,7 @@ from support import toy_clip
 from support.tiny_onnx import constant
 
 from fastsam_onnx import Clip, DownloadError, ModelError, ModelNotFoundError, OptionError, PromptError, weights
+from fastsam_onnx.clip.encoders import LISTS_KEPT, MOST_KEPT
 from fastsam_onnx.clip.files import ClipFiles
 from fastsam_onnx.clip.preprocessing import BICUBIC, BILINEAR, resize
 from fastsam_onnx.results.text_prompts import embed_texts
@@ -94,10 +95,37 @@ def test_order_and_words_count_and_spelling_does_not(folder):
     assert red @ other < 0.5
 
 
-def test_what_is_cut_off_does_not_count(folder):
+def test_what_is_cut_off_does_not_count_and_is_warned_of_every_time(folder, caplog):
+    """77 ids, start and end among them: 75 words fit."""
     clip = Clip(folder)
     long, short = clip.embed_texts(["red " + "dog " * 200 + "blue", "red"])
     np.testing.assert_allclose(long, short, atol=1e-6)
+    assert len(caplog.messages) == 1
+    clip.embed_texts("dog " * 75)
+    assert len(caplog.messages) == 1
+    for _ in range(2):  # the second time it is known
+        clip.embed_texts("dog " * 75 + "blue")
+    assert len(caplog.messages) == 3
+    assert caplog.messages[-1].endswith("... is too long for CLIP: its end is not compared")
+
+
+def test_the_last_texts_are_computed_once(folder, monkeypatch):
+    clip = Clip(folder)
+    encoder, asked = clip.text_encoder(), []
+    embed = encoder.embed
+    monkeypatch.setattr(encoder, "embed", lambda texts: asked.append(list(texts)) or embed(texts))
+    first = clip.embed_texts(["red", "blue"])
+    expected = first.copy()
+    first[:] = 0  # it is the caller's own
+    np.testing.assert_array_equal(clip.embed_texts(["red", "blue"]), expected)
+    assert asked == [["red", "blue"]]
+    for number in range(10):  # lists that go away again, and one that is too long to be kept
+        clip.embed_texts([f"red {number}"])
+    assert len(encoder._kept) == LISTS_KEPT
+    clip.embed_texts(["red"] * (MOST_KEPT + 1))
+    assert max(map(len, encoder._kept)) == 1
+    np.testing.assert_array_equal(clip.embed_texts(["red", "blue"]), expected)
+    assert asked.count(["red", "blue"]) == 2
 
 
 def test_pictures_are_what_photos_are(folder, tmp_path):
