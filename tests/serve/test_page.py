@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from fastsam_onnx import Mask, Segmentation
 from fastsam_onnx.formats import FORMATS, encode
 from fastsam_onnx.formats.native import read_json
+from fastsam_onnx.log import warn
 
 for package in ("starlette", "uvicorn", "python_multipart"):
     pytest.importorskip(package, reason="needs the packages of fastsam-onnx[serve]")
@@ -28,6 +30,7 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.chrome.service import Service as Driver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
+from support import server
 from support.server import Client, Reader, Slow, running
 
 from fastsam_onnx.serve.archive import zip_cutouts
@@ -1194,6 +1197,25 @@ def test_texts_are_asked_for_where_the_model_has_clip(browser, model, found):
         assert chosen(browser) == [4]
         assert "similarity 0.27" in status(browser)
         assert "0.27" in browser.find_element(By.CSS_SELECTOR, "#list [aria-selected=true]").text
+
+
+def test_what_is_warned_of_is_told(browser, model, tmp_path, monkeypatch):
+    """A photo of 12 bits in samples of 16 is nearly black, and nothing else would say why so little is found."""
+    path = tmp_path / "dark.png"
+    cv2.imwrite(str(path), cv2.imread(str(PHOTO)).astype(np.uint16) * 4)
+    with running(Service(Reader(model), workers=1).app) as client:
+        browser.get(f"http://127.0.0.1:{client.port}/")
+        drop(browser, path.read_bytes(), path.name, "image/png")
+        assert ". The photo is nearly black: its 16-bit samples reach 1020 of 65535." in status(browser)
+        assert "warnings" not in browser.execute_async_script("resultFile().text().then(arguments[0])")
+        drop(browser, PHOTO.read_bytes(), "coffee.jpg")
+        answered = server.by_index
+        monkeypatch.setattr(
+            server, "by_index", lambda *a, **b: warn(r'the text "%s" \ is too long', *a[1]) or answered(*a, **b)
+        )
+        browser.execute_script("askText('4')")
+        wait(browser, lambda b: not busy(b))
+        assert status(browser).endswith(' similarity 0.27. The text "4" \\ is too long.')
 
 
 def test_a_similarity_belongs_to_the_text_and_the_choice(browser, model):
