@@ -1,6 +1,6 @@
 """Compare tiles with a single pass on large pictures with known objects: recall by size, time and memory.
 
-    python tools/measure_tiles.py --data FOLDER > tiles.md
+    python -m tools.measure_tiles --data FOLDER > tiles.md
 
 Two kinds of pictures are made of FOLDER's photos. "pasted": each photo of sa1b_photos with 40 objects of coco_val laid
 over it, cut out along their masks, of 12 to 96 pixels a side, at random places that do not overlap; only these are
@@ -27,11 +27,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-sys.path.insert(0, str(Path(__file__).parent))
-import evaluate
-
 from fastsam_onnx import FastSAM, Mask
 from fastsam_onnx.images.load import load_image
+from tools.evaluate import __main__ as evaluate
 
 WAYS: dict[str, dict[str, Any]] = {
     "single pass": {},

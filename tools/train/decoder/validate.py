@@ -18,7 +18,7 @@ import numpy as np
 from fastsam_onnx import FastSAM, Mask, Segmentation
 from fastsam_onnx.images.load import load_image
 
-from ...evaluate import (
+from ...evaluate.__main__ import (
     CHOOSING_SET,
     SKETCHES,
     Overlay,

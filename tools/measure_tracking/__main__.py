@@ -1,8 +1,8 @@
 """Measure the numbers that `fastsam_onnx.tracking` gives to the objects of a video, on clips whose truth is known.
 
-    python tools/measure_tracking.py --data FOLDER                      # the figures that are reported
-    python tools/measure_tracking.py --data FOLDER --choose             # clips of other photos and seeds, to choose on
-    python tools/measure_tracking.py --data FOLDER --model bundled      # with a network instead of noisy truth
+    python -m tools.measure_tracking --data FOLDER                      # the figures that are reported
+    python -m tools.measure_tracking --data FOLDER --choose             # clips of other photos and seeds, to choose on
+    python -m tools.measure_tracking --data FOLDER --model bundled      # with a network instead of noisy truth
 
 A clip is a photo with objects of other photos that move over it, cut out along their annotated masks, so that every
 visible pixel of every object is known in every frame. Needs SciPy, for the rival matcher and for IDF1. The kinds:
@@ -52,15 +52,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-sys.path.insert(0, str(Path(__file__).parent))
-import evaluate
-
 from fastsam_onnx import FastSAM, Mask, Masks, Prompts, Segmentation
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.tracking import LOW_SHARE, Tracker, following, sights, tracker
 from fastsam_onnx.tracking.following import followed
 from fastsam_onnx.tracking.looks import LEVELS
+from tools.evaluate import __main__ as evaluate
 
 ByteArray = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]

@@ -1,7 +1,7 @@
 """Measure a model on photos with ground truth.
 
-    python tools/evaluate.py --model weights/fastsam-nano.onnx --data FOLDER --json out.json > out.md
-    python tools/evaluate.py --baseline felzenszwalb --data FOLDER      # needs scikit-image
+    python -m tools.evaluate --model weights/fastsam-nano.onnx --data FOLDER --json out.json > out.md
+    python -m tools.evaluate --baseline felzenszwalb --data FOLDER      # needs scikit-image
 
 FOLDER holds the sets coco_val (COCO instances and stuff), dense (all panoptic segments) and bsds_test
 (human partitions), and train_validation, on which defaults are chosen, never on the others. Everything is
