@@ -1,7 +1,7 @@
 """Everything that the network offered for a photo, before any threshold: prompts look here.
 
 A box or a point says more about the object than the score does, so candidates with low scores, and those that NMS
-dropped, may be what a prompt means. The constants were chosen on tools/evaluate.py's train_validation.
+dropped, may be what a prompt means. The constants were chosen on tools/evaluate's train_validation.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What points mean, of everything that the network offered.
 
-The constants were chosen on tools/evaluate.py's train_validation.
+The constants were chosen on tools/evaluate's train_validation.
 """
 
 from __future__ import annotations

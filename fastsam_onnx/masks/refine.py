@@ -4,7 +4,7 @@ Large plain regions have uncertain boxes, and a mask that fills its box ends in 
 better where the region ends, so where it presses against its box it takes what is connected with it beyond. All of
 this happens on the prototype grid, before any pixel of the photo is made.
 
-The constants were chosen on tools/evaluate.py's train_validation.
+The constants were chosen on tools/evaluate's train_validation.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Points correct it.
 
-The constants were chosen on tools/evaluate.py's train_validation.
+The constants were chosen on tools/evaluate's train_validation.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ OF_CANDIDATES = ("candidate", "alternatives")
 """Those that look at everything that the network offered, where a result has it, and at the objects only without."""
 
 AREA_POWER = 2 / 3
-"""Exponent by which a hit's claim to a point falls with its area; measured on tools/evaluate.py's train_validation."""
+"""Exponent by which a hit's claim to a point falls with its area; measured on tools/evaluate's train_validation."""
 
 
 def check_points(

@@ -14,7 +14,7 @@ LEVELS = 4
 LOOK_GAIN = 0.1
 """Share of the new colours in those that are kept: they change slowly, so that an object cannot become another."""
 LEAST_LIKENESS = 0.95
-"""Likeness of colours, 0 to 1, that an object which was lost keeps. In clips of tools/measure_tracking.py that of an
+"""Likeness of colours, 0 to 1, that an object which was lost keeps. In clips of tools/measure_tracking that of an
 object in two frames is above 0.975, that of two objects in nine of ten cases below 0.9.
 """
 

@@ -3,7 +3,7 @@
 Where an object was, and how it moved, says where it should be next; the object that is found there has its number, the
 less so the more its shape and its colours differ. What was lost is recognised elsewhere by these. The idea to let
 objects of low scores go on with a number, but not begin one, is ByteTrack's. The constants were chosen by
-tools/measure_tracking.py on clips that are not among those it reports.
+tools/measure_tracking on clips that are not among those it reports.
 """
 
 from __future__ import annotations

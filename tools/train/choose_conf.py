@@ -2,7 +2,7 @@
 
     python -m tools.train.choose_conf weights/fastsam-nano.onnx --data ../shared/data
 
-F1 weighs what is right against what is wrong, doubled or missed, as `tools/evaluate.py` counts it. Only objects are
+F1 weighs what is right against what is wrong, doubled or missed, as `tools.evaluate` counts it. Only objects are
 annotated there, and what lies mostly outside them counts neither way; but with a higher threshold that goes, too. So
 of the thresholds that keep KEEP of the best F1 the lowest is taken.
 """
