@@ -1,8 +1,9 @@
 """The exceptions of the package.
 
+```text
 FastSAMError
   ImageError              the picture cannot be read (ValueError)
-  ModelError              the file is not a network of the YOLO segmentation families, nor CLIP (ValueError)
+  ModelError              the file is neither a YOLO segmentation network nor CLIP (ValueError)
     ModelNotFoundError    there is no such file (FileNotFoundError)
     CheckpointError       a PyTorch checkpoint is damaged, or asks for more than parameters need
   PromptError             a point, box or text prompt cannot mean what it says (ValueError)
@@ -12,6 +13,7 @@ FastSAMError
   DownloadError           the file of a model's name is not here and cannot be fetched (OSError)
   MissingPackageError     an optional package is not installed (ImportError)
   ServerError             the server cannot go on (RuntimeError)
+```
 """
 
 

@@ -238,20 +238,21 @@ def save(
             .voc.png, .edges.png, .cutout.png, .cutout.webp, and .cutouts a folder.
         format: A name in `FORMATS`, where the suffix does not say it.
         options: The format's own (`FORMATS[format].options`), as the function that makes it explains them:
-            "overlay" (`draw.overlay`): image, alpha, contours, points, point_labels, boxes, seed, colours, names.
-            "labels": none.
-            "mask": grow.
-            "cutout", "cutouts": image, soft, whole.
-            "colours": seed.
-            "voc": none.
-            "edges" (`to_edges`): of, thin.
-            "json" (`to_dict`): masks, tolerance.
-            "coco": image_id, category_id, file_name.
-            "labelme": label, image_path, tolerance, polygons_only.
-            "yolo": tolerance.
-            "sam": output_mode.
-            "svg": tolerance, link, seed.
-            "geojson": affine, crs, tolerance.
+
+            - "overlay" (`draw.overlay`): image, alpha, contours, points, point_labels, boxes, seed, colours, names.
+            - "labels": none.
+            - "mask": grow.
+            - "cutout", "cutouts": image, soft, whole.
+            - "colours": seed.
+            - "voc": none.
+            - "edges" (`to_edges`): of, thin.
+            - "json" (`to_dict`): masks, tolerance.
+            - "coco": image_id, category_id, file_name.
+            - "labelme": label, image_path, tolerance, polygons_only.
+            - "yolo": tolerance.
+            - "sam": output_mode.
+            - "svg": tolerance, link, seed.
+            - "geojson": affine, crs, tolerance.
 
     Raises:
         OptionError: If the suffix, the format or an option is not known, an option is outside its range, what is no

@@ -120,25 +120,21 @@ class Segmentation(WritableInstances):
                 none of them for nothing. A point outside the photo hits nothing. A warning is logged where a
                 foreground point does beside others that hit, or all lie between 0 and 1, as shares of the size do.
             labels: One for every point: 1 foreground (the default), 0 background. Background alone means nothing.
-            pick: Choice among the objects that the points may mean. "candidate": of everything that the network
-                offered, also below the threshold, the mask with the highest score / area^(2/3) in which the first
-                foreground point lies deep; measures best on ground truth (weights/README.md). The bundled models'
-                decoder draws the three likeliest anew, from the photo around them, and says which to take. Each other
-                point, in their order, corrects the answer so far: the decoder draws it anew, told of the points, or
-                draws a candidate that fits all of them better; of other models' offers the least change that obeys is
-                taken, another candidate, or a part that is added or cut out. An answer holds a foreground point and no
-                background point: one that nothing separates is cut out in a disc, a quarter of the way to the nearest
-                foreground point. Of points in one pixel the last says which it is. Where there are only objects, as in
-                a selection and in results of tiles and of tracking, it is "balanced".
-                "alternatives": that answer first, then others that the points may mean (a part, the thing, the whole),
-                three at most, most likely first, no two with an IoU above 0.7; Segment Anything's `multimask_output`.
-                Where there are only objects, the most balanced of these.
-                The others look at the objects alone. Those that hold a foreground point and no background point are
-                hits: "all" gives every one, smallest first; "balanced" (the highest score / area^(2/3)), "smallest",
-                "largest" and "best" (the highest score) give one, among those that hold the most foreground points.
-                "merge" is the paper's (and the official code's): masks from large to small, each that holds a
-                foreground point is added, each that holds a background point taken away; one object, with the highest
-                score of the masks that hold a foreground point.
+            pick: Choice among the objects that the points may mean, each told at length in docs/prompts.md:
+
+                - "candidate": of everything that the network offered, also below the threshold, the mask with the
+                  highest score / area^(2/3) in which the first foreground point lies deep; the bundled models' decoder
+                  draws three anew and says which to take. Each other point, in their order, corrects the answer so far.
+                  Where there are only objects, as in a selection and in results of tiles and of tracking, "balanced".
+                - "alternatives": that answer first, then others that the points may mean (a part, the thing, the
+                  whole), three at most, most likely first, no two with an IoU above 0.7; Segment Anything's
+                  `multimask_output`. Where there are only objects, the most balanced of these.
+                - "all": the objects that hold a foreground point and no background point, smallest first; "balanced"
+                  (the highest score / area^(2/3)), "smallest", "largest", "best" (the highest score): one of them,
+                  among those that hold the most foreground points.
+                - "merge": one object, by the paper's rule and the official code's: masks from large to small, each that
+                  holds a foreground point is added, each that holds a background point taken away; with the highest
+                  score of those that hold a foreground point.
 
         Returns:
             The chosen objects, `prompt_index` telling the group; empty if nothing is hit.
@@ -186,13 +182,14 @@ class Segmentation(WritableInstances):
                 other models answer with an offer that fits and obeys, or discs around the points are added and cut out.
                 Of objects those that obey most points are looked at.
             labels: One for every point: 1 where the object is (the default), 0 where it is not.
-            match: "candidate": of everything that the network offered, also below the threshold, what fits the box
-                best, its mask cut to the box, drawn anew by the bundled models' decoder from the photo around it, or,
-                without a decoder, enlarged where it leaves a side of the box empty; measures best on ground truth
-                (weights/README.md). Where there are only objects, as in a selection and in results of tiles and of
-                tracking, it is "mask".
-                "mask": the object with the highest IoU of the mask's pixels and the box (the official code's); "box":
-                IoU of the mask's own bounding box and the box (the paper's).
+            match: Choice of what fits the box:
+
+                - "candidate": the best of everything that the network offered, also below the threshold, cut to the
+                  box, and drawn anew by the bundled models' decoder or, without one, enlarged where it leaves a side of
+                  the box empty. Where there are only objects, as in a selection and in results of tiles and of
+                  tracking, "mask".
+                - "mask": the object whose pixels have the highest IoU with the box (the official code's rule).
+                - "box": the object whose mask's own bounding box has it (the paper's).
 
         Returns:
             One object per box, in the order of the boxes, `prompt_index` telling which; none for a box that overlaps
@@ -239,12 +236,14 @@ class Segmentation(WritableInstances):
             points: (2,) or (k, 2) in image pixels for one mask, (b, k, 2) for b masks: each, in their order, corrects
                 the answer so far, as people click where it is wrong.
             labels: One for every point: 1 where the object is (the default), 0 where it is not.
-            match: "candidate": an object that is nearly the mask (an IoU above 0.9); else, with the bundled models,
-                what they draw of it, or, of a stroke, thinner than a fifth of its length, what three clicks on it mean
-                together if that promises more. With others these clicks, and of all that is no stroke the highest IoU
-                of the masks' pixels among the objects and everything that the network offered, also below the
-                threshold. Where there are only objects, as in a selection and in results of tiles and of tracking, it
-                is "mask", the highest IoU among the objects; "box": that of the masks' bounding boxes.
+            match: Choice of what the mask means:
+
+                - "candidate": an object that is nearly the mask (an IoU above 0.9); else, with the bundled models, what
+                  they draw of it, or, of a stroke, thinner than a fifth of its length, what three clicks on it mean
+                  together if that promises more. Other models: of a stroke these clicks, else the highest IoU among the
+                  objects and everything that the network offered. Where there are only objects, "mask".
+                - "mask": the object whose pixels have the highest IoU with the mask's.
+                - "box": that of the masks' bounding boxes.
 
         Returns:
             One object per mask, in the order of the masks, `prompt_index` telling which; none for a mask that overlaps

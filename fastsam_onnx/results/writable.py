@@ -135,20 +135,21 @@ class WritableInstances(Instances):
                 .voc.png, .edges.png, .cutout.png, .cutout.webp; .cutouts a folder.
             format: Name of the format, where the suffix does not say it: a name of the options below.
             options: The format's own, as the function of its name in `fastsam_onnx.formats` takes them.
-                "overlay": image, alpha, contours, points, point_labels, boxes, seed, colours, names.
-                "labels": none.
-                "mask": grow.
-                "cutout", "cutouts": image, soft, whole.
-                "colours": seed.
-                "voc": none.
-                "edges": of, thin.
-                "json": masks, tolerance.
-                "coco": image_id, category_id, file_name.
-                "labelme": label, image_path, tolerance, polygons_only.
-                "yolo": tolerance.
-                "sam": output_mode.
-                "svg": tolerance, link, seed.
-                "geojson": affine, crs, tolerance.
+
+                - "overlay": image, alpha, contours, points, point_labels, boxes, seed, colours, names.
+                - "labels": none.
+                - "mask": grow.
+                - "cutout", "cutouts": image, soft, whole.
+                - "colours": seed.
+                - "voc": none.
+                - "edges": of, thin.
+                - "json": masks, tolerance.
+                - "coco": image_id, category_id, file_name.
+                - "labelme": label, image_path, tolerance, polygons_only.
+                - "yolo": tolerance.
+                - "sam": output_mode.
+                - "svg": tolerance, link, seed.
+                - "geojson": affine, crs, tolerance.
 
         Raises:
             OptionError: If the suffix, the format or an option is not known, or an option is outside its range.
