@@ -29,7 +29,9 @@ import numpy.typing as npt
 
 from fastsam_onnx import FastSAM, Mask
 from fastsam_onnx.images.load import load_image
-from tools.evaluate import __main__ as evaluate
+from tools.evaluate import recall as average_recall
+from tools.evaluate.overlay import Overlay
+from tools.evaluate.truth import read_coco, read_set
 
 WAYS: dict[str, dict[str, Any]] = {
     "single pass": {},
@@ -61,7 +63,7 @@ def pasted(data: Path) -> Iterator[Picture]:
 
 def cut_objects(data: Path) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]]:
     """Pixels and masks of single objects, at the size they have in their photos."""
-    for photo in evaluate.read_coco(data / "coco_val", {"coco_val": "instances_val2017.json"}):
+    for photo in read_coco(data / "coco_val", {"coco_val": "instances_val2017.json"}):
         image = load_image(photo.source)
         [truth] = photo.truths["coco_val"]
         for mask, crowd in zip(truth.masks, truth.crowd, strict=True):
@@ -92,7 +94,7 @@ def paste(
 
 
 def mosaic(data: Path) -> Iterator[Picture]:
-    photos = [photo for photo, _ in zip(evaluate.read_set(data / "dense"), range(PHOTOS), strict=False)]
+    photos = [photo for photo, _ in zip(read_set(data / "dense"), range(PHOTOS), strict=False)]
     size = (COLUMNS * CELL, -(-len(photos) // COLUMNS) * CELL)
     image, masks = np.full((size[1], size[0], 3), 114, np.uint8), []
     for number, photo in enumerate(photos):
@@ -111,8 +113,8 @@ KINDS = {"pasted": pasted, "mosaic": mosaic}
 
 def measure(kind: str, way: str, data: Path) -> list[str]:
     """A row of the table."""
-    evaluate.MAX_DETECTIONS = (10, 100, 100_000)  # tiles find more than COCO's thousand
-    model, recall = FastSAM(), evaluate.Recall()
+    average_recall.MAX_DETECTIONS = (10, 100, 100_000)  # tiles find more than COCO's thousand
+    model, recall = FastSAM(), average_recall.Recall()
     seconds, objects = 0.0, 0
     model(np.zeros((64, 64, 3), np.uint8))
     peaks = []
@@ -122,7 +124,7 @@ def measure(kind: str, way: str, data: Path) -> list[str]:
         seconds += time.perf_counter() - began
         peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
         objects += len(found)
-        known = evaluate.Overlay(picture.masks, found.image_size)
+        known = Overlay(picture.masks, found.image_size)
         nothing = np.zeros(len(picture.masks), bool)
         recall.add(known.iou(list(found.masks), nothing), known.areas, nothing)
     shares = [

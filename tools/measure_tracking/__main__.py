@@ -58,7 +58,8 @@ from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.tracking import LOW_SHARE, Tracker, following, sights, tracker
 from fastsam_onnx.tracking.following import followed
 from fastsam_onnx.tracking.looks import LEVELS
-from tools.evaluate import __main__ as evaluate
+from tools.evaluate.prompts import interior_point
+from tools.evaluate.truth import read_set
 
 ByteArray = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]
@@ -129,7 +130,7 @@ def pieces(data: Path, *, choosing: bool) -> list[Piece]:
     """Objects of annotated photos: of train_validation to choose on, of coco_val to report."""
     folder, row = ("train_validation",) * 2 if choosing else ("coco_val", "coco_val")
     found = []
-    for photo in evaluate.read_set(data / folder):
+    for photo in read_set(data / folder):
         image = load_image(photo.source)
         [truth] = photo.truths[row]
         for mask, crowd in zip(truth.masks, truth.crowd, strict=True):
@@ -481,11 +482,7 @@ class Following:
     def add(self, clip: Clip, frames: Sequence[Segmentation], conf: float, way: str) -> None:
         """Follow what is visible as a whole, all of it at once."""
         first = round(FOLLOWED_FROM * clip.rate)
-        clicks = {
-            number: evaluate.interior_point(mask)
-            for number, (mask, share) in clip.truths[first].items()
-            if share > 0.99
-        }
+        clicks = {number: interior_point(mask) for number, (mask, share) in clip.truths[first].items() if share > 0.99}
         answers = frames[first].point_prompt([[click] for click in clicks.values()])
         assert answers.prompt_index is not None
         numbers = list(clicks)

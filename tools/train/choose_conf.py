@@ -16,7 +16,9 @@ import numpy as np
 
 from fastsam_onnx import FastSAM
 from fastsam_onnx.images.load import load_image
-from tools.evaluate.__main__ import CHOOSING_SET, Overlay, Verdicts, read_set
+from tools.evaluate.overlay import Overlay
+from tools.evaluate.truth import CHOOSING_SET, read_set
+from tools.evaluate.verdicts import Verdicts
 
 CONFS = (0.02, 0.05, 0.08, 0.1, 0.12, 0.15, 0.18, 0.2, 0.25, 0.3, 0.4, 0.5)
 KEEP = 0.95

@@ -26,7 +26,7 @@ from fastsam_onnx.masks.decoder import maps_of
 from fastsam_onnx.masks.redraw import deepest_point
 from fastsam_onnx.masks.views import SIDE, View
 
-from ...evaluate.__main__ import any_point, interior_point, moved
+from ...evaluate.prompts import any_point, interior_point, moved
 from ..data import TAUGHT_FOLDERS, labelled, recolour, sampling_weights, taught_records, unlabelled
 from ..data import Photo as Named
 from .corrections import number

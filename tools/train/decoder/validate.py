@@ -18,18 +18,10 @@ import numpy as np
 from fastsam_onnx import FastSAM, Mask, Segmentation
 from fastsam_onnx.images.load import load_image
 
-from ...evaluate.__main__ import (
-    CHOOSING_SET,
-    SKETCHES,
-    Overlay,
-    Truth,
-    any_point,
-    best_by_prompt,
-    corrected_ious,
-    interior_point,
-    moved,
-    read_set,
-)
+from ...evaluate.answers import best_by_prompt, corrected_ious
+from ...evaluate.overlay import Overlay
+from ...evaluate.prompts import SKETCHES, any_point, interior_point, moved
+from ...evaluate.truth import CHOOSING_SET, Truth, read_set
 
 FIRST = {"click": None, "box": lambda mask: np.array(mask.box), **SKETCHES}
 """What is corrected by points: the answer to a click, to a box, to rough masks."""
