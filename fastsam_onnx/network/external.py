@@ -24,7 +24,8 @@ Answer = Mapping[str, npt.ArrayLike] | Sequence[npt.ArrayLike]
 class ExternalNetwork:
     """A network that another runtime computes. `FastSAM` takes it where it takes a file, and everything else works.
 
-    It cannot be pickled. Several threads may use it: its function is called by one at a time.
+    It cannot be pickled. Several threads may use it: its function is called by one at a time, and may fill the same
+    arrays at every call, as runtimes with buffers of their own do.
 
     Attributes:
         contract: Form of its input and outputs.
@@ -112,12 +113,20 @@ class ExternalNetwork:
 
     def _compute(self, picture: ByteArray, grids: Sequence[tuple[int, int]]) -> dict[str, FloatArray]:
         """The outputs by name, float32, with a batch of 1 and channels first."""
+        with self._lock:  # also while they are copied: the next call may write into the same arrays
+            values = self._answer_to(picture)
+        maps = [value for value in values.values() if value.ndim == 4]
+        if not all(each.shape[2:] in grids for each in maps) and all(each.shape[1:3] in grids for each in maps):
+            values = {key: value.transpose(0, 3, 1, 2) if value.ndim == 4 else value for key, value in values.items()}
+        return {key: np.ascontiguousarray(value) for key, value in values.items()}
+
+    def _answer_to(self, picture: ByteArray) -> dict[str, FloatArray]:
+        """The outputs by name, copied."""
         run = self._run
         if run is None:
             raise ModelError(f"{self.name} is closed")
         try:
-            with self._lock:
-                answer = run(picture)
+            answer = run(picture)
         except Exception as error:
             raise ModelError(f"{self.name} failed on a picture {picture.shape}: {error}") from error
         if isinstance(answer, Sequence):
@@ -126,13 +135,10 @@ class ExternalNetwork:
             raise ModelError(
                 f"{self.name} must give its outputs as a list of arrays or a dict of them, got {shown(answer)}"
             )
-        values = {str(key): self._floats(str(key), value) for key, value in answer.items()}
-        maps = [value for value in values.values() if value.ndim == 4]
-        if not all(each.shape[2:] in grids for each in maps) and all(each.shape[1:3] in grids for each in maps):
-            values = {key: value.transpose(0, 3, 1, 2) if value.ndim == 4 else value for key, value in values.items()}
-        return {key: np.ascontiguousarray(value, np.float32) for key, value in values.items()}
+        return {str(key): self._floats(str(key), value) for key, value in answer.items()}
 
     def _floats(self, key: str, value: npt.ArrayLike) -> FloatArray:
+        """A copy of an output, float32, with a batch of 1."""
         try:
             array = np.asarray(value)
         except Exception as error:  # of a list that is no array, or a tensor on a device
@@ -142,7 +148,8 @@ class ExternalNetwork:
                 f"{self.name} must give floating-point numbers, got {array.dtype} in {key}: "
                 "let the runtime dequantize its outputs"
             )
-        return array if array.shape[:1] == (1,) else array[None]
+        copied = array.astype(np.float32)
+        return copied if array.shape[:1] == (1,) else copied[None]
 
 
 def _class_names(names: Iterable[str]) -> dict[int, str]:

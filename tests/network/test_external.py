@@ -122,6 +122,25 @@ def test_one_thread_at_a_time(files, photo):
     assert len({len(found) for found in results}) == 1
 
 
+def test_a_runtime_may_fill_the_same_arrays_at_every_call(files, photo):
+    """An earlier photo's result keeps its candidates and prototypes."""
+    buffers = {}
+
+    def reused(outputs):
+        for name, value in outputs.items():
+            first = value.transpose(0, 3, 1, 2)  # channels first, so that nothing has to be moved
+            buffers.setdefault(name, np.empty_like(first))[:] = first
+        return buffers
+
+    model = FastSAM(ExternalNetwork(accelerator(str(files / "cut.onnx"), reused), SIZE), conf=0.01)
+    found = model(photo)
+    kept = found.candidates.prototypes.copy()
+    before = found.point_prompt([(65, 45)])
+    model(255 - photo)
+    np.testing.assert_array_equal(found.candidates.prototypes, kept)
+    assert found.point_prompt([(65, 45)]).masks[0].rle() == before.masks[0].rle()
+
+
 class TestRefused:
     def test_numbers_that_are_not_dequantized(self, files):
         run = accelerator(str(files / "cut.onnx"), lambda outputs: {k: v.astype(np.uint8) for k, v in outputs.items()})
