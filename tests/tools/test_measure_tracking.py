@@ -16,7 +16,10 @@ if not (ROOT / "tools" / "measure_tracking").is_dir():
     pytest.skip("tools/ is not in the source distribution", allow_module_level=True)
 sys.path.insert(0, str(ROOT))
 
-from tools.measure_tracking import __main__ as command  # noqa: E402
+from tools.measure_tracking import clips  # noqa: E402
+from tools.measure_tracking.clips import Path2D, visible  # noqa: E402
+from tools.measure_tracking.following import Following  # noqa: E402
+from tools.measure_tracking.numbering import Figures, best_assignment, meetings  # noqa: E402
 
 SIZE = (100, 40)
 
@@ -31,18 +34,13 @@ def frame(*objects):
     return replace(found, track_ids=np.array([number for number, _ in objects], np.int64))
 
 
-@pytest.fixture
-def tool():
-    return command
-
-
 def truth(**places):
     return {ord(name): (square(x), 1.0) for name, x in places.items()}
 
 
-def test_switches_and_shares_by_hand(tool):
+def test_switches_and_shares_by_hand():
     """Two objects in four frames: a has 1, 1, 3, 3; b has 2, nothing, 2, 2; one false object in the last frame."""
-    figures = tool.Figures()
+    figures = Figures()
     figures.add(
         [truth(a=0, b=50)] * 4,
         [frame((1, 0), (2, 50)), frame((1, 0)), frame((3, 0), (2, 50)), frame((2, 50), (3, 0), (4, 80))],
@@ -54,42 +52,42 @@ def test_switches_and_shares_by_hand(tool):
     assert figures.row() == ["87.5", "12.50", "62.5", "62.5", "50.0"]
 
 
-def test_with_a_network_what_meets_no_object_does_not_count(tool):
-    figures = tool.Figures(only_met=True)
+def test_with_a_network_what_meets_no_object_does_not_count():
+    figures = Figures(only_met=True)
     figures.add([truth(a=0)], [frame((1, 0), (4, 80))])
     assert figures.row() == ["100.0", "0.00", "100.0", "100.0", "100.0"]
 
 
-def test_a_number_is_right_for_one_object_only(tool):
-    assert tool.best_assignment(Counter({(0, 1): 3, (1, 1): 2, (1, 2): 2, (0, 2): 1})) == 3 + 2
-    assert tool.best_assignment(Counter()) == 0
+def test_a_number_is_right_for_one_object_only():
+    assert best_assignment(Counter({(0, 1): 3, (1, 1): 2, (1, 2): 2, (0, 2): 1})) == 3 + 2
+    assert best_assignment(Counter()) == 0
 
 
-def test_of_two_that_overlap_an_object_the_one_that_it_met_before_counts(tool):
+def test_of_two_that_overlap_an_object_the_one_that_it_met_before_counts():
     """IoU 0.82 and 0.67: the better one would be a switch."""
-    met = tool.meetings({0: square(10)}, frame((1, 11), (2, 12)), {0: 2})
+    met = meetings({0: square(10)}, frame((1, 11), (2, 12)), {0: 2})
     assert met == {0: 1}
-    assert tool.meetings({0: square(10)}, frame((1, 11), (2, 12)), {}) == {0: 0}
+    assert meetings({0: square(10)}, frame((1, 11), (2, 12)), {}) == {0: 0}
 
 
-def test_an_object_turns_round_at_its_times(tool):
-    way = tool.Path2D(np.array([10.0, 0]), np.array([100.0, 0]), (1.0, 1.5))
+def test_an_object_turns_round_at_its_times():
+    way = Path2D(np.array([10.0, 0]), np.array([100.0, 0]), (1.0, 1.5))
     assert [way.at(seconds)[0][0] for seconds in (0, 1, 1.5, 2)] == [10, 110, 60, 110]
 
 
-def test_what_lies_behind_is_not_visible(tool, monkeypatch):
+def test_what_lies_behind_is_not_visible(monkeypatch):
     """The second square hides 60 of the first one's 100 pixels, a bar all of the third."""
     whole = np.ones((10, 10), bool)
-    shown = tool.visible([(whole, 100, 100, 1.0), (whole, 106, 100, 1.0), (whole, 300, 100, 1.0)], (290, 320))
+    shown = visible([(whole, 100, 100, 1.0), (whole, 106, 100, 1.0), (whole, 300, 100, 1.0)], (290, 320))
     assert sorted(shown) == [1]  # 40 pixels are too few to count
-    monkeypatch.setattr(tool, "FEWEST_PIXELS", 30)
-    shown = tool.visible([(whole, 100, 100, 1.0), (whole, 104, 100, 1.0)], None)
+    monkeypatch.setattr(clips, "FEWEST_PIXELS", 30)
+    shown = visible([(whole, 100, 100, 1.0), (whole, 104, 100, 1.0)], None)
     assert [shown[number][0].area for number in (0, 1)] == [40, 100]
     assert shown[0][1] == pytest.approx(0.4)
 
 
-def test_following_counts_right_missing_and_taken_frames(tool):
-    following = tool.Following()
+def test_following_counts_right_missing_and_taken_frames():
+    following = Following()
 
     def answer(number, x):
         return replace(frame((number, x)), prompt_index=np.array([0]))
