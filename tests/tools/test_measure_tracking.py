@@ -10,7 +10,6 @@ import pytest
 
 from fastsam_onnx import Mask, Segmentation
 
-pytest.importorskip("scipy", reason="SciPy is not installed")
 ROOT = Path(__file__).parents[2]
 if not (ROOT / "tools" / "measure_tracking").is_dir():
     pytest.skip("tools/ is not in the source distribution", allow_module_level=True)
@@ -22,6 +21,12 @@ from tools.measure_tracking.following import Following  # noqa: E402
 from tools.measure_tracking.numbering import Figures, best_assignment, meetings  # noqa: E402
 
 SIZE = (100, 40)
+
+
+@pytest.fixture
+def scipy():
+    """The best assignment of numbers to objects is SciPy's."""
+    pytest.importorskip("scipy", reason="SciPy is not installed")
 
 
 def square(x, y=10):
@@ -38,6 +43,7 @@ def truth(**places):
     return {ord(name): (square(x), 1.0) for name, x in places.items()}
 
 
+@pytest.mark.usefixtures("scipy")
 def test_switches_and_shares_by_hand():
     """Two objects in four frames: a has 1, 1, 3, 3; b has 2, nothing, 2, 2; one false object in the last frame."""
     figures = Figures()
@@ -52,12 +58,14 @@ def test_switches_and_shares_by_hand():
     assert figures.row() == ["87.5", "12.50", "62.5", "62.5", "50.0"]
 
 
+@pytest.mark.usefixtures("scipy")
 def test_with_a_network_what_meets_no_object_does_not_count():
     figures = Figures(only_met=True)
     figures.add([truth(a=0)], [frame((1, 0), (4, 80))])
     assert figures.row() == ["100.0", "0.00", "100.0", "100.0", "100.0"]
 
 
+@pytest.mark.usefixtures("scipy")
 def test_a_number_is_right_for_one_object_only():
     assert best_assignment(Counter({(0, 1): 3, (1, 1): 2, (1, 2): 2, (0, 2): 1})) == 3 + 2
     assert best_assignment(Counter()) == 0
