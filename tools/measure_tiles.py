@@ -29,8 +29,8 @@ import numpy.typing as npt
 
 from fastsam_onnx import FastSAM, Mask
 from fastsam_onnx.images.load import load_image
-from tools.evaluate import recall as average_recall
 from tools.evaluate.overlay import Overlay
+from tools.evaluate.recall import Recall
 from tools.evaluate.truth import read_coco, read_set
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -113,8 +113,7 @@ KINDS = {"pasted": pasted, "mosaic": mosaic}
 
 def measure(kind: str, way: str, data: Path) -> list[str]:
     """A row of the table."""
-    average_recall.MAX_DETECTIONS = (10, 100, 100_000)  # tiles find more than COCO's thousand
-    model, recall = FastSAM(), average_recall.Recall()
+    model, recall = FastSAM(), Recall(limits=(10, 100, 100_000))  # tiles find more than COCO's thousand
     seconds, objects = 0.0, 0
     model(np.zeros((64, 64, 3), np.uint8))
     peaks = []

@@ -130,6 +130,13 @@ def test_recall_by_hand():
     assert recall.average("large") is None
 
 
+def test_recall_takes_as_many_objects_as_it_is_told():
+    """The truth's mask comes second."""
+    recall = Recall(limits=(1, 2, 3))
+    recall.add(np.array([[0.0], [1.0]]), np.array([800.0]), np.zeros(1, bool))
+    assert [recall.average(limit=limit) for limit in (1, 2, 3)] == [0, 100, 100]
+
+
 def test_overlay_counts_intersections_of_masks_that_overlap_one_another():
     rng = np.random.default_rng(1)
     size = (90, 70)

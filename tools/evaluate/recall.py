@@ -54,20 +54,25 @@ def match_ranks(iou: FloatArray, ignored: BoolArray, crowd: BoolArray) -> IntArr
 
 @dataclass
 class Recall:
-    """Counts of found ground truths by area range, threshold and number of objects, over many photos."""
+    """Counts of found ground truths by area range, threshold and number of objects, over many photos.
 
+    Attributes:
+        limits: How many of a photo's best objects count, from few to many.
+    """
+
+    limits: tuple[int, int, int] = MAX_DETECTIONS
     found: dict[str, FloatArray] = field(default_factory=lambda: {name: np.zeros((10, 3)) for name in AREA_RANGES})
     counted: dict[str, int] = field(default_factory=lambda: dict.fromkeys(AREA_RANGES, 0))
 
     def add(self, iou: FloatArray, truth_areas: FloatArray, crowd: BoolArray) -> None:
         """Add one photo: (n, m) IoU of its objects by falling score and its ground truths."""
-        iou = iou[: MAX_DETECTIONS[-1]]
+        iou = iou[: self.limits[-1]]
         for name, (least, most) in AREA_RANGES.items():
             ignored = crowd | (truth_areas < least) | (truth_areas > most)
             if ignored.all():
                 continue
             ranks = match_ranks(iou, ignored, crowd)[:, ~ignored]
-            hits = [((ranks < limit) & (ranks < len(iou))).sum(1) for limit in MAX_DETECTIONS]
+            hits = [((ranks < limit) & (ranks < len(iou))).sum(1) for limit in self.limits]
             self.found[name] += np.stack(hits, axis=1)
             self.counted[name] += int((~ignored).sum())
 
@@ -75,7 +80,7 @@ class Recall:
         """AR in percent, or None without a ground truth of that size."""
         if not self.counted[name]:
             return None
-        hits = self.found[name][:, MAX_DETECTIONS.index(limit)]
+        hits = self.found[name][:, self.limits.index(limit)]
         return float(100 * hits.mean() / self.counted[name])
 
 
