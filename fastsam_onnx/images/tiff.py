@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Literal
@@ -34,6 +35,7 @@ _KEPT = (258, 259, 262, 266, 277, 284, 292, 293, 317, 320, 338, 339, 347, 530, 5
 _COMPRESSION, _FILL_ORDER, _SAMPLE_FORMAT, _SUBSAMPLING = 259, 266, 339, 530
 NO_COMPRESSION, JPEG, FAX = 1, 7, (2, 3, 4)
 """Values of tag 259."""
+_PREDICTED = (5, 8, 32946)
 _COMPRESSIONS = {
     NO_COMPRESSION: "no",
     **dict.fromkeys(FAX, "fax"),
@@ -190,6 +192,11 @@ class TiffDirectory:
         return self.first(_BITS, 1)
 
     @property
+    def are_samples_alike(self) -> bool:
+        """True if all samples of a pixel have the same bits and format."""
+        return all(len(set(self.values(tag))) <= 1 for tag in (_BITS, _SAMPLE_FORMAT))
+
+    @property
     def samples(self) -> int:
         """Number of samples of a pixel: the bands."""
         return self.first(_SAMPLES, 1)
@@ -211,8 +218,8 @@ class TiffDirectory:
 
     @property
     def predictor(self) -> int:
-        """Tag 317: 2 for differences of neighbours, 3 for those of bytes of floats."""
-        return self.first(_PREDICTOR, 1)
+        """Tag 317: 2 for differences of neighbours, 3 for those of bytes of floats; other compressions have none."""
+        return self.first(_PREDICTOR, 1) if self.compression in _PREDICTED else 1
 
     @property
     def plane_count(self) -> int:
@@ -221,8 +228,9 @@ class TiffDirectory:
 
     @property
     def extra_sample(self) -> int:
-        """Tag 338 of the first sample beyond the colours: 1 and 2 are alpha."""
-        return self.first(_EXTRA, 0)
+        """Tag 338 of the first sample beyond the colours: 1 and 2 are alpha; 0 if there is no such sample."""
+        colours = 3 if self.photometric == RGB else 1
+        return self.first(_EXTRA, 0) if self.samples > colours else 0
 
     @property
     def reversed_bits(self) -> bool:
@@ -254,7 +262,7 @@ class TiffDirectory:
         sizes = self.values(_TILE_BYTES if tiled else _STRIP_BYTES)
         if not sizes:  # which only files without compression can do without
             ends = sorted({*offsets, len(self.data)})
-            sizes = tuple(ends[min(ends.index(offset) + 1, len(ends) - 1)] - offset for offset in offsets)
+            sizes = tuple(ends[min(bisect_right(ends, offset), len(ends) - 1)] - offset for offset in offsets)
         if tiled:
             part_size = self.first(_TILE_WIDTH, 0), self.first(_TILE_HEIGHT, 0)
         else:
@@ -342,9 +350,9 @@ def sample_kind(directory: TiffDirectory) -> tuple[Alpha, bool]:
     read = (
         photometric in ({0, 1, 2, 3, 5, 6} if bits <= 8 else {0, 1, 2})
         and (bits <= 8 or (directory.plane_count == 1 and bits in {16, 32, 64}))
-        and not (photometric in {0, 1} and directory.samples > 1 and directory.extra_sample in {1, 2})
+        and not (photometric in {0, 1} and directory.extra_sample in {1, 2})
         and (is_float or directory.sample_format in UNSIGNED)
-        and len(set(directory.values(_BITS))) <= 1
+        and directory.are_samples_alike
     )
     if not read:
         raise not_read(directory)

@@ -47,7 +47,8 @@ def read_bands(directory: TiffDirectory, bands: Sequence[int] | None = None) -> 
         OptionError: If there are no such bands.
     """
     dtype = _DTYPES.get((directory.sample_format, directory.bits))
-    if dtype is None or directory.photometric not in (tiff.GREY_FROM_WHITE, tiff.GREY, tiff.RGB):
+    has_colours = directory.photometric in (tiff.GREY_FROM_WHITE, tiff.GREY, tiff.RGB)
+    if dtype is None or not has_colours or not directory.are_samples_alike:
         raise tiff.not_read(directory)
     chosen = _chosen(directory, bands)
     width, height = directory.image_size

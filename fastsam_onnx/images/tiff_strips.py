@@ -8,7 +8,7 @@ the picture.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -23,6 +23,8 @@ from fastsam_onnx.images.tiff import TiffDirectory
 
 PIECE_BYTES = 1 << 20
 """Bytes that are decompressed at a time, so that a bomb costs no memory."""
+MAX_STRIP_BYTES = 1 << 30
+"""Larger strips are not decompressed here: a few bytes of a file may ask for any number of them."""
 
 _CLEAR, _END, _FIRST = 256, 257, 258
 _WIDTHS = np.repeat([9, 10, 11, 12], [254, 512, 1024, 2050])
@@ -94,6 +96,11 @@ def unpacked(directory: TiffDirectory, number: int, strip: Strip) -> ByteArray:
     unpack = _UNPACKERS.get(directory.compression)
     if unpack is None:
         raise tiff.not_read(directory)
+    if directory.compression != tiff.NO_COMPRESSION and strip.unpacked > MAX_STRIP_BYTES:
+        raise ImageError(
+            f"strip or tile {number} of the TIFF has {strip.unpacked} bytes, of {MAX_STRIP_BYTES} at most where it is "
+            "compressed; save the picture in smaller strips or tiles"
+        )
     with _naming(number):
         return unpack(_packed(directory, strip), strip)
 
@@ -129,7 +136,7 @@ def _check_deflate(packed: memoryview, strip: Strip) -> None:
 
 
 def _unpack_deflate(packed: memoryview, strip: Strip) -> ByteArray:
-    return _exactly(b"".join(_inflated(packed, strip)), strip)
+    return _gathered(_inflated(packed, strip), strip)
 
 
 def _inflated(packed: memoryview, strip: Strip) -> Iterator[bytes]:
@@ -174,11 +181,11 @@ def _packbits(packed: memoryview) -> Iterator[tuple[int, int, bool]]:
 
 
 def _unpack_packbits(packed: memoryview, strip: Strip) -> ByteArray:
-    pieces = [
+    pieces = (
         bytes(packed[at : at + 1]) * length if repeated else bytes(packed[at : at + length])
         for at, length, repeated in _packbits(packed)
-    ]
-    return _exactly(b"".join(pieces), strip)
+    )
+    return _gathered(pieces, strip)
 
 
 def _check_lzw(packed: memoryview, strip: Strip) -> None:
@@ -234,7 +241,7 @@ def _string_lengths(codes: IntArray) -> IntArray:
 
 
 def _unpack_lzw(packed: memoryview, strip: Strip) -> ByteArray:
-    return _exactly(b"".join(_lzw_bytes(*block) for block in _lzw_blocks(packed)), strip)
+    return _gathered((_lzw_bytes(*block) for block in _lzw_blocks(packed)), strip)
 
 
 def _lzw_bytes(codes: IntArray, lengths: IntArray) -> bytes:
@@ -270,7 +277,17 @@ def _check_fax_4(packed: memoryview, strip: Strip) -> None:
     check_group_4(bytes(packed), strip.width, strip.height)
 
 
-def _exactly(data: bytes, strip: Strip) -> ByteArray:
+def _gathered(pieces: Iterable[bytes], strip: Strip) -> ByteArray:
+    """The bytes of a strip, of no more pieces than it needs and one: the checksum may come with the last."""
+    data = bytearray()
+    for piece in pieces:
+        data += piece
+        if len(data) > strip.unpacked:
+            break
+    return _exactly(data, strip)
+
+
+def _exactly(data: bytes | bytearray, strip: Strip) -> ByteArray:
     _check_count(len(data), strip)
     return np.frombuffer(data, np.uint8, strip.unpacked)
 

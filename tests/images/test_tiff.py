@@ -3,6 +3,7 @@
 import io
 import logging
 import struct
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -47,6 +48,12 @@ def with_tag(file, tag, value):
     kind, _, position = read_directory(file).entries[tag]
     struct.pack_into("<H" if kind == 3 else "<I", changed, position, value)
     return bytes(changed)
+
+
+def with_new_tag(pixels, tag, values, **options):
+    """A file of tifffile with a tag of type SHORT that it would not write."""
+    file = written(pixels, extratags=[(337, 3, len(values), values, True)], **options)
+    return file.replace(struct.pack("<HHI", 337, 3, len(values)), struct.pack("<HHI", tag, 3, len(values)))
 
 
 class TestPreviews:
@@ -180,6 +187,36 @@ class TestBands:
             )
             np.testing.assert_array_equal(read_bands(read_directory(file)), pixels)
 
+    @pytest.mark.parametrize("tag", [258, 339])
+    def test_bands_that_differ_in_bits_or_format_are_refused(self, tag):
+        """They were read as if all were like the first: (10, 20000, 30) of 8, 16 and 8 bits as (10, 32, 78)."""
+        file = with_new_tag(BLOCKS, 339, (1, 1, 1), photometric="minisblack", planarconfig="contig")
+        assert load_image(file).tolist() == BLOCKS.tolist()
+        changed = bytearray(file)
+        _, count, position = read_directory(file).entries[tag]
+        assert count == 3
+        struct.pack_into("<H", changed, position + 2, {258: 16, 339: 3}[tag])
+        for bands in (None, (1, 2, 3)):
+            with pytest.raises(ImageError, match="not read; convert it to PNG"):
+                load_image(bytes(changed), bands=bands)
+
+    @pytest.mark.parametrize("planar", ["contig", "separate"])
+    def test_an_alpha_that_no_sample_holds_is_none(self, planar):
+        """With planes apart the picture came out white."""
+        pixels = np.full((20, 30, 3), 65535 // 5, np.uint16)
+        stored = pixels if planar == "contig" else np.moveaxis(pixels, 2, 0)
+        file = with_new_tag(stored, 338, (2,), planarconfig=planar, photometric="rgb")
+        assert read_directory(file).first(338, 0) == 2
+        np.testing.assert_array_equal(load_image(file), np.full((20, 30, 3), 51))
+
+    @pytest.mark.parametrize("compression", ["raw", "packbits"])
+    def test_compressions_without_predictor_have_none(self, compression):
+        """Other readers overlook the tag there; chosen bands were summed up."""
+        file = encoded(BLOCKS, compression, tags={317: 2})
+        assert read_directory(file).first(317, 1) == 2
+        np.testing.assert_array_equal(load_image(file), BLOCKS)
+        np.testing.assert_array_equal(load_image(file, bands=(1, 2, 3)), BLOCKS)
+
     @pytest.mark.parametrize("bands", [(0, 1, 2), (1, 2), "123", (1, 2, 3, 4), 5, (True, 1, 2), (1.0, 2, 3)])
     def test_other_choices_are_refused(self, bands):
         with pytest.raises(OptionError, match="band"):
@@ -293,6 +330,35 @@ class TestDamage:
         file[offset : offset + len(bomb)] = bomb
         file = with_tag(with_tag(bytes(file), 259, 8), 279, len(bomb))
         assert not load_image(file).any()  # more than it needs, of which only the beginning counts
+
+    @pytest.mark.parametrize("compression", ["tiff_lzw", "packbits"])
+    def test_no_more_is_unpacked_than_a_strip_needs(self, compression):
+        """A file of 214 kB, with a strip of 1.2 kB when it is unpacked, took 579 MB."""
+        noise = RNG.integers(0, 256, (12_000, 300), np.uint8)
+        file = with_tag(with_tag(encoded(noise, compression, 12_000), 257, 20), 278, 20)
+        tracemalloc.start()
+        rows = read_bands(read_directory(file))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        np.testing.assert_array_equal(rows[..., 0], noise[:20])
+        assert peak < 1.5 * len(file)
+
+    def test_a_huge_strip_is_refused_before_it_is_unpacked(self):
+        """The limit of pixels does not count bands: a file of 98 kB with 400 of them took 201 MB."""
+        file = written(np.zeros((20, 30, 8), np.uint8), photometric="minisblack", planarconfig="contig")
+        for tag, value in ((256, 13_000), (257, 13_000), (278, 13_000), (259, 8)):
+            file = with_tag(file, tag, value)
+        with pytest.raises(ImageError, match=r"0 of the TIFF has 1352000000 bytes, .* smaller strips or tiles"):
+            load_image(file)
+
+    def test_lengths_of_strips_that_the_file_does_not_say(self):
+        """They end where the next begins; that of 40,000 strips was looked for in all of them, 5 s a time."""
+        file = written(BLOCKS, photometric="rgb")
+        expected = read_directory(file).layout.places
+        entry = file.index(struct.pack("<HH", 279, read_directory(file).entries[279][0]))
+        nameless = file[:entry] + struct.pack("<H", 60000) + file[entry + 2 :]
+        assert read_directory(nameless).layout.places[:-1] == expected[:-1]
+        np.testing.assert_array_equal(load_image(nameless, bands=(1, 2, 3)), BLOCKS)
 
     @given(st.data())
     @settings(deadline=None, max_examples=200, derandomize=True)
