@@ -16,6 +16,8 @@ INVISIBLE = 0x08
 """A flag of a block."""
 VP8_SHOWN = 0x10
 """A bit of a frame of VP8; those without it are not shown."""
+LARGEST = 1 << 65
+"""More than any time: an integer has 8 bytes at most."""
 USUAL_TICK = 1_000_000
 """Nanoseconds of a tick in files that do not say it."""
 
@@ -57,6 +59,8 @@ def frame_times(data: memoryview) -> tuple[npt.NDArray[np.float64] | None, bool]
         return None, False
     if not walk.ticks:
         return None, True
+    if max(walk.tick, *walk.ticks) >= LARGEST:
+        return None, False
     times = np.sort(np.array(walk.ticks, np.float64)) * (walk.tick * 1e-9)
     return times - times[0], True
 

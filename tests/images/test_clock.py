@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fastsam_onnx.arrays import ceil_div
 from fastsam_onnx.images import matroska
 from fastsam_onnx.images.clock import Clock
 from fastsam_onnx.images.contents import Contents
@@ -110,3 +111,26 @@ def test_half_frames_are_not_taken_for_frames():
 def test_a_matroska_file_that_ends_in_its_header_has_no_times(data):
     assert matroska.frame_times(memoryview(data)) == (None, True)
     assert not matroska.has_wrong_length(memoryview(data))
+
+
+@pytest.mark.parametrize("place", [matroska.TIMESTAMP, 0x2AD7B1], ids=["a cluster's time", "the length of a tick"])
+def test_an_integer_of_more_bytes_than_matroska_allows_is_damage(place):
+    """It was an OverflowError."""
+
+    def element(kind, body):
+        return kind.to_bytes(ceil_div(kind.bit_length(), 8)) + (len(body) | 1 << 28).to_bytes(4) + body
+
+    def file(integer):
+        numbers = {matroska.TIMESTAMP: b"\0", 0x2AD7B1: b"\x0f\x42\x40"} | {place: integer}
+        cluster = element(matroska.TIMESTAMP, numbers[matroska.TIMESTAMP]) + element(0xA3, b"\x81\0\0\x80x")
+        track = element(0x83, b"\1") + element(0xD7, b"\1") + element(0x86, b"V_VP9")
+        parts = {
+            matroska.INFO: element(0x2AD7B1, numbers[0x2AD7B1]),
+            matroska.TRACKS: element(0xAE, track),
+            matroska.CLUSTER: cluster,
+        }
+        segment = b"".join(element(kind, body) for kind, body in parts.items())
+        return memoryview(element(0x1A45DFA3, b"") + element(matroska.SEGMENT, segment))
+
+    assert matroska.frame_times(file(b"\1" * 8)) == (0, True)
+    assert matroska.frame_times(file(b"\1" * 200)) == (None, False)
