@@ -44,6 +44,12 @@ def array_of(values: Any) -> npt.NDArray[Any]:
         raise ValueError(str(error)) from error
 
 
+def zeros_and_ones(truths: BoolArray) -> BoolArray:
+    """The same, also of bytes that are only called bool: a picture's 255, viewed as such, is true and no 1."""
+    numbers = truths.view(np.uint8)
+    return numbers != 0 if numbers.size and numbers.max() > 1 else truths
+
+
 def middles(few: int, many: int | IntArray) -> IntArray:
     """(few,) of many pixels in a line those in the middle of as many equal parts; (n, few) for n lines (n, 1)."""
     return (2 * np.arange(few, dtype=np.int64) + 1) * many // (2 * few)

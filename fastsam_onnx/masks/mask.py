@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, array_of, ceil_div
+from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, array_of, ceil_div, zeros_and_ones
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.preview import png_preview
 from fastsam_onnx.masks.rle import LARGEST_SIDE, RLE, decode_crop, encode_crop, pack_counts, read_rle
@@ -82,7 +82,7 @@ class Mask:
             raise OptionError(
                 f"the crop x {left}..{right}, y {top}..{bottom} reaches outside the {width}x{height} photo"
             )
-        view = np.ascontiguousarray(crop).view()
+        view = np.ascontiguousarray(zeros_and_ones(crop)).view()
         view.flags.writeable = False
         for name, value in (("crop", view), ("left", left), ("top", top), ("image_size", (width, height))):
             object.__setattr__(self, name, value)

@@ -118,6 +118,18 @@ def test_a_mask_keeps_its_pixels_when_the_callers_array_changes():
     assert mask.area == 24
 
 
+@pytest.mark.parametrize("value", [255, 2])
+def test_other_bytes_that_are_called_bool_are_true(value):
+    """A picture's 255 and labels, viewed as bool: the RLE was another object's, or a ValueError."""
+    labels = np.kron(np.array([[0, 1, value], [value, 0, 1]], np.uint8), np.ones((5, 7), np.uint8))
+    expected = Mask(labels != 0, 0, 0, (21, 10))
+    for crop in (labels.view(bool), np.asfortranarray(labels).view(bool)):
+        for mask in (Mask(crop, 0, 0, (21, 10)), Mask.from_dense(crop)):
+            assert mask.crop.tobytes() == expected.crop.tobytes()
+            assert mask.rle() == expected.rle()
+    assert labels.max() == value  # the caller's array stays
+
+
 def test_the_crop_is_read_only_and_the_callers_array_is_not():
     crop = np.ones((2, 3), bool)
     mask = Mask(crop, 1, 1, (9, 9))
