@@ -15,6 +15,8 @@ from fastsam_onnx.formats.text import Json, rounded_score, track_facts, xywh
 from fastsam_onnx.masks.instances import Instances, check_found
 
 _FRAME_SUFFIX = re.compile(r"\.[^#]*#[0-9]+")
+_MOST_DIGITS = 255
+"""As long as the names of files are; Python reads 4300 at most."""
 
 
 def to_coco(
@@ -90,4 +92,5 @@ def image_id_of(name: str) -> int | str:
     path = PurePath(name if isinstance(name, PurePath) else options.text("name", name))
     if _FRAME_SUFFIX.fullmatch(path.suffix):
         return path.name
-    return int(path.stem) if path.stem.isascii() and path.stem.isdigit() else path.stem
+    is_number = path.stem.isascii() and path.stem.isdigit() and len(path.stem) <= _MOST_DIGITS
+    return int(path.stem) if is_number else path.stem

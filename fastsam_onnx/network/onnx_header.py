@@ -70,9 +70,10 @@ def external_bytes(path: Path) -> dict[str, int]:
     Raises:
         ModelError: If it is not an ONNX file, or one of them is missing.
     """
+    names = read_onnx_header(path).external_files
     try:
-        return {name: (path.parent / name).stat().st_size for name in read_onnx_header(path).external_files}
-    except OSError as error:
+        return {name: (path.parent / name).stat().st_size for name in names}
+    except (OSError, ValueError) as error:  # of a name that no file can have, such as one with NUL
         raise ModelError(f"{path.name} has parameters in a file that cannot be found: {error}") from error
 
 

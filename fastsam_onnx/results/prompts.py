@@ -394,7 +394,9 @@ class Prompts:
 
 def _plain(given: Any) -> Any:
     """A value that == compares as a whole, whichever kind of list it is."""
-    return given.tolist() if isinstance(given, np.ndarray) else list(given) if isinstance(given, tuple) else given
+    if isinstance(given, list | tuple):
+        return [_plain(each) for each in given]
+    return given.tolist() if isinstance(given, np.ndarray) else given
 
 
 def _check_some(name: str, prompts: Sized) -> None:

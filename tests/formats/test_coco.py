@@ -54,6 +54,7 @@ def test_coco_as_pycocotools_reads_it(sample):
         ("dog.jpg", {"image_id": 7, "file_name": "val/dog.jpg"}, (7, "val/dog.jpg")),
         (None, {"file_name": "12.png"}, (12, "12.png")),
         (None, {"image_id": "a/1"}, ("a/1", None)),
+        pytest.param(None, {"file_name": "9" * 5000}, ("9" * 5000, "9" * 5000), id="more digits than Python reads"),
     ],
 )
 def test_records_say_which_photo_they_belong_to(source, options, expected, sample):

@@ -34,6 +34,10 @@ def test_files_that_hold_its_parameters(tmp_path):
     (tmp_path / "a.data").unlink()
     with pytest.raises(ModelError, match=r"a\.onnx has parameters in a file that cannot be found.*a\.data"):
         external_bytes(tmp_path / "a.onnx")
+    header = (tmp_path / "a.onnx").read_bytes()
+    (tmp_path / "b.onnx").write_bytes(header.replace(b"a.data", b"a\0data"))
+    with pytest.raises(ModelError, match=r"b\.onnx has parameters in a file that cannot be found"):
+        external_bytes(tmp_path / "b.onnx")
 
 
 def test_the_bundled_model():

@@ -279,6 +279,17 @@ def test_a_tuple_and_a_list_of_the_same_agree():
         assert Prompts(classes=names).joined(Prompts(classes=["cup", "dog"])).classes == ["cup", "dog"]
 
 
+def test_points_in_boxes_agree_in_every_kind_of_list():
+    """A list of arrays, a group of points for each box, was a ValueError of NumPy's."""
+    groups = [[[3, 3], [8, 8]], [[15, 2]]]
+    arrays = [np.array(group) for group in groups]
+    for given in (groups, arrays, tuple(arrays), [[tuple(point) for point in group] for group in groups]):
+        both = Prompts(boxes=[[0, 0, 10, 10], [12, 0, 18, 6]], box_points=given).joined(Prompts(box_points=arrays))
+        assert both.box_points == groups
+    with pytest.raises(OptionError, match="box_points is given twice"):
+        Prompts(box_points=arrays).joined(Prompts(box_points=arrays[:1]))
+
+
 def test_what_cannot_be_joined_is_an_error():
     with pytest.raises(PromptError, match="several objects"):
         Prompts([[[1, 1]], [[2, 2]]]).joined(Prompts([3, 3]))
