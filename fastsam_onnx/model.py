@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 
+from fastsam_onnx import elsewhere
 from fastsam_onnx.arrays import ByteArray, size_of
 from fastsam_onnx.errors import ModelError, OptionError
 from fastsam_onnx.options import (
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from fastsam_onnx.tracking.following import StreamKeywords
 
 
+@elsewhere.telling(elsewhere.MODEL)
 class FastSAM:
     """A segment-everything network, ready for photos.
 
@@ -291,8 +293,7 @@ class FastSAM:
         """Take a grey picture through every stage, so that the first photo waits for no memory, thread or import.
 
         Args:
-            image_size: (width, height) of the photos to come; by default the network's whole input, which needs the
-                most memory.
+            image_size: (width, height) of the photos to come; by default the whole input, which needs most memory.
 
         Raises:
             OptionError: If the size is outside its range.

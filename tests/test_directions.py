@@ -14,7 +14,7 @@ TOOLS = ROOT / "tools"  # not in the source distribution
 FLOORS = """
     cli > serve > quantize > model > ahead, tracking > stream, tiling > results > formats > draw
     > lettering, matting > masks > network > clip, checkpoints > images, runtime > weights > files, options
-    > arrays, blas, errors, log
+    > arrays, blas, elsewhere, errors, log
 """
 FLOOR = {room.strip(): floor for floor, rooms in enumerate(FLOORS.split(">")) for room in rooms.split(",")}
 

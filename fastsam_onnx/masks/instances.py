@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx import options
+from fastsam_onnx import elsewhere, options
 from fastsam_onnx.arrays import ByteArray, FloatArray, IntArray, array_of
 from fastsam_onnx.errors import ObjectIndexError, OptionError
 from fastsam_onnx.masks.classes import class_indices, class_name
@@ -35,6 +35,7 @@ MOST_COORDINATE = float(np.finfo(np.float32).max)
 """Beyond, boxes would be infinite."""
 
 
+@elsewhere.telling(elsewhere.OBJECT)
 @dataclass(frozen=True, eq=False)
 class Instance:
     """One object. Objects are equal if all that is known of them is.

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx import elsewhere
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, array_of, ceil_div, zeros_and_ones
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.preview import png_preview
@@ -50,6 +51,7 @@ class Polygon:
         return hash((len(self.exterior), len(self.holes)))
 
 
+@elsewhere.telling(elsewhere.MASK)
 @dataclass(frozen=True, eq=False)
 class Mask:
     """The pixels of one object. Masks are equal if they have the same pixels in photos of one size.
@@ -108,8 +110,7 @@ class Mask:
         if given.dtype.kind == "f" and not np.isfinite(given).all():
             raise OptionError("a dense mask must hold finite numbers, got NaN or infinity")
         full = np.array(given, bool)  # a copy: the caller's array may change later
-        size = (full.shape[1], full.shape[0])
-        return cls(full, 0, 0, size).tight()
+        return cls(full, 0, 0, (full.shape[1], full.shape[0])).tight()
 
     @classmethod
     def from_rle(cls, rle: Mapping[str, Any], *, pixel_limit: int | None = DEFAULT_PIXEL_LIMIT) -> Mask:

@@ -9,7 +9,7 @@ from typing import Any, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx import options
+from fastsam_onnx import elsewhere, options
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, array_of
 from fastsam_onnx.errors import ObjectIndexError, OptionError
 from fastsam_onnx.masks.mask import Mask, MaskLike, stack_dense, stack_packed, union
@@ -18,6 +18,7 @@ from fastsam_onnx.masks.rle import LARGEST_SIDE
 OneIndex = int | np.integer[Any]
 
 
+@elsewhere.telling(elsewhere.MASKS)
 class Masks(Sequence[Mask]):
     """The masks of a photo's objects. Each is rendered when asked for, and again when asked again: nothing is kept.
 

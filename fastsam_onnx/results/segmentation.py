@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx import options
+from fastsam_onnx import elsewhere, options
 from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.masks import clicks
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fastsam_onnx.results.rules import Match, Pick
 
 
+@elsewhere.telling(elsewhere.RESULT)
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Segmentation(WritableInstances):
     """The objects of one photo, best first, or those that a prompt chose. Arrays are read-only: change copies.

@@ -562,7 +562,7 @@ def test_polygons_of_every_object(random_found):
 
 
 def test_the_help_of_save_names_formats_and_their_options():
-    listed = dict(re.findall(r'^ *"(\w+)": ([^.]*?)(?:, as in .*)?\.', inspect.getdoc(Segmentation.save), re.MULTILINE))
+    listed = dict(re.findall(r'^ *- "(\w+)": ([^.]*?)\.', inspect.getdoc(Segmentation.save), re.MULTILINE))
     assert len(listed) >= 9
     for name, options in listed.items():
         assert options.split(", ") == list(formats.FORMATS[name].options or ["none"])

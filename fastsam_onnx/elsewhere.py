@@ -1,0 +1,97 @@
+"""Names that users know from other packages: who types one is told what it is called here (docs/migrating.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+_Class = TypeVar("_Class", bound=type)
+
+MODEL = {
+    "predict": "call it: model(photo), or model.stream(photos)",
+    "generate": "call it: model(photo); what Segment Anything generates is model(photo).to_sam()",
+    "set_image": "found = model(photo, redraw=False), and prompts are put to that: found.point_prompt(points)",
+    "track": "model.stream(video, track=True)",
+    "export": "`fastsam-onnx export FILE.pt` writes ONNX",
+    "names": "model.contract.names",
+    **dict.fromkeys(("train", "val"), "networks are trained elsewhere, and their files opened here"),
+    **dict.fromkeys(
+        ("to", "cpu", "cuda", "half", "float", "eval", "fuse"),
+        "leave it out: it runs on the CPU as it is; FastSAM(providers=) names other devices",
+    ),
+    **{name: f"model.options[{name!r}]" for name in ("imgsz", "conf", "iou", "max_det", "refine", "redraw")},
+    **{
+        name: f"the result has it: model(photo).{name}(...)"
+        for name in ("prompt", "point_prompt", "box_prompt", "mask_prompt", "text_prompt")
+    },
+}
+"""For `FastSAM`: names of ultralytics, Segment Anything and PyTorch."""
+
+RESULT = {
+    "plot": "found.overlay() is an array, found.save(path) writes it",
+    "everything_prompt": "found holds everything as it is",
+    "orig_img": "found.image, RGB",
+    "orig_shape": "found.image_size, (width, height)",
+    "path": "found.source",
+    "save_txt": 'found.save("photo.txt")',
+    "save_crop": 'found.save("crops", format="cutouts")',
+    "summary": 'found.to_dict()["objects"]',
+    **dict.fromkeys(("xyxy", "xywh"), "found.boxes, x1, y1, x2, y2"),
+    **dict.fromkeys(("mask", "segmentation"), "found.masks"),
+    **dict.fromkeys(("conf", "confidence"), "found.scores"),
+    **dict.fromkeys(("cls", "class_id"), "found.labels"),
+    **dict.fromkeys(("id", "tracker_id"), "found.track_ids"),
+    **dict.fromkeys(("cpu", "numpy"), "leave it out: its arrays are NumPy's"),
+}
+"""For `Segmentation`: names of ultralytics and supervision."""
+
+OBJECT = {
+    **dict.fromkeys(("masks", "segmentation"), "one.mask"),
+    **dict.fromkeys(("bbox", "xyxy", "xywh"), "one.box, x1, y1, x2, y2"),
+    **dict.fromkeys(("conf", "confidence", "predicted_iou"), "one.score"),
+    **dict.fromkeys(("cls", "class_id"), "one.label"),
+    **dict.fromkeys(("id", "tracker_id"), "one.track_id"),
+    "area": "one.mask.area",
+    **{name: f"one.mask.{name}()" for name in ("dense", "polygons", "rle")},
+    **{
+        name: f"a result has it, also one of a single object: found[[0]].{name}(...)"
+        for name in ("save", "show", "overlay", "cutout", "smooth")
+    },
+    "plot": "found[[0]].overlay()",
+    "crop": "found[[0]].cutout()",
+}
+"""For `Instance`: names of ultralytics, supervision and Segment Anything, and of a result."""
+
+MASKS = {
+    **dict.fromkeys(("data", "shape", "numpy"), "found.masks.dense() is the array, (n, H, W) bool"),
+    **dict.fromkeys(("xy", "xyn"), "found.masks[0].polygons(), in pixels of the photo"),
+}
+"""For `Masks`: names of ultralytics and of arrays."""
+
+MASK = {
+    **dict.fromkeys(("data", "shape", "numpy", "sum", "astype"), "mask.dense() is the array, (H, W) bool"),
+    **dict.fromkeys(("counts", "size", "segmentation"), "mask.rle()"),
+    **dict.fromkeys(("bbox", "xyxy"), "mask.box, x1, y1, x2, y2"),
+    **dict.fromkeys(("xy", "xyn"), "mask.polygons(), in pixels of the photo"),
+}
+"""For `Mask`: names of arrays, run lengths and ultralytics."""
+
+
+def telling(hints: Mapping[str, str]) -> Callable[[_Class], _Class]:
+    """Class decorator: an AttributeError of one of these names says what to write in its place.
+
+    Args:
+        hints: What to write, by the name that is missing.
+    """
+
+    def missing(self: object, name: str) -> Any:
+        if hasattr(type(self), name):  # a property that failed so by itself
+            return object.__getattribute__(self, name)
+        hint = f"; {hints[name]}" if name in hints else ""
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=self)
+
+    def decorated(kind: _Class) -> _Class:
+        kind.__getattr__ = missing  # type: ignore[attr-defined]  # type checkers go on refusing the name
+        return kind
+
+    return decorated
