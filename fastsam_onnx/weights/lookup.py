@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import get_args
 
 from fastsam_onnx.errors import DownloadError, ModelNotFoundError, OptionError
-from fastsam_onnx.files import exists
+from fastsam_onnx.files import exists, is_address
 from fastsam_onnx.log import warn
 from fastsam_onnx.options import choice, function, shown
 from fastsam_onnx.weights import catalogue
@@ -63,7 +63,7 @@ def resolve(
         A file; for a name with several files, their folder.
 
     Raises:
-        ModelNotFoundError: If there is neither such a name nor such a file, and it looks like a name.
+        ModelNotFoundError: If there is neither such a name nor such a file, and it looks like a name or an address.
         OptionError: If it is something else or empty, the model of that name is for another task, or an environment
             variable is malformed.
         DownloadError: If the file is not here and cannot be fetched, or may not, or another file has its name.
@@ -73,6 +73,10 @@ def resolve(
     path = Path(name_or_path)
     if not isinstance(name_or_path, str):
         return path
+    if is_address(name_or_path) and not exists(path):
+        raise ModelNotFoundError(
+            f"models are not downloaded by address, got {shown(name_or_path)}; fetch it and give the path of the file"
+        )
     bundled = find_bundled(name_or_path)
     if bundled is not None and not exists(path):
         _check_task(bundled.name, "segment", bundled.purpose, task)

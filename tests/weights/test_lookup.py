@@ -898,6 +898,11 @@ class TestResolve:
         with pytest.raises(OptionError, match="name_or_path must be a model's name or path, got ''"):
             resolve("")
 
+    def test_an_address_is_no_path(self, forbidden_network):
+        for address in ("https://example.org/FastSAM-s.pt", "s3://bucket/net.onnx"):
+            with pytest.raises(ModelNotFoundError, match=f"not downloaded by address, got '{address}'; fetch it"):
+                resolve(address)
+
     def test_what_looks_like_a_misspelt_name(self, tiny_catalogue, home, forbidden_network, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         with pytest.raises(ModelNotFoundError, match=r"Net-m.*names: fastsam-nano, .*Net-s, clip, unknown"):
