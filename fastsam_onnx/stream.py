@@ -165,6 +165,8 @@ def _find_each(find: Find, chunk: list[tuple[int, ImageSource]]) -> list[Segment
             return [*find([source for _, source in chunk])]
     results: list[Segmentation | Failure] = []
     for index, source in chunk:
+        if isinstance(source, io.BytesIO):  # an `own_copy`, which was read with the others
+            source.seek(0)
         try:
             results += find([source])
         except OptionError:

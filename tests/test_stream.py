@@ -96,6 +96,14 @@ def test_an_error_is_raised_where_the_result_would_be(model):
     assert not our_threads()
 
 
+def test_photos_in_files_are_read_again_where_another_of_their_batch_fails(model):
+    good = cv2.imencode(".png", photo())[1].tobytes()
+    first, broken, last = model.stream(map(io.BytesIO, (good, b"x", good)), batch=3, on_error="yield")
+    assert same(first, model(good))
+    assert isinstance(broken, Failure)
+    assert same(last, model(good))
+
+
 @pytest.mark.parametrize("batch", [1, 4])
 def test_an_error_of_the_generator_comes_after_the_photos_before_it(model, batch):
     def broken() -> Iterator[np.ndarray]:
