@@ -10,6 +10,7 @@ import math
 import os
 import sys
 import time
+import unicodedata
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from typing import TextIO
 PROGRAM = "fastsam-onnx"
 MOST_TOLD = 100
 """Warnings that are not said again while they are among the last."""
+USUAL_COLUMNS = 80
+"""Width of a terminal that does not tell its own."""
 
 
 class StandardOutputError(OSError):
@@ -52,20 +55,22 @@ class Screen:
         self._send(printable(text.replace("\n", " ")) + "\n")
 
     def draw(self, share: float | None, text: str, seconds_left: float | None) -> None:
-        """Draw the bar anew, if this is a terminal.
+        """Draw the bar anew, if this is a terminal, on one of its lines: only the last one could be drawn over.
 
         Args:
             share: Length of the bar, 0 to 1; None for text without a bar.
-            text: Explanation beside the bar.
+            text: Explanation beside the bar; of one that is too long for the line, the end.
             seconds_left: Estimate of the time left; None if unknown.
         """
         if self._stream is None or not self._stream.isatty():
             return
         rest = "" if seconds_left is None else f", {_clock(seconds_left)} left"
         bar = "" if share is None else f"[{'#' * int(24 * share):.<24}] "
-        text = f"{bar}{printable(text)}{rest}"
-        self._send("\r" + text.ljust(self._shown))
-        self._shown = len(text)
+        room = _line_of(self._stream)
+        line = _end_of(f"{bar}{_end_of(printable(text), room - len(bar) - len(rest))}{rest}", room)
+        width = _width(line)
+        self._send("\r" + line + " " * (self._shown - width))
+        self._shown = width
 
     def clear(self) -> None:
         """Take the bar away."""
@@ -200,6 +205,32 @@ def abandon(stream: TextIO) -> None:
 def printable(text: str) -> str:
     """Text that does nothing to a terminal: control characters and undecodable bytes are escaped."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def _line_of(stream: TextIO) -> int:
+    """Columns of a terminal that can be written without its going on in the next line."""
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        columns = 0
+    return (columns or USUAL_COLUMNS) - 1
+
+
+def _end_of(text: str, columns: int) -> str:
+    """A text, or as much of its end as there is room for."""
+    if _width(text) <= columns:
+        return text
+    end = text[max(len(text) - columns, 0) :]
+    while end and 3 + _width(end) > columns:
+        end = end[1:]
+    return f"...{end}"
+
+
+def _width(text: str) -> int:
+    """Columns that a text takes: Chinese, Japanese and Korean letters two, accents of their own none."""
+    return sum(
+        0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in ("W", "F")) for char in text
+    )
 
 
 def _clock(seconds: float) -> str:

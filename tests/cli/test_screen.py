@@ -33,6 +33,23 @@ def test_a_bar_is_drawn_over_the_one_before_and_taken_away_for_a_line():
     assert terminal.taken() == ""
 
 
+def test_a_bar_stays_on_one_line_however_long_the_name_of_a_file(monkeypatch):
+    """Beyond the edge a terminal goes on in the next line, and every drawing would leave one behind."""
+    terminal = Terminal()
+    screen = Screen(terminal)
+    screen.draw(0.5, "a/" * 60 + "clip.mp4: frame 7 of 14", 5)
+    assert terminal.taken() == f"\r[{'#' * 12}{'.' * 12}] .../a/a/a/a/a/a/a/clip.mp4: frame 7 of 14, 0:05 left"
+    screen.draw(None, "\u732b" * 60 + "e\u0301.mp4", None)
+    shown = "..." + "\u732b" * 35 + "e\u0301.mp4"  # 3 + 70 + 5 columns: a letter of two does not fit the last one
+    assert terminal.taken() == f"\r{shown} "
+    screen.clear()
+    assert terminal.taken() == "\r" + " " * 78 + "\r"
+    monkeypatch.setattr(terminal, "fileno", lambda: 2)
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((20, 24)))
+    screen.draw(0.5, "clip.mp4", 5)
+    assert terminal.taken() == "\r...] ..., 0:05 left"
+
+
 def test_there_is_no_bar_where_nobody_looks():
     stream = io.StringIO()
     screen = Screen(stream)
