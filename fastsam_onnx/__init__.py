@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     from fastsam_onnx.clip.clip import Clip
     from fastsam_onnx.masks.instances import Instance
-    from fastsam_onnx.masks.mask import Mask, Polygon
+    from fastsam_onnx.masks.mask import Mask
+    from fastsam_onnx.masks.polygon import Polygon
     from fastsam_onnx.masks.sequence import Masks
     from fastsam_onnx.model import FastSAM
     from fastsam_onnx.results.crops import CropStyle
@@ -76,7 +77,7 @@ _LATER = {
     "Instance": "fastsam_onnx.masks.instances",
     "Mask": "fastsam_onnx.masks.mask",
     "Masks": "fastsam_onnx.masks.sequence",
-    "Polygon": "fastsam_onnx.masks.mask",
+    "Polygon": "fastsam_onnx.masks.polygon",
     "Prompts": "fastsam_onnx.results.prompts",
     "Segmentation": "fastsam_onnx.results.segmentation",
 }

@@ -25,7 +25,7 @@ from fastsam_onnx.formats.text import (
 )
 from fastsam_onnx.log import warn
 from fastsam_onnx.masks.instances import Instances, check_found
-from fastsam_onnx.masks.mask import Polygon
+from fastsam_onnx.masks.polygon import Polygon
 
 if TYPE_CHECKING:
     from fastsam_onnx.images.geotiff import Georeference

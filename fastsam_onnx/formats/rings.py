@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import FloatArray, IntArray
-from fastsam_onnx.masks.mask import Polygon
+from fastsam_onnx.masks.polygon import Polygon
 
 Ring = npt.NDArray[np.float64]
 

@@ -15,7 +15,7 @@ from fastsam_onnx.draw import own_shades
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats.text import PIXEL_DECIMALS, numbers, rounded_score
 from fastsam_onnx.masks.instances import Instances, check_found
-from fastsam_onnx.masks.mask import Polygon
+from fastsam_onnx.masks.polygon import Polygon
 
 _NOT_OF_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from fastsam_onnx import elsewhere
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, array_of, ceil_div, zeros_and_ones
 from fastsam_onnx.errors import OptionError
+from fastsam_onnx.masks.polygon import Polygon
 from fastsam_onnx.masks.preview import png_preview
 from fastsam_onnx.masks.rle import LARGEST_SIDE, RLE, decode_crop, encode_crop, pack_counts, read_rle
 from fastsam_onnx.masks.smoothing import closed_and_opened, without_holes, without_specks
@@ -26,29 +27,6 @@ from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, integer, number, pair
 MAX_RADIUS = 1000
 FAR = 2**31
 """Outside of every photo."""
-
-
-@dataclass(frozen=True, eq=False)
-class Polygon:
-    """One island of a mask: its outline and the outlines of its holes. Equal if all their points are.
-
-    Attributes:
-        exterior: (k, 2) float32 x, y in image pixels, clockwise on the screen, not closed (the first point is not
-            repeated).
-        holes: The same for every hole, counter-clockwise.
-    """
-
-    exterior: FloatArray
-    holes: tuple[FloatArray, ...] = ()
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Polygon):
-            return NotImplemented
-        rings, others = ((one.exterior, *one.holes) for one in (self, other))
-        return len(rings) == len(others) and all(map(np.array_equal, rings, others))
-
-    def __hash__(self) -> int:
-        return hash((len(self.exterior), len(self.holes)))
 
 
 @elsewhere.telling(elsewhere.MASK)

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.masks.instances import Instances
-from fastsam_onnx.masks.mask import Polygon
+from fastsam_onnx.masks.polygon import Polygon
 from fastsam_onnx.masks.preview import jpeg_preview
 from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT
 
