@@ -506,6 +506,40 @@ def test_a_brushs_run_lengths_are_its_discs(page, found, path):
     assert not mask[distance > 7.6].any()
 
 
+@pytest.mark.parametrize("width", [1280, 901])
+def test_a_click_on_the_first_pixel_of_the_screen_that_shows_the_photo_is_in_the_photo(page, found, width):
+    """Its left end lies up to half a pixel beside the photo: nothing was there."""
+    page.execute_script("document.getElementById('stage').style.width = `${arguments[0] - 400}px`; layOut()", width)
+    frame = frame_of(page)
+    place = {"x": math.floor(frame["left"]), "y": frame["top"] + frame["height"] / 2, "button": "left", "clickCount": 1}
+    for kind in ("mousePressed", "mouseReleased"):
+        page.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": kind, **place})
+    [[x, y]] = page.execute_script("return asked().points")
+    assert 0 <= x < 1
+    assert picked(page) == masks_of(found.point_prompt([(x, y)]))
+
+
+@pytest.mark.parametrize(("undo", "keep"), [("z", "k"), ("Z", "K"), ("\u044f", "\u043b")])
+def test_keys_are_heeded_with_caps_lock_and_on_keyboards_of_other_letters(page, undo, keep):
+    """With Caps Lock B, K and N did nothing; on a Russian keyboard no letter did, not even Ctrl Z."""
+    page.execute_script("choose(300, 150, {}); view.focus()")
+    with_control = 2
+    page.execute_cdp_cmd(
+        "Input.dispatchKeyEvent", {"type": "keyDown", "code": "KeyZ", "key": undo, "modifiers": with_control}
+    )
+    assert page.execute_script("return [past.length, future.length]") == [0, 1]
+    page.execute_script("choose(300, 150, {})")
+    page.execute_cdp_cmd("Input.dispatchKeyEvent", {"type": "keyDown", "code": "KeyK", "key": keep})
+    assert page.execute_script("return kept.size") == 1
+
+
+def test_a_stroke_over_all_of_a_large_photo_has_run_lengths(page):
+    """On a phone a brush is 162 pixels of such a photo wide; the pixels under it were a Set, which takes 2 ** 24."""
+    path = [[x, y] for y in range(0, 6200, 200) for x in (-200, 8200)]
+    runs = page.execute_script("return strokeRuns({path: arguments[0], radius: 162}, 8000, 6000)", path)
+    assert runs == [0, 8000 * 6000]
+
+
 def test_a_finger_brushes_and_moves_nothing(phone, found):
     use(phone, "brush")
     before = frame_of(phone)
