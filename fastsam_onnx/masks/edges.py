@@ -211,7 +211,7 @@ def _offered(candidates: Candidates) -> tuple[Sequence[MaskLike], FloatArray]:
     """The masks of nearly all candidates, best first, and their weights."""
     kept = candidates.best(CONF, IOU, MOST)
     sides = candidates.boxes_xywh[kept, 2:].max(axis=1)
-    return candidates.masks(kept), _weights(candidates.scores[kept]) * np.sqrt(np.minimum(sides / SURE_SIDE, 1))
+    return candidates.masks(kept), _weights(candidates.scores[kept]) * np.sqrt(np.clip(sides / SURE_SIDE, 0, 1))
 
 
 def _weights(scores: FloatArray) -> FloatArray:
