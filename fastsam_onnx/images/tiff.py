@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+import sys
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
@@ -90,7 +91,8 @@ class TiffLayout:
     """Where the strips or tiles of a picture lie.
 
     Attributes:
-        places: (position in the file, number of bytes) of each, row by row, plane by plane where planes lie apart.
+        places: (position in the file, number of bytes) of each, row by row, plane by plane where planes lie apart; no
+            more than the picture needs.
         image_size: (width, height) of the picture in pixels.
         part_width: Width of a strip or tile in pixels.
         part_height: Height of a strip or tile in pixels; the last strip may have fewer rows.
@@ -144,13 +146,13 @@ class TiffDirectory:
             raise _cut_short()
         return self.data[position : position + size]
 
-    def values(self, tag: int) -> tuple[int, ...]:
-        """The integers of a tag; empty if it is missing or holds none.
+    def values(self, tag: int, most: int = sys.maxsize) -> tuple[int, ...]:
+        """The integers of a tag, the first ones of more than `most`; empty if it is missing or holds none.
 
         Raises:
             ImageError: If they do not lie in the file.
         """
-        return self._unpacked(tag, _INTEGER_LETTERS)
+        return self._unpacked(tag, _INTEGER_LETTERS, most)
 
     def floats(self, tag: int) -> tuple[float, ...]:
         """The floats of a tag; empty if it is missing or holds none.
@@ -160,14 +162,14 @@ class TiffDirectory:
         """
         return self._unpacked(tag, _FLOAT_LETTERS)
 
-    def _unpacked(self, tag: int, letters: dict[int, str]) -> tuple[Any, ...]:
+    def _unpacked(self, tag: int, letters: dict[int, str], most: int = sys.maxsize) -> tuple[Any, ...]:
         kind, count, _ = self.entries.get(tag, (0, 0, 0))
         letter = letters.get(kind)
-        return struct.unpack(f"{self.order}{count}{letter}", self.raw(tag)) if letter else ()
+        return struct.unpack_from(f"{self.order}{min(count, most)}{letter}", self.raw(tag)) if letter else ()
 
     def first(self, tag: int, default: int) -> int:
         """The first integer of a tag."""
-        return next(iter(self.values(tag)), default)
+        return next(iter(self.values(tag, 1)), default)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -194,7 +196,7 @@ class TiffDirectory:
     @property
     def are_samples_alike(self) -> bool:
         """True if all samples of a pixel have the same bits and format."""
-        return all(len(set(self.values(tag))) <= 1 for tag in (_BITS, _SAMPLE_FORMAT))
+        return all(len(set(self.values(tag, self.samples))) <= 1 for tag in (_BITS, _SAMPLE_FORMAT))
 
     @property
     def samples(self) -> int:
@@ -247,7 +249,7 @@ class TiffDirectory:
         """(horizontal, vertical) of the colours of YCbCr; None where every pixel has its own."""
         if self.photometric != _YCBCR or self.compression == JPEG:
             return None
-        horizontal, vertical = (*self.values(_SUBSAMPLING), 2, 2)[:2] if _SUBSAMPLING in self.entries else (2, 2)
+        horizontal, vertical = (*self.values(_SUBSAMPLING, 2), 2, 2)[:2] if _SUBSAMPLING in self.entries else (2, 2)
         return max(horizontal, 1), max(vertical, 1)
 
     @property
@@ -257,18 +259,22 @@ class TiffDirectory:
         Raises:
             ImageError: If the lists do not lie in the file.
         """
-        tiled = bool(self.values(_TILE_OFFSETS))
-        offsets = self.values(_TILE_OFFSETS if tiled else _STRIP_OFFSETS)
-        sizes = self.values(_TILE_BYTES if tiled else _STRIP_BYTES)
+        tiled = bool(self.values(_TILE_OFFSETS, 1))
+        width, height = self.image_size
+        if tiled:
+            part_width, part_height = self.first(_TILE_WIDTH, 0), self.first(_TILE_HEIGHT, 0)
+        else:
+            part_width, part_height = width, min(self.first(_STRIP_ROWS, height) or height, height)
+        most = 0
+        if min(width, height, part_width, part_height) > 0:
+            most = ceil_div(width, part_width) * ceil_div(height, part_height) * self.plane_count
+        offsets = self.values(_TILE_OFFSETS if tiled else _STRIP_OFFSETS, most)
+        sizes = self.values(_TILE_BYTES if tiled else _STRIP_BYTES, most)
         if not sizes:  # which only files without compression can do without
             ends = sorted({*offsets, len(self.data)})
             sizes = tuple(ends[min(bisect_right(ends, offset), len(ends) - 1)] - offset for offset in offsets)
-        if tiled:
-            part_size = self.first(_TILE_WIDTH, 0), self.first(_TILE_HEIGHT, 0)
-        else:
-            width, height = self.image_size
-            part_size = width, min(self.first(_STRIP_ROWS, height) or height, height)
-        return TiffLayout(list(zip(offsets, sizes, strict=False)), self.image_size, *part_size, tiled)
+        places = list(zip(offsets, sizes, strict=False))
+        return TiffLayout(places, self.image_size, part_width, part_height, tiled)
 
 
 def read_directory(data: bytes | mmap.mmap) -> TiffDirectory:

@@ -76,8 +76,7 @@ def strips_of(directory: TiffDirectory) -> Iterator[Strip]:
     layout = directory.layout
     height = layout.image_size[1]
     samples = 1 if directory.plane_count > 1 else directory.samples
-    count = layout.across * layout.down * directory.plane_count
-    for index, (offset, size) in enumerate(layout.places[:count]):
+    for index, (offset, size) in enumerate(layout.places):
         top = index // layout.across % layout.down * layout.part_height
         rows = layout.part_height if layout.tiled else min(layout.part_height, height - top)
         unpacked = rows * ceil_div(layout.part_width * samples * directory.bits, 8)

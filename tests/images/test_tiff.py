@@ -351,6 +351,12 @@ class TestDamage:
         with pytest.raises(ImageError, match=r"0 of the TIFF has 1352000000 bytes, .* smaller strips or tiles"):
             load_image(file)
 
+    def test_no_more_strips_are_read_than_the_picture_has(self):
+        """32 MB of them beside 10 x 10 pixels took 15 s and 2.8 GB."""
+        file = with_tag(written(BLOCKS, photometric="rgb"), 257, 10)
+        assert len(read_directory(file).layout.places) == 1
+        np.testing.assert_array_equal(load_image(file), BLOCKS[:10])
+
     def test_lengths_of_strips_that_the_file_does_not_say(self):
         """They end where the next begins; that of 40,000 strips was looked for in all of them, 5 s a time."""
         file = written(BLOCKS, photometric="rgb")
