@@ -30,7 +30,7 @@ class Seen:
     Attributes:
         photo: Bytes of a picture file.
         source: File name of the photo, if it came with one.
-        results: What was found in it, with the options of each call, the last one first; one at least.
+        results: What was found in it, with the options of each call, that of the last one first; one at least.
         used: Time of the last use, of `time.monotonic`.
     """
 
@@ -98,8 +98,13 @@ class Memory:
                 self._seen.popitem(last=False)
         return key
 
-    def recall(self, key: str) -> Seen:
+    def recall(self, key: str, options: Mapping[str, Any] | None = None, *, is_seen: bool = True) -> Seen:
         """What was remembered.
+
+        Args:
+            key: Of the photo.
+            options: Of a call that is made now; as in `Seen.found`.
+            is_seen: As in `Seen.found`.
 
         Raises:
             HTTPException: 410, if there is nothing, or no longer.
@@ -109,7 +114,9 @@ class Memory:
             seen = self._seen.get(key)
             if seen is None:
                 raise HTTPException(410, "this photo is not remembered, or no longer; send it again")
-            self._seen[key] = seen = replace(seen, used=time.monotonic())
+            known = None if options is None else seen.found(options, is_seen=is_seen)
+            results = tuple(sorted(seen.results, key=lambda result: result[1] is not known))
+            self._seen[key] = seen = replace(seen, results=results, used=time.monotonic())
             self._seen.move_to_end(key)
         return seen
 

@@ -115,7 +115,7 @@ def _find(model: FastSAM, request: SegmentRequest, limits: Limits, memory: Memor
     """
     is_seen = request.prompts.needs_objects
     options = {**({} if is_seen else {"redraw": False}), **request.options}
-    seen = None if request.key is None else memory.recall(request.key)
+    seen = None if request.key is None else memory.recall(request.key, options, is_seen=is_seen)
     if seen is not None and (known := seen.found(options, is_seen=is_seen)) is not None:
         return known, None
     photo, source = (request.photo, request.source) if seen is None else (seen.photo, seen.source)

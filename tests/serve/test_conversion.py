@@ -90,6 +90,18 @@ def test_the_photo_is_shown_as_it_was_read(client, form):
     assert (reply.status, "from 1 to 3, got 4" in reply.json["error"]) == (422, True)
 
 
+def test_a_key_stands_for_the_photo_of_the_last_answer_also_of_one_that_is_remembered(client):
+    picture = cv2.imdecode(np.frombuffer(PHOTO, np.uint8), cv2.IMREAD_COLOR)[::4, ::4]
+    tiff = cv2.imencode(".tiff", picture)[1].tobytes()
+    segmented = client.form(("photo", tiff), ("remember", "true"))
+    result, key = ("result", segmented.body), ("photo_key", segmented.headers["photo-key"])
+    wanted = converted(client, result, key, ("format", "cutout")).body
+    assert client.form(key, ("bands", "3,2,1")).status == 200
+    assert converted(client, result, key, ("format", "cutout")).body != wanted
+    assert client.form(key).body == segmented.body
+    assert converted(client, result, key, ("format", "cutout")).body == wanted
+
+
 def test_what_segment_answers_comes_back_as_it_was(client, found):
     answer = client.segment(PHOTO).body
     assert client.ask("POST", "/convert", answer).body == answer
