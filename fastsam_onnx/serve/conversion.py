@@ -135,7 +135,7 @@ def _read(request: ConvertRequest, limits: Limits, memory: Memory, most: int) ->
 
 
 def _photo(request: ConvertRequest, limits: Limits, memory: Memory) -> ByteArray | None:
-    """The photo as it is to be read, one that is remembered by default as it was read last; None without."""
+    """The photo as it is to be read, one that is remembered by default as the last answer had it; None without."""
     photo = request.photo
     if request.key is not None:
         seen = memory.recall(request.key)

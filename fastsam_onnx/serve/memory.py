@@ -52,7 +52,7 @@ class Seen:
 
     @property
     def image(self) -> ByteArray | None:
-        """(H, W, 3) uint8 RGB, as it was read last."""
+        """(H, W, 3) uint8 RGB, as the last answer had it."""
         return self.results[0][1].image
 
     @property
