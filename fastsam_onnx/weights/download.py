@@ -85,14 +85,15 @@ def _try_all(addresses: Sequence[str], sink: _Sink) -> dict[str, str]:
     while left and idle < ROUNDS:
         before = sink.size
         for address in tuple(left):
-            shown = re.sub(r"//[^/@]*@", "//***@", address)
+            shown = without_password(address)
             logger.info("fetching %s", shown)
             try:
                 _receive(address, sink)
                 sink.check()
             except _TransferError as failure:
-                logger.info("%s: %s", shown, failure)
-                failures[shown] = str(failure)
+                reason = without_password(str(failure))  # it may quote the address
+                logger.info("%s: %s", shown, reason)
+                failures[shown] = reason
                 if not failure.worth_another_try:
                     left.remove(address)
             else:
@@ -102,6 +103,11 @@ def _try_all(addresses: Sequence[str], sink: _Sink) -> dict[str, str]:
         if left and idle < ROUNDS:
             time.sleep(PAUSE_S)
     return failures
+
+
+def without_password(text: str) -> str:
+    """A text with `***` for the user and the password of addresses in it."""
+    return re.sub(r"//[^/@]*@", "//***@", text)
 
 
 def _receive(address: str, sink: _Sink) -> None:

@@ -36,7 +36,7 @@ from fastsam_onnx.weights.cache import (
     wrong_kind,
 )
 from fastsam_onnx.weights.catalogue import Entry, File, Task
-from fastsam_onnx.weights.download import DownloadProgress, download
+from fastsam_onnx.weights.download import DownloadProgress, download, without_password
 
 OFFLINE, MIRRORS = "FASTSAM_ONNX_OFFLINE", "FASTSAM_ONNX_MIRRORS"
 
@@ -248,7 +248,8 @@ def _mirrors() -> list[str]:
     mirrors = [mirror.rstrip("/") for mirror in re.split(r"[\s,]+", os.environ.get(MIRRORS, "")) if mirror]
     for mirror in mirrors:
         if not mirror.lower().startswith(("https://", "http://")):
-            raise OptionError(f"{MIRRORS} must hold addresses that begin with https:// or http://, got {mirror!r}")
+            given = without_password(mirror)
+            raise OptionError(f"{MIRRORS} must hold addresses that begin with https:// or http://, got {given!r}")
     return mirrors
 
 

@@ -757,6 +757,15 @@ class TestEnvironment:
         assert server.asked["/model.bin"] == 1
         assert "secret" not in str(caught.value) + caplog.text
 
+    @pytest.mark.parametrize("mirror", ["http://me:secret@127.0.0.1:99999", "ftp://me:secret@127.0.0.1"])
+    def test_nor_is_that_of_a_mirror_that_means_nothing(self, server, monkeypatch, caplog, mirror):
+        """An address that cannot be parsed is quoted by requests."""
+        caplog.set_level(logging.INFO)
+        monkeypatch.setenv(weights.MIRRORS, mirror)
+        with pytest.raises((DownloadError, OptionError), match=r"//\*\*\*@127\.0\.0\.1") as caught:
+            fetch(known(f"{server.address}/a"))
+        assert "secret" not in str(caught.value) + caplog.text
+
     def test_the_address_to_fetch_by_hand_is_the_publishers(self, server, monkeypatch):
         monkeypatch.setenv(weights.MIRRORS, f"{server.address}/mirror")
         with pytest.raises(DownloadError) as caught:
