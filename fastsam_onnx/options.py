@@ -175,7 +175,7 @@ def shown(value: Any) -> str:
     short.maxstring = short.maxother = MOST_SHOWN
     try:
         text = repr(value[:MOST_SHOWN]) if isinstance(value, str | bytes) else short.repr(value)
-    except (ValueError, RecursionError):  # integers of more digits than Python writes; a repr that fails
+    except Exception:  # integers of more digits than Python writes; Python 3.11 takes any class `array` for its own
         return f"<{type(value).__name__}>"
     return text[:MOST_SHOWN]
 

@@ -221,6 +221,12 @@ def test_a_message_shows_the_beginning_of_any_repr():
     assert shown.startswith("long" * 20)
 
 
+def test_a_message_shows_arrays_of_other_libraries():
+    """MLX calls its class array; Python 3.11 asks it for the typecode of its own."""
+    with pytest.raises(OptionError, match="conf must be a number from 0 to 1, got <"):
+        options.fraction("conf", type("array", (), {})())
+
+
 @pytest.mark.parametrize("value", ["a\0b", b"bytes", 5, None, "\ud800", ["a"]])
 def test_what_is_no_path_is_refused(value):
     with pytest.raises(OptionError, match="p must be the path of a file or folder, got "):
