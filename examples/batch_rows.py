@@ -67,11 +67,19 @@ class Folder:
         return bool(self.filesystem.get_file_info(self.path).type == fs.FileType.Directory)
 
     def names(self) -> Iterator[str]:
-        """The files at any depth, relative to the folder; none of a folder that is not there yet."""
+        """The files at any depth, relative to the folder; none of a folder that is not there yet.
+
+        Raises:
+            SystemExit: If one is not UTF-8, which pyarrow and Parquet want.
+        """
         selector = fs.FileSelector(self.path, recursive=True, allow_not_found=True)
         for info in self.filesystem.get_file_info(selector):
+            try:
+                path = info.path
+            except UnicodeDecodeError as error:
+                raise SystemExit(f"names of files must be UTF-8, got {error.object!r}; rename it") from error
             if info.type == fs.FileType.File:
-                yield info.path.removeprefix(self.path).lstrip("/")
+                yield path.removeprefix(self.path).lstrip("/")
 
     def read(self, name: str) -> bytes:
         """The content of a file."""

@@ -131,6 +131,14 @@ def test_a_folder_that_is_not_there_is_no_success(script, photos, tmp_path):
 
 
 @pytest.mark.process
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep no such names")
+def test_a_name_that_is_not_utf8_is_told(photos, tmp_path):
+    (photos / "more" / "caf\udce9.jpg").touch()
+    message = "names of files must be UTF-8, got b'" + f"{photos}/more/caf\\xe9.jpg'; rename it"
+    assert message in refusal("process_pool.py", photos, tmp_path / "rows")
+
+
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("script", "option", "value"),
     [
