@@ -40,6 +40,12 @@ class Masks(Sequence[Mask]):
             if isinstance(one, Mask) and one.image_size != self.image_size:
                 raise OptionError(f"masks and photo of different sizes: {one.image_size} and {self.image_size}")
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for value in state.values():  # what was measured is read-only again after pickling
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+
     def __len__(self) -> int:
         return len(self.lazy)
 

@@ -484,6 +484,11 @@ def test_to_change_a_box_in_place_changes_no_result(random_found):
         with pytest.raises(ValueError, match="read-only"):
             each.scores[0] = 1
     found[0].box[:] = 0  # a copy
+    for each in ("areas", "boxes", "bounds"):
+        getattr(found.masks, each)  # measured before it is pickled
+        for masks in (found.masks, pickle.loads(pickle.dumps(found)).masks, copy.deepcopy(found).masks):
+            with pytest.raises(ValueError, match="read-only"):
+                getattr(masks, each)[0] = 1
 
 
 def test_the_photo_is_read_only_and_the_callers_own_is_not():
