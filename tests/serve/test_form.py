@@ -54,6 +54,13 @@ def test_headers_come_in_any_case_and_order(headers):
     assert read_form(FORM.replace(DISPOSITION, headers), BOUNDARY.encode()) == PARTS
 
 
+@pytest.mark.parametrize("headers", [b"a: b\r\n" * 1000, b"a: " + b"b" * 100_000 + b"\r\n"])
+def test_parts_have_few_and_short_headers(headers):
+    """Each takes time: the 6 million of a request of 32 MB took 39 s with python-multipart before 0.0.27."""
+    with pytest.raises(HTTPException, match="the multipart form is damaged: Maximum header"):
+        read_form(FORM.replace(DISPOSITION, headers + DISPOSITION), BOUNDARY.encode())
+
+
 def test_a_form_without_a_boundary_is_told_where_that_belongs():
     with pytest.raises(HTTPException, match="Content-Type must name the boundary"):
         read_form(FORM, b"")
