@@ -24,6 +24,7 @@ from fastsam_onnx.serve.received import (
     READING,
     Limits,
     RawRequest,
+    check_names,
     check_photo,
     read_value,
     receive,
@@ -46,8 +47,6 @@ MOST_PARTS = 10_000
 """Maximum number of islands and holes of all masks together that are drawn as outlines, which objects of photos have no
 more than 50 of. To join 80,000 of them to one ring, as YOLO has it, takes over a minute.
 """
-MOST_LETTERS = 1000
-"""Maximum length of a name: many formats say it with every object, and an overlay writes it there."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def _read(request: ConvertRequest, limits: Limits, memory: Memory, most: int) ->
     found = read_json(request.result, pixel_limit=limits.pixels, masks_limit=MASK_PHOTOS * limits.pixels)
     if len(found) > most:
         raise HTTPException(422, f"a result must have at most {most} objects here, got {len(found)}")
-    _check_names(found)
+    check_names('"source" and each of "names"', (found.source or "", *(found.names or {}).values()))
     if request.representation.format in formats.OUTLINES:
         _check_outlines(found)
     photo = _photo(request, limits, memory)
@@ -143,15 +142,6 @@ def _photo(request: ConvertRequest, limits: Limits, memory: Memory) -> ByteArray
             return seen.image
         photo = seen.photo
     return None if photo is None else load_image(photo, pixel_limit=limits.pixels, **request.reading)
-
-
-def _check_names(found: Instances) -> None:
-    """Refuse names that would make an answer a hundred times as large as the request."""
-    longest = max(len(name) for name in (found.source or "", *(found.names or {}).values()))
-    if longest > MOST_LETTERS:
-        raise HTTPException(
-            422, f'"source" and each of "names" must have at most {MOST_LETTERS} letters here, got {longest}'
-        )
 
 
 def _check_outlines(found: Instances) -> None:

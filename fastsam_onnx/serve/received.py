@@ -6,7 +6,7 @@ What a client sends is refused here with a status and a reason that it is told, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
@@ -27,6 +27,8 @@ READING: Mapping[str, Callable[[str, str], Any]] = {
 }
 """Options of how a photo is read, each with the function that reads it from its name and its text."""
 PHOTO_FIELD, KEY_FIELD, KEY_HEADER = "photo", "photo_key", "Photo-Key"
+MOST_LETTERS = 1000
+"""Maximum length of a name: many formats say it with every object, and an overlay writes it there."""
 _MAX_FIELD_BYTES = 1 << 20
 _MAX_REASON = 500
 _MAX_FILENAME = 255
@@ -193,6 +195,17 @@ def check_photo(photo: bytes, limits: Limits) -> None:
         raise HTTPException(
             413, f"a photo must have at most {limits.pixels} pixels, got {header.width} x {header.height} pixels"
         )
+
+
+def check_names(what: str, names: Iterable[str]) -> None:
+    """Refuse names that would make an answer a hundred times as large as the request.
+
+    Raises:
+        HTTPException: 422, if one is too long; the reason begins with `what`, the fields that they stand in.
+    """
+    longest = max(map(len, names), default=0)
+    if longest > MOST_LETTERS:
+        raise HTTPException(422, f"{what} must have at most {MOST_LETTERS} letters here, got {longest}")
 
 
 def refusal(error: FastSAMError, photo: bytes | None = None) -> HTTPException:

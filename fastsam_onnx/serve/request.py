@@ -19,7 +19,7 @@ from fastsam_onnx.options import (
     integer_from_text,
     number_from_text,
 )
-from fastsam_onnx.results.prompts import Prompts
+from fastsam_onnx.results.prompts import Prompts, listed
 from fastsam_onnx.serve.answer import WRITTEN, Answer, answer, written_options
 from fastsam_onnx.serve.memory import Memory, Seen
 from fastsam_onnx.serve.negotiate import Representation, negotiate
@@ -29,6 +29,7 @@ from fastsam_onnx.serve.received import (
     READING,
     Limits,
     RawRequest,
+    check_names,
     check_photo,
     file_name,
     read_value,
@@ -158,7 +159,7 @@ def read_prompts(text: str, limits: Limits, *, has_texts: bool) -> Prompts:
         has_texts: Whether texts can be answered.
 
     Raises:
-        HTTPException: 422, if they are malformed, too many, or texts without CLIP.
+        HTTPException: 422, if they are malformed, too many, texts without CLIP, or too long as names.
     """
     try:
         prompts = Prompts.from_json(text).limited(limits.pixels)
@@ -173,6 +174,7 @@ def read_prompts(text: str, limits: Limits, *, has_texts: bool) -> Prompts:
         raise HTTPException(
             422, "this server has no CLIP model, so it takes no texts, similar or classify; see text in /info"
         )
+    check_names('"other" and each of "classify"', (*listed(prompts.classify), prompts.other or ""))
     return prompts
 
 

@@ -63,6 +63,11 @@ def test_names_of_objects(client, photo, prompts, expected):
             {"classify": [f"a {number}" for number in range(201)]},
             "at most 200 points, boxes, masks and texts together, got 201",
         ),
+        (
+            {"classify": ["red", "x" * 1001]},
+            '"other" and each of "classify" must have at most 1000 letters here, got 1001',
+        ),
+        ({"classify": "red", "threshold": 0.9, "other": "x" * 1001}, "at most 1000 letters here, got 1001"),
     ],
 )
 def test_what_means_nothing_is_refused(client, photo, prompts, reason):
