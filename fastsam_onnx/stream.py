@@ -106,7 +106,8 @@ def ordered_map(
         if trouble is not None:
             raise trouble
     finally:
-        pool.shutdown(cancel_futures=True)
+        with suppress(RuntimeError):  # collected in one of the threads, which cannot wait for itself, and ends
+            pool.shutdown(cancel_futures=True)
 
 
 def own_copy(source: ImageSource) -> ImageSource:

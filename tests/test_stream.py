@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import re
+import sys
 import tempfile
 import threading
 import time
@@ -417,3 +419,28 @@ def test_a_batch_of_two_is_one_run_and_a_wrong_option_is_no_failure_of_a_photo()
 def test_a_frame_that_failed_keeps_its_words():
     failure = Failure(0, "array (2, 2, 7) uint8", ImageError("no"))
     assert list(named_frames((one for one in [failure]), "clip.mp4", deque([12]))) == [failure]
+
+
+def test_an_iterator_that_one_of_its_threads_collects_says_nothing(monkeypatch):
+    """A traceback that somebody kept holds it in a circle; a thread cannot wait for its own end."""
+    said, collected, go = [], threading.Event(), threading.Event()
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+
+    def work(item: int) -> int:
+        if item == 2 and go.wait(30):
+            gc.collect()
+            collected.set()
+        return item
+
+    held = SimpleNamespace(results=ordered_map(work, range(9), workers=2))
+    held.itself = held
+    assert [next(held.results), next(held.results)] == [0, 1]
+    del held
+    go.set()
+    assert collected.wait(30)
+    for _ in range(100):
+        if not our_threads():
+            break
+        time.sleep(0.05)
+    assert not our_threads()
+    assert said == []
