@@ -175,7 +175,7 @@ class Service:
     async def _forget(self) -> None:
         """Forget photos in time, also where no request comes."""
         while True:
-            await asyncio.sleep(self._limits.remembered_seconds / 10)
+            await asyncio.sleep(max(self._limits.remembered_seconds, 1) / 10)
             self._memory.forget()
 
     async def _show_page(self, _request: Request) -> Response:

@@ -136,6 +136,16 @@ def test_photos_are_forgotten_also_where_nobody_asks(model):
         assert client.form(("photo_key", key)).status == 410
 
 
+def test_to_remember_for_no_time_costs_no_core(model, monkeypatch):
+    """It looked for what to forget again and again, without a pause."""
+    service = Service(model, workers=1, limits=Limits(remembered_seconds=0))
+    looks = []
+    monkeypatch.setattr(service._memory, "forget", lambda: looks.append(1))
+    with running(service.app):
+        time.sleep(0.5)
+    assert len(looks) <= 10
+
+
 def test_pages_of_other_origins_may_read_the_key_and_warnings(model):
     with running(Service(model, workers=1, origins=["https://a.example"]).app) as client:
         reply = client.segment(PHOTO, "?remember=true", Origin="https://a.example")
