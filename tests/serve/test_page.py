@@ -881,6 +881,24 @@ def test_of_several_photos_each_has_its_turn(page, found, tmp_path):
     shown("three", 0)
 
 
+def test_a_file_that_went_or_changed_since_it_was_chosen_is_told(page, tmp_path):
+    """It was the server that did not answer."""
+    paths = [tmp_path / f"{name}.jpg" for name in ("one", "two")]
+    for path in paths:
+        path.write_bytes(PHOTO.read_bytes())
+    page.find_element(By.ID, "another").send_keys("\n".join(map(str, paths)))
+    wait(page, lambda b: b.execute_script("return photo.file.name") == "one.jpg" and not busy(b))
+    paths[1].unlink()
+    page.find_element(By.ID, "next").click()
+    wait(page, lambda b: not busy(b))
+    assert status(page) == "two.jpg: the browser cannot read the file; was it moved or changed?"
+    os.utime(paths[0], (0, 0))
+    page.execute_script("keys.delete(photo.file); choose(300, 150, {})")  # as if the server had forgotten it
+    wait(page, lambda b: not busy(b))
+    assert status(page).endswith("could not look closer: the browser cannot read the file; was it moved or changed?")
+    page.get_log("browser")  # Chromium writes the failed requests there
+
+
 def test_a_second_click_on_next_passes_over_no_photo(browser, slow, tmp_path):
     paths = [tmp_path / f"{name}.jpg" for name in ("one", "two", "three")]
     for path in paths:
