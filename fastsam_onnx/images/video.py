@@ -6,6 +6,7 @@ asked again; the container, or else times, then tell which frames are missing, a
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -126,8 +127,7 @@ class Video:
         """Number of frames that the file declares, about; None if it does not."""
         import cv2
 
-        count = int(self.capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        return count if count > 0 else None
+        return int(self._told(cv2.CAP_PROP_FRAME_COUNT)) or None
 
     def frames(self) -> Iterator[Frame]:
         """The frames to the end.
@@ -162,7 +162,12 @@ class Video:
         """Time of the frame that was just read, as OpenCV tells it."""
         import cv2
 
-        return max(float(self.capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000, 0.0)
+        return self._told(cv2.CAP_PROP_POS_MSEC) / 1000
+
+    def _told(self, what: int) -> float:
+        """What OpenCV or somebody's object tells, 0 or more; 0 for what is no such number: NaN, infinity, -1."""
+        value = float(self.capture.get(what))
+        return value if 0 <= value < math.inf else 0.0
 
     def _is_over(self, failures: int, number: int, declared: int | None) -> bool:
         """True if it is no use to ask for another frame: a camera is gone, a file is at its end."""

@@ -317,6 +317,14 @@ class TestCaptures:
             with pytest.raises(ImageError, match=words):
                 list(open_video(FakeCapture((True, frame))).frames())
 
+    @pytest.mark.parametrize("told", [float("nan"), float("inf"), -1.0])
+    def test_what_a_capture_cannot_tell_is_nothing(self, told, monkeypatch):
+        """NaN for the number of frames, or the time of one, was a ValueError."""
+        monkeypatch.setattr(FakeCapture, "get", lambda *_: told)
+        video = open_video(FakeCapture((True, picture(0)), (True, picture(1))))
+        assert video.frame_count is None
+        assert [frame.seconds for frame in video.frames()] == [0, 0.04]
+
     def test_a_camera_that_gives_nothing_is_an_error(self, monkeypatch):
         """It was a stream without frames, and a camera that was unplugged one that was at its end."""
         monkeypatch.setattr(cv2, "VideoCapture", lambda _: FakeCamera())
