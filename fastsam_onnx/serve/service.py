@@ -70,7 +70,7 @@ class Workers:
         Raises:
             HTTPException: 503, if the queue is full.
         """
-        if self.waiting >= self._queue:
+        if self._free.locked() and self.waiting >= self._queue:
             reason = f"all workers are busy and {self.waiting} requests wait already; try again later"
             raise HTTPException(503, reason, _RETRY_AFTER)
 
@@ -81,8 +81,7 @@ class Workers:
             HTTPException: 503, as in `check`.
             ClientDisconnect: If nobody waits for the answer.
         """
-        if self._free.locked():
-            self.check()
+        self.check()
         self.waiting += 1
         try:
             await self._free.acquire()

@@ -538,20 +538,22 @@ def test_requests_together_hold_no_more_bytes_than_allowed(model):
         pytest.fail("the bytes of a cut connection are still counted")
 
 
-def test_requests_over_the_queue_get_503_and_the_others_their_answer(model, found):
+@pytest.mark.parametrize("queue", [0, 2])
+def test_requests_over_the_queue_get_503_and_the_others_their_answer(model, found, queue):
+    """Without a queue a worker that is free takes a request all the same."""
     slow = Slow(model)
-    service = Service(slow, workers=1, limits=Limits(queue=2))
+    service = Service(slow, workers=1, limits=Limits(queue=queue))
     with running(service.app) as client, ThreadPoolExecutor(3) as threads:
         replies = [threads.submit(client.segment, PHOTO)]
         assert slow.begun.acquire(timeout=10)
-        replies += [threads.submit(client.segment, PHOTO) for _ in range(2)]
-        while client.ask("GET", "/healthz").json["waiting"] < 2:
+        replies += [threads.submit(client.segment, PHOTO) for _ in range(queue)]
+        while client.ask("GET", "/healthz").json["waiting"] < queue:
             time.sleep(0.01)
         refused = client.segment(PHOTO)
         assert (refused.status, refused.headers["retry-after"]) == (503, "1")
         assert "wait already" in refused.json["error"]
         slow.go.set()
-        assert [reply.result().body for reply in replies] == [encode(found, "json")] * 3
+        assert [reply.result().body for reply in replies] == [encode(found, "json")] * (1 + queue)
 
 
 def test_a_cut_connection_costs_no_photo(model):
