@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
 from fastsam_onnx.images.header import read_header
 from fastsam_onnx.images.load import source_name
-from fastsam_onnx.options import MIN_WHITE, bands_from_text, number_from_text
+from fastsam_onnx.options import MIN_WHITE, bands_from_text, integer, number, number_from_text
 from fastsam_onnx.serve.form import Part, read_form
 
 READING: Mapping[str, Callable[[str, str], Any]] = {
@@ -57,6 +57,15 @@ class Limits:
     body_seconds: float = 30.0
     remembered: int = 4
     remembered_seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        """Raise an OptionError if one can be no limit."""
+        for name in ("body_bytes", "pixels", "held_bytes"):
+            integer(name, getattr(self, name))
+        for name in ("prompts", "queue", "remembered"):
+            integer(name, getattr(self, name), 0)
+        for name in ("body_seconds", "remembered_seconds"):
+            number(name, getattr(self, name), 0)
 
 
 @dataclass(frozen=True)

@@ -538,6 +538,20 @@ def test_requests_together_hold_no_more_bytes_than_allowed(model):
         pytest.fail("the bytes of a cut connection are still counted")
 
 
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ({"queue": "5"}, "queue must be an integer >= 0, got '5'"),
+        ({"remembered": -1}, "remembered must be an integer >= 0, got -1"),
+        ({"pixels": None}, "pixels must be an integer >= 1, got None"),
+        ({"body_seconds": float("nan")}, "body_seconds must be a number >= 0, got nan"),
+    ],
+)
+def test_what_can_be_no_limit_is_refused_before_requests_come(limit, message):
+    with pytest.raises(OptionError, match=message):
+        Limits(**limit)
+
+
 @pytest.mark.parametrize("queue", [0, 2])
 def test_requests_over_the_queue_get_503_and_the_others_their_answer(model, found, queue):
     """Without a queue a worker that is free takes a request all the same."""
