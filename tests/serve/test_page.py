@@ -881,6 +881,20 @@ def test_of_several_photos_each_has_its_turn(page, found, tmp_path):
     shown("three", 0)
 
 
+def test_an_example_that_comes_late_does_not_take_the_place_of_a_photo(browser, client):
+    browser.get(f"http://127.0.0.1:{client.port}/")
+    browser.execute_script(
+        """const real = reach;
+        reach = (path, options) => path === "example.jpg" ? new Promise(come => { late = () => real(path).then(come); })
+            : real(path, options);
+        document.getElementById("example").click();"""
+    )
+    drop(browser, PHOTO.read_bytes(), "own.jpg")
+    browser.execute_async_script("late(); setTimeout(arguments[0], 300)")
+    wait(browser, lambda b: not busy(b))
+    assert browser.execute_script("return photo.file.name") == "own.jpg"
+
+
 def test_a_file_that_went_or_changed_since_it_was_chosen_is_told(page, tmp_path):
     """It was the server that did not answer."""
     paths = [tmp_path / f"{name}.jpg" for name in ("one", "two")]
