@@ -103,6 +103,7 @@ def host(service: Service, listener: socket.socket, *, access_log: bool) -> None
 
     # Before uvicorn listens to signals itself, and when it raises the one that stopped it again in the end.
     with _on_signals(stop):
+        _heed_interrupts()
         server.run(sockets=[listener])
 
 
@@ -139,7 +140,8 @@ def host_in_processes(
     def start() -> tuple[SpawnProcess, float]:
         process = context.Process(target=_host_here, args=(model, listener, hosting))
         try:
-            process.start()
+            with _interrupts_waiting():
+                process.start()
         except OSError as error:  # no memory or no process number is left
             raise ServerError(f"cannot start a server process: {error.strerror or error}") from error
         return process, time.monotonic()
@@ -194,3 +196,28 @@ def _on_signals(act: Callable[[], None]) -> Iterator[None]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+@contextmanager
+def _interrupts_waiting() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of the block, and in a process that is started there until it heeds interrupts.
+
+    One that came while such a process imports its modules would be a traceback on the screen.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # which lets signals through when it has started its process
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _heed_interrupts() -> None:
+    """Let those through that wait."""
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

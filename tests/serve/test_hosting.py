@@ -85,6 +85,16 @@ def test_two_processes_answer_at_one_port_and_end_together(server, stop):
     assert not any(map(is_there, servers))
 
 
+def test_an_interrupt_while_processes_start_writes_no_traceback(server):
+    """A terminal sends Ctrl-C to all of them, and they were importing their modules."""
+    process, _ = server
+    wait_for(lambda: len(children(process)) == 2)
+    for one in (*children(process), process.pid):
+        os.kill(one, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "fastsam-onnx: stopped\n")
+
+
 def test_a_process_that_dies_is_replaced(server):
     process, client = server
     assert client.segment(PHOTO).status == 200
