@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -265,13 +265,22 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
                 process = partial(
                     _process, model=model, prompts=prompts, classes=classes, dataset=dataset, arguments=arguments
                 )
-                with closing(ordered_map(process, jobs, workers=arguments.jobs or default_workers())) as done:
+                with closing(_processed(process, jobs, arguments.jobs or default_workers())) as done:
                     for tell in done:
                         tell(report)
         if dataset is not None and (reason := close_dataset(dataset)):
             report.failed(str(dataset.path), reason)
     report.end(arguments.output)
     return 1 if report.counts["failed"] else 0
+
+
+def _processed(
+    process: Callable[[Job], Callable[[RunReport], None]], jobs: Sequence[Job], workers: int
+) -> Generator[Callable[[RunReport], None], None, None]:
+    """What `process` gives for each job. Standard input is read in this thread: signals end no wait of another."""
+    if any(job.photo.path is None for job in jobs):
+        return (process(job) for job in jobs)
+    return ordered_map(process, jobs, workers=workers)
 
 
 def _planned(

@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
+from fastsam_onnx.cli import main
 from fastsam_onnx.cli.signals import EndedBySignal, signals_that_end
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there programs are ended without a signal")
@@ -108,3 +110,23 @@ with signals.signals_that_end():
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=50, check=False)
     assert (ended.returncode, ended.stderr) == (130, b"")
+
+
+def test_the_wait_for_standard_input_ends(tmp_path, monkeypatch):
+    """A thread read it, and `kill` had no effect until its writer ended."""
+    readers = []
+
+    class Silent:
+        def isatty(self):
+            return False
+
+        def read(self):
+            readers.append(threading.current_thread())
+            signal.raise_signal(signal.SIGTERM)
+            return b""
+
+    silent = Silent()
+    silent.buffer = silent
+    monkeypatch.setattr(sys, "stdin", silent)
+    assert main(["segment", "-", "--quiet", "-o", str(tmp_path / "o.json")]) == 128 + signal.SIGTERM
+    assert readers == [threading.main_thread()]
