@@ -32,8 +32,13 @@ def gathered() -> Iterator[list[str]]:
 
 
 def warning_header(warnings: Iterable[str]) -> str:
-    """The value of HTTP's header Warning (RFC 7234, 5.5) for an answer that was warned of, in ASCII."""
-    import json
+    """The value of HTTP's header Warning (RFC 7234, 5.5) for an answer that was warned of, in ASCII.
 
-    few = list(dict.fromkeys(warnings))[:MOST_WARNINGS]
+    What the log calls by its bytes is the photo for who sent it.
+    """
+    import json
+    import re
+
+    told = (re.sub(r"^bytes \(\d+ bytes\)", "the photo", warning) for warning in warnings)
+    few = list(dict.fromkeys(told))[:MOST_WARNINGS]
     return ", ".join(f"299 - {json.dumps(text[:MOST_WARNING])}" for text in few)

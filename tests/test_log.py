@@ -48,3 +48,9 @@ def test_a_header_is_ascii_without_line_ends_and_short():
     many = warning_header(f"{number} " + "é" * 2000 for number in range(100))
     assert many.count("299 - ") == 5
     assert len(many) < 16000
+
+
+def test_who_sent_a_photo_is_told_of_the_photo_not_of_bytes():
+    assert warning_header(["bytes (123 bytes) is nearly black", "a file of bytes (1 bytes)"]) == (
+        '299 - "the photo is nearly black", 299 - "a file of bytes (1 bytes)"'
+    )

@@ -223,8 +223,3 @@ def refusal(error: FastSAMError, photo: bytes | None = None) -> HTTPException:
     if isinstance(error, ImageError) and photo is not None:
         reason = f"the photo cannot be read: {reason.removeprefix(f'cannot read {source_name(photo)}: ')}"
     return HTTPException(422, reason[:_MAX_REASON])
-
-
-def for_client(warning: str) -> str:
-    """A warning of the log as it is told to who sent the photo, which is called by its bytes there."""
-    return re.sub(r"^bytes \(\d+ bytes\)", "the photo", warning)

@@ -38,7 +38,7 @@ from fastsam_onnx.serve.conversion import convert
 from fastsam_onnx.serve.memory import MOST_SECRET, Memory
 from fastsam_onnx.serve.negotiate import REPRESENTATIONS, negotiate
 from fastsam_onnx.serve.openapi import describe
-from fastsam_onnx.serve.received import KEY_HEADER, Limits, RawRequest, for_client
+from fastsam_onnx.serve.received import KEY_HEADER, Limits, RawRequest
 from fastsam_onnx.serve.request import has_texts, respond
 
 if TYPE_CHECKING:
@@ -299,7 +299,7 @@ class Service:
 def _with_warnings(job: Callable[[RawRequest], Answer], raw: RawRequest) -> Answer:
     with gathered() as warnings:
         answer = job(raw)
-    return replace(answer, warnings=tuple(map(for_client, warnings)))
+    return replace(answer, warnings=tuple(warnings))
 
 
 def _listed(request: Request, name: str) -> str:

@@ -75,7 +75,8 @@ def resolve(
         return path
     if is_address(name_or_path) and not exists(path):
         raise ModelNotFoundError(
-            f"models are not downloaded by address, got {shown(name_or_path)}; fetch it and give the path of the file"
+            f"models are not downloaded by address, got {shown(without_password(name_or_path))}; "
+            "fetch it and give the path of the file"
         )
     bundled = find_bundled(name_or_path)
     if bundled is not None and not exists(path):

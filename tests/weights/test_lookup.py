@@ -911,6 +911,8 @@ class TestResolve:
         for address in ("https://example.org/FastSAM-s.pt", "s3://bucket/net.onnx"):
             with pytest.raises(ModelNotFoundError, match=f"not downloaded by address, got '{address}'; fetch it"):
                 resolve(address)
+        with pytest.raises(ModelNotFoundError, match=r"'https://\*\*\*@example\.org/net\.onnx'"):
+            resolve("https://me:secret@example.org/net.onnx")
 
     def test_what_looks_like_a_misspelt_name(self, tiny_catalogue, home, forbidden_network, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
