@@ -121,9 +121,9 @@ class TestWithADecoder:
             if not self.fills:
                 logits[:, [0, -1]] = logits[:, :, [0, -1]] = -5
             logits[maps[:, -1].min(axis=(1, 2)) < -self.heeds, :, SIDE // 2 :] = -5
-            return logits, np.full(len(photos), 0.5)
+            return logits, np.array(self.promises[: len(photos)])
 
-        self.told, self.seen, self.heeds, self.fills = [], [], 0.5, False
+        self.told, self.seen, self.heeds, self.fills, self.promises = [], [], 0.5, False, [0.5, 0.5]
         monkeypatch.setattr(Decoder, "run", run)
         return found_of((32, 32, 32, 32, 0.9), decoder=Decoder("", RuntimeOptions(threads=1), "toy.onnx"))
 
@@ -136,6 +136,19 @@ class TestWithADecoder:
         assert answer.boxes[0, 0] == pytest.approx(12 - 49 / 8, abs=1), "an eighth of the sides from 12 to 61 beyond"
         assert self.told[-1].max() > 0.9
         assert [len(told) for told in self.told[2:]] == [2], "the candidate, which holds one of them, and the answer"
+
+    @pytest.mark.parametrize(("promise", "likeliest"), [(0.6, "part"), (0.7, "whole")])
+    def test_the_promise_is_weighed_with_the_claim_and_alternatives_are_drawn(self, found, promise, likeliest):
+        """Claims are 0.9 / 64^(2/3) and 0.5 / 4^(2/3), by cells; their ratio of 0.28, to the power of 0.2, is 0.78.
+
+        So what promises 0.6 or 0.7 counts 0.47 or 0.54 beside 0.5.
+        """
+        self.promises = [0.5, promise]
+        drawn = {"part": [26, 26, 38, 38], "whole": [12, 12, 52, 52]}  # as offered, to 28 to 36 and 16 to 48
+        found = found_of((32, 32, 32, 32, 0.9), (32, 32, 8, 8, 0.5), decoder=found.candidates.closer.decoder)
+        assert found.point_prompt((32, 32)).boxes.tolist() == [drawn.pop(likeliest)]
+        alternatives = found.point_prompt((32, 32), pick="alternatives").boxes.tolist()
+        assert alternatives[1:] == [*drawn.values()]
 
     def test_what_the_view_cuts_is_drawn_again_in_a_wider_one(self, found):
         """The answer, and the candidate that is drawn anew beside a correction, each until its view is the photo."""

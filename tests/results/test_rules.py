@@ -10,7 +10,14 @@ from hypothesis.extra import numpy as hnp
 
 from fastsam_onnx.errors import FastSAMError, OptionError, PromptError
 from fastsam_onnx.masks.mask import Mask
-from fastsam_onnx.results.rules import check_boxes, check_points, closest_by_box, closest_by_mask, hits
+from fastsam_onnx.results.rules import (
+    check_box_points,
+    check_boxes,
+    check_points,
+    closest_by_box,
+    closest_by_mask,
+    hits,
+)
 from fastsam_onnx.results.segmentation import Segmentation
 
 SHAPE = (7, 9)
@@ -317,6 +324,24 @@ def test_the_box_of_the_mask_is_what_box_matches(denses, box):
         assert row is None
     else:
         assert table[row] == pytest.approx(max(table), rel=1e-6)
+
+
+def test_a_box_that_reaches_beyond_the_photo_is_compared_where_the_photo_is():
+    """Cut it has 20 pixels: IoUs 10 / 20 and 20 / 44. Its 200 pixels would have 10 / 200 and 20 / (200 + 44 - 20)."""
+    mask_boxes = np.array([[0, 0, 5, 2], [0, 0, 11, 4]], np.float32)
+    assert closest_by_box(np.array([-10.0, -8.0, 10.0, 2.0]), mask_boxes, (20, 10)) == 0
+
+
+def test_a_foreground_point_on_the_edge_is_in_its_box_and_one_beyond_is_named():
+    boxes = np.array([[0.0, 0.0, 4.0, 4.0], [10.0, 10.0, 20.0, 20.0]])
+    points = [[[0, 4], [4, 0], [9, 9]], [[10, 20], [20, 10], [15, 20]]]
+    labels = [[1, 1, 0], [1, 1, 1]]
+    groups, foreground = check_box_points(boxes, points, labels)
+    assert groups.tolist() == points
+    assert foreground.tolist() == labels
+    points[1][2] = [15, 20.5]
+    with pytest.raises(PromptError, match=r"box 1 is .*the point \[15\.0, 20\.5\]"):
+        check_box_points(boxes, points, labels)
 
 
 def test_of_equal_boxes_the_first_answers():
