@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -165,6 +166,49 @@ def test_where_a_point_corrects_what_a_mask_means_both_are_shown(monkeypatch, ph
 def test_what_is_slim_or_tiny_is_looked_at_with_room(mask, box):
     """Sides of 0.35 of the longer one, and of 0.02 of the photo's longer side, 20, at least."""
     np.testing.assert_allclose(_around(mask), box)
+
+
+@pytest.mark.parametrize(
+    ("ask", "is_shown"),
+    [
+        (lambda found: found.box_prompt(BOX), True),
+        (lambda found: found.box_prompt(BOX, (44, 32)), True),
+        (lambda found: found.point_prompt((20, 30)), False),
+        (lambda found: found.point_prompt([(20, 30), (44, 30)]), False),
+        (lambda found: found.mask_prompt(Mask(np.ones((21, 21), bool), 20, 20, (64, 64))), False),
+        (lambda found: found.mask_prompt(Mask(np.ones((21, 21), bool), 20, 20, (64, 64)), (60, 60)), False),
+        (None, False),
+    ],
+    ids=["box", "corrected box", "point", "corrected point", "mask", "corrected mask", "redrawn"],
+)
+def test_a_box_is_shown_to_the_networks_where_it_was_asked_for_alone(monkeypatch, photo, ask, is_shown):
+    """They end what they draw where that ends."""
+    shown = []
+
+    def run(network, photos, maps):
+        shown.extend(maps[:, -2].any(axis=(1, 2)).tolist())
+        return real_run(network, photos, maps)
+
+    real_run = Decoder.run
+    monkeypatch.setattr(Decoder, "run", run)
+    with model(corrector=change_of(RED, GREEN)) as network:
+        found = network(photo, redraw=ask is None)
+        if ask is not None:
+            ask(found)
+    assert set(shown) == {is_shown}
+
+
+@pytest.mark.parametrize("metadata", [{}, {"corrector": change_of(RED, GREEN)}], ids=["decoder", "corrector"])
+def test_a_mask_that_overlaps_no_object_means_a_candidate_and_one_that_overlaps_nothing_nothing(photo, metadata):
+    with model(**metadata) as network:
+        found = network(photo, conf=1, redraw=False)
+    assert len(found) == 0
+    sketch = np.zeros((64, 64), bool)
+    sketch[12:50, 28:54] = True
+    [answer] = found.mask_prompt(sketch).masks
+    assert answer.intersection_area(Mask.from_dense(sketch)) > 0
+    nothing = replace(found, candidates=replace(found.candidates, boxes_xywh=found.candidates.boxes_xywh - 1000))
+    assert len(nothing.mask_prompt(sketch)) == 0
 
 
 @pytest.mark.parametrize("colour", [2, 1], ids=["nothing", "elsewhere"])
