@@ -403,6 +403,13 @@ def test_smooth_drops_islands_and_fills_holes_below_the_area():
     np.testing.assert_array_equal(Mask.from_dense(dense).smooth(min_area=0, radius=0).dense(), dense)
 
 
+def test_a_bay_at_any_side_of_the_photo_is_no_hole():
+    """Two pixels deep and one wide."""
+    dense = np.ones((12, 12), bool)
+    dense[:2, 5] = dense[-2:, 5] = dense[5, :2] = dense[5, -2:] = False
+    np.testing.assert_array_equal(Mask.from_dense(dense).smooth(min_area=5, radius=0).dense(), dense)
+
+
 @settings(deadline=None)
 @given(masks_of_one_photo(1), st.integers(0, 12), st.integers(0, 3))
 def test_smoothing_a_crop_is_smoothing_the_photo(masks, min_area, radius):

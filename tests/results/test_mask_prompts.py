@@ -63,6 +63,7 @@ def test_boxes_are_compared_when_that_is_asked_for(found):
     [
         lambda mask: mask,
         lambda mask: mask.tolist(),
+        lambda mask: [mask.tolist()],
         lambda mask: mask * np.uint8(255),
         lambda mask: mask.astype(np.float32),
         Mask.from_dense,
@@ -90,6 +91,7 @@ def test_a_mask_is_taken_in_every_form(form, found):
         (np.ones((16, 20, 3), np.uint8), r"got \(16, 20, 3\)"),
         ([dense(2, 2, 4, 4)[..., None]], r"got bool of shape \(16, 20, 1\)"),
         (np.full((16, 20), 0.3), "0.3.*threshold"),
+        (dense(2, 2, 4, 4) * 0.3, "0.0 to 0.3.*threshold"),
         (np.full((16, 20), np.nan), "finite"),
         ("mask.png", "got <U8"),
         (7, "shape"),

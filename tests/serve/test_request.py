@@ -95,6 +95,13 @@ def test_sizes_of_masks_are_checked(size):
         read_prompts(f'{{"masks": {{"size": {size}, "counts": [0, 5]}}}}', Limits(), has_texts=True)
 
 
+def test_masks_may_be_rows_of_numbers_and_nothing_else_without_a_size():
+    assert [mask.area for mask in read_prompts('{"masks": [[0, 1], [1, 1]]}', Limits(), has_texts=True).masks] == [3]
+    for masks in ("7", '["a"]', "[null]"):
+        with pytest.raises(HTTPException, match="a mask must be"):
+            read_prompts(f'{{"masks": {masks}}}', Limits(), has_texts=True)
+
+
 def test_similar_needs_clip():
     wanted = '{"points": [[1, 1]], "similar": 0.8}'
     assert read_prompts(wanted, Limits(), has_texts=True).similar == 0.8
