@@ -17,6 +17,7 @@ tifffile = pytest.importorskip("tifffile", reason="needs tifffile, a test-time t
 
 SCALE, TIE_POINTS, TRANSFORMATION, KEYS, RATIONAL, ORIENTATION = 33550, 33922, 34264, 34735, 50844, 274
 UTM33 = [(1024, 1), (1025, 1), (3072, 32633)]
+WGS84 = [(1024, 2), (2048, 4326)]
 PLACE = {SCALE: (0.5, 0.25, 0), TIE_POINTS: (0, 0, 0, 446000, 5430000, 0)}
 """A pixel is 0.5 m wide and 0.25 m high; the outer corner of the first is at 446000, 5430000."""
 AFFINE = (0.5, 0, 446000, 0, -0.25, 5430000)
@@ -71,7 +72,7 @@ def test_a_transformation_of_any_direction(tmp_path):
     ("place", "keys"),
     [
         (PLACE, UTM33),
-        ({SCALE: (0.1, 0.2, 0), TIE_POINTS: (3, 4, 0, 11.5, 48.25, 0)}, [(1024, 2), (2048, 4326)]),
+        ({SCALE: (0.1, 0.2, 0), TIE_POINTS: (3, 4, 0, 11.5, 48.25, 0)}, WGS84),
         ({SCALE: (0.1, 0.2, 0), TIE_POINTS: (3, 4, 0, 11.5, 48.25, 0)}, [(1024, 2), (2048, 4258)]),
         ({TRANSFORMATION: (0.4, 0.3, 0, 9, 0.3, -0.4, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1)}, [(1024, 1), (3072, 3857)]),
     ],
@@ -116,7 +117,7 @@ def test_outlines_are_on_the_map(tmp_path, model, caplog):
 
 def test_longitude_comes_first(tmp_path, model):
     degrees = {SCALE: (0.001, 0.001, 0), TIE_POINTS: (0, 0, 0, 11.5, 48.25, 0)}
-    whole = model(geotiff(tmp_path / "a.tif", degrees, [(1024, 2), (2048, 4326)])).to_geojson()
+    whole = model(geotiff(tmp_path / "a.tif", degrees, WGS84)).to_geojson()
     assert whole["crs"]["properties"]["name"] == "urn:ogc:def:crs:OGC:1.3:CRS84"
     assert whole["features"][0]["geometry"]["coordinates"][0][0][0] == pytest.approx(11.5, abs=0.1)
 
@@ -156,16 +157,17 @@ def test_coordinates_of_an_unknown_system_are_told(tmp_path, model, caplog, keys
     ],
 )
 def test_places_that_are_not_understood_are_told(tmp_path, model, caplog, place, reason):
-    path = geotiff(tmp_path / "a.tif", place)
-    found = model(path)
-    with caplog.at_level(logging.WARNING, "fastsam_onnx"):
-        whole = found.to_geojson()
-    assert reason in caplog.text
-    assert "outlines are in pixels" in caplog.text
-    assert "crs" not in whole
-    assert np.array(whole["features"][0]["geometry"]["coordinates"][0]).max() <= 96
-    with pytest.raises(OptionError, match="needs affine="):
-        found.to_geojson(crs=32633)
+    for keys in (UTM33, WGS84):
+        found = model(geotiff(tmp_path / "a.tif", place, keys))
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "fastsam_onnx"):
+            whole = found.to_geojson()
+        assert reason in caplog.text
+        assert "outlines are in pixels" in caplog.text
+        assert "crs" not in whole
+        assert np.array(whole["features"][0]["geometry"]["coordinates"][0]).max() <= 96
+        with pytest.raises(OptionError, match="needs affine="):
+            found.to_geojson(crs=32633)
 
 
 def test_other_photos_have_no_place(tmp_path):
