@@ -5,12 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.outline import count_corners, count_parts, trace_outlines
 
-DENSE = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
+DENSE = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12), fill=st.nothing())
 
 
 def signed_area(ring):

@@ -16,7 +16,7 @@ from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.outline import trace_outlines
 from fastsam_onnx.masks.simplify import _near, _nesting, simplify_outlines
 
-DENSE = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14))
+DENSE = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14), fill=st.nothing())
 TOLERANCES = [0.5, 1.0, 2.0, 5.0]
 
 

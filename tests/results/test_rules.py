@@ -22,7 +22,7 @@ from fastsam_onnx.results.segmentation import Segmentation
 
 SHAPE = (7, 9)
 WIDTH, HEIGHT = SHAPE[1], SHAPE[0]
-DENSE = hnp.arrays(bool, SHAPE)
+DENSE = hnp.arrays(bool, SHAPE, fill=st.nothing())
 
 
 def block(x, y):
