@@ -194,7 +194,6 @@ class TestFormats:
             np.testing.assert_allclose(load_image(file), 40, atol=1)
 
     @needs_animation
-    @needs_animation
     @pytest.mark.parametrize("index", [0, 3, 4, 255])
     def test_gif_whose_background_is_no_colour_of_its_table(self, index):
         """Pillow reads it; OpenCV took it for damage."""
@@ -205,6 +204,21 @@ class TestFormats:
         file[11] = index
         expected = np.asarray(Image.open(io.BytesIO(bytes(file))).convert("RGB"))
         np.testing.assert_array_equal(load_image(bytes(file)), expected)
+
+    @needs_animation
+    def test_gif_whose_only_table_of_colours_is_that_of_its_frame(self):
+        file = encode(Image.fromarray(RGB).quantize(256), "GIF")
+        end = 13 + 3 * 256
+        frame = file.index(b"\x2c", end) + 9
+        own = (
+            file[:10]
+            + bytes([file[10] & 0x7F])
+            + file[11:13]
+            + file[end:frame]
+            + bytes([file[frame] | 0x87])
+            + file[13:end]
+        )
+        np.testing.assert_array_equal(load_image(own + file[frame + 1 :]), load_image(file))
 
     @needs_animation
     def test_gif_without_its_trailer_is_whole(self):
@@ -539,6 +553,14 @@ class TestPixelLimit:
         assert (header.format, header.width, header.height) == (name, width, height)
         with pytest.raises(ImageError, match="more than the pixel limit"):
             load_image(declaring(name, width, height))
+
+    def test_the_largest_sizes_of_webp(self):
+        """24 bits a side for the canvas; 14 for a lossy picture, beside two of a scale that says nothing of pixels."""
+        header = read_header(declaring("WebP", 2**24, 2**16 + 1))
+        assert (header.width, header.height) == (2**24, 2**16 + 1)
+        frame = b"VP8 \x0a\0\0\0\0\0\0\x9d\x01\x2a" + struct.pack("<HH", 2**14 - 1 | 1 << 14, 2**14 - 2 | 3 << 14)
+        header = read_header(b"RIFF\x16\0\0\0WEBP" + frame)
+        assert (header.width, header.height) == (2**14 - 1, 2**14 - 2)
 
     def test_counts_pixels_of_every_source(self):
         area = WIDTH * HEIGHT
