@@ -115,6 +115,9 @@ def test_what_is_kept_of_an_object_that_is_seen_again():
     assert track.box_xywh.tolist() == [15 + 4, 55, 10, 10]
     assert (track.last, track.fullest) == (part, whole)
     assert track.look == pytest.approx(0.9 * whole.look + 0.1 * part.look)
+    again = replace(track, frames_away=1)
+    assert again.likeness(whole) == pytest.approx(0.9**0.5), "as large as it was before a part of it was hidden"
+    assert again.likeness(replace(whole, area=whole.area * 4)) == 0
 
 
 def test_the_next_place_is_told_from_where_an_object_was_seen():
@@ -234,6 +237,26 @@ def test_a_low_score_needs_a_better_fit():
     tracker = Tracker(conf=0.5)
     assert numbers(tracker, (50, 50), scores=[0.9]) == [1]
     assert numbers(tracker, (59, 50), scores=[0.6]) == [1]
+
+
+def test_offers_go_on_with_the_numbers_that_are_allowed_alone():
+    tracker = Tracker()
+    assert numbers(tracker, (0, 0), (50, 0)) == [1, 2]
+    found = frame((0, 1), (50, 1), (100, 0))
+    update = copy.deepcopy(tracker).update
+    assert update(found, offers=2).track_ids.tolist() == [1]
+    update = copy.deepcopy(tracker).update
+    assert update(found, allowed={2: np.array([False, True, False])}, offers=2).track_ids.tolist() == [1, 2]
+
+
+def test_of_what_has_rules_of_its_own_nothing_is_recognised_elsewhere():
+    """22 pixels on, which is within (2 + 0.3) * 10."""
+    tracker = Tracker()
+    for _ in range(2):
+        painted_numbers(tracker, (60, 50, RED))
+    found = painted((82, 50, RED))
+    assert copy.deepcopy(tracker).update(found).track_ids.tolist() == [1]
+    assert tracker.update(found, allowed={1: np.array([False])}).track_ids.tolist() == [2]
 
 
 def test_frames_of_another_size_are_another_video():
