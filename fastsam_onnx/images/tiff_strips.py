@@ -170,12 +170,14 @@ def _packbits(packed: memoryview) -> Iterator[tuple[int, int, bool]]:
     at, end = 0, len(packed)
     while at < end:
         head = packed[at]
+        at += 1
+        if head == 128:  # says nothing
+            continue
         length, repeated = (head + 1, False) if head < 128 else (257 - head, True)
-        step = 1 if head == 128 else 2 if repeated else length + 1
-        if at + step > end and head != 128:
+        step = 1 if repeated else length
+        if at + step > end:
             raise ImageError("its last run is cut short")
-        if head != 128:
-            yield at + 1, length, repeated
+        yield at, length, repeated
         at += step
 
 

@@ -320,6 +320,20 @@ class TestDamage:
         with pytest.raises(ImageError, match=r"strip or tile 0 .* Deflate stream, with the checksum, is missing"):
             load_image(with_tag(file, 279, read_directory(file).first(279, 0) - 4))
 
+    def test_packbits_whose_last_run_is_cut_short_is_refused_as_that(self):
+        file = encoded(RNG.integers(0, 256, (57, 53), np.uint8), "packbits")
+        with pytest.raises(ImageError, match=r"strip or tile 0 .* last run is cut short"):
+            load_image(with_tag(file, 279, read_directory(file).first(279, 0) - 1))
+
+    @pytest.mark.parametrize("bands", [None, (1, 2, 3)])
+    def test_bytes_that_say_nothing_in_packbits_are_passed_over(self, bands):
+        """128, by TIFF 6.0; here before and behind the runs."""
+        file = encoded(BLOCKS, "packbits", 57)
+        [strip] = strips_of(read_directory(file))
+        runs = file[strip.offset : strip.offset + strip.size]
+        file = with_tag(with_tag(file + b"\x80" + runs + b"\x80", 273, len(file)), 279, len(runs) + 2)
+        np.testing.assert_array_equal(load_image(file, bands=bands), BLOCKS)
+
     def test_a_bomb_is_stopped_at_the_bytes_of_its_strip(self):
         import zlib
 

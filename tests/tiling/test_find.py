@@ -116,7 +116,9 @@ def test_what_fills_all_tiles_is_the_whole_photo_which_tells_nothing_apart(model
     photo = np.full((384, 384, 3), 250, np.uint8)
     assert len(model(photo, imgsz=384, refine=True)) == 0
     assert len(model(photo, tile=224, refine=True)) == 0
-    assert len(model(photo, tile=224, refine=False)) == 1
+    found = model(photo, tile=224, refine=False)
+    assert len(found) == 1
+    assert len(found.masks.lazy[0].parts) == 4, "the tiles' mask, not the coarser one of the whole view"
 
 
 @pytest.mark.parametrize(
