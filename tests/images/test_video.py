@@ -336,6 +336,12 @@ class TestCaptures:
         assert len(list(open_video(3).frames())) == 2
         assert "camera 3: it stopped after 2 frames" in caplog.text
 
+    def test_a_camera_says_its_rate_itself(self, monkeypatch):
+        monkeypatch.setattr(cv2, "VideoCapture", lambda _: FakeCamera())
+        monkeypatch.setattr(FakeCapture, "get", lambda _, what: 15.0 if what == cv2.CAP_PROP_FPS else 0.0)
+        video = open_video(3)
+        assert (video.fps, video.copy_fps) == (15, 15)
+
     @pytest.mark.parametrize("source", [True, False])
     def test_a_bool_is_no_camera(self, source):
         with pytest.raises(OptionError, match="number of a camera"):

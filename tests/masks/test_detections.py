@@ -105,6 +105,14 @@ def test_the_best_class_counts_and_suppression_ignores_classes():
     np.testing.assert_array_equal(found.scores, np.array([0.9, 0.5], np.float32))
 
 
+@pytest.mark.parametrize(("better", "found"), [(29_999, [1, 2]), (30_000, [1])])
+def test_the_best_30000_go_into_suppression(better, found):
+    """All but the last are one object, and so the one answer to them."""
+    rows = [[20, 20, 10, 10, 0.9, 1]] * better + [[50, 50, 10, 10, 0.8, 2]]
+    kept = detect(candidates(rows), SQUARE, class_count=1, conf=0.2, iou=0.5, max_det=9)
+    assert kept.coefficients[:, 0].tolist() == found
+
+
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", [0, 2, 4, 5])
 def test_a_candidate_that_is_no_number_is_left_out(number, place):

@@ -71,6 +71,7 @@ def test_a_header_of_more_than_4096_characters_is_431():
         "image/png;q=2",
         "image/png;q=0.5555",
         "image/gif",
+        "image/png;format=exe",
         "png",
     ],
 )
