@@ -208,6 +208,23 @@ def pending(box: list[float], image_size: tuple[int, int] = (64, 64)) -> Part:
     return Part(PlacedMask(row, 0, 0, image_size), np.array(box, np.float32), 0.5, Tile(0, 0, *image_size))
 
 
+def test_masks_of_tiles_answer_as_their_pixels_do():
+    """Boxes of 20 x 10 and 30 x 40 in tiles that begin at (30, 5) and (36, 16) of a photo of 104 x 90."""
+    first = PlacedMask(pending([4, 8, 24, 18]).mask.in_tile, 30, 5, (104, 90))
+    second = PlacedMask(pending([20, 12, 50, 52]).mask.in_tile, 36, 16, (104, 90))
+    assert (first.area, first.bounds) == (200, (34, 13, 54, 23))
+    columns, rows = np.arange(0, 104, 3), np.arange(0, 90, 5)
+    for mask in (first, JoinedMask((first, second))):
+        dense = mask.render().dense()
+        y, x = np.nonzero(dense)
+        assert dense.shape == (90, 104)
+        assert mask.area == len(x)
+        assert mask.box.tolist() == [x.min(), y.min(), x.max() + 1, y.max() + 1] == list(mask.bounds)
+        assert mask.area_inside(40, 15, 60, 30) == dense[15:30, 40:60].sum() > 0
+        assert (mask.sample(columns, rows) == dense[::5, ::3]).all()
+        assert [mask.contains(column, 20.5) for column in columns.tolist()] == dense[20, ::3].tolist()
+
+
 @given(st.lists(st.integers(0, 64), min_size=8, max_size=8))
 @example([38, 40, 0, 9, 39, 40, 49, 0])  # the second is one column that every second pixel passes by
 def test_samples_of_small_masks_are_exact(corners):

@@ -664,6 +664,13 @@ class TestDisk:
         with pytest.raises(DownloadError, match="is in the way"):
             fetch(known(server.serve("/a", answers())))
 
+    def test_a_folder_where_the_lock_should_be(self, server, home):
+        (home / ".model.bin.lock").mkdir(parents=True)
+        with pytest.raises(
+            DownloadError, match=rf"cannot write model\.bin .* in {re.escape(str(home))}: Is a directory"
+        ):
+            fetch(known(server.serve("/a", answers())))
+
 
 @contextlib.contextmanager
 def read_only(tmp_path, monkeypatch):
