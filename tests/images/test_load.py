@@ -549,6 +549,12 @@ class TestPixelLimit:
         with pytest.raises(ImageError, match="more than the pixel limit"):
             load_image(declaring(name, width, height))
 
+    def test_is_checked_before_pillow_decodes(self, monkeypatch):
+        image = Image.open(io.BytesIO(encode(RGB, "PNG")))
+        monkeypatch.setattr(image, "load", lambda: pytest.fail("it was decoded"))
+        with pytest.raises(ImageError, match="more than the pixel limit"):
+            load_image(image, pixel_limit=WIDTH * HEIGHT - 1)
+
     def test_the_largest_sizes_of_webp(self):
         """24 bits a side for the canvas; 14 for a lossy picture, beside two of a scale that says nothing of pixels."""
         header = read_header(declaring("WebP", 2**24, 2**16 + 1))

@@ -54,6 +54,7 @@ class TestLayouts:
         assert network.contract.class_count == nc
         assert network.contract.coefficient_count == 32
         assert not network.contract.nms_inside
+        assert "NMS" not in network.contract.description
         # Runs of another batch size add in another order.
         assert_same(network.run(tensor), expected, tolerance=2e-5 if "batch" in layout else 1e-6)
 
@@ -187,6 +188,7 @@ class TestNmsInside:
         model.graph.output[0].type.tensor_type.shape.dim[1].dim_param = "k"
         network = Network.open(model.SerializeToString())
         assert network.contract.nms_inside
+        assert network.contract.description.endswith("per run, NMS inside")
         grey = np.full((1, 3, 64, 96), 0.5, np.float32)
         counts = [network.run(tensor)[0][0].shape for tensor in (grey, photos())]
         assert counts[0] == (37, 0)
