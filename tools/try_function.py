@@ -1,6 +1,6 @@
 """Run the serverless function as a platform would: read-only disk, no network, one core, 1 GB of memory.
 
-    python tools/try_function.py function.zip --photo examples/coffee.jpg [--photo LARGE.jpg] [--calls 20]
+    python tools/try_function.py function.zip --photo examples/coffee.jpg [--photo LARGE.jpg] [--calls 20] [--no-redraw]
 
 Linux with `unshare` and user namespaces. The zip is unpacked; then a process is started in namespaces of its own in
 which every file system is read-only but a fresh temporary folder, and no network is there; it may use one core and
@@ -53,24 +53,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("zip", type=Path, help="what tools/build_function.py made, or with --inside the folder")
     parser.add_argument("--photo", type=Path, action="append", required=True, help="a photo; more than one is fine")
     parser.add_argument("--calls", type=int, default=20, help="calls after the first")
+    parser.add_argument("--no-redraw", dest="redraw", action="store_false", help="as the network has the objects")
     parser.add_argument("--inside", type=float, help=argparse.SUPPRESS)  # when the process was started
     options = parser.parse_args(arguments)
     if options.inside:
-        print(json.dumps(inside(options.zip, options.photo[0], options.calls, options.inside)))
+        print(json.dumps(inside(options.zip, request(options.photo[0], redraw=options.redraw), options)))
         return 0
     print("| photo | objects | open ms | first answer ms | warm ms | memory MiB | address space MiB | left behind |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |")
     with tempfile.TemporaryDirectory() as folder:
         zipfile.ZipFile(options.zip).extractall(folder)
         for photo in options.photo:
-            print(row(photo, outside(Path(folder), photo.resolve(), options.calls)), flush=True)
+            print(row(photo, outside(Path(folder), photo.resolve(), options)), flush=True)
     return 0
 
 
-def outside(tree: Path, photo: Path, calls: int) -> dict[str, Any]:
+def outside(tree: Path, photo: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Start the process and wait for its figures. `-S` and `-E`: nothing but the standard library is in its reach."""
     with tempfile.TemporaryDirectory() as place:
-        python = [sys.executable, "-S", "-E", __file__, str(tree), "--photo", str(photo), "--calls", str(calls)]
+        python = [sys.executable, "-S", "-E", __file__, str(tree), "--photo", str(photo)]
+        python += ["--calls", str(options.calls), *([] if options.redraw else ["--no-redraw"])]
         command = ["unshare", "--map-root-user", "--mount", "--net", "sh", "-c", READ_ONLY, "sh", *python]
         environment = {"TMPDIR": place, "PATH": os.environ["PATH"], "HOME": "/nonexistent"}
         command += ["--inside", repr(time.time())]
@@ -80,7 +82,7 @@ def outside(tree: Path, photo: Path, calls: int) -> dict[str, Any]:
         return json.loads(done.stdout)
 
 
-def inside(tree: Path, photo: Path, calls: int, started: float) -> dict[str, Any]:
+def inside(tree: Path, event: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     """Limits first, then the function."""
     resource.setrlimit(resource.RLIMIT_AS, (GIB, GIB))
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -89,22 +91,21 @@ def inside(tree: Path, photo: Path, calls: int, started: float) -> dict[str, Any
     import handler
 
     opened = time.time()
-    event = request(photo)
     answer = handler.handler(event)
     first = time.time()
     if answer["statusCode"] != 200:
-        raise SystemExit(f"{photo.name}: {answer['body']}")
+        raise SystemExit(answer["body"])
     times = []
-    for _ in range(calls):
+    for _ in range(options.calls):
         began = time.perf_counter()
         again = handler.handler(event)
         times.append(time.perf_counter() - began)
         if again != answer:
-            raise SystemExit(f"{photo.name}: another answer than the first time")
+            raise SystemExit("another answer than the first time")
     return {
         "objects": len(json.loads(answer["body"])["objects"]),
-        "open": 1000 * (opened - started),
-        "first": 1000 * (first - started),
+        "open": 1000 * (opened - options.inside),
+        "first": 1000 * (first - options.inside),
         "warm": 1000 * statistics.median(times),
         "resident": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "space": address_space_peak() / 1024,
@@ -127,9 +128,9 @@ def check_the_walls(tree: Path) -> None:
             raise SystemExit(f"there is a network: {error}") from error
 
 
-def request(photo: Path) -> dict[str, Any]:
+def request(photo: Path, *, redraw: bool) -> dict[str, Any]:
     """An HTTP API's event that asks for every object."""
-    fields = {"photo": base64.b64encode(photo.read_bytes()).decode()}
+    fields = {"photo": base64.b64encode(photo.read_bytes()).decode()} | ({} if redraw else {"redraw": False})
     body = json.dumps(fields)
     return {"requestContext": {"http": {"method": "POST"}}, "headers": {}, "body": body, "isBase64Encoded": False}
 
