@@ -137,7 +137,12 @@ def test_wrong_usage_is_2_and_does_nothing(network, capsys, tmp_path, monkeypatc
         (["segment", "cat.png", "--confidence", "1"], "segment", "--confidence; did you mean --conf?"),
         (["segment", "cat.png", "--zzz"], "segment", "--zzz\n"),
         (["segment", "--pont=1,2", "-oout"], "segment", "unknown option --pont; did you mean --point?"),  # no input
-        (["segment", "cat.png", "--point", "-5,3"], "segment", "--point: expected one argument; if it begins with a"),
+        pytest.param(
+            ["segment", "cat.png", "--point", "-5,3"],
+            "segment",
+            "--point: expected one argument; if it begins with a minus, write --point=-...",
+            marks=pytest.mark.skipif(sys.version_info >= (3, 14), reason="its argparse takes numbers with commas"),
+        ),
         (["segment", "cat.png", "-o", "-x"], "segment", "minus, write --output=-..."),
         (["segment", "--point=-5,3", "--similarity", "-0.2"], "segment", "are required: INPUT"),
         (["segment", "cat.png", "--device", "cuda"], "segment", "--device\n"),
