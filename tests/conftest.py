@@ -26,8 +26,9 @@ from fastsam_onnx.results.segmentation import Segmentation
 settings.register_profile("tests", deadline=None, max_examples=60)
 settings.load_profile("tests")
 
-TOOLS = Path(__file__).parents[1] / "tools"
-EXAMPLES = Path(__file__).parents[1] / "examples"
+ROOT = Path(__file__).parents[1]
+TOOLS = ROOT / "tools"
+EXAMPLES = ROOT / "examples"
 SHARED = Path(__file__).parents[2] / "shared"
 
 
@@ -61,6 +62,7 @@ def _module(folder: Path, name: str, kind: str) -> ModuleType:
 @pytest.fixture(scope="session")
 def load_tool() -> Callable[[str], ModuleType]:
     """`load_tool("compare")`: tools/compare.py as a module; the test is skipped where there are no tools."""
+    sys.path.insert(0, str(ROOT))  # tools import one another
     return lambda name: _module(TOOLS, name, "tool")
 
 

@@ -1,6 +1,6 @@
 """How far one network finds the masks of another one, and how fast it is.
 
-    python tools/agree.py FLOAT.onnx INT8.onnx --photos FOLDER --conf 0.25 --iou 0.7
+    python -m tools.agree FLOAT.onnx INT8.onnx --photos FOLDER --conf 0.25 --iou 0.7
 
 Masks are those of `fastsam_onnx.agreement`, at the photos' own size; thresholds are the first network's own unless they
 are given. Times are those of the network alone, in turns, median over the photos; where other work disturbs, the

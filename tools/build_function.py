@@ -1,8 +1,8 @@
 """Make the zip of the serverless function and print its size by package.
 
-    python tools/build_function.py function.zip
-    python tools/build_function.py function.zip --prove          # the smoke tests, on what is in the zip
-    python tools/build_function.py function.zip --python 3.13 --platform manylinux_2_28_aarch64
+    python -m tools.build_function function.zip
+    python -m tools.build_function function.zip --prove          # the smoke tests, on what is in the zip
+    python -m tools.build_function function.zip --python 3.13 --platform manylinux_2_28_aarch64
 
 The zip holds examples/serverless/handler.py, this package with the bundled model, and the packages that it runs on,
 less what `LEFT_OUT` lists. AWS Lambda takes 250 MiB unzipped; more is an error here. Without --python and --platform

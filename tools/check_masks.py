@@ -1,6 +1,6 @@
 """Masks as crops against the full-frame computation: the same pixels, the time, the memory.
 
-    python tools/check_masks.py MODEL PHOTO [PHOTO ...] [--objects 150] [--megapixels 12]
+    python -m tools.check_masks MODEL PHOTO [PHOTO ...] [--objects 150] [--megapixels 12]
 
 The full frame is design decision 6 written out in NumPy for the whole photo, one mask after another. First every photo
 is brought to 24 aspect ratios, odd sizes among them, and the pixels are compared; then the first photo is scaled to the

@@ -1,6 +1,6 @@
 """Compare this package with ultralytics: the same ONNX file, the same photos, the same settings.
 
-    python tools/compare.py --model yolov8n-seg.onnx --photos FOLDER [FOLDER ...] --json out.json > out.md
+    python -m tools.compare --model yolov8n-seg.onnx --photos FOLDER [FOLDER ...] --json out.json > out.md
 
 Prints Markdown: a row per photo (counts, matched pairs, IoU of their masks, box difference, milliseconds),
 what found no partner, the pairs of low IoU, and a summary.

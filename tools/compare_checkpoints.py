@@ -1,6 +1,6 @@
 """Checkpoints opened by this package against ultralytics on PyTorch in float64, number by number.
 
-    python tools/compare_checkpoints.py [--float32] PHOTO FILE.pt ...
+    python -m tools.compare_checkpoints [--float32] PHOTO FILE.pt ...
 
 Needs torch and ultralytics (tried with 2.13 and 8.4.190). Prints a line for each file: the number of candidates with a
 score above 0.01, and for these the largest differences of boxes in pixels of the input, of scores and of coefficients,
@@ -14,7 +14,7 @@ compared with the nearest of ours.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,24 @@ import cv2
 import numpy as np
 import torch
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from fastsam_onnx.network import Network  # noqa: E402
+from fastsam_onnx.images.load import load_image
+from fastsam_onnx.network import Network
 
 SIZES = ((640, 640), (320, 448))
 LEAST_SCORE = 0.01
 
 
-def main(photo: str, files: list[str], *, float32: bool) -> None:
-    picture = cv2.imread(photo)[..., ::-1]
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photo", metavar="PHOTO", type=Path)
+    parser.add_argument("files", metavar="FILE.pt", nargs="+")
+    parser.add_argument("--float32", action="store_true", help="PyTorch's own float32 beside ours")
+    options = parser.parse_args()
+    compare_files(load_image(options.photo), options.files, float32=options.float32)
+
+
+def compare_files(picture: np.ndarray, files: list[str], *, float32: bool) -> None:
+    """Print a line for each file."""
     print(f"{'file':36} candidates  box (px)    score  coefficient  prototypes")
     for path in files:
         loaded = torch.load(path, weights_only=False, map_location="cpu")
@@ -89,5 +96,4 @@ def compare(
 
 
 if __name__ == "__main__":
-    given = [each for each in sys.argv[1:] if each != "--float32"]
-    main(given[0], given[1:], float32="--float32" in sys.argv)
+    main()

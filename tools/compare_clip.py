@@ -1,10 +1,10 @@
 """Compare our CLIP with the originals: pictures with Pillow, tokens with OpenAI's tokenizer, vectors with PyTorch.
 
-    python tools/compare_clip.py pictures tokens
-    python tools/compare_clip.py subset --folder tests/data  # clip-tokenizer.json, the part that the tests' texts need
-    python tools/compare_clip.py export --folder FOLDER      # random ViT-B/32 of transformers and open_clip, as ONNX
-    python tools/compare_clip.py vectors --folder FOLDER     # the same weights in PyTorch and here
-    python tools/compare_clip.py times --folder FOLDER       # of text prompts, with the export
+    python -m tools.compare_clip pictures tokens
+    python -m tools.compare_clip subset --folder tests/data  # clip-tokenizer.json, the part that the tests' texts need
+    python -m tools.compare_clip export --folder FOLDER      # random ViT-B/32 of transformers and open_clip, as ONNX
+    python -m tools.compare_clip vectors --folder FOLDER     # the same weights in PyTorch and here
+    python -m tools.compare_clip times --folder FOLDER       # of text prompts, with the export
 
 Weights are random (seed 0), because the architecture is what is compared; FOLDER is filled by `export` and takes
 1.2 GB. Needs Pillow for "pictures", open_clip_torch and ftfy for "tokens", and PyTorch, transformers and

@@ -1,6 +1,6 @@
 """Compare this package with ultralytics over many exports: a line for each file, all photos together.
 
-    python tools/compare_exports.py --photos PHOTO [PHOTO ...] --models FILE.onnx [FILE.onnx ...] > out.md
+    python -m tools.compare_exports --photos PHOTO [PHOTO ...] --models FILE.onnx [FILE.onnx ...] > out.md
 
 Prints Markdown: objects of both, pairs, pairs of one class, the largest differences of scores and of boxes (in pixels
 of the photo), the least and the mean IoU of their masks. `max_det` is large, so that neither cuts off. It needs what
@@ -24,12 +24,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
-
-import compare  # noqa: E402
-
-from fastsam_onnx import FastSAM  # noqa: E402
+from fastsam_onnx import FastSAM
+from tools import compare
 
 HEAD = "| file | objects: ultralytics | ours | pairs | of one class | score | box, px | least IoU | mean IoU |"
 

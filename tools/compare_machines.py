@@ -1,7 +1,7 @@
 """What one machine answers against what another one does: the same networks, the same photos.
 
-    python tools/compare_machines.py write here.npz --photos FOLDER [--model FILE ...]      # on each machine
-    python tools/compare_machines.py compare here.npz there.npz
+    python -m tools.compare_machines write here.npz --photos FOLDER [--model FILE ...]      # on each machine
+    python -m tools.compare_machines compare here.npz there.npz
 
 Writes what the network itself gives (best score, boxes, prototypes), what a call makes of it, and the answers to
 prompts at fixed places: points, corrected points, boxes and strokes; for the bundled models and others. Compares them:

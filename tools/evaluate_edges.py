@@ -1,8 +1,8 @@
 """Measure soft edge maps as the Berkeley benchmark does (BSDS500): ODS, OIS, AP, R50.
 
-    python tools/evaluate_edges.py --data ../shared/data/bsds_test
-    python tools/evaluate_edges.py --data ../shared/data/bsds_test --baseline felzenszwalb
-    python tools/evaluate_edges.py --data ../shared/data/train_labelled --limit 60 --thresholds 24    # to choose by
+    python -m tools.evaluate_edges --data ../shared/data/bsds_test
+    python -m tools.evaluate_edges --data ../shared/data/bsds_test --baseline felzenszwalb
+    python -m tools.evaluate_edges --data ../shared/data/train_labelled --limit 60 --thresholds 24    # to choose by
 
 Needs SciPy and scikit-image. An edge map is cut at each threshold and thinned. Its pixels are matched one to one with
 those of every human's boundaries, within 0.75 % of the diagonal. Precision is the share of its pixels that some
@@ -25,10 +25,8 @@ that at least one, two and three drew stand for three humans.
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import sys
-import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +42,7 @@ from skimage.segmentation import felzenszwalb
 
 from fastsam_onnx import FastSAM, Mask
 from fastsam_onnx.images.load import load_image
+from tools import sets
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
@@ -76,18 +75,11 @@ def photos_of(folder: Path) -> Iterator[Photo]:
 
 def _training_photos(folder: Path) -> Iterator[Photo]:
     """Photos of BSDS among the training photos."""
-    for masks in sorted(folder.glob("masks-*.jsonl.gz")):
-        name = masks.name.replace("masks", "photos").replace(".jsonl.gz", ".tar")
-        with tarfile.open(folder / name) as tar, gzip.open(masks, "rt", encoding="utf-8") as lines:
-            for entry in map(json.loads, lines):
-                if not entry["file"].startswith("bsds_"):
-                    continue
-                member = tar.extractfile(entry["file"])
-                assert member is not None
-                image = load_image(member.read())
-                drawn = [(mask["humans"], outlines(Mask.from_rle(mask).dense())) for mask in entry["masks"]]
-                levels = [[one for humans, one in drawn if humans >= least] for least in (1, 2, 3)]
-                yield Photo(image, [thin(np.logical_or.reduce(level)) for level in levels if level])
+    for photo, record in sets.labelled(folder):
+        if record["file"].startswith("bsds_"):
+            drawn = [(mask["humans"], outlines(Mask.from_rle(mask).dense())) for mask in record["masks"]]
+            levels = [[one for humans, one in drawn if humans >= least] for least in (1, 2, 3)]
+            yield Photo(load_image(photo), [thin(np.logical_or.reduce(level)) for level in levels if level])
 
 
 def outlines(labels: npt.NDArray[Any]) -> BoolArray:

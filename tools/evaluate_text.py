@@ -1,11 +1,11 @@
 """Measure text prompts: does CLIP choose the right mask among those that a model finds?
 
-    python tools/evaluate_text.py --clip clip-vit-b-32 --data ../shared/data/text_prompts
-    python tools/evaluate_text.py --clip FOLDER --data ../shared/data/train_validation --styles all
+    python -m tools.evaluate_text --clip clip-vit-b-32 --data ../shared/data/text_prompts
+    python -m tools.evaluate_text --clip FOLDER --data ../shared/data/train_validation --styles all
 
 A folder with prompts.json names the phrases, photos and annotations. Of a folder with photos-000.tar and
-masks.jsonl.gz, on which defaults are chosen, every label that occurs once in a photo is a phrase, where its object
-covers 2 % to 85 % of the photo. Prints Markdown, a row for each crop style:
+masks.jsonl.gz, train_validation, on which defaults are chosen, every label that occurs once in a photo is a phrase,
+where its object covers 2 % to 85 % of the photo. Prints Markdown, a row for each crop style:
 
 top-1       the share of phrases whose mask overlaps the object with an IoU of at least 0.5.
 mean IoU    of the chosen mask and the object; no answer counts 0.
@@ -20,10 +20,8 @@ best one, which no choice can beat.
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import sys
-import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,6 +32,7 @@ import numpy as np
 
 from fastsam_onnx import CropStyle, FastSAM, Mask
 from fastsam_onnx.results.text_prompts import softmax
+from tools import sets
 
 HIT = 0.5
 MIN_AREA = 100
@@ -168,24 +167,17 @@ def read_annotations(path: Path) -> tuple[dict[int, Any], dict[int, frozenset[st
 
 
 def read_packed(folder: Path) -> Iterator[Photo]:
-    """A tar of photos and a line of JSON for each, whose masks have labels."""
-    with (
-        tarfile.open(folder / "photos-000.tar") as photos,
-        gzip.open(folder / "masks.jsonl.gz", "rt", encoding="utf-8") as lines,
-    ):
-        for line in lines:
-            entry = json.loads(line)
-            size = entry["width"] * entry["height"]
-            count = Counter(mask.get("label") for mask in entry["masks"])
-            phrases = [
-                Phrase(f"a photo of a {mask['label']}", mask["label"], Mask.from_rle(mask["segmentation"]))
-                for mask in entry["masks"]
-                if mask.get("label") and count[mask["label"]] == 1 and not mask.get("crowd")
-                if 0.02 * size <= mask["area"] <= 0.85 * size
-            ]
-            member = photos.extractfile(entry["file"])
-            assert member is not None
-            yield Photo(member.read(), phrases, frozenset(label for label in count if label))
+    """Photos in a tar, whose masks have labels."""
+    for photo, record in sets.labelled(folder):
+        size = record["width"] * record["height"]
+        count = Counter(mask.get("label") for mask in record["masks"])
+        phrases = [
+            Phrase(f"a photo of a {mask['label']}", mask["label"], Mask.from_rle(mask["segmentation"]))
+            for mask in record["masks"]
+            if mask.get("label") and count[mask["label"]] == 1 and not mask.get("crowd")
+            if 0.02 * size <= mask["area"] <= 0.85 * size
+        ]
+        yield Photo(photo, phrases, frozenset(label for label in count if label))
 
 
 # ---------------------------------------------------------------------------------------- answers

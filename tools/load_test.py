@@ -1,6 +1,6 @@
 """Loads `fastsam-onnx serve` with good photos and with all that can go wrong, and checks every answer.
 
-    python tools/load_test.py --hostile ../shared/data/hostile_images --photos examples --seconds 60 --clients 4 16 64
+    python -m tools.load_test --hostile ../shared/data/hostile_images --photos examples --seconds 60 --clients 4 16 64
 
 Starts a server as a process of its own on a free port of localhost, and plays so many clients at once against it for
 so many seconds each. A client takes turns at random between: photos, clicks on a photo that is remembered, and results

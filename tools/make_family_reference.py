@@ -1,6 +1,6 @@
 """What ultralytics computes from the networks of tests/support/pt_families.py: tests/data/families.reference.npz.
 
-    python tools/make_family_reference.py
+    python -m tools.make_family_reference
 
 Needs torch and ultralytics (made with 2.13 and 8.4.190); the package and its tests need neither. Arithmetic is fp64 on
 the fp16 parameters, with batch normalisation as layers of its own. The photo is that of tiny.reference.npz, 64 rows

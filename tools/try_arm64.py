@@ -1,7 +1,7 @@
 """Run the project on ARM64 without such a machine: Debian for ARM64 in a folder, emulated by QEMU.
 
     apt-get install mmdebstrap arch-test qemu-user-static binfmt-support
-    python tools/try_arm64.py FOLDER [--photos PHOTOS] [--model FILE ...] [--tests PATH ...]
+    python -m tools.try_arm64 FOLDER [--photos PHOTOS] [--model FILE ...] [--tests PATH ...]
 
 Linux, as root. In a container or a virtual machine without services the packages do not start what they need:
 
@@ -28,7 +28,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from build_function import SMOKE
+from tools.build_function import SMOKE
 
 ROOT = Path(__file__).parents[1]
 PHOTOS = ROOT / "examples"

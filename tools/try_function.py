@@ -1,6 +1,6 @@
 """Run the serverless function as a platform would: read-only disk, no network, one core, 1 GB of memory.
 
-    python tools/try_function.py function.zip --photo examples/coffee.jpg [--photo LARGE.jpg] [--calls 20] [--no-redraw]
+    python -m tools.try_function function.zip --photo examples/coffee.jpg [--photo LARGE.jpg] [--calls 20] [--no-redraw]
 
 Linux with `unshare` and user namespaces. The zip is unpacked; then a process is started in namespaces of its own in
 which every file system is read-only but a fresh temporary folder, and no network is there; it may use one core and

@@ -1,6 +1,6 @@
 """Writes docs/command-line.md: what `--help` of every command says.
 
-    python tools/write_help.py
+    python -m tools.write_help
 
 The wording of argparse differs a little among versions of Python; the page is written with 3.11.
 """

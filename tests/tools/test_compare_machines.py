@@ -74,8 +74,7 @@ def test_answers_are_compared_prompt_by_prompt(tool, files, capsys):
     assert (answers, there, mean, least, same, scores) == ("4", "3", "0.50000", "0.0000", "2", "2.5e-01")
 
 
-def test_arm64_takes_the_readmes_commands_and_the_projects_packages(load_tool, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "tools")
+def test_arm64_takes_the_readmes_commands_and_the_projects_packages(load_tool):
     tool = load_tool("try_arm64")
     assert "segment examples/coffee.jpg" in tool.readme_command("main job")
     assert tool.readme_command("tests").endswith("-m pytest")

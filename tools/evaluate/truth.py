@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import tarfile
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx import Mask
+from tools import sets
 from tools.evaluate.outlines import partition_edges
 
 BoolArray = npt.NDArray[np.bool_]
@@ -49,7 +48,12 @@ class Photo:
 
 
 def read_set(folder: Path) -> Iterator[Photo]:
-    """The photos of one of SETS or of CHOOSING_SET."""
+    """The photos of one of SETS or of CHOOSING_SET.
+
+    Raises:
+        SystemExit: If the folder is not there.
+    """
+    sets.folder_of(folder.parent, folder.name)
     if folder.name == "coco_val":
         rows = {"coco_val": "instances_val2017.json", "coco_val stuff": "stuff_val2017.json"}
         return read_coco(folder, rows)
@@ -79,17 +83,9 @@ def truth_of_annotations(annotations: list[dict[str, Any]]) -> Truth:
 
 
 def read_packed(folder: Path) -> Iterator[Photo]:
-    """A tar of photos and a line of JSON for each."""
-    with (
-        tarfile.open(folder / "photos-000.tar") as photos,
-        gzip.open(folder / "masks.jsonl.gz", "rt", encoding="utf-8") as lines,
-    ):
-        for line in lines:
-            entry = json.loads(line)
-            member = photos.extractfile(entry["file"])
-            assert member is not None
-            annotations = [mask | {"iscrowd": mask.get("crowd", 0)} for mask in entry["masks"]]
-            yield Photo(member.read(), {folder.name: [truth_of_annotations(annotations)]})
+    for photo, record in sets.labelled(folder):
+        annotations = [mask | {"iscrowd": mask.get("crowd", 0)} for mask in record["masks"]]
+        yield Photo(photo, {folder.name: [truth_of_annotations(annotations)]})
 
 
 def read_bsds(folder: Path) -> Iterator[Photo]:

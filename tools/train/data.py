@@ -9,7 +9,6 @@ import gzip
 import itertools
 import json
 import math
-import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -25,6 +24,7 @@ from torch import Tensor
 
 from fastsam_onnx.masks.mask import Mask
 
+from .. import sets
 from .network import PROTOTYPE_STRIDE
 
 GREY = 114
@@ -129,8 +129,7 @@ def crop_mask(mask: np.ndarray, trust: float = 1.0) -> MaskCrop | None:
 
 def read_photos(tar: Path) -> dict[str, np.ndarray]:
     """Every JPEG of a tar, by name, as RGB."""
-    with tarfile.open(tar) as archive:
-        files = {member.name: archive.extractfile(member).read() for member in archive if member.isfile()}
+    files = dict(sets.photos_of(tar))
     with ThreadPoolExecutor() as pool:
         return dict(zip(files, pool.map(decode_photo, files.values()), strict=True))
 
@@ -142,16 +141,15 @@ def decode_photo(jpeg: bytes) -> np.ndarray:
 
 def labelled(folder: Path) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
     """Pixels and record (README of the data) of every photo of shared/data/train_labelled."""
-    for tar in sorted(folder.glob("photos-*.tar")):
+    for tar in sets.archives(folder):
         pixels = read_photos(tar)
-        with gzip.open(folder / tar.name.replace("photos", "masks").replace(".tar", ".jsonl.gz"), "rt") as lines:
-            for record in map(json.loads, lines):
-                yield pixels[record["file"]], record
+        for record in sets.records_of(tar):
+            yield pixels[record["file"]], record
 
 
 def unlabelled(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Name and pixels of every photo of shared/data/train_unlabelled or its like."""
-    for tar in sorted(folder.glob("photos-*.tar")):
+    for tar in sets.archives(folder):
         yield from read_photos(tar).items()
 
 
@@ -212,18 +210,12 @@ def crop_masks(records: list[dict[str, Any]], trust: float = 1.0) -> tuple[MaskC
 
 def load_validation(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
     """Reads shared/data/train_validation: photos (H, W, 3) and their masks (G, H, W) uint8."""
-    pixels = read_photos(folder / "photos-000.tar")
     examples = []
-    with gzip.open(folder / "masks.jsonl.gz", "rt") as lines:
-        for line in lines:
-            record: dict[str, Any] = json.loads(line)
-            masks = [
-                decode_rle(m["segmentation"]["size"], m["segmentation"]["counts"])
-                for m in record["masks"]
-                if not m.get("crowd")
-            ]
-            if masks:
-                examples.append((pixels[record["file"]], np.stack(masks)))
+    for photo, record in sets.labelled(folder):
+        runs = [mask["segmentation"] for mask in record["masks"] if not mask.get("crowd")]
+        if runs:
+            masks = np.stack([decode_rle(run["size"], run["counts"]) for run in runs])
+            examples.append((decode_photo(photo), masks))
     return examples
 
 
