@@ -10,7 +10,7 @@ import numpy as np
 
 from fastsam_onnx.arrays import IntArray
 
-STREAM_HEADER, STREAM_FORMAT, INDEX_ENTRY = 56, 40, 16
+STREAM_HEADER, INDEX_ENTRY = 56, 16
 _CHUNK = re.compile(rb"([0-9]{2})(?:dc|db|wb|pc|tx)|LIST|JUNK|ix[0-9]{2}")
 INTRA = frozenset((b"MJPG", b"mjpg", b"DIB ", b"HFYU", b"FFV1", bytes(4)))
 """Codecs of which each chunk is a picture."""
@@ -57,7 +57,7 @@ def read_chunks(data: memoryview) -> Chunks | None:
     Returns:
         None if there is no index, it does not cover all (files above 1 GB), bytes were added, or it makes no sense.
     """
-    moved = len(data) - 8 - int.from_bytes(data[4:8], "little")
+    moved = len(data) - 8 - _size(data, 0)
     if moved == -1:  # the byte that makes a chunk even may be missing
         moved = 0
     stream, movie = _stream(data), _movie(data)
@@ -66,16 +66,14 @@ def read_chunks(data: memoryview) -> Chunks | None:
     start, end = movie[0], movie[1] + moved
     if bytes(data[end : end + 4]) != b"idx1":
         return None
-    offsets = _indexed(data[end + 8 : end + 8 + int.from_bytes(data[end + 4 : end + 8], "little")], stream, start)
-    if offsets is None:
+    index = _indexed(data[end + 8 : end + 8 + _size(data, end)], stream, start)
+    if index is None:
         return None
-    places = {offset: number for number, offset in enumerate(offsets)}
-    if moved:
-        places |= {offset + moved: number for number, offset in enumerate(offsets) if offset + moved not in places}
+    places = _places(data, index, moved)
     numbers = [places.get(at) for at in _found(data, start + 4, end, stream)]
     if None in numbers or numbers != sorted(set(numbers)):  # type: ignore[type-var]
         return None
-    return Chunks(np.array(numbers, np.int64), len(offsets), stream.fps, stream.codec in INTRA)
+    return Chunks(np.array(numbers, np.int64), len(index), stream.fps, stream.codec in INTRA)
 
 
 def has_its_frames(data: memoryview) -> bool:
@@ -85,7 +83,7 @@ def has_its_frames(data: memoryview) -> bool:
 
 def has_wrong_length(data: memoryview) -> bool:
     """True if a file is shorter than it says, or longer: large ones go on with another head."""
-    end = 8 + int.from_bytes(data[4:8], "little")
+    end = 8 + _size(data, 0)
     after = bytes(data[end + end % 2 : end + end % 2 + 4])
     return end > len(data) + 1 or after not in (b"", b"RIFF")  # the byte that makes a chunk even may be missing
 
@@ -109,22 +107,37 @@ def _movie(data: memoryview) -> tuple[int, int] | None:
     """Where the word "movi" stands, and where its list should end."""
     at = 12
     while at + 12 <= len(data):
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        size = _size(data, at)
         if bytes(data[at : at + 4]) == b"LIST" and bytes(data[at + 8 : at + 12]) == b"movi":
             return at + 8, at + 8 + size + size % 2
         at += 8 + size + size % 2
     return None
 
 
-def _indexed(index: memoryview, stream: _Stream, movie: int) -> list[int] | None:
-    """Where the chunks of a stream should be, by the index."""
+def _indexed(index: memoryview, stream: _Stream, movie: int) -> list[tuple[int, int]] | None:
+    """Where the chunks of a stream should be, and their sizes, by the index."""
     entries = np.frombuffer(index[: len(index) // INDEX_ENTRY * INDEX_ENTRY], "S4, <u4, <u4, <u4")
     if not len(entries):
         return None
     base = 0 if entries["f2"][0] > movie else movie
     name = b"%02d" % stream.number
     mine = [bool(re.fullmatch(name + rb"d[bc]", kind)) for kind in entries["f0"].tolist()]
-    return [base + offset for offset in entries["f2"][mine].tolist()]
+    return [(base + offset, size) for offset, size in entries[["f2", "f3"]][mine].tolist()]
+
+
+def _places(data: memoryview, index: list[tuple[int, int]], moved: int) -> dict[int, int]:
+    """Numbers of the chunks by where they may be; where two may be at one place, the size there tells which."""
+    places = {offset: number for number, (offset, _) in enumerate(index)}
+    for number, (offset, size) in enumerate(index if moved else []):
+        other = places.get(offset + moved)
+        if other is None or index[other][1] != size == _size(data, offset + moved):
+            places[offset + moved] = number
+    return places
+
+
+def _size(data: memoryview, at: int) -> int:
+    """Bytes that a chunk has behind its head."""
+    return int.from_bytes(data[at + 4 : at + 8], "little")
 
 
 def _found(data: memoryview, at: int, end: int, stream: _Stream) -> list[int]:
@@ -132,7 +145,7 @@ def _found(data: memoryview, at: int, end: int, stream: _Stream) -> list[int]:
     found = []
     name = b"%02d" % stream.number
     while at + 8 <= end:
-        kind, size = bytes(data[at : at + 4]), int.from_bytes(data[at + 4 : at + 8], "little")
+        kind, size = bytes(data[at : at + 4]), _size(data, at)
         match = _CHUNK.fullmatch(kind)
         if match is None or (match[1] is not None and int(match[1]) >= stream.of) or at + 8 + size > end:
             following = _CHUNK.search(data, at + 1, end)

@@ -47,8 +47,7 @@ class Clock:
     @property
     def count(self) -> int | None:
         """Number of all frames of the video; None if the container does not tell it for certain."""
-        is_certain = self._tells and (self.contents.is_exact or not self.contents.is_whole)
-        return len(self.contents.seconds) if is_certain else None
+        return len(self.contents.seconds) if self._tells else None
 
     def seconds_of(self, number: int, places: int) -> float:
         """Time of a lost frame by its number, which is so many places before that of the last frame."""
@@ -86,7 +85,7 @@ class Clock:
     @cached_property
     def _renumbers(self) -> bool:
         """True if frames may be missing although times are regular: readers of AVI count the chunks that they meet."""
-        return self._path is not None and self.contents.counts_chunks and not self.contents.is_whole
+        return self.contents.counts_chunks and not self.contents.is_whole
 
     def _lost_by_contents(self, told: float, number: int) -> int | None:
         """The number of lost frames by the container; None if it does not tell."""

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-from fastsam_onnx.arrays import ceil_div
-from fastsam_onnx.images import matroska
 from fastsam_onnx.images.clock import Clock
 from fastsam_onnx.images.contents import Contents
 
@@ -107,30 +105,25 @@ def test_half_frames_are_not_taken_for_frames():
     assert clock.count is None
 
 
-@pytest.mark.parametrize("data", [b"", b"\x1a", b"\x1a\x45\xdf\xa3", b"\x1a\x45\xdf\xa3\x80"])
-def test_a_matroska_file_that_ends_in_its_header_has_no_times(data):
-    assert matroska.frame_times(memoryview(data)) == (None, True)
-    assert not matroska.has_wrong_length(memoryview(data))
+@pytest.fixture
+def renumbered():
+    """An AVI file that lost the second of five frames: its reader counts those that it meets."""
+    times, numbers = np.arange(4) / RATE, np.array([0, 2, 3, 4])
+    return Contents(False, times, numbers, np.arange(5) / RATE, is_exact=False, counts_chunks=True)
 
 
-@pytest.mark.parametrize("place", [matroska.TIMESTAMP, 0x2AD7B1], ids=["a cluster's time", "the length of a tick"])
-def test_an_integer_of_more_bytes_than_matroska_allows_is_damage(place):
-    """It was an OverflowError."""
+def test_frames_of_a_reader_that_counts_get_the_numbers_and_times_of_the_container(renumbered):
+    numbers, seconds, clock = run(np.arange(4) / RATE, contents=renumbered)
+    assert (numbers, seconds) == ([0, 2, 3, 4], [0, 0.2, 0.3, 0.4])
+    assert (clock.lost, clock.count) == (1, 5)
 
-    def element(kind, body):
-        return kind.to_bytes(ceil_div(kind.bit_length(), 8)) + (len(body) | 1 << 28).to_bytes(4) + body
 
-    def file(integer):
-        numbers = {matroska.TIMESTAMP: b"\0", 0x2AD7B1: b"\x0f\x42\x40"} | {place: integer}
-        cluster = element(matroska.TIMESTAMP, numbers[matroska.TIMESTAMP]) + element(0xA3, b"\x81\0\0\x80x")
-        track = element(0x83, b"\1") + element(0xD7, b"\1") + element(0x86, b"V_VP9")
-        parts = {
-            matroska.INFO: element(0x2AD7B1, numbers[0x2AD7B1]),
-            matroska.TRACKS: element(0xAE, track),
-            matroska.CLUSTER: cluster,
-        }
-        segment = b"".join(element(kind, body) for kind, body in parts.items())
-        return memoryview(element(0x1A45DFA3, b"") + element(matroska.SEGMENT, segment))
+def test_what_a_reader_is_late_by_stays_when_the_container_tells_no_more(renumbered):
+    """It counts on from 0.3 s where the container's time was 0.4 s; one more read fails before the last frame."""
+    numbers, seconds, clock = run([*np.arange(4) / RATE, 0.5], failures=[(4, 1)], contents=renumbered)
+    assert (numbers[-1], seconds[-1], clock.lost) == (6, 0.6, 2)
 
-    assert matroska.frame_times(file(b"\1" * 8)) == (0, True)
-    assert matroska.frame_times(file(b"\1" * 200)) == (None, False)
+
+def test_a_reader_that_begins_late_is_numbered_by_its_times_where_frames_may_be_hidden(renumbered):
+    numbers, _, clock = run([0.1, 0.2], contents=renumbered)
+    assert (numbers, clock.lost, clock.count) == ([1, 2], 1, None)
