@@ -265,7 +265,7 @@ def prove(archive: Path) -> int:
         shutil.copy(ROOT / "pyproject.toml", checkout)  # pytest's settings
         tests = [str(Path("tests", name)) for name in SMOKE]
         environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [python, "-m", "pytest", "-q", *tests]
+        command = [str(python), "-m", "pytest", "-q", *tests]
         return subprocess.run(command, cwd=checkout, env=environment, check=False).returncode
 
 

@@ -14,6 +14,7 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,7 @@ import numpy as np
 
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.masks.detections import Detections, detect
+from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.pending import pending_masks
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.network.network import Network
@@ -90,7 +92,7 @@ def compare_pixels(network: Network, photos: list[np.ndarray]) -> None:
 
 def compare_times(network: Network, image: np.ndarray, objects: int, megapixels: float, rounds: int) -> None:
     scale = (megapixels * 1e6 / (image.shape[0] * image.shape[1])) ** 0.5
-    large = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    large = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)
     letterbox = Letterbox.fit((large.shape[1], large.shape[0]), (1024, 1024), stride=network.contract.stride)
     [(candidates, prototypes, _)] = network.run(letterbox.tensor(large))
 
@@ -99,7 +101,7 @@ def compare_times(network: Network, image: np.ndarray, objects: int, megapixels:
             candidates, letterbox, class_count=network.contract.class_count, conf=0.0005, iou=0.9, max_det=objects
         )
 
-    def as_crops() -> list:
+    def as_crops() -> list[Mask]:
         found = detections()
         return [row.render() for row in pending_masks(found.boxes_xyxy, found.coefficients, prototypes, letterbox)]
 
@@ -126,7 +128,7 @@ def compare_times(network: Network, image: np.ndarray, objects: int, megapixels:
     print(f"memory: {(peak - before) / 1024:.0f} MB above the network's own while all crops are kept")
 
 
-def timed(call) -> float:  # noqa: ANN001
+def timed(call: Callable[[], object]) -> float:
     began = time.perf_counter()
     call()
     return time.perf_counter() - began

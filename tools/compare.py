@@ -212,15 +212,21 @@ def compare_photo(
     run_ours: Callable[[npt.NDArray[np.uint8]], Objects],
     repeats: int,
 ) -> Comparison:
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise SystemExit(f"{path}: OpenCV cannot read it")
+    bgr = read_photo(path)
     theirs, ours = [], []
     for _ in range(repeats):
         theirs.append(run_theirs(bgr))
         ours.append(run_ours(bgr))
     first, second = fastest(theirs), fastest(ours)
     return Comparison(path.name, bgr.shape[1], bgr.shape[0], first, second, match(first, second))
+
+
+def read_photo(path: Path) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) BGR, as OpenCV decodes it."""
+    photo = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if photo is None:
+        raise SystemExit(f"{path}: OpenCV cannot read it")
+    return np.asarray(photo, np.uint8)
 
 
 def fastest(runs: list[Objects]) -> Objects:
@@ -258,7 +264,8 @@ def box_iou(first: FloatArray, second: FloatArray) -> npt.NDArray[np.float64]:
     sides = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
     both = sides.prod(-1)
     either = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - both
-    return np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+    shares: npt.NDArray[np.float64] = np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+    return shares
 
 
 def summarise(comparisons: list[Comparison]) -> dict[str, Any]:

@@ -68,7 +68,8 @@ def pictures(_options: argparse.Namespace) -> None:
 
     rng = np.random.default_rng(0)
     preprocessing = Preprocessing()
-    differences, plain, tensor_differences, enlarged, milliseconds = [], [], [], 0, ([], [])
+    differences, plain, tensor_differences, enlarged = [], [], [], 0
+    milliseconds: tuple[list[float], list[float]] = ([], [])
     for number in range(100):
         width, height = (int(side) for side in np.exp(rng.uniform(np.log(9), np.log(2500), 2)))
         if max(width, height) > 20 * min(width, height):
@@ -83,8 +84,7 @@ def pictures(_options: argparse.Namespace) -> None:
         plain.append(int(np.abs(ours.astype(int) - theirs).max()))
         theirs = pillow_square(Image.fromarray(image), preprocessing.size, horizontal_first=True)
         differences.append(int(np.abs(ours.astype(int) - theirs).max()))
-        mean, std = np.float32(preprocessing.mean), np.float32(preprocessing.std)
-        tensor = ((np.float32(theirs) / 255 - mean) / std).transpose(2, 0, 1)
+        tensor = normalised(theirs)
         tensor_differences.append(float(np.abs(preprocessing.normalise(ours) - tensor).max()))
         enlarged += min(width, height) < preprocessing.size
     sizes = f"{enlarged} enlarged, {100 - enlarged} shrunk"
@@ -110,6 +110,12 @@ def pillow_square(image: Any, size: int, *, horizontal_first: bool = False) -> n
         image = image.resize((wide, image.size[1]), Image.Resampling.BICUBIC)
     resized = image.resize((wide, high), Image.Resampling.BICUBIC)
     return np.asarray(resized.crop((left, top, left + size, top + size)))
+
+
+def normalised(square: np.ndarray) -> np.ndarray:
+    """(3, H, W) float32, as CLIP takes it."""
+    mean, deviation = (np.array(values, np.float32) for values in (Preprocessing.mean, Preprocessing.std))
+    return np.asarray((square.astype(np.float32) / 255 - mean) / deviation).transpose(2, 0, 1)
 
 
 # ---------------------------------------------------------------------------------------- tokens
@@ -346,11 +352,7 @@ def vectors(options: argparse.Namespace) -> None:
     height, width = photo.shape[:2]
     crops = [photo[: height // k, : width // (5 - k)] for k in range(1, 5)] + [photo[10:60, 20:50], photo[:, :90]]
     ids = open_clip.get_tokenizer("ViT-B-32")(list(TEXTS)).long()
-    mean, std = np.float32(Preprocessing.mean), np.float32(Preprocessing.std)
-    tensors = [
-        ((np.float32(pillow_square(Image.fromarray(crop), 224)) / 255 - mean) / std).transpose(2, 0, 1)
-        for crop in crops
-    ]
+    tensors = [normalised(pillow_square(Image.fromarray(crop), 224)) for crop in crops]
     for name, model in (("transformers", transformers_model()), ("open_clip", open_clip_model())):
         with torch.no_grad():
             theirs = {

@@ -21,7 +21,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from fastsam_onnx import FastSAM
@@ -32,7 +31,7 @@ HEAD = "| file | objects: ultralytics | ours | pairs | of one class | score | bo
 
 def main() -> int:
     options = parse_options()
-    photos = [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in options.photos]
+    photos = [compare.read_photo(path) for path in options.photos]
     print(f"conf {options.conf}, iou {options.iou}, {len(photos)} photos\n\n{HEAD}\n|{' --- |' * 9}", flush=True)
     for path in options.models:
         try:

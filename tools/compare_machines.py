@@ -17,6 +17,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def write(target: Path, models: Sequence[Path], photos: Sequence[Path], conf: float | None) -> None:
     """Everything under the name model/photo/what."""
     machine = f"{platform.machine()}, {platform.system()}, ONNX Runtime {onnxruntime.__version__}"
-    arrays = {"machine": np.array(machine)}
+    arrays: dict[str, Any] = {"machine": np.array(machine)}
     for path in models:
         model, network = FastSAM(path, threads=1, conf=conf), Network.open(path, threads=1)
         for photo in photos:
@@ -104,7 +105,7 @@ def prompted(found: Segmentation) -> dict[str, Segmentation]:
     """The answers to four prompts of each kind, the same on every machine, whatever it found."""
     size = np.array(found.image_size)
     step = size // 10
-    centres = np.int64([(x, y) for y in PLACES for x in PLACES] * size)
+    centres = (np.array([(x, y) for y in PLACES for x in PLACES]) * size).astype(np.int64)
     right, below = centres + step * (1, 0), centres + step * (0, 1)
     strokes = np.zeros((len(centres), size[1], size[0]), bool)
     for stroke, (x, y) in zip(strokes, centres, strict=True):
@@ -188,6 +189,11 @@ def row(name: str, photos: Sequence[tuple[dict[str, np.ndarray], dict[str, np.nd
     return f"| {' | '.join(cells)} |"
 
 
+def pixels(mask: np.ndarray) -> int:
+    """How many there are in a mask of eight pixels in a byte."""
+    return int(np.unpackbits(mask).sum())
+
+
 Answers = dict[int, tuple[np.ndarray, float]]
 
 
@@ -197,8 +203,8 @@ def prompt_row(name: str, kind: str, photos: Sequence[tuple[Answers, Answers]]) 
         for asked in first.keys() | second.keys():
             if asked in first and asked in second:
                 (mask, score), (other, other_score) = first[asked], second[asked]
-                union = np.unpackbits(mask | other).sum()
-                ious.append(float(np.unpackbits(mask & other).sum() / union) if union else 1.0)
+                union = pixels(mask | other)
+                ious.append(pixels(mask & other) / union if union else 1.0)
                 scores.append(abs(score - other_score))
             else:
                 ious.append(0.0)

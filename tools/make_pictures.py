@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastsam_onnx import FastSAM, Mask, Prompts, Segmentation, draw
+from fastsam_onnx.images.load import load_image
 from fastsam_onnx.results.rules import Pick
 
 ROOT = Path(__file__).parents[1]
@@ -74,7 +75,7 @@ def edges() -> Picture:
 
 def track() -> Picture:
     """Four of 34 frames of a window that moves over a photo: all objects, below one that was clicked."""
-    photo = cv2.cvtColor(cv2.imread(str(ROOT / "examples" / "coffee.jpg")), cv2.COLOR_BGR2RGB)
+    photo = load_image(ROOT / "examples" / "coffee.jpg")
     corners = [(round(170 + 80 * np.sin(step / 10)), round(40 - 35 * np.cos(step / 13))) for step in range(34)]
     frames = [photo[y : y + 320, x : x + 340].copy() for x, y in corners]
     click, model = (195, 270), FastSAM()
@@ -105,6 +106,7 @@ def cutouts() -> Picture:
         ("astronaut", (60, 0, 400, 512), (150, 4, 120)),
     ):
         found = model(ROOT / "examples" / f"{name}.jpg").box_prompt(box)
+        assert found.image is not None
         hard, soft = (_pasted(draw.cutout(found[0], found.image, soft=soft, whole=True)) for soft in (False, True))
         left, top, side = part
         zoomed = [each[top : top + side, left : left + side].repeat(4, 0).repeat(4, 1) for each in (hard, soft)]

@@ -24,7 +24,7 @@ from fastsam_onnx.images.load import load_image
 from fastsam_onnx.matting import matte
 from tools import sets
 
-Floats = npt.NDArray[np.floating]
+Floats = npt.NDArray[np.float64]
 SIDES = (96, 160, 240, 480)
 ERRORS = (0.0, 0.7, 1.5)  # pixels of a shape of 160
 FINER = 4  # times as many places as pixels, each way
@@ -54,7 +54,7 @@ def part(photos: list[Floats], side: int, rng: np.random.Generator) -> Floats:
     photo = photos[rng.integers(len(photos))]
     seen = min(*photo.shape[:2], side)
     top, left = (int(rng.integers(length - seen + 1)) for length in photo.shape[:2])
-    return cv2.resize(photo[top : top + seen, left : left + seen], (side, side))
+    return np.asarray(cv2.resize(photo[top : top + seen, left : left + seen], (side, side)), np.float64)
 
 
 def shape(side: int, rng: np.random.Generator) -> Floats:
@@ -67,9 +67,9 @@ def shape(side: int, rng: np.random.Generator) -> Floats:
         angles, radii = around, np.fft.ifft(waves * (np.abs(np.fft.fftfreq(200)) * 200 < rng.integers(4, 14))).real
     corners = side / 2 + np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1)
     fine = cv2.fillPoly(np.zeros((FINER * side,) * 2, np.float64), [np.rint(corners * FINER).astype(np.int32)], 1)
-    shares = cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA)
-    blur = rng.choice([0, 0.5, 0.8, 1.2])
-    return cv2.GaussianBlur(shares, (0, 0), blur) if blur else shares
+    shares = np.asarray(cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA), np.float64)
+    width = float(rng.choice([0, 0.5, 0.8, 1.2]))
+    return blurred(shares, width) if width else shares
 
 
 def moved(shares: Floats, pixels: float, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
@@ -87,12 +87,16 @@ def make_case(photos: list[Floats], rng: np.random.Generator) -> Case:
     shares = shape(side, rng)
     photo = np.rint(255 * composed(front, back, shares)).astype(np.uint8)
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.choice(QUALITIES))]
-    photo = cv2.imdecode(cv2.imencode(".jpg", photo, quality)[1], cv2.IMREAD_COLOR)
-    return Case(photo, moved(shares, error * side / 160, rng), shares, front, other, error)
+    stored = load_image(cv2.imencode(".jpg", photo, quality)[1].tobytes())[..., ::-1]
+    return Case(stored, moved(shares, error * side / 160, rng), shares, front, other, error)
 
 
 def composed(front: Floats, back: Floats, shares: Floats) -> Floats:
     return front * shares[..., None] + back * (1 - shares[..., None])
+
+
+def blurred(shares: Floats, deviation: float) -> Floats:
+    return np.asarray(cv2.GaussianBlur(shares, (0, 0), deviation), np.float64)
 
 
 def softly(case: Case) -> tuple[Floats, Floats]:
@@ -102,7 +106,7 @@ def softly(case: Case) -> tuple[Floats, Floats]:
 
 WAYS: dict[str, Callable[[Case], tuple[Floats, Floats]]] = {
     "at pixels": lambda case: (case.mask.astype(float), case.photo / 255),
-    "blurred": lambda case: (cv2.GaussianBlur(case.mask.astype(float), (0, 0), 0.6), case.photo / 255),
+    "blurred": lambda case: (blurred(case.mask.astype(float), 0.6), case.photo / 255),
     "soft": softly,
 }
 

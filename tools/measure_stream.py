@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fastsam_onnx import FastSAM, Segmentation, formats
+from fastsam_onnx.masks.pending import PendingMask
 
 Digest = tuple[bytes, bytes, bytes, str | None]
 
@@ -56,7 +57,8 @@ def take(found: Iterable[Segmentation], *, draw: bool) -> list[Digest]:
     digests = []
     for one in found:
         masks = hashlib.sha256()
-        for row in one.masks.lazy:  # masks still to be made: all that they depend on beside the boxes
+        for row in one.masks.lazy:
+            assert isinstance(row, PendingMask)  # still to be made: all that it depends on beside its box
             masks.update(row.logits.tobytes())
         digests.append((one.boxes.tobytes(), one.scores.tobytes(), masks.digest(), one.source))
         if draw:

@@ -78,7 +78,8 @@ def paste(
     rng: np.random.Generator,
 ) -> list[Mask]:
     height, width = image.shape[:2]
-    taken, masks = np.zeros((height, width), bool), []
+    taken = np.zeros((height, width), bool)
+    masks: list[Mask] = []
     while len(masks) < OBJECTS:
         pixels, crop = objects[rng.integers(len(objects))]
         top, left = (int(rng.integers(side - part)) for side, part in zip((height, width), crop.shape, strict=True))

@@ -61,5 +61,5 @@ def labelled(folder: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     file = archive.extractfile(member)
     if file is None:
-        raise SystemExit(f"{archive.name}: {member.name} must be a file, and is none")
+        raise SystemExit(f"{archive.name!r}: {member.name} must be a file, and is none")
     return file.read()

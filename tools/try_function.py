@@ -79,7 +79,8 @@ def outside(tree: Path, photo: Path, options: argparse.Namespace) -> dict[str, A
         done = subprocess.run(command, env=environment, check=False, stdout=subprocess.PIPE)
         if done.returncode:
             raise SystemExit(done.returncode)  # it has said why
-        return json.loads(done.stdout)
+        figures: dict[str, Any] = json.loads(done.stdout)
+        return figures
 
 
 def inside(tree: Path, event: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:

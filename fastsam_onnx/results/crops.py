@@ -43,7 +43,7 @@ class CropStyle:
             `square` neither True nor False.
     """
 
-    backgrounds: Sequence[Background] = ("mean",)
+    backgrounds: Background | Sequence[Background] = ("mean",)
     margin: float = 0.0
     square: bool = True
 
@@ -72,6 +72,7 @@ class CropStyle:
         """
         colours: dict[str, Colour] = {"black": (0, 0, 0), "white": (255, 255, 255)}
         views = []
+        assert not isinstance(self.backgrounds, str)  # one has become a tuple
         for background in self.backgrounds:
             colour = colours.get(background, mean)
             views.append((cut_out(image, mask, background, self.margin, colour), colour if self.square else None))

@@ -86,10 +86,10 @@ def test_an_object_turns_round_at_its_times():
 def test_what_lies_behind_is_not_visible(monkeypatch):
     """The second square hides 60 of the first one's 100 pixels, a bar all of the third."""
     whole = np.ones((10, 10), bool)
-    shown = visible([(whole, 100, 100, 1.0), (whole, 106, 100, 1.0), (whole, 300, 100, 1.0)], (290, 320))
+    shown = visible([(whole, 100, 100), (whole, 106, 100), (whole, 300, 100)], (290, 320))
     assert sorted(shown) == [1]  # 40 pixels are too few to count
     monkeypatch.setattr(clips, "FEWEST_PIXELS", 30)
-    shown = visible([(whole, 100, 100, 1.0), (whole, 104, 100, 1.0)], None)
+    shown = visible([(whole, 100, 100), (whole, 104, 100)], None)
     assert [shown[number][0].area for number in (0, 1)] == [40, 100]
     assert shown[0][1] == pytest.approx(0.4)
 

@@ -91,7 +91,8 @@ class Setup:
 
 def whole(setup: Setup) -> list[Table]:
     """Whole calls: an array in, every mask made at the photo's size."""
-    rows, all_samples, ratios = [], {}, {}
+    rows, all_samples = [], {}
+    ratios: dict[str, float] = {}
     with ExitStack() as stack:
         contenders = setup.contenders(stack)
         for imgsz, max_det in WHOLE_CASES:
@@ -400,8 +401,8 @@ def _milliseconds(samples: list[dict[str, Any]]) -> list[float]:
 
 def _photo_by_photo(samples: list[dict[str, Any]]) -> float:
     """The mean over the photos of their medians over the rounds."""
-    rounds = [sample["each_ms"] for sample in samples]
-    return statistics.mean(statistics.median(times) for times in zip(*rounds, strict=True))
+    rounds: list[list[float]] = [sample["each_ms"] for sample in samples]
+    return float(statistics.mean(statistics.median(times) for times in zip(*rounds, strict=True)))
 
 
 def _fair(sample: dict[str, Any], key: str = "ms") -> float:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx import Mask, Segmentation
+from fastsam_onnx.results.rules import Match, Pick
 from tools.evaluate.overlay import Overlay
 from tools.evaluate.prompts import SKETCHES, any_point, deepest, interior_point, moved
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
-MATCH_RULES = ("candidate", "mask", "box")
-PICK_RULES = ("candidate", "alternatives", "balanced", "merge", "all", "smallest", "largest", "best")
+MATCH_RULES = get_args(Match)
+PICK_RULES = get_args(Pick)
 CORRECTIONS = {1: "one correction", 3: "three corrections"}
 PROMPTS = (
     *(f"box, {rule}" for rule in MATCH_RULES),
@@ -52,13 +53,14 @@ def prompt_ious(
     sketches = {name: [rough(mask) for mask in masks] for name, rough in SKETCHES.items()}
     for name, sketched in sketches.items():
         ious[f"mask, {name}"] = best_by_prompt(found.mask_prompt(sketched), len(masks), overlay)
-    firsts = {"box": boxes, "point": [None] * len(masks), "lasso": sketches["lasso"], "scribble": sketches["scribble"]}
+    firsts: dict[str, Iterable[FloatArray | Mask | None]] = {"box": boxes, "point": [None] * len(masks)}
+    firsts |= {name: sketches[name] for name in ("lasso", "scribble")}
     corrected = {
         kind: [corrected_ious(found, mask, first) for mask, first in zip(masks, each, strict=True)]
         for kind, each in firsts.items()
     }
-    for kind, each in corrected.items():
-        ious |= {f"{kind}, {name}": np.array(each)[:, count] for count, name in CORRECTIONS.items()}
+    for kind, values in corrected.items():
+        ious |= {f"{kind}, {name}": np.array(values)[:, count] for count, name in CORRECTIONS.items()}
     return ious
 
 
@@ -92,6 +94,7 @@ def best_by_prompt(answer: Segmentation, prompts: int, overlay: Overlay) -> Floa
     best = np.zeros(prompts)
     if len(answer):
         index = answer.prompt_index
+        assert index is not None
         iou = overlay.iou(list(answer.masks), np.zeros(prompts, bool))[np.arange(len(answer)), index]
         np.maximum.at(best, index, iou)
     return best

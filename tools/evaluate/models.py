@@ -70,7 +70,7 @@ def open_felzenszwalb(options: argparse.Namespace) -> Model:
 
     def find(rgb: npt.NDArray[np.uint8]) -> Found:
         began = time.perf_counter()
-        lab = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+        lab = np.asarray(cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
         size = (rgb.shape[1], rgb.shape[0])
         masks: dict[tuple[Any, ...], Mask] = {}  # a segment that stays the same over several scales is one object
         for scale in (50, 100, 200, 400, 800, 1600, 3200):

@@ -29,7 +29,8 @@ def partition_edges(labels: npt.NDArray[np.integer[Any]]) -> BoolArray:
 
 def distance_from(edges: BoolArray) -> FloatArray:
     """(H, W) float32 pixels to the nearest edge; far beyond the photo's size without any."""
-    return cv2.distanceTransform((~edges).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance = cv2.distanceTransform((~edges).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(distance, np.float32)
 
 
 @dataclass
@@ -52,7 +53,7 @@ class Boundaries:
         drawn = strength > 0
         self.predicted += histogram(strength[drawn])
         self.right += histogram(strength[drawn & (distance <= tolerance)])
-        nearby = cv2.dilate(strength, disc.astype(np.uint8))
+        nearby = np.asarray(cv2.dilate(strength, disc.astype(np.uint8)), np.float32)
         for edge in edges:
             self.recalled += histogram(nearby[edge])
             self.human += int(edge.sum())

@@ -52,15 +52,19 @@ class Overlay:
 
     def annotated_share(self, masks: Sequence[Mask], crowd: BoolArray) -> FloatArray:
         """(n,) share of each mask's pixels that lie in a ground truth, crowds left out."""
-        annotated = self.members[:, ~crowd].any(axis=1)
+        annotated = self._annotated(crowd)
         pixels = [self.atoms[mask.slices][mask.crop] for mask in masks]
         return np.array([float(annotated[inside].mean()) if inside.size else 0.0 for inside in pixels])
+
+    def _annotated(self, crowd: BoolArray) -> BoolArray:
+        """(atoms,): what lies in a ground truth, crowds left out."""
+        return np.asarray(self.members[:, ~crowd].any(axis=1))
 
     def far_from_outlines(self, crowd: BoolArray) -> BoolArray:
         """(H, W): what lies in a ground truth, crowds left out, and not near the outline of any."""
         turned = partition_edges(self.atoms[::-1, ::-1])[::-1, ::-1]  # the pixels on the other side of each edge
         distance = distance_from(partition_edges(self.atoms) | turned)
-        annotated = self.members[:, ~crowd].any(axis=1)[self.atoms]
+        annotated = self._annotated(crowd)[self.atoms]
         return np.asarray(annotated & (distance > EDGE_TOLERANCE * np.hypot(*self.atoms.shape)))
 
     def iou(self, masks: Sequence[Mask], crowd: BoolArray) -> FloatArray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +17,7 @@ from tools.evaluate.truth import read_set
 ByteArray = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+Placed = tuple[npt.NDArray[np.bool_], int, int]
 
 KINDS = ("crossing", "hidden", "shake", "turns")
 RATES = (25, 10)
@@ -109,16 +109,20 @@ def make_clip(kind: str, rate: int, objects: Sequence[Piece], photo: Path, rng: 
     routes = routes_of(kind, rng)
     bar = bar_of(rng) if kind == "hidden" else None
     trembling = rng.normal(0, 5, (1000, 2)) if kind == "shake" else np.zeros((1000, 2))
-    trembling = (trembling + np.roll(trembling, 1, axis=0)) / 2
-    count = round(SECONDS * rate)
-    frames = [
-        placed_all(chosen, routes, index / rate, trembling[round(index * RATES[0] / rate)]) for index in range(count)
-    ]
-    truths = [visible(masks, bar) for masks in frames]
+    shifts = np.round((trembling + np.roll(trembling, 1, axis=0)) / 2).astype(np.int64)
+    things = list(zip(chosen, routes, strict=True))
+
+    def shift_at(index: int) -> IntArray:
+        return np.asarray(shifts[round(index * RATES[0] / rate)])
 
     def draw(index: int) -> ByteArray:
-        shift = np.round(trembling[round(index * RATES[0] / rate)]).astype(int)
-        return picture(photo, list(zip(chosen, routes, strict=True)), index / rate, shift, bar)
+        return picture(photo, things, index / rate, shift_at(index), bar)
+
+    frames = [
+        [placed(piece, way, index / rate, shift_at(index)) for piece, way in things]
+        for index in range(round(SECONDS * rate))
+    ]
+    truths = [visible(masks, bar) for masks in frames]
 
     return Clip(kind, rate, truths, draw)
 
@@ -158,24 +162,15 @@ def bar_of(rng: np.random.Generator) -> tuple[int, int]:
     return left, left + wide
 
 
-def placed(
-    piece: Piece, way: Path2D, seconds: float, shift: FloatArray
-) -> tuple[npt.NDArray[np.bool_], int, int, float]:
-    """The mask of an object at its size, its corner, and its scale."""
+def placed(piece: Piece, way: Path2D, seconds: float, shift: IntArray) -> Placed:
+    """The mask of an object at its size, and its corner."""
     centre, scale = way.at(seconds)
     mask = cv2.resize(piece.mask.view(np.uint8), None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
     x, y = np.round(centre + shift - np.array(mask.shape[::-1]) / 2).astype(int)
-    return mask.astype(bool), int(x), int(y), scale
+    return mask.astype(bool), int(x), int(y)
 
 
-def placed_all(
-    chosen: Sequence[Piece], routes: Sequence[Path2D], seconds: float, shift: FloatArray
-) -> list[npt.NDArray[np.bool_]]:
-    """(H, W) bool of each object as a whole, inside the picture; and beyond, which counts as hidden."""
-    return [placed(piece, way, seconds, np.round(shift)) for piece, way in zip(chosen, routes, strict=True)]
-
-
-def visible(masks: list[Any], bar: tuple[int, int] | None) -> dict[int, tuple[Mask, float]]:
+def visible(masks: Sequence[Placed], bar: tuple[int, int] | None) -> dict[int, tuple[Mask, float]]:
     """What shows of the objects: the later lie before the earlier, the bar before all."""
     width, height = SIZE
     taken = np.zeros((height, width), bool)
@@ -183,7 +178,7 @@ def visible(masks: list[Any], bar: tuple[int, int] | None) -> dict[int, tuple[Ma
         taken[:, bar[0] : bar[1]] = True
     shown = {}
     for number in reversed(range(len(masks))):
-        mask, left, top, _ = masks[number]
+        mask, left, top = masks[number]
         x1, y1 = max(left, 0), max(top, 0)
         x2, y2 = min(left + mask.shape[1], width), min(top + mask.shape[0], height)
         if x1 >= x2 or y1 >= y2:
@@ -203,11 +198,12 @@ def picture(
 ) -> ByteArray:
     width, height = SIZE
     margin = 24
-    whole = cv2.resize(load_image(photo), (width + 2 * margin, height + 2 * margin), interpolation=cv2.INTER_AREA)
+    size = (width + 2 * margin, height + 2 * margin)
+    whole = np.asarray(cv2.resize(load_image(photo), size, interpolation=cv2.INTER_AREA), np.uint8)
     dx, dy = np.clip(shift, -margin, margin).tolist()
     image = whole[margin - dy : margin - dy + height, margin - dx : margin - dx + width].copy()
     for piece, way in things:
-        mask, left, top, _ = placed(piece, way, seconds, shift)
+        mask, left, top = placed(piece, way, seconds, shift)
         pixels = cv2.resize(piece.pixels, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
         x1, y1 = max(left, 0), max(top, 0)
         x2, y2 = min(left + mask.shape[1], width), min(top + mask.shape[0], height)

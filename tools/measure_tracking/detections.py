@@ -43,7 +43,7 @@ def disturbed(mask: Mask, rng: np.random.Generator) -> Mask:
     crop = np.pad(mask.crop, 6).view(np.uint8)
     if radius:
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-        crop = (cv2.dilate if rng.random() < 0.5 else cv2.erode)(crop, disc)
+        crop = np.asarray((cv2.dilate if rng.random() < 0.5 else cv2.erode)(crop, disc), np.uint8)
     dx, dy = rng.normal(0, 1, 2).round().astype(int) - 6
     full = np.zeros((SIZE[1] + 40, SIZE[0] + 40), bool)
     top, left = mask.top + dy + 20, mask.left + dx + 20

@@ -44,7 +44,7 @@ class Figures:
         pairs: Counter[tuple[int, int]] = Counter()
         history: dict[int, list[int]] = {}
         for truth, found in zip(truths, results, strict=True):
-            ids = found.track_ids.tolist()
+            ids = ids_of(found)
             met = meetings({number: mask for number, (mask, _) in truth.items()}, found, last)
             self.visible += len(truth)
             self.met += len(met)
@@ -70,9 +70,15 @@ class Figures:
         return [f"{100 * share:.1f}" if index != 1 else f"{100 * share:.2f}" for index, share in enumerate(shares)]
 
 
+def ids_of(found: Segmentation) -> list[int]:
+    """The numbers that a tracker gave."""
+    assert found.track_ids is not None
+    return [int(each) for each in found.track_ids]
+
+
 def meetings(truth: dict[int, Mask], found: Segmentation, last: dict[int, int]) -> dict[int, int]:
     """Index of the numbered object that each object meets; that which it met before goes first."""
-    ids, masks = found.track_ids.tolist(), list(found.masks)
+    ids, masks = ids_of(found), list(found.masks)
     boxes = found.boxes
     candidates = []
     for number, mask in truth.items():

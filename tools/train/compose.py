@@ -123,11 +123,11 @@ def without(example: Example, cover: np.ndarray) -> Example:
         before = masks[index]
         after = (before.astype(np.uint16) * (255 - cover) // 255).astype(np.uint8)
         kept[index] = int(after.sum()) >= LEAST_LEFT * int(before.sum())
-        if kept[index]:
-            ends = extent(after)
-            kept[index] = ends is not None
-        if kept[index]:
-            boxes[index] += (ends - extent(before)) * PROTOTYPE_STRIDE
+        ends, ends_before = extent(after), extent(before)
+        if ends is None or ends_before is None:
+            kept[index] = False
+        elif kept[index]:
+            boxes[index] += (ends - ends_before) * PROTOTYPE_STRIDE
             masks[index] = after
     kept &= (boxes[:, 2:] - boxes[:, :2]).min(1, initial=np.inf) >= MIN_SIDE
     return replace(example, boxes=boxes[kept], masks=masks[kept], trusts=example.trusts[kept])

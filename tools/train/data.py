@@ -136,7 +136,10 @@ def read_photos(tar: Path) -> dict[str, np.ndarray]:
 
 def decode_photo(jpeg: bytes) -> np.ndarray:
     """(H, W, 3) uint8 RGB."""
-    return cv2.imdecode(np.frombuffer(jpeg, np.uint8), 1)[..., ::-1]
+    photo = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    if photo is None:
+        raise SystemExit(f"a photo of the data set, {len(jpeg)} bytes, cannot be decoded")
+    return photo[..., ::-1]
 
 
 def labelled(folder: Path) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:

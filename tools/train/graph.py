@@ -30,7 +30,7 @@ from .network import (
     InvertedResidual,
     SegmentEverything,
 )
-from .nodes import Graph, Stored, conv_norm, part, prediction, product, residual, total
+from .nodes import Graph, Shapes, Stored, conv_norm, part, prediction, product, residual, total
 
 
 def inverted_residual(graph: Graph, x: str, block: InvertedResidual) -> str:
@@ -209,7 +209,7 @@ def build(
 
     ``fine``: its head for small objects, whose candidates come after the others.
     """
-    shapes = {
+    shapes: Shapes = {
         "output0": ["batch", 4 + 1 + COEFFICIENTS, "anchors"],
         "output1": ["batch", COEFFICIENTS, "mask_height", "mask_width"],
     }

@@ -201,7 +201,8 @@ class Products:
         if source in self.paired:
             return
         self.paired.add(source)
-        step = [self.constant(f"{source}_scale", np.float32(scale)), self.constant(f"{source}_zero", np.uint8(zero))]
+        values: dict[str, np.ndarray] = {"scale": np.array(scale, np.float32), "zero": np.array(zero, np.uint8)}
+        step = [self.constant(f"{source}_{name}", value) for name, value in values.items()]
         for operator, taken, given in (("Quantize", source, "q"), ("Dequantize", f"{source}_q", "bytes")):
             name = f"{source}_{given}"
             self.nodes.append(helper.make_node(f"{operator}Linear", [taken, *step], [name], name=name))

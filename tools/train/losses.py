@@ -166,7 +166,7 @@ def background_weights(background: Tensor, strides: Sequence[int] = STRIDES) -> 
 def losses(raw: Raw, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
     """The five terms of a batch, with their gains applied; their sum is minimised."""
     wanted, weights = torch.zeros_like(raw.scores), background_weights(batch.background)
-    terms = {}
+    terms: dict[str, Tensor] = {}
     if len(batch.boxes):
         points, strides = (part.to(raw.scores.device) for part in anchor_points(*batch.photos.shape[2:]))
         objects, numbers = padded(batch)

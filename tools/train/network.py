@@ -286,11 +286,12 @@ class SegmentEverything(nn.Module):
         """
         super().__init__()
         self.backbone = backbone
-        self.pyramid = Pyramid(*backbone.channels[1:], width)
+        c2, c3, c4, c5 = backbone.channels
+        self.pyramid = Pyramid(c3, c4, c5, width)
         self.heads = nn.ModuleList(Head(width) for _ in STRIDES)
         for head in self.heads[1:]:
             head.share(self.heads[0])
-        self.prototypes = Prototypes(backbone.channels[0], width, mask_width)
+        self.prototypes = Prototypes(c2, width, mask_width)
 
     def forward(self, photos: Tensor) -> Raw:
         c2, c3, c4, c5 = self.backbone(photos)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import onnx
@@ -21,7 +21,7 @@ from .network import ConvNorm
 OPSET = 17
 IR_VERSION = 8  # the one that came with opset 17: old runtimes open it
 Stored = Literal["float32", "float16", "int8"]
-Shapes = dict[str, Sequence[object]]
+Shapes = Mapping[str, Sequence[str | int]]
 FEW = 4096  # weights with fewer values are not worth int8's error
 
 
@@ -44,7 +44,7 @@ class Columns(NamedTuple):
     end: int
 
 
-Layer = ConvNorm | nn.Conv2d | nn.Linear | nn.LayerNorm | nn.Parameter | Rows | Columns
+Layer: TypeAlias = ConvNorm | nn.Conv2d | nn.Linear | nn.LayerNorm | nn.Parameter | Rows | Columns
 
 
 class Graph:
@@ -58,7 +58,7 @@ class Graph:
         self.constants: dict[str, onnx.TensorProto] = {}
         self.layers: dict[str, Layer] = {}  # whose weights a node has, by its name
 
-    def add(self, operator: str, *inputs: str, **attributes: object) -> str:
+    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """A node with one output; returns the output's name."""
         name = f"{operator.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
@@ -73,7 +73,7 @@ class Graph:
 
     def constant(self, values: object, kind: type = np.float32) -> str:
         """A small initializer, named by its values; equal ones are stored once."""
-        array = np.asarray(values, kind)
+        array: np.ndarray = np.asarray(values, kind)
         name = f"{array.dtype}{array.tolist()}".replace(" ", "")
         self.constants.setdefault(name, numpy_helper.from_array(array, name))
         return name
@@ -116,11 +116,11 @@ class Graph:
 
     def model(self, inputs: Shapes, outputs: Shapes, metadata: dict[str, str]) -> onnx.ModelProto:
         """The whole, checked."""
-        ends = [
+        taken, given = (
             [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
             for shapes in (inputs, outputs)
-        ]
-        graph = helper.make_graph(self.nodes, self.name, *ends, list(self.constants.values()))
+        )
+        graph = helper.make_graph(self.nodes, self.name, taken, given, list(self.constants.values()))
         model = helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", OPSET)],

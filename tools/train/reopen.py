@@ -63,7 +63,8 @@ def fill(layers: Mapping[str, Layer], found: Mapping[str, Arrays]) -> None:
     for node, layer in layers.items():
         values = [torch.from_numpy(value.astype(np.float32)) for value in found[node]]
         if isinstance(layer, ConvNorm):
-            fill_norm(layer, *values, first)
+            weight, bias = values
+            fill_norm(layer, weight, bias, first)
         elif isinstance(layer, Columns):
             layer.layer.conv.weight[:, layer.first : layer.end] = values[0]
             neutral(layer.layer.norm)

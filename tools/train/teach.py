@@ -28,6 +28,7 @@ from mobile_sam.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from fastsam_onnx.masks import RLE
 from fastsam_onnx.masks.mask import Mask
 
 from .data import TAUGHT_FOLDERS, decode_rle, labelled, unlabelled
@@ -120,7 +121,7 @@ def distinct(masks: Tensor, known: Tensor) -> list[int]:
         return (common / (masks.sum(1)[:, None] + others.sum(1)[None] - common) > SAME).cpu().numpy()
 
     kept: list[int] = []
-    drawn, alike = same(known).any(1), same(masks)
+    drawn, alike = np.asarray(same(known).any(1)), same(masks)
     for row in range(len(masks)):
         if not drawn[row] and not alike[row, kept].any():
             kept.append(row)
@@ -149,7 +150,7 @@ def everything(teacher: Teacher, photo: np.ndarray, known: np.ndarray, grid: int
     return (full > 0).cpu().numpy().reshape(-1, height, width)
 
 
-def calm(packed: tuple[np.ndarray, tuple[int, ...]]) -> list[dict[str, Any]]:
+def calm(packed: tuple[np.ndarray, tuple[int, ...]]) -> list[RLE]:
     """RLEs of masks, given as packed bits and shape (n, H, W), without specks and what is too small."""
     bits, shape = packed
     records = []
@@ -196,7 +197,8 @@ def main() -> None:
 def label(options: argparse.Namespace, done: set[str], pool: Executor) -> None:
     """Writes the labels of all photos but those of ``done``, some photos behind the teacher."""
     teacher = Teacher(options.weights, options.long_side, options.device)
-    start, waiting = time.monotonic(), deque()
+    start = time.monotonic()
+    waiting: deque[tuple[dict[str, Any], Future[list[RLE]]]] = deque()
     for count, (name, photo, drawn) in enumerate(photos_of(options.data, options.dense)):
         if name in done:
             continue
@@ -212,7 +214,7 @@ def label(options: argparse.Namespace, done: set[str], pool: Executor) -> None:
         write(options.out, *waiting.popleft())
 
 
-def write(path: Path, about: dict[str, Any], masks: Future[list[dict[str, Any]]]) -> None:
+def write(path: Path, about: dict[str, Any], masks: Future[list[RLE]]) -> None:
     """Appends one photo's labels."""
     with gzip.open(path, "at", compresslevel=3) as lines:  # a member a photo: whatever happens, whole lines lie there
         lines.write(json.dumps(about | {"masks": masks.result()}) + "\n")

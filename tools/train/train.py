@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import cv2
 import numpy as np
@@ -130,7 +130,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
-def is_network_file(start: Path | None) -> bool:
+def is_network_file(start: Path | None) -> TypeGuard[Path]:
     """True if a training starts from an ONNX file, not from another training's state."""
     return start is not None and start.suffix == ".onnx"
 
@@ -146,11 +146,10 @@ def new_network(
     name: str, device: str, weights: Path | None = None, start: Path | None = None, freeze: str = "first"
 ) -> SegmentEverything:
     """A network with a pretrained backbone, with the averaged weights of ``start``, or both; a part does not learn."""
-    from_file = is_network_file(start)
-    network = reopened(start) if from_file else make(name)
+    network = reopened(start) if is_network_file(start) else make(name)
     if start is None or weights is not None:
         fill(network, weights)
-    if start is not None and not from_file:
+    if start is not None and not is_network_file(start):
         take_over(network, torch.load(start, map_location="cpu", weights_only=True)["mean"])
     frozen = {"all": [network.backbone.pretrained()], "first": network.backbone.frozen(), "none": []}
     for module in frozen[freeze]:
@@ -274,7 +273,7 @@ class Training(Learner):
             raw = self.network(photos)
         terms = losses(raw, batch, self.generator())
         if self.teacher:
-            terms = self.taught(terms, raw, photos)
+            terms = self.taught(self.teacher, terms, raw, photos)
         norm = self.descend(sum(terms.values()))
         return {name: term.detach() for name, term in terms.items()} | {"gradient": norm}
 
@@ -282,11 +281,14 @@ class Training(Learner):
         """Chance of this step."""
         return torch.Generator(self.device).manual_seed(self.step)
 
-    def taught(self, terms: dict[str, Tensor], raw: Raw, photos: Tensor) -> dict[str, Tensor]:
+    def taught(
+        self, teacher: SegmentEverything, terms: dict[str, Tensor], raw: Raw, photos: Tensor
+    ) -> dict[str, Tensor]:
         """The losses, less of those of labels, and how far the network is from its teacher."""
         with torch.no_grad(), autocast(self.device):
-            wanted = self.teacher(photos)
-        apart = imitation(raw, wanted, *photos.shape[2:], self.generator())
+            wanted = teacher(photos)
+        height, width = photos.shape[2:]
+        apart = imitation(raw, wanted, height, width, self.generator())
         own = {name: LABELS_SHARE * term for name, term in terms.items()}
         return own | {f"teacher's {name}": term for name, term in apart.items()}
 

@@ -158,7 +158,8 @@ def figures(photos: list[Examined], conf: float = 0.0) -> dict[str, float]:
     """AR@10, @100, @1000 and mean IoU of box prompts, in per cent, and detections per photo above a score."""
     limits = (10, 100, 1000)
     hits = dict.fromkeys(limits, 0.0)
-    prompts, detections = [], 0
+    prompts: list[float] = []
+    detections = 0
     for photo in photos:
         count = int((photo.scores > conf).sum())  # they come best first
         for limit in limits:

@@ -63,8 +63,8 @@ class Prompt(NamedTuple):
     maps: np.ndarray
     answer: np.ndarray  # (SIDE, SIDE) float32, 0 to 1
     meant: np.ndarray  # (SIDE, SIDE) float32: the mask that the promise is about
-    outside: np.ndarray  # () float32: cells of it that lie outside the view
-    corrections: np.ndarray  # () int64: how often the answer is corrected before the decoder learns of it
+    outside: np.float32  # cells of it that lie outside the view
+    corrections: np.int64  # how often the answer is corrected before the decoder learns of it
 
 
 def records(data: Path, taught: Sequence[Path]) -> Iterator[tuple[str, str, np.ndarray, list[Any], list[Any]]]:
@@ -106,6 +106,7 @@ def load_scenes(
             masks = [pool.submit(decoded, runs) for runs in (drawn, found)]
             image = np.ascontiguousarray(pixels)
             candidates = model(image, conf=0.9, redraw=False).candidates
+            assert candidates is not None
             people, teacher = (future.result() for future in masks)
             if people or teacher:
                 scenes.append(Scene(image, slim(candidates), people + teacher, len(people)))
@@ -204,7 +205,7 @@ def prompt(
     return Prompt(view.photo(scene.image), known, wanted, other, outside(meant, view), np.int64(corrections))
 
 
-def outside(mask: Mask, view: View) -> np.ndarray:
+def outside(mask: Mask, view: View) -> np.float32:
     """The area of a mask outside a view, in cells."""
     (left, right), (top, bottom) = view.columns, view.rows
     pixels = mask.area - mask.area_inside(left, top, right, bottom)
@@ -212,9 +213,10 @@ def outside(mask: Mask, view: View) -> np.ndarray:
 
 
 def mirrored(one: Prompt) -> Prompt:
-    photo, maps, answer, meant, outside, corrections = one
-    turned = (np.ascontiguousarray(part[..., ::-1]) for part in (photo, maps, answer, meant))
-    return Prompt(*turned, outside, corrections)
+    """The same, left and right exchanged."""
+    turned = (np.ascontiguousarray(part[..., ::-1]) for part in (one.photo, one.maps, one.answer, one.meant))
+    photo, maps, answer, meant = turned
+    return Prompt(photo, maps, answer, meant, one.outside, one.corrections)
 
 
 class Prompts(IterableDataset[tuple[Tensor, ...]]):

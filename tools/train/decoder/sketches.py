@@ -32,7 +32,7 @@ def sketched(mask: Mask, rng: np.random.Generator) -> Mask | None:
     if rng.random() < MOVED:
         shift = rng.normal(0, MOST_MOVED * side, 2)
         matrix = np.concatenate([np.eye(2), shift[:, None]], axis=1)
-        shape = cv2.warpAffine(shape, matrix, shape.shape[::-1], flags=cv2.INTER_NEAREST)
+        shape = np.asarray(cv2.warpAffine(shape, matrix, shape.shape[::-1], flags=cv2.INTER_NEAREST), np.uint8)
     sketch = Mask(shape.astype(bool), left, top, mask.image_size)
     return sketch.tight() if sketch.area else None
 
@@ -49,16 +49,17 @@ def framed(mask: Mask, room: int) -> tuple[ByteArray, int, int]:
 
 def hull(cells: ByteArray, side: float, rng: np.random.Generator) -> ByteArray:
     """A lasso around it, more or less close."""
-    lasso = cv2.fillConvexPoly(np.zeros_like(cells), cv2.convexHull(cv2.findNonZero(cells)), 1)
+    corners = cv2.convexHull(cv2.findNonZero(cells))
+    lasso = np.asarray(cv2.fillConvexPoly(np.zeros_like(cells), corners, 1), np.uint8)
     return larger(lasso, side / 2, rng) if rng.random() < 0.5 else lasso
 
 
 def larger(cells: ByteArray, side: float, rng: np.random.Generator) -> ByteArray:
-    return cv2.dilate(cells, disc(rng.uniform(0, MOST_LARGER) * side))
+    return np.asarray(cv2.dilate(cells, disc(rng.uniform(0, MOST_LARGER) * side)), np.uint8)
 
 
 def smaller(cells: ByteArray, side: float, rng: np.random.Generator) -> ByteArray:
-    less = cv2.erode(cells, disc(rng.uniform(0, MOST_SMALLER) * side))
+    less = np.asarray(cv2.erode(cells, disc(rng.uniform(0, MOST_SMALLER) * side)), np.uint8)
     return less if less.any() else cells
 
 
@@ -83,7 +84,7 @@ def stroke(cells: ByteArray, side: float, rng: np.random.Generator) -> ByteArray
     places = rng.integers(len(rows), size=int(rng.integers(2, 5)))
     line = np.stack([columns[places], rows[places]], axis=1).astype(np.int32)
     width = max(round(rng.uniform(*STROKES) * side), 1)
-    return cv2.polylines(np.zeros_like(cells), [line[:, None]], isClosed=False, color=1, thickness=width)
+    return np.asarray(cv2.polylines(np.zeros_like(cells), [line[:, None]], False, 1, width), np.uint8)
 
 
 def box(cells: ByteArray, side: float, rng: np.random.Generator) -> ByteArray:
@@ -96,4 +97,4 @@ def box(cells: ByteArray, side: float, rng: np.random.Generator) -> ByteArray:
 
 def disc(radius: float) -> ByteArray:
     width = 2 * max(round(radius), 0) + 1
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)), np.uint8)

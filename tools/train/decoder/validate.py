@@ -42,6 +42,7 @@ def answered(found: Segmentation, truth: Truth) -> Iterator[tuple[str, list[floa
         "anywhere": np.array([any_point(mask, rng) for mask in truth.masks]),
     }
     overlay = Overlay(truth.masks, found.image_size)
+    assert found.candidates is not None
     plain = replace(found, candidates=replace(found.candidates, closer=None))
     for name, each in (("without", plain), ("with", found)):
         answers = {kind: each.box_prompt(asked) for kind, asked in boxes.items()}

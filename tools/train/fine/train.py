@@ -86,7 +86,8 @@ def losses(said: Answers, prototypes: Tensor, batch: Batch, generator: torch.Gen
 
 def assigned(said: Answers, objects: Tensor, grid: torch.Size) -> Assignment:
     """`losses.assign` picture by picture: a picture of few objects need not carry the many of another."""
-    points = centres(*grid, PROTOTYPE_STRIDE)
+    rows, columns = grid
+    points = centres(rows, columns, PROTOTYPE_STRIDE)
     scores, boxes = said.scores.detach().sigmoid(), said.boxes.detach()
     parts = []
     for row in range(len(objects)):
