@@ -69,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not photos:
             parser.error(f"no *.jpg in {options.photos}")
         models = [*map(bundled_model, bundled_names()), *options.model]
+        if len({path.name for path in models}) < len(models):
+            parser.error("--model must be files of different names, and not of a bundled model's")
         write(options.file, models, photos, options.conf)
     return 0
 
@@ -121,7 +123,9 @@ def prompted(found: Segmentation) -> dict[str, Segmentation]:
 def compare(first: Path, second: Path) -> None:
     with np.load(first) as here, np.load(second) as there:
         print(f"{first.name}: {here['machine']}\n{second.name}: {there['machine']}\n")
-        names = sorted({key.rsplit("/", 2)[0] for key in here.files if "/" in key})
+        if differing := sorted(answered(here) ^ answered(there)):
+            raise SystemExit(f"write both files with the same photos and models: only one has {', '.join(differing)}")
+        names = sorted({each.rsplit("/", 1)[0] for each in answered(here)})
         prefixes = {name: photos_of(here, name) for name in names}
         print(heading(COLUMNS))
         for name in names:
@@ -134,8 +138,13 @@ def compare(first: Path, second: Path) -> None:
 
 
 def photos_of(file: np.lib.npyio.NpzFile, name: str) -> list[str]:
-    """model/photo, for each photo."""
-    return sorted({key.rsplit("/", 1)[0] for key in file.files if key.startswith(f"{name}/")})
+    """model/photo, for each photo of a model."""
+    return sorted(each for each in answered(file) if each.startswith(f"{name}/"))
+
+
+def answered(file: np.lib.npyio.NpzFile) -> set[str]:
+    """model/photo, for all of them."""
+    return {key.rsplit("/", 1)[0] for key in file.files if "/" in key}
 
 
 def heading(columns: Sequence[str]) -> str:

@@ -8,7 +8,8 @@ known. "mosaic": 24 photos of `dense` in 6 columns, 3840 x 2560 pixels, where ne
 
 Recall is the share of the known objects, in per cent, that some mask meets with IoU of 0.5 or more, one to one, by
 area: small to 32^2 pixels, medium to 96^2, large above. Every way runs in a process of its own with the model's own
-thresholds; seconds are the sum over the pictures, MB the peak of the resident memory after the first of them.
+thresholds; seconds are the sum of the calls, in which no way makes its masks, MB the peak of the resident memory after
+the first of them.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from fastsam_onnx.images.load import load_image
 from tools.evaluate.overlay import Overlay
 from tools.evaluate.recall import Recall
 from tools.evaluate.truth import read_coco, read_set
+from tools.sets import folder_of
 
 WAYS: dict[str, dict[str, Any]] = {
     "single pass": {},
@@ -56,14 +58,14 @@ class Picture:
 def pasted(data: Path) -> Iterator[Picture]:
     rng = np.random.default_rng(0)
     objects = list(cut_objects(data))
-    for path in sorted((data / "sa1b_photos").glob("*.jpg")):
+    for path in sorted(folder_of(data, "sa1b_photos").glob("*.jpg")):
         image = load_image(path).copy()
         yield Picture(image, paste(image, objects, rng))
 
 
 def cut_objects(data: Path) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]]:
     """Pixels and masks of single objects, at the size they have in their photos."""
-    for photo in read_coco(data / "coco_val", {"coco_val": "instances_val2017.json"}):
+    for photo in read_coco(folder_of(data, "coco_val"), {"coco_val": "instances_val2017.json"}):
         image = load_image(photo.source)
         [truth] = photo.truths["coco_val"]
         for mask, crowd in zip(truth.masks, truth.crowd, strict=True):

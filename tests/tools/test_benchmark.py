@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT))
 from tools.benchmark import __main__ as command  # noqa: E402
 from tools.benchmark import against, installed, machine, peer_exports, photos, report, sections  # noqa: E402
 from tools.benchmark.processes import Process, Rounds  # noqa: E402
+from tools.benchmark.sections import Setup  # noqa: E402
 
 
 def test_every_round_asks_everybody_once_another_first_each_time():
@@ -254,3 +255,13 @@ def test_a_start_ends_with_the_mask_not_with_the_process():
     began = time.perf_counter()
     answer = sections._fresh(sys.executable, f"{sections.SAY_WHEN}\ntime.sleep(1)")
     assert 0 < answer["whole_ms"] < 1000 * (time.perf_counter() - began) - 1000
+
+
+def test_the_installed_size_has_both_models(monkeypatch):
+    """The wheel holds weights/ and the photo of the page; the figure once had one model and the sources alone."""
+    monkeypatch.setattr(sections, "_fresh_json", lambda python, packages: {})
+    [table] = sections.size(Setup(ROOT, ROOT, None, None, None, 1, Rounds(1, 0)))
+    [(name, megabytes), _] = table.rows
+    assert name == "fastsam-onnx, with its models"
+    models = sum(path.stat().st_size for path in (ROOT / "weights").glob("*.onnx"))
+    assert float(megabytes) > models / 1e6 + 0.5

@@ -61,6 +61,23 @@ def test_differences_are_seen(tool, files, capsys):
     assert [float(each) for each in (scores, boxes, raw, prototypes)] == [0.25, 2, 0, 0.5]
 
 
+def test_other_photos_are_not_left_out_in_silence(tool, files):
+    with np.load(files / "here.npz") as file:
+        more = {name.replace("coffee", "cat"): file[name] for name in file.files}
+        np.savez(files / "there.npz", **dict(file), **{name: each for name, each in more.items() if "/" in name})
+    for pair in (("here.npz", "there.npz"), ("there.npz", "here.npz")):
+        with pytest.raises(SystemExit, match=r"only one has tiny\.onnx/cat\.jpg"):
+            tool.main(["compare", *(str(files / name) for name in pair)])
+
+
+def test_models_of_one_name_are_refused(tool, files, capsys):
+    """The later one's answers would stand in the place of the earlier one's."""
+    options = ["--photos", str(files / "photos"), "--model", str(files / "tiny.onnx")]
+    with pytest.raises(SystemExit):
+        tool.main(["write", str(files / "twice.npz"), *options])
+    assert "different names" in capsys.readouterr().err
+
+
 def test_answers_are_compared_prompt_by_prompt(tool, files, capsys):
     with np.load(files / "here.npz") as file:
         arrays = dict(file)

@@ -63,7 +63,7 @@ def test_verdicts_at_every_threshold(tmp_path):
         tar.addfile(member, io.BytesIO(picture))
     boxes = [[16, 16, 32, 32], [48, 48, 32, 32], [8, 16, 14, 32]]
     network = known(boxes, [0.3, 0.19, 0.11], [[1.0]] * 3, np.ones((1, 16, 16)))
-    verdicts, objects = choose_conf.judge(FastSAM(network, threads=1), tmp_path, 1)
+    verdicts, objects = choose_conf.judge(FastSAM(network, threads=1), tmp_path, 5)  # more than there are
     counts = {conf: (each.right, each.wrong, each.missed) for conf, each in verdicts.items()}
     assert counts[0.1] == (1, 1, 0)
     assert counts[0.12] == counts[0.25] == (1, 0, 0)

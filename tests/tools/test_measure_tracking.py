@@ -15,6 +15,7 @@ if not (ROOT / "tools" / "measure_tracking").is_dir():
     pytest.skip("tools/ is not in the source distribution", allow_module_level=True)
 sys.path.insert(0, str(ROOT))
 
+from tools.evaluate.truth import Photo  # noqa: E402
 from tools.measure_tracking import clips  # noqa: E402
 from tools.measure_tracking.clips import Path2D, visible  # noqa: E402
 from tools.measure_tracking.following import Following  # noqa: E402
@@ -107,3 +108,15 @@ def test_following_counts_right_missing_and_taken_frames():
     following._count([a], truth(a=0, b=50), nothing)  # missing
     following._count([a], truth(b=50), answer(1, 0))  # a is hidden
     assert following.row() == ["0", "33.3", "33.3", "33.3", "25.0", "100.0"]
+
+
+def test_what_is_chosen_on_is_no_evaluation_photo(tmp_path, monkeypatch):
+    """Neither objects nor backgrounds are of the sets whose figures are reported."""
+    (tmp_path / "dense" / "images").mkdir(parents=True)
+    for name in "abcd":
+        (tmp_path / "dense" / "images" / f"{name}.jpg").touch()
+    read = []
+    monkeypatch.setattr(clips, "read_set", lambda folder: read.append(folder.name) or iter([Photo(b"photo", {})]))
+    assert clips.backgrounds(tmp_path, choosing=True) == [b"photo"]
+    assert read == ["train_validation"]
+    assert [path.name for path in clips.backgrounds(tmp_path, choosing=False)] == ["b.jpg", "d.jpg"]

@@ -6,9 +6,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +87,6 @@ class Rounds:
     wait: float
     taken: int = 0
     idle: int = 0
-    started: float = field(default_factory=time.monotonic)
 
     def run(self, jobs: Mapping[str, Callable[[], dict[str, Any]]], count: int | None = None) -> Samples:
         """The samples of each job. Every job runs once before, which does not count."""

@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -376,8 +377,7 @@ def throughput(setup: Setup) -> list[Table]:
 def size(setup: Setup) -> list[Table]:
     """Installed size, package by package."""
     ours = _fresh_json(sys.executable, ["numpy", "onnxruntime", "opencv-python-headless", "pooch", "tokenizers"])
-    own = sum(path.stat().st_size for path in (ROOT / "fastsam_onnx").rglob("*.py")) + BUNDLED.stat().st_size
-    ours["fastsam-onnx, with its model"] = own
+    ours["fastsam-onnx, with its models"] = _own_bytes()
     tables = [_size_table("Installed size", ours)]
     if setup.peer_python:
         tables.append(_size_table("Installed size of ultralytics", _fresh_json(setup.peer_python, ["ultralytics"])))
@@ -463,6 +463,14 @@ def _fresh_json(python: str, packages: list[str]) -> dict[str, int]:
 def _printed(python: str, *arguments: str) -> str:
     command = [python, *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment(), cwd=ROOT).stdout
+
+
+def _own_bytes() -> int:
+    """What the wheel holds: the package, and what pyproject.toml puts into it, the models among it."""
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    places = [ROOT / name for name in (*wheel["packages"], *wheel["force-include"])]
+    files = [path for place in places for path in (place.rglob("*") if place.is_dir() else [place])]
+    return sum(path.stat().st_size for path in files if path.is_file() and path.suffix != ".pyc")
 
 
 def _size_table(title: str, sizes: dict[str, int]) -> Table:

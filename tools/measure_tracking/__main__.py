@@ -13,7 +13,8 @@ shake       the camera trembles by some pixels a frame
 turns       objects turn round at random times
 
 "truth": the detections are the true masks with noise (moved, grown or shrunk, scores), one in nine is missing, some
-for several frames, hidden objects have low scores, and there are false ones. "model": those of a network.
+for several frames, hidden objects have low scores, and there are false ones; there is no picture, so "no colours"
+changes nothing. "model": those of a network.
 
 The figures, over all frames of all clips; an object counts where at least 30 % of it are visible:
 
@@ -22,7 +23,7 @@ switches    changes of the number of an object, per 100 visible objects (CLEAR-M
 MOTA        1 - (missed + false + switches) / visible objects
 IDF1        2 * right / (visible + numbered objects), where one number may be right for one object only, by the best
             assignment of numbers to objects
-kept        share of the objects that have one number from their first frame to their last
+kept        share of the objects that meet numbered ones, in any frame, that meet one number alone
 With a model, what it finds in the background is neither right nor wrong: "false" and "numbered" are of those that meet
 an object, so MOTA and IDF1 say nothing of false ones.
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from fastsam_onnx import Mask
 from fastsam_onnx.images.load import load_image
-from tools.evaluate.truth import read_set
+from tools.evaluate.truth import CHOOSING_SET, read_set
+from tools.sets import folder_of
 
 ByteArray = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]
@@ -76,11 +77,11 @@ class Clip:
 
 def pieces(data: Path, *, choosing: bool) -> list[Piece]:
     """Objects of annotated photos: of train_validation to choose on, of coco_val to report."""
-    folder, row = ("train_validation",) * 2 if choosing else ("coco_val", "coco_val")
+    name = CHOOSING_SET if choosing else "coco_val"
     found = []
-    for photo in read_set(data / folder):
+    for photo in read_set(data / name):
         image = load_image(photo.source)
-        [truth] = photo.truths[row]
+        [truth] = photo.truths[name]
         for mask, crowd in zip(truth.masks, truth.crowd, strict=True):
             tight = mask.tight()
             sides = tight.crop.shape
@@ -89,9 +90,11 @@ def pieces(data: Path, *, choosing: bool) -> list[Piece]:
     return found
 
 
-def backgrounds(data: Path, *, choosing: bool) -> list[Path]:
-    paths = sorted((data / "dense" / "images").glob("*.jpg"))
-    return paths[::2] if choosing else paths[1::2]
+def backgrounds(data: Path, *, choosing: bool) -> Sequence[Path | bytes]:
+    """Photos: of train_validation to choose on, every other one of dense to report."""
+    if choosing:
+        return [photo.source for photo in read_set(data / CHOOSING_SET)]
+    return sorted((folder_of(data, "dense") / "images").glob("*.jpg"))[1::2]
 
 
 def clips(data: Path, count: int, *, choosing: bool) -> Iterator[Clip]:
@@ -101,10 +104,10 @@ def clips(data: Path, count: int, *, choosing: bool) -> Iterator[Clip]:
         for index in range(count):
             for rate in RATES:
                 rng = np.random.default_rng([int(choosing), number, index])
-                yield make_clip(kind, rate, objects, photos[rng.integers(len(photos))], rng)
+                yield make_clip(kind, rate, objects, photos[int(rng.integers(len(photos)))], rng)
 
 
-def make_clip(kind: str, rate: int, objects: Sequence[Piece], photo: Path, rng: np.random.Generator) -> Clip:
+def make_clip(kind: str, rate: int, objects: Sequence[Piece], photo: Path | bytes, rng: np.random.Generator) -> Clip:
     chosen = [objects[index] for index in rng.choice(len(objects), OBJECTS, replace=False)]
     routes = routes_of(kind, rng)
     bar = bar_of(rng) if kind == "hidden" else None
@@ -194,7 +197,11 @@ def visible(masks: Sequence[Placed], bar: tuple[int, int] | None) -> dict[int, t
 
 
 def picture(
-    photo: Path, things: Sequence[tuple[Piece, Path2D]], seconds: float, shift: IntArray, bar: tuple[int, int] | None
+    photo: Path | bytes,
+    things: Sequence[tuple[Piece, Path2D]],
+    seconds: float,
+    shift: IntArray,
+    bar: tuple[int, int] | None,
 ) -> ByteArray:
     width, height = SIZE
     margin = 24

@@ -10,6 +10,7 @@ of the thresholds that keep KEEP of the best F1 the lowest is taken.
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +29,8 @@ def judge(model: FastSAM, data: Path, photos: int) -> tuple[dict[float, Verdicts
     """What is right, wrong and missed at each of CONFS, and the number of objects a photo."""
     verdicts: dict[float, Verdicts] = {conf: Verdicts() for conf in CONFS}
     objects = dict.fromkeys(CONFS, 0.0)
-    for count, photo in enumerate(read_set(data / CHOOSING_SET)):
-        if count == photos:
-            break
+    chosen = list(itertools.islice(read_set(data / CHOOSING_SET), photos))
+    for photo in chosen:
         found = model(load_image(photo.source), conf=min(CONFS))
         masks = list(found.masks)
         [truth] = photo.truths[CHOOSING_SET]
@@ -40,7 +40,7 @@ def judge(model: FastSAM, data: Path, photos: int) -> tuple[dict[float, Verdicts
         for conf in CONFS:
             kept = int(np.count_nonzero(found.scores > conf))  # they come best first
             verdicts[conf].add(overlaps[:kept], share[:kept])
-            objects[conf] += kept / photos
+            objects[conf] += kept / len(chosen)
     return verdicts, objects
 
 
