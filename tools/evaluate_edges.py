@@ -180,9 +180,10 @@ def measure(folder: Path, levels_of: Callable[[ByteArray], list[BoolArray]], lim
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="bsds_test, or train_labelled to choose by")
-    parser.add_argument("--model", help="network whose edges are measured (default: the bundled one)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--model", help="network whose edges are measured (default: the bundled one)")
     parser.add_argument("--of", choices=("candidates", "objects"), default="candidates", help="as in found.edges()")
-    parser.add_argument("--baseline", choices=("felzenszwalb",), help="measured in the network's place")
+    which.add_argument("--baseline", choices=("felzenszwalb",), help="measured in the network's place")
     parser.add_argument("--thresholds", type=int, default=99)
     parser.add_argument("--limit", type=int, help="number of photos")
     arguments = parser.parse_args()
@@ -197,10 +198,9 @@ def main() -> int:
 
     counts = measure(arguments.data, levels_of, arguments.limit)
     figures = summary(counts)
-    print(
-        f"{arguments.data.name}, {len(counts)} photos\n\n|  | {' | '.join(figures)} |\n|{' --- |' * (len(figures) + 1)}"
-    )
-    print(f"| {name} | {' | '.join(f'{value:.3f}' for value in figures.values())} |")
+    cells = [str(value) if isinstance(value, int) else f"{value:.3f}" for value in figures.values()]
+    print(f"{arguments.data.name}, {len(counts)} photos\n")
+    print(f"|  | {' | '.join(figures)} |\n|{' --- |' * (len(figures) + 1)}\n| {name} | {' | '.join(cells)} |")
     return 0
 
 

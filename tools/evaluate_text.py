@@ -88,7 +88,7 @@ class Answers:
 
 def main() -> int:
     options = parse_options()
-    styles = {name: STYLES[name] for name in (STYLES if options.styles == ["all"] else options.styles)}
+    styles = {name: STYLES[name] for name in (STYLES if "all" in options.styles else options.styles)}
     answers = {name: Answers([], [], []) for name in styles}
     rivals: dict[str, list[float]] = {"random": [], "largest": [], "best": [], "random top-1": []}
     earlier: dict[str, str] = {}

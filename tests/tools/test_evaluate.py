@@ -14,12 +14,14 @@ if not (ROOT / "tools" / "evaluate").is_dir():
     pytest.skip("tools/ is not in the source distribution", allow_module_level=True)
 sys.path.insert(0, str(ROOT))
 
+from tools.evaluate.__main__ import parse_options  # noqa: E402
 from tools.evaluate.answers import prompt_ious  # noqa: E402
 from tools.evaluate.models import contrast  # noqa: E402
 from tools.evaluate.outlines import Boundaries, Straightness, partition_edges  # noqa: E402
 from tools.evaluate.overlay import Overlay, box_iou  # noqa: E402
 from tools.evaluate.prompts import SKETCHES, any_point, interior_point, lasso, moved, scribble, shifted, stroke  # noqa: E402
 from tools.evaluate.recall import AREA_RANGES, MAX_DETECTIONS, Recall, match_ranks  # noqa: E402
+from tools.evaluate.truth import read_set  # noqa: E402
 from tools.evaluate.verdicts import Verdicts, count_doubles  # noqa: E402
 
 
@@ -328,3 +330,16 @@ def test_any_point_lies_in_the_mask():
     rng = np.random.default_rng(0)
     drawn = {any_point(mask, rng) for _ in range(60)}
     assert drawn == {(x + 0.5, y + 0.5) for x in (10, 11) for y in (20, 21)}
+
+
+def test_options_of_a_network_are_refused_with_a_baseline(monkeypatch, capsys):
+    """They were taken without a word, and did nothing."""
+    monkeypatch.setattr(sys, "argv", ["evaluate", "--data", ".", "--baseline", "felzenszwalb", "--iou", "0.5"])
+    with pytest.raises(SystemExit):
+        parse_options()
+    assert "a --baseline has none" in capsys.readouterr().err
+
+
+def test_a_missing_set_is_named(tmp_path):
+    with pytest.raises(SystemExit, match="has no folder coco_val"):
+        read_set(tmp_path / "coco_val")

@@ -96,6 +96,8 @@ def test_absent_objects_are_told_from_present_ones(run, tmp_path):
     _, rows = run(write_prompts(tmp_path, prompts), "--styles", "mean", "black")
     assert rows["mean"][2] == "1.000"
     assert set(rows) >= {"mean", "black"}
+    _, rows = run(tmp_path / "text_prompts", "--styles", "all", "mean")
+    assert set(rows) >= {"default", "mean", "photo, margin 0.3"}
 
 
 def test_a_packed_set_names_what_occurs_once(run, tmp_path):

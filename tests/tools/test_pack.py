@@ -40,6 +40,29 @@ def test_a_missing_part_is_noticed(tmp_path, monkeypatch):
         run(monkeypatch, "open", tmp_path / "pieces", "--into", tmp_path / "there")
 
 
+def test_what_lies_at_the_path_stays_if_a_piece_is_missing(tmp_path):
+    (tmp_path / "whole").write_bytes(bytes(range(100)))
+    pack.cut(tmp_path / "whole", tmp_path / "pieces", 30, "state")[1].unlink()
+    (tmp_path / "state.pt").write_bytes(b"hours of training")
+    with pytest.raises(SystemExit, match="3 of 4"):
+        pack.join(tmp_path / "pieces", tmp_path / "state.pt")
+    assert (tmp_path / "state.pt").read_bytes() == b"hours of training"
+
+
+def test_pieces_of_two_files_are_not_joined(tmp_path):
+    (tmp_path / "whole").write_bytes(b"0123")
+    for name in ("part", "state"):
+        pack.cut(tmp_path / "whole", tmp_path / "pieces", 2, name)[1 if name == "part" else 0].unlink()
+    with pytest.raises(SystemExit, match="some of part, state"):
+        pack.join(tmp_path / "pieces", tmp_path / "again")
+
+
+def test_a_missing_set_is_noticed(tmp_path, monkeypatch):
+    """A misspelt --data made an archive without photos."""
+    with pytest.raises(SystemExit, match="has no folder train_labelled"):
+        run(monkeypatch, "make", "--data", tmp_path, "--out", tmp_path / "parts")
+
+
 def test_pieces_of_an_earlier_cut_go(tmp_path):
     (tmp_path / "whole").write_bytes(b"0123456789")
     pack.cut(tmp_path / "whole", tmp_path / "pieces", 2, "part")

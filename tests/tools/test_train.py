@@ -549,6 +549,14 @@ def test_a_batch_is_a_function_of_seed_and_step():
     assert one.photos.shape != other.photos.shape or not torch.equal(one.photos, other.photos)
 
 
+def test_a_canvas_without_a_short_side_is_refused_before_anything_is_read(monkeypatch, capsys):
+    """It ended the training with a bare KeyError, at a random step."""
+    monkeypatch.setattr(sys, "argv", ["train", "--data", "data", "--out", "out", "--canvases", "640", "600"])
+    with pytest.raises(SystemExit):
+        train.arguments()
+    assert "--canvases" in capsys.readouterr().err
+
+
 def test_batches_made_ahead_are_the_same():
     maker = sampler.Sampler([square_photo()] * 3, 0, pixels=2 * 256 * 256, canvases=(256,))
     here, ahead = (list(train.batches(maker, 5, 8, workers)) for workers in (0, 2))

@@ -98,9 +98,6 @@ def number(value: float | None, percent: bool) -> str:
 def main() -> int:
     options = parse_options()
     model = open_felzenszwalb(options) if options.baseline else open_network(options)
-    settings = model.settings | {"AR conf": options.conf, "AR max_det": options.max_det}
-    if options.recall_iou is not None:
-        settings["AR iou"] = options.recall_iou
     tallies: dict[str, Tally] = defaultdict(Tally)
     for name in options.sets:
         for count, photo in enumerate(read_set(options.data / name)):
@@ -110,10 +107,10 @@ def main() -> int:
             print(f"\r{name} {count + 1}    ", end="", file=sys.stderr)
         if options.json:  # after every set, so that a run that is cut off leaves what it has
             rows = {row: tally.figures() for row, tally in tallies.items()}
-            text = json.dumps({"model": model.name, "settings": settings, "rows": rows}, indent=1)
+            text = json.dumps({"model": model.name, "settings": model.settings, "rows": rows}, indent=1)
             options.json.write_text(text + "\n", encoding="utf-8")
     print(file=sys.stderr)
-    title = f"{model.name}: {', '.join(f'{name} {value}' for name, value in settings.items())}"
+    title = f"{model.name}: {', '.join(f'{name} {value}' for name, value in model.settings.items())}"
     print(markdown(tallies, title))
     return 0
 
@@ -126,14 +123,17 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--data", required=True, type=Path, help="the folder that holds the sets")
     parser.add_argument("--sets", nargs="+", choices=[*SETS, CHOOSING_SET], default=list(SETS))
     parser.add_argument("--imgsz", type=int, help="the model's own by default")
-    parser.add_argument("--conf", type=float, default=0.001, help="for recall; prompts take the model's own")
+    parser.add_argument("--conf", type=float, default=0.001, help="of a network, for recall; prompts take its own")
     parser.add_argument("--iou", type=float, help="of NMS, everywhere; the model's own by default")
     parser.add_argument("--recall-iou", type=float, help="of NMS, for recall alone, such as 0.9, to have near doubles")
     parser.add_argument("--max-det", type=int, default=1000, help="for recall; prompts take 300")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--limit", type=int, help="only the first so many photos of each set")
     parser.add_argument("--json", type=Path, help="write the figures here too")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.baseline and (options.imgsz, options.iou, options.recall_iou) != (None, None, None):
+        parser.error("--imgsz, --iou and --recall-iou are a network's; a --baseline has none")
+    return options
 
 
 if __name__ == "__main__":

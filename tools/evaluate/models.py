@@ -56,7 +56,10 @@ def open_network(options: argparse.Namespace) -> Model:
         return Found(everything(rgb), chosen, milliseconds)
 
     name = options.model.name if options.model else "bundled model"
-    return Model(find, name, dict(model.options))
+    settings = dict(model.options) | {"AR conf": options.conf, "AR max_det": options.max_det}
+    if options.recall_iou is not None:
+        settings["AR iou"] = options.recall_iou
+    return Model(find, name, settings)
 
 
 def open_felzenszwalb(options: argparse.Namespace) -> Model:
@@ -84,7 +87,8 @@ def open_felzenszwalb(options: argparse.Namespace) -> Model:
         everything = Segmentation.from_masks([found[i] for i in best], scores[best], image_size=size)
         return Found(everything, everything[:300], 1000 * (time.perf_counter() - began))
 
-    return Model(find, "felzenszwalb", {"scales": "50 to 3200", "sigma": 0.8, "min_size": 100})
+    settings = {"scales": "50 to 3200", "sigma": 0.8, "min_size": 100, "AR max_det": options.max_det}
+    return Model(find, "felzenszwalb", settings)
 
 
 def contrast(lab: FloatArray, mask: Mask) -> float:

@@ -19,6 +19,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..sets import folder_of
+
 PART = 56_000_000  # bytes; what is sent may have 60 MB
 PIECE = 15_000_000  # bytes; what comes back may have 16 MB a file
 FOLDERS = ("train_labelled", "train_unlabelled", "train_photos640", "train_validation")
@@ -45,14 +47,17 @@ def pieces_of(folder: Path) -> list[Path]:
     wanted = int(found[0].name.rsplit("-", 1)[1]) if found else 0
     if not found or len(found) != wanted:
         raise SystemExit(f"{folder} holds {len(found)} of {wanted or 'unknown many'} pieces")
+    if len(names := {piece.name.rsplit("-", 3)[0] for piece in found}) > 1:
+        raise SystemExit(f"{folder} must hold the pieces of one file, and holds some of {', '.join(sorted(names))}")
     return found
 
 
 def join(folder: Path, path: Path) -> None:
     """The file that lies cut in a folder."""
+    pieces = pieces_of(folder)  # if one is missing, what lies at the path stays
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as target:
-        for piece in pieces_of(folder):
+        for piece in pieces:
             with piece.open("rb") as source:
                 shutil.copyfileobj(source, target)
 
@@ -76,7 +81,7 @@ def slimmed(state: Path, path: Path, learned: bool = False, half: bool = False) 
 def contents(data: Path, others: list[Path]) -> Iterator[tuple[Path, str]]:
     """Files and their names in the archive."""
     for name in FOLDERS:
-        for path in sorted((data / name).rglob("*")):
+        for path in sorted(folder_of(data, name).rglob("*")):
             if path.is_file():
                 yield path, f"data/{name}/{path.relative_to(data / name)}"
     for path in others:

@@ -33,7 +33,7 @@ from .models import NAMES, fill, make
 from .network import Raw, SegmentEverything
 from .precision import autocast
 from .reopen import reopened
-from .sampler import CANVASES, Sampler
+from .sampler import CANVASES, SHORT_SIDES, Sampler
 from .validate import examine, figures
 
 WARM_UP = 150  # steps
@@ -79,7 +79,12 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--pixels", type=int, default=12 * 320 * 320, help="pixels of a batch")
     parser.add_argument(
-        "--canvases", type=int, nargs="+", default=CANVASES, help="long sides, one is drawn for each batch"
+        "--canvases",
+        type=int,
+        nargs="+",
+        default=CANVASES,
+        choices=SHORT_SIDES,
+        help="long sides, one is drawn for each batch",
     )
     parser.add_argument("--limit", type=int, help="train on this many photos only")
     parser.add_argument("--validate", type=int, default=600, help="steps between validation figures")

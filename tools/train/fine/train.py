@@ -22,7 +22,7 @@ from ..losses import Assignment, assign, background_weights, complete_iou, drawn
 from ..network import PROTOTYPE_STRIDE, SegmentEverything, centres
 from ..precision import autocast
 from ..reopen import reopened, reopened_with_head
-from ..sampler import Sampler
+from ..sampler import SHORT_SIDES, Sampler
 from ..train import batches, is_network_file
 from .network import SCORE, Answers, Fine, fine_features
 
@@ -42,7 +42,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder for state.pt and log.jsonl")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--canvases", type=int, nargs="+", default=(448, 640, 640))
+    parser.add_argument("--canvases", type=int, nargs="+", default=(448, 640, 640), choices=SHORT_SIDES)
     parser.add_argument("--pixels", type=int, default=1_146_880)
     parser.add_argument("--limit", type=int, help="train on this many photos only")
     parser.add_argument("--seed", type=int, default=0)
