@@ -15,6 +15,7 @@ shim on machines without a CPU wheel), ultralytics' post-processing is some mill
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import os
 import statistics
@@ -95,6 +96,8 @@ class Comparison:
 def main() -> int:
     options = parse_options()
     photos = list_photos(options.photos)[: options.limit]
+    if not photos:
+        raise SystemExit(f"no photos in {', '.join(map(str, options.photos))}")
     run_theirs, run_ours = open_ultralytics(options), open_ours(options)
     comparisons = []
     for number, path in enumerate(photos):
@@ -169,7 +172,10 @@ def open_ours(options: argparse.Namespace) -> Callable[[npt.NDArray[np.uint8]], 
 
 def open_ultralytics(options: argparse.Namespace) -> Callable[[npt.NDArray[np.uint8]], Objects]:
     """A function from a BGR array to what ultralytics finds in it."""
-    os.environ.setdefault("YOLO_CONFIG_DIR", tempfile.mkdtemp(prefix="compare-"))
+    if "YOLO_CONFIG_DIR" not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="compare-")
+        atexit.register(folder.cleanup)
+        os.environ["YOLO_CONFIG_DIR"] = folder.name
     os.environ.setdefault("YOLO_OFFLINE", "true")
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     os.environ.setdefault("YOLO_VERBOSE", "false")

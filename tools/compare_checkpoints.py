@@ -20,7 +20,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.network import Network
@@ -40,6 +39,8 @@ def main() -> None:
 
 def compare_files(picture: np.ndarray, files: list[str], *, float32: bool) -> None:
     """Print a line for each file."""
+    import torch
+
     print(f"{'file':36} candidates  box (px)    score  coefficient  prototypes")
     for path in files:
         loaded = torch.load(path, weights_only=False, map_location="cpu")
@@ -62,6 +63,8 @@ def tell(name: str, network: Network, expected: list[Any], answers: list[Any]) -
 
 def answer_of(reference: Any, tensor: Any) -> tuple[np.ndarray, np.ndarray]:
     """Candidates, (4 + nc + nm, N) whatever their form, and prototypes."""
+    import torch
+
     with torch.no_grad():
         candidates, masks = (each[0].numpy() for each in reference(tensor)[0])
     if getattr(reference.model[-1], "end2end", False):  # x1, y1, x2, y2, score, class, ...

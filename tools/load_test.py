@@ -23,6 +23,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -283,10 +284,16 @@ def main() -> int:
     arguments = parser.parse_args()
     with FastSAM(threads=1) as model:
         photos = prepare(arguments.photos, model)
+    if not photos:
+        parser.error(f"no *.jpg in {arguments.photos}")
     hostile = read_hostile(arguments.hostile)
     print(f"{len(photos)} photos, {len(hostile)} hostile files")
     command = [sys.executable, "-m", "fastsam_onnx", "serve", "--port", "0", "--timeout", str(BODY_SECONDS)]
-    with subprocess.Popen([*command, *arguments.server], stderr=subprocess.PIPE, text=True) as server:
+    with (
+        subprocess.Popen([*command, *arguments.server], stderr=subprocess.PIPE, text=True) as server,
+        ExitStack() as end,
+    ):
+        end.callback(server.kill)  # whatever happens here
         assert server.stderr is not None
         line = server.stderr.readline()
         match = re.search(r":(\d+)/", line)

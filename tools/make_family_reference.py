@@ -10,24 +10,26 @@ best), and every fourth row and column of every second prototype.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
-import torch
-from ultralytics.nn.tasks import load_checkpoint
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-from support.pt_families import NETWORKS, head_of  # noqa: E402
-from support.pt_writer import checkpoint, official  # noqa: E402
-
 DATA = ROOT / "tests" / "data"
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    import torch
+    from ultralytics.nn.tasks import load_checkpoint
+
+    sys.path.insert(0, str(ROOT / "tests"))
+    from support.pt_families import NETWORKS, head_of
+    from support.pt_writer import checkpoint, official
+
     with np.load(DATA / "tiny.reference.npz") as file:
         photo = file["pictures"][:1].astype(np.float64) / 255
     photo = np.concatenate([photo, photo[..., :32]], axis=3)  # 64 x 128

@@ -7,6 +7,7 @@ Look at them before you commit them.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import get_args
 
@@ -142,7 +143,12 @@ def _stacked(pictures: list[Picture]) -> Picture:
     return np.vstack([part for each in scaled for part in (each, gap)][:-1]).astype(np.uint8)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     makers = (everything, picks, redrawn, edges, track, mask_prompt, cutouts)
     for name, make in ((make.__name__.replace("_", "-"), make) for make in makers):
         cv2.imwrite(str(ROOT / "docs" / f"{name}.jpg"), make()[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+
+
+if __name__ == "__main__":
+    main()

@@ -8,16 +8,19 @@ the fp16 parameters, with batch normalisation as layers of its own.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import numpy as np
-import torch
-from ultralytics.nn.tasks import load_checkpoint
 
 DATA = Path(__file__).parents[1] / "tests" / "data"
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    import torch
+    from ultralytics.nn.tasks import load_checkpoint
+
     network = load_checkpoint(str(DATA / "tiny.pt"))[0].eval()
     rows, columns = np.mgrid[:64, :96]
     picture = [np.sin(rows / 7 + columns / 11), np.cos(rows * columns / 900), np.sin(columns / 3)]

@@ -20,8 +20,6 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import cycle, islice
 from pathlib import Path
 
-import ray
-
 from fastsam_onnx import FastSAM
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -59,8 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--task", metavar="N", type=int, default=1, help="photos that are handed out at once")
     parser.add_argument("--rounds", metavar="N", type=int, default=3)
     options = parser.parse_args(arguments)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray  # after the help
+
     os.sched_setaffinity(0, options.cores)  # what is started from here inherits it
     paths = list(islice(cycle(sorted(str(path.resolve()) for path in options.folder.glob("*.jpg"))), options.photos))
+    if not paths:
+        parser.error(f"no *.jpg in {options.folder}")
     tasks = [paths[first : first + options.task] for first in range(0, len(paths), options.task)]
     count = len(options.cores)
     print(f"cores {options.cores}, load average {os.getloadavg()[0]:.1f}", flush=True)
@@ -70,7 +73,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = {"processes": time.monotonic() - began}
     own = tree(os.getpid()) - {os.getpid()}
     began = time.monotonic()
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray.init(num_cpus=count, object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, log_to_driver=False)
     remote = ray.remote(num_cpus=1)(Segmenter)
     actors = ray.util.ActorPool([remote.remote() for _ in range(count)])
@@ -94,14 +96,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             side = 0 if name == "processes" else 1
             seen[name].append((len(paths) / seconds, 1000 * (after[side] - before[side]) / len(paths)))
     assert len(answers) == 1, "different objects"
+    tell(started, seen)
+    pool.shutdown()
+    return 0
+
+
+def tell(started: dict[str, float], seen: dict[str, list[tuple[float, float]]]) -> None:
+    """Print the table: medians of the rounds."""
     print("| | start s | photos/s | CPU ms a photo |\n| --- | --- | --- | --- |")
     medians = {name: [statistics.median(column) for column in zip(*rows, strict=True)] for name, rows in seen.items()}
     for name, (rate, cost) in medians.items():
         print(f"| {name} | {started[name]:.1f} | {rate:.1f} | {cost:.1f} |")
     slower, dearer = (medians["ray"][column] / medians["processes"][column] - 1 for column in (0, 1))
     print(f"ray: {100 * slower:+.1f} % photos a second, {100 * dearer:+.1f} % CPU; load {os.getloadavg()[0]:.1f}")
-    pool.shutdown()
-    return 0
 
 
 def cpu(own: set[int]) -> tuple[float, float]:

@@ -79,6 +79,8 @@ class Round:
     def row(self) -> tuple[float, float, float, float]:
         ordered = sorted(self.latencies)
         count = len(ordered)
+        if not count:
+            raise SystemExit(f"no photo was answered in {self.seconds:.0f} s, {self.refused} were refused")
         return (
             count / self.seconds,
             1000 * self.cpu_seconds / count,
@@ -134,10 +136,14 @@ def running(setting: Setting, cores: Sequence[int], model: str | None) -> Iterat
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
-        line = next((line for line in process.stderr if "listening at" in line), "")
-        found = re.search(r":(\d+)/", line)
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if "listening at" in line:
+                break
+        found = re.search(r"listening at .*:(\d+)/", "".join(said))
         if not found:
-            raise SystemExit("the server did not start")
+            raise SystemExit(f"the server did not start: {''.join(said)}")
         threading.Thread(target=process.stderr.read, daemon=True).start()
         yield Server(process, int(found[1]))
     finally:

@@ -74,12 +74,14 @@ SPECIAL = ("<|startoftext|>", "<|endoftext|>")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("folder", metavar="FOLDER", nargs="?", type=Path)
     parser.add_argument("--labels", action="store_true", help="print the COCO labels of one word that it knows")
     options = parser.parse_args()
     if options.labels:
         print(" ".join(label for label in LABELS if " " not in label))
         return 0
+    if options.folder is None:
+        parser.error("FOLDER says where the files go")
     options.folder.mkdir(parents=True, exist_ok=True)
     write_image_encoder(options.folder)
     write_text_encoder(options.folder)

@@ -7,6 +7,7 @@ The wording of argparse differs a little among versions of Python; the page is w
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -46,4 +47,5 @@ def _block(title: str, arguments: list[str]) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     PAGE.write_text(page(), "utf-8")
