@@ -9,7 +9,16 @@ import pytest
 
 from fastsam_onnx import FastSAM
 from fastsam_onnx.errors import ImageError, ModelNotFoundError, OptionError, OutputError
-from fastsam_onnx.files import complete_file, is_address, is_special, output_errors, try_lock, why_unread, write_file
+from fastsam_onnx.files import (
+    absolute,
+    complete_file,
+    is_address,
+    is_special,
+    output_errors,
+    try_lock,
+    why_unread,
+    write_file,
+)
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.images.sources import open_sources
 
@@ -105,6 +114,18 @@ def test_a_working_folder_that_was_deleted_is_told(tmp_path, monkeypatch):
         with pytest.raises(OutputError, match=told):
             write_file(path, [b"text"])
     write_file(tmp_path / "a.txt", [b"text"])
+
+
+@POSIX
+def test_a_path_is_kept_for_whatever_working_folder_is_next(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert absolute("a/b.onnx") == tmp_path / "a/b.onnx"
+    assert absolute(Path("/a/b.onnx")) == Path("/a/b.onnx")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert absolute("b.onnx") == Path("b.onnx")
 
 
 @POSIX

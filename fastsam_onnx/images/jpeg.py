@@ -33,7 +33,7 @@ def scan_jpeg(data: bytes | memoryview) -> tuple[tuple[int, int], bytes]:
             if not 1 <= scans <= MAX_SCANS:
                 raise ImageError(f"the JPEG file has {scans} scans; 1 to {MAX_SCANS} are read")
             return (size[1], size[0]), exif
-        if marker in {0x01, 0xD8}:
+        if marker == 0x01:  # it stands alone
             continue
         length = int.from_bytes(data[at : at + 2])
         if length < 2 or at + length > len(data):

@@ -164,7 +164,7 @@ class Lattice:
             return self._shares(mask)
         (left, right), (top, bottom) = self._span(mask.columns), self._span(mask.rows)
         columns, rows = (np.arange(*span) * self.step + self.step // 2 for span in ((left, right), (top, bottom)))
-        logits = mask.logits_at(np.minimum(columns, mask.columns[1] - 1), np.minimum(rows, mask.rows[1] - 1))
+        logits = mask.logits_at(columns, rows)
         return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), np.float32), left, top
 
     def _shares(self, mask: MaskLike) -> tuple[FloatArray, int, int]:

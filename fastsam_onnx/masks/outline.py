@@ -89,7 +89,7 @@ def _successors(ends: IntArray, came: IntArray, starts: IntArray, goes: IntArray
 
     At most two start at one corner; `goes` equal to `came` is the right turn.
     """
-    size = int(max(ends.max(), starts.max())) + 1
+    size = int(starts.max()) + 1  # that of the ends, too: the chains are closed
     start_keys = (starts[:, 1] * size + starts[:, 0]) * 2 + (goes > 0)
     end_keys = (ends[:, 1] * size + ends[:, 0]) * 2 + (came > 0)
     order = np.argsort(start_keys, kind="stable")

@@ -44,6 +44,12 @@ def test_a_tolerance_for_run_lengths_is_refused(sample):
             write(sample, tolerance=2)
 
 
+def test_outlines_may_stray_by_the_tolerance(sample):
+    for row, mask in zip(sample.to_dict(masks="polygons", tolerance=2)["objects"], sample.masks, strict=True):
+        [exterior, *_] = [polygon.exterior.tolist() for polygon in mask.polygons(2)]
+        assert row["polygons"][0]["exterior"] == exterior
+
+
 def test_plain_json_text_is_its_dictionary(sample):
     assert json.loads(formats.to_json(sample, masks="polygons")) == formats.to_dict(sample, masks="polygons")
 
@@ -111,6 +117,7 @@ def test_a_place_on_a_map_is_written_and_read(sample):
     ("place", "message"),
     [
         ([1, 2], '"georeference" must have'),
+        (5, '"georeference" must have'),
         ({"affine": None, "crs": None}, '"georeference" must have'),
         ({"affine": [1, 2, 3], "crs": None, "missing": ""}, "affine must be six"),
         ({"affine": [1, 0, 0, 0, "1", 0], "crs": None, "missing": ""}, "affine must be"),

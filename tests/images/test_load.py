@@ -484,6 +484,13 @@ class TestDamage:
         with pytest.raises(ImageError, match="cut short"):
             load_image(whole[:-2])
 
+    def test_a_marker_of_a_jpeg_that_stands_alone_has_no_length(self):
+        """TEM (T.81, table B.1); it may come several times, a second beginning may not."""
+        file = small_files()["jpeg"]
+        np.testing.assert_array_equal(load_image(file[:2] + 2 * b"\xff\x01" + file[2:]), load_image(file))
+        with pytest.raises(ImageError, match="JPEG"):
+            load_image(file[:2] + b"\xff\xd8" + file[2:])
+
     @given(st.sampled_from(SMALL_FILE_NAMES), st.data())
     @settings(deadline=None, max_examples=300)
     def test_damaged_files_give_a_picture_or_an_image_error(self, name, data):

@@ -1,8 +1,9 @@
 """Many photos: which files of a folder count, and what is not a source of photos."""
 
+import numpy as np
 import pytest
 
-from fastsam_onnx import ImageError
+from fastsam_onnx import ImageError, OptionError
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.images.sources import open_sources, pictures_of_folder
 
@@ -59,3 +60,10 @@ def test_a_jpeg_may_have_the_suffix_that_windows_gives_it(tmp_path):
 def test_a_name_that_no_disk_takes_is_missing():
     with pytest.raises(ImageError, match="no such folder"):
         open_sources("a" * 5000)
+
+
+@pytest.mark.parametrize("source", [True, np.True_, None, 1.5, np.zeros((4, 4, 3), np.uint8), b"jpeg"])
+def test_what_is_no_row_of_photos_is_refused(source):
+    """True is no number of a camera."""
+    with pytest.raises(OptionError, match="; put one photo in a list"):
+        open_sources(source)

@@ -5,7 +5,9 @@ import logging
 import struct
 import tracemalloc
 import warnings
+import zlib
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -186,6 +188,27 @@ class TestBands:
                 pixels, photometric="minisblack", planarconfig="contig", compression="zlib", predictor=predictor
             )
             np.testing.assert_array_equal(read_bands(read_directory(file)), pixels)
+
+    def test_of_many_bands_that_are_called_rgb_the_first_three_are(self):
+        """OpenCV refuses them."""
+        pixels = np.broadcast_to((np.arange(1, 7) * 257 * 20).astype(np.uint16), (30, 20, 6)).copy()
+        file = written(pixels, photometric="rgb", planarconfig="contig", extrasamples=["unspecified"] * 3)
+        assert load_image(file)[29, 19].tolist() == [20, 40, 60]
+
+    def test_the_predictor_of_floats(self):
+        """A row is all highest bytes, then all next ones, as differences (Adobe's TIFF technical note 3)."""
+        pixels = RNG.random((30, 20, 3)).astype(np.float32)
+        file = with_new_tag(pixels, 317, (3,), photometric="rgb", planarconfig="contig", rowsperstrip=30)
+        rows = pixels.astype(">f4").view(np.uint8).reshape(30, 60, 4).transpose(0, 2, 1).reshape(30, 80, 3)
+        body = zlib.compress(np.diff(rows, axis=1, prepend=np.uint8(0)).tobytes())
+        for tag, value in ((259, 8), (273, len(file)), (279, len(body))):
+            file = with_tag(file, tag, value)
+        file += body
+        libtiffs = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(libtiffs[..., ::-1], pixels)
+        np.testing.assert_array_equal(read_bands(read_directory(file)), pixels)
+        with pytest.raises(ImageError, match="not read; convert it to PNG"):
+            load_image(with_tag(file, 317, 2), bands=(1, 2, 3))
 
     @pytest.mark.parametrize("tag", [258, 339])
     def test_bands_that_differ_in_bits_or_format_are_refused(self, tag):

@@ -41,6 +41,15 @@ def test_a_step_is_an_edge_on_both_sides_of_it():
     assert not edges[:, 21:].any()
 
 
+def test_a_photo_on_its_side_has_its_edges_on_its_side():
+    upright = [rectangle((40, 30), 3, 5, 20, 28), rectangle((40, 30), 15, 2, 33, 12)]
+    turned = [Mask.from_dense(mask.dense().T) for mask in upright]
+    edges, others = (Segmentation.from_masks(masks).edges(thin=False) for masks in (upright, turned))
+    np.testing.assert_allclose(edges, others.T, atol=1e-6)
+    assert edges[16, 19] > 0.5  # where one ends at its right
+    assert edges[27, 10] > 0.5  # and at its bottom
+
+
 def test_masks_that_agree_and_scores_make_edges_stronger():
     """The geometric mean of the steepest slope and the sum of all: two sure masks have sqrt(2) times the slope."""
     twice, unsure = half_plane((1, 1)).edges(thin=False), half_plane((1 / 16,)).edges(thin=False)

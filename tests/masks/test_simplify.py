@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.outline import trace_outlines
-from fastsam_onnx.masks.simplify import _near, _nesting, simplify_outlines
+from fastsam_onnx.masks.simplify import _crossings, _near, _nesting, simplify_outlines
 
 DENSE = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14), fill=st.nothing())
 TOLERANCES = [0.5, 1.0, 2.0, 5.0]
@@ -174,3 +174,26 @@ def test_rings_are_known_by_the_rings_around_them(far):
     beside = [exterior + np.float32([40, 0]) for exterior, _ in trace_outlines(dots)]
     assert (len(rings), len(beside)) == (8, 2500)
     assert _nesting([ring + np.float32(far) for ring in (*rings, *beside)]) == set(combinations(range(8), 2))
+
+
+SQUARE = [(0, 0), (4, 0), (4, 4), (0, 4)]
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize(
+    ("rings", "crossing"),
+    [
+        ([SQUARE, [(4, 0), (2, 2), (4, 4), (6, 2)]], {0, 1}),  # in at one corner, out at another
+        ([SQUARE, [(4, 0), (2, 2), (4, 4), (8, 2), (8, -6), (2, -4)]], {0, 1}),
+        ([SQUARE, [(4, 0), (6, 2), (4, 4), (8, 2)]], set()),  # from outside
+        ([SQUARE, [(4, 0), (8, 2), (8, -6), (2, -4)]], set()),
+        ([SQUARE, [(4, 0), (1, 2), (4, 4), (2, 2)]], set()),  # from inside
+        ([SQUARE, [(4, 4), (8, 4), (8, 8), (4, 8)]], set()),
+        ([[(2, 2), (4, 0), (4, 4), (2, 2), (0, 4), (0, 0)]], set()),  # a ring that touches itself
+        ([[(2, 2), (4, 0), (4, 4), (2, 2), (0, 0), (0, 4)]], {0}),
+    ],
+)
+def test_rings_that_share_a_corner_cross_where_one_changes_sides(rings, crossing, turns):
+    turned = [np.array(ring) @ np.linalg.matrix_power([[0, 1], [-1, 0]], turns) + 8 for ring in rings]
+    for order in (1, -1):
+        assert set(_crossings([ring[::order] for ring in turned])) == crossing
