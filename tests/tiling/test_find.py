@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -12,8 +13,11 @@ from hypothesis import strategies as st
 from support.tiny_onnx import bright_object, tiny
 
 from fastsam_onnx import FastSAM, Mask, OptionError
+from fastsam_onnx.images.rows import HeldRows
 from fastsam_onnx.masks.pending import pending_masks
 from fastsam_onnx.network.letterbox import Letterbox
+from fastsam_onnx.results.segmentation import Segmentation
+from fastsam_onnx.tiling.find import find_in_tiles
 from fastsam_onnx.tiling.joining import MOST_OPEN, Part, _links, grouped, iou, joined, open_share, put_together
 from fastsam_onnx.tiling.masks import JoinedMask, PlacedMask, Samples
 from fastsam_onnx.tiling.tiles import Tile, grid
@@ -47,6 +51,27 @@ def test_the_sides_of_a_tile_that_cut_are_those_inside_the_photo():
     """Left, top, right, bottom of four tiles of 224 in 384."""
     sides = [tile.inner_sides((384, 384)) for tile in grid((384, 384), 224, 0.1)]
     assert np.array(sides, int).tolist() == [[0, 0, 1, 1], [1, 0, 0, 1], [0, 1, 1, 0], [1, 1, 0, 0]]
+
+
+@pytest.mark.parametrize(("side", "inside", "beyond"), [(0, 12, 7), (1, 22, 17), (2, 27, 32), (3, 47, 52)])
+def test_lines_beside_a_side_are_as_far_from_it_on_both_sides(side, inside, beyond):
+    """Of columns 10 to 29 and rows 20 to 49: the third of them, and the third that is not."""
+    assert Tile(10, 20, 30, 50).lines_beside(side, 2) == (inside, beyond)
+
+
+@pytest.mark.parametrize("labels", [None, np.zeros(0, np.int64)])
+def test_times_of_all_views_add_up_and_classes_are_told_where_the_network_tells_them(labels):
+    speeds = iter(range(10))
+
+    def find(photo, image_size, is_tile):
+        nothing = Segmentation.from_masks([], image_size=image_size)
+        return replace(nothing, labels=labels, speed={"network": next(speeds), "postprocess": 1000.0})
+
+    rows = HeldRows(np.zeros((100, 100, 3), np.uint8))
+    found = find_in_tiles(find, rows, tile=64, overlap=0.1, agnostic=True, refine=True)
+    assert found.speed["network"] == 0 + 1 + 2 + 3 + 4  # of four tiles and the whole
+    assert 5000 <= found.speed["postprocess"] < 5000 + 10_000  # and of putting nothing together
+    assert (found.labels is None) == (labels is None)
 
 
 @pytest.mark.parametrize("shape", ["disc", "ring", "bar", "snake"])
