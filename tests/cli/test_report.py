@@ -120,9 +120,10 @@ def test_a_run_without_any_object_tells_the_highest_score(run, tmp_path):
 
 
 def test_points_that_hit_nothing_are_told_what_they_are_measured_in(run, tmp_path):
-    code, _, err = run(photo(tmp_path / "a.png"), "--point", "620,360", "--format", "mask")
-    assert (code, "1 photo, 0 objects" in err) == (0, True)
-    assert "; no object answers the points and boxes, which are in pixels of the upright photo\n" in err
+    for given in (("--point", "620,360"), ("--box", "620,360,640,380")):
+        code, _, err = run(photo(tmp_path / "a.png"), *given, "--format", "mask", "--overwrite")
+        assert (code, "1 photo, 0 objects" in err) == (0, True)
+        assert "; no object answers the points and boxes, which are in pixels of the upright photo\n" in err
     assert "answers" not in run(tmp_path / "a.png", "--point", "620,360", "--box", "8,8,32,32", "--overwrite")[2]
 
 
