@@ -1,9 +1,8 @@
-"""FastSAM opens weights and takes a photo through every stage."""
+"""FastSAM opens weights and takes photos, with what a caller or the weights say."""
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 import numpy as np
 
 from fastsam_onnx import elsewhere
-from fastsam_onnx.arrays import ByteArray, size_of
 from fastsam_onnx.errors import ModelError, OptionError
 from fastsam_onnx.options import (
     DEFAULT_CONF,
@@ -22,7 +20,6 @@ from fastsam_onnx.options import (
     DEFAULT_OVERLAP,
     DEFAULT_PIXEL_LIMIT,
     MODEL_OPTIONS,
-    OF_PICTURES,
     CallKeywords,
     CallOptions,
     ChannelOrder,
@@ -34,8 +31,9 @@ from fastsam_onnx.options import (
     set_attribute,
 )
 from fastsam_onnx.runtime import Provider, RuntimeOptions
+from fastsam_onnx.stages import Stages, file_name
 
-# Opening a network, loading a photo and what comes behind the network are imported with the first of each.
+# What opens a network is imported with the first.
 if TYPE_CHECKING:
     import onnxruntime as ort
 
@@ -329,7 +327,7 @@ class FastSAM:
     @property
     def name(self) -> str:
         """File name of the model, or the type of what it was made from."""
-        return _file_name(self._source) or type(self._source).__name__
+        return file_name(self._source) or type(self._source).__name__
 
     def __repr__(self) -> str:
         options = self.options
@@ -386,96 +384,9 @@ class FastSAM:
         )
 
     def _find_all(self, sources: Sequence[ImageSource], *, options: CallOptions) -> list[Segmentation]:
-        """The results of calls; photos that need network inputs of one size share a run, except in tiles."""
-        detection = self._resolve(options)
-        if options.tile is not None:
-            return [self._find_tiled(source, options.tile, options, detection) for source in sources]
-        images, decoding = [], []
-        for source in sources:
-            began = time.perf_counter()
-            images.append(_load(source, options))
-            decoding.append(1000 * (time.perf_counter() - began))
-        runs: dict[tuple[int, int], list[int]] = {}
-        for index, image in enumerate(images):
-            runs.setdefault(self.contract.letterbox(size_of(image), detection.imgsz).input_size, []).append(index)
-        found: dict[int, Segmentation] = {}
-        for run in runs.values():
-            found.update(zip(run, self._find([images[index] for index in run], detection), strict=True))
-        return [_of_source(found[index], source, decoding[index]) for index, source in enumerate(sources)]
-
-    def _find_tiled(
-        self, source: ImageSource, tile: int, options: CallOptions, detection: DetectionOptions
-    ) -> Segmentation:
-        """The result of a call with `tile=`."""
-        from fastsam_onnx.images.rows import HeldRows, ImageRows, open_rows
-        from fastsam_onnx.tiling.find import find_in_tiles
-
-        def find(view: ByteArray, image_size: tuple[int, int], is_tile: bool) -> Segmentation:
-            [seen] = self._find([view], replace(detection, is_tile=is_tile), image_size)
-            return seen
-
-        began = time.perf_counter()
-        of_file = open_rows(source, **{name: getattr(options, name) for name in OF_PICTURES})
-        rows: ImageRows = of_file or HeldRows(_load(source, options))
-        decoding = 1000 * (time.perf_counter() - began)
-        found = find_in_tiles(
-            find, rows, tile=tile, overlap=options.overlap, agnostic=options.agnostic, refine=detection.refine
-        )
-        return _of_source(found, source, decoding)
-
-    def _find(
-        self, images: Sequence[ByteArray], options: DetectionOptions, image_size: tuple[int, int] | None = None
-    ) -> list[Segmentation]:
-        """The objects of photos, (H, W, 3) uint8 RGB, that need network inputs of one size.
-
-        With `image_size` they are smaller copies of photos of that (width, height).
-        """
-        from fastsam_onnx.results.finding import find_objects
-
-        began = time.perf_counter()
-        letterboxes = [self.contract.letterbox(image_size or size_of(image), options.imgsz) for image in images]
-        tensors = [letterbox.tensor(image) for letterbox, image in zip(letterboxes, images, strict=True)]
-        tensor = tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
-        prepared = time.perf_counter()
-        outputs = self._network.run(tensor)
-        computed = time.perf_counter()
-        speed = {"preprocess": (prepared - began) / len(images), "network": (computed - prepared) / len(images)}
-        return [
-            find_objects(
-                image,
-                letterbox,
-                output,
-                contract=self.contract,
-                options=options,
-                clip=self._clip,
-                decoder=self._decoder,
-                speed=speed,
-            )
-            for image, letterbox, output in zip(images, letterboxes, outputs, strict=True)
-        ]
-
-
-def _of_source(found: Segmentation, source: ImageSource, decoding: float) -> Segmentation:
-    """The result with its photo's name, its place on a map, and the milliseconds that decoding took."""
-    from fastsam_onnx.images.geotiff import georeference_of
-
-    place, speed = georeference_of(source), {"decode": decoding, **found.speed}
-    return replace(found, source=_file_name(source), georeference=place, speed=speed)
-
-
-def _file_name(source: Any) -> str | None:
-    """The name of the file at a path; None for what is not a path."""
-    from pathlib import Path
-
-    return Path(source).name if isinstance(source, str | os.PathLike) else None
-
-
-def _load(source: ImageSource, options: CallOptions) -> ByteArray:
-    from fastsam_onnx.images.load import load_image
-
-    image = load_image(source, **{name: getattr(options, name) for name in OF_PICTURES})
-    # Prompts read the photo later, when its maker may have filled the array with the next one.
-    return image.copy() if isinstance(source, np.ndarray) and np.may_share_memory(image, source) else image
+        """The results of calls with the same options."""
+        stages = Stages(self._network, self._decoder, self._clip)
+        return stages.find_all(sources, options, self._resolve(options))
 
 
 def _first(*values: Any) -> Any:
