@@ -122,7 +122,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--labels", nargs="+", help="only phrases of these labels")
     parser.add_argument("--styles", nargs="+", default=["default"], choices=["all", *STYLES], metavar="STYLE")
-    parser.add_argument("--templates", nargs="+", default=["{}"], help='such as "a photo of {}"')
+    parser.add_argument(
+        "--templates", nargs="+", default=["{}"], help="sentences around the phrases, which begin with 'a photo of'"
+    )
     parser.add_argument("--threads", type=int)
     parser.add_argument("--limit", type=int, help="only so many photos")
     return parser.parse_args()

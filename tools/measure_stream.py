@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import itertools
+import resource
 import statistics
 import sys
 import time
@@ -69,7 +70,7 @@ def take(found: Iterable[Segmentation], *, draw: bool) -> list[Digest]:
 def resident_mb() -> int:
     """What the process holds in memory now, on Linux."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * 4096 // 2**20
+    return pages * resource.getpagesize() // 2**20
 
 
 def parse_options() -> argparse.Namespace:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -305,13 +307,27 @@ def test_scenes_are_made_once_and_read_from_their_file_after_that(tmp_path):
         made.append(scene())
         return made, np.ones(1)
 
-    assert train.kept(None, make)[0] is made
+    about = {"network": "one"}
+    assert train.kept(None, about, make)[0] is made
     for _ in range(2):
-        scenes, weights = train.kept(tmp_path / "scenes.pkl", make)
+        scenes, weights = train.kept(tmp_path / "scenes.pkl", about, make)
     assert len(made) == 2
     np.testing.assert_array_equal(scenes[0].candidates.boxes_xywh, made[0].candidates.boxes_xywh)
     assert weights.tolist() == [1]
     assert [path.name for path in tmp_path.iterdir()] == ["scenes.pkl"]
+    with pytest.raises(SystemExit, match="scenes of another network"):
+        train.kept(tmp_path / "scenes.pkl", {"network": "other"}, make)
+
+
+def test_scenes_are_those_of_a_network_whatever_decoder_its_file_has(tmp_path):
+    paths = [tmp_path / f"{name}.onnx" for name in ("plain", "with-decoder", "other")]
+    for path, metadata, height in zip(paths, ({}, {"decoder": "x"}, {}), (64, 64, 96), strict=True):
+        path.write_bytes(tiny(metadata=ultralytics_metadata() | metadata, height=height, width=96))
+    plain, decoded, other = (
+        train.made_of(argparse.Namespace(model=path, taught=[Path("a/taught.gz")], limit=None)) for path in paths
+    )
+    assert plain == decoded != other
+    assert plain["taught"] == ["taught.gz"]
 
 
 def test_losses_of_a_right_answer():

@@ -8,13 +8,16 @@ The learning rate follows the time spent. ``OUT/state.pt`` holds everything need
 from __future__ import annotations
 
 import argparse
+import hashlib
 import pickle
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -130,17 +133,31 @@ def scenes_of(options: argparse.Namespace) -> Scenes:
         return load_scenes(options.data, model, options.taught, options.limit)
 
 
-def kept(path: Path | None, make: Callable[[], Scenes]) -> Scenes:
-    """What the file holds; without one what is made, which goes into it."""
+def made_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What the scenes depend on; of the network's file the graph alone, for decoders change its metadata."""
+    graph = onnx.load(options.model).graph.SerializeToString()
+    labels = [path.name for path in options.taught]
+    return {"network": hashlib.sha256(graph).hexdigest(), "taught": labels, "limit": options.limit}
+
+
+def kept(path: Path | None, about: dict[str, Any], make: Callable[[], Scenes]) -> Scenes:
+    """What the file holds; without one what is made, which goes into it.
+
+    Raises:
+        SystemExit: If the file was made of something else than ``about``.
+    """
     if path is None:
         return make()
     if not path.exists():
         temporary = path.with_suffix(".tmp")
         with temporary.open("wb") as file:
-            pickle.dump(make(), file, protocol=5)
+            pickle.dump((about, make()), file, protocol=5)
         temporary.replace(path)
     with path.open("rb") as file:
-        return pickle.load(file)
+        known, scenes = pickle.load(file)
+    if known != about:
+        raise SystemExit(f"{path} holds scenes of another network, other labels or another --limit: name another file")
+    return scenes
 
 
 def main() -> None:
@@ -149,7 +166,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    scenes, weights = kept(options.scenes, partial(scenes_of, options))
+    scenes, weights = kept(options.scenes, made_of(options), partial(scenes_of, options))
     network, first = first_decoder(options.start, corrector=options.corrector), None
     if options.corrector:
         first = reopened(options.model)
