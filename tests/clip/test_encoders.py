@@ -82,6 +82,29 @@ def test_an_export_that_says_any_length_and_means_one_gets_that():
         TextEncoder(Session(length=16, takes=77), "text.onnx", Tokenizer(), None)
 
 
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (["scores", "text_embeds", "pooler_output"], "text_embeds"),  # its name tells
+        (["pooler_output", "vectors"], "vectors"),  # what is left
+        (["scores", "vectors"], None),
+        (["pooler_output", "logits_per_text"], None),
+    ],
+)
+def test_the_vectors_are_the_output_of_that_name_or_the_only_one_that_can_be(names, taken, monkeypatch):
+    outputs = [SimpleNamespace(name=name, type="tensor(float)", shape=["batch", 2]) for name in names]
+    monkeypatch.setattr(Session, "get_outputs", lambda _: outputs)
+    monkeypatch.setattr(Session, "run", lambda _, wanted, *__: asked.append(wanted) or [np.ones((1, 2), np.float32)])
+    asked = []
+    if taken is None:
+        with pytest.raises(ModelError, match="no output in the space that pictures and texts share"):
+            TextEncoder(Session(), "text.onnx", Tokenizer(), None)
+    else:
+        TextEncoder(Session(), "text.onnx", Tokenizer(), None).embed(["red"])
+        assert asked
+        assert all(wanted == [taken] for wanted in asked)
+
+
 @pytest.mark.parametrize("wrong", [0, np.nan, np.inf])
 def test_vectors_that_point_nowhere_are_refused(wrong, monkeypatch):
     monkeypatch.setattr(Session, "run", lambda *_: [np.array([[wrong, 0]], np.float32)])

@@ -113,6 +113,22 @@ def test_openais_list_of_merges_is_read(tmp_path, packed):
     assert len(opened.encode("a red dog")) == 3
 
 
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("!", [256 + 0]),
+        ("~", [256 + 93]),
+        ("a~", [256 + 64, 256 + 93]),  # two words
+        ("é", [94 + 12 + 21, 256 + 94 + 8]),  # C3 A9
+        ("ÿ", [94 + 12 + 21, 256 + 94 + 12 + 17]),  # C3 BF
+        ("日", [94 + 12 + 56, 188 + 33 + 24, 256 + 94 + 4]),  # E6 97 A5
+    ],
+)
+def test_bytes_have_openais_ids(text, ids):
+    """Printable bytes come first: 94 from ! to ~, 12 from A1 to AC, 82 from AE on; then 33 up to space and 7F to A0."""
+    assert ClipTokenizer(tokenizer_of_merges([]), "bytes").encode(text) == ids
+
+
 def test_a_files_own_truncation_and_padding_do_not_count(tmp_path):
     made = tokenizer_of_merges(toy_clip.merges())
     made.enable_truncation(5)
