@@ -47,6 +47,13 @@ class TestDecoding:
         # Any other cell: no size around its centre, the sigmoid of -9.
         np.testing.assert_allclose(candidates[0, :, 0], [4, 4, 0, 0, 1 / (1 + np.exp(9)), 0, 0], atol=1e-4)
 
+    def test_a_distance_that_is_sure_is_its_bin_however_large_the_logits(self):
+        level = maps(1, 1)
+        level[0][:] = -1e4
+        level[0].reshape(4, 16)[:, 3] = 1e4
+        # 3 cells of 8 pixels to each side of the centre (4, 4).
+        np.testing.assert_array_equal(candidates_from_heads(level, [8])[0, :4, 0], [4, 4, 48, 48])
+
     def test_one_bin_is_the_distance_itself(self):
         level = maps(1, 1, bins=1)
         level[0][0, :, 0, 0] = 1, 2, 3, 4

@@ -1,5 +1,7 @@
 """Every layout of an export comes out in the one form."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import onnx
 import pytest
@@ -9,7 +11,18 @@ from support import tiny_onnx
 from support.network_runs import assert_same, photos, raw
 
 from fastsam_onnx.errors import ModelError
+from fastsam_onnx.network.layout import Outputs, find_outputs
+from fastsam_onnx.network.metadata import Metadata
 from fastsam_onnx.network.network import Network
+from fastsam_onnx.network.outputs import to_outputs
+
+
+def decoded(rows):
+    """Candidates and labels of rows of detections after NMS, (1, k, 38)."""
+    outputs = Outputs("prototypes", ("rows",), "detections after NMS", 1, 32)
+    contract = SimpleNamespace(stride=32, class_count=1, coefficient_count=32)
+    [found] = to_outputs(np.zeros((1, 32, 16, 24), np.float32), [rows], outputs, contract, (64, 96))
+    return found.candidates, found.labels
 
 
 class TestLayouts:
@@ -127,6 +140,25 @@ class TestLayouts:
             shapes = [array.shape for result in results for array in result[:2]]
             assert shapes == [(37, anchors), (32, height // 4, width // 4)] * batch
 
+    @pytest.mark.parametrize("turned", [False, True])
+    @pytest.mark.parametrize("swapped", [False, True])
+    def test_coefficients_may_be_an_output_of_their_own(self, turned, swapped):
+        shapes = {"coefficients": (1, 32, 126), "boxes": (1, 4 + 3, 126)}
+        if turned:
+            shapes = {name: (1, columns, rows) for name, (_, rows, columns) in shapes.items()}
+        shapes = dict(sorted(shapes.items(), reverse=swapped)) | {"prototypes": (1, 32, 16, 24)}
+        values = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        found = find_outputs(shapes, values, (64, 96), Metadata())
+        layout = "channels last" if turned else "channels first"
+        assert found == Outputs("prototypes", ("boxes", "coefficients"), layout, 3, 32)
+
+    def test_a_flag_of_nms_that_the_shape_denies_does_not_count(self):
+        """As of a network of end2end that was exported without it."""
+        shapes = {"candidates": (1, 37, 126), "prototypes": (1, 32, 16, 24)}
+        values = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        found = find_outputs(shapes, values, (64, 96), Metadata(end2end=True))
+        assert found == Outputs("prototypes", ("candidates",), "channels first", 1, 32)
+
 
 class TestNmsInside:
     @pytest.mark.parametrize("nc", [1, 2, 3])
@@ -155,6 +187,16 @@ class TestNmsInside:
         assert 0 < padding.sum() < 84
         assert not candidates[4, padding].any()
         assert (candidates[4, ~padding] > 0.25).all()
+
+    def test_the_class_of_padding_is_none_whatever_stands_beside_it(self):
+        rows = np.zeros((1, 3, 38), np.float32)
+        rows[0, :, :6] = [(8, 8, 40, 40, 0.5, 2), (8, 8, 40, 40, 0, -1), (8, 8, 40, 40, -1, 9)]
+        found, labels = decoded(rows)
+        assert found[4].tolist() == [0.5, 0, 0]
+        assert labels.tolist() == [2, 0, 0]
+        rows[0, 1, 4] = 0.5
+        with pytest.raises(ModelError, match="classes after NMS must be indices from 0 on, got -1"):
+            decoded(rows)
 
     @pytest.mark.parametrize("value", [0.0, -1.0])
     @pytest.mark.parametrize("rows", [20, 84])
