@@ -4,13 +4,12 @@
 
 The full frame is design decision 6 written out in NumPy for the whole photo, one mask after another. First every photo
 is brought to 24 aspect ratios, odd sizes among them, and the pixels are compared; then the first photo is scaled to the
-given size and both ways are timed in turn.
+given size and both ways are timed in turn. Linux: memory is read from /proc.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import sys
 import time
@@ -26,6 +25,7 @@ from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.pending import pending_masks
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.network.network import Network
+from tools.benchmark import memory
 
 SIDES = [
     (640, 480), (480, 640), (641, 479), (500, 333), (333, 500), (427, 640), (101, 57), (57, 101),
@@ -110,10 +110,11 @@ def compare_times(network: Network, image: np.ndarray, objects: int, megapixels:
         for weights, box in zip(found.coefficients, found.boxes_xyxy, strict=True):
             full_frame(weights, box, prototypes, letterbox)
 
-    Path("/proc/self/clear_refs").write_text("5")
-    before = resident("VmRSS")
+    memory.give_back()
+    before = memory.resident()
+    memory.clear_peak()
     kept = as_crops()
-    peak = resident("VmHWM")
+    peak = memory.peak()
     share = sum(mask.crop.size for mask in kept) / (large.shape[0] * large.shape[1])
     crops, frames = [], []
     for _ in range(rounds):
@@ -125,21 +126,13 @@ def compare_times(network: Network, image: np.ndarray, objects: int, megapixels:
         f" post-processing and all masks {1000 * statistics.median(crops):.0f} ms as crops,"
         f" {1000 * statistics.median(frames):.0f} ms full-frame, ratio {ratio:.1f}"
     )
-    print(f"memory: {(peak - before) / 1024:.0f} MB above the network's own while all crops are kept")
+    print(f"memory: {peak - before:.0f} MB above the network's own while all crops are kept")
 
 
 def timed(call: Callable[[], object]) -> float:
     began = time.perf_counter()
     call()
     return time.perf_counter() - began
-
-
-def resident(field: str) -> int:
-    """Kilobytes: VmRSS now, VmHWM the peak since it was cleared (Linux)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def main() -> int:

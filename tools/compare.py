@@ -33,6 +33,7 @@ import numpy.typing as npt
 
 from fastsam_onnx import FastSAM
 from fastsam_onnx.masks.mask import Mask
+from tools.evaluate.overlay import box_iou
 
 FloatArray = npt.NDArray[np.float32]
 LOW_IOU = 0.95
@@ -243,7 +244,7 @@ def fastest(runs: list[Objects]) -> Objects:
 
 def match(theirs: Objects, ours: Objects) -> list[Pair]:
     """Pair the objects greedily, the most alike first: IoU of boxes times IoU of masks, above 0.1."""
-    alike = box_iou(theirs.boxes, ours.boxes)
+    alike = box_iou(theirs.boxes, ours.boxes, np.zeros(len(ours.boxes), bool))
     mask_iou = np.zeros_like(alike)
     for i, j in np.argwhere(alike > 0.1):
         mask_iou[i, j] = theirs.masks[i].iou(ours.masks[j])
@@ -262,16 +263,6 @@ def match(theirs: Objects, ours: Objects) -> list[Pair]:
             )
         )
     return pairs
-
-
-def box_iou(first: FloatArray, second: FloatArray) -> npt.NDArray[np.float64]:
-    """(n, m) IoU of xyxy boxes; 0 where both are empty."""
-    a, b = first.astype(np.float64)[:, None], second.astype(np.float64)[None]
-    sides = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
-    both = sides.prod(-1)
-    either = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - both
-    shares: npt.NDArray[np.float64] = np.divide(both, either, out=np.zeros_like(both), where=either > 0)
-    return shares
 
 
 def summarise(comparisons: list[Comparison]) -> dict[str, Any]:

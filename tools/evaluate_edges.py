@@ -25,7 +25,6 @@ that at least one, two and three drew stand for three humans.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -43,6 +42,7 @@ from skimage.segmentation import felzenszwalb
 from fastsam_onnx import FastSAM, Mask
 from fastsam_onnx.images.load import load_image
 from tools import sets
+from tools.evaluate.truth import partitions
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
@@ -68,9 +68,8 @@ def photos_of(folder: Path) -> Iterator[Photo]:
     if not (folder / "index.json").exists():
         yield from _training_photos(folder)
         return
-    for entry in json.loads((folder / "index.json").read_text(encoding="utf-8")):
-        partitions = np.load(folder / entry["labels"])["segs"]
-        yield Photo(load_image(folder / entry["image"]), [thin(outlines(labels)) for labels in partitions])
+    for path, humans in partitions(folder):
+        yield Photo(load_image(path), [thin(outlines(labels)) for labels in humans])
 
 
 def _training_photos(folder: Path) -> Iterator[Photo]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import itertools
-import resource
 import statistics
 import sys
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from fastsam_onnx import FastSAM, Segmentation, formats
 from fastsam_onnx.masks.pending import PendingMask
+from tools.benchmark import memory
 
 Digest = tuple[bytes, bytes, bytes, str | None]
 
@@ -47,7 +47,7 @@ def main() -> int:
         differing += sum(a != b for a, b in zip(results["loop"], results["stream"], strict=True))
         loop, stream = (len(block) / seconds[way][-1] for way in ("loop", "stream"))
         done = start + len(block)
-        print(f"| {done} | {loop:.2f} | {stream:.2f} | {stream / loop:.2f} | {resident_mb()} |", flush=True)
+        print(f"| {done} | {loop:.2f} | {stream:.2f} | {stream / loop:.2f} | {memory.resident():.0f} |", flush=True)
     ratio = statistics.median(loop / stream for loop, stream in zip(seconds["loop"], seconds["stream"], strict=True))
     print(f"\nmedian ratio {ratio:.2f}; {differing} of {len(photos)} results differ from the loop's")
     return 1 if differing else 0
@@ -65,12 +65,6 @@ def take(found: Iterable[Segmentation], *, draw: bool) -> list[Digest]:
         if draw:
             formats.encode(one, "overlay", suffix=".jpg")
     return digests
-
-
-def resident_mb() -> int:
-    """What the process holds in memory now, on Linux."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize() // 2**20
 
 
 def parse_options() -> argparse.Namespace:

@@ -89,11 +89,16 @@ def read_packed(folder: Path) -> Iterator[Photo]:
 
 
 def read_bsds(folder: Path) -> Iterator[Photo]:
+    for path, humans in partitions(folder):
+        truths = [truth_of_partition(labels) for labels in humans]
+        edges = [partition_edges(labels) for labels in humans]
+        yield Photo(path, {"bsds_test": truths}, edges)
+
+
+def partitions(folder: Path) -> Iterator[tuple[Path, npt.NDArray[np.uint16]]]:
+    """Every photo of bsds_test, and the segment of each pixel (humans, H, W)."""
     for entry in json.loads((folder / "index.json").read_text(encoding="utf-8")):
-        partitions = np.load(folder / entry["labels"])["segs"]
-        truths = [truth_of_partition(labels) for labels in partitions]
-        edges = [partition_edges(labels) for labels in partitions]
-        yield Photo(folder / entry["image"], {"bsds_test": truths}, edges)
+        yield folder / entry["image"], np.load(folder / entry["labels"])["segs"]
 
 
 def truth_of_partition(labels: npt.NDArray[np.uint16]) -> Truth:

@@ -18,7 +18,7 @@ from fastsam_onnx.files import write_file
 
 from .manifest import note
 
-KEYS = ("imgsz", "conf", "iou", "covered", "refine", "redraw")
+KEYS = ("conf", "iou", "covered", "refine", "redraw")
 
 
 def with_defaults(data: bytes, defaults: dict[str, Any]) -> bytes:
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--refine", action=argparse.BooleanOptionalAction, help="refined masks, or not")
     parser.add_argument("--redraw", action=argparse.BooleanOptionalAction, help="objects drawn anew, or not")
     options = parser.parse_args()
-    given = {name: getattr(options, name) for name in ("conf", "iou", "covered", "refine", "redraw")}
+    given = {name: getattr(options, name) for name in KEYS}
     given = {name: value for name, value in given.items() if value is not None}
     data = with_defaults(options.model.read_bytes(), given)
     path = options.model.with_suffix(".json")
