@@ -173,6 +173,8 @@ def measure(folder: Path, levels_of: Callable[[ByteArray], list[BoolArray]], lim
         if len(counts) == limit:
             break
     print(file=sys.stderr)
+    if not counts:
+        raise SystemExit(f"{folder} has no photos of BSDS")
     return np.array(counts)
 
 

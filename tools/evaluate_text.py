@@ -110,6 +110,8 @@ def main() -> int:
             earlier |= {phrase.label: phrase.text for phrase in photo.phrases}
             print(f"\r{number + 1} photos", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
+    if not masks:
+        raise SystemExit(f"{options.data} has no photo with a phrase that is asked for")
     print(markdown(answers, rivals, masks, options))
     return 0
 

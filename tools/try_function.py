@@ -121,6 +121,7 @@ def check_the_walls(tree: Path) -> None:
             (folder / "try_function.probe").write_bytes(b"")
         except OSError:
             continue
+        (folder / "try_function.probe").unlink()
         raise SystemExit(f"{folder} can be written")
     try:
         socket.create_connection(("127.0.0.1", 9), timeout=1)

@@ -265,3 +265,14 @@ def test_the_installed_size_has_both_models(monkeypatch):
     assert name == "fastsam-onnx, with its models"
     models = sum(path.stat().st_size for path in (ROOT / "weights").glob("*.onnx"))
     assert float(megabytes) > models / 1e6 + 0.5
+
+
+def test_figures_of_two_machines_are_not_one_report(tmp_path, monkeypatch):
+    """The later machine would stand above the earlier one's figures."""
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps({"machine": machine.describe() | {"cores": 1000}, "sections": {}}))
+    monkeypatch.setattr(
+        sys, "argv", ["benchmark", "--checkpoint", "FastSAM-s.pt", "--only", "size", "--json", str(report)]
+    )
+    with pytest.raises(SystemExit, match="another machine"):
+        command.main()

@@ -119,6 +119,8 @@ def test_a_packed_set_names_what_occurs_once(run, tmp_path):
     assert rows["default"][:2] == ["1.000", "1.000"]
     title, _ = run(folder, "--labels", "blue")
     assert title.startswith("1 phrases")
+    with pytest.raises(SystemExit, match="packed has no photo with a phrase"):
+        run(folder, "--labels", "green")
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,14 @@ def main() -> int:
 
 
 def measure(arguments: argparse.Namespace, report: dict[str, Any]) -> None:
-    """Measure the sections that are asked for, into the report and its file."""
-    report["machine"] = machine.describe()
+    """Measure the sections that are asked for, into the report and its file.
+
+    Raises:
+        SystemExit: If the report is of another machine, or of other versions.
+    """
+    here = machine.describe()
+    if report.setdefault("machine", here) != here:
+        raise SystemExit(f"{arguments.json} has figures of another machine or of other versions: name another file")
     with tempfile.TemporaryDirectory() as folder:
         onnx = arguments.onnx or exported(arguments.checkpoint, Path(folder))
         for name in arguments.only:
