@@ -1,11 +1,12 @@
 """Measures soft cut-outs where the truth is known: shapes of one photo in front of another.
 
-    python -m tools.measure_cutouts --data FOLDER [--cases 100] [--seed 1]
+    python -m tools.measure_cutouts --data FOLDER [--cases 100] [--choose]
 
 FOLDER holds train_photos640. Each case is a part of one photo, in a shape whose edge covers its pixels in part, before
 a part of another photo, as a JPEG; the mask is the shape's, moved by a smooth field of some pixels. It is cut out and
 pasted onto a third photo. The figures are means over the cases, within three pixels of both edges: by how much the
-shares are wrong (0 to 1), and the colours of what is pasted (0 to 1). Parameters were chosen with seed 0.
+shares are wrong (0 to 1), and the colours of what is pasted (0 to 1). Parameters are chosen with --choose, on cases
+of other photos than those that are reported.
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ class Case(NamedTuple):
     error: float
 
 
-def read_photos(folder: Path) -> list[Floats]:
-    """The first PHOTOS of ARCHIVE, (H, W, 3) BGR from 0 to 1."""
-    files = itertools.islice(sets.photos_of(folder / ARCHIVE), PHOTOS)
+def read_photos(folder: Path, *, choosing: bool) -> list[Floats]:
+    """(H, W, 3) BGR from 0 to 1: the first PHOTOS of ARCHIVE to choose on, the next as many to report."""
+    first = 0 if choosing else PHOTOS
+    files = itertools.islice(sets.photos_of(folder / ARCHIVE), first, first + PHOTOS)
     return [load_image(file)[..., ::-1] / 255 for _, file in files]
 
 
@@ -124,10 +126,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds train_photos640")
     parser.add_argument("--cases", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--choose", action="store_true", help="the cases to choose on, not those to report")
     options = parser.parse_args()
-    rng = np.random.default_rng(options.seed)
-    photos = read_photos(sets.folder_of(options.data, "train_photos640"))
+    rng = np.random.default_rng(0 if options.choose else 1)
+    photos = read_photos(sets.folder_of(options.data, "train_photos640"), choosing=options.choose)
     cases = [make_case(photos, rng) for _ in range(options.cases)]
     print("| mask off by, pixels of 160 | " + " | ".join(f"{name}: shares, colours" for name in WAYS) + " |")
     print("| --- " * (1 + len(WAYS)) + "|")
