@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--imgsz", type=int)
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
-    photos = [path for path in sorted(options.photos.iterdir()) if is_picture_name(path)][: options.limit]
+    photos = [path for path in sorted(options.photos.glob("*")) if is_picture_name(path)][: options.limit]
     if not photos:
         parser.error(f"no pictures in {options.photos}")
     thresholds = {"conf": options.conf, "iou": options.iou, "imgsz": options.imgsz}

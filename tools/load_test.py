@@ -286,6 +286,8 @@ def main() -> int:
         photos = prepare(arguments.photos, model)
     if not photos:
         parser.error(f"no *.jpg in {arguments.photos}")
+    if not (arguments.hostile / "manifest.json").is_file():
+        parser.error(f"no manifest.json in {arguments.hostile}")
     hostile = read_hostile(arguments.hostile)
     print(f"{len(photos)} photos, {len(hostile)} hostile files")
     command = [sys.executable, "-m", "fastsam_onnx", "serve", "--port", "0", "--timeout", str(BODY_SECONDS)]
