@@ -61,6 +61,7 @@ def test_records_say_which_photo_they_belong_to(source, options, expected, sampl
     found = replace(sample, source=source)
     for record in found.to_coco(**options):
         assert (record["image_id"], record.get("file_name")) == expected
+        assert ("file_name" in record) == (expected[1] is not None)
 
 
 def test_the_error_for_an_image_id_says_that_text_is_accepted_too(sample):

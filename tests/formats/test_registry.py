@@ -316,3 +316,14 @@ def test_a_link_stays_a_link(sample, tmp_path):
     formats.save(sample, tmp_path / "a.json")
     assert (tmp_path / "a.json").is_symlink()
     assert (tmp_path / "real.json").read_bytes() == formats.encode(sample, "json")
+
+
+WRITERS = [name for name in formats.__all__ if name.startswith("to_")]
+
+
+@pytest.mark.parametrize("given", [[], None, {"objects": []}])
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_format_is_of_the_objects_of_one_photo(name, given):
+    """A list of results, such as of `model.stream`, is several."""
+    with pytest.raises(OptionError, match="found must be the objects of one photo"):
+        list(getattr(formats, name)(given))

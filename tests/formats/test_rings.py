@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from fastsam_onnx.formats import rings as module
 from fastsam_onnx.formats.rings import joined
 from fastsam_onnx.masks.mask import Mask
 
@@ -42,8 +43,11 @@ def test_two_rings():
     assert joined([square]).tolist() == square.tolist()
 
 
+@pytest.mark.parametrize("sizes", [(64, 64), (3, 2)], ids=["blocks", "groups of blocks"])
 @pytest.mark.parametrize("seed", range(5))
-def test_cuts_are_as_short_as_can_be(seed):
+def test_cuts_are_as_short_as_can_be(seed, sizes, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", sizes[0])
+    monkeypatch.setattr(module, "GROUP", sizes[1])
     rings = noise(seed, 24)
     joint = joined(rings)
     assert len(joint) == sum(map(len, rings)) + 2 * (len(rings) - 1)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.samples import HEIGHT, WIDTH, fill_rings, random_instances
 
 from fastsam_onnx import draw, formats
+from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.results.segmentation import Segmentation
 
@@ -69,3 +72,14 @@ def test_simplified_svg_has_slanted_steps_and_ends_where_the_ring_ends(sample):
     drawing = formats.to_svg(sample[[1]], tolerance=2.0)
     assert re.search(r"l-?\d+ -?\d+", drawing)
     assert len(drawing) < len(formats.to_svg(sample[[1]]))
+
+
+def test_a_link_is_a_file_name_also_of_bytes_that_are_no_text(sample):
+    assert '<image href="%FF%20b.jpg"' in formats.to_svg(sample, link="\udcff b.jpg")
+    with pytest.raises(OptionError, match="link must be a file name, got"):
+        formats.to_svg(sample, link="\ud800.jpg")
+
+
+def test_names_of_classes_are_text_whatever_is_in_them(sample):
+    found = replace(sample, labels=np.zeros(5, np.int64), names={0: "a\x00<b> & c"})
+    assert "<title>object 0, a\ufffd&lt;b&gt; &amp; c, score " in formats.to_svg(found)

@@ -160,6 +160,8 @@ def test_clearance_by_hand():
     zero, quarter, half = np.zeros(1), np.array([0.0, 0.25]), np.array([0.0, 0.5])
     assert clearance(quarter, half, 100) == 0
     assert clearance(quarter, zero, 100) == pytest.approx(0.25 / 2e-5, rel=1e-2)
+    wide = np.array([0.0, 254.75])  # of as many steps: twice as much is enough
+    assert clearance(wide, zero, 0) == pytest.approx(0.25 / 4e-5, rel=1e-2)
     assert clearance(np.array([300.5]), zero, 0) > 1  # more than a byte holds: 255, however it is rounded
 
 
