@@ -349,6 +349,12 @@ def test_the_bundled_files_can_learn_on(name, far):
     assert np.abs(again[4] - said[4])[sure].mean() < far
 
 
+def test_a_training_has_the_name_of_the_network_that_it_begins_with():
+    """The file decided, the name went into the state: hours later there was nothing to export."""
+    with pytest.raises(SystemExit, match="holds the small network: --model small, not nano"):
+        train.new_network("nano", "cpu", start=ROOT / "weights" / "fastsam-small.onnx")
+
+
 @pytest.mark.parametrize("stored", ["float32", "float16", "int8"])
 def test_the_small_network_comes_back_from_its_file(small, stored, tmp_path):
     (tmp_path / "small.onnx").write_bytes(graph.build(small, "fastsam-small", {}, stored).SerializeToString())

@@ -17,6 +17,11 @@ def make(name: str) -> SegmentEverything:
     return SegmentEverything(Backbone(), width=128, mask_width=80)
 
 
+def name_of(network: SegmentEverything) -> str:
+    """The name by which `make` makes such a network."""
+    return "small" if isinstance(network.backbone, SamBackbone) else "nano"
+
+
 def fill(network: SegmentEverything, weights: Path | None) -> None:
     """The backbone's first weights: MobileSAM's from the file ``weights``, or ImageNet's from a package."""
     if isinstance(network.backbone, SamBackbone):

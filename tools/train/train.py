@@ -29,7 +29,7 @@ from .data import TAUGHT_SHARE, Batch, load_training, load_validation
 from .fine.network import Answers
 from .imitate import imitation
 from .losses import losses
-from .models import NAMES, fill, make
+from .models import NAMES, fill, make, name_of
 from .network import Raw, SegmentEverything
 from .precision import autocast
 from .reopen import reopened
@@ -150,8 +150,14 @@ def is_still(start: Path | None) -> bool:
 def new_network(
     name: str, device: str, weights: Path | None = None, start: Path | None = None, freeze: str = "first"
 ) -> SegmentEverything:
-    """A network with a pretrained backbone, with the averaged weights of ``start``, or both; a part does not learn."""
+    """A network with a pretrained backbone, with the averaged weights of ``start``, or both; a part does not learn.
+
+    Raises:
+        SystemExit: If ``start`` is the file of another network, as which its training could not be exported.
+    """
     network = reopened(start) if is_network_file(start) else make(name)
+    if (found := name_of(network)) != name:
+        raise SystemExit(f"{start} holds the {found} network: --model {found}, not {name}")
     if start is None or weights is not None:
         fill(network, weights)
     if start is not None and not is_network_file(start):
