@@ -399,7 +399,10 @@ def _prompts() -> Schema:
                 "description": "1 where the object is, 0 where not; one for every point in a box.",
             },
             **_of_texts(),
-            "masks": {"anyOf": [_RLE, _filled(_RLE), {"type": "null"}], "description": "Of the photo's size."},
+            "masks": {
+                "anyOf": [_GIVEN_RLE, _filled(_GIVEN_RLE), {"type": "null"}],
+                "description": "Of the photo's size.",
+            },
             "mask_points": {**points, "description": "x, y; (b, k, 2) for b masks: corrections."},
             "mask_labels": {
                 **labels,
@@ -485,7 +488,10 @@ def _refusal(status: int) -> Schema:
     return response
 
 
-_RLE = _object({"size": {"type": "array", "items": {"type": "integer"}}, "counts": {"type": "string"}})
+_LENGTH: Schema = {"type": "integer", "minimum": 0}
+_SIZE: Schema = {"type": "array", "items": _LENGTH, "minItems": 2, "maxItems": 2}
+_RLE = _object({"size": _SIZE, "counts": {"type": "string"}})
+_GIVEN_RLE = _object({"size": _SIZE, "counts": {"type": ["string", "array"], "items": _LENGTH}}, closed=False)
 _JSON_SCHEMAS: Mapping[str, Schema] = {
     "application/json": {"anyOf": [_ref(name) for name in ("Objects", "CocoResults", "Labelme", "SamRecords")]},
     "application/geo+json": _ref("GeoJson"),

@@ -140,6 +140,8 @@ def test_facts_and_refusals_are_as_described(client, check):
     check(client.ask("GET", "/nowhere").json, "Error")
 
 
+MASK = {"size": [4, 4], "counts": "04<"}
+"""Run lengths of a mask: the first column of four."""
 TAKEN = [
     {},
     [],
@@ -151,6 +153,10 @@ TAKEN = [
     {"boxes": [[1, 2, 3, 4]], "texts": "a cup", "top_k": None, "threshold": -0.5},
     {"classes": ["dog", 3], "classify": ["cup", "dog"], "other": "thing", "threshold": 0.2},
     {"classes": "dog", "classify": None, "texts": ["a"], "threshold": None},
+    {"points": [1, 2], "similar": -1},
+    {"boxes": [[1, 2, 3, 4]], "box_points": [[1, 2]], "box_labels": [0]},
+    {"masks": MASK, "mask_points": [1, 2], "mask_labels": 1},
+    {"masks": [{"size": [4, 4], "counts": [0, 4, 12], "area": 4}]},  # as COCO's files have crowds
     [{"type": "point", "data": [1, 2]}, {"type": "rectangle", "data": [1, 2, 3, 4], "label": 7}],
 ]
 REFUSED = [
@@ -171,6 +177,17 @@ REFUSED = [
     {"classify": [""]},
     {"classes": [1.5]},
     {"classes": []},
+    {"points": [1, 2], "similar": -1.5},
+    {"points": [1, 2], "similar": 1.5},
+    {"boxes": [1, 2, 3, 4, 5]},
+    {"boxes": [1, 2, 3, 4], "box_points": [[1, 2, 3]]},
+    {"boxes": [1, 2, 3, 4], "box_points": [[1, 2]], "box_labels": [2]},
+    {"boxes": [1, 2, 3, 4], "box_labels": [1]},
+    {"masks": {"size": [4], "counts": "04<"}},
+    {"masks": {"size": [4, -4], "counts": "04<"}},
+    {"masks": {"size": [4, 4], "counts": [0, 4.5, 11.5]}},
+    {"masks": MASK, "mask_labels": [1]},
+    [{"type": "rectangle", "data": [1, 2, 3]}],
     [{"type": "circle"}],
     [{"type": "point", "data": [1]}],
     [{"type": "point", "data": [1, 2], "label": 2}],
