@@ -377,9 +377,10 @@ def _found() -> Schema:
             "similarity": {"type": "number", "minimum": -1, "maximum": 1},
             "label": {"type": "integer", "minimum": 0, "description": "Class, where the network tells classes apart."},
             "name": {"type": "string", "description": "Name of the class."},
+            "track_id": {"type": "integer", "minimum": 1, "description": "Number of an object of a video."},
             "rle": {**_RLE, "description": "Run lengths as COCO's tools write them."},
         },
-        optional=("similarity", "label", "name"),
+        optional=("similarity", "label", "name", "track_id"),
     )
 
 

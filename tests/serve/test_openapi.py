@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,10 +16,12 @@ pytest.importorskip("starlette", reason="needs the packages of fastsam-onnx[serv
 pytest.importorskip("uvicorn", reason="needs the packages of fastsam-onnx[serve]")
 pytest.importorskip("python_multipart", reason="needs the packages of fastsam-onnx[serve]")
 
+from support.samples import random_instances
 from support.server import PHOTO, Reader, running
 
 import fastsam_onnx.serve
-from fastsam_onnx.formats import FORMATS
+from fastsam_onnx.formats import FORMATS, from_dict
+from fastsam_onnx.images.geotiff import Georeference
 from fastsam_onnx.results.prompts import Prompts
 from fastsam_onnx.serve import conversion
 from fastsam_onnx.serve.negotiate import REPRESENTATIONS
@@ -131,6 +134,21 @@ def test_answers_are_as_described(client, check, form, name):
     nothing = cv2.imencode(".png", np.full((64, 64, 3), 128, np.uint8))[1].tobytes()
     prompts = json.dumps({"points": [9, 9], "pick": "all"})
     check(client.form(("photo", nothing), ("prompts", prompts), ("format", form)).json, name)
+
+
+def test_results_that_are_converted_are_as_described(check):
+    """Also of a video, with classes, of a text and of a GeoTIFF, though a photo alone has not all of them."""
+    found = replace(
+        random_instances(3, count=5),
+        labels=np.zeros(5, np.int64),
+        names={0: "cup"},
+        track_ids=np.arange(1, 6),
+        similarity=np.linspace(-1, 1, 5, dtype=np.float32),
+        georeference=Georeference((0.5, 0.0, 4.0, 0.0, -0.5, 5.0), "EPSG:32633"),
+    )
+    for some in (found, found[[]]):
+        assert len(from_dict(some.to_dict())) == len(some)
+        check(json.loads(some.to_json()), "Objects")
 
 
 def test_facts_and_refusals_are_as_described(client, check):
