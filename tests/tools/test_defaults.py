@@ -8,7 +8,6 @@ import io
 import json
 import sys
 import tarfile
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,7 +17,6 @@ from support.tiny_onnx import known, tiny, ultralytics_metadata
 from fastsam_onnx import FastSAM, Mask
 
 onnx = pytest.importorskip("onnx")
-sys.path.insert(0, str(Path(__file__).parents[2]))
 from tools.train import choose_conf, set_defaults  # noqa: E402
 
 

@@ -1,28 +1,21 @@
 """tools/evaluate: recall as pycocotools counts it, overlaps, prompts' points and boundaries by hand."""
 
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from fastsam_onnx import Mask, Segmentation
-
-ROOT = Path(__file__).parents[2]
-if not (ROOT / "tools" / "evaluate").is_dir():
-    pytest.skip("tools/ is not in the source distribution", allow_module_level=True)
-sys.path.insert(0, str(ROOT))
-
-from tools.evaluate.__main__ import parse_options  # noqa: E402
-from tools.evaluate.answers import prompt_ious  # noqa: E402
-from tools.evaluate.models import contrast  # noqa: E402
-from tools.evaluate.outlines import Boundaries, Straightness, partition_edges  # noqa: E402
-from tools.evaluate.overlay import Overlay, box_iou  # noqa: E402
-from tools.evaluate.prompts import SKETCHES, any_point, interior_point, lasso, moved, scribble, shifted, stroke  # noqa: E402
-from tools.evaluate.recall import AREA_RANGES, MAX_DETECTIONS, Recall, match_ranks  # noqa: E402
-from tools.evaluate.truth import read_set  # noqa: E402
-from tools.evaluate.verdicts import Verdicts, count_doubles  # noqa: E402
+from tools.evaluate.__main__ import parse_options
+from tools.evaluate.answers import prompt_ious
+from tools.evaluate.models import contrast
+from tools.evaluate.outlines import Boundaries, Straightness, partition_edges
+from tools.evaluate.overlay import Overlay, box_iou
+from tools.evaluate.prompts import SKETCHES, any_point, interior_point, lasso, moved, scribble, shifted, stroke
+from tools.evaluate.recall import AREA_RANGES, MAX_DETECTIONS, Recall, match_ranks
+from tools.evaluate.truth import read_set
+from tools.evaluate.verdicts import Verdicts, count_doubles
 
 
 def rectangle(x1, y1, x2, y2, size=(100, 80)):

@@ -1,25 +1,17 @@
 """The figures of tools/measure_tracking, on cases that can be counted by hand."""
 
-import sys
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fastsam_onnx import Mask, Segmentation
-
-ROOT = Path(__file__).parents[2]
-if not (ROOT / "tools" / "measure_tracking").is_dir():
-    pytest.skip("tools/ is not in the source distribution", allow_module_level=True)
-sys.path.insert(0, str(ROOT))
-
-from tools.evaluate.truth import Photo  # noqa: E402
-from tools.measure_tracking import clips  # noqa: E402
-from tools.measure_tracking.clips import Path2D, visible  # noqa: E402
-from tools.measure_tracking.following import Following  # noqa: E402
-from tools.measure_tracking.numbering import Figures, best_assignment, meetings  # noqa: E402
+from tools.evaluate.truth import Photo
+from tools.measure_tracking import clips
+from tools.measure_tracking.clips import Path2D, visible
+from tools.measure_tracking.following import Following
+from tools.measure_tracking.numbering import Figures, best_assignment, meetings
 
 SIZE = (100, 40)
 

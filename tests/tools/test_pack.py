@@ -1,11 +1,8 @@
 """tools/train/pack.py: what is sent in parts arrives whole, and so does what comes back."""
 
 import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tools.train import pack
 

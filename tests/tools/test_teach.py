@@ -3,13 +3,9 @@
 Skipped where MobileSAM's code is not installed; its weights are not needed here.
 """
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
 torch = pytest.importorskip("torch", reason="tools/train needs PyTorch, which the package does not")
 pytest.importorskip("mobile_sam", reason="the teacher needs the package mobilesam-mirror")
 

@@ -16,7 +16,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 torch = pytest.importorskip("torch", reason="tools/train needs PyTorch, which the package does not")
 onnxruntime = pytest.importorskip("onnxruntime")
-sys.path.insert(0, str(ROOT))
 
 from tools.train import (  # noqa: E402
     choose,

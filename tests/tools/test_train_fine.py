@@ -4,7 +4,6 @@ Skipped where PyTorch is not installed: the package itself never needs it.
 """
 
 import copy
-import sys
 from pathlib import Path
 
 import cv2
@@ -15,7 +14,6 @@ ROOT = Path(__file__).parents[2]
 torch = pytest.importorskip("torch", reason="tools/train needs PyTorch, which the package does not")
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
-sys.path.insert(0, str(ROOT))
 
 from tools.train import beside, data, export, graph, models, reopen, train  # noqa: E402
 from tools.train.fine import network  # noqa: E402

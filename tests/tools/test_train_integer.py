@@ -3,7 +3,6 @@
 Skipped where PyTorch is not installed: the package itself never needs it.
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 torch = pytest.importorskip("torch", reason="tools/train needs PyTorch, which the package does not")
 onnxruntime = pytest.importorskip("onnxruntime")
-sys.path.insert(0, str(ROOT))
 
 from fastsam_onnx.runtime import QUANTIZATION  # noqa: E402
 from tools.train import graph, integer, models, reopen  # noqa: E402
