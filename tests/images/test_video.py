@@ -47,15 +47,22 @@ def clip(tmp_path_factory):
     return path
 
 
+def chunks_of(data):
+    """(first byte, end) of the chunk of each frame, its head included."""
+    at, places = data.index(b"movi") + 4, []
+    for _ in range(FRAMES):
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        places.append((at, at + 8 + size + size % 2))
+        at = places[-1][1]
+    return places
+
+
 def without(clip, path, numbers):
     """The clip with the bytes of frames zeroed."""
     data = bytearray(clip.read_bytes())
-    at = data.index(b"movi") + 4
-    for number in range(FRAMES):
-        size = int.from_bytes(data[at + 4 : at + 8], "little")
+    for number, (start, end) in enumerate(chunks_of(data)):
         if number in numbers:
-            data[at + 8 : at + 8 + size] = bytes(size)
-        at += 8 + size + size % 2
+            data[start + 8 : end] = bytes(end - start - 8)
     path.write_bytes(data)
     return path
 
@@ -79,6 +86,23 @@ class TestFrames:
         assert [round(frame.seconds, 3) for frame in frames] == [number / RATE for number in range(FRAMES)]
         assert not any(frame.missing for frame in frames)
         assert np.abs(frames[7].picture.astype(int) - picture(7)).mean() < 3
+
+    @pytest.mark.parametrize("numbers", [{15}, {0}, {39}, {7, 8}])
+    def test_a_frame_whose_bytes_were_cut_out_has_its_place_and_the_others_their_own(self, clip, tmp_path, numbers):
+        """The next frame lies in its place then, and got its number and time; so did all that followed."""
+        data = bytearray(clip.read_bytes())
+        for number, (start, end) in reversed(list(enumerate(chunks_of(data)))):
+            if number in numbers:
+                del data[start:end]
+        (tmp_path / "cut.avi").write_bytes(data)
+        frames = list(open_video(tmp_path / "cut.avi").frames())
+        assert [frame.number for frame in frames] == list(range(FRAMES))
+        assert [round(frame.seconds, 3) for frame in frames] == [number / RATE for number in range(FRAMES)]
+        assert {frame.number for frame in frames if frame.missing} == numbers
+        for frame in frames:
+            if not frame.missing:
+                apart = [np.abs(frame.picture.astype(int) - picture(frame.number + step)).mean() for step in (-1, 0, 1)]
+                assert np.argmin(apart) == 1
 
     @pytest.mark.parametrize("numbers", [{15}, {0}, {3, 4, 5, 20}, {1, 38}])
     def test_a_damaged_frame_has_its_place_and_the_others_their_own(self, clip, tmp_path, numbers):
