@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from fastsam_onnx.errors import FastSAMError, OptionError
 from fastsam_onnx.masks.mask import Mask, stack_dense, union
+from fastsam_onnx.masks.packed import PackedMask
 from fastsam_onnx.masks.smoothing import LARGE_RADIUS, closed_and_opened
 
 DENSE = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14), fill=st.nothing())
@@ -619,3 +620,25 @@ def test_the_inner_point_lies_deepest():
     assert (5 < x < 9, 11 < y < 15) == (True, True)
     assert (x % 1, y % 1) == (0.5, 0.5)
     assert Mask.empty((30, 20)).inner_point is None
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (7, 30)])
+def test_a_packed_mask_answers_as_its_pixels_do(corner):
+    """9 x 21 pixels, no multiple of 8, in a photo of 64 x 40."""
+    crop = np.random.default_rng(0).random((9, 21)) < 0.5
+    mask = Mask(crop, *corner, (64, 40))
+    packed, dense = PackedMask.of(mask), mask.dense()
+    assert packed.render() == mask
+    y, x = np.nonzero(dense)
+    assert packed.area == len(x)
+    assert packed.box.tolist() == [x.min(), y.min(), x.max() + 1, y.max() + 1]
+    assert packed.image_size == (64, 40)
+    left, top = corner
+    assert packed.area_inside(left + 2, top + 1, left + 12, top + 5) == crop[1:5, 2:12].sum() > 0
+    assert [packed.contains(column + 0.5, top + 4.5) for column in range(64)] == dense[top + 4].tolist()
+    columns, rows = np.arange(0, 64, 3), np.arange(0, 40, 5)
+    np.testing.assert_array_equal(packed.sample(columns, rows), dense[::5, ::3])
+
+
+def test_a_packed_mask_may_be_empty():
+    assert PackedMask.of(Mask.empty((6, 5))).render() == Mask.empty((6, 5))
