@@ -205,12 +205,23 @@ def test_redraw_comes_from_the_call_then_the_constructor_then_the_file_then_is_o
     FastSAM(own)(photo(), redraw=False)
     FastSAM(plain)(photo(), redraw=True)
     list(FastSAM(plain).stream([photo()], redraw=True))
-    assert [each.redraw for each in options_used] == [True, False, False, True, True]
+    FastSAM(plain, redraw=True)(photo(), redraw=False)
+    assert [each.redraw for each in options_used] == [True, False, False, True, True, False]
     options_used.clear()
     for model, given in ((FastSAM(own), {}), (FastSAM(plain, redraw=True), {}), (FastSAM(own), {"redraw": True})):
         list(model.stream([photo()], track=True, **given))  # the file's own does not count where objects are tracked
     assert [each.redraw for each in options_used] == [False, True, True]
+    list(FastSAM(own, redraw=True).stream([photo()], track=True, redraw=False))
+    assert options_used.pop().redraw is False
     assert [each.conf for each in options_used] == pytest.approx([0.3 * 0.4] * 3)
+
+
+def test_what_a_call_says_comes_before_what_the_constructor_was_told(options_used):
+    told, said = {"conf": 0.1, "iou": 0.2, "max_det": 3}, {"conf": 0.3, "iou": 0.4, "max_det": 5}
+    model = FastSAM(one_object(), **told)
+    model(photo(), **said)
+    model(photo())
+    assert [{name: getattr(used, name) for name in told} for used in options_used] == [said, told]
 
 
 def test_redraw_is_true_or_false():
