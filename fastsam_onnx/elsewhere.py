@@ -36,6 +36,7 @@ RESULT = {
     "save_txt": 'found.save("photo.txt")',
     "save_crop": 'found.save("crops", format="cutouts")',
     "summary": 'found.to_dict()["objects"]',
+    "to_df": 'found.save("objects.csv"), which pandas.read_csv reads',
     **dict.fromkeys(("xyxy", "xywh"), "found.boxes, x1, y1, x2, y2"),
     **dict.fromkeys(("mask", "segmentation"), "found.masks"),
     **dict.fromkeys(("conf", "confidence"), "found.scores"),

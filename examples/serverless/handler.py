@@ -39,7 +39,7 @@ RENDERING = ("masks", "tolerance", "soft", "whole", "grow")
 FIELDS = ("photo", "prompts", *DETECTION, *READING, "format", *RENDERING)
 ANSWERS = {name: next(iter(kind.media_types.values())) for name, kind in FORMATS.items() if not kind.folder}
 """Formats of an answer, and their content types."""
-TEXTS = ("application/json", "application/geo+json", "image/svg+xml", "text/x-yolo")
+TEXTS = ("application/json", "application/geo+json", "image/svg+xml", "text/csv", "text/x-yolo")
 """Content types that are sent as they are, the others as base64."""
 
 logger = logging.getLogger("fastsam_onnx.handler")

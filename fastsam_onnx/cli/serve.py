@@ -34,7 +34,8 @@ Needs: pip install 'fastsam-onnx[serve]'. A page to try it in is at /.
                      image/png (overlay, labels, mask, cutout, colours, voc,
                      edges), image/jpeg (overlay), image/webp (overlay, cutout),
                      image/svg+xml (svg),
-                     application/geo+json (geojson), text/x-yolo (yolo),
+                     application/geo+json (geojson), text/csv (csv),
+                     text/x-yolo (yolo),
                      application/zip (cutouts)
   POST /convert      a result in JSON as the body, or a form with a field
                      "result" and for overlays and cut-outs "photo", or its

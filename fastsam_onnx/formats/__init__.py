@@ -13,6 +13,7 @@ from fastsam_onnx.formats.registry import FORMATS, Format, encode, format_of_suf
 from fastsam_onnx.formats.sam import to_sam
 from fastsam_onnx.formats.supervision import to_supervision
 from fastsam_onnx.formats.svg import to_svg
+from fastsam_onnx.formats.table import to_csv
 from fastsam_onnx.formats.voc import to_voc, voc_palette
 from fastsam_onnx.formats.yolo import to_yolo, yolo_data
 
@@ -30,6 +31,7 @@ __all__ = [
     "suffixes_beside_photos",
     "to_coco",
     "to_colours",
+    "to_csv",
     "to_cutout",
     "to_cutouts",
     "to_dict",

@@ -27,6 +27,7 @@ from fastsam_onnx.formats.native import to_dict
 from fastsam_onnx.formats.pictures import PICTURE_SUFFIXES, picture_bytes
 from fastsam_onnx.formats.sam import sam_file
 from fastsam_onnx.formats.svg import to_svg
+from fastsam_onnx.formats.table import to_csv
 from fastsam_onnx.formats.text import json_bytes, text_bytes
 from fastsam_onnx.formats.voc import palette_png, to_voc
 from fastsam_onnx.formats.yolo import to_yolo
@@ -152,6 +153,9 @@ FORMATS: dict[str, Format] = {
     "json": Format(
         (".json",), "boxes, scores, areas, masks (run lengths or polygons)", to_dict, json_bytes, media_types=_JSON
     ),
+    "csv": Format(
+        (".csv",), "a table: scores, boxes, areas, centroids", to_csv, text_bytes, media_types={".csv": "text/csv"}
+    ),
     "coco": Format((".coco.json",), "COCO results with compressed run lengths", to_coco, json_bytes, media_types=_JSON),
     "labelme": Format(
         (".labelme.json",),
@@ -233,8 +237,8 @@ def save(
 
     Args:
         found: The objects.
-        path: The file. Its suffix says what is written: .png, .jpg, .jpeg, .webp an overlay, .json, .svg, .geojson,
-            .coco.json, .labelme.json, .sam.json, .txt (YOLO's), .labels.png, .mask.png, .colours.png,
+        path: The file. Its suffix says what is written: .png, .jpg, .jpeg, .webp an overlay, .json, .csv, .svg,
+            .geojson, .coco.json, .labelme.json, .sam.json, .txt (YOLO's), .labels.png, .mask.png, .colours.png,
             .voc.png, .edges.png, .cutout.png, .cutout.webp, and .cutouts a folder.
         format: A name in `FORMATS`, where the suffix does not say it.
         options: The format's own (`FORMATS[format].options`), as the function that makes it explains them:
@@ -247,6 +251,7 @@ def save(
             - "voc": none.
             - "edges" (`to_edges`): of, thin.
             - "json" (`to_dict`): masks, tolerance.
+            - "csv": none.
             - "coco": image_id, category_id, file_name.
             - "labelme": label, image_path, tolerance, polygons_only.
             - "yolo": tolerance.

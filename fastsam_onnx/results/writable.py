@@ -130,9 +130,9 @@ class WritableInstances(Instances):
         nothing but cut-outs.
 
         Args:
-            path: The file. Its suffix says what is written: .png, .jpg, .jpeg, .webp an overlay; .json, .coco.json,
-                .labelme.json, .sam.json, .txt (YOLO's), .svg, .geojson, .labels.png, .mask.png, .colours.png,
-                .voc.png, .edges.png, .cutout.png, .cutout.webp; .cutouts a folder.
+            path: The file. Its suffix says what is written: .png, .jpg, .jpeg, .webp an overlay; .json, .csv,
+                .coco.json, .labelme.json, .sam.json, .txt (YOLO's), .svg, .geojson, .labels.png, .mask.png,
+                .colours.png, .voc.png, .edges.png, .cutout.png, .cutout.webp; .cutouts a folder.
             format: Name of the format, where the suffix does not say it: a name of the options below.
             options: The format's own, as the function of its name in `fastsam_onnx.formats` takes them.
 
@@ -144,6 +144,7 @@ class WritableInstances(Instances):
                 - "voc": none.
                 - "edges": of, thin.
                 - "json": masks, tolerance.
+                - "csv": none.
                 - "coco": image_id, category_id, file_name.
                 - "labelme": label, image_path, tolerance, polygons_only.
                 - "yolo": tolerance.
@@ -189,6 +190,12 @@ class WritableInstances(Instances):
         from fastsam_onnx import formats
 
         return formats.to_json(self, masks=masks, tolerance=tolerance)
+
+    def to_csv(self) -> str:
+        """A table, a line per object: score, box, area, centroid, class and the like; see `formats.to_csv`."""
+        from fastsam_onnx import formats
+
+        return formats.to_csv(self)
 
     def to_coco(
         self,

@@ -185,6 +185,7 @@ def test_formats_and_a_folder_that_is_made(run, tmp_path):
     assert names(tmp_path / "new" / "results") == [
         "cat.coco.json",
         "cat.colours.png",
+        "cat.csv",
         "cat.cutout.png",
         "cat.cutouts/object-0000.png",
         "cat.cutouts/object-0001.png",

@@ -538,7 +538,7 @@ def test_threads_see_the_same(pending_found):
 # ---------------------------------------------------------------- ways out
 
 
-WAYS_OUT = ("to_dict", "to_json", "to_coco", "to_labelme", "to_svg", "to_geojson", "to_sam", "to_supervision")
+WAYS_OUT = ("to_dict", "to_json", "to_coco", "to_csv", "to_labelme", "to_svg", "to_geojson", "to_sam", "to_supervision")
 
 
 @pytest.mark.parametrize("name", WAYS_OUT)

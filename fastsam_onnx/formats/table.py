@@ -1,0 +1,66 @@
+"""A table of the objects, for spreadsheets and pandas: CSV (RFC 4180, but lines end with a line feed)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastsam_onnx.formats.text import SCORE_DECIMALS, class_facts, numbers, rounded_score, track_facts
+from fastsam_onnx.masks.instances import Instances, check_found
+from fastsam_onnx.masks.mask import Mask
+
+COLUMNS = (
+    *("source", "width", "height", "index", "score", "x1", "y1", "x2", "y2", "area", "centroid_x", "centroid_y"),
+    *("prompt_index", "similarity", "label", "name", "track_id"),
+)
+
+
+def to_csv(found: Instances) -> str:
+    """A table: a line of names, then a line per object. What is not known is empty.
+
+    Args:
+        found: The objects.
+
+    Returns:
+        The columns "source" (file name of the photo), "width", "height" (of the photo, pixels), "index", "score" (0 to
+        1), "x1", "y1", "x2", "y2" (the detector's box, as in JSON), "area" (pixels), "centroid_x", "centroid_y" (the
+        mean of the pixels' middles, image pixels), "prompt_index", "similarity", "label", "name" and "track_id". They
+        are the same for every result, so that tables can be put together.
+    """
+    check_found(found)
+    width, height = found.image_size
+    rows = []
+    for index, instance in enumerate(found):
+        row: dict[str, Any] = {"source": found.source, "width": width, "height": height, "index": index}
+        row |= zip(("x1", "y1", "x2", "y2"), numbers(instance.box), strict=True)
+        row |= zip(("centroid_x", "centroid_y"), _centroid(instance.mask), strict=True)
+        row |= {"score": rounded_score(instance.score), "area": instance.mask.area}
+        row["prompt_index"] = instance.prompt_index
+        if instance.similarity is not None:
+            row["similarity"] = round(instance.similarity, SCORE_DECIMALS)
+        rows.append(row | class_facts(instance) | track_facts(instance))
+    return "".join(map(_line, [COLUMNS, *([row.get(name) for name in COLUMNS] for row in rows)]))
+
+
+def _line(cells: Sequence[Any]) -> str:
+    """A line of the table."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\r\n").writerow(cells)  # before Python 3.13 a \r in a cell is quoted by this alone
+    return line.getvalue().removesuffix("\r\n") + "\n"
+
+
+def _centroid(mask: Mask) -> list[Any]:
+    """[x, y], the mean of the pixels' middles; None of a mask without pixels."""
+    if not mask.area:
+        return [None, None]
+    sums = (np.count_nonzero(mask.crop, axis=axis) for axis in (0, 1))
+    return numbers(
+        [
+            corner + 0.5 + np.arange(counts.size) @ counts / mask.area
+            for corner, counts in zip((mask.left, mask.top), sums, strict=True)
+        ]
+    )
