@@ -281,7 +281,7 @@ class _Machine:
                 raise CheckpointError(f"its pickle refers to {_describe(other)}; only storages of tensors are accepted")
         if len(key) > _MAX_NAME or (found := self.storage_bytes(key)) is None:
             raise CheckpointError(f"the storage {key!r:.40} is not in the file")
-        if count < 0 or found != count * size:
+        if found != count * size:
             raise CheckpointError(f"the storage {key!r:.40} has {found} bytes; {count} elements take {count * size}")
         self.stack.append(Storage(key, dtype, count))
 

@@ -37,6 +37,7 @@ from support.pt_writer import (
 )
 
 from fastsam_onnx import CheckpointError, ModelNotFoundError
+from fastsam_onnx.checkpoints.archive import TorchArchive
 from fastsam_onnx.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from fastsam_onnx.checkpoints.head import HEAD_BYTES, is_checkpoint
 
@@ -347,6 +348,7 @@ FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "Keras": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(600), "HDF5.*yolo export"),
     "a zip of something else": (lambda: archive({"readme.txt": b"hello"}), "0 data.pkl"),
     "TorchScript": (lambda: archive({**NEEDED, "constants.pkl": b"", "code/x.py": b""}), "TorchScript"),
+    "a folder in a folder": (lambda: archive(NEEDED, "a/b/"), "0 data.pkl"),
     "two folders": (lambda: archive([("a/data.pkl", b""), ("b/data.pkl", b"")], ""), "2 data.pkl"),
     "an entry beside the folder": (lambda: archive([("a/data.pkl", b""), ("b/x", b"")], ""), "outside its folder"),
     "compressed": (lambda: rezip(GOOD, dict, compression=zipfile.ZIP_DEFLATED), "is compressed"),
@@ -361,6 +363,20 @@ FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "both sizes lie": (
         lambda: patched(GOOD, struct.pack("<II", 64, 64), struct.pack("<II", 1 << 31, 1 << 31)),
         "reaches into",
+    ),
+    "data up to the next header": (
+        lambda: patched(
+            GOOD, struct.pack("<II", 64, 64), struct.pack("<II", 80, 80)
+        ),  # its checksum and sizes: 16 bytes
+        "'best/data/0' reaches into",
+    ),
+    "sizes that nothing states": (
+        lambda: patched(GOOD, struct.pack("<H", 0x0808), struct.pack("<H", 0x0800)),
+        "header of 'best/data.pkl' and the zip directory disagree",
+    ),
+    "compressed, by the directory alone": (
+        lambda: patched(GOOD, b"PK\1\2\0\0\0\0\x08\x08\0", b"PK\1\2\0\0\0\0\x08\x08\x08"),
+        "is compressed",
     ),
     "encrypted": (lambda: patched(GOOD, struct.pack("<H", 0x0808), struct.pack("<H", 0x0809)), "encrypted"),
     "a wrong checksum": (
@@ -404,6 +420,23 @@ FILES: dict[str, tuple[Callable[[], bytes], str]] = {
         "parts.*got 3",
     ),
 }
+
+
+def test_sizes_that_follow_may_stand_in_the_headers_too():
+    data = bytearray(GOOD)
+    for entry in zipfile.ZipFile(BytesIO(GOOD)).infolist():
+        struct.pack_into("<3I", data, entry.header_offset + 14, entry.CRC, entry.file_size, entry.file_size)
+    assert data != GOOD
+    assert read_checkpoint(bytes(data)).arrays["weight"].tolist() == [0] * 16
+
+
+def test_a_file_of_more_than_4_gib_is_told_so():
+    class Long(BytesIO):
+        def seek(self, offset: int, whence: int = 0) -> int:
+            return 1 << 32 if whence == 2 else super().seek(offset, whence)
+
+    with pytest.raises(CheckpointError, match=r"4,294,967,296 bytes.*less than 4 GiB"):
+        TorchArchive(Long(GOOD))
 
 
 def with_attribute(**attributes: Any) -> bytes:
