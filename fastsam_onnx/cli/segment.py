@@ -87,9 +87,10 @@ folders, hidden files and earlier results (*.overlay.png, *.labels.png,
 
 A video gives a video with overlays and without sound, clip.overlay.mp4, and
 one JSON object a line for each frame, clip.jsonl; --format mask gives a video
-of its objects white on black, clip.mask.mp4. --output is a folder, or one of
-these files, known by its suffix (.mp4, .mov, .mkv, .avi, .mask.mp4, .jsonl),
-or - for the lines or, with --format overlay or mask, for frames as RGB24.
+of its objects white on black, clip.mask.mp4, --format csv a table of them with
+frame and seconds, clip.csv. --output is a folder, or one of these files, known
+by its suffix (.mp4, .mov, .mkv, .avi, .mask.mp4, .jsonl, .csv), or - for the
+lines or, with --format overlay or mask, for frames as RGB24.
 With --raw WxH, standard input holds such frames, and results go to standard
 output by default.
 
@@ -110,6 +111,7 @@ examples:
   {PROGRAM} segment clip.mp4 -o clip-objects.mp4
   {PROGRAM} segment clip.mp4 --track --point 620,360 --at-frame 12
   {PROGRAM} segment clip.mp4 --track --point 620,360 -o person.mask.mp4
+  {PROGRAM} segment clip.mp4 --track -o tracks.csv
   ffmpeg -i clip.mp4 -f rawvideo -pix_fmt rgb24 - |
     {PROGRAM} segment --raw 1280x720 - > clip.jsonl
   {PROGRAM} segment -- -photo-with-a-dash.jpg"""

@@ -1,4 +1,4 @@
-"""`fastsam-onnx segment` for videos and raw frames: an overlay, masks, JSON lines, or frames for another program."""
+"""`fastsam-onnx segment` for videos and raw frames: an overlay, masks, JSON lines, a table, or frames to pipe."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
 from fastsam_onnx.files import complete_file, is_folder
 from fastsam_onnx.formats import to_dict
 from fastsam_onnx.formats.registry import format_of_mark
+from fastsam_onnx.formats.table import COLUMNS, line_of, rows_of
 from fastsam_onnx.images.load import ImageSource
 from fastsam_onnx.images.video import DEFAULT_FPS, Frame, is_video, open_video
 from fastsam_onnx.images.video_writer import VIDEO_CODECS, check_codec, video_writer
@@ -55,7 +56,9 @@ MOST_NUMBERS = 10
 """Numbers of missing frames that a line tells."""
 NOTHING = np.zeros((0, 0, 3), np.uint8)
 """The picture of a frame that is under way: it must not be kept twice."""
-SUFFIXES = {"overlay": ".overlay.mp4", "mask": ".mask.mp4", "json": ".jsonl"}
+TEXTS = {"json": ".jsonl", "csv": ".csv"}
+"""Formats that are lines of text, and how their files end."""
+SUFFIXES = {"overlay": ".overlay.mp4", "mask": ".mask.mp4", **TEXTS}
 PICTURED = ("overlay", "mask")
 """Formats that are videos."""
 DEFAULT_FORMATS = ("overlay", "json")
@@ -266,13 +269,16 @@ def _sink(
             yield lambda frame, found: pace.add(frame, found, drawn(form, frame))
             if pace.left_out:
                 warn("%s: %d frames came faster than %g a second and are left out", path, pace.left_out, fps)
-        elif path == STDOUT:
-            yield lambda frame, found: write_stdout(_line(frame, found))
-        else:
+            return
+        write: Callable[[bytes], object] = write_stdout
+        if path != STDOUT:
             make_folder(path.parent)
             part = stack.enter_context(complete_file(path))
-            file = stack.enter_context(part.open("xb"))
-            yield lambda frame, found: file.write(_line(frame, found))
+            write = stack.enter_context(part.open("xb")).write
+        if form == "csv":
+            write(line_of(("frame", "seconds", *COLUMNS)).encode())
+        text = _rows if form == "csv" else _record
+        yield lambda frame, found: write(text(frame, found))
 
 
 def _drawn(prompts: Prompts, arguments: argparse.Namespace, form: str, frame: Frame) -> dict[str, Any]:
@@ -299,7 +305,8 @@ def _check_following(arguments: argparse.Namespace, prompts: Prompts) -> None:
 def _check_codec(codec: str, paths: list[Path]) -> None:
     """Raise an OptionError if no video is written, or one of them cannot have this codec."""
     if not paths:
-        raise OptionError(f"--codec is for videos, and json is none; write one of {', '.join(PICTURED)}")
+        none = " and ".join(TEXTS)
+        raise OptionError(f"--codec is for videos, and {none} are none; write one of {', '.join(PICTURED)}")
     for path in paths:
         if path == STDOUT:
             raise OptionError("--codec is for the file of a video; standard output takes frames as RGB24")
@@ -310,7 +317,14 @@ def _write_picture(picture: ByteArray) -> None:
     write_stdout(picture.tobytes())
 
 
-def _line(frame: Frame, found: Segmentation | Failure) -> bytes:
+def _rows(frame: Frame, found: Segmentation | Failure) -> bytes:
+    """The lines of a table for the objects of a frame; none for a frame that could not be had."""
+    objects = [] if isinstance(found, Failure) else rows_of(found)
+    return "".join(line_of((frame.number, round(frame.seconds, 3), *cells)) for cells in objects).encode()
+
+
+def _record(frame: Frame, found: Segmentation | Failure) -> bytes:
+    """A frame and its objects as a line of JSON."""
     record: dict[str, Any] = {"frame": frame.number, "seconds": round(frame.seconds, 3)}
     if isinstance(found, Failure):
         record |= {"error": str(found.error), "missing": frame.missing}
@@ -375,7 +389,7 @@ def _is_folder_name(output: str) -> bool:
     suffix = Path(output).suffix.lower()
     if is_folder(Path(output)) or ends_as_folder(output) or not suffix:
         return True
-    files = (*VIDEO_CODECS, ".jsonl")
+    files = (*VIDEO_CODECS, *TEXTS.values())
     if suffix not in files:
         raise OptionError(f"--output {output} must be a folder or end with one of {', '.join(files)} for a video")
     return False
@@ -383,9 +397,8 @@ def _is_folder_name(output: str) -> bool:
 
 def _named(path: Path) -> str:
     """The format that the end of a file's name means."""
-    if path.suffix.lower() == ".jsonl":
-        return "json"
-    return "mask" if path.stem.lower().endswith(".mask") else "overlay"
+    picture = "mask" if path.stem.lower().endswith(".mask") else "overlay"
+    return next((form for form, suffix in TEXTS.items() if path.suffix.lower() == suffix), picture)
 
 
 def _check_mark(path: Path, form: str) -> None:
@@ -399,7 +412,7 @@ def _check_mark(path: Path, form: str) -> None:
 
 
 def _endings(form: str) -> Collection[str]:
-    return VIDEO_CODECS if form in PICTURED else (".jsonl",)
+    return VIDEO_CODECS if form in PICTURED else (TEXTS[form],)
 
 
 def _raw_frames(size: tuple[int, int], fps: float) -> Iterator[Frame]:

@@ -32,6 +32,11 @@ def to_csv(found: Instances) -> str:
         are the same for every result, so that tables can be put together.
     """
     check_found(found)
+    return "".join(map(line_of, [COLUMNS, *rows_of(found)]))
+
+
+def rows_of(found: Instances) -> list[list[Any]]:
+    """The cells of COLUMNS of each object."""
     width, height = found.image_size
     rows = []
     for index, instance in enumerate(found):
@@ -43,11 +48,11 @@ def to_csv(found: Instances) -> str:
         if instance.similarity is not None:
             row["similarity"] = round(instance.similarity, SCORE_DECIMALS)
         rows.append(row | class_facts(instance) | track_facts(instance))
-    return "".join(map(_line, [COLUMNS, *([row.get(name) for name in COLUMNS] for row in rows)]))
+    return [[row.get(name) for name in COLUMNS] for row in rows]
 
 
-def _line(cells: Sequence[Any]) -> str:
-    """A line of the table."""
+def line_of(cells: Sequence[Any]) -> str:
+    """A line of a table."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\r\n").writerow(cells)  # before Python 3.13 a \r in a cell is quoted by this alone
     return line.getvalue().removesuffix("\r\n") + "\n"

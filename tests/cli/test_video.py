@@ -1,6 +1,7 @@
 """Videos and raw frames on the command line: what is written, and what is said when that cannot be."""
 
 import argparse
+import csv
 import io
 import json
 import os
@@ -83,6 +84,10 @@ def program(network, *arguments, stdin=b"", cwd=None):
 
 def lines(text):
     return [json.loads(line) for line in text.splitlines()]
+
+
+def table(path):
+    return list(csv.DictReader(path.read_text("utf-8").splitlines()))
 
 
 def check_lines(records, fps=10):
@@ -244,8 +249,8 @@ def test_a_defect_in_one_video_stops_no_other(run, clip, tmp_path, monkeypatch):
     ("arguments", "reason"),
     [
         (["CLIP", "photo.jpg"], "got photo.jpg beside a video"),
-        (["CLIP", "--format", "svg"], "overlay, mask, json for a video, got svg"),
-        (["CLIP", "-o", "a.png"], ".mp4, .mov, .mkv, .avi, .jsonl"),
+        (["CLIP", "--format", "svg"], "overlay, mask, json, csv for a video, got svg"),
+        (["CLIP", "-o", "a.png"], ".mp4, .mov, .mkv, .avi, .jsonl, .csv"),
         (["CLIP", "-o", "a.mp4", "--format", "json"], "a.mp4: a file of the format json must end with .jsonl"),
         (
             ["CLIP", "-o", "a.jsonl", "--format", "mask"],
@@ -265,13 +270,13 @@ def test_a_defect_in_one_video_stops_no_other(run, clip, tmp_path, monkeypatch):
         (["--raw", "99999x99999", "-"], "--raw must be of at most 178956970 pixels (--pixel-limit), got 99999x99999"),
         (["CLIP", "--codec", "mpeg2"], "h264"),
         (["CLIP", "--codec", "vp9", "-o", "a.avi"], "ends with .avi must be mjpeg or mpeg4, got vp9"),
-        (["CLIP", "--codec", "vp9", "-o", "-"], "--codec is for videos, and json is none"),
+        (["CLIP", "--codec", "vp9", "-o", "-"], "--codec is for videos, and json and csv are none"),
         (["CLIP", "--codec", "vp9", "-o", "-", "--format", "mask"], "--codec is for the file of a video"),
         (
             ["CLIP", "--codec", "vp9", "--format", "json"],
-            "--codec is for videos, and json is none; write one of overlay",
+            "--codec is for videos, and json and csv are none; write one of overlay",
         ),
-        (["CLIP", "--codec", "vp9", "-o", "-", "--format", "json"], "--codec is for videos, and json is none"),
+        (["CLIP", "--codec", "vp9", "-o", "-", "--format", "json"], "--codec is for videos, and json and csv are none"),
         (["photo.jpg", "--codec", "vp9"], "--codec is for videos, and these are photos"),
         (["CLIP", "--fps", "30"], "--fps needs --raw"),
         (["photo.jpg", "--track"], "--track and --at-frame are for the frames of a video"),
@@ -381,6 +386,23 @@ def test_an_object_keeps_its_colour_whatever_its_rank(run):
     ]
     assert colours == [colours[0]] * 6
     assert colours[0] == draw.palette(2)[::-1].tolist()
+
+
+def test_a_table_has_a_line_for_each_object_of_each_frame(run, clip, tmp_path):
+    """The disc's middle is at 14, 32, and 8 pixels farther right in each frame, of which there are ten a second."""
+    assert run(clip, "--track", "-o", tmp_path / "tracks.csv")[0] == 0
+    rows = table(tmp_path / "tracks.csv")
+    assert [(row["frame"], row["seconds"]) for row in rows] == [(str(n), str(n / 10)) for n in range(FRAMES)]
+    assert {row["track_id"] for row in rows} == {"1"}
+    assert rows[4]["source"] == "clip.avi#4"
+    for number, row in enumerate(rows):
+        assert float(row["centroid_x"]) == pytest.approx(14 + 8 * number, abs=1.5)
+        assert float(row["centroid_y"]) == pytest.approx(32, abs=1.5)
+    assert run(clip, "--format", "csv,json", "--track", "-o", tmp_path / "out")[0] == 0
+    assert listing(tmp_path / "out") == ["clip.csv", "clip.jsonl"]
+    assert (tmp_path / "out" / "clip.csv").read_bytes() == (tmp_path / "tracks.csv").read_bytes()
+    records = lines((tmp_path / "out" / "clip.jsonl").read_text())
+    assert [row["area"] for row in rows] == [str(record["objects"][0]["area"]) for record in records]
 
 
 def test_numbers_go_into_lines_and_overlay(run, clip, tmp_path):
@@ -572,6 +594,9 @@ def test_a_damaged_video_goes_on_and_ends_with_1(run, clip, tmp_path):
     assert code == 1
     assert "damaged.avi: 2 of 9 frames are missing or cannot be decoded (number 3, 4)" in err
     records = lines((tmp_path / "out" / "damaged.jsonl").read_text())
+    assert run(damaged, "-o", tmp_path / "a.csv")[0] == 1
+    rows = table(tmp_path / "a.csv")
+    assert [int(row["frame"]) for row in rows] == [record["frame"] for record in records if "objects" in record]
     assert [record["frame"] for record in records] == list(range(FRAMES))
     assert [record["seconds"] for record in records] == [number / 10 for number in range(FRAMES)]
     assert [number for number, record in enumerate(records) if "error" in record] == [3, 4]
