@@ -1,6 +1,7 @@
 """tools/evaluate: recall as pycocotools counts it, overlaps, prompts' points and boundaries by hand."""
 
 import sys
+from collections import defaultdict
 
 import cv2
 import numpy as np
@@ -8,13 +9,14 @@ import pytest
 
 from fastsam_onnx import Mask, Segmentation
 from tools.evaluate.__main__ import parse_options
-from tools.evaluate.answers import prompt_ious
-from tools.evaluate.models import contrast
+from tools.evaluate.answers import PROMPTS, prompt_ious
+from tools.evaluate.models import Found, Model, contrast
 from tools.evaluate.outlines import Boundaries, Straightness, partition_edges
 from tools.evaluate.overlay import Overlay, box_iou
 from tools.evaluate.prompts import SKETCHES, any_point, interior_point, lasso, moved, scribble, shifted, stroke
 from tools.evaluate.recall import AREA_RANGES, MAX_DETECTIONS, Recall, match_ranks
-from tools.evaluate.truth import read_set
+from tools.evaluate.tally import Tally, add_photo
+from tools.evaluate.truth import Photo, Truth, read_set
 from tools.evaluate.verdicts import Verdicts, count_doubles
 
 
@@ -323,6 +325,24 @@ def test_any_point_lies_in_the_mask():
     rng = np.random.default_rng(0)
     drawn = {any_point(mask, rng) for _ in range(60)}
     assert drawn == {(x + 0.5, y + 0.5) for x in (10, 11) for y in (20, 21)}
+
+
+def test_without_prompts_all_else_is_the_same():
+    there = rectangle(10, 10, 50, 40)
+    found = Segmentation.from_masks([there], [0.9])
+    model = Model(lambda rgb: Found(found, found, 1.0), "stand-in", {})
+    picture = cv2.imencode(".png", np.zeros((80, 100, 3), np.uint8))[1].tobytes()
+    truths = [there, rectangle(60, 10, 90, 40)]
+    truth = Truth(truths, np.array([mask.box for mask in truths]), np.zeros(2, bool))
+    figures = []
+    for prompts in (True, False):
+        tallies = defaultdict(Tally)
+        add_photo(Photo(picture, {"row": [truth]}), model, tallies, prompts=prompts)
+        figures.append(tallies["row"].figures())
+    answered = {name for name in PROMPTS if figures[0][name] is not None}
+    assert answered >= {"box, candidate", "point, candidate"}
+    assert figures[1] == figures[0] | dict.fromkeys(PROMPTS)
+    assert figures[1]["AR@100"] == 50
 
 
 def test_options_of_a_network_are_refused_with_a_baseline(monkeypatch, capsys):

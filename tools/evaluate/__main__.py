@@ -103,7 +103,7 @@ def main() -> int:
         for count, photo in enumerate(read_set(options.data / name)):
             if count == options.limit:
                 break
-            add_photo(photo, model, tallies)
+            add_photo(photo, model, tallies, prompts=not options.no_prompts)
             print(f"\r{name} {count + 1}    ", end="", file=sys.stderr)
         if options.json:  # after every set, so that a run that is cut off leaves what it has
             rows = {row: tally.figures() for row, tally in tallies.items()}
@@ -127,6 +127,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--iou", type=float, help="of NMS, everywhere; the model's own by default")
     parser.add_argument("--recall-iou", type=float, help="of NMS, for recall alone, such as 0.9, to have near doubles")
     parser.add_argument("--max-det", type=int, default=1000, help="for recall; prompts take 300")
+    parser.add_argument("--no-prompts", action="store_true", help="leave out prompts, which take most of the time")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--limit", type=int, help="only the first so many photos of each set")
     parser.add_argument("--json", type=Path, help="write the figures here too")

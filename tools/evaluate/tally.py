@@ -61,8 +61,8 @@ def mean(values: Sequence[float]) -> float | None:
     return statistics.fmean(values) if values else None
 
 
-def add_photo(photo: Photo, model: Model, tallies: dict[str, Tally]) -> None:
-    """Run a model on a photo and add what it found to the rows that the photo belongs to."""
+def add_photo(photo: Photo, model: Model, tallies: dict[str, Tally], *, prompts: bool) -> None:
+    """Run a model on a photo and add what it found and answered to the rows that the photo belongs to."""
     found = model.find(load_image(photo.source))
     masks, chosen = list(found.everything.masks), list(found.chosen.masks)
     doubles = count_doubles(chosen)
@@ -72,12 +72,14 @@ def add_photo(photo: Photo, model: Model, tallies: dict[str, Tally]) -> None:
         tally.objects.append(len(found.chosen))
         tally.milliseconds.append(found.milliseconds)
         tally.doubles.append(doubles)
-        add_truths(tally, truths, found, masks, chosen)
+        add_truths(tally, truths, found, masks, chosen, prompts=prompts)
         if photo.edges:
             tally.boundaries.add(masks, found.everything.scores, photo.edges)
 
 
-def add_truths(tally: Tally, truths: list[Truth], found: Found, masks: list[Mask], chosen: list[Mask]) -> None:
+def add_truths(
+    tally: Tally, truths: list[Truth], found: Found, masks: list[Mask], chosen: list[Mask], *, prompts: bool
+) -> None:
     """Recall, verdicts and prompts of one photo against all its partitions."""
     crowd = np.concatenate([truth.crowd for truth in truths])
     boxes = np.concatenate([truth.boxes for truth in truths])
@@ -103,6 +105,6 @@ def add_truths(tally: Tally, truths: list[Truth], found: Found, masks: list[Mask
         if is_large(mask):
             tally.large_outlines.add(mask)
     tally.best += iou[:, ~crowd].max(axis=0, initial=0.0).tolist()
-    answers = prompt_ious(found.chosen, truth_masks, boxes, overlay)
+    answers = prompt_ious(found.chosen, truth_masks, boxes, overlay) if prompts else {}
     for name, values in answers.items():
         tally.prompts[name] += values[~crowd].tolist()
