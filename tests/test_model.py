@@ -290,7 +290,7 @@ def test_tiles_are_told_from_the_view_of_the_whole(options_used):
     assert [each.is_tile for each in options_used] == [True, True, False, False]
 
 
-def test_photos_that_share_a_run_share_its_time(monkeypatch):
+def test_photos_that_share_a_run_share_its_time_but_for_decoding(monkeypatch):
     """By a clock that goes on by a second whenever it is read."""
     model, seconds = FastSAM(one_object()), count()
     monkeypatch.setattr("time.perf_counter", lambda: float(next(seconds)))
@@ -299,6 +299,7 @@ def test_photos_that_share_a_run_share_its_time(monkeypatch):
     for stage in ("preprocess", "network"):
         assert alone.speed[stage] == 1000
         assert [found.speed[stage] for found in pair] == [500, 500]
+    assert [found.speed["decode"] for found in (alone, *pair, model(photo(), tile=64))] == [1000] * 4
 
 
 def test_imgsz_is_rounded_up_and_the_smallest_rectangle_is_taken():

@@ -325,10 +325,12 @@ def test_an_encoder_whose_names_are_not_utf_8_is_told(tmp_path):
 
 
 def test_encoders_of_two_models_are_refused(tmp_path):
-    clip = Clip(toy_clip.write(tmp_path / "clip", text_width=6))
-    clip.embed_images(plain("red"))
-    with pytest.raises(ModelError, match=r"have 4 values and those of text_model\.onnx 6"):
-        clip.embed_texts("red")
+    folder = toy_clip.write(tmp_path / "clip", text_width=6)
+    for first, second in (("image_encoder", "text_encoder"), ("text_encoder", "image_encoder")):
+        clip = Clip(folder)
+        getattr(clip, first)()
+        with pytest.raises(ModelError, match=r"have 4 values and those of text_model\.onnx 6"):
+            getattr(clip, second)()
 
 
 def test_a_tokenizer_of_another_vocabulary_is_refused(tmp_path):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from fastsam_onnx.clip.encoders import TextEncoder
+from fastsam_onnx.clip.encoders import ImageEncoder, TextEncoder
 from fastsam_onnx.clip.files import _context_length
 from fastsam_onnx.clip.tokens import DEFAULT_CONTEXT_LENGTH, ClipTokenizer
 from fastsam_onnx.errors import ModelError
@@ -46,6 +47,63 @@ class Session:
             raise RuntimeError(f"got {ids.shape[1]} ids")
         self.fed.append({name: values.tolist() for name, values in feed.items()})
         return [np.stack([ids.sum(axis=1), np.zeros(len(ids))], axis=1).astype(np.float32)]
+
+
+class Pictures:
+    """An image encoder of pictures of 8 pixels that keeps how many it is fed."""
+
+    def __init__(self, sides: tuple[Any, ...] = (3, 8, 8), output: tuple[Any, ...] = ("batch", 2)) -> None:
+        self.sides, self.output, self.fed = sides, output, []
+
+    def get_inputs(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(name="pixels", type="tensor(float)", shape=["batch", *self.sides])]
+
+    def get_outputs(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(name="image_embeds", type="tensor(float)", shape=[*self.output])]
+
+    def run(self, wanted: list[str], feed: dict[str, np.ndarray], options: object) -> list[np.ndarray]:
+        self.fed.append(len(feed["pixels"]))
+        return [np.ones((len(feed["pixels"]), 2), np.float32)]
+
+
+@pytest.mark.parametrize("output", [(), ("batch", 2), ("batch", "width")])
+def test_the_width_of_vectors_is_known_whether_the_file_says_it_or_not(output, monkeypatch):
+    assert ImageEncoder(Pictures(output=output), "image.onnx", None).width == 2
+    monkeypatch.setattr(
+        Session, "get_outputs", lambda _: [SimpleNamespace(name="text_embeds", type="tensor(float)", shape=[*output])]
+    )
+    assert TextEncoder(Session(), "text.onnx", Tokenizer(), None).width == 2
+
+
+@pytest.mark.parametrize(("alone", "runs"), [(False, [3]), (True, [1, 1, 1])])
+def test_pictures_share_a_run_but_where_its_scales_would_be_shared_too(alone, runs):
+    session = Pictures()
+    encoder = ImageEncoder(session, "image.onnx", None, alone=alone)
+    assert encoder.embed([np.zeros((8, 8, 3), np.uint8)] * 3).shape == (3, 2)
+    assert session.fed == runs
+
+
+@pytest.mark.parametrize("sides", [(3, 8, 9), (8, 9, 3)])
+def test_an_encoder_of_pictures_that_are_no_squares_is_refused(sides):
+    with pytest.raises(ModelError, match=r"must take pictures of 8 pixels.*got \[8, 9\]"):
+        ImageEncoder(Pictures(sides), "image.onnx", None)
+
+
+def test_the_last_four_lists_of_texts_are_kept_unless_they_are_long():
+    """A server that is asked ever new lists keeps few; a photo after the other is asked the same."""
+    session = Session()
+    encoder = TextEncoder(session, "text.onnx", Tokenizer(), None)
+
+    def runs_of(texts: tuple[str, ...]) -> int:
+        before = len(session.fed)
+        encoder.embed_list(texts)
+        return len(session.fed) - before
+
+    five = [("a" * number,) for number in range(1, 6)]
+    assert [runs_of(texts) for texts in five] == [1] * 5
+    assert [runs_of(texts) for texts in (*five[1:], five[0])] == [0, 0, 0, 0, 1]
+    most, more = ("a",) * 2048, ("a",) * 2049  # sixteen in a run
+    assert [runs_of(most), runs_of(most), runs_of(more), runs_of(more)] == [128, 0, 129, 129]
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,14 @@ from hypothesis.extra import numpy as hnp
 from fastsam_onnx.errors import FastSAMError, OptionError, PromptError
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.results.rules import (
+    best_texts,
     check_box_points,
     check_boxes,
     check_points,
     closest_by_box,
     closest_by_mask,
     hits,
+    most_similar,
 )
 from fastsam_onnx.results.segmentation import Segmentation
 
@@ -342,6 +344,23 @@ def test_a_foreground_point_on_the_edge_is_in_its_box_and_one_beyond_is_named():
     points[1][2] = [15, 20.5]
     with pytest.raises(PromptError, match=r"box 1 is .*the point \[15\.0, 20\.5\]"):
         check_box_points(boxes, points, labels)
+
+
+@pytest.mark.parametrize("point", [[9.5, 35], [20.5, 35], [15, 29.5], [15, 40.5]])
+def test_a_foreground_point_beyond_any_side_of_its_box_is_named(point):
+    with pytest.raises(PromptError, match=rf"box 0 is .*the point \[{point[0]:.1f}, {point[1]:.1f}\]"):
+        check_box_points(np.array([[10.0, 30.0, 20.0, 40.0]]), [[[15, 35], point]], None)
+
+
+def test_a_threshold_of_cosines_must_be_exceeded():
+    """Halves and quarters are exact in float32; what was not compared has -inf."""
+    cosines = np.array([0.25, 0.5, -np.inf, 0.5], np.float32)
+    assert most_similar(cosines, None, 0.25, None).tolist() == [1, 3]
+    assert most_similar(cosines, None, None, None).tolist() == [1, 3, 0]
+    assert most_similar(cosines, None, None, np.array([0.25, 0.25, 0.25, 0.75], np.float32)).tolist() == [1]
+    labels, best = best_texts(np.stack([cosines, cosines - 1]), 0.25)
+    assert labels.tolist() == [2, 0, 2, 0]
+    assert best.tolist() == [0.25, 0.5, -1, 0.5]
 
 
 def test_of_equal_boxes_the_first_answers():
