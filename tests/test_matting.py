@@ -51,6 +51,16 @@ def test_a_disc_gets_its_shares_and_its_own_colour():
     assert np.abs(photo[edge].astype(int) - RED).mean() > 50
 
 
+@pytest.mark.parametrize(("front", "back"), [((200, 256), (0, 60)), ((0, 60), (200, 256))])
+def test_colours_of_the_edge_do_not_run_over(front, back):
+    """A speckled disc, nearly white on nearly black or the other way: its edge is not the contrary of it."""
+    shares, rng = disc_shares(100, (50, 50), 30), np.random.default_rng(0)
+    photo = composed(*(rng.integers(*levels, (100, 100, 3)) for levels in (front, back)), shares)
+    found, alpha = cut(shares > 0.5, photo)
+    own = found[..., :3][alpha > 0.5].astype(int)
+    assert np.abs(own - np.mean(front)).max() < 128
+
+
 def test_pasted_on_something_else_it_is_nearer_to_the_truth_than_what_is_cut_at_pixels():
     """A ball of the coffee's photo in front of the cat, its mask up to a pixel off, pasted onto green."""
     shares = disc_shares(160, (80, 80), 50)
@@ -147,10 +157,13 @@ def test_the_edge_of_a_large_object_is_sought_farther_away():
     np.testing.assert_allclose(Mask.from_dense(found[..., 3] > 127).box, [100, 100, 900, 900], atol=1)
 
 
-def test_the_cut_out_is_as_large_as_what_has_a_share():
-    photo = composed(RED, BLUE, disc_shares(60, (30, 30), 15))
+@pytest.mark.parametrize(("front", "back"), [(RED, BLUE), (np.array([200, 40, 0]), np.array([40, 200, 0]))])
+def test_the_cut_out_is_as_large_as_what_has_a_share(front, back):
+    """Whatever colours it has: nothing blue, for instance."""
+    photo = composed(front, back, disc_shares(60, (30, 30), 15))
     found = cutout(Segmentation.from_masks([Mask.from_dense(disc_shares(60, (30, 30), 15) > 0.5)])[0], photo, soft=True)
     seen = found[..., 3] > 0
+    assert 29 <= min(seen.shape) <= max(seen.shape) <= 40
     for edge in (seen[0], seen[-1], seen[:, 0], seen[:, -1]):
         assert edge.any()
 
