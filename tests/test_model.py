@@ -302,6 +302,16 @@ def test_photos_that_share_a_run_share_its_time_but_for_decoding(monkeypatch):
     assert [found.speed["decode"] for found in (alone, *pair, model(photo(), tile=64))] == [1000] * 4
 
 
+def test_photos_that_fill_one_size_of_the_network_share_a_run(monkeypatch):
+    """A photo of twice the size does; an upright one fills another."""
+    model, run, shapes = FastSAM(tiny(), imgsz=96), Network.run, []
+    monkeypatch.setattr(Network, "run", lambda self, tensor: shapes.append(tensor.shape) or run(self, tensor))
+    photos = [photo(64, 96), photo(96, 64), photo(128, 192)]
+    found = list(model.stream(photos, batch=3, workers=1))
+    assert shapes == [(2, 3, 64, 96), (1, 3, 96, 64)]
+    assert [each.image_size for each in found] == [(96, 64), (64, 96), (192, 128)]
+
+
 def test_imgsz_is_rounded_up_and_the_smallest_rectangle_is_taken():
     model = FastSAM(tiny(metadata=ultralytics_metadata(imgsz=(96, 96))))
     assert model.options["imgsz"] == (96, 96)
