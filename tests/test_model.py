@@ -93,6 +93,7 @@ def test_what_is_read_in_strips_is_seen_by_the_bands_and_the_white_too(tmp_path,
     opened = []
     monkeypatch.setattr(rows, "STRIPS_ABOVE", 0)
     monkeypatch.setattr(rows, "FileRows", lambda *given: opened.append(given) or OF_FILE(*given))
+    monkeypatch.setattr(rows, "HeldRows", None)  # would hold the whole photo
     options = {name: value for name, value in {"bands": [4], "white": 4095}.items() if name not in wide}
     found = FastSAM(bright_object(), imgsz=64)(path, tile=64, **options)
     assert len(opened) == 1

@@ -150,6 +150,7 @@ def test_results_are_not_taken_for_photos_of_their_folder():
         ("a.voc.png", "voc"),
         ("a.txt", "yolo"),
         ("a.json", "json"),
+        ("a.mask.json", "json"),
         ("a.coco.json", "coco"),
         ("a.labelme.json", "labelme"),
         ("a.sam.json", "sam"),
