@@ -68,6 +68,7 @@ def test_the_advice_fits_the_kind_of_installation(file, frozen, advice, tmp_path
     (tmp_path / "dist" / "fastsam_onnx").mkdir(parents=True)
     (tmp_path / "pkg.zip").touch()
     monkeypatch.setattr(bundled, "__file__", str(tmp_path / file))
-    monkeypatch.setattr(sys, "frozen", frozen, raising=False)
+    if frozen:  # other Pythons have no such attribute
+        monkeypatch.setattr(sys, "frozen", True, raising=False)
     with pytest.raises(ModelNotFoundError, match=advice):
         bundled_model()
