@@ -164,6 +164,14 @@ def own_forward(network: Object) -> None:
     conv.attributes["forward"] = Call(Name("__builtin__", "getattr"), (conv, "forward_other"))
 
 
+def five_sides(network: Object) -> None:
+    """A channel too many for the distances that YOLO26 gives itself."""
+    convolution = layer(network, f"{len(layer(network).attributes['_modules']) - 1}", "one2one_cv2", "0", "2")
+    convolution.attributes.update(
+        out_channels=5, _parameters={"weight": np.zeros((5, 8, 1, 1), np.float16), "bias": np.zeros(5, np.float16)}
+    )
+
+
 REFUSED: dict[str, tuple[Callable[[], Object], Callable[[Object], None], str]] = {
     "an activation": (
         activated("Mish"),
@@ -249,6 +257,7 @@ REFUSED: dict[str, tuple[Callable[[], Object], Callable[[Object], None], str]] =
         lambda network: head_of(network).attributes.update(max_det=-1),
         "max_det of the Segment26 .*-1",
     ),
+    "a fifth side of boxes": (yolo26, five_sides, "boxes at stride 8 must have 4 channels, got 5"),
     "texts that are not set": (
         yoloe,
         lambda network: head_of(network).attributes.update(is_fused=False),
