@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -157,8 +158,9 @@ def add_constant(graph: onnx.GraphProto, name: str, values: npt.NDArray[Any]) ->
 
 def name_nodes(graph: onnx.GraphProto) -> None:
     """Give every node a name of its own."""
-    seen: Counter[str] = Counter()
+    taken, seen = {node.name for node in graph.node}, {""}
     for index, node in enumerate(graph.node):
-        if not node.name or seen[node.name]:
-            node.name = f"{node.op_type}_{index}"
-        seen[node.name] += 1
+        if node.name in seen:
+            node.name = next(name for number in count(index) if (name := f"{node.op_type}_{number}") not in taken)
+            taken.add(node.name)
+        seen.add(node.name)

@@ -171,6 +171,7 @@ OPCODES: dict[str, bytes] = {
     "GLOBAL without an end": b"cos",
     "GLOBAL that is no UTF-8": b"c\xff\xfe\nx\n",
     "GLOBAL of a long name": b"ctorch.nn." + b"a" * 100_000 + b"\nX\n",
+    "GLOBAL of a function of torch, which nothing calls": b"ctorch\nload\n",
     "GLOBAL of a long class": b"ctorch.nn\n" + b"A" * 201 + b"\n",
     "INST": b"(" + text(TOUCH) + b"ios\nsystem\n",
     "OBJ": b"(" + CLASS + text(TOUCH) + b"o",

@@ -661,7 +661,17 @@ def test_drawn_pictures_are_the_same_every_time_and_differ():
     assert first.dtype == np.uint8
     np.testing.assert_array_equal(first, again)
     assert (first != second).any()
-    assert first.std() > 20
+
+
+def test_drawn_pictures_are_covered_with_small_and_large_things():
+    """One colour alone has no contrast within a channel; specks alone have none an eighth as large."""
+    for seed in range(3):
+        picture = dead_leaves(seed).astype(np.float32)
+        for quarter in (picture[:240, :320], picture[:240, 320:], picture[240:, :320], picture[240:, 320:]):
+            assert quarter.std(axis=(0, 1)).mean() > 45
+        eighth = cv2.resize(picture, (80, 60), interpolation=cv2.INTER_AREA)
+        for each, least in ((picture, 3), (eighth, 15)):
+            assert min(np.abs(np.diff(each, axis=axis)).mean() for axis in (0, 1)) > least
 
 
 def test_wrong_options_are_told_before_pictures_are_drawn(monkeypatch, tmp_path):
