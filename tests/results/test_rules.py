@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,6 +19,8 @@ from fastsam_onnx.results.rules import (
     check_points,
     closest_by_box,
     closest_by_mask,
+    closest_to_box,
+    closest_with_points,
     hits,
     most_similar,
 )
@@ -350,6 +354,15 @@ def test_a_foreground_point_on_the_edge_is_in_its_box_and_one_beyond_is_named():
 def test_a_foreground_point_beyond_any_side_of_its_box_is_named(point):
     with pytest.raises(PromptError, match=rf"box 0 is .*the point \[{point[0]:.1f}, {point[1]:.1f}\]"):
         check_box_points(np.array([[10.0, 30.0, 20.0, 40.0]]), [[[15, 35], point]], None)
+
+
+def test_what_obeys_the_points_but_misses_the_box_does_not_answer():
+    """A background point in the only mask in the box; the other mask obeys it, elsewhere."""
+    masks = segmentation([block(0, 0), block(5, 4)], [0.9, 0.8]).masks
+    point, background = np.array([[6.5, 5.5]]), np.array([False])
+    for box, index in (([5.0, 4.0, 9.0, 7.0], 1), ([0.0, 0.0, 4.0, 3.0], 0), ([0.0, 6.0, 2.0, 7.0], None)):
+        closest = functools.partial(closest_to_box, np.array(box), match="mask")
+        assert closest_with_points(point, background, masks, closest) == index
 
 
 def test_a_threshold_of_cosines_must_be_exceeded():
