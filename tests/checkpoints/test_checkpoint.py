@@ -391,6 +391,7 @@ FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "a name with a zero": (lambda: archive({**NEEDED, "data/1\0.txt": b""}), "out of its folder"),
     "a name that is no UTF-8": (lambda: patched(GOOD, b"best/version", b"best/\xff\xfersion"), "not UTF-8"),
     "other names in the headers": (lambda: patched(GOOD, b"best/data/0", b"best/data/1", 1), "disagree"),
+    "a signature alone": (lambda: b"PK\3\4", "the file has only 4 bytes"),
     "a header without its signature": (lambda: b"PK\3\5".join(GOOD.rsplit(b"PK\3\4", 1)), "'best/version'.* disagree"),
     "entries that share bytes": (overlapping, "'best/data/0' reaches into"),
     "something behind it": (lambda: GOOD + b"x", "no directory"),
