@@ -83,6 +83,11 @@ def test_pictures_share_a_run_but_where_its_scales_would_be_shared_too(alone, ru
     assert session.fed == runs
 
 
+@pytest.mark.parametrize("side", ["side", None, 0, -1])
+def test_an_encoder_of_pictures_of_any_size_gets_that_of_clip(side):
+    assert ImageEncoder(Pictures((3, side, side)), "image.onnx", None).preprocessing.size == 224
+
+
 @pytest.mark.parametrize("sides", [(3, 8, 9), (8, 9, 3)])
 def test_an_encoder_of_pictures_that_are_no_squares_is_refused(sides):
     with pytest.raises(ModelError, match=r"must take pictures of 8 pixels.*got \[8, 9\]"):
@@ -145,12 +150,14 @@ def test_an_export_that_says_any_length_and_means_one_gets_that():
     [
         (["scores", "text_embeds", "pooler_output"], "text_embeds"),  # its name tells
         (["pooler_output", "vectors"], "vectors"),  # what is left
+        (["indices", "vectors"], "vectors"),
         (["scores", "vectors"], None),
         (["pooler_output", "logits_per_text"], None),
     ],
 )
 def test_the_vectors_are_the_output_of_that_name_or_the_only_one_that_can_be(names, taken, monkeypatch):
-    outputs = [SimpleNamespace(name=name, type="tensor(float)", shape=["batch", 2]) for name in names]
+    kinds = {"indices": "tensor(int64)"}
+    outputs = [SimpleNamespace(name=name, type=kinds.get(name, "tensor(float)"), shape=["batch", 2]) for name in names]
     monkeypatch.setattr(Session, "get_outputs", lambda _: outputs)
     monkeypatch.setattr(Session, "run", lambda _, wanted, *__: asked.append(wanted) or [np.ones((1, 2), np.float32)])
     asked = []
