@@ -102,6 +102,22 @@ def test_what_is_read_in_strips_is_seen_by_the_bands_and_the_white_too(tmp_path,
         assert mask.iou(Mask.from_dense(samples[..., 3] > 0)) > 0.8
 
 
+@pytest.mark.parametrize("tile", [64, 160])
+def test_the_smaller_view_of_a_large_file_finds_objects_in_the_photos_own_pixels(tmp_path, monkeypatch, tile):
+    """A quarter of the photo's size; by it alone where one tile holds the photo, and beside tiles."""
+    tifffile = pytest.importorskip("tifffile", reason="needs tifffile, a test-time tool")
+    samples = np.zeros((96, 160, 3), np.uint8)
+    samples[20:60, 32:128] = 250
+    path = tmp_path / "scene.tif"
+    tifffile.imwrite(path, samples, photometric="rgb", rowsperstrip=8)
+    monkeypatch.setattr(rows, "STRIPS_ABOVE", 0)
+    monkeypatch.setattr(rows, "OVERVIEW_SIDE", 40)
+    found = FastSAM(bright_object(), imgsz=64)(path, tile=tile)
+    assert found.image_size == (160, 96)
+    [mask] = found.masks
+    assert mask.iou(Mask.from_dense(samples[..., 0] > 0)) > 0.9
+
+
 def test_masks_without_a_pixel_go_with_their_detections():
     boxes = [[32, 32, 32, 16], [56, 32, 8, 8], [8, 8, 0, 0]]  # the second lies right of the mask, the third has no area
     found = FastSAM(known(boxes, [0.8, 0.9, 0.7], [[1.0]] * 3, LEFT_OF_10))(photo())
