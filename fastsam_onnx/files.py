@@ -126,22 +126,23 @@ def sync(descriptor: int) -> None:
             raise
 
 
-def write_file(path: str | Path, parts: Iterable[bytes | memoryview]) -> None:
+def write_file(path: str | Path, parts: Iterable[bytes | memoryview], *, part_name: str = "") -> None:
     """Write to a temporary name in the same folder, then rename.
 
     Args:
         path: Path of the file; behind a link its target is replaced, not the link.
         parts: Bytes, piece by piece. If making them fails, nothing is left either.
+        part_name: As in `complete_file`.
 
     Raises:
         OutputError: If the file cannot be written.
     """
-    with complete_file(path) as part, part.open("xb") as file:
+    with complete_file(path, part_name=part_name) as part, part.open("xb") as file:
         file.writelines(parts)
 
 
 @contextmanager
-def complete_file(path: str | Path, suffix: str = "") -> Iterator[Path]:
+def complete_file(path: str | Path, suffix: str = "", *, part_name: str = "") -> Iterator[Path]:
     """Give a temporary name in the same folder, and rename the file that was written there to its own.
 
     It is on the disk before, or a power cut would leave an empty file of that name.
@@ -149,15 +150,18 @@ def complete_file(path: str | Path, suffix: str = "") -> Iterator[Path]:
     Args:
         path: As in `write_file`. If writing fails, nothing is left.
         suffix: End of the temporary name, for writers that go by it.
+        part_name: Temporary name, where one process alone writes the file: what it left when it was killed goes. By
+            default one that nobody else has.
 
     Raises:
         OutputError: If the file cannot be written.
     """
     with output_errors(path):
         target = Path(os.path.realpath(path))
-        part = target.with_name(f".{secrets.token_hex(8)}.part{suffix}")
+        part = target.with_name(part_name or f".{secrets.token_hex(8)}.part{suffix}")
         if target.exists() and not target.is_file():
             raise OutputError(f"cannot write {path}: it exists and is not a regular file")
+        part.unlink(missing_ok=True)
         try:
             yield part
             with part.open("rb+") as file:

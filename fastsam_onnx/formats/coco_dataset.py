@@ -115,7 +115,8 @@ class CocoDataset:
         self._last_image, self._last_annotation = 0, 0
         self._categories: list[str] = []
         with output_errors(self.journal):
-            self._file = _open_journal(self.journal, self.path)
+            self._file, is_locked = _open_journal(self.journal, self.path)
+        self._part_name = f".{self.path.name}.part" if is_locked else ""
         self._end = 0
         self._lock = Lock()
         try:
@@ -192,7 +193,7 @@ class CocoDataset:
                 if self._end:
                     self._file.seek(0)
                     document = _merged(_read_dataset(self.path), _records(self._file.readall()))
-                    write_file(self.path, [json_bytes(document, ".json")])
+                    write_file(self.path, [json_bytes(document, ".json")], part_name=self._part_name)
                 self._remove_journal()
         except FastSAMError as error:
             kept = f"{self.journal} keeps the photos for the next run"
@@ -274,16 +275,17 @@ class CocoDataset:
         return said if isinstance(said, int) and is_free else self._last_image + 1
 
 
-def _open_journal(journal: Path, dataset: Path) -> FileIO:
-    """The journal, locked until it is closed; where a file system has no locks, the first line of another run tells."""
+def _open_journal(journal: Path, dataset: Path) -> tuple[FileIO, bool]:
+    """The journal, and True if it is locked until closed; where there are no locks, a line of another run tells."""
     file = journal.open("ab+", buffering=0)  # nothing of a line is held back
-    if try_lock(file.fileno()) is None or not _is_open_as(file, journal):
+    locked = try_lock(file.fileno())
+    if locked is None or not _is_open_as(file, journal):
         file.close()
         raise OutputError(
             f"cannot add to {dataset}: another run writes to it, and has its journal {journal} locked; wait until that "
             "ends, or name another folder"
         )
-    return file
+    return file, locked
 
 
 def _is_open_as(file: FileIO, path: Path) -> bool:

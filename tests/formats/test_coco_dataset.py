@@ -163,6 +163,15 @@ def test_a_kill_at_any_byte_loses_and_doubles_nothing(tmp_path):
         assert "resumed.json.journal" not in listing(tmp_path)
 
 
+def test_what_a_run_had_half_written_when_it_was_killed_is_gone_after_the_next(tmp_path):
+    with CocoDataset(tmp_path / "d.json") as dataset:
+        dataset.add(make_sample())
+        (tmp_path / dataset._part_name).write_bytes(b'{"images": [')
+    assert [path.name for path in tmp_path.iterdir()] == ["d.json"]
+    check = ascii_json((tmp_path / "d.json").read_bytes())
+    assert [image["file_name"] for image in check["images"]] == ["photo.jpg"]
+
+
 def test_a_kill_between_the_file_and_the_journals_end_doubles_nothing(tmp_path):
     path = tmp_path / "d.json"
     dataset = CocoDataset(path)
