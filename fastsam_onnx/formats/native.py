@@ -22,7 +22,7 @@ from fastsam_onnx.formats.text import (
     rounded_score,
     track_facts,
 )
-from fastsam_onnx.masks.instances import Instances, check_found
+from fastsam_onnx.masks.instances import Instance, Instances, check_found
 from fastsam_onnx.masks.mask import Mask
 
 if TYPE_CHECKING:
@@ -70,16 +70,7 @@ def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
         )
     objects = []
     for index, instance in enumerate(found):
-        record: Json = {
-            "index": index,
-            "score": rounded_score(instance.score),
-            "box": numbers(instance.box),
-            "area": instance.mask.area,
-            "prompt_index": instance.prompt_index,
-        }
-        if instance.similarity is not None:
-            record["similarity"] = round(instance.similarity, SCORE_DECIMALS)
-        record |= class_facts(instance) | track_facts(instance)
+        record = object_facts(index, instance)
         if masks == "rle":
             record["rle"] = instance.mask.rle()
         else:
@@ -98,6 +89,20 @@ def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
         **_photo_facts(found),
         "objects": objects,
     }
+
+
+def object_facts(index: int, instance: Instance) -> Json:
+    """What is known of an object but its mask, as `to_dict` has it."""
+    record: Json = {
+        "index": index,
+        "score": rounded_score(instance.score),
+        "box": numbers(instance.box),
+        "area": instance.mask.area,
+        "prompt_index": instance.prompt_index,
+    }
+    if instance.similarity is not None:
+        record["similarity"] = round(instance.similarity, SCORE_DECIMALS)
+    return record | class_facts(instance) | track_facts(instance)
 
 
 def _photo_facts(found: Instances) -> Json:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fastsam_onnx.formats.text import SCORE_DECIMALS, class_facts, numbers, rounded_score, track_facts
+from fastsam_onnx.formats.native import object_facts
+from fastsam_onnx.formats.text import numbers
 from fastsam_onnx.masks.instances import Instances, check_found
 from fastsam_onnx.masks.mask import Mask
 
@@ -40,15 +41,11 @@ def rows_of(found: Instances) -> list[list[Any]]:
     width, height = found.image_size
     rows = []
     for index, instance in enumerate(found):
-        row: dict[str, Any] = {"source": found.source, "width": width, "height": height, "index": index}
-        row |= zip(("x1", "y1", "x2", "y2"), numbers(instance.box), strict=True)
+        row = {"source": found.source, "width": width, "height": height, **object_facts(index, instance)}
+        row |= zip(("x1", "y1", "x2", "y2"), row["box"], strict=True)
         row |= zip(("centroid_x", "centroid_y"), _centroid(instance.mask), strict=True)
-        row |= {"score": rounded_score(instance.score), "area": instance.mask.area}
-        row["prompt_index"] = instance.prompt_index
-        if instance.similarity is not None:
-            row["similarity"] = round(instance.similarity, SCORE_DECIMALS)
-        rows.append(row | class_facts(instance) | track_facts(instance))
-    return [[row.get(name) for name in COLUMNS] for row in rows]
+        rows.append([row.get(name) for name in COLUMNS])
+    return rows
 
 
 def line_of(cells: Sequence[Any]) -> str:
