@@ -6,21 +6,17 @@ the rest, addresses, statuses and answers, with what the server does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fastsam_onnx import __version__
-from fastsam_onnx.formats.native import FACTS
 from fastsam_onnx.formats.registry import OUTLINES
 from fastsam_onnx.masks.mask import MAX_RADIUS
 from fastsam_onnx.options import MIN_WHITE
-from fastsam_onnx.results.prompts import OPTIONS
-from fastsam_onnx.results.rules import Match, Pick
 from fastsam_onnx.serve import conversion
 from fastsam_onnx.serve.negotiate import FORMAT_NAMES, REPRESENTATIONS
 from fastsam_onnx.serve.received import KEY_FIELD, KEY_HEADER, PHOTO_FIELD, Limits
-
-Schema = dict[str, Any]
+from fastsam_onnx.serve.schemas import JSON_SCHEMAS, Schema, object_with, reference, schemas
 
 REFUSALS = {
     400: "The body is not the form that its content type says, or the connection was cut.",
@@ -36,11 +32,6 @@ REFUSALS = {
     503: "Too many requests wait; try again after Retry-After seconds.",
 }
 """Statuses of refusals of /segment and /convert, and their meanings."""
-
-_NUMBER: Schema = {"type": "number"}
-_PAIR: Schema = {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2}
-_FOUR: Schema = {"type": "array", "items": _NUMBER, "minItems": 4, "maxItems": 4}
-_LABEL: Schema = {"enum": [0, 1]}
 
 
 def describe(limits: Limits, defaults: Mapping[str, Any], *, has_token: bool) -> Schema:
@@ -62,13 +53,15 @@ def describe(limits: Limits, defaults: Mapping[str, Any], *, has_token: bool) ->
         "paths": {
             "/segment": {"post": _secured(_segment(limits, defaults), has_token)},
             "/convert": {"post": _secured(_convert(limits, defaults), has_token)},
-            "/info": {"get": _secured(_get("info", "Model, options, limits and formats.", _ref("Info")), has_token)},
-            "/healthz": {"get": _get("health", "Whether the server runs.", _ref("Health"))},
+            "/info": {
+                "get": _secured(_get("info", "Model, options, limits and formats.", reference("Info")), has_token)
+            },
+            "/healthz": {"get": _get("health", "Whether the server runs.", reference("Health"))},
             "/openapi.json": {"get": _get("description", "This document.", {"type": "object"})},
             "/": {"get": _get("page", "A page to try it in a browser.", {"type": "string"}, "text/html")},
             "/example.jpg": {"get": _example()},
         },
-        "components": {"schemas": _schemas(), **schemes},
+        "components": {"schemas": schemas(), **schemes},
     }
 
 
@@ -79,7 +72,7 @@ def _get(name: str, summary: str, schema: Schema, media_type: str = "application
 
 def _example() -> Schema:
     operation = _get("example", "A photo to try it with.", {}, "image/jpeg")
-    operation["responses"]["404"] = _json("The installation has none.", _ref("Error"))
+    operation["responses"]["404"] = _json("The installation has none.", reference("Error"))
     return operation
 
 
@@ -101,12 +94,12 @@ def _segment(limits: Limits, defaults: Mapping[str, Any]) -> Schema:
         f"and arrive within {limits.body_seconds:g} seconds. Parameters go in the query or in the form, each once. "
         f"{KEY_FIELD} stands in the place of a photo that is remembered.",
         [
-            {"name": "prompts", "in": "query", "content": {"application/json": {"schema": _ref("Prompts")}}},
+            {"name": "prompts", "in": "query", "content": {"application/json": {"schema": reference("Prompts")}}},
             *_in_query(options),
         ],
         {
             "multipart/form-data": _form(
-                {PHOTO_FIELD: photo, "prompts": _ref("Prompts"), **options},
+                {PHOTO_FIELD: photo, "prompts": reference("Prompts"), **options},
                 {PHOTO_FIELD: "image/*, application/octet-stream", "prompts": "application/json"},
                 needed=[],
             ),
@@ -137,11 +130,11 @@ def _convert(limits: Limits, defaults: Mapping[str, Any]) -> Schema:
         _in_query(options),
         {
             "multipart/form-data": _form(
-                {conversion.RESULT_FIELD: _ref("Objects"), PHOTO_FIELD: photo, **options},
+                {conversion.RESULT_FIELD: reference("Objects"), PHOTO_FIELD: photo, **options},
                 {conversion.RESULT_FIELD: "application/json", PHOTO_FIELD: "image/*, application/octet-stream"},
                 needed=[conversion.RESULT_FIELD],
             ),
-            "application/json": {"schema": _ref("Objects")},
+            "application/json": {"schema": reference("Objects")},
             "application/octet-stream": {"schema": result},
         },
         has_file=True,
@@ -187,7 +180,7 @@ def _in_query(options: Mapping[str, Schema]) -> list[Schema]:
 
 def _form(fields: Mapping[str, Schema], types: Mapping[str, str], *, needed: Sequence[str]) -> Schema:
     """A multipart form; `types`: content types of fields."""
-    schema = _object(fields, optional=set(fields).difference(needed))
+    schema = object_with(fields, optional=set(fields).difference(needed))
     return {"schema": schema, "encoding": {name: {"contentType": kind} for name, kind in types.items()}}
 
 
@@ -292,190 +285,7 @@ def _remembering(limits: Limits) -> dict[str, Schema]:
 def _contents() -> dict[str, Schema]:
     """Schema of the answer for each media type; JSON comes in several formats."""
     names = dict.fromkeys(one.media_type for one in REPRESENTATIONS)
-    return {name: {"schema": _JSON_SCHEMAS.get(name, {})} for name in names}
-
-
-def _schemas() -> dict[str, Schema]:
-    return {
-        "Prompts": {"oneOf": [_prompts(), {"type": "array", "items": {"oneOf": _entries()}}]},
-        **_answers(),
-        "Info": _object(
-            {
-                "version": {"type": "string"},
-                "model": {"type": "string"},
-                "file": {"type": "string"},
-                "text": {"type": "boolean"},
-                "defaults": {"type": "object"},
-                "limits": {"type": "object"},
-                "workers": {"type": "integer"},
-                "answers": {"type": "array", "items": _object({"media_type": {}, "format": {"enum": FORMAT_NAMES}})},
-            }
-        ),
-        "Health": _object({"status": {"const": "ok"}, "waiting": {"type": "integer"}}),
-        "Error": _object({"error": {"type": "string"}}),
-    }
-
-
-def _answers() -> dict[str, Schema]:
-    """Schemas of the formats that are JSON."""
-    record: dict[str, Schema] = {"segmentation": _RLE, "bbox": _FOUR}
-    coco: dict[str, Schema] = {
-        "image_id": {"type": ["integer", "string"]},
-        "category_id": {"type": "integer"},
-        **record,
-        "score": _NUMBER,
-    }
-    labelme = {"shapes": {"type": "array"}, "imageWidth": {"type": "integer"}, "imageHeight": {"type": "integer"}}
-    collection = {"type": {"const": "FeatureCollection"}, "features": {"type": "array"}}
-    return {
-        "Objects": _object(
-            {
-                "format": {"const": "fastsam-onnx"},
-                "version": {"const": 1},
-                "source": {"type": ["string", "null"], "description": "Name of the uploaded file."},
-                "width": {"type": "integer"},
-                "height": {"type": "integer"},
-                "names": {
-                    "type": "object",
-                    "additionalProperties": {"type": "string"},
-                    "description": "Of all classes, by index.",
-                },
-                "georeference": _place(),
-                "known": {
-                    "type": "array",
-                    "items": {"enum": list(FACTS)},
-                    "description": "Where there are no objects: what they would have.",
-                },
-                "objects": {"type": "array", "items": _found()},
-            },
-            optional=("names", "georeference", "known"),
-        ),
-        "CocoResults": {"type": "array", "items": _object(coco, closed=False)},
-        "Labelme": _object(labelme, closed=False),
-        "SamRecords": {"type": "array", "items": _object({**record, "predicted_iou": _NUMBER}, closed=False)},
-        "GeoJson": _object(collection, closed=False),
-    }
-
-
-def _place() -> Schema:
-    affine = {"type": ["array", "null"], "items": _NUMBER, "minItems": 6, "maxItems": 6}
-    crs = {"type": ["string", "null"]}
-    return {
-        **_object({"affine": affine, "crs": crs, "missing": {"type": "string"}}),
-        "description": "Place of a GeoTIFF on a map.",
-    }
-
-
-def _found() -> Schema:
-    return _object(
-        {
-            "index": {"type": "integer"},
-            "score": {"type": "number", "minimum": 0, "maximum": 1},
-            "box": {**_FOUR, "description": "x1, y1, x2, y2 in pixels of the upright photo."},
-            "area": {"type": "integer", "minimum": 0},
-            "prompt_index": {"type": ["integer", "null"], "description": "The prompt that the object answers."},
-            "similarity": {"type": "number", "minimum": -1, "maximum": 1},
-            "label": {"type": "integer", "minimum": 0, "description": "Class, where the network tells classes apart."},
-            "name": {"type": "string", "description": "Name of the class."},
-            "track_id": {"type": "integer", "minimum": 1, "description": "Number of an object of a video."},
-            "rle": {**_RLE, "description": "Run lengths as COCO's tools write them."},
-        },
-        optional=("similarity", "label", "name", "track_id"),
-    )
-
-
-def _prompts() -> Schema:
-    points = {"anyOf": [_PAIR, _filled(_PAIR), _filled(_filled(_PAIR)), {"type": "null"}]}
-    labels = {"anyOf": [_LABEL, _filled(_LABEL), _filled(_filled(_LABEL)), {"type": "null"}]}
-    schema = _object(
-        {
-            "points": {**points, "description": "x, y in pixels; (k, 2) ask for one object, (g, k, 2) for g."},
-            "labels": {**labels, "description": "1 foreground, 0 background; one for every point."},
-            "pick": {"enum": list(get_args(Pick))},
-            "boxes": {"anyOf": [_FOUR, _filled(_FOUR), {"type": "null"}], "description": "x1, y1, x2, y2 in pixels."},
-            "match": {"enum": list(get_args(Match))},
-            "box_points": {**points, "description": "x, y in the box; (b, k, 2) for b boxes: corrections."},
-            "box_labels": {
-                **labels,
-                "description": "1 where the object is, 0 where not; one for every point in a box.",
-            },
-            **_of_texts(),
-            "masks": {
-                "anyOf": [_GIVEN_RLE, _filled(_GIVEN_RLE), {"type": "null"}],
-                "description": "Of the photo's size.",
-            },
-            "mask_points": {**points, "description": "x, y; (b, k, 2) for b masks: corrections."},
-            "mask_labels": {
-                **labels,
-                "description": "1 where the object is, 0 where not; one for every point that corrects a mask.",
-            },
-        }
-    )
-    null = {"type": "null"}
-    with_kind = {
-        option: {
-            "anyOf": [
-                {"properties": {option: null}},
-                *({"required": [kind], "properties": {kind: {"not": null}}} for kind in kinds),
-            ]
-        }
-        for option, kinds in OPTIONS.items()
-    }
-    return {**schema, "required": [], "dependentSchemas": with_kind}
-
-
-def _of_texts() -> dict[str, Schema]:
-    """Prompts that CLIP answers, and classes."""
-    text = {"type": "string", "pattern": r"\S"}
-    one_class = {"type": ["string", "integer"]}
-    return {
-        "texts": {"anyOf": [text, _filled(text), {"type": "null"}], "description": "Where text in /info is true."},
-        "negative": {
-            "anyOf": [text, _filled(text), {"type": "null"}],
-            "description": "What the objects must fit less than the text.",
-        },
-        "top_k": {"type": ["integer", "null"], "minimum": 1},
-        "threshold": {"type": ["number", "null"], "minimum": -1, "maximum": 1},
-        "classes": {"anyOf": [one_class, _filled(one_class), {"type": "null"}], "description": "Names or indices."},
-        "classify": {
-            "anyOf": [text, _filled(text), {"type": "null"}],
-            "description": "Names that objects get; where text in /info is true.",
-        },
-        "other": {
-            "type": ["string", "null"],
-            "pattern": r"\S",
-            "description": "Name of objects that fit none of classify.",
-        },
-        "similar": {
-            "type": ["number", "null"],
-            "minimum": -1,
-            "maximum": 1,
-            "description": "All objects more similar than this to what is meant; where text in /info is true.",
-        },
-    }
-
-
-def _entries() -> list[Schema]:
-    """The entries of the list that rembg and samexporter share."""
-    point = _object({"type": {"const": "point"}, "data": _PAIR, "label": _LABEL}, optional=("label",), closed=False)
-    return [point, _object({"type": {"const": "rectangle"}, "data": _FOUR}, closed=False)]
-
-
-def _object(properties: Mapping[str, Schema], *, optional: Iterable[str] = (), closed: bool = True) -> Schema:
-    schema: Schema = {
-        "type": "object",
-        "properties": dict(properties),
-        "required": [name for name in properties if name not in optional],
-    }
-    return {**schema, "additionalProperties": False} if closed else schema
-
-
-def _filled(items: Schema) -> Schema:
-    return {"type": "array", "items": items, "minItems": 1}
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
+    return {name: {"schema": JSON_SCHEMAS.get(name, {})} for name in names}
 
 
 def _json(description: str, schema: Schema) -> Schema:
@@ -483,17 +293,7 @@ def _json(description: str, schema: Schema) -> Schema:
 
 
 def _refusal(status: int) -> Schema:
-    response = _json(REFUSALS[status], _ref("Error"))
+    response = _json(REFUSALS[status], reference("Error"))
     if status == 503:
         response["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
     return response
-
-
-_LENGTH: Schema = {"type": "integer", "minimum": 0}
-_SIZE: Schema = {"type": "array", "items": _LENGTH, "minItems": 2, "maxItems": 2}
-_RLE = _object({"size": _SIZE, "counts": {"type": "string"}})
-_GIVEN_RLE = _object({"size": _SIZE, "counts": {"type": ["string", "array"], "items": _LENGTH}}, closed=False)
-_JSON_SCHEMAS: Mapping[str, Schema] = {
-    "application/json": {"anyOf": [_ref(name) for name in ("Objects", "CocoResults", "Labelme", "SamRecords")]},
-    "application/geo+json": _ref("GeoJson"),
-}
