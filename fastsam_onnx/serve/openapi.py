@@ -34,13 +34,14 @@ REFUSALS = {
 """Statuses of refusals of /segment and /convert, and their meanings."""
 
 
-def describe(limits: Limits, defaults: Mapping[str, Any], *, has_token: bool) -> Schema:
+def describe(limits: Limits, defaults: Mapping[str, Any], *, has_token: bool, root: str = "") -> Schema:
     """The document.
 
     Args:
         limits: Limits of the server.
         defaults: Options of the model: conf, iou, max_det, imgsz, refine, redraw.
         has_token: Whether /segment, /convert and /info ask for a token.
+        root: Path below which all addresses are, where another application mounts this one.
     """
     schemes: Schema = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}} if has_token else {}
     return {
@@ -50,6 +51,7 @@ def describe(limits: Limits, defaults: Mapping[str, Any], *, has_token: bool) ->
             "version": __version__,
             "summary": "Segment everything in a photo, and pick objects by point, box or text.",
         },
+        "servers": [{"url": root or "/"}],
         "paths": {
             "/segment": {"post": _secured(_segment(limits, defaults), has_token)},
             "/convert": {"post": _secured(_convert(limits, defaults), has_token)},

@@ -103,7 +103,7 @@ class Service:
     """One model behind HTTP.
 
     Attributes:
-        app: The ASGI application.
+        app: The ASGI application, which may be mounted in another one.
     """
 
     def __init__(
@@ -146,6 +146,7 @@ class Service:
         self._memory = Memory(
             self._limits.remembered, self._limits.pixels, self._limits.remembered_seconds, secret or token_bytes(32)
         )
+        self._forgetting: asyncio.Task[None] | None = None
         self._page, self._page_headers = _load_page()
         self._example = _load_example()
         self.app = Starlette(
@@ -166,10 +167,15 @@ class Service:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        forgetting = asyncio.create_task(self._forget())
         yield
-        forgetting.cancel()
+        if self._forgetting is not None:
+            self._forgetting.cancel()
         self._workers.close()
+
+    def _forget_in_time(self) -> None:
+        """Look for what to forget from the first kept photo on: a mounted application hears of no start."""
+        if self._forgetting is None or self._forgetting.done():
+            self._forgetting = asyncio.create_task(self._forget())
 
     async def _forget(self) -> None:
         """Forget photos in time, also where no request comes."""
@@ -204,8 +210,9 @@ class Service:
             }
         )
 
-    async def _describe(self, _request: Request) -> Response:
-        return _json(describe(self._limits, self._model.options, has_token=self._token is not None))
+    async def _describe(self, request: Request) -> Response:
+        root = request.scope.get("root_path", "")
+        return _json(describe(self._limits, self._model.options, has_token=self._token is not None, root=root))
 
     async def _segment(self, request: Request) -> Response:
         return await self._answered(request, lambda raw: respond(self._model, raw, self._limits, self._memory))
@@ -235,6 +242,7 @@ class Service:
         headers = {**_COMMON_HEADERS, "Vary": "Accept"}
         if answer.photo_key is not None:
             headers[KEY_HEADER] = answer.photo_key
+            self._forget_in_time()
         if answer.warnings:
             headers["Warning"] = warning_header(answer.warnings)
         return Response(answer.body, media_type=answer.media_type, headers=headers)

@@ -16,6 +16,8 @@ pytest.importorskip("starlette", reason="needs the packages of fastsam-onnx[serv
 pytest.importorskip("uvicorn", reason="needs the packages of fastsam-onnx[serve]")
 pytest.importorskip("python_multipart", reason="needs the packages of fastsam-onnx[serve]")
 
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from support.samples import random_instances
 from support.server import PHOTO, Reader, running
 
@@ -65,6 +67,13 @@ def test_it_is_openapi(document, model):
     assert [status for status, one in refusals.items() if "Retry-After" in one.get("headers", ())] == ["503"]
     assert "401" in secured["paths"]["/info"]["get"]["responses"]
     assert "401" not in document["paths"]["/segment"]["post"]["responses"]
+
+
+def test_addresses_begin_where_another_application_has_it(document, model):
+    assert document["servers"] == [{"url": "/"}]
+    app = Starlette(routes=[Mount("/objects", Service(model, workers=1).app)])
+    with running(app) as client:
+        assert client.ask("GET", "/objects/openapi.json").json["servers"] == [{"url": "/objects"}]
 
 
 def test_addresses_and_methods_are_those_of_the_application(document, model):
