@@ -19,7 +19,12 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^(<!-- not run: .+ -->\n)?```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+ALL_PAGES = sorted(
+    page for folder in ("docs", "examples", "tools", "weights") for page in (ROOT / folder).rglob("*.md")
+)
+ALL_PAGES += sorted(ROOT.glob("*.md"))
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)]*))?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="docs/ is not in the source distribution")
 
@@ -51,10 +56,18 @@ def test_the_readme_has_a_block_to_paste():
     assert blocks(ROOT / "README.md")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def anchors(page):
+    """What links may name in a page: its headings in small letters, without marks, words joined."""
+    headings = HEADING.findall(page.read_text("utf-8"))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_local_links_and_pictures_are_there(page):
-    targets = [link for link in LINK.findall(page.read_text("utf-8")) if "://" not in link]
-    assert [target for target in targets if not (page.parent / target).exists()] == []
+    targets = [target for target in LINK.findall(page.read_text("utf-8")) if "://" not in target[0]]
+    missing = [path for path, _ in targets if not (page.parent / path).exists()]
+    named = [(page.parent / path if path else page, anchor) for path, anchor in targets if anchor]
+    assert missing + [f"{other.name}#{anchor}" for other, anchor in named if anchor not in anchors(other)] == []
 
 
 def test_the_reference_has_every_public_name():
