@@ -18,6 +18,7 @@ from fastsam_onnx.arrays import BoolArray, ByteArray, IntArray
 from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.lettering import lettering
 from fastsam_onnx.masks.classes import class_name
+from fastsam_onnx.masks.disjoint import number_map
 from fastsam_onnx.masks.instances import Instance, Instances, check_found, check_photo
 from fastsam_onnx.masks.mask import Mask
 
@@ -128,15 +129,7 @@ def label_map(found: Instances) -> LabelMap:
     check_found(found)
     if len(found) > MAX_LABELS:
         raise OptionError(f"a 16-bit label map holds at most {MAX_LABELS} objects, got {len(found)}")
-    width, height = found.image_size
-    labels = np.zeros((height, width), np.uint16)
-    areas = np.full(len(found) + 1, np.iinfo(np.int32).max, np.int32)
-    for index, mask in enumerate(found.masks):
-        areas[index + 1] = mask.area
-        shown = labels[mask.slices]
-        larger = np.take(areas, shown) > areas[index + 1]
-        np.copyto(shown, index + 1, where=larger & mask.crop)
-    return labels
+    return number_map(found.masks).astype(np.uint16, copy=False)
 
 
 def cutout(chosen: Instance | Instances, image: npt.ArrayLike, *, soft: bool = False, whole: bool = False) -> ByteArray:

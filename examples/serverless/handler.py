@@ -20,7 +20,7 @@ from typing import Any
 from fastsam_onnx import FastSAM, ImageError, OptionError, OutputError, PromptError, Prompts
 from fastsam_onnx.formats import FORMATS, encode
 from fastsam_onnx.log import gathered, warning_header
-from fastsam_onnx.options import once_each
+from fastsam_onnx.options import boolean, once_each
 
 Json = dict[str, Any]
 
@@ -36,7 +36,7 @@ OBJECT_LIMIT = 1000
 DETECTION = ("conf", "iou", "max_det", "refine", "redraw")
 READING = ("bands", "white")
 RENDERING = ("masks", "tolerance", "soft", "whole", "grow")
-FIELDS = ("photo", "prompts", *DETECTION, *READING, "format", *RENDERING)
+FIELDS = ("photo", "prompts", *DETECTION, *READING, "format", "disjoint", *RENDERING)
 ANSWERS = {name: next(iter(kind.media_types.values())) for name, kind in FORMATS.items() if not kind.folder}
 """Formats of an answer, and their content types."""
 TEXTS = ("application/json", "application/geo+json", "image/svg+xml", "text/csv", "text/x-yolo")
@@ -148,7 +148,10 @@ def _segment(request: Json, form: str) -> bytes:
         options.setdefault("redraw", False)  # nobody sees the objects
     found = model(request["photo"], pixel_limit=PIXEL_LIMIT, **options)
     rendering = {name: request[name] for name in RENDERING if name in request}
-    return encode(found.prompt(prompts), form, **prompts.format_options(form), **rendering)
+    chosen = found.prompt(prompts)
+    if boolean("disjoint", request.get("disjoint", False)):
+        chosen = chosen.disjoint()
+    return encode(chosen, form, **prompts.format_options(form), **rendering)
 
 
 def _prompts(given: Any) -> Prompts:

@@ -191,6 +191,10 @@ SHARED: dict[str, dict[str, Any]] = {
         "type": white,
         "help": "sample value of white, such as 4095 for 12 bits (default: the largest of the type, or the file's own)",
     },
+    "--disjoint": {
+        "action": "store_true",
+        "help": "let each pixel be in one object at most, the smallest that has it; objects that keep none go",
+    },
     "--tolerance": {
         "metavar": "PIXELS",
         "type": argument_type(partial(options.number_from_text, VALUE, minimum=0)),
@@ -419,7 +423,7 @@ def add_output(group: Any) -> None:
         ".geojson, ...); otherwise a folder, made if needed; or - for standard output "
         "(default: beside each photo; standard output if the input is -)",
     )
-    add_shared(group, "--tolerance", "--soft", "--whole", "--grow", "--overwrite", "--quiet")
+    add_shared(group, "--disjoint", "--tolerance", "--soft", "--whole", "--grow", "--overwrite", "--quiet")
     group.add_argument(
         "--json",
         action="store_true",

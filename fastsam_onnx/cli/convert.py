@@ -80,7 +80,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--photos", metavar="FOLDER", type=Path, help="folder of the photos (default: beside each file)"
     )
-    add_shared(parser, *READING, "--tolerance", "--soft", "--whole", "--grow", "--overwrite")
+    add_shared(parser, *READING, "--disjoint", "--tolerance", "--soft", "--whole", "--grow", "--overwrite")
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     for path, target in zip(arguments.inputs, targets, strict=True):
         try:
             check_new(target, overwrite=arguments.overwrite)
-            found = read_result(path, arguments.pixel_limit)
+            found = _read(path, arguments)
             photo = _photo_of(found, path, arguments.photos)
             if arguments.to in formats.OF_THE_PHOTO:
                 found = _with_photo(found, photo, target, arguments)
@@ -159,6 +159,11 @@ def read_result(path: Path, pixel_limit: int = DEFAULT_PIXEL_LIMIT) -> Instances
         raise OptionError(reason + hint) from error
 
 
+def _read(path: Path, arguments: argparse.Namespace) -> Instances:
+    found = read_result(path, arguments.pixel_limit)
+    return found.disjoint() if arguments.disjoint else found
+
+
 def _to_dataset(arguments: argparse.Namespace, folder: Path | None, screen: Screen) -> int:
     if folder is None:
         raise OptionError(f"--to {COCO_DATASET} needs --output FOLDER, the folder of the data set")
@@ -168,7 +173,7 @@ def _to_dataset(arguments: argparse.Namespace, folder: Path | None, screen: Scre
     with CocoDataset(folder / FILE_NAME) as dataset:
         for path in arguments.inputs:
             try:
-                found = read_result(path, arguments.pixel_limit)
+                found = _read(path, arguments)
                 if found.source in added:
                     raise OptionError(
                         f"this run has {found.source} already, from {added[found.source]}; "

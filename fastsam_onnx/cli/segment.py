@@ -326,6 +326,8 @@ def _process(
             reading["redraw"] = False  # nobody sees them
         found = model(source, **reading)
         chosen = prompts.choose(found if classes is None else found.of_class(*classes))
+        if arguments.disjoint:
+            chosen = chosen.disjoint()
         began = time.perf_counter()
         for form, path in job.outputs.items():
             given = written_options(form, arguments) | _place_options(form, job, path)

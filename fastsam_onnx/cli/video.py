@@ -195,6 +195,8 @@ def _run(
             else:
                 kept = found if classes is None else found.of_class(*classes)
                 selected = kept if is_followed else prompts.choose(kept)
+                if arguments.disjoint:
+                    selected = selected.disjoint()
                 chosen = selected = replace(selected, source=f"{source.stem}#{frame.number}")
                 count, objects, size = count + 1, objects + len(selected), selected.image_size
                 highest = max(highest, 0.0 if prompts.asked else score_below(found, model.options["conf"]))

@@ -17,6 +17,7 @@ from fastsam_onnx import elsewhere, options
 from fastsam_onnx.arrays import ByteArray, FloatArray, IntArray, array_of
 from fastsam_onnx.errors import ObjectIndexError, OptionError
 from fastsam_onnx.masks.classes import class_indices, class_name
+from fastsam_onnx.masks.disjoint import without_overlaps
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.rle import LARGEST_SIDE
 from fastsam_onnx.masks.sequence import Masks, OneIndex, rows_of
@@ -337,6 +338,40 @@ class Instances:
     def union(self) -> Mask:
         """The pixels of any object; empty if there is none."""
         return self.masks.union()
+
+    def smooth(self, min_area: int = 64, radius: int = 1) -> Self:
+        """The same objects without small islands and holes and with smoother outlines.
+
+        Objects that lose all their pixels are dropped.
+
+        Args:
+            min_area: Islands and holes of fewer pixels go; 0 keeps all.
+            radius: Radius in pixels of the disc that outlines are closed and opened with; 0 leaves them as they are.
+
+        Raises:
+            OptionError: If one of the two is outside its range.
+        """
+        return self._with([mask.smooth(min_area, radius) for mask in self.masks])
+
+    def disjoint(self, min_area: int = 64) -> Self:
+        """The same objects with each pixel in one at most: in the smallest that has it, as in a label map.
+
+        Boxes are those of what is left. Objects that lose all their pixels to others, such as their own parts, are
+        dropped.
+
+        Args:
+            min_area: What smaller objects leave of a larger one in islands of fewer pixels goes; 0 keeps all.
+
+        Raises:
+            OptionError: If it is not an integer of at least 0.
+        """
+        left = self._with(without_overlaps(self.masks, options.integer("min_area", min_area, 0)))
+        return replace(left, boxes=left.mask_boxes)
+
+    def _with(self, masks: Sequence[Mask]) -> Self:
+        """The objects with other masks, less those that have no pixels."""
+        changed = replace(self, masks=Masks(masks, self.image_size))
+        return changed.take(changed.areas > 0)
 
 
 def _all_known(values: Sequence[Known | None]) -> Known | None:

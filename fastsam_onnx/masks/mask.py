@@ -266,6 +266,10 @@ class Mask:
         _paint(frame, self.left, self.top, other, value=False)
         return Mask(frame, self.left, self.top, self.image_size)
 
+    def inverse(self) -> Mask:
+        """All pixels of the photo that this mask does not hold."""
+        return Mask.from_dense(~self.dense())
+
     def moved(self, x: int, y: int) -> Mask:
         """The mask moved right and down; what leaves the photo is cut off. OptionError unless both are integers."""
         x, y = integer("x", x, -FAR), integer("y", y, -FAR)

@@ -16,7 +16,6 @@ from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.masks import clicks
 from fastsam_onnx.masks.mask import Mask
-from fastsam_onnx.masks.sequence import Masks
 from fastsam_onnx.options import CountProgress
 from fastsam_onnx.results import answers, rules, text_prompts
 from fastsam_onnx.results.chooser import Chooser
@@ -481,20 +480,3 @@ class Segmentation(WritableInstances):
         from fastsam_onnx.results.redrawing import redrawn
 
         return redrawn(self, self.candidates)
-
-    def smooth(self, min_area: int = 64, radius: int = 1) -> Segmentation:
-        """The same objects without small islands and holes and with smoother outlines.
-
-        Objects that lose all their pixels are dropped.
-
-        Args:
-            min_area: Islands and holes of fewer pixels go; 0 keeps all.
-            radius: Radius in pixels of the disc that outlines are closed and opened with; 0 leaves them as they are.
-
-        Raises:
-            OptionError: If one of the two is outside its range.
-        """
-        smoothed = [mask.smooth(min_area, radius) for mask in self.masks]
-        kept = [index for index, mask in enumerate(smoothed) if mask.area]
-        masks = Masks((smoothed[index] for index in kept), self.image_size)
-        return replace(self.take(np.array(kept, np.int64)), masks=masks)

@@ -24,6 +24,8 @@ WRITTEN: Mapping[str, Callable[[str, str], Any]] = {
     "grow": partial(integer_from_text, minimum=0, maximum=MAX_RADIUS),
 }
 """Options of formats, those of `formats.WRITTEN`, each with the function that reads it."""
+DISJOINT = "disjoint"
+"""Parameter that makes each pixel belong to one object at most."""
 WHOLE_PHOTOS = 2
 """Of cut-outs that have the photo's size, the most pixels together, in photos of the largest size."""
 
@@ -60,6 +62,11 @@ def written_options(given: Mapping[str, str], form: str) -> dict[str, Any]:
             raise HTTPException(422, f"{name} is for {what} ({', '.join(forms)}), and {form} has none")
         read[name] = read_value(name, given[name], value)
     return read
+
+
+def is_disjoint(given: Mapping[str, str]) -> bool:
+    """Whether objects shall share no pixel. HTTPException 422 if the parameter means nothing."""
+    return DISJOINT in given and read_value(DISJOINT, given[DISJOINT], boolean_from_text)
 
 
 def answer(found: Instances, form: Representation, options: Mapping[str, Any], pixels: int) -> Answer:

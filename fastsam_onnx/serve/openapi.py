@@ -229,6 +229,12 @@ def _options(defaults: Mapping[str, Any]) -> dict[str, Schema]:
 def _rendering() -> dict[str, Schema]:
     """How the answer is written."""
     return {
+        "disjoint": {
+            "type": "boolean",
+            "default": False,
+            "description": "Whether each pixel is in one object at most, the smallest that has it; objects that keep "
+            "none are left out.",
+        },
         "tolerance": {
             "type": "number",
             "minimum": 0,

@@ -243,6 +243,17 @@ def test_set_operations_are_those_of_the_pixels(masks):
     np.testing.assert_array_equal([mask.dense() for mask in masks], [x, y, z], "the operands must not change")
 
 
+@pytest.mark.parametrize("area", [0, 1, 63, 64])
+def test_the_inverse_is_the_rest_of_the_photo(area):
+    dense = np.zeros(64, bool)
+    dense[:area] = True
+    mask = Mask.from_dense(dense.reshape(8, 8))
+    rest = mask.inverse()
+    np.testing.assert_array_equal(rest.dense(), ~mask.dense())
+    assert rest.area == 64 - area
+    assert rest.inverse() == mask
+
+
 def test_set_operations_need_one_photo():
     a, b = Mask.from_dense(np.ones((3, 4))), Mask.from_dense(np.ones((4, 3)))
     for operation in (a.union, a.difference, a.iou, a.intersection_area):

@@ -53,6 +53,7 @@ CALLS = {
     "found.masks[]": lambda odd: FOUND.masks[odd],
     "found.take": FOUND.take,
     "found.masks.take": FOUND.masks.take,
+    "found.disjoint.min_area": lambda odd: FOUND.disjoint(min_area=odd),
     "found.smooth.min_area": lambda odd: FOUND.smooth(min_area=odd),
     "found.smooth.radius": lambda odd: FOUND.smooth(radius=odd),
     "found.save.path": lambda odd: FOUND.save(odd, format="cutouts", image="refused before anything is written"),

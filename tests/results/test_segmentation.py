@@ -196,6 +196,7 @@ def test_nothing_found_answers_everything():
     assert found.union().area == 0
     assert found.union().image_size == (7, 5)
     assert len(found.smooth()) == 0
+    assert len(found.disjoint()) == 0
     for pick in ("merge", "all", "smallest", "largest", "best"):
         answer = found.point_prompt([(1, 1), (2, 2)], [1, 0], pick=pick)
         assert len(answer) == 0
@@ -462,6 +463,7 @@ def test_prompts_and_measures_change_nothing(request, kind):
     found.box_prompt((0, 0, 12, 12), match="mask")
     found.box_prompt((0, 0, 12, 12), match="box")
     found.smooth()
+    found.disjoint()
     found.union()
     assert_same(found, untouched)
     assert found.prompt_index is None

@@ -61,6 +61,18 @@ def test_a_result_may_be_the_body_and_accept_choose_the_format(client, chosen):
     assert reply.body == encode(chosen, "yolo", tolerance=3)
 
 
+def test_objects_that_share_no_pixel_are_those_of_python(client, found):
+    overlapping = replace(read_json(json_of(found)), image=found.image)
+    assert overlapping.masks.dense().sum(axis=0).max() > 1
+    expected = encode(overlapping.disjoint(), "svg")
+    result = ("result", json_of(overlapping))
+    assert converted(client, result, ("disjoint", "true"), ("format", "svg")).body == expected
+    assert converted(client, result, ("disjoint", "false"), ("format", "svg")).body == encode(overlapping, "svg")
+    assert client.form(("photo", PHOTO), ("disjoint", "true"), ("format", "svg")).body == expected
+    reply = converted(client, result, ("disjoint", "maybe"))
+    assert (reply.status, "disjoint must be true or false, got" in reply.json["error"]) == (422, True)
+
+
 def test_soft_cut_outs_are_those_of_python(client, chosen):
     fields = [("result", json_of(chosen)), ("photo", PHOTO), ("soft", "true"), ("whole", "true")]
     assert converted(client, *fields, query="?format=cutout").body == encode(chosen, "cutout", soft=True, whole=True)
@@ -126,7 +138,7 @@ def test_what_segment_answers_comes_back_as_it_was(client, found):
         (
             [("result", "{}"), ("conf", "0.5")],
             422,
-            "parameters must be among format, tolerance, soft, whole, grow, bands, white, photo_key, got",
+            "parameters must be among format, disjoint, tolerance, soft, whole, grow, bands, white, photo_key, got",
         ),
         ([("result", b" " * (MOST_RESULT_BYTES + 1))], 413, f"a result must have at most {MOST_RESULT_BYTES} bytes"),
     ],

@@ -1,0 +1,65 @@
+"""--disjoint: what is written of photos, videos and results has each pixel in one object at most."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fastsam_onnx import FastSAM, Segmentation
+from fastsam_onnx.cli.program import main
+from fastsam_onnx.formats import dataset_entry, encode
+from fastsam_onnx.images.video_writer import video_writer
+
+COFFEE = Path(__file__).parents[2] / "examples" / "coffee.jpg"
+
+
+@pytest.fixture(scope="module")
+def found():
+    """Objects that overlap."""
+    found = FastSAM()(COFFEE)
+    assert found.masks.dense().sum(axis=0).max() > 1
+    return found
+
+
+def test_of_a_photo(found, tmp_path):
+    target = tmp_path / "coffee.json"
+    assert main(["segment", str(COFFEE), "--disjoint", "--quiet", "-o", str(target)]) == 0
+    assert target.read_bytes() == encode(found.disjoint(), "json")
+
+
+def test_of_what_prompts_mean(found, tmp_path):
+    points = ["--point", "300,150", "--pick", "all"]
+    assert main(["segment", str(COFFEE), *points, "--disjoint", "--quiet", "-o", str(tmp_path / "a.json")]) == 0
+    meant = found.point_prompt([(300, 150)], pick="all")
+    assert len(meant) > 1
+    assert (tmp_path / "a.json").read_bytes() == encode(meant.disjoint(), "json")
+
+
+@pytest.mark.parametrize("options", [[], ["--track"]])
+def test_of_a_video(tmp_path, options):
+    picture = cv2.imread(str(COFFEE))[..., ::-1]
+    with video_writer(tmp_path / "clip.avi", 10) as add:
+        for _ in range(2):
+            add(np.ascontiguousarray(picture))
+    target = tmp_path / "lines.jsonl"
+    assert main(["segment", str(tmp_path / "clip.avi"), *options, "--disjoint", "--quiet", "-o", str(target)]) == 0
+    frames = [Segmentation.from_json(line) for line in target.read_text().splitlines()]
+    assert len(frames) == 2
+    for frame in frames:
+        assert len(frame) > 5
+        assert frame.masks.dense().sum(axis=0).max() == 1
+
+
+def test_of_results(found, tmp_path):
+    (tmp_path / "coffee.json").write_bytes(encode(found, "json"))
+    command = ["convert", str(tmp_path / "coffee.json"), "--disjoint", "-o", str(tmp_path / "out")]
+    assert main([*command, "--to", "svg"]) == 0
+    assert (tmp_path / "out" / "coffee.svg").read_bytes() == encode(found.disjoint(), "svg")
+    assert main([*command, "--to", "coco-dataset"]) == 0
+    written = json.loads((tmp_path / "out" / "instances.json").read_text())["annotations"]
+    expected = dataset_entry(found.disjoint())["annotations"]
+    assert [one["area"] for one in written] == [one["area"] for one in expected]
