@@ -370,8 +370,8 @@ class Segmentation(WritableInstances):
         enough (docs/prompts.md has the figures).
 
         Args:
-            example: Index of an object, an `Instance`, a `Mask`, or a result such as a prompt's answer, of whose
-                objects one must be similar.
+            example: Index of an object, an `Instance` or a `Mask` of this photo, or a result such as a prompt's
+                answer, of this photo or of another one that it has with it, of whose objects one must be similar.
             threshold: Cosine, -1 to 1, that an object must exceed. What is a good one depends on the CLIP and on what
                 should count as alike: look at `similarity` with `top_k` first.
             top_k: Maximum number of objects, the most similar first, the example among them if it is an object.
@@ -386,7 +386,7 @@ class Segmentation(WritableInstances):
         Raises:
             OptionError: If neither `threshold` nor `top_k` is given, one is outside its range, or the result lacks
                 CLIP or the photo.
-            PromptError: If the example is something else, has no pixels, or is of another photo.
+            PromptError: If the example is something else, has no pixels, or is of another photo, which is not known.
             ObjectIndexError: If there is no object of this index.
             ModelError: If the files are not a CLIP.
         """
@@ -395,7 +395,7 @@ class Segmentation(WritableInstances):
         rules.check_limits(top_k, threshold)
         embeddings, image = self._needs_clip()
         cosines = embeddings.likeness(
-            listed_examples(example, self),
+            listed_examples(example, self, image),
             self.masks,
             image,
             min_area=options.integer("min_area", min_area, 0),

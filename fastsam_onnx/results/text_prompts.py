@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fastsam_onnx.clip.clip import Clip
     from fastsam_onnx.masks.mask import MaskLike
     from fastsam_onnx.masks.sequence import Masks
+    from fastsam_onnx.results.examples import Examples
 
 NO_TEMPLATE = ("{}",)
 """The template that is the text itself."""
@@ -102,7 +103,7 @@ class CropEmbeddings:
 
     def likeness(
         self,
-        examples: Sequence[MaskLike],
+        examples: Examples,
         masks: Masks,
         image: ByteArray,
         *,
@@ -111,11 +112,21 @@ class CropEmbeddings:
         progress: CountProgress | None = None,
     ) -> FloatArray:
         """(examples, n) float32 cosines of examples and masks; -inf for masks of `min_area` pixels or fewer."""
-        cosines = np.full((len(examples), len(masks)), -np.inf, np.float32)
+        wanted = examples.masks
+        cosines = np.full((len(wanted), len(masks)), -np.inf, np.float32)
         kept = np.flatnonzero(masks.areas > min_area)
-        if kept.size and len(examples):
-            both = self.vectors([*examples, *masks.take(kept).lazy], image, style, progress)
-            cosines[:, kept] = _cosines(both[: len(examples)], both[len(examples) :])
+        if not kept.size or not wanted:
+            return cosines
+        others = masks.take(kept).lazy
+        if examples.image is image:
+            both = self.vectors([*wanted, *others], image, style, progress)
+            ours, theirs = both[len(wanted) :], both[: len(wanted)]
+        else:
+            known = examples.embeddings
+            if known is None or known.clip.files != self.clip.files:  # those of another CLIP mean nothing to this one
+                known = CropEmbeddings(self.clip)
+            theirs, ours = known.vectors(wanted, examples.image, style), self.vectors(others, image, style, progress)
+        cosines[:, kept] = _cosines(theirs, ours)
         return cosines
 
     def __getstate__(self) -> dict[str, Any]:

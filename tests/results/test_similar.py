@@ -68,14 +68,41 @@ def test_an_example_need_not_be_one_of_the_objects(found):
     assert sorted(rows(found.similar(part, threshold=0.95))) == [0, 3, 5]
 
 
-def test_an_example_of_another_photo_of_the_same_size_is_refused(found):
-    """What it looks like would be cut out of this photo."""
-    other = replace(found, image=found.image[::-1].copy(), source="b.jpg")
-    with pytest.raises(PromptError, match=r"of the same photo, this one, got one of b\.jpg"):
-        found.similar(other[[0]], threshold=0.95)
-    same = replace(found, image=found.image.copy())  # read twice
+@pytest.mark.parametrize("size", [(60, 120), (44, 80)])
+@pytest.mark.parametrize("with_clip", [True, False])
+def test_an_example_may_be_of_another_photo(found, clip, size, with_clip):
+    """What it looks like is cut out of its own photo, once for all photos that are looked through."""
+    photo = np.zeros((size[1], size[0], 3), np.uint8)
+    photo[40:60, 10:30] = toy_clip.bands(["blue"])[0][10, 10]  # where the photo of `found` is yellow
+    mask = Mask(np.ones((20, 20), bool), 10, 40, size)
+    example = Segmentation.from_masks([mask], image=photo, clip=clip if with_clip else None)
+    alike = found.similar(example, threshold=0.95)
+    assert rows(alike) == [1]
+    assert alike.similarity == pytest.approx([1], abs=0.01)
+    assert found.similar(example[:0], threshold=0.95).masks.dense().shape == (0, 120, 60)
+
+
+def test_an_example_of_another_photo_keeps_its_vector(found, clip, monkeypatch):
+    other = Segmentation.from_masks(list(found.masks[:1]), image=found.image[::-1].copy(), clip=clip)
+    expected = found.similar(other, top_k=6)
+    monkeypatch.setattr(type(found.embeddings), "_embed", None)  # would fail if called
+    again = found.similar(other, top_k=6)
+    np.testing.assert_array_equal(again.similarity, expected.similarity)
+
+
+def test_an_example_of_another_clip_is_looked_at_by_this_one(found, tmp_path):
+    toy_clip.write(tmp_path / "other")
+    other = Segmentation.from_masks(list(found.masks[:1]), image=found.image[::-1].copy(), clip=tmp_path / "other")
+    own = replace(other, embeddings=None)
+    other.embeddings._seen = (other.image, {(other.masks.lazy[0], CropStyle()): np.full(3, np.nan, np.float32)})
+    np.testing.assert_array_equal(found.similar(other, top_k=6).similarity, found.similar(own, top_k=6).similarity)
+
+
+def test_a_photo_that_was_read_twice_is_one(found):
+    same = replace(found, image=found.image.copy())
     assert rows(found.similar(same[[1]], threshold=0.95)) == [1]
-    assert rows(found.similar(replace(other, image=None)[[1]], threshold=0.95)) == [1]  # such as from JSON
+    without = replace(found, image=None)  # such as from JSON
+    assert rows(found.similar(without[[1]], threshold=0.95)) == [1]
 
 
 def test_no_example_is_like_nothing(found):
@@ -106,7 +133,12 @@ def test_without_clip_the_refusal_says_what_is_needed(found):
         ("red", {"threshold": 0.5}, PromptError, "'red'"),
         (True, {"threshold": 0.5}, PromptError, "True"),
         (Mask.empty((60, 120)), {"threshold": 0.5}, PromptError, "no pixels"),
-        (Mask(np.ones((5, 5), bool), 0, 0, (61, 120)), {"threshold": 0.5}, PromptError, "60x120, got 61x120"),
+        (
+            Mask(np.ones((5, 5), bool), 0, 0, (61, 120)),
+            {"threshold": 0.5},
+            PromptError,
+            r"60x120, or a result .* got a mask of 61x120",
+        ),
     ],
 )
 def test_what_is_refused(found, example, options, error, message):
