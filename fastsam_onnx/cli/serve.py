@@ -36,7 +36,7 @@ Needs: pip install 'fastsam-onnx[serve]'. A page to try it in is at /.
                      image/svg+xml (svg),
                      application/geo+json (geojson), text/csv (csv),
                      text/x-yolo (yolo),
-                     application/zip (cutouts)
+                     application/zip (cutouts, masks)
   POST /convert      a result in JSON as the body, or a form with a field
                      "result" and for overlays and cut-outs "photo", or its
                      photo_key; format, disjoint, tolerance, soft, whole,

@@ -1,6 +1,6 @@
 """Results out: one module per format, one table of them all."""
 
-from fastsam_onnx.formats.black_and_white import to_mask
+from fastsam_onnx.formats.black_and_white import to_mask, to_masks
 from fastsam_onnx.formats.coco import image_id_of, to_coco
 from fastsam_onnx.formats.coco_dataset import CocoDataset, dataset_entry
 from fastsam_onnx.formats.colours import to_colours
@@ -40,6 +40,7 @@ __all__ = [
     "to_json",
     "to_labelme",
     "to_mask",
+    "to_masks",
     "to_sam",
     "to_supervision",
     "to_svg",

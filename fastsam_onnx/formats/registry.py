@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from fastsam_onnx.draw import label_map, overlay
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.files import write_file
-from fastsam_onnx.formats.black_and_white import to_mask
+from fastsam_onnx.formats.black_and_white import MASK, to_mask, to_masks
 from fastsam_onnx.formats.coco import to_coco
 from fastsam_onnx.formats.colours import colours_png, to_colours
-from fastsam_onnx.formats.cutouts import to_cutout, to_cutouts, write_folder
+from fastsam_onnx.formats.cutouts import CUTOUT, to_cutout, to_cutouts
 from fastsam_onnx.formats.edges import to_edges
+from fastsam_onnx.formats.folder import write_folder
 from fastsam_onnx.formats.geojson import to_geojson
 from fastsam_onnx.formats.labelme import to_labelme
 from fastsam_onnx.formats.native import to_dict
@@ -84,7 +85,8 @@ class Format:
         what: One line for people.
         make: From a result to the content; its keyword arguments are the format's options.
         encode: From the content and the file's suffix to bytes.
-        folder: True for a folder of files: `make` gives names and contents.
+        part: Of a folder of files, of which `make` gives names and contents, what their names are before the number;
+            empty for one file.
         media_types: Names of the kinds of file in HTTP, by suffix; a server offers these.
         sought: Suffix behind the photo's name under which other programs look for such a file; empty if there is none.
     """
@@ -93,9 +95,14 @@ class Format:
     what: str
     make: Callable[..., Any]
     encode: Callable[[Any, str], bytes]
-    folder: bool = False
+    part: str = ""
     media_types: Mapping[str, str] = field(default_factory=dict)
     sought: str = ""
+
+    @property
+    def folder(self) -> bool:
+        """True for a folder of files."""
+        return bool(self.part)
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -106,6 +113,7 @@ class Format:
 
 _JSON = {".json": "application/json"}
 _PNG = {".png": "image/png"}
+_ZIP = {".zip": "application/zip"}
 _PICTURES = _PNG | {".jpg": "image/jpeg", ".webp": "image/webp"}
 
 FORMATS: dict[str, Format] = {
@@ -138,8 +146,16 @@ FORMATS: dict[str, Format] = {
         "a folder with one transparent PNG per object",
         to_cutouts,
         picture_bytes,
-        folder=True,
-        media_types={".zip": "application/zip"},
+        part=CUTOUT,
+        media_types=_ZIP,
+    ),
+    "masks": Format(
+        (".masks",),
+        "a folder with one mask per object, white on black",
+        to_masks,
+        picture_bytes,
+        part=MASK,
+        media_types=_ZIP,
     ),
     "colours": Format(
         (".colours.png",), "the label map in the colours of the overlay", to_colours, colours_png, media_types=_PNG
@@ -207,7 +223,7 @@ def encode(
 
     Args:
         found: The objects.
-        format: A name in `FORMATS`, except "cutouts", which is a folder.
+        format: A name in `FORMATS`, except "cutouts" and "masks", which are folders.
         suffix: Kind of picture: ".png" (the default), ".webp" for an overlay or a cut-out, ".jpg" for an overlay.
         options: The format's own, see `FORMATS[format].options`.
 
@@ -230,22 +246,22 @@ def save(
     format: str | None = None,  # noqa: A002
     **options: Unpack[FormatKeywords],
 ) -> None:
-    """Write a result to a file, or to a folder of cut-outs.
+    """Write a result to a file, or to a folder of cut-outs or masks.
 
     The file appears when it is complete, or not at all. An existing file is replaced; so is a folder that holds nothing
-    but cut-outs.
+    but files of the same format.
 
     Args:
         found: The objects.
         path: The file. Its suffix says what is written: .png, .jpg, .jpeg, .webp an overlay, .json, .csv, .svg,
             .geojson, .coco.json, .labelme.json, .sam.json, .txt (YOLO's), .labels.png, .mask.png, .colours.png,
-            .voc.png, .edges.png, .cutout.png, .cutout.webp, and .cutouts a folder.
+            .voc.png, .edges.png, .cutout.png, .cutout.webp, and .cutouts and .masks folders.
         format: A name in `FORMATS`, where the suffix does not say it.
         options: The format's own (`FORMATS[format].options`), as the function that makes it explains them:
 
             - "overlay" (`draw.overlay`): image, alpha, contours, points, point_labels, boxes, seed, colours, names.
             - "labels": none.
-            - "mask": grow.
+            - "mask", "masks": grow.
             - "cutout", "cutouts": image, soft, whole.
             - "colours": seed.
             - "voc": none.
@@ -270,11 +286,31 @@ def save(
     name = _format_of_file(target) if format is None else format
     kind = _format_named(name)
     _check_suffix(target, name, kind)
-    content = _made(found, name, options)
     if kind.folder:
-        write_folder(target, ((file, kind.encode(one, Path(file).suffix)) for file, one in content))
+        write_folder(target, files_of(found, name, **options), kind.part)
     else:
-        write_file(target, [kind.encode(content, target.suffix.lower())])
+        write_file(target, [kind.encode(_made(found, name, options), target.suffix.lower())])
+
+
+def files_of(
+    found: Instances,
+    format: str,  # noqa: A002
+    **options: Unpack[FormatKeywords],
+) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of each file of a folder.
+
+    Args:
+        found: The objects.
+        format: "cutouts" or "masks".
+        options: The format's own, see `FORMATS[format].options`.
+
+    Raises:
+        OptionError: If the format is none of them, an option is not known or outside its range.
+    """
+    folders = [name for name, kind in FORMATS.items() if kind.folder]
+    kind = FORMATS[choice("format", format, folders)]
+    content = _made(found, format, options)
+    return ((name, kind.encode(one, Path(name).suffix)) for name, one in content)
 
 
 def _check_suffix(target: Path, name: str, kind: Format) -> None:

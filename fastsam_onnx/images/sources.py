@@ -43,6 +43,7 @@ RESULT_SUFFIXES = (
     ".cutout.png",
     ".cutout.webp",
     ".cutouts",
+    ".masks",
     ".colours.png",
     ".voc.png",
     ".edges.png",

@@ -124,21 +124,21 @@ class WritableInstances(Instances):
         format: str | None = None,  # noqa: A002
         **options: Unpack[FormatKeywords],
     ) -> None:
-        """Write the objects to a file, or to a folder of cut-outs.
+        """Write the objects to a file, or to a folder of cut-outs or masks.
 
         The file appears when it is complete, or not at all. An existing file is replaced; so is a folder that holds
-        nothing but cut-outs.
+        nothing but files of the same format.
 
         Args:
             path: The file. Its suffix says what is written: .png, .jpg, .jpeg, .webp an overlay; .json, .csv,
                 .coco.json, .labelme.json, .sam.json, .txt (YOLO's), .svg, .geojson, .labels.png, .mask.png,
-                .colours.png, .voc.png, .edges.png, .cutout.png, .cutout.webp; .cutouts a folder.
+                .colours.png, .voc.png, .edges.png, .cutout.png, .cutout.webp; .cutouts and .masks folders.
             format: Name of the format, where the suffix does not say it: a name of the options below.
             options: The format's own, as the function of its name in `fastsam_onnx.formats` takes them.
 
                 - "overlay": image, alpha, contours, points, point_labels, boxes, seed, colours, names.
                 - "labels": none.
-                - "mask": grow.
+                - "mask", "masks": grow.
                 - "cutout", "cutouts": image, soft, whole.
                 - "colours": seed.
                 - "voc": none.

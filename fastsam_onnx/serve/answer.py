@@ -13,7 +13,7 @@ from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import MAX_RADIUS
 from fastsam_onnx.options import boolean_from_text, integer_from_text, number_from_text
-from fastsam_onnx.serve.archive import zip_cutouts
+from fastsam_onnx.serve.archive import zip_files
 from fastsam_onnx.serve.negotiate import Representation
 from fastsam_onnx.serve.received import read_value
 
@@ -27,7 +27,7 @@ WRITTEN: Mapping[str, Callable[[str, str], Any]] = {
 DISJOINT = "disjoint"
 """Parameter that makes each pixel belong to one object at most."""
 WHOLE_PHOTOS = 2
-"""Of cut-outs that have the photo's size, the most pixels together, in photos of the largest size."""
+"""Of cut-outs and masks that have the photo's size, the most pixels together, in photos of the largest size."""
 
 
 @dataclass(frozen=True)
@@ -79,22 +79,24 @@ def answer(found: Instances, form: Representation, options: Mapping[str, Any], p
         pixels: Maximum width times height of a photo.
 
     Raises:
-        HTTPException: 422, if the cut-outs together would have too many pixels.
+        HTTPException: 422, if cut-outs or masks together would have too many pixels.
         FastSAMError: If the format cannot have it.
     """
-    if form.format == "cutouts":
-        _check_whole(found, options, pixels)
-        return Answer(zip_cutouts(found, **options), form.media_type)
+    if formats.FORMATS[form.format].folder:
+        if form.format == "masks" or options.get("whole"):
+            _check_whole(found, form.format, pixels)
+        return Answer(zip_files(found, form.format, **options), form.media_type)
     return Answer(formats.encode(found, form.format, suffix=form.suffix, **options), form.media_type)
 
 
-def _check_whole(found: Instances, options: Mapping[str, Any], pixels: int) -> None:
-    """Refuse cut-outs in the photo's size of so many objects that one request would take minutes."""
+def _check_whole(found: Instances, form: str, pixels: int) -> None:
+    """Refuse pictures in the photo's size of so many objects that one request would take minutes."""
     width, height = found.image_size
     most = WHOLE_PHOTOS * pixels
-    if options.get("whole") and len(found) * width * height > most:
+    if len(found) * width * height > most:
         raise HTTPException(
             422,
-            f"whole cut-outs must have at most {most} pixels together, and {len(found)} objects in {width} x {height} "
-            "pixels have more; ask for fewer objects by prompts or max_det, or leave out whole",
+            f"{form} of the photo's size must have at most {most} pixels together, and {len(found)} objects in "
+            f"{width} x {height} pixels have more; ask for fewer objects by prompts or max_det"
+            + (", or leave out whole" if form == "cutouts" else ""),
         )

@@ -1,27 +1,32 @@
-"""Cut-outs as one file: a zip archive of PNGs."""
+"""A folder of pictures as one file: a zip archive."""
 
 from __future__ import annotations
 
 import io
 import zipfile
+from typing import Any
 
-from fastsam_onnx import formats
+from fastsam_onnx.formats.registry import files_of
 from fastsam_onnx.masks.instances import Instances
 
 _DATE = (1980, 1, 1, 0, 0, 0)
 """Date of every file, the earliest that zip knows: the bytes depend on the result alone."""
 
 
-def zip_cutouts(found: Instances, *, soft: bool = False, whole: bool = False) -> bytes:
-    """A zip archive of the files that `formats.to_cutouts` names and makes.
+def zip_files(found: Instances, form: str, **options: Any) -> bytes:
+    """A zip archive of the files of a folder.
+
+    Args:
+        found: The objects.
+        form: A format that is a folder.
+        options: The format's own.
 
     Raises:
-        OptionError: If the result does not carry its photo.
+        OptionError: As in `files_of`.
         OutputError: If a picture cannot be encoded.
     """
-    encode = formats.FORMATS["cutouts"].encode
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as files:  # PNGs do not get smaller
-        for name, cutout in formats.to_cutouts(found, soft=soft, whole=whole):
-            files.writestr(zipfile.ZipInfo(name, _DATE), encode(cutout, ".png"))
+        for name, data in files_of(found, form, **options):
+            files.writestr(zipfile.ZipInfo(name, _DATE), data)
     return archive.getvalue()

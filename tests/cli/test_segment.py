@@ -195,6 +195,8 @@ def test_formats_and_a_folder_that_is_made(run, tmp_path):
         "cat.labelme.json",
         "cat.labels.png",
         "cat.mask.png",
+        "cat.masks/mask-0000.png",
+        "cat.masks/mask-0001.png",
         "cat.overlay.png",
         "cat.sam.json",
         "cat.svg",

@@ -92,4 +92,4 @@ def test_a_format_narrows_the_choice():
 
 def test_what_can_be_sent_is_what_can_be_written():
     for one in REPRESENTATIONS:
-        assert one.format == "cutouts" or any(suffix.endswith(one.suffix) for suffix in FORMATS[one.format].suffixes)
+        assert FORMATS[one.format].folder or any(suffix.endswith(one.suffix) for suffix in FORMATS[one.format].suffixes)

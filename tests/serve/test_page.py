@@ -33,7 +33,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from support import server
 from support.server import Client, Reader, Slow, running
 
-from fastsam_onnx.serve.archive import zip_cutouts
+from fastsam_onnx.serve.archive import zip_files
 from fastsam_onnx.serve.received import Limits
 from fastsam_onnx.serve.service import Service
 
@@ -999,7 +999,9 @@ def test_every_format_that_is_offered_is_written(page, found, tmp_path):
     for form, (called, ending) in offered:
         save_as(page, called)
         written = saved(tmp_path, f"coffee.{ending}")
-        assert written == (zip_cutouts(shown, soft=True) if form == "cutouts" else encode(shown, form))
+        options = {"soft": True} if form == "cutouts" else {}
+        write = zip_files if FORMATS[form].folder else encode
+        assert written == write(shown, form, **options)
         assert "Saved coffee." in status(page)
 
 

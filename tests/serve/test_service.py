@@ -25,7 +25,7 @@ from support.tiny_onnx import tiny
 from fastsam_onnx import FastSAM, OptionError, Prompts
 from fastsam_onnx.cli.program import main
 from fastsam_onnx.cli.serve import _token, plan_workers
-from fastsam_onnx.formats import FORMATS, encode, to_cutouts
+from fastsam_onnx.formats import FORMATS, encode, to_cutouts, to_masks
 
 pytest.importorskip("starlette", reason="needs the packages of fastsam-onnx[serve]")
 pytest.importorskip("uvicorn", reason="needs the packages of fastsam-onnx[serve]")
@@ -278,17 +278,31 @@ def test_soft_and_whole_cutouts_are_those_of_python(client, model, soft, whole):
         np.testing.assert_array_equal(picture[..., [2, 1, 0, 3]], expected[name])
 
 
+def test_masks_are_those_of_python(client, model):
+    reply = client.segment(PHOTO, "?format=masks&grow=3")
+    assert (reply.status, reply.headers["content-type"]) == (200, "application/zip")
+    with zipfile.ZipFile(io.BytesIO(reply.body)) as archive:
+        pictures = {name: cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), -1) for name in archive.namelist()}
+    expected = dict(to_masks(model(PHOTO), grow=3))
+    assert list(pictures) == list(expected)
+    for name, picture in pictures.items():
+        np.testing.assert_array_equal(picture, expected[name])
+
+
 def test_whole_cutouts_of_too_many_pixels_together_are_refused(model):
     """13 objects in 600 x 400 pixels are 3,120,000, 8 fewer than two million. One request would take minutes."""
     with running(Service(model, workers=1, limits=Limits(pixels=1_000_000)).app) as client:
         reply = client.segment(PHOTO, "?format=cutouts&whole=true")
         assert reply.status == 422
         assert (
-            "whole cut-outs must have at most 2000000 pixels together, and 13 objects in 600 x 400"
-            in reply.json["error"]
+            "cutouts of the photo's size must have at most 2000000 pixels together, and 13 objects in 600 x 400 pixels "
+            "have more; ask for fewer objects by prompts or max_det, or leave out whole" in reply.json["error"]
         )
         assert client.segment(PHOTO, "?format=cutouts&whole=true&max_det=8").status == 200
         assert client.segment(PHOTO, "?format=cutouts").status == 200
+        reply = client.segment(PHOTO, "?format=masks")
+        assert (reply.status, reply.json["error"].endswith("fewer objects by prompts or max_det")) == (422, True)
+        assert client.segment(PHOTO, "?format=masks&max_det=8").status == 200
 
 
 @pytest.mark.parametrize(
