@@ -15,14 +15,7 @@ import numpy.typing as npt
 from fastsam_onnx import options
 from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.formats.text import (
-    PIXEL_DECIMALS,
-    Json,
-    class_facts,
-    numbers,
-    rounded_score,
-    track_facts,
-)
+from fastsam_onnx.formats.text import PIXEL_DECIMALS, Json, numbers, object_facts
 from fastsam_onnx.log import warn
 from fastsam_onnx.masks.instances import Instances, check_found
 from fastsam_onnx.masks.polygon import Polygon
@@ -32,6 +25,8 @@ if TYPE_CHECKING:
 
 
 Affine = Sequence[float]
+OF_THE_PICTURE = ("index", "box")
+"""Facts of an object that are no properties here: the feature's id, and pixels where outlines may be on a map."""
 MOST_STRETCHED = 1000
 """How many times as long as wide a pixel may be on a map; more is an affine in another order."""
 
@@ -41,8 +36,8 @@ def to_geojson(
 ) -> Json:
     """A GeoJSON FeatureCollection of Polygons and MultiPolygons.
 
-    Rings are closed and wound as RFC 7946 asks: outlines counter-clockwise in the coordinates' own axes, holes the
-    other way.
+    Properties of an object are those of its record in `to_dict`, but for its box. Rings are closed and wound as RFC
+    7946 asks: outlines counter-clockwise in the coordinates' own axes, holes the other way.
 
     Args:
         found: The objects.
@@ -76,13 +71,8 @@ def to_geojson(
         if parts:
             many = len(parts) > 1
             geometry = {"type": "MultiPolygon" if many else "Polygon", "coordinates": parts if many else parts[0]}
-        properties = {
-            "score": rounded_score(instance.score),
-            "area": instance.mask.area,
-            "prompt_index": instance.prompt_index,
-            **class_facts(instance),
-            **track_facts(instance),
-        }
+        facts = object_facts(index, instance)
+        properties = {name: value for name, value in facts.items() if name not in OF_THE_PICTURE}
         features.append({"type": "Feature", "id": index, "geometry": geometry, "properties": properties})
     return {"type": "FeatureCollection", **named, "features": features}
 

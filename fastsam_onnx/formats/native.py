@@ -13,16 +13,8 @@ from fastsam_onnx import options
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats.geojson import six_numbers
-from fastsam_onnx.formats.text import (
-    SCORE_DECIMALS,
-    Json,
-    class_facts,
-    json_text,
-    numbers,
-    rounded_score,
-    track_facts,
-)
-from fastsam_onnx.masks.instances import Instance, Instances, check_found
+from fastsam_onnx.formats.text import Json, json_text, numbers, object_facts
+from fastsam_onnx.masks.instances import Instances, check_found
 from fastsam_onnx.masks.mask import Mask
 
 if TYPE_CHECKING:
@@ -89,20 +81,6 @@ def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
         **_photo_facts(found),
         "objects": objects,
     }
-
-
-def object_facts(index: int, instance: Instance) -> Json:
-    """What is known of an object but its mask, as `to_dict` has it."""
-    record: Json = {
-        "index": index,
-        "score": rounded_score(instance.score),
-        "box": numbers(instance.box),
-        "area": instance.mask.area,
-        "prompt_index": instance.prompt_index,
-    }
-    if instance.similarity is not None:
-        record["similarity"] = round(instance.similarity, SCORE_DECIMALS)
-    return record | class_facts(instance) | track_facts(instance)
 
 
 def _photo_facts(found: Instances) -> Json:

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastsam_onnx.formats.native import object_facts
-from fastsam_onnx.formats.text import numbers
+from fastsam_onnx.formats.text import numbers, object_facts
 from fastsam_onnx.masks.instances import Instances, check_found
 from fastsam_onnx.masks.mask import Mask
 

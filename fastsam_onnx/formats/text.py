@@ -27,6 +27,20 @@ def rounded_score(value: float) -> float:
     return round(float(value), SCORE_DECIMALS)
 
 
+def object_facts(index: int, instance: Instance) -> Json:
+    """What is known of an object but its mask, as `to_dict` has it."""
+    record: Json = {
+        "index": index,
+        "score": rounded_score(instance.score),
+        "box": numbers(instance.box),
+        "area": instance.mask.area,
+        "prompt_index": instance.prompt_index,
+    }
+    if instance.similarity is not None:
+        record["similarity"] = round(instance.similarity, SCORE_DECIMALS)
+    return record | class_facts(instance) | track_facts(instance)
+
+
 def class_facts(instance: Instance) -> Json:
     """{"label", "name"} of an object's class; {} where there are no classes."""
     return {} if instance.label is None else {"label": instance.label, "name": instance.name}

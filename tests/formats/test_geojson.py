@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,16 @@ def test_geojson_areas_are_the_pixels_and_rings_are_wound_and_closed(seed, mirro
                 area += ring_area(exterior) + sum(ring_area(hole) for hole in holes)
             assert area == pytest.approx(mask.area * scale, rel=1e-6)
             assert feature["properties"]["area"] == mask.area
+
+
+def test_properties_are_what_json_and_csv_tell_but_for_the_box():
+    masks = [Mask(np.ones((2, 3), bool), 1, 1, (9, 9)), Mask(np.ones((1, 4), bool), 4, 5, (9, 9))]
+    found = Segmentation.from_masks(masks, [0.9, 0.8], labels=[1, 0], names={0: "cup", 1: "spoon"})
+    found = replace(found, similarity=np.float32([0.31234567, 0.25]), prompt_index=np.array([1, 0]))
+    records = formats.to_dict(found)["objects"]
+    for feature, record in zip(formats.to_geojson(found)["features"], records, strict=True):
+        own = {name: record[name] for name in ("score", "area", "prompt_index", "similarity", "label", "name")}
+        assert feature["properties"] == own
 
 
 def _geojson_polygons(geometry: dict[str, Any] | None) -> list[Any]:
