@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,19 +16,33 @@ from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.log import warn
 from fastsam_onnx.masks import rough
 from fastsam_onnx.masks.detections import box_iou
+from fastsam_onnx.masks.instances import Instance
 from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.pending import PendingMask
+from fastsam_onnx.masks.sequence import Masks
 from fastsam_onnx.options import CallKeywords, integer, shown
 from fastsam_onnx.results.answers import of_candidates
 from fastsam_onnx.results.prompts import Prompts
+from fastsam_onnx.results.redrawing import redrawn
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.stream import Failure
 from fastsam_onnx.tracking.looks import LEAST_LIKENESS, blended, likeness, look_of
+from fastsam_onnx.tracking.motion import Motion, motion_of, reduced
 from fastsam_onnx.tracking.tracker import Tracker, reach
+
+if TYPE_CHECKING:
+    from fastsam_onnx.masks.candidates import Candidates
 
 Results = Generator[Segmentation | Failure, None, None]
 
 SAME_IOU = 0.5
 """IoU of masks above which what is seen is what was expected, or what is seen otherwise."""
+AS_ANSWERED_IOU = 0.9
+"""IoU above which what was found is what was answered before."""
+OTHER_SHARE = 0.02
+"""Share of what was found below which an answer adds nothing to it, and leaves nothing out."""
+SAME_PIXELS = 0.8
+"""Least share of the pixels by which it differs that look as they did before."""
 ELSEWHERE_IOU = 0.2
 """IoU of boxes below which another object is elsewhere."""
 
@@ -128,13 +143,35 @@ def followed(results: Results, prompts: Prompts, *, at_frame: int, conf: float) 
 
 
 @dataclass(frozen=True, eq=False)
+class Frame:
+    """What is known of a frame but its objects.
+
+    Attributes:
+        index: Its number in the video, from 0.
+        image: (H, W, 3) uint8 RGB; None where it is not known.
+        picture: The same in grey and small, see `motion.reduced`.
+    """
+
+    index: int
+    image: ByteArray | None
+    picture: ByteArray | None
+
+    @classmethod
+    def of(cls, found: Segmentation, index: int) -> Frame:
+        """The frame of a result."""
+        return cls(index, found.image, None if found.image is None else reduced(found.image))
+
+
+@dataclass(frozen=True, eq=False)
 class Followed:
     """An object that is followed.
 
     Attributes:
         prompt_index: Index of the prompt that asked for it.
         frame: Index of the frame in which it was seen last.
-        mask: Where it was there.
+        mask: Where it was there, as it was found.
+        shown: Where it was there, as it was answered.
+        picture: That frame, see `motion.reduced`; None where it is not known.
         fullest: Its largest mask so far: before it is hidden the last one may be a part.
         look: Its colours, see `look_of`; None where the photo is not known.
         elsewhere: Numbers of the objects that were elsewhere when it was seen last, so are others.
@@ -143,6 +180,8 @@ class Followed:
     prompt_index: int
     frame: int
     mask: Mask
+    shown: Mask
+    picture: ByteArray | None
     fullest: Mask
     look: FloatArray | None
     elsewhere: frozenset[int]
@@ -158,13 +197,17 @@ class Followed:
         distances = np.hypot(*((boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2 - _middle(self.mask)).T)
         return np.asarray(distances <= reach(self.fullest.area, frame - self.frame), bool)
 
-    def seen(self, frame: int, mask: Mask, image: ByteArray | None, elsewhere: frozenset[int]) -> Followed:
-        """The object after it was seen again, in a frame (H, W, 3) uint8 RGB where its colours are to count."""
+    def motion(self, picture: ByteArray | None) -> Motion | None:
+        """How its pixels moved to a later frame; None where that cannot be told."""
+        return None if self.picture is None or picture is None else motion_of(self.shown, self.picture, picture)
+
+    def seen(self, frame: Frame, mask: Mask, shown: Mask, elsewhere: frozenset[int]) -> Followed:
+        """The object after it was seen again."""
         look = self.look
-        if look is not None and image is not None:
-            look = blended(look, look_of(mask, image))
+        if look is not None and frame.image is not None:
+            look = blended(look, look_of(mask, frame.image))
         fullest = max(self.fullest, mask, key=lambda known: known.area)
-        return Followed(self.prompt_index, frame, mask, fullest, look, elsewhere)
+        return Followed(self.prompt_index, frame.index, mask, shown, frame.picture, fullest, look, elsewhere)
 
 
 class Follower:
@@ -203,13 +246,14 @@ class Follower:
             )
         merged = Segmentation.concatenate([answers, _without(found, answers)])
         everything = self._tracker.update(merged, asked=len(answers))
-        numbered = everything[: len(answers)]
+        numbered, picture = everything[: len(answers)], Frame.of(found, frame).picture
         assert numbered.track_ids is not None
         prompts = answers.prompt_index.tolist()
         for number, prompt, answer in zip(numbered.track_ids.tolist(), prompts, numbered.masks, strict=True):
             mask = _as_found(answer, found)
             look = None if found.image is None else look_of(mask, found.image)
-            self._followed[number] = Followed(prompt, frame, mask, mask, look, _elsewhere(answer, everything))
+            others = _elsewhere(answer, everything)
+            self._followed[number] = Followed(prompt, frame, mask, answer, picture, mask, look, others)
         return replace(numbered, prompt_index=answers.prompt_index)
 
     def update(self, found: Segmentation, frame: int) -> Segmentation:
@@ -230,11 +274,17 @@ class Follower:
         place = {number: index for index, number in enumerate(everything.track_ids.tolist())}
         order = [number for number in self._followed if number in place]
         kept = everything.take(np.array([place[number] for number in order], np.int64))
-        for number, mask in zip(order, kept.masks, strict=True):
-            others = _elsewhere(mask, everything)
-            self._followed[number] = self._followed[number].seen(frame, mask, found.image, others)
+        closer, now = _drawn(kept, found.candidates), Frame.of(found, frame)
+        boxes, masks = closer.boxes.copy(), list(closer.masks)
+        for index, (number, mask) in enumerate(zip(order, kept.masks, strict=True)):
+            one = self._followed[number]
+            motion = one.motion(now.picture)
+            answer = None if motion is None else _as_answered(found, masks[index], one.shown, motion)
+            if answer is not None:
+                boxes[index], masks[index] = answer.box, answer.mask
+            self._followed[number] = one.seen(now, mask, masks[index], _elsewhere(mask, everything))
         prompt_index = np.array([self._followed[number].prompt_index for number in order], np.int64)
-        return replace(kept, prompt_index=prompt_index)
+        return replace(kept, boxes=boxes, masks=Masks(masks, found.image_size), prompt_index=prompt_index)
 
     def _expected(self, frame: int, found: Segmentation) -> dict[int, Mask]:
         """Where followed objects should be in the next frame, by their number; those that are given up go.
@@ -297,6 +347,50 @@ def _as_found(answer: Mask, found: Segmentation) -> Mask:
     masks = [*found.masks, *([] if whole is None else [whole.mask.render()])]
     closest = max(masks, key=answer.iou, default=answer)
     return closest if closest.iou(answer) > SAME_IOU else answer
+
+
+def _drawn(kept: Segmentation, candidates: Candidates | None) -> Segmentation:
+    """The objects with closer outlines, where the network has a decoder and they are not drawn anew already."""
+    if candidates is None or candidates.closer is None:
+        return kept
+    rows = [row for row, mask in enumerate(kept.masks.lazy) if isinstance(mask, PendingMask) and not mask.is_drawn]
+    boxes, masks = kept.boxes.copy(), list(kept.masks.lazy)
+    if rows:
+        closer = redrawn(kept[rows], candidates)
+        boxes[rows] = closer.boxes
+        for row, mask in zip(rows, closer.masks.lazy, strict=True):
+            masks[row] = mask
+    return replace(kept, boxes=boxes, masks=Masks(masks, kept.image_size))
+
+
+def _as_answered(found: Segmentation, mask: Mask, shown: Mask, motion: Motion) -> Instance | None:
+    """What is answered of an object in the place of what was found of it; None if that is the answer.
+
+    What is found of an object in another frame may be a part of it, or more. If it is not what was answered before,
+    as the object moved since, what a box around that means is drawn, and what the corrector draws when it is shown
+    that. What is most like it is the answer, unless what it adds to what was found, or leaves out, looks otherwise than
+    before: something hides it, or does no longer.
+
+    Args:
+        found: All objects of the frame.
+        mask: What was found of the object.
+        shown: What was answered before.
+        motion: Of the object since.
+    """
+    expected = motion.moved(shown)
+    alike = mask.iou(expected)
+    if alike > AS_ANSWERED_IOU or found.candidates is None or not expected.area:
+        return None
+    answers: list[Instance] = [*found.box_prompt(expected.box), *_drawings(found, [expected])]
+    if not answers:
+        return None
+    closest = max(answers, key=lambda one: one.mask.iou(expected))
+    if closest.mask.iou(expected) <= alike:
+        return None
+    for other in (closest.mask.difference(mask), mask.difference(closest.mask)):
+        if other.area > OTHER_SHARE * mask.area and motion.likeness(other) < SAME_PIXELS:
+            return None
+    return closest
 
 
 def _found(found: Segmentation, expected: Collection[Mask]) -> Segmentation:

@@ -99,7 +99,7 @@ def test_following_counts_right_missing_and_taken_frames():
     following._count([a], truth(a=0, b=50), answer(1, 50))  # poor, and b is taken for it
     following._count([a], truth(a=0, b=50), nothing)  # missing
     following._count([a], truth(b=50), answer(1, 0))  # a is hidden
-    assert following.row() == ["0", "33.3", "33.3", "33.3", "25.0", "100.0"]
+    assert following.row() == ["0", "0.333", "33.3", "33.3", "33.3", "25.0", "100.0"]
 
 
 def test_what_is_chosen_on_is_no_evaluation_photo(tmp_path, monkeypatch):

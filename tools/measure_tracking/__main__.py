@@ -30,6 +30,7 @@ an object, so MOTA and IDF1 say nothing of false ones.
 Following, with a model: every object that is whole a sixth of a second after the beginning is clicked at its innermost
 pixel, and those whose answer is right (IoU of 0.5 or more) are followed to the end of the clip. Of the frames after it:
 
+IoU         mean IoU of the answer with the object, over the frames in which it is visible; 0 where there is none
 right       share of the frames in which the object is visible and the answer has an IoU of 0.5 or more with it
 poor        of these frames, an answer with less
 missing     of these frames, none
@@ -86,7 +87,7 @@ class Tables:
     def show(self) -> None:
         tables: tuple[tuple[dict[tuple[str, int, str], Any], str], ...] = (
             (self.figures, "recall | switches | MOTA | IDF1 | kept"),
-            (self.following, "objects | right | poor | missing | taken | unseen"),
+            (self.following, "objects | IoU | right | poor | missing | taken | unseen"),
         )
         for rows, names in tables:
             if rows:

@@ -65,6 +65,6 @@ def false_mask(truth: dict[int, tuple[Mask, float]], rng: np.random.Generator) -
 
 
 def of_model(model: FastSAM, clip: Clip) -> Iterator[Segmentation]:
-    """What a network finds in each frame, with the low scores that `stream(track=True)` takes in."""
+    """What a network finds in each frame, as `stream(track=True)` asks: low scores, too, and not drawn anew."""
     for index in range(len(clip.truths)):
-        yield model(clip.draw(index), conf=LOW_SHARE * model.options["conf"])
+        yield model(clip.draw(index), conf=LOW_SHARE * model.options["conf"], redraw=False)

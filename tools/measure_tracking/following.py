@@ -25,6 +25,7 @@ WAYS_TO_FOLLOW: dict[str, tuple[Any, str, Any] | None] = {
     "found objects alone": (Candidates, "whole_for_mask", lambda self, mask: None),
     "not drawn": (following, "_drawings", lambda found, expected: found.take(np.zeros(0, np.int64))),
     "whatever colours": (following, "LEAST_LIKENESS", 0.0),
+    "as found": (following, "_as_answered", lambda found, mask, shown, motion: None),
     "not recognised": (following.Follower, "_recognised", lambda self, numbered, frame: numbered),
 }
 
@@ -34,6 +35,7 @@ class Following:
     """Counts over frames; see the docstring of `__main__`."""
 
     asked: int = 0
+    overlap: float = 0.0
     right: int = 0
     poor: int = 0
     missing: int = 0
@@ -46,7 +48,8 @@ class Following:
         seen = self.frames - self.hidden
         of_seen = [100 * count / max(seen, 1) for count in (self.right, self.poor, self.missing)]
         rest = [100 * self.taken / max(self.frames, 1), 100 * self.unseen / max(self.hidden, 1)]
-        return [str(self.asked), *(f"{share:.1f}" for share in (*of_seen, *rest))]
+        mean = f"{self.overlap / max(seen, 1):.3f}"
+        return [str(self.asked), mean, *(f"{share:.1f}" for share in (*of_seen, *rest))]
 
     def add(self, clip: Clip, frames: Sequence[Segmentation], conf: float, way: str) -> None:
         """Follow what is visible as a whole, all of it at once."""
@@ -84,6 +87,8 @@ class Following:
             elif mask is None:
                 self.missing += 1
             else:
-                is_right = mask.iou(truth[number][0]) >= SAME_IOU
+                overlap = mask.iou(truth[number][0])
+                is_right = overlap >= SAME_IOU
+                self.overlap += overlap
                 self.right += is_right
                 self.poor += not is_right
