@@ -216,7 +216,8 @@ class Follower:
     All objects have numbers, so that none is taken for another. A followed object is what is found near the place where
     it is expected, with its size, shape and colours; if nothing is, everything that the network offered there is looked
     at, also below the threshold, then what its corrector draws there. One that is not found so, since it was hidden or
-    has turned, is recognised farther away, among what has got another number.
+    has turned, is recognised farther away, among what has got another number. Which object it is, what was found says;
+    its answer is drawn anew, see `_as_answered`.
     """
 
     def __init__(self, prompts: Prompts, *, conf: float) -> None:
@@ -274,8 +275,10 @@ class Follower:
         place = {number: index for index, number in enumerate(everything.track_ids.tolist())}
         order = [number for number in self._followed if number in place]
         kept = everything.take(np.array([place[number] for number in order], np.int64))
-        closer, now = _drawn(kept, found.candidates), Frame.of(found, frame)
-        boxes, masks = closer.boxes.copy(), list(closer.masks)
+        if not order:
+            return replace(kept, prompt_index=np.zeros(0, np.int64))
+        drawn, now = _drawn(kept, found.candidates), Frame.of(found, frame)
+        boxes, masks = drawn.boxes.copy(), list(drawn.masks)
         for index, (number, mask) in enumerate(zip(order, kept.masks, strict=True)):
             one = self._followed[number]
             motion = one.motion(now.picture)
@@ -356,9 +359,9 @@ def _drawn(kept: Segmentation, candidates: Candidates | None) -> Segmentation:
     rows = [row for row, mask in enumerate(kept.masks.lazy) if isinstance(mask, PendingMask) and not mask.is_drawn]
     boxes, masks = kept.boxes.copy(), list(kept.masks.lazy)
     if rows:
-        closer = redrawn(kept[rows], candidates)
-        boxes[rows] = closer.boxes
-        for row, mask in zip(rows, closer.masks.lazy, strict=True):
+        drawn = redrawn(kept[rows], candidates)
+        boxes[rows] = drawn.boxes
+        for row, mask in zip(rows, drawn.masks.lazy, strict=True):
             masks[row] = mask
     return replace(kept, boxes=boxes, masks=Masks(masks, kept.image_size))
 
