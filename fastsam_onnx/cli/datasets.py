@@ -14,7 +14,8 @@ from fastsam_onnx.errors import OptionError, OutputError
 from fastsam_onnx.files import is_file, why_unread, write_file
 from fastsam_onnx.formats.categories import listed_categories
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET, FILE_NAME, CocoDataset
-from fastsam_onnx.formats.yolo import DATA_FILE, folders_of_data, names_of_data, yolo_data
+from fastsam_onnx.formats.yolo import DATA_FILE, folders_of_data, yolo_data
+from fastsam_onnx.formats.yolo_names import names_of_data
 from fastsam_onnx.log import warn
 
 DESCRIPTION = "a COCO data set of all photos, in the folder --output"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
-from itertools import takewhile
 
 import numpy as np
 
@@ -13,19 +11,10 @@ from fastsam_onnx import options
 from fastsam_onnx.formats.categories import category_indices
 from fastsam_onnx.formats.coco_dataset import TOLERANCE
 from fastsam_onnx.formats.rings import joined, ring_with_holes
+from fastsam_onnx.formats.yolo_names import names_of_data
 from fastsam_onnx.masks.instances import Instances, check_found
 
 DATA_FILE = "data.yaml"
-_NAMES = re.compile(r"names: *(?:#.*)?")
-_NAME = re.compile(r""" *(?:([0-9]{1,15}):|-) +("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^ "'#].*?)(?: +#.*)? *""")
-"""A line of a class: its index, or a dash; its name; a remark."""
-_ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))")
-_ESCAPES = {
-    **{each: each for each in ' "/\\'},
-    **{"0": "\0", "a": "\a", "b": "\b", "t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r", "e": "\x1b"},
-    **{"N": "\x85", "_": "\xa0", "L": "\u2028", "P": "\u2029"},
-}
-"""The characters of YAML's short escapes, 5.7 of its specification."""
 
 
 def to_yolo(found: Instances, *, tolerance: float = TOLERANCE) -> str:
@@ -82,36 +71,3 @@ def folders_of_data(text: str) -> list[str] | None:
         return None
     ours = yolo_data(folders, [names[index] for index in sorted(names)]) == text
     return folders if ours else None
-
-
-def names_of_data(text: str) -> dict[int, str] | None:
-    """The names of classes in a data.yaml, by index.
-
-    Returns:
-        The names, where each has a line, with its index or a dash before it; {} if there are none; None if they are
-        written in another way.
-    """
-    lines = text.split("\n")
-    head = next((number for number, line in enumerate(lines) if line.startswith("names:")), None)
-    if head is None:
-        return {}
-    block = takewhile(lambda line: not line or line[0] in " -#", lines[head + 1 :])
-    matches = [_NAME.fullmatch(line) for line in block if line.strip() and not line.lstrip().startswith("#")]
-    if not matches or not all(matches) or not _NAMES.fullmatch(lines[head]):
-        return None
-    try:
-        return {int(match[1] or place): _unquoted(match[2]) for place, match in enumerate(matches) if match}
-    except (ValueError, KeyError):  # an escape that YAML has not
-        return None
-
-
-def _unquoted(name: str) -> str:
-    if name.startswith("'"):
-        return name[1:-1].replace("''", "'")
-    return _ESCAPE.sub(_escaped, name[1:-1]) if name.startswith('"') else name
-
-
-def _escaped(match: re.Match[str]) -> str:
-    """The character of an escape; KeyError or ValueError if there is none."""
-    digits = match[1] or match[2] or match[3]
-    return chr(int(digits, 16)) if digits else _ESCAPES[match[4]]

@@ -242,7 +242,7 @@ def test_what_somebodys_data_yaml_lacks_is_told(run, folder, tmp_path):
     assert (out / "data.yaml").read_text() == f'{lists}names:\n  0: "object"\n'
 
 
-@pytest.mark.parametrize("spelling", [" [person, dog]\n", "\n  -1: person\n  0: object\n", f"\n  {'9' * 5000}: a\n"])
+@pytest.mark.parametrize("spelling", [" [[person, dog]]\n", "\n  -1: person\n  0: object\n", f"\n  {'9' * 5000}: a\n"])
 def test_names_that_are_not_understood_are_told(run, folder, tmp_path, spelling):
     out = tmp_path / "out"
     out.mkdir()
@@ -255,7 +255,10 @@ def test_names_that_are_not_understood_are_told(run, folder, tmp_path, spelling)
     assert (out / "data.yaml").read_text() == before
 
 
-@pytest.mark.parametrize("names_there", ['  0: "person"\n  1: "dog"\n', "  0: person\n", "    0: 'person' \n"])
+@pytest.mark.parametrize(
+    "names_there",
+    ['  0: "person"\n  1: "dog"\n', "  0: person\n", "    0: 'person' \n", "  ['person', 'dog']\n"],
+)
 def test_labels_are_not_added_to_those_of_other_classes(run, folder, tmp_path, names_there):
     out = tmp_path / "out"
     out.mkdir()

@@ -8,7 +8,8 @@ import pytest
 
 from fastsam_onnx import formats
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.formats.yolo import folders_of_data, names_of_data
+from fastsam_onnx.formats.yolo import folders_of_data
+from fastsam_onnx.formats.yolo_names import names_of_data
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.results.segmentation import Segmentation
 
@@ -93,6 +94,12 @@ def test_data_yaml_holds_any_name(name):
         "\n  0: a#b\n  12: c d\n",
         "\n# mine\n  0: cat\n\n# and\n  1: dog\n",
         '\n  0: "caf\\xE9"\n  1: "\\u8336 \\U0001F375"\n  2: "a\\"b\\\\c\\/d\\te\\_f"\n',
+        " ['cat', \"dog d\", it is, 't, s', \"x\\ty\"]\n",
+        " [ cat,dog , ]  # two\n",
+        "\n  ['cat', # one\n   # more\n   dog\n  ]\n",
+        " [\n'cat',\n'it''s'\n]\n",
+        " {0: cat, 7: 'a: b',\n  2: \"c, d\"}\n",
+        " []\n",
     ],
 )
 def test_names_of_data_yaml_are_those_that_yaml_has(block):
@@ -107,7 +114,16 @@ def test_names_of_data_yaml_are_those_that_yaml_has(block):
     "block",
     [
         *(
-            " [cat, dog]\n",
+            " [cat, dog\n",
+            " [cat, , dog]\n",
+            " [cat dog] more\n",
+            " [cat, [dog]]\n",
+            " [cat: dog]\n",
+            " ['cat' dog]\n",
+            " [&a cat, *a]\n",
+            " {cat: 0}\n",
+            " {0: cat, dog}\n",
+            "[cat]\n",
             "\n  -1: cat\n  0: dog\n",
             "\n  ? 0\n  : cat\n",
             f"\n  {'9' * 5000}: cat\n",
