@@ -40,6 +40,7 @@ RESULT = {
     **dict.fromkeys(("xyxy", "xywh"), "found.boxes, x1, y1, x2, y2"),
     **dict.fromkeys(("mask", "segmentation"), "found.masks"),
     **dict.fromkeys(("conf", "confidence"), "found.scores"),
+    "iou_predictions": "found.predicted_iou",
     **dict.fromkeys(("cls", "class_id"), "found.labels"),
     **dict.fromkeys(("id", "tracker_id"), "found.track_ids"),
     **dict.fromkeys(("cpu", "numpy"), "leave it out: its arrays are NumPy's"),
@@ -49,7 +50,7 @@ RESULT = {
 OBJECT = {
     **dict.fromkeys(("masks", "segmentation"), "one.mask"),
     **dict.fromkeys(("bbox", "xyxy", "xywh"), "one.box, x1, y1, x2, y2"),
-    **dict.fromkeys(("conf", "confidence", "predicted_iou"), "one.score"),
+    **dict.fromkeys(("conf", "confidence", "stability_score"), "one.score"),
     **dict.fromkeys(("cls", "class_id"), "one.label"),
     **dict.fromkeys(("id", "tracker_id"), "one.track_id"),
     "area": "one.mask.area",

@@ -44,10 +44,11 @@ def to_dict(found: Instances, *, masks: MaskForm = "rle", tolerance: float = 0.0
         `Georeference`), if there is no object "known" (those of "prompt_index", "similarity" and "track_id" that
         objects would have), "objects": [...]}. An object has "index", "score" (0 to 1), "box" [x1, y1, x2, y2] (the
         detector's, image pixels, right and bottom exclusive), "area" (pixels), "prompt_index" (the prompt it answers,
-        or None), if it answers a text "similarity" (a cosine, -1 to 1), if the network tells classes apart "label" (the
-        index of its class) and "name" (that of the class), if it was tracked "track_id" (its number in every frame,
-        from 1), and either "rle" {"size": [H, W], "counts"} or "polygons" [{"exterior": [[x, y], ...], "holes": [[[x,
-        y], ...], ...]}, ...] along the edges of the pixels, pixel (0, 0) covering [0, 1) x [0, 1).
+        or None), if the decoder drew its mask "predicted_iou" (0 to 1, as in `Mask`), if it answers a text "similarity"
+        (a cosine, -1 to 1), if the network tells classes apart "label" (the index of its class) and "name" (that of the
+        class), if it was tracked "track_id" (its number in every frame, from 1), and either "rle" {"size": [H, W],
+        "counts"} or "polygons" [{"exterior": [[x, y], ...], "holes": [[[x, y], ...], ...]}, ...] along the edges of the
+        pixels, pixel (0, 0) covering [0, 1) x [0, 1).
 
     Raises:
         OptionError: If `masks` is neither, or the tolerance is not a number of at least 0, or given for run lengths.
@@ -241,6 +242,9 @@ def _mask_of(index: int, record: Mapping[str, Any], image_size: tuple[int, int])
     if size != [height, width]:
         raise OptionError(f"object {index} must have run lengths of size {[height, width]}, got {options.shown(size)}")
     mask = Mask.from_rle(rle, pixel_limit=None)  # that of the photo's size holds
+    expected = record.get("predicted_iou")
+    if expected is not None:
+        mask = replace(mask, predicted_iou=options.fraction("predicted_iou", expected))
     if "area" in record and mask.area != record["area"]:
         raise OptionError(
             f"object {index} is damaged: its area is {options.shown(record['area'])}, its mask has {mask.area} pixels"

@@ -22,9 +22,10 @@ def to_sam(found: Instances, *, output_mode: OutputMode = "binary_mask") -> list
 
     Returns:
         A list of {"segmentation", "area", "bbox" [x, y, width, height] of the pixels, "predicted_iou",
-        "point_coords", "stability_score", "crop_box"}. The network gives one score: it stands for both of SAM's. "bbox"
-        ends behind the last pixel, as in COCO; SAM's ends on it, a pixel less wide and high.
-        "point_coords" is the pixel that lies deepest in the object, [[x, y]]. "crop_box" is the whole photo.
+        "point_coords", "stability_score", "crop_box"}. "stability_score" is the network's score, and so is
+        "predicted_iou" of a mask that no decoder drew. "bbox" ends behind the last pixel, as in COCO; SAM's ends on it,
+        a pixel less wide and high. "point_coords" is the pixel that lies deepest in the object, [[x, y]]. "crop_box" is
+        the whole photo.
 
     Raises:
         OptionError: If `output_mode` is not one of the three.
@@ -34,7 +35,7 @@ def to_sam(found: Instances, *, output_mode: OutputMode = "binary_mask") -> list
     width, height = found.image_size
     records = []
     for instance in found:
-        mask, score = instance.mask, rounded_score(instance.score)
+        mask, score, expected = instance.mask, rounded_score(instance.score), instance.predicted_iou
         point = mask.inner_point
         segmentation: Any
         if output_mode == "binary_mask":
@@ -48,7 +49,7 @@ def to_sam(found: Instances, *, output_mode: OutputMode = "binary_mask") -> list
                 "segmentation": segmentation,
                 "area": mask.area,
                 "bbox": xywh(mask.box),
-                "predicted_iou": score,
+                "predicted_iou": score if expected is None else rounded_score(expected),
                 "point_coords": [] if point is None else [list(point)],
                 "stability_score": score,
                 "crop_box": [0, 0, width, height],

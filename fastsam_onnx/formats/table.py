@@ -15,7 +15,7 @@ from fastsam_onnx.masks.mask import Mask
 
 COLUMNS = (
     *("source", "width", "height", "index", "score", "x1", "y1", "x2", "y2", "area", "centroid_x", "centroid_y"),
-    *("prompt_index", "similarity", "label", "name", "track_id"),
+    *("prompt_index", "predicted_iou", "similarity", "label", "name", "track_id"),
 )
 
 
@@ -28,8 +28,8 @@ def to_csv(found: Instances) -> str:
     Returns:
         The columns "source" (file name of the photo), "width", "height" (of the photo, pixels), "index", "score" (0 to
         1), "x1", "y1", "x2", "y2" (the detector's box, as in JSON), "area" (pixels), "centroid_x", "centroid_y" (the
-        mean of the pixels' middles, image pixels), "prompt_index", "similarity", "label", "name" and "track_id". They
-        are the same for every result, so that tables can be put together.
+        mean of the pixels' middles, image pixels), "prompt_index", "predicted_iou", "similarity", "label", "name" and
+        "track_id". They are the same for every result, so that tables can be put together.
     """
     check_found(found)
     return "".join(map(line_of, [COLUMNS, *rows_of(found)]))

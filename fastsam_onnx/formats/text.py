@@ -36,6 +36,8 @@ def object_facts(index: int, instance: Instance) -> Json:
         "area": instance.mask.area,
         "prompt_index": instance.prompt_index,
     }
+    if instance.predicted_iou is not None:
+        record["predicted_iou"] = rounded_score(instance.predicted_iou)
     if instance.similarity is not None:
         record["similarity"] = round(instance.similarity, SCORE_DECIMALS)
     return record | class_facts(instance) | track_facts(instance)

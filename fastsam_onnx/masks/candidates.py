@@ -257,7 +257,7 @@ class Candidates:
 
     def _told(
         self,
-        draw: Callable[[list[Question]], tuple[list[PendingMask], FloatArray]],
+        draw: Callable[[list[Question]], list[PendingMask]],
         question: Question,
         before: PendingMask | None,
         points: npt.NDArray[np.float64],
@@ -273,7 +273,7 @@ class Candidates:
         for _ in range(MOST_DRAWINGS):
             louder = []
             for told in asked:
-                [mask], _ = draw([told])
+                [mask] = draw([told])
                 cut = calm(mask.within(told.box_xyxy))
                 obeyed = obeyed_points(cut, points, foreground)
                 if not cut.is_empty() and obeyed.sum() > most:

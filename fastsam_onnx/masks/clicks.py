@@ -65,7 +65,8 @@ class Meaning:
         mask: Its pixels.
         box_xyxy: (4,) float32 in pixels of the photo.
         index: Of the candidate whose score and class it has.
-        promise: IoU that the decoder expects of it, 0 to 1; 0 where it drew nothing.
+        promise: IoU that the decoder expects of it, 0 to 1, less where it had to be told louder; 0 where it drew
+            nothing.
     """
 
     mask: MaskLike

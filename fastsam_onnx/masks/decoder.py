@@ -107,7 +107,7 @@ class Decoder:
             raise ModelError(f"{self._name}: its {self._kind} failed: {error}") from error
         if logits.shape != (len(photos), SIDE, SIDE) or promises.shape != (len(photos),):
             raise ModelError(f"{self._name}: its {self._kind} answers with {logits.shape} and {promises.shape}")
-        return logits, 1 / (1 + np.exp(-promises))
+        return logits, np.nan_to_num(1 / (1 + np.exp(-promises)))
 
     def _session(self) -> ort.InferenceSession:
         if self._opened is None or self._opened[0] != os.getpid():
@@ -176,14 +176,17 @@ class Drawing:
     Attributes:
         question: What was asked.
         mask: The answer, calm and tight.
-        promise: IoU that the decoder expects of it, 0 to 1.
         is_cut: True if the mask ends where the view ends.
     """
 
     question: Question
     mask: PendingMask
-    promise: float
     is_cut: bool
+
+    @property
+    def promise(self) -> float:
+        """IoU that the decoder expects of it, 0 to 1."""
+        return self.mask.predicted_iou or 0.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -213,8 +216,8 @@ class Closer:
         """The same for several drawings of one thread: what it makes of the photo for one is kept for the next."""
         return replace(self, kept=Looks(self.image, self.prototypes))
 
-    def draw(self, questions: Sequence[Question]) -> tuple[list[PendingMask], FloatArray]:
-        """Masks that answer questions, and the IoU that the decoder expects of each.
+    def draw(self, questions: Sequence[Question]) -> list[PendingMask]:
+        """Masks that answer questions.
 
         Args:
             questions: What is asked.
@@ -231,7 +234,7 @@ class Closer:
             maps.append(_maps(view, seen, asked))
         corrects = np.array([question.before is not None for question in questions])
         logits, promises = self.decoder.answer(np.stack(photos), np.stack(maps), corrects)
-        return [drawn_mask(one, view) for one, view in zip(logits, views, strict=True)], promises
+        return [drawn_mask(*one) for one in zip(logits, views, promises.tolist(), strict=True)]
 
     def draw_whole(self, questions: Sequence[Question], looks: int) -> list[Drawing]:
         """What is drawn of each question; what the end of the view cuts is drawn again in a wider one.
@@ -248,9 +251,9 @@ class Closer:
             if not waiting:
                 break
             asked = list(waiting.items())
-            for (place, question), whole, promise in zip(asked, *self.draw(list(waiting.values())), strict=True):
+            for (place, question), whole in zip(asked, self.draw(list(waiting.values())), strict=True):
                 mask = calm(whole)
-                drawing = Drawing(question, mask.tight(), float(promise), fills_a_side(mask, 1, CUT_SHARE))
+                drawing = Drawing(question, mask.tight(), fills_a_side(mask, 1, CUT_SHARE))
                 drawings[place] = drawing
                 del waiting[place]
                 if drawing.is_cut:
@@ -267,7 +270,7 @@ class Closer:
         shares = view.shares(mask)
         is_thin = 2 * np.count_nonzero(shares > 0.5) < shares.sum()
         touched = np.where(shares > 0, SURE_LOGIT, -SURE_LOGIT).astype(np.float32)
-        return replace(question, before=drawn_mask(touched, view) if is_thin else mask)
+        return replace(question, before=drawn_mask(touched, view, None) if is_thin else mask)
 
     def _views(self, questions: Sequence[Question]) -> list[View]:
         return [View.around(question.box_xyxy, self.letterbox) for question in questions]
@@ -298,7 +301,7 @@ def _maps(view: View, seen: FloatArray, question: Question) -> FloatArray:
     return made.astype(np.float32, copy=False)
 
 
-def drawn_mask(logits: FloatArray, view: View) -> PendingMask:
+def drawn_mask(logits: FloatArray, view: View, predicted_iou: float | None) -> PendingMask:
     """The mask (SIDE, SIDE) of a view, in the photo."""
     x, y = view.places()
-    return PendingMask(logits, 0, 0, view.columns, view.rows, x, y, view.letterbox.image_size, is_drawn=True)
+    return PendingMask(logits, 0, 0, view.columns, view.rows, x, y, view.letterbox.image_size, predicted_iou)

@@ -61,6 +61,11 @@ class Instance:
     name: str | None = None
     track_id: int | None = None
 
+    @property
+    def predicted_iou(self) -> float | None:
+        """IoU of its mask with the thing that it shows, as the decoder that drew it expects; None of other masks."""
+        return self.mask.predicted_iou
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Instance):
             return NotImplemented
@@ -329,6 +334,16 @@ class Instances:
     def areas(self) -> IntArray:
         """(n,) int64 pixels of each mask. The first time all masks are rendered, one after another."""
         return self.masks.areas
+
+    @property
+    def predicted_iou(self) -> FloatArray:
+        """(n,) float32, 0 to 1: IoU of each mask with the thing that it shows, as the decoder expects; NaN of others.
+
+        The bundled models' decoder tells it of all that it draws: answers to prompts, and objects with `redraw`. It
+        tells how good an outline is, not whether this is the thing that a point meant: of a click several may be.
+        Segment Anything's `predicted_iou` and `iou_predictions`.
+        """
+        return np.array([mask.predicted_iou for mask in self.masks.lazy], np.float32)
 
     @property
     def mask_boxes(self) -> FloatArray:

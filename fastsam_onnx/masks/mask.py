@@ -22,7 +22,7 @@ from fastsam_onnx.masks.polygon import Polygon
 from fastsam_onnx.masks.preview import png_preview
 from fastsam_onnx.masks.rle import LARGEST_SIDE, RLE, decode_crop, encode_crop, pack_counts, read_rle
 from fastsam_onnx.masks.smoothing import closed_and_opened, without_holes, without_specks
-from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, integer, number, pair
+from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, fraction, integer, number, pair
 
 MAX_RADIUS = 1000
 FAR = 2**31
@@ -40,6 +40,8 @@ class Mask:
         left: The column of the photo where the crop begins.
         top: The row of the photo where the crop begins.
         image_size: (width, height) of the photo in pixels, each 2^24 at most.
+        predicted_iou: IoU with the thing that it shows that the decoder expects which drew it, 0 to 1; None of every
+            other mask, and of what was made from this one.
 
     Raises:
         OptionError: If the crop is no (h, w) bool array or outside the photo, or another one outside its range.
@@ -49,6 +51,7 @@ class Mask:
     left: int
     top: int
     image_size: tuple[int, int]
+    predicted_iou: float | None = None
 
     def __post_init__(self) -> None:
         width, height = pair("image_size", self.image_size, maximum=LARGEST_SIDE)
@@ -66,6 +69,8 @@ class Mask:
         view.flags.writeable = False
         for name, value in (("crop", view), ("left", left), ("top", top), ("image_size", (width, height))):
             object.__setattr__(self, name, value)
+        if self.predicted_iou is not None:
+            object.__setattr__(self, "predicted_iou", fraction("predicted_iou", self.predicted_iou))
 
     @classmethod
     def from_dense(cls, dense: npt.ArrayLike) -> Mask:
@@ -111,8 +116,9 @@ class Mask:
         """A mask without pixels; OptionError unless the size is two integers from 0 to 2^24."""
         return cls(np.zeros((0, 0), bool), 0, 0, image_size)
 
-    def __reduce__(self) -> tuple[type[Mask], tuple[BoolArray, int, int, tuple[int, int]]]:
-        return Mask, (self.crop, self.left, self.top, self.image_size)  # read-only again after pickling
+    def __reduce__(self) -> tuple[type[Mask], tuple[BoolArray, int, int, tuple[int, int], float | None]]:
+        # read-only again after pickling
+        return Mask, (self.crop, self.left, self.top, self.image_size, self.predicted_iou)
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """`np.asarray(mask)` is `mask.dense()`, (H, W) bool."""
@@ -184,7 +190,7 @@ class Mask:
         if x1 == x2:
             return Mask.empty(self.image_size)
         crop = self.crop[y1 - self.top : y2 - self.top, x1 - self.left : x2 - self.left]
-        return Mask(crop, x1, y1, self.image_size)
+        return Mask(crop, x1, y1, self.image_size, self.predicted_iou)
 
     def contains(self, x: float, y: float) -> bool:
         """True if the pixel that holds (x, y) is set; outside the photo none is. OptionError unless both are finite."""
@@ -386,6 +392,10 @@ class MaskLike(Protocol):
     @property
     def area(self) -> int:
         """The number of pixels."""
+
+    @property
+    def predicted_iou(self) -> float | None:
+        """As in `Mask`."""
 
     @property
     def box(self) -> FloatArray:

@@ -24,6 +24,7 @@ class PackedMask:
         area: The number of pixels.
         box: (4,) float32 x1, y1, x2, y2 of the pixels.
         image_size: (width, height) of the photo.
+        predicted_iou: As in `Mask`.
     """
 
     packed: bytes
@@ -31,19 +32,20 @@ class PackedMask:
     area: int
     box: FloatArray
     image_size: tuple[int, int]
+    predicted_iou: float | None
 
     @classmethod
     def of(cls, mask: Mask) -> PackedMask:
         """The same mask."""
         packed = zlib.compress(np.packbits(mask.crop).tobytes(), level=1)
-        return cls(packed, mask.bounds, mask.area, mask.box, mask.image_size)
+        return cls(packed, mask.bounds, mask.area, mask.box, mask.image_size, mask.predicted_iou)
 
     def render(self) -> Mask:
         """The mask at the photo's own size."""
         x1, y1, x2, y2 = self.bounds
         bits = np.frombuffer(zlib.decompress(self.packed), np.uint8)
         crop = np.unpackbits(bits, count=(y2 - y1) * (x2 - x1)).view(bool)
-        return Mask(crop.reshape(y2 - y1, x2 - x1), x1, y1, self.image_size)
+        return Mask(crop.reshape(y2 - y1, x2 - x1), x1, y1, self.image_size, self.predicted_iou)
 
     def area_inside(self, x1: int, y1: int, x2: int, y2: int) -> int:
         """The number of pixels in a rectangle."""

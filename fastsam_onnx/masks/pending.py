@@ -37,7 +37,8 @@ class PendingMask:
         x: Where the photo's columns lie on the grid.
         y: Where its rows do.
         image_size: (width, height) of the photo.
-        is_drawn: True if the decoder drew it, on the grid of its own closer look.
+        predicted_iou: IoU that the decoder expects of it, 0 to 1, if that drew it, on the grid of its own closer look;
+            else None.
     """
 
     logits: FloatArray
@@ -48,11 +49,12 @@ class PendingMask:
     x: Places
     y: Places
     image_size: tuple[int, int]
-    is_drawn: bool = False
+    predicted_iou: float | None = None
 
     def render(self) -> Mask:
         """The mask at the photo's own size."""
-        return Mask(self._crop(self.columns, self.rows), self.columns[0], self.rows[0], self.image_size)
+        crop = self._crop(self.columns, self.rows)
+        return Mask(crop, self.columns[0], self.rows[0], self.image_size, self.predicted_iou)
 
     @property
     def area(self) -> int:

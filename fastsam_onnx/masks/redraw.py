@@ -55,7 +55,7 @@ def redrawn(
         asked = _to_ask(range(first, min(first + AT_ONCE, len(boxes))), boxes_xyxy, masks, candidates)
         if not asked:
             continue
-        drawn, _ = closer.draw([one.question for one in asked])
+        drawn = closer.draw([one.question for one in asked])
         for one, mask in zip(asked, drawn, strict=True):
             new = _same(mask, one.old)
             if new is not None:

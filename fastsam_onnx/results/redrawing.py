@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.instances import Instances
-from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.masks.redraw import redrawn as drawn_anew
 from fastsam_onnx.masks.sequence import Masks
 
@@ -38,7 +37,7 @@ def redrawn(found: Found, candidates: Candidates | None) -> Found:
                 "JSON and of masks: redraw the whole result of a call, before choosing, or say redraw=True in the call"
             )
         raise OptionError(f"redrawn needs a refined result of a network with a decoder; {why}")
-    if any(isinstance(mask, PendingMask) and mask.is_drawn for mask in found.masks.lazy):
+    if any(mask.predicted_iou is not None for mask in found.masks.lazy):
         return found
     boxes, masks = drawn_anew(found.boxes, found.masks.lazy, candidates, candidates.closer)
     return replace(found, masks=Masks(masks, found.image_size), boxes=boxes)

@@ -105,13 +105,19 @@ def _found() -> Schema:
             "box": {**_FOUR, "description": "x1, y1, x2, y2 in pixels of the upright photo."},
             "area": {"type": "integer", "minimum": 0},
             "prompt_index": {"type": ["integer", "null"], "description": "The prompt that the object answers."},
+            "predicted_iou": {
+                "type": "number",
+                "minimum": 0,
+                "maximum": 1,
+                "description": "IoU with the thing that it shows, as the decoder that drew it expects.",
+            },
             "similarity": {"type": "number", "minimum": -1, "maximum": 1},
             "label": {"type": "integer", "minimum": 0, "description": "Class, where the network tells classes apart."},
             "name": {"type": "string", "description": "Name of the class."},
             "track_id": {"type": "integer", "minimum": 1, "description": "Number of an object of a video."},
             "rle": {**_RLE, "description": "Run lengths as COCO's tools write them."},
         },
-        optional=("similarity", "label", "name", "track_id"),
+        optional=("predicted_iou", "similarity", "label", "name", "track_id"),
     )
 
 

@@ -41,6 +41,11 @@ class PlacedMask:
         return self.in_tile.area
 
     @property
+    def predicted_iou(self) -> float | None:
+        """As in `Mask`."""
+        return self.in_tile.predicted_iou
+
+    @property
     def box(self) -> FloatArray:
         """(4,) float32 x1, y1, x2, y2 of the pixels; zeros if there are none."""
         offset = np.array([self.left, self.top] * 2, np.float32)
@@ -63,7 +68,7 @@ class PlacedMask:
     def render(self) -> Mask:
         """The mask at the photo's own size."""
         mask = self.in_tile.render()
-        return Mask(mask.crop, mask.left + self.left, mask.top + self.top, self.image_size)
+        return Mask(mask.crop, mask.left + self.left, mask.top + self.top, self.image_size, mask.predicted_iou)
 
     def sample(self, columns: IntArray, rows: IntArray) -> BoolArray:
         """As in `PendingMask.sample`."""
@@ -80,6 +85,10 @@ class JoinedMask:
     def area(self) -> int:
         """The number of pixels; the first time the mask is rendered for it."""
         return self._measures[0]
+
+    @property
+    def predicted_iou(self) -> None:
+        """Nothing was drawn of it as a whole."""
 
     @property
     def box(self) -> FloatArray:

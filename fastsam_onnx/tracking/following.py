@@ -356,7 +356,8 @@ def _drawn(kept: Segmentation, candidates: Candidates | None) -> Segmentation:
     """The objects with closer outlines, where the network has a decoder and they are not drawn anew already."""
     if candidates is None or candidates.closer is None:
         return kept
-    rows = [row for row, mask in enumerate(kept.masks.lazy) if isinstance(mask, PendingMask) and not mask.is_drawn]
+    pending = [isinstance(mask, PendingMask) and mask.predicted_iou is None for mask in kept.masks.lazy]
+    rows = np.flatnonzero(pending).tolist()
     boxes, masks = kept.boxes.copy(), list(kept.masks.lazy)
     if rows:
         drawn = redrawn(kept[rows], candidates)

@@ -16,6 +16,7 @@ from fastsam_onnx import formats
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.images.geotiff import Georeference
 from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.sequence import Masks
 from fastsam_onnx.results.segmentation import Segmentation
 
 
@@ -76,6 +77,22 @@ def test_what_was_written_is_read(sample):
         np.testing.assert_array_equal(ours.dense(), theirs.dense())
     empty = Segmentation.from_masks([], image_size=(8, 6))
     assert formats.from_dict(empty.to_dict()).image_size == (8, 6)
+
+
+def test_the_predicted_iou_of_each_mask_that_has_one_is_read(sample):
+    masks = [
+        replace(mask, predicted_iou=expected)
+        for mask, expected in zip(sample.masks, [0.5, None, 0.5, None, 0.5], strict=True)
+    ]
+    found = replace(sample, masks=Masks(masks, sample.image_size))
+    assert ["predicted_iou" in row for row in found.to_dict()["objects"]] == [True, False] * 2 + [True]
+    read = Segmentation.from_json(found.to_json())
+    np.testing.assert_array_equal(read.predicted_iou, np.float32([0.5, np.nan, 0.5, np.nan, 0.5]))
+    assert read.to_json() == found.to_json()
+    document = found.to_dict()
+    document["objects"][0]["predicted_iou"] = 1.5
+    with pytest.raises(OptionError, match=r"predicted_iou must be .*, got 1\.5"):
+        formats.from_dict(document)
 
 
 def test_an_answer_without_objects_is_read_as_one(sample):

@@ -32,6 +32,14 @@ def test_sam_records_have_sams_keys_and_all_three_kinds_of_masks(sample):
         assert mask.contains(*point)
 
 
+def test_the_predicted_iou_is_that_of_the_decoder_or_else_the_score():
+    drawn, other = np.eye(20, dtype=bool), np.ones((20, 20), bool)
+    masks = [Mask(drawn, 0, 0, (20, 20), 0.8125), Mask.from_dense(other)]
+    records = formats.to_sam(Segmentation.from_masks(masks, [0.5, 0.25]))
+    assert [record["predicted_iou"] for record in records] == [0.8125, 0.25]
+    assert [record["stability_score"] for record in records] == [0.5, 0.25]
+
+
 def test_sams_point_lies_deepest_in_the_object():
     dense = np.zeros((20, 20), bool)
     dense[4:15, 3:14] = True  # 11 x 11: its middle pixel is (8, 9)

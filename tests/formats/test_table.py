@@ -25,8 +25,8 @@ def test_a_line_per_object():
     """Middles of columns 2 to 4 are 2.5, 3.5 and 4.5, of rows 1 and 2 they are 1.5 and 2.5."""
     found = Segmentation.from_masks([rectangle(2, 1, 5, 3)], [0.123456], [[1.5, 1, 5, 3.004]], source="a photo.jpg")
     assert formats.to_csv(found) == (
-        "source,width,height,index,score,x1,y1,x2,y2,area,centroid_x,centroid_y,prompt_index,similarity,label,name,"
-        "track_id\na photo.jpg,10,6,0,0.12346,1.5,1.0,5.0,3.0,6,3.5,2.0,,,,,\n"
+        "source,width,height,index,score,x1,y1,x2,y2,area,centroid_x,centroid_y,prompt_index,predicted_iou,similarity,"
+        "label,name,track_id\na photo.jpg,10,6,0,0.12346,1.5,1.0,5.0,3.0,6,3.5,2.0,,,,,,\n"
     )
     assert found.to_csv() == formats.encode(found, "csv").decode() == formats.to_csv(found)
 

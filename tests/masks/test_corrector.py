@@ -136,8 +136,7 @@ def test_where_a_point_corrects_what_a_mask_means_both_are_shown(monkeypatch, ph
 
     def draw(closer, questions):
         asked.append(questions)
-        drawn = [drawn_mask(np.full((SIDE, SIDE), 5, np.float32), view) for view in closer._views(questions)]
-        return drawn, np.ones(len(questions), np.float32)
+        return [drawn_mask(np.full((SIDE, SIDE), 5, np.float32), view, 1.0) for view in closer._views(questions)]
 
     monkeypatch.setattr(Closer, "draw", draw)
     mask = Mask(np.ones((21, 21), bool), 20, 20, (64, 64))

@@ -54,6 +54,25 @@ def test_a_box_is_answered_by_what_the_decoder_sees_in_it():
     assert answer.scores.tolist() == [pytest.approx(0.7)]
 
 
+def test_what_the_decoder_expects_of_its_masks_is_told():
+    """The toy's logits, 5 and -5, have the mean 10 x share of red - 5, of which it promises the logistic function.
+
+    The view of a box has a third of its sides around it. What the network offered has no such number.
+    """
+    found = found_in(red((20, 24, 60, 40)), (32, 32, 32, 32, 0.7, 1))
+    box = (16, 16, 48, 48)
+    [expected] = found.box_prompt(box).predicted_iou
+    view = found.candidates.closer._views(found.candidates.questions(np.float32([box]), asked=True))[0]
+    share = view.photo(red((20, 24, 60, 40)))[0].mean()
+    assert expected == pytest.approx(1 / (1 + np.exp(5 - 10 * share)), rel=1e-4)
+    point = found.point_prompt((32, 32))
+    assert 0 < point.predicted_iou[0] == point[0].predicted_iou == point.masks[0].predicted_iou < 1
+    plain = replace(found, candidates=replace(found.candidates, closer=None)).box_prompt(box)
+    assert np.isnan(plain.predicted_iou).tolist() == [True]
+    assert plain[0].predicted_iou is None
+    assert found.predicted_iou.shape == (0,)
+
+
 def test_a_point_is_answered_by_the_candidate_that_promises_most():
     """Two candidates hold the point, alike but for their size; the smaller is all red and promises more."""
     image = red((24, 24, 40, 40))
@@ -246,6 +265,15 @@ def test_promises_are_probabilities():
         photos, np.zeros((3, 6, COARSE, COARSE), np.float32)
     )
     assert promises.tolist() == pytest.approx([1 / (1 + np.exp(-5)), 1 / 2, 1 / (1 + np.exp(5))], rel=1e-5)
+
+
+def test_a_promise_that_is_no_number_is_none(monkeypatch):
+    """As damage to a file may make it: results would hold what they refuse."""
+    session = SimpleNamespace(run=lambda *_: [np.zeros((2, SIDE, SIDE)), np.float32([np.nan, 1e9])])
+    monkeypatch.setattr(Decoder, "_session", lambda _: session)
+    decoder = Decoder(TOY, RuntimeOptions(), "toy.onnx")
+    _, promises = decoder.run(np.zeros((2, 3, SIDE, SIDE)), np.zeros((2, 6, COARSE, COARSE)))
+    assert promises.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(("logits", "promises"), [((2, SIDE, COARSE), (2,)), ((2, SIDE, SIDE), (2, 1))])

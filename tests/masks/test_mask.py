@@ -41,6 +41,19 @@ def square(x1, y1, x2, y2, size=(20, 20)):
     return dense
 
 
+def test_what_a_decoder_expects_of_a_mask_is_known_of_that_mask_alone():
+    """A mask that was made of it is another one."""
+    mask = Mask(np.ones((4, 4), bool), 2, 2, (20, 20), 0.75)
+    for same in (mask.tight(), mask.render(), pickle.loads(pickle.dumps(mask)), PackedMask.of(mask).render()):
+        assert same.predicted_iou == 0.75
+    others = mask.union(mask), mask.difference(mask), mask.inverse(), mask.smooth(), mask.grown(1), mask.moved(1, 1)
+    for other in (*others, *mask.components(), Mask.from_dense(mask.dense()), union([mask, mask])):
+        assert other.predicted_iou is None
+    for wrong in (1.01, -0.1, float("nan"), "much"):
+        with pytest.raises(OptionError, match="predicted_iou must be"):
+            Mask(np.ones((4, 4), bool), 2, 2, (20, 20), wrong)
+
+
 # ---------------------------------------------------------------- dense, box, area
 
 

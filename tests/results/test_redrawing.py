@@ -72,8 +72,8 @@ def test_a_drawing_without_a_pixel_is_no_object():
     old[39:57, 39:57] = ring[39:57, 39:57] = True
     ring[45:51, 45:51] = False
     view = View((100, 105), (100, 105), LETTERBOX)
-    assert _same(drawn_mask(np.where(ring, 1, -1).astype(np.float32), view), old) is None
-    assert _same(drawn_mask(np.where(old, 1, -1).astype(np.float32), view), old).area == 1
+    assert _same(drawn_mask(np.where(ring, 1, -1).astype(np.float32), view, 1.0), old) is None
+    assert _same(drawn_mask(np.where(old, 1, -1).astype(np.float32), view, 1.0), old).area == 1
 
 
 def test_more_objects_than_are_drawn_together_keep_their_places():

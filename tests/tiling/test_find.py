@@ -238,6 +238,9 @@ def test_masks_of_tiles_answer_as_their_pixels_do():
     first = PlacedMask(pending([4, 8, 24, 18]).mask.in_tile, 30, 5, (104, 90))
     second = PlacedMask(pending([20, 12, 50, 52]).mask.in_tile, 36, 16, (104, 90))
     assert (first.area, first.bounds) == (200, (34, 13, 54, 23))
+    drawn = PlacedMask(replace(first.in_tile, predicted_iou=0.75), 30, 5, (104, 90))
+    assert (drawn.predicted_iou, drawn.render().predicted_iou) == (0.75, 0.75)
+    assert JoinedMask((drawn, second)).predicted_iou is None, "nothing was drawn of it as a whole"
     columns, rows = np.arange(0, 104, 3), np.arange(0, 90, 5)
     for mask in (first, JoinedMask((first, second))):
         dense = mask.render().dense()

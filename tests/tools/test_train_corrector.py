@@ -24,7 +24,7 @@ def drawn(low, high):
     view = View((0, 192), (0, 192), LETTERBOX)
     logits = np.where(square(low, high).dense()[::2, ::2], 5, -5).astype(np.float32)
     x, y = view.places()
-    return PendingMask(logits, 0, 0, view.columns, view.rows, x, y, LETTERBOX.image_size, is_drawn=True).tight()
+    return PendingMask(logits, 0, 0, view.columns, view.rows, x, y, LETTERBOX.image_size, 1.0).tight()
 
 
 @pytest.fixture

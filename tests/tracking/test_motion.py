@@ -156,3 +156,5 @@ def test_what_is_followed_is_drawn_anew():
     _, found = model.stream(frames, track=True, prompts=Prompts(points=[(225, 150)]))
     answer = model(frames[1], redraw=False)
     assert all(found.masks[0].iou(mask) < 0.995 for mask in answer.masks)
+    assert found.predicted_iou[0] > 0.5, "it is told how good it is, as of every drawn mask"
+    assert np.isnan(answer.predicted_iou).all()

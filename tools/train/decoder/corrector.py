@@ -112,7 +112,7 @@ class Corrections(Prompts):
             return None
         [question] = found.questions(found.boxes_xyxy[rng.choice(hits, 1)], asked=False)
         closer = Closer(self.decoder, scene.image, found.prototypes, found.letterbox)
-        [drawn], _ = closer.draw([question.clicked([point], np.ones(1, bool))])
+        [drawn] = closer.draw([question.clicked([point], np.ones(1, bool))])
         before = calm(drawn).tight()
         if before.is_empty() or not before.contains(*point):
             return None

@@ -2,6 +2,7 @@
 
 python -m tools.train.decoder.validate weights/fastsam-nano.onnx --data DATA --photos 0 60
 python -m tools.train.decoder.validate weights/fastsam-nano.onnx --data DATA --photos 0 40 --corrections --every 2
+python -m tools.train.decoder.validate weights/fastsam-nano.onnx --data DATA --photos 0 100 --predicted
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from fastsam_onnx import FastSAM, Mask, Segmentation
+from fastsam_onnx.arrays import BoolArray, FloatArray
 from fastsam_onnx.images.load import load_image
 
 from ...evaluate.answers import best_by_prompt, corrected_ious
@@ -33,7 +35,17 @@ def photos(model: FastSAM, options: argparse.Namespace) -> Iterator[tuple[Segmen
         yield model(load_image(photo.source)), photo.truths[CHOOSING_SET][0]
 
 
-def answered(found: Segmentation, truth: Truth) -> Iterator[tuple[str, list[float]]]:
+def by_prediction(
+    kind: str, answer: Segmentation, ious: FloatArray, crowd: BoolArray
+) -> Iterator[tuple[str, list[float]]]:
+    """The IoU of each answer by the tenth in which the IoU lies that the decoder expects of it."""
+    assert answer.prompt_index is not None
+    for prompt, expected in zip(answer.prompt_index.tolist(), answer.predicted_iou.tolist(), strict=True):
+        if not crowd[prompt]:
+            yield f"{kind} {int(10 * expected) / 10:.1f}", [ious[prompt]]
+
+
+def answered(found: Segmentation, truth: Truth, *, predicted: bool) -> Iterator[tuple[str, list[float]]]:
     """IoUs of the answers to one prompt of each kind for each mask, without the decoder and with it."""
     rng = np.random.default_rng(len(truth.masks))
     boxes = {"box": truth.boxes, "moved": moved(truth.boxes, rng)}
@@ -48,7 +60,10 @@ def answered(found: Segmentation, truth: Truth) -> Iterator[tuple[str, list[floa
         answers = {kind: each.box_prompt(asked) for kind, asked in boxes.items()}
         answers |= {kind: each.point_prompt(asked[:, None]) for kind, asked in points.items()}
         for kind, answer in answers.items():
-            yield f"{kind} {name}", best_by_prompt(answer, len(truth.masks), overlay)[~truth.crowd].tolist()
+            ious = best_by_prompt(answer, len(truth.masks), overlay)
+            yield f"{kind} {name}", ious[~truth.crowd].tolist()
+            if predicted and plain is not each:
+                yield from by_prediction(kind, answer, ious, truth.crowd)
 
 
 def corrected(found: Segmentation, mask: Mask, kinds: list[str]) -> Iterator[tuple[str, list[list[float]]]]:
@@ -63,7 +78,7 @@ def measured(model: FastSAM, options: argparse.Namespace) -> Iterator[tuple[str,
     chosen = itertools.count()
     for found, truth in photos(model, options):
         if options.corrections is None:
-            yield from answered(found, truth)
+            yield from answered(found, truth, predicted=options.predicted)
             continue
         for mask, is_crowd in zip(truth.masks, truth.crowd, strict=True):
             if not is_crowd and mask.area >= options.least and next(chosen) % options.every == 0:
@@ -87,11 +102,12 @@ def main() -> None:
     )
     parser.add_argument("--least", type=int, default=0, help="smallest area of what is corrected, in pixels")
     parser.add_argument("--every", type=int, default=1, help="of what is corrected only every so many-th object")
+    parser.add_argument("--predicted", action="store_true", help="tell the answers by the IoU that was expected, too")
     options = parser.parse_args()
     ious: dict[str, list[Any]] = {}
     for kind, each in measured(FastSAM(options.model, threads=options.threads), options):
         ious.setdefault(kind, []).extend(each)
-    for kind, each in ious.items():
+    for kind, each in sorted(ious.items()) if options.predicted else ious.items():
         print(f"{kind:16}", *(f"{value:.4f}" for value in np.atleast_1d(np.mean(each, 0))), f"({len(each)})")
 
 
