@@ -86,7 +86,7 @@ class Setup:
                 return cls(tag.get("name", ""), labels, image, fields[image])
         raise TaskError("the labelling setup must have BrushLabels for an Image")
 
-    def region(self, thing: Instance, label: str) -> Json:
+    def region(self, thing: Instance, label: str, score: float) -> Json:
         """An object as Label Studio's brush has it."""
         width, height = thing.mask.image_size
         return {
@@ -97,7 +97,7 @@ class Setup:
             "original_width": width,
             "original_height": height,
             "image_rotation": 0,
-            "score": thing.score,
+            "score": score,
             "value": {"format": "rle", "rle": brush_rle(thing.mask.dense()), "brushlabels": [label]},
         }
 
@@ -227,19 +227,22 @@ class Backend:
         return [self._result(setup, task["data"][setup.field], context.get("result")) for task in request["tasks"]]
 
     def _result(self, setup: Setup, place: str, drawn: Sequence[Json] | None) -> Json:
-        """What is drawn means; before anything is, the objects that are called like a label of the brush."""
+        """What is drawn means; before anything is, the objects that are called like a label of the brush.
+
+        The score of what is drawn means is the IoU that the model expects of it, if it has a decoder.
+        """
         found = self._found(place)
         if drawn:
             label = drawn[-1]["value"][drawn[-1]["type"]][0]
             if label not in setup.labels:
                 raise TaskError(f"BrushLabels must have the label {label!r}, too, got {', '.join(setup.labels)}")
-            labelled = [(each, label) for each in answer(found, drawn)]
+            labelled = [(each, label, each.predicted_iou or each.score) for each in answer(found, drawn)]
         else:
             named = [(each, each.name or "object") for each in found]
-            labelled = [(each, name) for each, name in named if name in setup.labels]
+            labelled = [(each, name, each.score) for each, name in named if name in setup.labels]
         return {
             "result": [setup.region(*each) for each in labelled],
-            "score": max((each.score for each, _ in labelled), default=0.0),
+            "score": max((score for *_, score in labelled), default=0.0),
             "model_version": self._version,
         }
 

@@ -140,7 +140,7 @@ def test_points_and_boxes_mean_what_they_mean_in_python(example):
         assert status == 200
         assert (region["from_name"], region["to_name"], region["type"]) == ("masks", "photo", "brushlabels")
         assert region["value"]["brushlabels"] == ["cup"]
-        assert region["score"] == content["results"][0]["score"] == expected[0].score
+        assert region["score"] == content["results"][0]["score"] == expected[0].predicted_iou > 0.7
         assert np.array_equal(painted(region), expected[0].mask.dense())
 
 

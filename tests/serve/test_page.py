@@ -224,6 +224,8 @@ def test_the_tint_begins_with_the_objects_listed(page):
 def test_a_click_chooses_what_the_python_api_chooses(page, found, point):
     pointer(page, found, *point).click().perform()
     assert picked(page) == masks_of(found.point_prompt([pixel(page, found, *point)]))
+    [expected] = found.point_prompt(pixel(page, found, *point)).predicted_iou
+    assert status(page).endswith(f"expected IoU {expected:.2f}")
 
 
 @pytest.mark.parametrize("point", [(300, 200), (130, 110), (560, 40), (365, 280), (30, 340)])
