@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx import elsewhere
-from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, array_of, ceil_div, zeros_and_ones
+from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray, array_of, zeros_and_ones
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.polygon import Polygon
 from fastsam_onnx.masks.preview import png_preview
@@ -458,27 +458,6 @@ def union(masks: Iterable[Mask]) -> Mask:
     for mask in filled:
         _paint(frame, left, top, mask, value=True)
     return Mask(frame, left, top, masks[0].image_size)
-
-
-def stack_dense(masks: Sequence[Mask], image_size: tuple[int, int]) -> BoolArray:
-    """(n, H, W) bool of the whole photo's size: n * H * W bytes."""
-    width, height = image_size
-    stack = np.zeros((len(masks), height, width), bool)
-    for plane, mask in zip(stack, masks, strict=True):
-        plane[mask.slices] = mask.crop
-    return stack
-
-
-def stack_packed(masks: Sequence[Mask], image_size: tuple[int, int]) -> ByteArray:
-    """(n, H, ceil(W / 8)) uint8: `np.packbits(dense, axis=2)` of a `stack_dense` that is never made."""
-    width, height = image_size
-    stack = np.zeros((len(masks), height, ceil_div(width, 8)), np.uint8)
-    for plane, mask in zip(stack, masks, strict=True):
-        rows, columns = mask.slices
-        first, rest = divmod(columns.start, 8)
-        crop = np.pad(mask.crop, ((0, 0), (rest, 0))) if rest else mask.crop  # so that bytes of both begin together
-        plane[rows, first : first + ceil_div(crop.shape[1], 8)] = np.packbits(crop, axis=1)
-    return stack
 
 
 def _paint(frame: BoolArray, left: int, top: int, mask: Mask, *, value: bool) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx import elsewhere, options
-from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, array_of
+from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, array_of, ceil_div
 from fastsam_onnx.errors import ObjectIndexError, OptionError
-from fastsam_onnx.masks.mask import Mask, MaskLike, stack_dense, stack_packed, union
+from fastsam_onnx.masks.mask import Mask, MaskLike, union
 from fastsam_onnx.masks.rle import LARGEST_SIDE
 
 OneIndex = int | np.integer[Any]
@@ -107,8 +107,8 @@ class Masks(Sequence[Mask]):
             OptionError: If `packed` is neither True nor False.
         """
         if options.boolean("packed", packed):
-            return stack_packed(self, self.image_size)
-        return stack_dense(self, self.image_size)
+            return _stack_packed(self, self.image_size)
+        return _stack_dense(self, self.image_size)
 
     def union(self) -> Mask:
         """The pixels of any mask; empty if there is none."""
@@ -163,3 +163,24 @@ def rows_of(index: Any, count: int) -> IntArray:
     for wrong in chosen[(chosen < -count) | (chosen >= count)].tolist():
         raise ObjectIndexError(f"index {wrong} is out of range: the result has {count} objects")
     return chosen.astype(np.int64)
+
+
+def _stack_dense(masks: Sequence[Mask], image_size: tuple[int, int]) -> BoolArray:
+    """(n, H, W) bool of the whole photo's size: n * H * W bytes."""
+    width, height = image_size
+    stack = np.zeros((len(masks), height, width), bool)
+    for plane, mask in zip(stack, masks, strict=True):
+        plane[mask.slices] = mask.crop
+    return stack
+
+
+def _stack_packed(masks: Sequence[Mask], image_size: tuple[int, int]) -> ByteArray:
+    """(n, H, ceil(W / 8)) uint8: `np.packbits(dense, axis=2)` of a `_stack_dense` that is never made."""
+    width, height = image_size
+    stack = np.zeros((len(masks), height, ceil_div(width, 8)), np.uint8)
+    for plane, mask in zip(stack, masks, strict=True):
+        rows, columns = mask.slices
+        first, rest = divmod(columns.start, 8)
+        crop = np.pad(mask.crop, ((0, 0), (rest, 0))) if rest else mask.crop  # so that bytes of both begin together
+        plane[rows, first : first + ceil_div(crop.shape[1], 8)] = np.packbits(crop, axis=1)
+    return stack

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastsam_onnx.errors import FastSAMError, OptionError
-from fastsam_onnx.masks.mask import Mask, stack_dense, union
+from fastsam_onnx.masks.mask import Mask, union
 from fastsam_onnx.masks.packed import PackedMask
+from fastsam_onnx.masks.sequence import Masks
 from fastsam_onnx.masks.smoothing import LARGE_RADIUS, closed_and_opened
 
 DENSE = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=14), fill=st.nothing())
@@ -252,7 +253,7 @@ def test_set_operations_are_those_of_the_pixels(masks):
     assert a.intersection_area(b) == (x & y).sum()
     either = (x | y).sum()
     assert a.iou(b) == pytest.approx((x & y).sum() / either if either else 0.0)
-    np.testing.assert_array_equal(stack_dense(masks, a.image_size), [x, y, z])
+    np.testing.assert_array_equal(Masks(masks, a.image_size).dense(), [x, y, z])
     np.testing.assert_array_equal([mask.dense() for mask in masks], [x, y, z], "the operands must not change")
 
 
