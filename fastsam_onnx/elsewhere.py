@@ -41,6 +41,7 @@ RESULT = {
     **dict.fromkeys(("mask", "segmentation"), "found.masks"),
     **dict.fromkeys(("conf", "confidence"), "found.scores"),
     "iou_predictions": "found.predicted_iou",
+    "obb": "found.masks[0].rotated_box, (4, 2) in pixels of the photo",
     **dict.fromkeys(("cls", "class_id"), "found.labels"),
     **dict.fromkeys(("id", "tracker_id"), "found.track_ids"),
     **dict.fromkeys(("cpu", "numpy"), "leave it out: its arrays are NumPy's"),
@@ -75,6 +76,7 @@ MASK = {
     **dict.fromkeys(("counts", "size", "segmentation"), "mask.rle()"),
     **dict.fromkeys(("bbox", "xyxy"), "mask.box, x1, y1, x2, y2"),
     **dict.fromkeys(("xy", "xyn"), "mask.polygons(), in pixels of the photo"),
+    **dict.fromkeys(("xyxyxyxy", "xywhr", "obb"), "mask.rotated_box, (4, 2) in pixels of the photo"),
 }
 """For `Mask`: names of arrays, run lengths and ultralytics."""
 

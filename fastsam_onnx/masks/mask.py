@@ -169,6 +169,18 @@ class Mask:
         return self.left, self.top, self.left + width, self.top + height
 
     @property
+    def rotated_box(self) -> FloatArray:
+        """(4, 2) float32 x, y: the corners of the smallest rectangle, at any angle, that holds all pixels.
+
+        Clockwise on the screen from the uppermost corner, of two of them the left one; zeros for a mask without pixels.
+        """
+        from fastsam_onnx.masks.rotated import smallest_rectangle
+
+        if not self.area:
+            return np.zeros((4, 2), np.float32)
+        return smallest_rectangle(self.crop) + np.array([self.left, self.top], np.float32)
+
+    @property
     def inner_point(self) -> tuple[float, float] | None:
         """(x, y) of the middle of the pixel with most steps to the background; None without pixels."""
         import cv2
