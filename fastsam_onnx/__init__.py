@@ -81,7 +81,7 @@ _LATER = {
     "Prompts": "fastsam_onnx.results.prompts",
     "Segmentation": "fastsam_onnx.results.segmentation",
 }
-_MODULES = ("draw", "formats", "images", "network", "quantize", "runtime", "serve", "tracking", "weights")
+_MODULES = ("draw", "formats", "images", "labels", "network", "quantize", "runtime", "serve", "tracking", "weights")
 """Those of the reference: without this, `fastsam_onnx.draw` would be there after a call that happens to need it."""
 
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "fastsam_onnx"
 TOOLS = ROOT / "tools"  # not in the source distribution
 FLOORS = """
-    cli > serve > quantize > model > stages, ahead, tracking > stream, tiling > results > formats > draw
+    cli > serve > quantize > model > stages, ahead, tracking > stream, tiling, labels > results > formats > draw
     > lettering, matting > masks > network > clip, checkpoints > images, runtime > weights > files, options
     > arrays, blas, elsewhere, errors, log
 """

@@ -52,7 +52,7 @@ def test_every_exception_derives_from_ours_and_from_a_builtin():
         assert error.__name__ in fastsam_onnx.__all__
 
 
-LATER = ("clip", "weights", "formats", "checkpoints", "quantize", "serve", "cli", "tiling", "draw", "stream")
+LATER = ("clip", "weights", "formats", "checkpoints", "quantize", "serve", "cli", "tiling", "draw", "stream", "labels")
 WITH_A_PHOTO = ("images", "masks", "network", "results")
 OF_FORMATS = ("tiff", "tiff_bands", "tiff_strips", "fax", "video", "rows", "sources")
 

@@ -284,6 +284,13 @@ def add_prompts(group: Any) -> None:
         "the one with the best score, all of them, or all merged into one, as in the paper (default: candidate)",
     )
     _add_box_prompts(group)
+    group.add_argument(
+        "--boxes-from",
+        metavar="LABELS",
+        type=Path,
+        help="labels that you have: a folder of YOLO's .txt, labelme's .json or Pascal VOC's .xml, or COCO's .json; "
+        "gives the object in each box, with its class",
+    )
     _add_mask_prompts(group)
     _add_text_prompts(group)
     group.add_argument(

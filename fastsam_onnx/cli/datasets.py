@@ -22,16 +22,19 @@ DESCRIPTION = "a COCO data set of all photos, in the folder --output"
 
 
 @contextmanager
-def open_dataset(formats: Sequence[str] | None, output: str | None) -> Iterator[CocoDataset | None]:
+def open_dataset(
+    formats: Sequence[str] | None, output: str | None, categories: Mapping[int, str] | None = None
+) -> Iterator[CocoDataset | None]:
     """Give the data set of a run, if one is wanted; it is written when the run ends, however it ends.
 
     Args:
         formats: Names of formats.
         output: Folder of the results.
+        categories: Names of classes by the ids that they must have; None for ids of the data set's own.
 
     Raises:
         OptionError: If the output is not a folder.
-        OutputError: If the data set cannot be added to, or cannot be written.
+        OutputError: If the data set cannot be added to, cannot be written, or has other ids.
     """
     if COCO_DATASET not in (formats or ()):
         yield None
@@ -40,7 +43,7 @@ def open_dataset(formats: Sequence[str] | None, output: str | None) -> Iterator[
         given = "none" if output is None else output
         raise OptionError(f"--format {COCO_DATASET} needs --output FOLDER, the folder of the data set, got {given}")
     make_folder(Path(output))
-    with CocoDataset(Path(output, FILE_NAME)) as dataset:
+    with CocoDataset(Path(output, FILE_NAME), categories) as dataset:
         yield dataset
 
 

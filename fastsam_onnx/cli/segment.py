@@ -26,6 +26,7 @@ from fastsam_onnx.cli.arguments import (
     frame_size,
     integer,
 )
+from fastsam_onnx.cli.boxes_from import Asked, read_asked
 from fastsam_onnx.cli.common import (
     STDOUT,
     check_new,
@@ -45,7 +46,7 @@ from fastsam_onnx.cli.datasets import (
     write_yolo_data,
 )
 from fastsam_onnx.cli.photos import Job, Photo, file_name, find_photos, photo_options, plan
-from fastsam_onnx.cli.prompts import are_located, prompt_files, read_prompts
+from fastsam_onnx.cli.prompts import prompt_files
 from fastsam_onnx.cli.report import RunReport, score_below, why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.cli.video import holds_frames, segment_frames
@@ -62,7 +63,6 @@ from fastsam_onnx.stream import default_workers, ordered_map
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
-    from fastsam_onnx.results.prompts import Prompts
     from fastsam_onnx.results.segmentation import Segmentation
 
 EPILOG = f"""\
@@ -99,12 +99,18 @@ corner. All points together ask for one object; every box, mask and text asks
 for one more. "prompt_index" in the results counts these: 0 for the points, if
 there are any, then the boxes, the masks and the texts.
 
+Labels (--boxes-from) are those of the photo of their name: of set/images/a.jpg
+they are set/labels/a.txt. Names of YOLO's classes come from data.yaml,
+classes.txt or obj.names there or up to three folders above. Objects have the
+classes of the labels, also in data.yaml and in a data set, with COCO's ids.
+
 examples:
   {PROGRAM} segment photo.jpg
   {PROGRAM} segment photos/ -o results --format coco --format cutouts
   {PROGRAM} segment photo.jpg --point 620,360 --background 9,9 -o dog.png
   {PROGRAM} segment photo.jpg --point 620,360 --soft -o dog.cutout.png
   {PROGRAM} segment photo.jpg --box 57,20,123,95 --format json -o -
+  {PROGRAM} segment photos --boxes-from labels --format yolo -o masks
   {PROGRAM} segment photo.jpg --text "a yellow dog" --clip clip-vit-b-32-int8
   {PROGRAM} segment - --format svg < photo.jpg > photo.svg
   {PROGRAM} segment --json photos/ | jq .objects
@@ -230,6 +236,8 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
             raise OptionError(f"--{name} is for photos; the frames of a video are RGB of 8 bits")
     if of_frames and (arguments.tolerance is not None or arguments.soft or arguments.whole):
         raise OptionError("--tolerance, --soft and --whole are for outlines and cut-outs; a video gives none")
+    if of_frames and arguments.boxes_from is not None:
+        raise OptionError("--boxes-from is for photos; the frames of a video have no labels")
     if not of_frames and arguments.codec is not None:
         raise OptionError("--codec is for videos, and these are photos")
     if not of_frames and (arguments.track or arguments.at_frame is not None):
@@ -238,20 +246,21 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
 
 
 def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
-    prompts = read_prompts(arguments)
     photos, troubles = find_photos(arguments.inputs, recursive=arguments.recursive)
+    asked = read_asked(arguments, photos)
     chosen = list(dict.fromkeys(arguments.formats)) if arguments.formats else None
-    with open_dataset(chosen, arguments.output) as dataset:
+    with open_dataset(chosen, arguments.output, asked.categories) as dataset:
         if dataset is not None:
             chosen = [form for form in chosen or () if form != COCO_DATASET]
         jobs = _planned(photos, chosen, dataset, arguments)
+        asked.check_kept(path for job in jobs for path in job.outputs.values())
         check_written(_forms(jobs, dataset), arguments)
         report = RunReport(
             screen,
             len(jobs) + len(troubles),
             quiet=arguments.quiet,
             as_json=arguments.json,
-            located=are_located(prompts),
+            located=asked.is_located,
         )
         for name, reason in troubles:
             report.failed(name, reason)
@@ -259,13 +268,13 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
             jobs = [left for job in jobs if (left := _left_to_do(job, dataset, report)) is not None]
         if jobs:
             with open_model(arguments, screen) as model:
-                open_clip(model.clip, prompts)
-                classes = wanted_classes(arguments, model, prompts)
-                names = prompts.names or model.contract.class_names
+                open_clip(model.clip, asked.prompts)
+                classes = wanted_classes(arguments, model, asked.prompts)
+                names = asked.names or model.contract.class_names
                 write_yolo_data(chosen, arguments.output, photos, names, overwrite=arguments.overwrite)
                 report.start()
                 process = partial(
-                    _process, model=model, prompts=prompts, classes=classes, dataset=dataset, arguments=arguments
+                    _process, model=model, asked=asked, classes=classes, dataset=dataset, arguments=arguments
                 )
                 with closing(_processed(process, jobs, arguments.jobs or default_workers())) as done:
                     for tell in done:
@@ -308,7 +317,7 @@ def _process(
     job: Job,
     *,
     model: FastSAM,
-    prompts: Prompts,
+    asked: Asked,
     classes: list[int] | None,
     dataset: CocoDataset | None,
     arguments: argparse.Namespace,
@@ -322,16 +331,17 @@ def _process(
         reading: dict[str, Any] = {
             name: getattr(arguments, name) for name in ("pixel_limit", "bands", "white", "agnostic", "tile")
         }
-        if classes is None and arguments.tile is None and not prompts.needs_objects:
+        put = asked.of(job.photo)
+        if classes is None and arguments.tile is None and not put.needs_objects:
             reading["redraw"] = False  # nobody sees them
         found = model(source, **reading)
-        chosen = prompts.choose(found if classes is None else found.of_class(*classes))
+        chosen = put.choose(found if classes is None else found.of_class(*classes))
         if arguments.disjoint:
             chosen = chosen.disjoint()
         began = time.perf_counter()
         for form, path in job.outputs.items():
             given = written_options(form, arguments) | _place_options(form, job, path)
-            _write(chosen, form, path, prompts.format_options(form) | given)
+            _write(chosen, form, path, asked.format_options(form, put, chosen.image_size) | given)
         entry = (
             None if job.entry is None else dataset_entry(chosen, job.entry, **written_options(COCO_DATASET, arguments))
         )
@@ -348,7 +358,7 @@ def _process(
         image_size=chosen.image_size,
         outputs=_outputs(job, dataset),
         milliseconds={**found.speed, **written},
-        highest=0.0 if prompts.asked else score_below(found, model.options["conf"]),
+        highest=0.0 if asked.is_for_some else score_below(found, model.options["conf"]),
     )
     return done if dataset is None or entry is None else partial(_added, dataset, entry, name, done)
 

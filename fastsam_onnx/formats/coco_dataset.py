@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
@@ -95,16 +95,18 @@ class CocoDataset:
         journal: File beside it that holds what is not in it yet.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], categories: Mapping[int, str] | None = None) -> None:
         """Open a data set, or begin one.
 
         Args:
             path: The file; its folder must exist.
+            categories: Names of classes by their ids, which the data set gets before its first photo; by default
+                classes are numbered from 1, in the order of their indices.
 
         Raises:
-            OptionError: If the path is not one.
+            OptionError: If the path is not one, or the categories are no names of their own by ids.
             OutputError: If the file is there and not a COCO data set, or cannot be read, or the journal cannot be
-                written, or another process writes to the data set.
+                written, or another process writes to the data set, or its categories are others.
         """
         self.path = options.path("path", path)
         if not self.path.name:
@@ -114,6 +116,7 @@ class CocoDataset:
         self._used: set[int] = set()
         self._last_image, self._last_annotation = 0, 0
         self._categories: list[str] = []
+        self._lacking = _checked(categories)
         with output_errors(self.journal):
             self._file, is_locked = _open_journal(self.journal, self.path)
         self._part_name = f".{self.path.name}.part" if is_locked else ""
@@ -164,6 +167,8 @@ class CocoDataset:
             self._append(entry)
 
     def _append(self, entry: Json) -> None:
+        if self._lacking and not self._file.closed:
+            self._add_categories()
         name = entry["image"]["file_name"]
         image_id = self._image_id(name)
         first = self._last_annotation + 1
@@ -176,6 +181,14 @@ class CocoDataset:
         self._write(json.dumps(record).encode("ascii") + b"\n")
         self._categories = entry["categories"]
         self._know(name, image_id, annotations)
+
+    def _add_categories(self) -> None:
+        """Write the categories that were asked for to the file: a run that is killed leaves their ids behind."""
+        document = _read_dataset(self.path)
+        added = [{"id": id_, "name": name, "supercategory": ""} for id_, name in self._lacking.items()]
+        document["categories"] = [*document["categories"], *added]
+        write_file(self.path, [json_bytes(document, ".json")], part_name=self._part_name)
+        self._lacking = {}
 
     def close(self) -> None:
         """Write the file with everything that was added, and remove the journal.
@@ -219,6 +232,7 @@ class CocoDataset:
 
     def _read_file(self) -> None:
         document = _read_dataset(self.path)
+        self._lacking = _lacking(self.path, document["categories"], self._lacking)
         for image in document["images"]:
             self._know(image["file_name"], image["id"], ())
         self._last_annotation = max((one["id"] for one in document["annotations"]), default=0)
@@ -321,6 +335,32 @@ def _read_dataset(path: Path) -> dict[str, list[Json]]:
             f"cannot add to {path}: it is not a COCO data set ({type(error).__name__}: {error})"
         ) from error
     return {**document, **lists}
+
+
+def _checked(categories: Mapping[int, str] | None) -> dict[int, str]:
+    """Names of classes by their ids, sorted; OptionError if they are something else."""
+    if categories is None:
+        return {}
+    if not isinstance(categories, Mapping):
+        raise OptionError(f"categories must be names by ids, such as {{1: 'cat'}}, got {options.shown(categories)}")
+    named = {
+        options.integer("an id of categories", id_, 0, options.MOST_INDEX): options.text("the name of a category", name)
+        for id_, name in categories.items()
+    }
+    if len(set(named.values())) < len(named):
+        raise OptionError(f"each of categories must have a name of its own, got {options.shown(categories)}")
+    return dict(sorted(named.items()))
+
+
+def _lacking(path: Path, known: Iterable[Json], wanted: Mapping[int, str]) -> dict[int, str]:
+    """Those of the wanted categories that a data set lacks; OutputError if it has others by these ids or names."""
+    pairs = {one["id"]: one["name"] for one in known}
+    ids = {name: id_ for id_, name in pairs.items()}
+    for id_, name in wanted.items():
+        if pairs.get(id_, name) != name or ids.get(name, id_) != id_:
+            other = f"{id_} for {pairs[id_]!r}" if id_ in pairs else f"{name!r} as {ids[name]}"
+            raise OutputError(f"{path} has {other}, and {id_} must be {name!r}; name another folder")
+    return {id_: name for id_, name in wanted.items() if id_ not in pairs}
 
 
 def _records(content: bytes) -> Iterator[Json]:

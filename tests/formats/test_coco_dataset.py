@@ -459,3 +459,55 @@ def test_classes_that_a_network_tells_apart_are_categories(sample, tmp_path):
     assert [line[0] for line in to_yolo(found).splitlines()] == ["1", "0", "1", "5", "0"]
     assert listed_categories({0: "cat", 2: "dog"}) == ["cat", "1", "dog"]
     assert listed_categories(None) == listed_categories({}) == ["object"]
+
+
+def test_ids_of_categories_are_those_that_are_given(sample, tmp_path):
+    """Also after a kill: the file has them before the journal has a photo."""
+    path = tmp_path / "instances.json"
+    given = {90: "cup", 4: "object"}
+    killed = CocoDataset(path, given)
+    assert not path.exists()
+    killed.add(sample)
+    categories = [(one["id"], one["name"]) for one in json.loads(path.read_text())["categories"]]
+    assert categories == [(4, "object"), (90, "cup")]
+    killed._file.close()
+    with CocoDataset(path) as dataset:
+        assert len(dataset) == 1
+    document = json.loads(path.read_text())
+    assert [(one["id"], one["name"]) for one in document["categories"]] == categories
+    assert {one["category_id"] for one in document["annotations"]} == {4}
+    with CocoDataset(path, {**given, 7: "dog"}) as dataset:
+        dataset.add(sample, "b.jpg")
+    document = json.loads(path.read_text())
+    assert [(one["id"], one["name"]) for one in document["categories"]] == [*categories, (7, "dog")]
+    assert [image["file_name"] for image in document["images"]] == ["photo.jpg", "b.jpg"]
+
+
+def test_other_ids_than_those_that_are_there_are_refused(sample, tmp_path):
+    path = tmp_path / "instances.json"
+    with CocoDataset(path) as dataset:
+        dataset.add(sample)
+    before = path.read_bytes()
+    for given, told in (
+        ({2: "object"}, "has 'object' as 1, and 2 must be 'object'"),
+        ({1: "cat"}, "has 1 for 'object'"),
+    ):
+        with pytest.raises(OutputError, match=told):
+            CocoDataset(path, given)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["instances.json"]
+
+
+@pytest.mark.parametrize(
+    ("categories", "told"),
+    [
+        (["cat"], "categories must be names by ids, such as"),
+        ({1: "cat", 2: "cat"}, "each of categories must have a name of its own"),
+        ({-1: "cat"}, "an id of categories must be an integer"),
+        ({1: 2}, "the name of a category must be a text, got 2"),
+    ],
+)
+def test_categories_that_are_no_names_by_ids_are_refused(tmp_path, categories, told):
+    with pytest.raises(OptionError, match=told):
+        CocoDataset(tmp_path / "instances.json", categories)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,192 @@
+"""`segment --boxes-from`: boxes that people have drawn become masks, with their classes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support.command_line import FIRST, FIRST_AREA, SECOND, SECOND_AREA, listing, names, photo, read_json
+
+FIRST_SHARES = "0.3125 0.3125 0.375 0.375"  # (8 + 32) / 2 / 64, (32 - 8) / 64
+SECOND_SHARES = "0.75 0.78125 0.375 0.3125"
+
+
+def xywh(box):
+    return [box[0], box[1], box[2] - box[0], box[3] - box[1]]
+
+
+@pytest.fixture
+def yolo(tmp_path):
+    """Two photos with two boxes and one, and a third one without labels."""
+    for name in ("a.png", "b.png", "c.png"):
+        photo(tmp_path / "set" / "images" / name)
+    labels = tmp_path / "set" / "labels"
+    labels.mkdir()
+    (labels / "a.txt").write_text(f"1 {SECOND_SHARES}\n0 {FIRST_SHARES}\n")
+    (labels / "b.txt").write_text(f"1 {FIRST_SHARES}\n")
+    (tmp_path / "set" / "data.yaml").write_text("train: images\nnames: ['cat', \"dog\"]\n")
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def coco(tmp_path):
+    """The same photos and boxes as a COCO file, with ids of its own."""
+    document = {
+        "images": [
+            {"id": k, "file_name": f"{name}.png", "width": 64, "height": 64} for k, name in ((30, "a"), (20, "b"))
+        ],
+        "annotations": [
+            {"id": 1, "image_id": 30, "category_id": 18, "bbox": xywh(SECOND), "iscrowd": 0},
+            {"id": 2, "image_id": 30, "category_id": 7, "bbox": xywh(FIRST), "iscrowd": 0},
+            {"id": 3, "image_id": 20, "category_id": 18, "bbox": xywh(FIRST), "iscrowd": 0},
+        ],
+        "categories": [{"id": 18, "name": "dog"}, {"id": 7, "name": "cat"}],
+    }
+    (tmp_path / "instances.json").write_text(json.dumps(document))
+    return tmp_path / "instances.json"
+
+
+def test_each_box_is_a_mask_with_the_class_of_its_label(run, yolo, tmp_path):
+    out = tmp_path / "out"
+    code, _, err = run(yolo / "images", "--boxes-from", yolo / "labels", "--format", "json,yolo", "-o", out)
+    assert code == 0
+    assert f"photos without labels get no objects: 1 of 3; the first is {yolo / 'images' / 'c.png'}" in err
+    assert "3 photos, 3 objects" in err
+    found = read_json(out / "a.json")
+    told = [(one["name"], one["label"], one["area"], one["prompt_index"]) for one in found["objects"]]
+    assert told == [("dog", 1, SECOND_AREA, 0), ("cat", 0, FIRST_AREA, 1)]
+    assert [line[:2] for line in (out / "a.txt").read_text().splitlines()] == ["1 ", "0 "]
+    assert [one["name"] for one in read_json(out / "b.json")["objects"]] == ["dog"]
+    assert read_json(out / "c.json")["objects"] == []
+    assert 'names:\n  0: "cat"\n  1: "dog"\n' in (out / "data.yaml").read_text()
+
+
+def test_ids_of_coco_stay_in_results_and_data_set(run, yolo, coco, tmp_path):
+    out = tmp_path / "out"
+    code, _, _ = run(yolo / "images", "--boxes-from", coco, "--format", "coco,coco-dataset,overlay", "-o", out)
+    assert code == 0
+    assert [one["category_id"] for one in read_json(out / "a.coco.json")] == [18, 7]
+    document = read_json(out / "instances.json")
+    assert [(one["id"], one["name"]) for one in document["categories"]] == [(7, "cat"), (18, "dog")]
+    assert [(one["category_id"], one["bbox"]) for one in document["annotations"]] == [
+        (18, xywh(SECOND)),
+        (7, xywh(FIRST)),
+        (18, xywh(FIRST)),
+    ]
+    assert (out / "a.overlay.png").is_file()
+    assert "instances.json.journal" not in listing(out)
+
+
+def test_a_run_goes_on_where_it_stopped(run, yolo, coco, tmp_path):
+    """Photos that are there are skipped, and ids stay those of the labels."""
+    out = tmp_path / "out"
+    options = ("--boxes-from", coco, "--format", "coco-dataset", "-o", out)
+    assert run(yolo / "images" / "b.png", *options)[0] == 0
+    code, _, err = run(yolo / "images", *options)
+    assert code == 0
+    assert "1 skipped" in err
+    document = read_json(out / "instances.json")
+    assert [(one["id"], one["name"]) for one in document["categories"]] == [(7, "cat"), (18, "dog")]
+    assert [one["category_id"] for one in document["annotations"]] == [18, 18, 7]
+
+
+def test_a_data_set_with_other_ids_is_not_added_to(run, yolo, coco, tmp_path):
+    out = tmp_path / "out"
+    run(yolo / "images", "--boxes-from", yolo / "labels", "--format", "coco-dataset", "-o", out)
+    before = (out / "instances.json").read_bytes()
+    code, _, err = run(yolo / "images", "--boxes-from", coco, "--format", "coco-dataset", "-o", out)
+    assert code == 2
+    assert f"{out / 'instances.json'} has 'cat' as 1, and 7 must be 'cat'; name another folder" in err
+    assert (out / "instances.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "file"),
+    [
+        (["--format", "yolo", "-o", "set/labels"], "set/labels/a.txt"),
+        (["--format", "yolo", "-o", "set/labels", "--overwrite"], "set/labels/a.txt"),
+        (["--format", "yolo", "-o", "set", "--overwrite"], "set/data.yaml"),
+    ],
+)
+def test_labels_are_read_and_never_written(run, yolo, monkeypatch, options, file):
+    tmp_path = yolo.parent
+    monkeypatch.chdir(tmp_path)
+    before = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
+    code, _, err = run("set/images", "--boxes-from", "set/labels", *options)
+    assert code == 2
+    assert f"{file} would be replaced by a result, but this run reads it; name another place with --output" in err
+    assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
+
+
+def test_a_coco_file_is_not_the_data_set_that_is_written(run, yolo, coco, tmp_path):
+    before = coco.read_bytes()
+    code, _, err = run(yolo / "images", "--boxes-from", coco, "--format", "coco-dataset", "-o", tmp_path)
+    assert code == 2
+    assert "instances.json would be replaced by a result" in err
+    assert (coco.read_bytes(), listing(tmp_path)) == (before, ["instances.json", "set"])
+
+
+def test_labels_of_other_photos_are_refused_before_anything_is_written(run, yolo, tmp_path):
+    other = photo(tmp_path / "in" / "z.png")
+    code, _, err = run(other, "--boxes-from", yolo / "labels", "-o", tmp_path / "out")
+    assert code == 2
+    assert f"of 2 photos with names such as 'a', and the photos are 1 such as {other}" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_photo_of_another_size_fails_and_the_others_do_not(run, yolo, coco, tmp_path):
+    photo(yolo / "images" / "a.png", (48, 64))
+    code, _, err = run(yolo / "images", "--boxes-from", coco, "--format", "json", "-o", tmp_path / "out")
+    assert code == 1
+    assert (
+        f"{yolo / 'images' / 'a.png'}: {coco}: the boxes are of a photo of 64x64 pixels, and this one has 48x64" in err
+    )
+    assert listing(tmp_path / "out") == ["b.json", "c.json"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--point", "3,3"),
+        ("--background", "3,3"),
+        ("--box", "1,1,9,9"),
+        ("--similarity", "0"),
+        ("--text", "cat"),
+        ("--classify", "cat"),
+        ("--match", "mask"),
+        ("--pick", "all"),
+        ("--classes", "cat"),
+    ],
+)
+def test_it_stands_alone(run, yolo, option, value):
+    code, _, err = run(yolo / "images", "--boxes-from", yolo / "labels", option, value)
+    assert code == 2
+    assert "--boxes-from asks for the object in each box of the labels; leave out " in err
+    assert option in err
+
+
+def test_it_is_for_photos_with_names(run, yolo, tmp_path):
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"\0\0\0\x18ftypmp42")
+    code, _, err = run("-", "--boxes-from", yolo / "labels")
+    assert (code, "--boxes-from needs photos with names, got standard input" in err) == (2, True)
+    for frames in ([clip], ["--raw", "64x64", "-"], [clip, "--track"]):
+        code, _, err = run(*frames, "--boxes-from", yolo / "labels")
+        assert (code, "--boxes-from is for photos; the frames of a video have no labels" in err) == (2, True)
+
+
+def test_with_tiles_the_objects_that_fit_are_chosen(run, yolo, tmp_path):
+    """There is nothing else to choose from."""
+    code, _, _ = run(
+        yolo / "images" / "a.png",
+        "--boxes-from",
+        yolo / "labels",
+        "--tile",
+        "64",
+        "--format",
+        "json",
+        "-o",
+        tmp_path / "t",
+    )
+    assert code == 0
+    assert [one["name"] for one in read_json(tmp_path / "t" / "a.json")["objects"]] == ["dog", "cat"]
