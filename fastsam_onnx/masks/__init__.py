@@ -1,7 +1,8 @@
 """From the network's numbers to masks in the photo."""
 
 from fastsam_onnx.masks.instances import Instance, Instances
-from fastsam_onnx.masks.mask import Mask, MaskLike
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.mask_like import MaskLike
 from fastsam_onnx.masks.polygon import Polygon
 from fastsam_onnx.masks.rle import RLE
 from fastsam_onnx.masks.sequence import Masks

@@ -18,7 +18,8 @@ from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, prod
 from fastsam_onnx.masks.decoder import MOST_DRAWINGS, Closer, Decoder, Question
 from fastsam_onnx.masks.detections import best_classes, box_iou, class_agnostic_scores, nms, xyxy_from_xywh
 from fastsam_onnx.masks.discs import obedient
-from fastsam_onnx.masks.mask import Mask, MaskLike
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.mask_like import MaskLike
 from fastsam_onnx.masks.packed import PackedMask
 from fastsam_onnx.masks.pending import PendingMask, pending_masks, prototypes_at
 from fastsam_onnx.masks.refine import calm, refined

@@ -18,7 +18,8 @@ from fastsam_onnx.masks.candidates import AREA_POWER, MOST_TRIED, Answer, Candid
 from fastsam_onnx.masks.decoder import MOST_DRAWINGS, Closer, Drawing, Question
 from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.masks.discs import with_disc
-from fastsam_onnx.masks.mask import Mask, MaskLike, depth_map
+from fastsam_onnx.masks.mask import Mask, depth_map
+from fastsam_onnx.masks.mask_like import MaskLike
 from fastsam_onnx.masks.packed import PackedMask
 from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.masks.refine import told_apart

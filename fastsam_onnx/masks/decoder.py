@@ -21,7 +21,8 @@ import numpy.typing as npt
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, product
 from fastsam_onnx.errors import ModelError
 from fastsam_onnx.masks.decoder_file import changed, file_of
-from fastsam_onnx.masks.mask import Mask, MaskLike
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.mask_like import MaskLike
 from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.masks.refine import calm, fills_a_side
 from fastsam_onnx.masks.views import LARGEST_LOGIT, PRIORS, SIDE, SURE_LOGIT, Looks, View, logits_of

@@ -19,7 +19,7 @@ from fastsam_onnx import options
 from fastsam_onnx.arrays import FloatArray, ceil_div
 from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.masks.instances import Instances
-from fastsam_onnx.masks.mask import MaskLike
+from fastsam_onnx.masks.mask_like import MaskLike
 from fastsam_onnx.masks.pending import PendingMask, Places
 
 EdgesOf = Literal["candidates", "objects"]

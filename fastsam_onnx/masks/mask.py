@@ -10,7 +10,7 @@ import math
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -396,38 +396,6 @@ class Mask:
             raise OptionError(f"a mask can be compared and joined with masks alone, got {type(other).__name__}")
         if self.image_size != other.image_size:
             raise OptionError(f"masks of photos of different sizes: {self.image_size} and {other.image_size}")
-
-
-class MaskLike(Protocol):
-    """A mask, or one that is rendered when it is asked for its pixels."""
-
-    @property
-    def area(self) -> int:
-        """The number of pixels."""
-
-    @property
-    def predicted_iou(self) -> float | None:
-        """As in `Mask`."""
-
-    @property
-    def box(self) -> FloatArray:
-        """(4,) float32 x1, y1, x2, y2 of the pixels."""
-
-    @property
-    def bounds(self) -> tuple[int, int, int, int]:
-        """x1, y1, x2, y2 of a rectangle that holds all the pixels, known without rendering."""
-
-    def area_inside(self, x1: int, y1: int, x2: int, y2: int) -> int:
-        """The number of pixels in a rectangle of whole pixels."""
-
-    def contains(self, x: float, y: float) -> bool:
-        """True if the pixel that holds the point is set."""
-
-    def sample(self, columns: IntArray, rows: IntArray) -> BoolArray:
-        """(len(rows), len(columns)) bool: the pixels where these rows and columns of the photo, ascending, cross."""
-
-    def render(self) -> Mask:
-        """The mask at the photo's own size."""
 
 
 def depth_map(inside: BoolArray) -> FloatArray:

@@ -9,7 +9,8 @@ import numpy as np
 
 from fastsam_onnx.arrays import BoolArray, FloatArray, middles
 from fastsam_onnx.masks.decoder import Closer, Question
-from fastsam_onnx.masks.mask import MaskLike, depth_map
+from fastsam_onnx.masks.mask import depth_map
+from fastsam_onnx.masks.mask_like import MaskLike
 from fastsam_onnx.masks.refine import Cells, calm, fills_a_side
 from fastsam_onnx.masks.views import View
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from fastsam_onnx import elsewhere, options
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, array_of, ceil_div
 from fastsam_onnx.errors import ObjectIndexError, OptionError
-from fastsam_onnx.masks.mask import Mask, MaskLike, union
+from fastsam_onnx.masks.mask import Mask, union
+from fastsam_onnx.masks.mask_like import MaskLike
 from fastsam_onnx.masks.rle import LARGEST_SIDE
 
 OneIndex = int | np.integer[Any]

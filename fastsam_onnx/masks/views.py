@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray, ByteArray, FloatArray, IntArray, ceil_div, joined, product
-from fastsam_onnx.masks.mask import MaskLike
+from fastsam_onnx.masks.mask_like import MaskLike
 from fastsam_onnx.masks.pending import Places, Span
 from fastsam_onnx.network.letterbox import Letterbox
 

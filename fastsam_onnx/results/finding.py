@@ -12,7 +12,7 @@ import numpy as np
 from fastsam_onnx.arrays import ByteArray, FloatArray, IntArray
 from fastsam_onnx.masks.candidates import Candidates
 from fastsam_onnx.masks.detections import Detections, detect
-from fastsam_onnx.masks.mask import MaskLike
+from fastsam_onnx.masks.mask_like import MaskLike
 from fastsam_onnx.masks.pending import PendingMask, pending_masks
 from fastsam_onnx.masks.sequence import Masks
 from fastsam_onnx.results.segmentation import Segmentation

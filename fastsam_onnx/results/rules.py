@@ -16,7 +16,8 @@ from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.errors import PromptError
 from fastsam_onnx.log import warn
 from fastsam_onnx.masks.detections import box_iou
-from fastsam_onnx.masks.mask import Mask, MaskLike, union
+from fastsam_onnx.masks.mask import Mask, union
+from fastsam_onnx.masks.mask_like import MaskLike
 from fastsam_onnx.masks.sequence import Masks
 
 Pick = Literal["candidate", "alternatives", "balanced", "merge", "all", "smallest", "largest", "best"]

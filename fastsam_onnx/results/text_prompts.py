@@ -15,7 +15,7 @@ from fastsam_onnx.results.crops import CropStyle
 
 if TYPE_CHECKING:
     from fastsam_onnx.clip.clip import Clip
-    from fastsam_onnx.masks.mask import MaskLike
+    from fastsam_onnx.masks.mask_like import MaskLike
     from fastsam_onnx.masks.sequence import Masks
     from fastsam_onnx.results.examples import Examples
 

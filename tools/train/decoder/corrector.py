@@ -21,7 +21,7 @@ from fastsam_onnx.masks.clicks import around
 from fastsam_onnx.masks.decoder import Closer, maps_of
 from fastsam_onnx.masks.decoder import Decoder as Finished
 from fastsam_onnx.masks.decoder_file import CORRECTOR_KEY, changed, file_of
-from fastsam_onnx.masks.mask import MaskLike
+from fastsam_onnx.masks.mask_like import MaskLike
 from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.masks.refine import calm
 from fastsam_onnx.masks.views import View
