@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,12 @@ import numpy.typing as npt
 from fastsam_onnx import elsewhere
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray, array_of, zeros_and_ones
 from fastsam_onnx.errors import OptionError
+from fastsam_onnx.masks.filled import filled, rings_of
 from fastsam_onnx.masks.polygon import Polygon
 from fastsam_onnx.masks.preview import png_preview
 from fastsam_onnx.masks.rle import LARGEST_SIDE, RLE, decode_crop, encode_crop, pack_counts, read_rle
 from fastsam_onnx.masks.smoothing import closed_and_opened, without_holes, without_specks
-from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, fraction, integer, number, pair
+from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, fraction, integer, number, pair, shown
 
 MAX_RADIUS = 1000
 FAR = 2**31
@@ -110,6 +111,31 @@ class Mask:
         runs, size = read_rle(rle)
         crop, left = decode_crop(runs, size[1], None if pixel_limit is None else integer("pixel_limit", pixel_limit))
         return cls(crop, left, 0, size).tight()
+
+    @classmethod
+    def from_polygons(
+        cls,
+        polygons: Sequence[Any],
+        image_size: tuple[int, int],
+        *,
+        pixel_limit: int | None = DEFAULT_PIXEL_LIMIT,
+    ) -> Mask:
+        """Fill outlines: the pixels whose middles lie in one of the polygons; what `polygons` gave is the same mask.
+
+        Args:
+            polygons: Outlines, each (k, 2) x, y in image pixels or flat, x, y, x, y, as COCO has them; or `Polygon`
+                with holes, also as {"exterior", "holes"}. What an outline goes around twice is outside of it.
+            image_size: (width, height) of the photo; what lies outside is left out.
+            pixel_limit: Maximum of the pixels in the rectangle around all; None for no limit.
+
+        Raises:
+            OptionError: If they are something else, or span more pixels.
+        """
+        if not isinstance(polygons, Sequence) or isinstance(polygons, str | bytes):
+            raise OptionError(f"polygons must be a list of outlines, got {shown(polygons)}")
+        size = pair("image_size", image_size, maximum=LARGEST_SIDE)
+        limit = None if pixel_limit is None else integer("pixel_limit", pixel_limit)
+        return cls(*filled([rings_of(each) for each in polygons], size, limit), size).tight()
 
     @classmethod
     def empty(cls, image_size: tuple[int, int]) -> Mask:

@@ -17,10 +17,10 @@ from fastsam_onnx.masks.instances import Instance, Instances
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.rle import LARGEST_SIDE
 from fastsam_onnx.masks.sequence import Masks
-from fastsam_onnx.options import integer, shown
+from fastsam_onnx.options import integer, pair, shown
 
 MaskPrompt = Mask | Instance | Mapping[str, Any] | npt.ArrayLike
-"""A mask, an object, COCO's run lengths, or (H, W) bool or numbers of which those that are not 0 are the object."""
+"""A mask, an object, COCO's run lengths, {"size", "polygons"}, or (H, W) bool or numbers, not 0 in the object."""
 MaskPrompts = MaskPrompt | Instances | Sequence[MaskPrompt]
 
 
@@ -135,7 +135,7 @@ def _plain(masks: Any) -> Any:
         return array_of(masks)
     except ValueError as error:
         raise PromptError(
-            f"a mask must be (H, W) numbers, a Mask, an object, or COCO's run lengths: {error}"
+            f"a mask must be (H, W) numbers, a Mask, an object, COCO's run lengths, or outlines: {error}"
         ) from error
 
 
@@ -146,6 +146,12 @@ def _is_row(value: Any) -> bool:
     return isinstance(value, list | tuple) and not any(isinstance(each, list | tuple) for each in value)
 
 
+def _of_polygons(given: Mapping[str, Any]) -> Mask:
+    """The mask of outlines, {"size": [height, width], "polygons": [...]}."""
+    height, width = pair("size", given.get("size"), maximum=LARGEST_SIDE)
+    return Mask.from_polygons(given["polygons"], (width, height))
+
+
 def _mask_of(given: Any) -> Mask:
     if isinstance(given, Mask):
         return given
@@ -153,12 +159,12 @@ def _mask_of(given: Any) -> Mask:
         return given.mask
     try:
         if isinstance(given, Mapping):
-            return Mask.from_rle(given)
+            return _of_polygons(given) if "polygons" in given else Mask.from_rle(given)
         dense = array_of(given)
         mask = Mask.from_dense(dense)
     except ValueError as error:
         raise PromptError(
-            f"a mask must be (H, W) numbers, a Mask, an object, or COCO's run lengths: {error}"
+            f"a mask must be (H, W) numbers, a Mask, an object, COCO's run lengths, or outlines: {error}"
         ) from error
     if dense.dtype.kind == "f" and not np.isin(dense, (0, 1, 255)).all():
         raise PromptError(

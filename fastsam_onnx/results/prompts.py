@@ -75,7 +75,7 @@ class Prompts:
         threshold: Cosine that an object's similarity to a text, or to one of `classify`, must exceed, -1 to 1; None for
             no limit.
         masks: One mask or several of the photo's size, as `Segmentation.mask_prompt` takes them; each asks for one
-            object. In JSON COCO's run lengths, {"size": [height, width], "counts"}.
+            object. In JSON COCO's run lengths, {"size": [height, width], "counts"}, or outlines, {"size", "polygons"}.
         classes: Names or indices of the network's classes: prompts look among objects of these; None for all.
         classify: Texts of which each chosen object gets the one that fits it best as its class, as in
             `Segmentation.classify`.

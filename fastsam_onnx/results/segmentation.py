@@ -230,9 +230,10 @@ class Segmentation(WritableInstances):
 
         Args:
             masks: (H, W) or (k, H, W) of the photo's size, true or non-zero where the object is; a `Mask`, an
-                `Instance`, COCO's run lengths {"size", "counts"}, or a list of such masks; a result, such as the answer
-                of another prompt. None of them ask for nothing. Numbers between 0 and 1 are refused: compare
-                probabilities with a threshold first.
+                `Instance`, COCO's run lengths {"size", "counts"}, outlines {"size": [height, width], "polygons"} as
+                `Mask.from_polygons` takes them, or a list of such masks; a result, such as the answer of another
+                prompt. None of them ask for nothing. Numbers between 0 and 1 are refused: compare probabilities with a
+                threshold first.
             points: (2,) or (k, 2) in image pixels for one mask, (b, k, 2) for b masks: each, in their order, corrects
                 the answer so far, as people click where it is wrong.
             labels: One for every point: 1 where the object is (the default), 0 where it is not.

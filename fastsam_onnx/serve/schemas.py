@@ -138,8 +138,8 @@ def _prompts() -> Schema:
             },
             **_of_texts(),
             "masks": {
-                "anyOf": [_GIVEN_RLE, _filled(_GIVEN_RLE), {"type": "null"}],
-                "description": "Of the photo's size.",
+                "anyOf": [_GIVEN_MASK, _filled(_GIVEN_MASK), {"type": "null"}],
+                "description": "Of the photo's size: run lengths, or outlines in pixels, flat or as pairs.",
             },
             "mask_points": {**points, "description": "x, y; (b, k, 2) for b masks: corrections."},
             "mask_labels": {
@@ -221,6 +221,20 @@ _LENGTH: Schema = {"type": "integer", "minimum": 0}
 _SIZE: Schema = {"type": "array", "items": _LENGTH, "minItems": 2, "maxItems": 2}
 _RLE = object_with({"size": _SIZE, "counts": {"type": "string"}})
 _GIVEN_RLE = object_with({"size": _SIZE, "counts": {"type": ["string", "array"], "items": _LENGTH}}, closed=False)
+_RING: Schema = {
+    "anyOf": [
+        {"type": "array", "items": _NUMBER, "minItems": 6},
+        {"type": "array", "items": _PAIR, "minItems": 3},
+    ]
+}
+_POLYGON = {
+    "anyOf": [
+        *_RING["anyOf"],
+        object_with({"exterior": _RING, "holes": {"type": "array", "items": _RING}}, optional=("holes",), closed=False),
+    ]
+}
+_OUTLINES = object_with({"size": _SIZE, "polygons": _filled(_POLYGON)}, closed=False)
+_GIVEN_MASK = {"anyOf": [_GIVEN_RLE, _OUTLINES]}
 JSON_SCHEMAS: Mapping[str, Schema] = {
     "application/json": {"anyOf": [reference(name) for name in ("Objects", "CocoResults", "Labelme", "SamRecords")]},
     "application/geo+json": reference("GeoJson"),

@@ -184,6 +184,12 @@ TAKEN = [
     {"boxes": [[1, 2, 3, 4]], "box_points": [[1, 2]], "box_labels": [0]},
     {"masks": MASK, "mask_points": [1, 2], "mask_labels": 1},
     {"masks": [{"size": [4, 4], "counts": [0, 4, 12], "area": 4}]},  # as COCO's files have crowds
+    {"masks": {"size": [4, 4], "polygons": [[0, 0, 3.5, 0, 3.5, 4]]}},
+    {
+        "masks": [
+            {"size": [4, 4], "polygons": [[[0, 0], [4, 0], [4, 4]], {"exterior": [0, 0, 4, 0, 4, 4], "holes": []}]}
+        ]
+    },
     [{"type": "point", "data": [1, 2]}, {"type": "rectangle", "data": [1, 2, 3, 4], "label": 7}],
 ]
 REFUSED = [
@@ -213,6 +219,10 @@ REFUSED = [
     {"masks": {"size": [4], "counts": "04<"}},
     {"masks": {"size": [4, -4], "counts": "04<"}},
     {"masks": {"size": [4, 4], "counts": [0, 4.5, 11.5]}},
+    {"masks": {"size": [4, 4], "polygons": [[0, 0, 4, 4]]}},
+    {"masks": {"size": [4, 4], "polygons": [[[0, 0], [4, 0], [4]]]}},
+    {"masks": {"size": [4, 4], "polygons": [{"holes": []}]}},
+    {"masks": {"polygons": [[0, 0, 4, 0, 4, 4]]}},
     {"masks": MASK, "mask_labels": [1]},
     [{"type": "rectangle", "data": [1, 2, 3]}],
     [{"type": "circle"}],

@@ -1,0 +1,115 @@
+"""Outlines become the pixels whose middles lie inside."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from fastsam_onnx import Prompts
+from fastsam_onnx.errors import OptionError, PromptError
+from fastsam_onnx.masks import filled
+from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.results.mask_prompts import limited_masks, listed_masks
+
+DENSE = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
+CORNER = st.tuples(st.floats(-6, 18), st.floats(-6, 18))
+SQUARE = [[2, 1], [6, 1], [6, 4], [2, 4]]
+
+
+def inside(ring, x, y):
+    """True if a line to the left of a point crosses an odd number of sides."""
+    odd = False
+    for (x1, y1), (x2, y2) in zip(ring, [*ring[1:], ring[0]], strict=True):
+        if min(y1, y2) <= y < max(y1, y2):
+            odd ^= x1 + (y - y1) / (y2 - y1) * (x2 - x1) <= x
+    return odd
+
+
+@settings(deadline=None)
+@given(DENSE)
+def test_the_outlines_of_a_mask_fill_to_it(dense):
+    mask = Mask.from_dense(dense)
+    assert Mask.from_polygons(mask.polygons(), mask.image_size) == mask
+    plain = [
+        {"exterior": one.exterior.tolist(), "holes": [hole.tolist() for hole in one.holes]} for one in mask.polygons()
+    ]
+    assert Mask.from_polygons(plain, mask.image_size) == mask
+
+
+@settings(deadline=None)
+@given(st.lists(CORNER, min_size=3, max_size=7), st.integers(1, 3))
+def test_any_outline_has_the_pixels_whose_middles_it_goes_around(ring, at_once):
+    """Also where it crosses itself, leaves the photo, or is computed in several parts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(filled, "AT_ONCE", at_once)
+        mask = Mask.from_polygons([ring], (12, 10))
+    expected = [[inside(ring, x + 0.5, y + 0.5) for x in range(12)] for y in range(10)]
+    np.testing.assert_array_equal(mask.dense(), expected)
+
+
+def test_polygons_are_joined_and_take_cocos_form():
+    """Two squares of 4 x 3 pixels that share 2 x 3; around one of them a hole."""
+    expected = np.zeros((8, 10), bool)
+    expected[1:4, 2:6] = expected[1:4, 4:8] = True
+    flat = [2, 1, 6, 1, 6, 4, 2, 4], [4, 1, 8, 1, 8, 4, 4, 4]
+    np.testing.assert_array_equal(Mask.from_polygons(flat, (10, 8)).dense(), expected)
+    ring = {"exterior": [[0, 0], [10, 0], [10, 8], [0, 8]], "holes": [SQUARE]}
+    assert Mask.from_polygons([ring], (10, 8)).area == 80 - 12
+    assert Mask.from_polygons([ring, SQUARE], (10, 8)).area == 80, "a hole of one is no hole of another"
+    assert (
+        Mask.from_polygons([], (10, 8))
+        == Mask.empty((10, 8))
+        == Mask.from_polygons([[20, 20, 30, 20, 25, 30]], (10, 8))
+    )
+
+
+@pytest.mark.parametrize(
+    ("polygons", "message"),
+    [
+        ("abc", "a list of outlines, got 'abc'"),
+        (SQUARE[0], "at least three points"),
+        ([[1, 2, 3, 4]], "at least three points x, y"),
+        ([[1, 2, 3, 4, 5]], "at least three points"),
+        ([[[1, 2, 3]] * 4], "at least three points"),
+        ([[1, 2, 3, 4, 5, float("nan")]], "finite"),
+        ([[1, 2, 3, 4, 5, 1e30]], "must be in image pixels"),
+        ([{"holes": []}], '"exterior"'),
+        ([{"exterior": SQUARE, "holes": 3}], '"holes"'),
+        ([None], "numbers"),
+    ],
+)
+def test_what_is_no_outline_is_refused(polygons, message):
+    with pytest.raises(OptionError, match=message):
+        Mask.from_polygons(polygons, (10, 8))
+
+
+def test_a_few_numbers_ask_for_no_gigabytes_and_no_minutes():
+    corners = [[0, 0], [2**24, 0], [2**24, 2**24], [0, 2**24]]
+    with pytest.raises(OptionError, match=r"span at most \d+ pixels, got 16777216 x 16777216"):
+        Mask.from_polygons([corners], (2**24, 2**24))
+    zigzag = [[index % 2, 10_000 * (index % 2)] for index in range(20_000)]
+    with pytest.raises(OptionError, match="cross at most 100000000 rows of pixels together, got 2000"):
+        Mask.from_polygons([zigzag], (10, 10_000))
+
+
+def test_outlines_are_mask_prompts_also_in_json():
+    mask = {"size": [8, 10], "polygons": [SQUARE]}
+    assert (
+        listed_masks(mask) == listed_masks([mask]) == limited_masks(mask, 80) == [Mask.from_polygons([SQUARE], (10, 8))]
+    )
+    assert Prompts.from_json(json.dumps({"masks": [mask]})).asked == 1
+    for wrong, message in (
+        ({**mask, "size": [8]}, "size"),
+        ({"polygons": [SQUARE]}, "size"),
+        ({**mask, "polygons": [[1, 2]]}, "three points"),
+        ({**mask, "polygons": [[20, 20, 30, 20, 25, 30]]}, "has no pixels"),
+    ):
+        with pytest.raises(PromptError, match=message):
+            listed_masks(wrong)
+    with pytest.raises(PromptError, match="at most 79 pixels"):
+        limited_masks(mask, 79)
