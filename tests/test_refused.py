@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from fastsam_onnx import FastSAM, FastSAMError, Mask, Segmentation, draw, formats
+from fastsam_onnx.labels import LabelledBoxes, read_labels
 from fastsam_onnx.weights import resolve
 
 ROOT = Path(__file__).parents[1]
@@ -61,6 +62,13 @@ def stream_of(model, content):
         return model.stream("clip.mp4")
 
 
+def labels_of(name, text):
+    with TemporaryDirectory() as folder, chdir(folder):
+        Path("classes.txt").write_text("cat\n")
+        Path(name).write_text(text)
+        return read_labels(".")
+
+
 CASES = {
     "Photos": {
         "nothing": lambda model: model(b""),
@@ -88,6 +96,16 @@ CASES = {
         "a label that is neither 0 nor 1": lambda model: model(PHOTO).point_prompt([(1, 2)], [2]),
         "a box as x, y, width, height": lambda model: model(PHOTO).box_prompt([(50, 30, 10, 10)]),
         "a text without CLIP": lambda model: model(PHOTO).text_prompt("a dog"),
+    },
+    "Labels": {
+        "a line in pixels": lambda _: labels_of("a.txt", "0 320 240 100 80\n"),
+        "a line of keypoints": lambda _: labels_of("a.txt", "0 0.5 0.5 0.2 0.2 0.4 0.4 2\n"),
+        "a class without a name": lambda _: labels_of("a.txt", "7 0.5 0.5 0.2 0.2\n"),
+        "an annotation with entities": lambda _: labels_of("a.xml", "<!DOCTYPE a><annotation/>"),
+        "a folder without labels": lambda _: labels_of("a.md", ""),
+        "boxes of the photo before it was turned upright": lambda model: model(PHOTO).prompt(
+            LabelledBoxes([(1, 2, 9, 9)], [0], {0: "cat"}, (40, 60), "a.json")
+        ),
     },
     "Options": {
         "a threshold above 1": lambda model: model(PHOTO, conf=25),

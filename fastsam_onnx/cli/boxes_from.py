@@ -84,9 +84,14 @@ class Asked:
         """Options of a format that come from what was put to a photo."""
         if isinstance(put, Prompts):
             return put.format_options(form)
+        if form == "overlay":
+            return {"boxes": put.in_photo(image_size)}
+        given: dict[str, Any] = {}
+        if (form == "coco" and put.image_id is not None) or (form == COCO_DATASET and isinstance(put.image_id, int)):
+            given["image_id"] = put.image_id
         if form == "coco" and self.labels is not None and self.labels.category_ids is not None:
-            return {"category_id": self.labels.category_ids}
-        return {"boxes": put.in_photo(image_size)} if form == "overlay" else {}
+            given["category_id"] = self.labels.category_ids
+        return given
 
     def check_kept(self, outputs: Iterable[Path]) -> None:
         """Raise an OptionError if a result would replace a file of labels."""

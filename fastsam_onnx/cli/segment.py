@@ -102,7 +102,7 @@ there are any, then the boxes, the masks and the texts.
 Labels (--boxes-from) are those of the photo of their name: of set/images/a.jpg
 they are set/labels/a.txt. Names of YOLO's classes come from data.yaml,
 classes.txt or obj.names there or up to three folders above. Objects have the
-classes of the labels, also in data.yaml and in a data set, with COCO's ids.
+classes of the labels, also in data.yaml and in a data set. COCO's ids stay.
 
 examples:
   {PROGRAM} segment photo.jpg
@@ -341,10 +341,13 @@ def _process(
         began = time.perf_counter()
         for form, path in job.outputs.items():
             given = written_options(form, arguments) | _place_options(form, job, path)
-            _write(chosen, form, path, asked.format_options(form, put, chosen.image_size) | given)
-        entry = (
-            None if job.entry is None else dataset_entry(chosen, job.entry, **written_options(COCO_DATASET, arguments))
-        )
+            _write(chosen, form, path, given | asked.format_options(form, put, chosen.image_size))
+        entry = None
+        if job.entry is not None:
+            given = written_options(COCO_DATASET, arguments)
+            entry = dataset_entry(
+                chosen, job.entry, **given, **asked.format_options(COCO_DATASET, put, chosen.image_size)
+            )
         written = {"output": 1000 * (time.perf_counter() - began)}
     except BrokenPipeError:
         raise

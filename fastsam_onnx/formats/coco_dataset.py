@@ -36,22 +36,26 @@ LARGEST_ID = 2**53
 """Up to here every reader of JSON has exact integers."""
 
 
-def dataset_entry(found: Instances, file_name: str | None = None, *, tolerance: float = TOLERANCE) -> Json:
-    """A photo and its objects, without ids.
+def dataset_entry(
+    found: Instances, file_name: str | None = None, *, tolerance: float = TOLERANCE, image_id: int | None = None
+) -> Json:
+    """A photo and its objects, without ids but for one of the photo that is given.
 
     Args:
         found: The objects; those without pixels are left out.
         file_name: Name of the photo in the data set; by default the photo's own.
         tolerance: Distance in pixels by which an outline may stray to save points; 0 is exact.
+        image_id: Id that the photo must have in the data set; by default the number that its name says, or the next
+            one.
 
     Returns:
-        {"image": {"file_name", "width", "height"}, "annotations": [{"category", "segmentation" (one ring per island,
-        holes joined to it by cuts of no width), "area", "bbox" [x, y, width, height] of the pixels, "iscrowd": 0,
-        "score", "track_id" (of an object that was tracked, as TAO has it)}], "categories": [names of all classes of the
-        network]}.
+        {"image": {"file_name", "width", "height", "id" (if it was given)}, "annotations": [{"category", "segmentation"
+        (one ring per island, holes joined to it by cuts of no width), "area", "bbox" [x, y, width, height] of the
+        pixels, "iscrowd": 0, "score", "track_id" (of an object that was tracked, as TAO has it)}], "categories": [names
+        of all classes of the network]}.
 
     Raises:
-        OptionError: If the photo has no name, or the tolerance is not a number of at least 0.
+        OptionError: If the photo has no name, the tolerance is not a number of at least 0, or the id not an integer.
     """
     check_found(found)
     name = found.source if file_name is None else options.text("file_name", file_name)
@@ -74,7 +78,9 @@ def dataset_entry(found: Instances, file_name: str | None = None, *, tolerance: 
                     **track_facts(instance),
                 }
             )
-    image = {"file_name": name, "width": width, "height": height}
+    image: Json = {"file_name": name, "width": width, "height": height}
+    if image_id is not None:
+        image["id"] = options.integer("image_id", image_id, 0, LARGEST_ID)
     classes = found.names or {}
     return {"image": image, "annotations": annotations, "categories": [classes[index] for index in sorted(classes)]}
 
@@ -147,19 +153,28 @@ class CocoDataset:
         """Number of photos."""
         return len(self._image_ids)
 
-    def add(self, found: Instances, file_name: str | None = None, *, tolerance: float = TOLERANCE) -> None:
+    def add(
+        self,
+        found: Instances,
+        file_name: str | None = None,
+        *,
+        tolerance: float = TOLERANCE,
+        image_id: int | None = None,
+    ) -> None:
         """Add a photo and its objects, or put them in the place of those that the data set has of this photo.
 
         Args:
             found: The objects.
             file_name: As in `dataset_entry`.
             tolerance: As in `dataset_entry`.
+            image_id: As in `dataset_entry`.
 
         Raises:
             OptionError: As in `dataset_entry`.
-            OutputError: If it cannot be written; nothing of it is kept.
+            OutputError: If it cannot be written, the photo has another id, or another photo has this one; nothing of it
+                is kept.
         """
-        self.append(dataset_entry(found, file_name, tolerance=tolerance))
+        self.append(dataset_entry(found, file_name, tolerance=tolerance, image_id=image_id))
 
     def append(self, entry: Json) -> None:
         """`add` of what `dataset_entry` made, for callers that make entries elsewhere."""
@@ -167,10 +182,10 @@ class CocoDataset:
             self._append(entry)
 
     def _append(self, entry: Json) -> None:
+        name = entry["image"]["file_name"]
+        image_id = self._image_id(name, entry["image"].get("id"))
         if self._lacking and not self._file.closed:
             self._add_categories()
-        name = entry["image"]["file_name"]
-        image_id = self._image_id(name)
         first = self._last_annotation + 1
         annotations = [
             {"id": first + index, "image_id": image_id, **one} for index, one in enumerate(entry["annotations"])
@@ -280,10 +295,14 @@ class CocoDataset:
         self._last_image = max(self._last_image, image_id)
         self._last_annotation = max([self._last_annotation, *(one["id"] for one in annotations)])
 
-    def _image_id(self, name: str) -> int:
-        """The id that the photo has; or the number that its name says; or the next one."""
-        if name in self._image_ids:
-            return self._image_ids[name]
+    def _image_id(self, name: str, wanted: int | None) -> int:
+        """The id that is wanted; or that the photo has; or the number that its name says; or the next one."""
+        own = self._image_ids.get(name, wanted)
+        if wanted is not None and (own != wanted or (wanted in self._used and name not in self._image_ids)):
+            has = f"it has the id {own}" if own != wanted else f"another photo has the id {wanted}"
+            raise OutputError(f"cannot add {name} with the id {wanted} to {self.path}: {has}; name another folder")
+        if own is not None:
+            return own
         said = image_id_of(name)
         is_free = isinstance(said, int) and said < LARGEST_ID and said not in self._used
         return said if isinstance(said, int) and is_free else self._last_image + 1

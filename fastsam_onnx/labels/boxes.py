@@ -35,6 +35,7 @@ class LabelledBoxes:
         size: (width, height) of the photo in the units of the boxes: (1, 1) if they are shares of it, else pixels; None
             for pixels of a photo whose size is not known.
         place: Where they were read, for messages; "" if they were not.
+        image_id: COCO's id of the photo, for `to_coco(image_id=)` and `dataset_entry(image_id=)`; None without.
 
     Raises:
         PromptError: If the boxes or the size are malformed, or there is not an index for each box.
@@ -45,6 +46,7 @@ class LabelledBoxes:
     names: Mapping[int, str] = field(default_factory=dict)
     size: tuple[int, int] | None = None
     place: str = ""
+    image_id: int | str | None = None
 
     def __post_init__(self) -> None:
         boxes, labels = check_boxes(self.boxes_xyxy).copy(), _check_labels(self.labels)

@@ -85,15 +85,13 @@ def _entries(images: list[Any], place: str) -> dict[int | str, Entry]:
             raise PromptError(f"{where}: every photo must have an id of its own, got {options.shown(id_)} again")
         name = text_of(f"{where}: file_name", image.get("file_name")).replace("\\", "/")
         size = size_of(*(side(f"{where}: {key}", image.get(key)) for key in ("width", "height")))
-        entries[id_] = Entry(name, place, size)
+        entries[id_] = Entry(name, place, size, id_)
     return entries
 
 
 def _id(name: str, value: Any) -> int | str:
     """An id of a photo: some programs write texts."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise PromptError(f"{name} must be an integer or a text, got {options.shown(value)}")
-    return value
+    return value if isinstance(value, str) else options.integer(name, value, 0, options.MOST_INDEX, error=PromptError)
 
 
 def _names(categories: list[Any], annotations: list[Any], place: str) -> dict[int, str]:

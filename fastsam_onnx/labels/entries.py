@@ -44,6 +44,7 @@ class Entry:
         name: The photo's path as the labels know it.
         place: Where they are read, for messages.
         size: (width, height), as in `LabelledBoxes`.
+        image_id: COCO's id of the photo; None without.
         boxes: The boxes so far.
         classes: Index or name of each one's class.
     """
@@ -51,6 +52,7 @@ class Entry:
     name: str
     place: str
     size: tuple[int, int] | None
+    image_id: int | str | None = None
     boxes: list[Box] = field(default_factory=list)
     classes: list[int | str] = field(default_factory=list)
 

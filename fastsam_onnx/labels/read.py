@@ -171,4 +171,4 @@ def _boxes(entry: Entry, index: Mapping[str, int] | None = None) -> LabelledBoxe
     """The boxes of an entry; of classes known by their names, these have the given indices."""
     kinds = entry.classes if index is None else [index[str(kind)] for kind in entry.classes]
     boxes = np.array(entry.boxes, np.float64).reshape(-1, 4)
-    return LabelledBoxes(boxes, np.array(kinds, np.int64), size=entry.size, place=entry.place)
+    return LabelledBoxes(boxes, np.array(kinds, np.int64), size=entry.size, place=entry.place, image_id=entry.image_id)

@@ -36,7 +36,7 @@ def read_voc(path: Path, name: str, left_out: LeftOut) -> Entry | None:
     try:
         root = ElementTree.fromstring(read_bytes(path), ElementTree.XMLParser(target=_Builder()))
     except (ElementTree.ParseError, LookupError, ValueError) as error:
-        raise PromptError(f"{path} must be XML: {error}") from error
+        raise PromptError(f"cannot read {path} as XML: {error}") from error
     if root.tag != "annotation":
         return None
     width, height = (_number(root, f"size/{key}", str(path)) for key in ("width", "height"))

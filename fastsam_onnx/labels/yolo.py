@@ -78,28 +78,31 @@ def _index(value: float, text: str, names: Mapping[int, str] | None, where: str)
         )
     index = int(value)
     if names is not None and index not in names:
-        known = f"{len(names)} classes, {min(names)} to {max(names)}" if names else "no classes"
-        raise PromptError(f"{where}: class {index} has no name, of {known}; add it to the file that names them")
+        raise PromptError(
+            f"{where}: class {index} has no name, and the highest that has one is {max(names)}; add it to the file "
+            "that names them"
+        )
     return index
 
 
 def _box(values: Sequence[float], where: str) -> Box:
     """The box of a line behind its class, in shares of the photo."""
+    is_box = len(values) in (4, 5)  # the fifth is a confidence
+    if not is_box and (len(values) < 6 or len(values) % 2):
+        raise PromptError(
+            f"{where}: a line must have 5 numbers (class x y width height), 6 (and a confidence), or an odd number of "
+            f"them from 7 on (class x y x y x y ..., an outline), got {len(values) + 1}; keypoints are not read"
+        )
     for value in values:
         if not -BEYOND <= value <= 1 + BEYOND:
             raise PromptError(
                 f"{where}: a value must be a share of the photo's width or height, from 0 to 1, got {value:g}; divide "
                 "pixels by these"
             )
-    if len(values) in (4, 5):  # the fifth is a confidence
-        x, y, width, height = values[:4]
-        return x - width / 2, y - height / 2, x + width / 2, y + height / 2
-    if len(values) < 6 or len(values) % 2:
-        raise PromptError(
-            f"{where}: a line must have 5 numbers (class x y width height), 6 (and a confidence), or an odd number of "
-            f"them from 7 on (class x y x y x y ..., an outline), got {len(values) + 1}; keypoints are not read"
-        )
-    return around(values)
+    if not is_box:
+        return around(values)
+    x, y, width, height = values[:4]
+    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
 
 
 def find_names(folder: Path, files: Sequence[Path]) -> tuple[dict[int, str] | None, list[Path]]:

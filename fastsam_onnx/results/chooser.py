@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Chooser(Protocol):
-    """A value that chooses among the objects of a result: `Prompts`."""
+    """A value that chooses among the objects of a result: `Prompts`, `LabelledBoxes`."""
 
     @property
     def needs_objects(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from support.command_line import FIRST, FIRST_AREA, SECOND, SECOND_AREA, listing, names, photo, read_json
@@ -65,7 +66,7 @@ def test_ids_of_coco_stay_in_results_and_data_set(run, yolo, coco, tmp_path):
     out = tmp_path / "out"
     code, _, _ = run(yolo / "images", "--boxes-from", coco, "--format", "coco,coco-dataset,overlay", "-o", out)
     assert code == 0
-    assert [one["category_id"] for one in read_json(out / "a.coco.json")] == [18, 7]
+    assert [(one["image_id"], one["category_id"]) for one in read_json(out / "a.coco.json")] == [(30, 18), (30, 7)]
     document = read_json(out / "instances.json")
     assert [(one["id"], one["name"]) for one in document["categories"]] == [(7, "cat"), (18, "dog")]
     assert [(one["category_id"], one["bbox"]) for one in document["annotations"]] == [
@@ -73,6 +74,8 @@ def test_ids_of_coco_stay_in_results_and_data_set(run, yolo, coco, tmp_path):
         (7, xywh(FIRST)),
         (18, xywh(FIRST)),
     ]
+    images = [(one["id"], one["file_name"]) for one in document["images"]]
+    assert images == [(30, "a.png"), (20, "b.png"), (31, "c.png")]
     assert (out / "a.overlay.png").is_file()
     assert "instances.json.journal" not in listing(out)
 
@@ -114,7 +117,7 @@ def test_labels_are_read_and_never_written(run, yolo, monkeypatch, options, file
     before = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
     code, _, err = run("set/images", "--boxes-from", "set/labels", *options)
     assert code == 2
-    assert f"{file} would be replaced by a result, but this run reads it; name another place with --output" in err
+    assert f"{Path(file)} would be replaced by a result, but this run reads it; name another place with --output" in err
     assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
 
 

@@ -511,3 +511,21 @@ def test_categories_that_are_no_names_by_ids_are_refused(tmp_path, categories, t
     with pytest.raises(OptionError, match=told):
         CocoDataset(tmp_path / "instances.json", categories)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_photo_has_the_id_that_is_given(sample, tmp_path):
+    path = tmp_path / "instances.json"
+    with CocoDataset(path) as dataset:
+        dataset.add(sample, "7.jpg", image_id=30)
+        dataset.add(sample, "b.jpg")
+        dataset.add(sample, "7.jpg", image_id=30)
+        dataset.add(sample, "7.jpg")
+        with pytest.raises(OutputError, match=r"7\.jpg with the id 4 .*: it has the id 30; name another folder"):
+            dataset.add(sample, "7.jpg", image_id=4)
+        with pytest.raises(OutputError, match=r"c\.jpg with the id 31 .*: another photo has the id 31"):
+            dataset.add(sample, "c.jpg", image_id=31)
+        with pytest.raises(OptionError, match="image_id must be an integer"):
+            dataset.add(sample, "c.jpg", image_id="c")
+    document = json.loads(path.read_text())
+    assert sorted((image["id"], image["file_name"]) for image in document["images"]) == [(30, "7.jpg"), (31, "b.jpg")]
+    assert {one["image_id"] for one in document["annotations"]} == {30, 31}

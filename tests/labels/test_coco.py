@@ -46,7 +46,7 @@ def test_boxes_classes_and_ids(read, caplog):
     assert (labels.names, labels.category_ids, len(labels)) == ({0: "cat", 1: "dog"}, (1, 18), 3)
     one = labels.of("photos/a.jpg")
     assert one.boxes_xyxy.tolist() == [[10, 20, 40, 60.5], [600, 400, 640, 480]]  # cut to the photo
-    assert (one.labels.tolist(), one.size) == ([1, 0], (640, 480))
+    assert (one.labels.tolist(), one.size, one.image_id) == ([1, 0], (640, 480), 9)
     other = labels.of("photos/more/b.jpg")
     assert (other.boxes_xyxy.tolist(), other.size) == ([[1, 2, 9, 8]], None)
     assert ("c.jpg" in labels, len(labels.of("c.jpg"))) == (True, 0)
@@ -67,13 +67,13 @@ def test_of_two_categories_of_one_name_the_used_one_counts(read):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (("images", 0, "id", 4.5), "image 0: id must be an integer or a text, got 4.5"),
+        (("images", 0, "id", 4.5), "image 0: id must be an integer from 0 to .*, got 4.5"),
         (("images", 0, "id", 4), "image 1: every photo must have an id of its own, got 4 again"),
         (("images", 0, "file_name", None), "image 0: file_name must be a text, got None"),
         (("images", 0, "width", "640"), "image 0: width must be a number from 0"),
         (("images", 0, "width", 640.5), "image 0: width must be a number of pixels, got 640.5"),
         (("annotations", 1, "image_id", 7), "annotation 1: image_id must be one of images, got 7"),
-        (("annotations", 1, "image_id", None), "annotation 1: image_id must be an integer or a text, got None"),
+        (("annotations", 1, "image_id", None), "annotation 1: image_id must be an integer from 0 to .*, got None"),
         (("annotations", 1, "category_id", 2), "annotation 1: category_id must be one of categories, got 2"),
         (("annotations", 1, "category_id", [1]), r"annotation 1: category_id must be one of categories, got \[1\]"),
         (

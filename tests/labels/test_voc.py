@@ -52,10 +52,10 @@ def test_encodings_are_those_that_the_file_declares(write):
         ),
         (annotation(f"<name>dog</name>{BOX.replace('21', '1e999')}"), "object 0: bndbox/ymin must be a number"),
         (annotation(size=SIZE.replace("640", "-1")), "size/width must be a number"),
-        ("<annotation><object>", "must be XML: no element found"),
-        ("", "must be XML"),
-        ('<?xml version="1.0" encoding="no-such"?><annotation/>', "must be XML: unknown encoding"),
-        ("<annotation>\0</annotation>", "must be XML"),
+        ("<annotation><object>", "as XML: no element found"),
+        ("", "as XML"),
+        ('<?xml version="1.0" encoding="no-such"?><annotation/>', "as XML: unknown encoding"),
+        ("<annotation>\0</annotation>", "as XML"),
     ],
 )
 def test_what_is_malformed_is_refused(write, content, told):
@@ -67,5 +67,5 @@ def test_what_is_malformed_is_refused(write, content, told):
 def test_a_document_type_is_refused(write, encoding):
     """Entities in it could stand for gigabytes, or for files."""
     bomb = '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;&b;">]>' + annotation(f"<name>&c;</name>{BOX}")
-    with pytest.raises(PromptError, match=r"a\.xml must be XML: it has a document type declaration, which is refused"):
+    with pytest.raises(PromptError, match=r"a\.xml as XML: it has a document type declaration, which is refused"):
         read_labels(write({"a.xml": bomb.encode(encoding)}))

@@ -64,8 +64,8 @@ def test_an_empty_file_is_a_photo_without_objects(write):
         ("0.5 0.5 0.5 0.1 0.1", "index of its class"),
         ("1e9 0.5 0.5 0.1 0.1", "index of its class"),
         ("0 0.5 0.5 0.1", "got 4; keypoints are not read"),
-        ("0 0.5 0.5 0.1 0.1 0.2 0.2 1", "got 8; keypoints are not read"),
-        ("2 0.5 0.5 0.1 0.1", "class 2 has no name, of 2 classes, 0 to 1"),
+        ("0 0.5 0.5 0.1 0.1 0.2 0.2 2", "got 8; keypoints are not read"),
+        ("2 0.5 0.5 0.1 0.1", "class 2 has no name, and the highest that has one is 1; add"),
     ],
 )
 def test_another_line_is_refused_with_its_number(write, line, told):
