@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,13 @@ from fastsam_onnx.errors import FastSAMError
 
 if TYPE_CHECKING:
     from fastsam_onnx.results.segmentation import Segmentation
+
+DOUBTFUL_IOU = 0.6
+"""Of answers to boxes of which the decoder expects a lower IoU four in ten have one below 0.5, of the others one in
+twenty (docs/prompts.md)."""
+
+MOST_NAMED = 3
+"""Maximum number of doubtful masks that are named."""
 
 
 class RunReport:
@@ -33,6 +41,7 @@ class RunReport:
         self._screen, self._total, self._quiet, self._as_json = screen, total, quiet, as_json
         self._objects, self._noun = 0, noun
         self._highest, self._located = 0.0, located
+        self._doubtful: list[tuple[float, str, int]] = []
         self._progress: Progress | None = None
         self._settled = 0
 
@@ -52,9 +61,14 @@ class RunReport:
         milliseconds: dict[str, float],
         frames: int | None = None,
         highest: float = 0.0,
+        doubtful: Mapping[int, float] | None = None,
     ) -> None:
-        """The results of a photo, or of the frames of a video, are written; `highest` as `score_below` gives it."""
+        """The results of a photo, or of the frames of a video, are written.
+
+        `highest` as `score_below` gives it, `doubtful` as `doubtful_masks` does.
+        """
         self._objects += objects
+        self._doubtful += [(expected, name, index) for index, expected in (doubtful or {}).items()]
         self._highest = max(self._highest, highest)
         width, height = image_size
         files = {form: str(path) for form, path in outputs.items()}
@@ -101,6 +115,18 @@ class RunReport:
         where = [f"results {place}"] if self._total > 1 and (done or skipped) else []
         nothing = [self._why_nothing()] if done and not self._objects else []
         self._screen.write("; ".join([", ".join(parts), *filter(None, [*nothing, ", ".join(others)]), *where]))
+        if self._doubtful:
+            self._screen.write(self._what_to_look_at())
+
+    def _what_to_look_at(self) -> str:
+        """Which masks are likely to be wrong, those first of which least is expected."""
+        worst = [f"{name}, object {index} ({expected:.2f})" for expected, name, index in sorted(self._doubtful)]
+        more = len(worst) - MOST_NAMED
+        named = [*worst[:MOST_NAMED], *([f"and {more} more"] if more > 0 else [])]
+        return (
+            f"worth a look: {len(worst)} of {_count(self._objects, 'mask')}, of which an IoU below {DOUBTFUL_IOU} is "
+            f"expected (predicted_iou in JSON and CSV): {'; '.join(named)}"
+        )
 
     def _why_nothing(self) -> str:
         """Why no input has an object, as far as it is known."""
@@ -122,6 +148,12 @@ class RunReport:
         new = told - self._settled
         pace = f", {self._progress.rate(new, f'{self._noun}s')}" if new else ""
         self._progress.show(told, self._total, f"{told} of {self._total}{pace}", before=self._settled)
+
+
+def doubtful_masks(found: Segmentation) -> dict[int, float]:
+    """The IoU that the decoder expects of each object's mask, by the object's index, where that is low."""
+    expected = enumerate(found.predicted_iou.tolist())
+    return {index: iou for index, iou in expected if iou < DOUBTFUL_IOU}
 
 
 def score_below(found: Segmentation, conf: float) -> float:

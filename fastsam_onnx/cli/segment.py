@@ -47,7 +47,7 @@ from fastsam_onnx.cli.datasets import (
 )
 from fastsam_onnx.cli.photos import Job, Photo, file_name, find_photos, photo_options, plan
 from fastsam_onnx.cli.prompts import prompt_files
-from fastsam_onnx.cli.report import RunReport, score_below, why_it_failed
+from fastsam_onnx.cli.report import RunReport, doubtful_masks, score_below, why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.cli.video import holds_frames, segment_frames
 from fastsam_onnx.cli.written import check_written, written_options
@@ -336,6 +336,7 @@ def _process(
             reading["redraw"] = False  # nobody sees them
         found = model(source, **reading)
         chosen = put.choose(found if classes is None else found.of_class(*classes))
+        doubtful = {} if asked.labels is None else doubtful_masks(chosen)
         if arguments.disjoint:
             chosen = chosen.disjoint()
         began = time.perf_counter()
@@ -362,6 +363,7 @@ def _process(
         outputs=_outputs(job, dataset),
         milliseconds={**found.speed, **written},
         highest=0.0 if asked.is_for_some else score_below(found, model.options["conf"]),
+        doubtful=doubtful,
     )
     return done if dataset is None or entry is None else partial(_added, dataset, entry, name, done)
 

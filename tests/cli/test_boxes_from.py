@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from support.command_line import FIRST, FIRST_AREA, SECOND, SECOND_AREA, listing, names, photo, read_json
 
+from fastsam_onnx.cli.program import main
+
+COFFEE = Path(__file__).parents[2] / "examples" / "coffee.jpg"
 FIRST_SHARES = "0.3125 0.3125 0.375 0.375"  # (8 + 32) / 2 / 64, (32 - 8) / 64
 SECOND_SHARES = "0.75 0.78125 0.375 0.3125"
 
@@ -193,3 +196,17 @@ def test_with_tiles_the_objects_that_fit_are_chosen(run, yolo, tmp_path):
     )
     assert code == 0
     assert [one["name"] for one in read_json(tmp_path / "t" / "a.json")["objects"]] == ["dog", "cat"]
+
+
+def test_what_is_likely_to_be_wrong_is_told(capsys, tmp_path):
+    """Of a slice of the photo from top to bottom the bundled model's decoder expects nothing good."""
+    (tmp_path / "coffee.txt").write_text("0 0.25 0.5 0.1666 1\n0 0.4875 0.39625 0.408 0.7325\n")
+    (tmp_path / "classes.txt").write_text("cup\n")
+    arguments = ["segment", str(COFFEE), "--overwrite", "-o", f"{tmp_path}/out/"]
+    for more in ([], ["--disjoint"]):
+        assert main([*arguments, "--boxes-from", str(tmp_path), *more]) == 0
+        told = capsys.readouterr().err
+        assert "worth a look: 1 of 2 masks" in told
+        assert "coffee.jpg, object 0 (0." in told
+    assert main([*arguments, "--box=100,0,200,400"]) == 0
+    assert "worth a look" not in capsys.readouterr().err, "who asks for one box looks at it"

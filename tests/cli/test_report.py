@@ -34,6 +34,24 @@ def test_one_input_has_a_line_and_no_bar(monkeypatch):
     assert terminal.taken() == ""
 
 
+def test_masks_of_which_little_is_expected_are_named_those_first_of_which_least():
+    terminal = Terminal()
+    report = RunReport(Screen(terminal), 3, quiet=False, as_json=False)
+    report.start()
+    done(report, "a.png", doubtful={1: 0.55})
+    done(report, "b.png", doubtful={0: 0.25, 1: 0.5})
+    terminal.taken()
+    report.end()
+    line = terminal.taken().splitlines()[-1]
+    assert line.startswith("worth a look: 3 of 4 masks, of which an IoU below 0.6 is expected")
+    assert line.endswith(": b.png, object 0 (0.25); b.png, object 1 (0.50); a.png, object 1 (0.55)")
+    done(report, "c.png", doubtful={0: 0.1})
+    report.end()
+    assert terminal.taken().endswith(
+        ": c.png, object 0 (0.10); b.png, object 0 (0.25); b.png, object 1 (0.50); and 1 more\n"
+    )
+
+
 def test_several_inputs_have_a_bar_whose_pace_is_that_of_this_run(monkeypatch):
     """Two of five were there; one took two seconds, so two more take four."""
     clock, terminal = Clock(monkeypatch), Terminal()
