@@ -8,7 +8,7 @@ from itertools import takewhile
 _KEY = "names:"
 _QUOTED = r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\n]|'')*'"""
 _NAMES = re.compile(r"names: *(?:#.*)?")
-_NAME = re.compile(rf""" *(?:([0-9]{{1,15}}):|-) +({_QUOTED}|[^ "'#].*?)(?: +#.*)? *""")
+_NAME = re.compile(rf""" *(?:([0-9]{{1,15}}):|-) +({_QUOTED}|[^ "'#](?:[^ ]| ++(?=[^#]))*)(?: +#.*)? *""")
 """A line of a class: its index, or a dash; its name; a remark."""
 _GAP = re.compile(r"(?:\s|(?<=\s)#[^\n]*)*")
 """Spaces, ends of lines and remarks between two names in brackets."""

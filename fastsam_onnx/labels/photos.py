@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -64,7 +64,7 @@ class Labels:
         index = self._index(path)
         if index is None:
             return LabelledBoxes(np.zeros((0, 4)), np.zeros(0, np.int64), self.names)
-        return replace(self.photos[index][1], names=self.names)
+        return self.photos[index][1]
 
     def lacking(self, paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
         """The photos that have no labels.

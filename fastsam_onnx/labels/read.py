@@ -58,7 +58,7 @@ def _read_file(path: Path, left_out: LeftOut) -> Labels:
     document = read_json(path)
     if is_coco(document):
         coco = read_coco(document, str(path), left_out)
-        photos = [(each.name, _boxes(each)) for each in coco.entries]
+        photos = [(each.name, _boxes(each, coco.names)) for each in coco.entries]
         return Labels(photos, coco.names, (path,), coco.category_ids, has_suffixes=True)
     if is_labelme(document):
         raise PromptError(f"labels must be {ACCEPTED}; {path} is labelme's, of one photo: name its folder")
@@ -149,7 +149,7 @@ def _of_names(entries: Sequence[Entry]) -> Labels:
     """Labels of classes that are known by their names: sorted, these have the indices."""
     names = dict(enumerate(sorted({str(kind) for each in entries for kind in each.classes})))
     index = {name: place for place, name in names.items()}
-    photos = [(each.name, _boxes(each, index)) for each in entries]
+    photos = [(each.name, _boxes(each, names, index)) for each in entries]
     return Labels(photos, names, [Path(each.place) for each in entries])
 
 
@@ -163,12 +163,12 @@ def _of_indices(
             "nothing names the classes of %s: they are called by their indices; write the names into classes.txt",
             folder,
         )
-    photos = [(each.name, _boxes(each)) for each in entries]
+    photos = [(each.name, _boxes(each, names)) for each in entries]
     return Labels(photos, names, [*(Path(each.place) for each in entries), *names_files])
 
 
-def _boxes(entry: Entry, index: Mapping[str, int] | None = None) -> LabelledBoxes:
+def _boxes(entry: Entry, names: Mapping[int, str], index: Mapping[str, int] | None = None) -> LabelledBoxes:
     """The boxes of an entry; of classes known by their names, these have the given indices."""
     kinds = entry.classes if index is None else [index[str(kind)] for kind in entry.classes]
     boxes = np.array(entry.boxes, np.float64).reshape(-1, 4)
-    return LabelledBoxes(boxes, np.array(kinds, np.int64), size=entry.size, place=entry.place, image_id=entry.image_id)
+    return LabelledBoxes(boxes, np.array(kinds, np.int64), names, entry.size, entry.place, entry.image_id)

@@ -90,6 +90,7 @@ def test_data_yaml_holds_any_name(name):
         "  # two\n  0: 'cat'  # mine\n\n # more\n  1: dog # yours\n",
         '\n    1: "dog"\n    0: "cat"',
         "\n  0: it''s\n",
+        f"\n  0: a{' ' * 100_000}b  # {'# ' * 100_000}\n  1: c\n",
         "\n  - 'it''s'\n  - \"#1\"\n",
         "\n  0: a#b\n  12: c d\n",
         "\n# mine\n  0: cat\n\n# and\n  1: dog\n",

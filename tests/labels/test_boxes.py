@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from fastsam_onnx.errors import PromptError
 from fastsam_onnx.labels import LabelledBoxes
 from fastsam_onnx.results.chooser import Chooser
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = {0: "cat", 2: "dog"}
 LEFT, RIGHT = [4, 20, 28, 44], [36, 20, 60, 44]
 
@@ -37,6 +39,18 @@ def test_each_box_has_an_object_with_its_class_in_the_order_of_the_boxes(found):
     assert [(one.label, one.name, one.prompt_index) for one in chosen] == [(2, "dog", 0), (0, "cat", 1), (5, "5", 2)]
     assert list(chosen.masks) == list(asked.masks)
     assert chosen.names == NAMES
+
+
+def test_what_is_told_of_an_answer_to_a_box_is_told_of_these():
+    found = FastSAM()(EXAMPLES / "coffee.jpg", redraw=False)
+    cup, spoon = (170, 12, 415, 305), (285, 235, 410, 330)
+    chosen, asked = (
+        found.prompt(LabelledBoxes([cup, spoon], [0, 1], {0: "cup", 1: "spoon"})),
+        found.box_prompt([cup, spoon]),
+    )
+    assert chosen.predicted_iou.tolist() == asked.predicted_iou.tolist()
+    assert [one.name for one in chosen] == ["cup", "spoon"]
+    assert [one.mask for one in chosen] == [one.mask for one in asked]
 
 
 def test_shares_are_multiplied_by_width_and_height(found):

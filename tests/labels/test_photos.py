@@ -13,8 +13,8 @@ from fastsam_onnx.labels import LabelledBoxes, Labels
 
 
 def labels_of(*names, suffixes=False):
-    """Labels of photos of these names, each with its own place as its class's name."""
-    photos = [(name, LabelledBoxes(np.zeros((0, 4)), [], place=f"{name}.txt")) for name in names]
+    """Labels of photos of these names, each read at a place of its own."""
+    photos = [(name, LabelledBoxes(np.zeros((0, 4)), [], {0: "cat"}, place=f"{name}.txt")) for name in names]
     return Labels(photos, {0: "cat"}, [], has_suffixes=suffixes)
 
 
