@@ -46,6 +46,22 @@ def test_files_of_windows_with_a_byte_order_mark_are_read(write):
     assert [name for name, _ in boxes_of(folder)] == ["cat", "dog"]
 
 
+@pytest.mark.parametrize(("decimals", "size"), [(6, (640, 427)), (6, (6000, 4000)), (5, (1333, 800))])
+def test_whole_pixels_stay_whole_behind_rounded_shares(write, decimals, size):
+    """Sides that missed their pixel by a thousandth had one more, or one less: other masks than those of the boxes."""
+    width, height = size
+    boxes = [(x, x // 2, x + 7 + x // 3, x // 2 + 9) for x in range(0, width * 2 // 3, 37)]
+    lines = [
+        (0, (x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height)
+        for x1, y1, x2, y2 in boxes
+    ]
+    text = "".join(f"{line[0]} {' '.join(f'{value:.{decimals}f}' for value in line[1:])}\n" for line in lines)
+    found = read_labels(write({**NAMED, "a.txt": text})).of("a.jpg").in_photo(size)
+    assert found.tolist() == [list(map(float, box)) for box in boxes]
+    between = read_labels(write({"a.txt": "0 0.5 0.5 0.1 0.1\n"})).of("a.jpg").in_photo((33, 33))
+    assert between.tolist() == [pytest.approx([14.85, 14.85, 18.15, 18.15])]
+
+
 def test_an_empty_file_is_a_photo_without_objects(write):
     labels = read_labels(write({**NAMED, "a.txt": "0 0.5 0.5 1 1\n", "b.txt": "\n"}))
     assert (len(labels), len(labels.of("b.jpg")), "b.jpg" in labels, "c.jpg" in labels) == (2, 0, True, False)
