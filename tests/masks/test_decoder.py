@@ -54,6 +54,19 @@ def test_a_box_is_answered_by_what_the_decoder_sees_in_it():
     assert answer.scores.tolist() == [pytest.approx(0.7)]
 
 
+@pytest.mark.parametrize("off", [0.015, -0.015, 1e-9])
+def test_a_box_that_misses_whole_pixels_by_a_rounding_has_the_answer_of_whole_ones(off):
+    """As boxes have that were shares of the photo; a thousandth of a pixel was a line of pixels more or less."""
+    image = red((16, 16, 48, 48))
+    found = found_in(image, (32, 32, 32, 32, 0.7, 1))
+    for off_by in ((off, off, off, off), (off, off, -off, -off)):
+        answer = found.box_prompt(np.array([16, 16, 48, 48]) + off_by)
+        np.testing.assert_array_equal(answer.masks.dense()[0], image[..., 0] > 0)
+    halves = found.box_prompt((16.5, 16.5, 47.5, 47.5))
+    assert halves.masks[0].box.tolist() == [17, 17, 48, 48], "what lies between pixels is as it was"
+    assert len(found.box_prompt((20.005, 20.005, 20.01, 20.01))) == len(found.box_prompt((20.1, 20.1, 20.2, 20.2)))
+
+
 def test_what_the_decoder_expects_of_its_masks_is_told():
     """The toy's logits, 5 and -5, have the mean 10 x share of red - 5, of which it promises the logistic function.
 
