@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx.arrays import BoolArray
+from fastsam_onnx.arrays import BoolArray, IntArray
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.polygon import Polygon
 from fastsam_onnx.options import numbers, shown
@@ -19,10 +21,11 @@ Points = npt.NDArray[np.float64]
 
 MOST_COORDINATE = 2.0**31
 """Outside of every photo, and exact to a fraction of a pixel."""
-MOST_CROSSINGS = 10**8
-"""Maximum number of rows that all sides of a mask's outlines cross together; a careful lasso has some thousands."""
+ANY_CROSSINGS = 10**6
+"""Number of rows that all sides of a mask's outlines may cross together, however few pixels they span; a careful lasso
+crosses some thousands. Else they may cross as many as the edges of so many pixels can."""
 AT_ONCE = 1 << 20
-"""Number of crossings that are computed together."""
+"""Number of crossings and pixels that are computed together, but for those of one row."""
 
 
 def rings_of(polygon: Any) -> list[Points]:
@@ -67,7 +70,7 @@ def filled(
         pixel_limit: Maximum of the pixels in the rectangle around all; None for no limit.
 
     Raises:
-        OptionError: If the rectangle has more, or outlines are so wild that filling them would take minutes.
+        OptionError: If the rectangle has more, or the outlines cross rows more often than those of so many pixels can.
     """
     rings = [ring for polygon in polygons for ring in polygon]
     if not rings:
@@ -80,50 +83,76 @@ def filled(
         raise OptionError(f"polygons must span at most {pixel_limit} pixels, got {width} x {height}")
     if not width or not height:
         return np.zeros((0, 0), bool), 0, 0
-    inner = [[ring - (left, top) for ring in polygon] for polygon in polygons]
-    _check_effort(inner, height)
-    crop = np.zeros((height, width), bool)
-    for polygon in inner:
-        crop |= _inside(polygon, (width, height))
-    return crop, left, top
+    sides = _sides_of(polygons, (left, top), height)
+    _check_effort(sides, max(ANY_CROSSINGS, (width + 1) * height))
+    bands = [_inside(sides, rows, width) for rows in _bands(sides, (width, height))]
+    return np.concatenate(bands), left, top
 
 
-def _inside(rings: Iterable[Points], size: tuple[int, int]) -> BoolArray:
-    """(height, width): the pixels from whose middles a line to the left crosses an odd number of sides."""
-    width, height = size
-    crossed = np.zeros((height, width + 1), np.uint8)  # wraps round at 256, which leaves odd and even as they are
-    for ring in rings:
-        for rows, x in _crossings(ring, height):
-            columns = np.ceil(x - 0.5).clip(0, width).astype(np.intp)
-            np.add.at(crossed, (rows, columns), np.uint8(1))
-    odd = np.cumsum(crossed[:, :width], axis=1, dtype=np.uint8) & 1
-    return odd.view(bool)
+@dataclass(frozen=True)
+class _Sides:
+    """The sides of all outlines.
+
+    Attributes:
+        begin: (n, 2) x, y in the crop.
+        end: (n, 2).
+        polygon: (n,) index of the polygon of each.
+        first: (n,) the first row whose middle each crosses.
+        stop: (n,) the row behind the last one.
+    """
+
+    begin: Points
+    end: Points
+    polygon: IntArray
+    first: IntArray
+    stop: IntArray
 
 
-def _crossings(ring: Points, height: int) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]]:
-    """Rows whose middle a side crosses, and the x where it does."""
-    begin, end = ring, np.roll(ring, -1, axis=0)
-    first, counts = _rows(ring, height)
-    total = np.cumsum(counts)
-    for start in range(0, int(total[-1]), AT_ONCE):
-        number = np.arange(start, min(start + AT_ONCE, int(total[-1])))
-        side = np.searchsorted(total, number, side="right")
-        rows = first[side] + number - (total[side] - counts[side])
-        (x1, y1), (x2, y2) = begin[side].T, end[side].T
-        yield rows, x1 + (rows + 0.5 - y1) / (y2 - y1) * (x2 - x1)
+def _sides_of(polygons: Sequence[Sequence[Points]], corner: tuple[int, int], height: int) -> _Sides:
+    lengths = np.array([len(ring) for polygon in polygons for ring in polygon])
+    stops = np.cumsum(lengths)
+    follower = np.arange(1, stops[-1] + 1)
+    follower[stops - 1] = stops - lengths  # the last point of a ring is followed by its first
+    begin = np.concatenate([ring for polygon in polygons for ring in polygon]) - corner
+    end = begin[follower]
+    points = [sum(len(ring) for ring in polygon) for polygon in polygons]
+    y = np.stack([begin[:, 1], end[:, 1]])
+    first, stop = np.ceil(np.stack([y.min(0), y.max(0)]) - 0.5).clip(0, height).astype(np.int64)
+    return _Sides(begin, end, np.repeat(np.arange(len(polygons)), points), first, stop)
 
 
-def _rows(ring: Points, height: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """The first row whose middle each side crosses, and the number of them."""
-    ends = np.stack([ring[:, 1], np.roll(ring[:, 1], -1)])
-    first, end = np.ceil(np.stack([ends.min(0), ends.max(0)]) - 0.5).clip(0, height).astype(np.intp)
-    return first, end - first
-
-
-def _check_effort(polygons: Iterable[Sequence[Points]], height: int) -> None:
-    crossings = sum(int(_rows(ring, height)[1].sum()) for polygon in polygons for ring in polygon)
-    if crossings > MOST_CROSSINGS:
+def _check_effort(sides: _Sides, most: int) -> None:
+    crossings = int((sides.stop - sides.first).sum())
+    if crossings > most:
         raise OptionError(
-            f"the sides of polygons must cross at most {MOST_CROSSINGS} rows of pixels together, got {crossings}; "
-            "give fewer points"
+            f"the sides of polygons must cross at most {most} rows of pixels together, got {crossings}; give fewer "
+            "points"
         )
+
+
+def _bands(sides: _Sides, size: tuple[int, int]) -> Iterator[range]:
+    """The rows of a crop of (width, height), as many together as are computed at once."""
+    width, height = size
+    begun, ended = (np.bincount(rows, minlength=height + 1)[:height] for rows in (sides.first, sides.stop))
+    effort = np.cumsum(np.cumsum(begun - ended) + width)
+    edges = [0, *(np.flatnonzero(np.diff(effort // AT_ONCE)) + 1).tolist(), height]
+    return (range(start, stop) for start, stop in pairwise(edges))
+
+
+def _inside(sides: _Sides, rows: range, width: int) -> BoolArray:
+    """(len(rows), width): the pixels from whose middles a line to the left crosses an odd number of a polygon's sides.
+
+    Crossings of a row, sorted, are the ends of spans inside; spans of all polygons are counted together, so that many
+    polygons take no longer than one with as many sides.
+    """
+    size = len(rows) * width
+    first = sides.first.clip(min=rows.start)
+    counts = (sides.stop.clip(max=rows.stop) - first).clip(min=0)
+    side = np.repeat(np.arange(len(counts)), counts)
+    row = np.arange(len(side)) + (first - np.cumsum(counts) + counts)[side]
+    (x1, y1), (x2, y2) = sides.begin[side].T, sides.end[side].T
+    x = x1 + (row + 0.5 - y1) / (y2 - y1) * (x2 - x1)
+    place = (row - rows.start) * width + np.ceil(x - 0.5).clip(0, width).astype(np.int64)
+    ends = np.sort(sides.polygon[side] * (size + 1) + place) % (size + 1)
+    begun, ended = (np.bincount(places, minlength=size + 1)[:size] for places in (ends[::2], ends[1::2]))
+    return (np.cumsum(begun - ended) > 0).reshape(len(rows), width)
