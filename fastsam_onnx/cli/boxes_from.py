@@ -71,6 +71,11 @@ class Asked:
         return {id_: self.labels.names[index] for index, id_ in enumerate(self.labels.category_ids)}
 
     @property
+    def files(self) -> Sequence[Path]:
+        """The files of labels that are read."""
+        return () if self.labels is None else self.labels.files
+
+    @property
     def is_located(self) -> bool:
         """True if there are points or boxes, which are in pixels of a photo."""
         return self.labels is not None or are_located(self.prompts)
@@ -95,8 +100,7 @@ class Asked:
 
     def check_kept(self, outputs: Iterable[Path]) -> None:
         """Raise an OptionError if a result would replace a file of labels."""
-        if self.labels is not None:
-            check_outputs(outputs, self.labels.files)
+        check_outputs(outputs, self.files)
 
 
 def read_asked(arguments: argparse.Namespace, photos: Sequence[Photo]) -> Asked:
@@ -114,6 +118,11 @@ def read_asked(arguments: argparse.Namespace, photos: Sequence[Photo]) -> Asked:
     for name, option in OTHERS.items():
         if getattr(arguments, name) not in (None, []):
             raise OptionError(f"--boxes-from asks for the object in each box of the labels; leave out {option}")
+    if arguments.tile is not None:
+        raise OptionError(
+            "--boxes-from takes no --tile: each mask is drawn from the photo's own pixels around its box, also in "
+            "large photos, while tiles have whole objects alone to choose from; leave out --tile"
+        )
     paths = [photo.path for photo in photos if photo.path is not None]
     if len(paths) < len(photos):
         raise OptionError("--boxes-from needs photos with names, got standard input")

@@ -98,6 +98,7 @@ def write_yolo_data(
     photos: Sequence[Photo],
     classes: Mapping[int, str] | None,
     *,
+    read: Sequence[Path] = (),
     overwrite: bool,
 ) -> None:
     """Write data.yaml beside YOLO's label files, if these go to a folder.
@@ -110,6 +111,7 @@ def write_yolo_data(
         output: Folder of the results.
         photos: All of the run.
         classes: Names of the network's classes by index; None if it tells none apart.
+        read: Files of labels that the run reads, which stay where they are.
         overwrite: True to replace a data.yaml that exists.
 
     Raises:
@@ -121,7 +123,7 @@ def write_yolo_data(
     names = listed_categories(classes)
     folders = dict.fromkeys(photo.folder or photo.path.parent for photo in photos if photo.path is not None)
     listed = [relative_path(folder, path.parent) for folder in folders]
-    _tell_of_lost_labels(path.parent, photos)
+    _tell_of_lost_labels(path.parent, photos, read)
     _tell_of_shared_labels(photos)
     if is_file(path) and not overwrite:
         _add_to_data(path, listed, names)
@@ -130,17 +132,19 @@ def write_yolo_data(
     write_file(path, [yolo_data(listed, names).encode("utf-8")])
 
 
-def _tell_of_lost_labels(output: Path, photos: Sequence[Photo]) -> None:
+def _tell_of_lost_labels(output: Path, photos: Sequence[Photo], read: Sequence[Path]) -> None:
     """Log a warning if trainers would take photos for photos without objects, because their labels lie elsewhere."""
     for photo in photos:
         if photo.path is None:
             continue
         folder, sought = (output / (file_name(photo) or "")).parent, _labels_sought(photo.path.parent)
         if folder.resolve() != sought:
+            todo = "write labels beside their photos, or those of X/images to X/labels"
+            if sought in {file.parent.resolve() for file in read}:
+                todo = "there lie those that this run reads: rename the folders when you like the results"
             warn(
-                "trainers of YOLO networks look for the labels of photos such as %s in %s, not in %s; write labels "
-                "beside their photos, or those of X/images to X/labels",
-                *(photo.path, sought, folder),
+                "trainers of YOLO networks look for the labels of photos such as %s in %s, not in %s; %s",
+                *(photo.path, sought, folder, todo),
             )
             return
 

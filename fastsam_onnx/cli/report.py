@@ -120,7 +120,8 @@ class RunReport:
 
     def _what_to_look_at(self) -> str:
         """Which masks are likely to be wrong, those first of which least is expected."""
-        worst = [f"{name}, object {index} ({expected:.2f})" for expected, name, index in sorted(self._doubtful)]
+        told = [(int(expected * 100 + 1e-6) / 100, *rest) for expected, *rest in sorted(self._doubtful)]  # not 0.60
+        worst = [f"{name}, object {index} ({expected:.2f})" for expected, name, index in told]
         more = len(worst) - MOST_NAMED
         named = [*worst[:MOST_NAMED], *([f"and {more} more"] if more > 0 else [])]
         return (
@@ -150,10 +151,16 @@ class RunReport:
         self._progress.show(told, self._total, f"{told} of {self._total}{pace}", before=self._settled)
 
 
-def doubtful_masks(found: Segmentation) -> dict[int, float]:
-    """The IoU that the decoder expects of each object's mask, by the object's index, where that is low."""
-    expected = enumerate(found.predicted_iou.tolist())
-    return {index: iou for index, iou in expected if iou < DOUBTFUL_IOU}
+def doubtful_masks(answers: Segmentation, written: Segmentation) -> dict[int, float]:
+    """The IoU that the decoder expects of the mask of each answer to a box, where that is low.
+
+    By the index among those that are written: with --disjoint some are not, and of what others cut nothing is expected.
+    """
+    assert answers.prompt_index is not None  # answers have it
+    assert written.prompt_index is not None
+    expected = dict(zip(answers.prompt_index.tolist(), answers.predicted_iou.tolist(), strict=True))
+    of_written = enumerate(expected[box] for box in written.prompt_index.tolist())
+    return {index: iou for index, iou in of_written if iou < DOUBTFUL_IOU}
 
 
 def score_below(found: Segmentation, conf: float) -> float:

@@ -58,6 +58,7 @@ from fastsam_onnx.formats.coco_dataset import COCO_DATASET, CocoDataset, dataset
 from fastsam_onnx.images.load import source_name
 from fastsam_onnx.images.video import DEFAULT_FPS
 from fastsam_onnx.images.video_writer import CODECS
+from fastsam_onnx.log import warn
 from fastsam_onnx.options import MAX_TILE, MIN_TILE
 from fastsam_onnx.stream import default_workers, ordered_map
 
@@ -271,7 +272,9 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
                 open_clip(model.clip, asked.prompts)
                 classes = wanted_classes(arguments, model, asked.prompts)
                 names = asked.names or model.contract.class_names
-                write_yolo_data(chosen, arguments.output, photos, names, overwrite=arguments.overwrite)
+                write_yolo_data(
+                    chosen, arguments.output, photos, names, read=asked.files, overwrite=arguments.overwrite
+                )
                 report.start()
                 process = partial(
                     _process, model=model, asked=asked, classes=classes, dataset=dataset, arguments=arguments
@@ -335,10 +338,16 @@ def _process(
         if classes is None and arguments.tile is None and not put.needs_objects:
             reading["redraw"] = False  # nobody sees them
         found = model(source, **reading)
-        chosen = put.choose(found if classes is None else found.of_class(*classes))
-        doubtful = {} if asked.labels is None else doubtful_masks(chosen)
-        if arguments.disjoint:
-            chosen = chosen.disjoint()
+        answers = put.choose(found if classes is None else found.of_class(*classes))
+        chosen = answers.disjoint() if arguments.disjoint else answers
+        doubtful = {} if asked.labels is None else doubtful_masks(answers, chosen)
+        if asked.labels is not None and len(chosen) < len(answers):
+            warn(
+                "%s: %d of %d masks are left out: others have all their pixels",
+                name,
+                len(answers) - len(chosen),
+                len(answers),
+            )
         began = time.perf_counter()
         for form, path in job.outputs.items():
             given = written_options(form, arguments) | _place_options(form, job, path)
