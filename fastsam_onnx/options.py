@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from fastsam_onnx.arrays import array_of
 from fastsam_onnx.errors import FastSAMError, OptionError
+from fastsam_onnx.log import warn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -460,3 +461,13 @@ def _span(minimum: float, maximum: float | None) -> str:
     if has_minimum and has_maximum:
         return f" from {minimum} to {maximum}"
     return f" >= {minimum}" if has_minimum else f" <= {maximum}" if has_maximum else ""
+
+
+def warn_of_shares(name: str, pixels: npt.NDArray[np.float64]) -> None:
+    """Log that coordinates lie between 0 and 1, and not all on its ends: shares of the photo are given so elsewhere."""
+    if ((pixels >= 0) & (pixels <= 1)).all() and (pixels % 1).any():
+        warn(
+            "%s are pixels of the photo, and the given ones all lie in its first: multiply shares, from 0 to 1, by its "
+            "width and height",
+            name,
+        )

@@ -341,13 +341,9 @@ def _process(
         answers = put.choose(found if classes is None else found.of_class(*classes))
         chosen = answers.disjoint() if arguments.disjoint else answers
         doubtful = {} if asked.labels is None else doubtful_masks(answers, chosen)
-        if asked.labels is not None and len(chosen) < len(answers):
-            warn(
-                "%s: %d of %d masks are left out: others have all their pixels",
-                name,
-                len(answers) - len(chosen),
-                len(answers),
-            )
+        lost = len(answers) - len(chosen)
+        if asked.labels is not None and lost:
+            warn("%s: %d of %d masks are left out: others have all their pixels", name, lost, len(answers))
         began = time.perf_counter()
         for form, path in job.outputs.items():
             given = written_options(form, arguments) | _place_options(form, job, path)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from fastsam_onnx.arrays import BoolArray, IntArray
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.polygon import Polygon
-from fastsam_onnx.options import numbers, shown
+from fastsam_onnx.options import numbers, shown, warn_of_shares
 
 Points = npt.NDArray[np.float64]
 """(k, 2) x, y in image pixels."""
@@ -64,6 +64,8 @@ def filled(
 ) -> tuple[BoolArray, int, int]:
     """The pixels whose middles lie in one of the polygons, as a crop, and the column and row where that begins.
 
+    A warning is logged where the points look like shares of the photo.
+
     Args:
         polygons: Rings of each, of which every other one from the outside is a hole (even-odd rule).
         image_size: (width, height) of the photo; what is outside is left out.
@@ -76,6 +78,7 @@ def filled(
     if not rings:
         return np.zeros((0, 0), bool), 0, 0
     points = np.concatenate(rings)
+    warn_of_shares("polygons", points)
     left, top = (max(math.floor(side), 0) for side in points.min(axis=0))
     right, bottom = (min(math.ceil(side), end) for side, end in zip(points.max(axis=0), image_size, strict=True))
     width, height = max(right - left, 0), max(bottom - top, 0)

@@ -201,19 +201,9 @@ def warn_of_outside(
 def warn_of_points(
     points: npt.NDArray[np.float64], foreground: BoolArray, image_size: tuple[int, int], *, alone: bool
 ) -> None:
-    """Log what is odd about points: `warn_of_shares`, `warn_of_outside`."""
-    warn_of_shares("points", points)
+    """Log what is odd about points: `options.warn_of_shares`, `warn_of_outside`."""
+    options.warn_of_shares("points", points)
     warn_of_outside(points, foreground, image_size, alone=alone)
-
-
-def warn_of_shares(name: str, pixels: npt.NDArray[np.float64]) -> None:
-    """Log that coordinates lie between 0 and 1, and not all on its ends: shares of the photo are given so elsewhere."""
-    if ((pixels >= 0) & (pixels <= 1)).all() and (pixels % 1).any():
-        warn(
-            "%s are pixels of the photo, and the given ones all lie in its first: multiply shares, from 0 to 1, by its "
-            "width and height",
-            name,
-        )
 
 
 def check_pick(pick: str) -> None:

@@ -204,7 +204,7 @@ class Segmentation(WritableInstances):
         rules.check_match(match)
         checked = rules.check_boxes(boxes)
         groups, signs = rules.check_box_points(checked, points, labels)
-        rules.warn_of_shares("boxes", checked)
+        options.warn_of_shares("boxes", checked)
         rules.warn_of_outside(groups, signs, self.image_size, alone=False)
         told = [rules.telling(*group, self.image_size) for group in zip(groups, signs, strict=True)]
         if match == "candidate" and self.candidates is not None:

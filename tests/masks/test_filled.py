@@ -105,6 +105,15 @@ def test_outlines_of_any_mask_are_few_enough():
     assert Mask.from_polygons(mask.polygons(), mask.image_size) == mask
 
 
+def test_shares_of_the_photo_are_warned_of(caplog):
+    """YOLO's outlines are shares, which would be a mask of one pixel, or of none."""
+    Mask.from_polygons([[0.1, 0.1, 0.9, 0.1, 0.9, 0.9, 0.1, 0.9]], (600, 400))
+    assert "polygons are pixels of the photo, and the given ones all lie in its first: multiply shares" in caplog.text
+    caplog.clear()
+    Mask.from_polygons([[0, 0, 1, 0, 1, 1, 0, 1]], (600, 400))
+    assert not caplog.text, "a mask of the first pixel"
+
+
 def test_a_few_numbers_ask_for_no_gigabytes_and_no_minutes():
     corners = [[0, 0], [2**24, 0], [2**24, 2**24], [0, 2**24]]
     with pytest.raises(OptionError, match=r"span at most \d+ pixels, got 16777216 x 16777216"):
