@@ -60,6 +60,11 @@ class LabelledBoxes:
             values.flags.writeable = False
             object.__setattr__(self, name, values)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for name in ("boxes_xyxy", "labels"):  # read-only again after pickling
+            self.__dict__[name].flags.writeable = False
+
     def __len__(self) -> int:
         """Number of boxes."""
         return len(self.boxes_xyxy)
@@ -117,7 +122,8 @@ class LabelledBoxes:
     def _another_size(self, image_size: tuple[int, int]) -> str:
         assert self.size is not None
         given, real = ("x".join(map(str, size)) for size in (self.size, image_size))
-        told = f"{self.place or 'the boxes'}: the boxes are of a photo of {given} pixels, and this one has {real}"
+        place = f"{self.place}: " if self.place else ""
+        told = f"{place}the boxes are of a photo of {given} pixels, and this one has {real}"
         if self.size == tuple(image_size)[::-1]:
             return (
                 f"{told}: size and boxes are those of the photo before it was turned upright; draw them in the upright "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +114,11 @@ def test_they_are_values_that_nobody_changes():
     assert boxes.boxes_xyxy.tolist() == [LEFT]
     with pytest.raises(ValueError, match="read-only"):
         boxes.boxes_xyxy[0, 0] = 7
+
+
+def test_boxes_stay_read_only_in_another_process():
+    """Pickles of arrays are writeable."""
+    boxes = pickle.loads(pickle.dumps(LabelledBoxes([LEFT], [2], NAMES, (64, 64))))
+    assert (boxes.boxes_xyxy.tolist(), boxes.labels.tolist(), boxes.size) == ([LEFT], [2], (64, 64))
+    assert not boxes.boxes_xyxy.flags.writeable
+    assert not boxes.labels.flags.writeable
