@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray, FloatArray, IntArray
 from fastsam_onnx.masks.candidates import AREA_POWER, MOST_TRIED, Answer, Candidates, best_of, obeyed_points, steps
-from fastsam_onnx.masks.decoder import MOST_DRAWINGS, Closer, Drawing, Question
+from fastsam_onnx.masks.decoder import CUT_SHARE, MOST_DRAWINGS, Closer, Drawing, Question
 from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.masks.discs import with_disc
 from fastsam_onnx.masks.mask import Mask, depth_map
@@ -49,6 +49,12 @@ The object is larger than was thought: without a margin it would end, straight, 
 """
 LOUDER = 0.9
 """Weight of a promise for each time that the decoder had to be told louder."""
+CLICK_CUT_SHARE = 0.06
+"""Share of a side of the view that the answer to a click must reach to be drawn in a wider one.
+
+At `decoder.CUT_SHARE`, which does better for strokes and corrections, 2.0 % of the answers end in a straight line of 10
+pixels or more where the view ends, so 0.1 % (760 clicks; mean IoU 0.4885 and 0.4903).
+"""
 LOOKS = 3
 """Maximum number of times that an answer is drawn, each time in a wider view, because the view's end cuts it."""
 KEPT = 1.2
@@ -369,7 +375,8 @@ def _drawn_at(
     if candidates.closer is None or not index.size:
         return
     asked = candidates.questions(candidates.boxes_xyxy[index], asked=False)
-    drawings = candidates.closer.draw_whole([question.clicked(points, foreground) for question in asked], LOOKS)
+    share = CLICK_CUT_SHARE if len(points) == 1 else CUT_SHARE
+    drawings = candidates.closer.draw_whole([question.clicked(points, foreground) for question in asked], LOOKS, share)
     merits = np.array([drawing.promise for drawing in drawings]) * claims**CLAIM_POWER
     for place in np.argsort(-merits, kind="stable").tolist():
         mask = drawings[place].mask

@@ -237,12 +237,13 @@ class Closer:
         logits, promises = self.decoder.answer(np.stack(photos), np.stack(maps), corrects)
         return [drawn_mask(*one) for one in zip(logits, views, promises.tolist(), strict=True)]
 
-    def draw_whole(self, questions: Sequence[Question], looks: int) -> list[Drawing]:
+    def draw_whole(self, questions: Sequence[Question], looks: int, cut_share: float = CUT_SHARE) -> list[Drawing]:
         """What is drawn of each question; what the end of the view cuts is drawn again in a wider one.
 
         Args:
             questions: What is asked.
             looks: Maximum number of times that each is drawn.
+            cut_share: Share of a side of the view that a mask must reach to be cut by it.
 
         Raises:
             ModelError: If the decoder cannot be used.
@@ -254,7 +255,7 @@ class Closer:
             asked = list(waiting.items())
             for (place, question), whole in zip(asked, self.draw(list(waiting.values())), strict=True):
                 mask = calm(whole)
-                drawing = Drawing(question, mask.tight(), fills_a_side(mask, 1, CUT_SHARE))
+                drawing = Drawing(question, mask.tight(), fills_a_side(mask, 1, cut_share))
                 drawings[place] = drawing
                 del waiting[place]
                 if drawing.is_cut:

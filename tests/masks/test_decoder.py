@@ -124,6 +124,13 @@ def test_a_click_into_what_is_larger_than_its_candidate_means_all_of_it():
     np.testing.assert_array_equal(answer.masks.dense()[0], image[..., 0] > 0)
 
 
+def test_a_part_that_goes_on_beyond_the_view_of_a_click_does_not_end_there():
+    """A handle of 3 pixels on a square of 24: the view ends at 47, which is 30 high; there it was cut off."""
+    image = red((20, 20, 44, 44), (44, 30, 60, 33))
+    answer = found_in(image, (32, 32, 24, 24, 0.5, 1)).point_prompt((32, 32))
+    np.testing.assert_array_equal(answer.masks.dense()[0], image[..., 0] > 0)
+
+
 def test_what_is_drawn_has_no_specks():
     """A pixel beside a square of 24 x 24."""
     image = red((20, 20, 44, 44), (46, 30, 47, 31))
