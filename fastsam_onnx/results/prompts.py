@@ -317,10 +317,11 @@ class Prompts:
             ModelError: If the files of CLIP cannot be used.
         """
         check_found(found)
-        self.check()
+        put = self if self.masks is None else replace(self, masks=listed_masks(self.masks))  # outlines are filled once
+        put.check()
         if self.classes is not None:
             found = found.of_class(*listed(self.classes))
-        chosen = self._answers(found)
+        chosen = put._answers(found)
         if self.classify is None:
             return chosen
         return chosen.classify(self.classify, threshold=self.threshold, other=self.other)

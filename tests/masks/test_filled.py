@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fastsam_onnx import Prompts
+from fastsam_onnx import Prompts, Segmentation
 from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.masks import filled
 from fastsam_onnx.masks.mask import Mask
@@ -112,6 +112,9 @@ def test_shares_of_the_photo_are_warned_of(caplog):
     caplog.clear()
     Mask.from_polygons([[0, 0, 1, 0, 1, 1, 0, 1]], (600, 400))
     assert not caplog.text, "a mask of the first pixel"
+    found = Segmentation.from_masks([Mask.from_polygons([SQUARE], (10, 8))])
+    found.prompt(Prompts(masks={"size": [8, 10], "polygons": [[0.1, 0.1, 0.9, 0.1, 0.9, 0.9, 0.1, 0.9]]}))
+    assert len(caplog.records) == 1, "said once, for outlines are filled once"
 
 
 def test_a_few_numbers_ask_for_no_gigabytes_and_no_minutes():
