@@ -94,11 +94,13 @@ class Labels:
 
     def _index(self, path: str | os.PathLike[str]) -> int | None:
         """The labels of a photo; those that end as its path does, to the longest."""
-        folders, name = _parts(os.path.abspath(options.path("path", path)))  # noqa: PTH100 (without "..", links kept)
+        *folders, name = _parts(os.path.abspath(options.path("path", path)))  # noqa: PTH100 (without "..", links kept)
         names = [name] if self.has_suffixes else [name, name.rpartition(".")[0] or name]  # a.jpg.txt before a.txt
-        known = [index for each in dict.fromkeys(names) for index in self._by_name.get(each, ())]
-        fits = [self._fit(index, folders, name) for index in known]
-        best = [index for index, fit in zip(known, fits, strict=True) if fit == max(fits)]
+        ends = ((*folders[start:], each) for start in range(len(folders) + 1) for each in dict.fromkeys(names))
+        longest = next((end for end in ends if end in self._by_end), ())
+        known = [index for each in dict.fromkeys(names) for index in self._by_end.get((*longest[:-1], each), ())]
+        ranks = [self._rank(index, len(longest), name) for index in known]
+        best = [index for index, rank in zip(known, ranks, strict=True) if rank == max(ranks)]
         if len(best) > 1:
             raise PromptError(
                 f"the labels of {path} may be {self._place(best[0])} or {self._place(best[1])}; name the folder of "
@@ -106,22 +108,19 @@ class Labels:
             )
         return best[0] if best else None
 
-    def _fit(self, index: int, folders: Sequence[str], name: str) -> tuple[int, bool, bool]:
-        """Number of folders in common, counted from the photo; if these are all; if the suffix is in the name, too."""
-        ours, own = _parts(self.photos[index][0])
-        common = 0
-        for one, other in zip(reversed(ours), reversed(folders), strict=False):
-            if one != other:
-                break
-            common += 1
-        return common, common == len(ours), own == name
+    def _rank(self, index: int, common: int, name: str) -> tuple[bool, bool]:
+        """If a path has all parts of the labels' name, `common`, at its end; if the suffix is in the name, too."""
+        ours = _parts(self.photos[index][0])
+        return common == len(ours), ours[-1] == name
 
     @cached_property
-    def _by_name(self) -> Mapping[str, list[int]]:
-        """The labels of each photo's name without folders."""
-        known: dict[str, list[int]] = {}
+    def _by_end(self) -> Mapping[tuple[str, ...], list[int]]:
+        """The labels by each end of the parts of their names: where folders repeat names, scanning would take hours."""
+        known: dict[tuple[str, ...], list[int]] = {}
         for index, (name, _) in enumerate(self.photos):
-            known.setdefault(_parts(name)[1], []).append(index)
+            parts = _parts(name)
+            for start in range(len(parts)):
+                known.setdefault(parts[start:], []).append(index)
         return known
 
     def _place(self, index: int) -> str:
@@ -129,7 +128,7 @@ class Labels:
         return f"{boxes.place} ({name})" if self.has_suffixes else boxes.place or name
 
 
-def _parts(path: str) -> tuple[list[str], str]:
-    """The folders of a path, without those that only say what is in them, and its last part."""
+def _parts(path: str) -> tuple[str, ...]:
+    """The parts of a path, without folders that only say what is in them; the last one is the name."""
     *folders, name = PurePosixPath(Path(path).as_posix()).parts or ("",)
-    return [each for each in folders if each not in IN_PARALLEL], name
+    return (*(each for each in folders if each not in IN_PARALLEL), name)

@@ -63,6 +63,14 @@ def test_labels_of_several_photos_are_not_guessed():
         labels_of("train/a", "val/a").of("photos/a.jpg")
 
 
+def test_photos_of_one_name_in_many_folders_are_found_at_once():
+    """Frames of 5,000 recordings: each was compared with all others of its name, for minutes."""
+    labels = labels_of(*(f"labels/{number}/000001" for number in range(5000)))
+    photos = [f"set/images/{number}/000001.png" for number in range(5000)]
+    assert labels.lacking([*photos, "set/images/other/2.png"]) == [Path("set/images/other/2.png")]
+    assert labels.of(photos[4321]).place == "labels/4321/000001.txt"
+
+
 def test_photos_without_labels_are_those_that_the_labels_do_not_know():
     labels = labels_of("a", "b")
     assert len(labels) == 2
