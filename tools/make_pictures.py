@@ -98,6 +98,14 @@ def mask_prompt() -> Picture:
     return _joined([drawn.overlay(), found.mask_prompt(stroke).overlay(), corrected], 240)
 
 
+def pieces() -> Picture:
+    """Two clicks, each of which means a piece of the saucer, and what both pieces mean as a mask."""
+    found = FastSAM()(ROOT / "examples" / "coffee.jpg")
+    clicks = [(100, 250), (420, 250)]
+    answers = found.point_prompt(np.array(clicks)[:, None])
+    return _joined([answers.overlay(points=clicks), found.mask_prompt(answers.union()).overlay()], 240)
+
+
 def cutouts() -> Picture:
     """A cup and a head pasted onto one colour, cut out at pixels and softly; parts of both enlarged."""
     model = FastSAM()
@@ -145,7 +153,7 @@ def _stacked(pictures: list[Picture]) -> Picture:
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    makers = (everything, picks, redrawn, edges, track, mask_prompt, cutouts)
+    makers = (everything, picks, redrawn, edges, track, mask_prompt, pieces, cutouts)
     for name, make in ((make.__name__.replace("_", "-"), make) for make in makers):
         cv2.imwrite(str(ROOT / "docs" / f"{name}.jpg"), make()[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
 
