@@ -171,8 +171,8 @@ def from_dict(
     masks = _masks_of(records, (width, height), masks_limit)
     found = Instances.from_masks(
         masks,
-        [options.fraction("score", record.get("score")) for record in records],
-        np.array([_box_of(record) for record in records]).reshape(-1, 4),
+        [options.fraction(f"object {index}: score", one.get("score")) for index, one in enumerate(records)],
+        np.array([_box_of(index, record) for index, record in enumerate(records)]).reshape(-1, 4),
         image_size=(width, height),
         source=None if source is None else options.text("source", source),
         prompt_index=_all_integers(records, "prompt_index"),
@@ -192,7 +192,9 @@ def from_dict(
         return replace(found, **_known_of_none(document.get("known", [])))
     if not _all_have(records, "similarity"):
         return found
-    cosines = [options.cosine("similarity", record.get("similarity")) for record in records]
+    cosines = [
+        options.cosine(f"object {index}: similarity", one.get("similarity")) for index, one in enumerate(records)
+    ]
     return replace(found, similarity=np.array(cosines, np.float32))
 
 
@@ -244,7 +246,7 @@ def _mask_of(index: int, record: Mapping[str, Any], image_size: tuple[int, int])
     mask = Mask.from_rle(rle, pixel_limit=None)  # that of the photo's size holds
     expected = record.get("predicted_iou")
     if expected is not None:
-        mask = replace(mask, predicted_iou=options.fraction("predicted_iou", expected))
+        mask = replace(mask, predicted_iou=options.fraction(f"object {index}: predicted_iou", expected))
     if "area" in record and mask.area != record["area"]:
         raise OptionError(
             f"object {index} is damaged: its area is {options.shown(record['area'])}, its mask has {mask.area} pixels"
@@ -252,10 +254,10 @@ def _mask_of(index: int, record: Mapping[str, Any], image_size: tuple[int, int])
     return mask
 
 
-def _box_of(record: Mapping[str, Any]) -> npt.NDArray[np.float64]:
-    box = options.numbers("box", record.get("box"))
+def _box_of(index: int, record: Mapping[str, Any]) -> npt.NDArray[np.float64]:
+    box = options.numbers(f"object {index}: box", record.get("box"))
     if box.shape != (4,):
-        raise OptionError(f"box must be x1, y1, x2, y2, got {options.shown(record.get('box'))}")
+        raise OptionError(f"object {index}: box must be x1, y1, x2, y2, got {options.shown(record.get('box'))}")
     return box
 
 
@@ -288,7 +290,10 @@ def _all_integers(records: Sequence[Mapping[str, Any]], name: str) -> list[int] 
     """A value of every object; None if none has one."""
     if not _all_have(records, name):
         return None
-    return [options.integer(name, record[name], 0, options.MOST_INDEX) for record in records]
+    return [
+        options.integer(f"object {index}: {name}", one[name], 0, options.MOST_INDEX)
+        for index, one in enumerate(records)
+    ]
 
 
 def _all_have(records: Sequence[Mapping[str, Any]], name: str) -> bool:

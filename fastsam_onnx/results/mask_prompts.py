@@ -157,6 +157,8 @@ def _mask_of(given: Any) -> Mask:
         return given
     if isinstance(given, Instance):
         return given.mask
+    if isinstance(given, Mapping) and {"counts", "polygons"} <= given.keys():
+        raise PromptError("a mask must have run lengths (counts) or outlines (polygons), got both; leave one out")
     try:
         if isinstance(given, Mapping):
             return _of_polygons(given) if "polygons" in given else Mask.from_rle(given)

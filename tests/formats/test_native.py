@@ -91,7 +91,7 @@ def test_the_predicted_iou_of_each_mask_that_has_one_is_read(sample):
     assert read.to_json() == found.to_json()
     document = found.to_dict()
     document["objects"][0]["predicted_iou"] = 1.5
-    with pytest.raises(OptionError, match=r"predicted_iou must be .*, got 1\.5"):
+    with pytest.raises(OptionError, match=r"object \d: predicted_iou must be .*, got 1\.5"):
         formats.from_dict(document)
 
 

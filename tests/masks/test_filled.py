@@ -136,6 +136,7 @@ def test_outlines_are_mask_prompts_also_in_json():
         ({**mask, "size": [8]}, "size"),
         ({"polygons": [SQUARE]}, "size"),
         ({**mask, "polygons": [[1, 2]]}, "three points"),
+        ({**mask, "counts": [80]}, "got both"),
         ({**mask, "polygons": [[20, 20, 30, 20, 25, 30]]}, "has no pixels"),
     ):
         with pytest.raises(PromptError, match=message):
