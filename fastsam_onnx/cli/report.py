@@ -126,7 +126,7 @@ class RunReport:
         named = [*worst[:MOST_NAMED], *([f"and {more} more"] if more > 0 else [])]
         return (
             f"worth a look: {len(worst)} of {_count(self._objects, 'mask')}, of which an IoU below {DOUBTFUL_IOU} is "
-            f"expected (predicted_iou in JSON and CSV): {'; '.join(named)}"
+            f"expected (predicted_iou in JSON, CSV and COCO): {'; '.join(named)}"
         )
 
     def _why_nothing(self) -> str:

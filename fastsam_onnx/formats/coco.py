@@ -11,7 +11,7 @@ import numpy as np
 from fastsam_onnx import options
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats.categories import category_indices
-from fastsam_onnx.formats.text import Json, rounded_score, track_facts, xywh
+from fastsam_onnx.formats.text import Json, expected_facts, rounded_score, track_facts, xywh
 from fastsam_onnx.masks.instances import Instances, check_found
 
 _FRAME_SUFFIX = re.compile(r"\.[^#]*#[0-9]+")
@@ -39,8 +39,8 @@ def to_coco(
 
     Returns:
         A list of {"image_id", "file_name" (where it is known), "category_id", "segmentation" (compressed RLE), "bbox"
-        [x, y, width, height] (the detector's box), "score", "area", "track_id" (of an object that was tracked, as TAO
-        has it)}.
+        [x, y, width, height] (the detector's box), "score", "area", "predicted_iou" (of a mask that a decoder drew, as
+        SA-1B has it), "track_id" (of an object that was tracked, as TAO has it)}.
 
     Raises:
         OptionError: If an id is neither an integer nor, for the photo, a text, or a class has no id in the list.
@@ -60,6 +60,7 @@ def to_coco(
             "bbox": xywh(instance.box),
             "score": rounded_score(instance.score),
             "area": instance.mask.area,
+            **expected_facts(instance),
             **track_facts(instance),
         }
         for instance, category in zip(found, _categories(found, category_id), strict=True)

@@ -23,7 +23,7 @@ from fastsam_onnx.files import output_errors, sync, try_lock, write_file
 from fastsam_onnx.formats.categories import OBJECT, category_names
 from fastsam_onnx.formats.coco import image_id_of
 from fastsam_onnx.formats.rings import ring_with_holes
-from fastsam_onnx.formats.text import Json, json_bytes, numbers, rounded_score, track_facts, xywh
+from fastsam_onnx.formats.text import Json, expected_facts, json_bytes, numbers, rounded_score, track_facts, xywh
 from fastsam_onnx.masks.instances import Instances, check_found
 
 COCO_DATASET = "coco-dataset"
@@ -51,8 +51,8 @@ def dataset_entry(
     Returns:
         {"image": {"file_name", "width", "height", "id" (if it was given)}, "annotations": [{"category", "segmentation"
         (one ring per island, holes joined to it by cuts of no width), "area", "bbox" [x, y, width, height] of the
-        pixels, "iscrowd": 0, "score", "track_id" (of an object that was tracked, as TAO has it)}], "categories": [names
-        of all classes of the network]}.
+        pixels, "iscrowd": 0, "score", "predicted_iou" (of a mask that a decoder drew, as SA-1B has it), "track_id" (of
+        an object that was tracked, as TAO has it)}], "categories": [names of all classes of the network]}.
 
     Raises:
         OptionError: If the photo has no name, the tolerance is not a number of at least 0, or the id not an integer.
@@ -75,6 +75,7 @@ def dataset_entry(
                     "bbox": xywh(instance.mask.box),
                     "iscrowd": 0,
                     "score": rounded_score(instance.score),
+                    **expected_facts(instance),
                     **track_facts(instance),
                 }
             )

@@ -36,11 +36,16 @@ def object_facts(index: int, instance: Instance) -> Json:
         "area": instance.mask.area,
         "prompt_index": instance.prompt_index,
     }
-    if instance.predicted_iou is not None:
-        record["predicted_iou"] = rounded_score(instance.predicted_iou)
+    record |= expected_facts(instance)
     if instance.similarity is not None:
         record["similarity"] = round(instance.similarity, SCORE_DECIMALS)
     return record | class_facts(instance) | track_facts(instance)
+
+
+def expected_facts(instance: Instance) -> Json:
+    """{"predicted_iou"} of an object whose mask a decoder drew; else {}."""
+    expected = instance.predicted_iou
+    return {} if expected is None else {"predicted_iou": rounded_score(expected)}
 
 
 def class_facts(instance: Instance) -> Json:

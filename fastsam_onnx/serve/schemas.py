@@ -55,6 +55,7 @@ def _answers() -> dict[str, Schema]:
         "category_id": {"type": "integer"},
         **record,
         "score": _NUMBER,
+        "predicted_iou": _NUMBER,
     }
     labelme = {"shapes": {"type": "array"}, "imageWidth": {"type": "integer"}, "imageHeight": {"type": "integer"}}
     collection = {"type": {"const": "FeatureCollection"}, "features": {"type": "array"}}
@@ -81,7 +82,7 @@ def _answers() -> dict[str, Schema]:
             },
             optional=("names", "georeference", "known"),
         ),
-        "CocoResults": {"type": "array", "items": object_with(coco, closed=False)},
+        "CocoResults": {"type": "array", "items": object_with(coco, optional=("predicted_iou",), closed=False)},
         "Labelme": object_with(labelme, closed=False),
         "SamRecords": {"type": "array", "items": object_with({**record, "predicted_iou": _NUMBER}, closed=False)},
         "GeoJson": object_with(collection, closed=False),

@@ -12,7 +12,9 @@ from support.samples import ascii_json, random_instances
 
 from fastsam_onnx import formats
 from fastsam_onnx.errors import OptionError
+from fastsam_onnx.formats.coco_dataset import dataset_entry
 from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.sequence import Masks
 
 
 @settings(deadline=None, max_examples=40)
@@ -30,6 +32,13 @@ def test_coco_is_exact_and_agrees_with_the_plain_json(seed):
         x1, y1, x2, y2 = row["box"]
         assert record["bbox"] == [x1, y1, x2 - x1, y2 - y1]
         assert abs(record["score"] - instance.score) < 1e-5
+
+
+def test_what_a_decoder_expects_of_its_masks_is_told_as_sa_1b_tells_it(sample):
+    drawn, *others = sample.masks
+    found = replace(sample, masks=Masks([replace(drawn, predicted_iou=0.8125), *others], sample.image_size))
+    for records in (found.to_coco(), dataset_entry(found)["annotations"]):
+        assert [record.get("predicted_iou") for record in records] == [0.8125] + [None] * len(others)
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools with NumPy 2
