@@ -140,7 +140,7 @@ def _tell_of_lost_labels(output: Path, photos: Sequence[Photo], read: Sequence[P
         folder, sought = (output / (file_name(photo) or "")).parent, _labels_sought(photo.path.parent)
         if folder.resolve() != sought:
             todo = "write labels beside their photos, or those of X/images to X/labels"
-            if sought in {file.parent.resolve() for file in read}:
+            if sought in {each.resolve() for each in {file.parent for file in read}}:
                 todo = "there lie those that this run reads: rename the folders when you like the results"
             warn(
                 "trainers of YOLO networks look for the labels of photos such as %s in %s, not in %s; %s",

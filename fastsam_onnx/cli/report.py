@@ -120,8 +120,8 @@ class RunReport:
 
     def _what_to_look_at(self) -> str:
         """Which masks are likely to be wrong, those first of which least is expected."""
-        told = [(int(expected * 100 + 1e-6) / 100, *rest) for expected, *rest in sorted(self._doubtful)]  # not 0.60
-        worst = [f"{name}, object {index} ({expected:.2f})" for expected, name, index in told]
+        rounded_down = [(int(iou * 100 + 1e-6) / 100, *rest) for iou, *rest in sorted(self._doubtful)]
+        worst = [f"{name}, object {index} ({iou:.2f})" for iou, name, index in rounded_down]  # 0.597 is below 0.6
         more = len(worst) - MOST_NAMED
         named = [*worst[:MOST_NAMED], *([f"and {more} more"] if more > 0 else [])]
         return (

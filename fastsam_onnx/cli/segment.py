@@ -340,10 +340,7 @@ def _process(
         found = model(source, **reading)
         answers = put.choose(found if classes is None else found.of_class(*classes))
         chosen = answers.disjoint() if arguments.disjoint else answers
-        doubtful = {} if asked.labels is None else doubtful_masks(answers, chosen)
-        lost = len(answers) - len(chosen)
-        if asked.labels is not None and lost:
-            warn("%s: %d of %d masks are left out: others have all their pixels", name, lost, len(answers))
+        doubtful = {} if asked.labels is None else _doubts(name, answers, chosen)
         began = time.perf_counter()
         for form, path in job.outputs.items():
             given = written_options(form, arguments) | _place_options(form, job, path)
@@ -371,6 +368,14 @@ def _process(
         doubtful=doubtful,
     )
     return done if dataset is None or entry is None else partial(_added, dataset, entry, name, done)
+
+
+def _doubts(name: str, answers: Segmentation, chosen: Segmentation) -> dict[int, float]:
+    """The `doubtful_masks` among the answers to a photo's labels; those that are not written are told by a warning."""
+    lost = len(answers) - len(chosen)
+    if lost:
+        warn("%s: %d of %d masks are left out: others have all their pixels", name, lost, len(answers))
+    return doubtful_masks(answers, chosen)
 
 
 def _added(

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from io import FileIO
+from itertools import starmap
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -201,8 +202,7 @@ class CocoDataset:
     def _add_categories(self) -> None:
         """Write the categories that were asked for to the file: a run that is killed leaves their ids behind."""
         document = _read_dataset(self.path)
-        added = [{"id": id_, "name": name, "supercategory": ""} for id_, name in self._lacking.items()]
-        document["categories"] = [*document["categories"], *added]
+        document["categories"] = [*document["categories"], *starmap(_category, self._lacking.items())]
         write_file(self.path, [json_bytes(document, ".json")], part_name=self._part_name)
         self._lacking = {}
 
@@ -442,4 +442,8 @@ def _with_classes(categories: list[Json], names: Iterable[str]) -> list[Json]:
     lacking = [name for name in dict.fromkeys(names) if name not in known]
     if not categories and not lacking:
         lacking = [OBJECT]
-    return [*categories, *({"id": first + k, "name": name, "supercategory": ""} for k, name in enumerate(lacking))]
+    return [*categories, *starmap(_category, enumerate(lacking, first))]
+
+
+def _category(id_: int, name: str) -> Json:
+    return {"id": id_, "name": name, "supercategory": ""}

@@ -304,6 +304,6 @@ def _maps(view: View, seen: FloatArray, question: Question) -> FloatArray:
 
 
 def drawn_mask(logits: FloatArray, view: View, predicted_iou: float | None) -> PendingMask:
-    """The mask (SIDE, SIDE) of a view, in the photo."""
+    """The mask (SIDE, SIDE) of a view, in the photo; nothing is expected of what somebody else drew."""
     x, y = view.places()
     return PendingMask(logits, 0, 0, view.columns, view.rows, x, y, view.letterbox.image_size, predicted_iou)

@@ -86,7 +86,7 @@ def filled(
         raise OptionError(f"polygons must span at most {pixel_limit} pixels, got {width} x {height}")
     if not width or not height:
         return np.zeros((0, 0), bool), 0, 0
-    sides = _sides_of(polygons, (left, top), height)
+    sides = _sides_of(polygons, points - (left, top), height)
     _check_effort(sides, max(ANY_CROSSINGS, (width + 1) * height))
     bands = [_inside(sides, rows, width) for rows in _bands(sides, (width, height))]
     return np.concatenate(bands), left, top
@@ -111,12 +111,12 @@ class _Sides:
     stop: IntArray
 
 
-def _sides_of(polygons: Sequence[Sequence[Points]], corner: tuple[int, int], height: int) -> _Sides:
+def _sides_of(polygons: Sequence[Sequence[Points]], begin: Points, height: int) -> _Sides:
+    """The sides of rings whose points, one ring after another, are `begin` in a crop of this height."""
     lengths = np.array([len(ring) for polygon in polygons for ring in polygon])
     stops = np.cumsum(lengths)
     follower = np.arange(1, stops[-1] + 1)
     follower[stops - 1] = stops - lengths  # the last point of a ring is followed by its first
-    begin = np.concatenate([ring for polygon in polygons for ring in polygon]) - corner
     end = begin[follower]
     points = [sum(len(ring) for ring in polygon) for polygon in polygons]
     y = np.stack([begin[:, 1], end[:, 1]])

@@ -89,7 +89,7 @@ def check_boxes(boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return xyxy
 
 
-def in_photo(boxes: npt.NDArray[np.float64], image_size: tuple[int, int]) -> FloatArray:
+def cut_to_photo(boxes: npt.NDArray[np.float64], image_size: tuple[int, int]) -> FloatArray:
     """(k, 4) float32: the parts of boxes in a photo of (width, height), with whole pixels where they nearly have them.
 
     A side that misses a whole pixel by a rounding would take or leave a line of them.

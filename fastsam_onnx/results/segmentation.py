@@ -208,7 +208,7 @@ class Segmentation(WritableInstances):
         rules.warn_of_outside(groups, signs, self.image_size, alone=False)
         told = [rules.telling(*group, self.image_size) for group in zip(groups, signs, strict=True)]
         if match == "candidate" and self.candidates is not None:
-            inside = rules.in_photo(checked, self.image_size)
+            inside = rules.cut_to_photo(checked, self.image_size)
             offered, pairs = self.candidates.keeping(), zip(inside, told, strict=True)
             return answers.of_candidates(self, (offered.for_box(box, *points) for box, points in pairs))
         rows = [

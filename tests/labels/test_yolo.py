@@ -58,7 +58,7 @@ def test_whole_pixels_stay_whole_behind_rounded_shares(write, decimals, size):
     ]
     text = "".join(f"{line[0]} {' '.join(f'{value:.{decimals}f}' for value in line[1:])}\n" for line in lines)
     found = read_labels(write({**NAMED, "a.txt": text})).of("a.jpg").in_photo(size)
-    assert rules.in_photo(found, size).tolist() == [list(map(float, box)) for box in boxes]
+    assert rules.cut_to_photo(found, size).tolist() == [list(map(float, box)) for box in boxes]
 
 
 def test_an_empty_file_is_a_photo_without_objects(write):
