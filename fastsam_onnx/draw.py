@@ -157,10 +157,10 @@ def cutout(chosen: Instance | Instances, image: npt.ArrayLike, *, soft: bool = F
     options.boolean("soft", soft)
     if isinstance(chosen, Instance):
         photo = check_photo(image, chosen.mask.image_size)
-        cut, place = _cut(chosen.mask, photo, soft=soft)
+        cut, place = cut_out(chosen.mask, photo, soft=soft)
     else:
         photo = check_photo(image, chosen.image_size)
-        cut, place = _together((_cut(mask, photo, soft=soft) for mask in chosen.masks), photo.shape[:2])
+        cut, place = _together((cut_out(mask, photo, soft=soft) for mask in chosen.masks), photo.shape[:2])
     if not options.boolean("whole", whole):
         return cut
     picture = np.zeros((*photo.shape[:2], 4), np.uint8)
@@ -168,7 +168,7 @@ def cutout(chosen: Instance | Instances, image: npt.ArrayLike, *, soft: bool = F
     return picture
 
 
-def _cut(mask: Mask, photo: ByteArray, *, soft: bool) -> tuple[ByteArray, Place]:
+def cut_out(mask: Mask, photo: ByteArray, *, soft: bool) -> tuple[ByteArray, Place]:
     """RGBA of an object in the size of its pixels, and its place."""
     mask = mask.tight()
     if soft and mask.area:

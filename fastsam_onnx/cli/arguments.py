@@ -203,7 +203,8 @@ SHARED: dict[str, dict[str, Any]] = {
     },
     "--soft": {
         "action": "store_true",
-        "help": "give cut-outs soft edges that follow those of the photo, without the colours of what is behind",
+        "help": "give cut-outs and layers soft edges that follow those of the photo, without the colours of what is "
+        "behind",
     },
     "--whole": {"action": "store_true", "help": "give cut-outs the size of the photo, each where it lay"},
     "--grow": {

@@ -82,9 +82,10 @@ another --output. A file appears when it is complete. A data set (--format
 coco-dataset) gets the photos that it lacks; until the run ends they are kept
 in its journal, instances.json.journal, which the next run goes on from. In
 folders, hidden files and earlier results (*.overlay.png, *.labels.png,
-*.mask.png, *.masks, *.cutout.png, *.cutout.webp, *.cutouts, *.colours.png,
-*.voc.png, *.edges.png) are not taken for photos; videos, and pictures that are
-not read (raw files of cameras, PSD), are passed over, with a warning.
+*.mask.png, *.masks, *.cutout.png, *.cutout.webp, *.cutouts, *.layers.psd,
+*.colours.png, *.voc.png, *.edges.png) are not taken for photos; videos, and
+pictures that are not read (raw files of cameras, PSD), are passed over, with a
+warning.
 
 A video gives a video with overlays and without sound, clip.overlay.mp4, and
 one JSON object a line for each frame, clip.jsonl; --format mask gives a video

@@ -9,6 +9,7 @@ from fastsam_onnx.formats.edges import to_edges
 from fastsam_onnx.formats.geojson import to_geojson
 from fastsam_onnx.formats.labelme import to_labelme
 from fastsam_onnx.formats.native import from_dict, read_json, to_dict, to_json
+from fastsam_onnx.formats.psd import to_psd
 from fastsam_onnx.formats.registry import FORMATS, Format, encode, format_of_suffix, save, suffixes_beside_photos
 from fastsam_onnx.formats.sam import to_sam
 from fastsam_onnx.formats.supervision import to_supervision
@@ -41,6 +42,7 @@ __all__ = [
     "to_labelme",
     "to_mask",
     "to_masks",
+    "to_psd",
     "to_sam",
     "to_supervision",
     "to_svg",

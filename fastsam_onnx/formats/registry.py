@@ -26,6 +26,7 @@ from fastsam_onnx.formats.geojson import to_geojson
 from fastsam_onnx.formats.labelme import to_labelme
 from fastsam_onnx.formats.native import to_dict
 from fastsam_onnx.formats.pictures import PICTURE_SUFFIXES, picture_bytes
+from fastsam_onnx.formats.psd import psd_bytes, to_psd
 from fastsam_onnx.formats.sam import sam_file
 from fastsam_onnx.formats.svg import to_svg
 from fastsam_onnx.formats.table import to_csv
@@ -157,6 +158,13 @@ FORMATS: dict[str, Format] = {
         part=MASK,
         media_types=_ZIP,
     ),
+    "psd": Format(
+        (".layers.psd", ".psd"),
+        "the photo and each object in layers, Photoshop's PSD",
+        to_psd,
+        psd_bytes,
+        media_types={".psd": "image/vnd.adobe.photoshop"},
+    ),
     "colours": Format(
         (".colours.png",), "the label map in the colours of the overlay", to_colours, colours_png, media_types=_PNG
     ),
@@ -199,13 +207,14 @@ FORMATS: dict[str, Format] = {
 
 OUTLINES = tuple(name for name, kind in FORMATS.items() if "tolerance" in kind.options and "masks" not in kind.options)
 """Formats of outlines, which `tolerance` simplifies; in JSON masks are run lengths unless something else is asked."""
-CUTOUTS = tuple(name for name, kind in FORMATS.items() if "soft" in kind.options)
+CUTOUTS = tuple(name for name, kind in FORMATS.items() if "whole" in kind.options)
+SOFT = tuple(name for name, kind in FORMATS.items() if "soft" in kind.options)
 OF_THE_PHOTO = tuple(name for name, kind in FORMATS.items() if "image" in kind.options)
 """Formats that show the photo, and cannot be made without it."""
 MASKS = tuple(name for name, kind in FORMATS.items() if "grow" in kind.options)
 WRITTEN = {
     "tolerance": ("outlines", OUTLINES),
-    "soft": ("cut-outs", CUTOUTS),
+    "soft": ("cut-outs and layers", SOFT),
     "whole": ("cut-outs", CUTOUTS),
     "grow": ("masks in black and white", MASKS),
 }
@@ -255,7 +264,7 @@ def save(
         found: The objects.
         path: The file. Its suffix says what is written: .png, .jpg, .jpeg, .webp an overlay, .json, .csv, .svg,
             .geojson, .coco.json, .labelme.json, .sam.json, .txt (YOLO's), .labels.png, .mask.png, .colours.png,
-            .voc.png, .edges.png, .cutout.png, .cutout.webp, and .cutouts and .masks folders.
+            .voc.png, .edges.png, .cutout.png, .cutout.webp, .layers.psd, .psd, and .cutouts and .masks folders.
         format: A name in `FORMATS`, where the suffix does not say it.
         options: The format's own (`FORMATS[format].options`), as the function that makes it explains them:
 
@@ -263,6 +272,7 @@ def save(
             - "labels": none.
             - "mask", "masks": grow.
             - "cutout", "cutouts": image, soft, whole.
+            - "psd" (`to_psd`): image, soft.
             - "colours": seed.
             - "voc": none.
             - "edges" (`to_edges`): of, thin.

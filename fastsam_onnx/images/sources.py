@@ -44,6 +44,7 @@ RESULT_SUFFIXES = (
     ".cutout.webp",
     ".cutouts",
     ".masks",
+    ".layers.psd",
     ".colours.png",
     ".voc.png",
     ".edges.png",

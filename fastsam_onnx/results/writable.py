@@ -132,7 +132,8 @@ class WritableInstances(Instances):
         Args:
             path: The file. Its suffix says what is written: .png, .jpg, .jpeg, .webp an overlay; .json, .csv,
                 .coco.json, .labelme.json, .sam.json, .txt (YOLO's), .svg, .geojson, .labels.png, .mask.png,
-                .colours.png, .voc.png, .edges.png, .cutout.png, .cutout.webp; .cutouts and .masks folders.
+                .colours.png, .voc.png, .edges.png, .cutout.png, .cutout.webp, .layers.psd, .psd; .cutouts and
+                .masks folders.
             format: Name of the format, where the suffix does not say it: a name of the options below.
             options: The format's own, as the function of its name in `fastsam_onnx.formats` takes them.
 
@@ -140,6 +141,7 @@ class WritableInstances(Instances):
                 - "labels": none.
                 - "mask", "masks": grow.
                 - "cutout", "cutouts": image, soft, whole.
+                - "psd": image, soft.
                 - "colours": seed.
                 - "voc": none.
                 - "edges": of, thin.

@@ -27,7 +27,8 @@ WRITTEN: Mapping[str, Callable[[str, str], Any]] = {
 DISJOINT = "disjoint"
 """Parameter that makes each pixel belong to one object at most."""
 WHOLE_PHOTOS = 2
-"""Of cut-outs and masks that have the photo's size, the most pixels together, in photos of the largest size."""
+"""Of cut-outs and masks that have the photo's size, and of layers, the most pixels together, in photos of the largest
+size."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,15 @@ def answer(found: Instances, form: Representation, options: Mapping[str, Any], p
         pixels: Maximum width times height of a photo.
 
     Raises:
-        HTTPException: 422, if cut-outs or masks together would have too many pixels.
+        HTTPException: 422, if cut-outs, masks or layers together would have too many pixels.
         FastSAMError: If the format cannot have it.
     """
     if formats.FORMATS[form.format].folder:
         if form.format == "masks" or options.get("whole"):
             _check_whole(found, form.format, pixels)
         return Answer(zip_files(found, form.format, **options), form.media_type)
+    if form.format == "psd":
+        _check_layers(found, pixels)
     return Answer(formats.encode(found, form.format, suffix=form.suffix, **options), form.media_type)
 
 
@@ -99,4 +102,15 @@ def _check_whole(found: Instances, form: str, pixels: int) -> None:
             f"{form} of the photo's size must have at most {most} pixels together, and {len(found)} objects in "
             f"{width} x {height} pixels have more; ask for fewer objects by prompts or max_det"
             + (", or leave out whole" if form == "cutouts" else ""),
+        )
+
+
+def _check_layers(found: Instances, pixels: int) -> None:
+    """Refuse a file of so many layers that it would fill the memory."""
+    together, most = sum(mask.crop.size for mask in found.masks), WHOLE_PHOTOS * pixels
+    if together > most:
+        raise HTTPException(
+            422,
+            f"the layers of a psd must have at most {most} pixels together, and those of {len(found)} objects have "
+            f"{together}; ask for fewer objects by prompts or max_det",
         )

@@ -244,7 +244,7 @@ def _rendering() -> dict[str, Schema]:
         "soft": {
             "type": "boolean",
             "default": False,
-            "description": "Whether cut-outs have soft edges that follow those of the photo.",
+            "description": "Whether cut-outs and layers have soft edges that follow those of the photo.",
         },
         "whole": {
             "type": "boolean",

@@ -74,7 +74,8 @@ def test_soft_cutouts_are_those_of_segment(run, folder, tmp_path, capsys):
     assert run(folder / "a.png", "--format", "cutouts", "--soft", "-o", f"{tmp_path / 'direct'}/")[0] == 0
     assert convert(capsys, folder / "a.json", "--to", "cutouts", "--soft", "-o", tmp_path / "converted")[0] == 0
     direct, converted = (
-        [path.read_bytes() for path in sorted((tmp_path / place).rglob("*.png"))] for place in ("direct", "converted")
+        [path.read_bytes() for path in sorted((tmp_path / place).rglob("*.p[ns][gd]"))]
+        for place in ("direct", "converted")
     )
     assert len(direct) == 2
     assert converted == direct
@@ -431,7 +432,8 @@ def test_the_photo_is_read_as_segment_read_it(form, run, tmp_path, capsys):
     arguments = (tmp_path / "direct" / "a.json", "--to", form, "--photos", tmp_path, "-o", tmp_path / "converted")
     assert convert(capsys, *arguments, *reading)[0] == 0
     direct, converted = (
-        [path.read_bytes() for path in sorted((tmp_path / place).rglob("*.png"))] for place in ("direct", "converted")
+        [path.read_bytes() for path in sorted((tmp_path / place).rglob("*.p[ns][gd]"))]
+        for place in ("direct", "converted")
     )
     assert direct
     assert converted == direct
@@ -440,7 +442,7 @@ def test_the_photo_is_read_as_segment_read_it(form, run, tmp_path, capsys):
 def test_options_of_the_photo_are_for_what_shows_it(folder, capsys):
     code, _, err = convert(capsys, folder / "a.json", "--to", "svg", "--white", "4095")
     assert code == 2
-    assert "--white is for formats that show the photo (overlay, cutout, cutouts), and svg does not" in err
+    assert "--white is for formats that show the photo (overlay, cutout, cutouts, psd), and svg does not" in err
     for form in ("svg", "coco", "overlay"):
         code, _, err = convert(capsys, folder / "a.json", "--to", form, "--pixel-limit", 64 * 64 - 1)
         assert (code, "of at most 4095 pixels, got 64 x 64" in err) == (1, True)

@@ -110,7 +110,10 @@ def test_soft_cutouts_are_those_of_python(run, network, tmp_path):
     written = cv2.imread(str(tmp_path / "both.cutout.png"), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(written[..., [2, 1, 0, 3]], formats.to_cutout(found, soft=True))
     code, _, err = run(path, "--format", "svg", "--soft", "--overwrite")
-    assert (code, "--soft is for cut-outs, and svg have none; write one of cutout, cutouts" in err) == (2, True)
+    assert (code, "--soft is for cut-outs and layers, and svg have none; write one of cutout, cutouts, psd" in err) == (
+        2,
+        True,
+    )
 
 
 def test_a_mask_grows_as_in_python(run, network, tmp_path):
@@ -194,6 +197,7 @@ def test_formats_and_a_folder_that_is_made(run, tmp_path):
         "cat.json",
         "cat.labelme.json",
         "cat.labels.png",
+        "cat.layers.psd",
         "cat.mask.png",
         "cat.masks/mask-0000.png",
         "cat.masks/mask-0001.png",

@@ -184,7 +184,7 @@ def test_an_overlay_shows_the_prompts_as_the_command_line_does(function):
 def test_every_format_of_one_file_can_be_asked_for(function):
     assert set(function.ANSWERS) == set(FORMATS) - {"cutouts", "masks"}
     kinds = set(function.ANSWERS.values())
-    assert {kind for kind in kinds if kind not in function.TEXTS} == {"image/png"}
+    assert {kind for kind in kinds if kind not in function.TEXTS} == {"image/png", "image/vnd.adobe.photoshop"}
 
 
 @pytest.mark.parametrize("event", [rest, http])

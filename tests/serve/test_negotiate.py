@@ -20,7 +20,7 @@ def test_the_help_names_every_answer():
     from fastsam_onnx.cli.serve import EPILOG
 
     paragraph = EPILOG.partition("selects the answer:")[2].partition("GET /info")[0]
-    words = re.findall(r"[a-z/+-]+", paragraph)
+    words = re.findall(r"[a-z/+.-]+", paragraph)
     assert [one for one in REPRESENTATIONS if not {one.media_type, one.format} <= set(words)] == []
 
 

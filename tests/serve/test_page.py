@@ -1001,7 +1001,7 @@ def test_every_format_that_is_offered_is_written(page, found, tmp_path):
     for form, (called, ending) in offered:
         save_as(page, called)
         written = saved(tmp_path, f"coffee.{ending}")
-        options = {"soft": True} if form == "cutouts" else {}
+        options = {"soft": True} if form in ("cutouts", "psd") else {}
         write = zip_files if FORMATS[form].folder else encode
         assert written == write(shown, form, **options)
         assert "Saved coffee." in status(page)

@@ -305,10 +305,23 @@ def test_whole_cutouts_of_too_many_pixels_together_are_refused(model):
         assert client.segment(PHOTO, "?format=masks&max_det=8").status == 200
 
 
+def test_layers_of_too_many_pixels_together_are_refused(model):
+    """Each has the photo's pixels in its object's box: of thousands of large objects they would fill the memory."""
+    pixels = sum(mask.crop.size for mask in model(PHOTO).masks)
+    with running(Service(model, workers=1, limits=Limits(pixels=pixels // 2 - 1)).app) as client:
+        reply = client.segment(PHOTO, "?format=psd")
+        assert (reply.status, f"psd must have at most {pixels // 2 * 2 - 2} pixels" in reply.json["error"]) == (
+            422,
+            True,
+        )
+        assert f"13 objects have {pixels}; ask for fewer objects by prompts or max_det" in reply.json["error"]
+        assert client.segment(PHOTO, "?format=psd&max_det=8").body == encode(model(PHOTO, max_det=8), "psd")
+
+
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
-        ("soft=true", "soft is for cut-outs (cutout, cutouts), and json has none"),
+        ("soft=true", "soft is for cut-outs and layers (cutout, cutouts, psd), and json has none"),
         ("format=cutouts&soft=1", "soft must be true or false, got '1'"),
         ("tolerance=1", "tolerance is for outlines (labelme, yolo, svg, geojson), and json has none"),
         ("format=cutouts&tolerance=1", "and cutouts has none"),
