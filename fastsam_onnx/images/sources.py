@@ -149,10 +149,10 @@ def pictures_of_folder(folder: Path) -> list[Path]:
 def warn_of_passed_over(place: str, files: Iterable[Path]) -> None:
     """Log warnings of what somebody may miss among the files of a place, where only pictures are taken.
 
-    Videos are named, pictures that are not read are counted by their suffixes. Hidden ones and the videos that this
-    package wrote are left out.
+    Videos are named, pictures that are not read are counted by their suffixes. Hidden ones and what this package wrote
+    are left out.
     """
-    seen = [path for path in files if not path.name.startswith(".")]
+    seen = [path for path in files if not path.name.startswith(".") and not _is_result_name(path)]
     names = sorted(path.name for path in seen if _is_video_name(path) and video.is_video(path))
     if names:
         named = ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
@@ -178,8 +178,12 @@ def is_picture_name(path: Path) -> bool:
     return (
         path.suffix.lower() in PICTURE_SUFFIXES
         and not path.name.startswith(".")
-        and not path.name.lower().endswith(RESULT_SUFFIXES)
+        and not _is_result_name(path)
     )
+
+
+def _is_result_name(path: Path) -> bool:
+    return path.name.lower().endswith(RESULT_SUFFIXES)
 
 
 def _is_one_photo(sources: object) -> bool:

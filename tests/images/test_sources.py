@@ -47,7 +47,8 @@ def test_raw_files_and_other_pictures_that_are_not_read_are_counted_in_a_warning
     what = f"{tmp_path}: 3 pictures are passed over (1 .dng, 2 .nef): raw files of cameras are not read; convert them"
     assert caplog.messages == [f"{what} to JPEG, PNG or TIFF"]
     caplog.clear()
-    (tmp_path / "d.psd").write_bytes(b"8BPS")
+    for name in ("d.psd", "a.layers.psd"):  # this package wrote the second
+        (tmp_path / name).write_bytes(b"8BPS")
     open_sources(tmp_path)
     assert "4 pictures are passed over (1 .dng, 2 .nef, 1 .psd): such files are not read" in caplog.text
 
