@@ -175,11 +175,7 @@ def _is_video_name(path: Path) -> bool:
 
 def is_picture_name(path: Path) -> bool:
     """True if a file counts as a picture of its folder: by its suffix, not hidden, not a result of this package."""
-    return (
-        path.suffix.lower() in PICTURE_SUFFIXES
-        and not path.name.startswith(".")
-        and not _is_result_name(path)
-    )
+    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and not _is_result_name(path)
 
 
 def _is_result_name(path: Path) -> bool:
