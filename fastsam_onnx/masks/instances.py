@@ -19,6 +19,7 @@ from fastsam_onnx.errors import ObjectIndexError, OptionError
 from fastsam_onnx.masks.classes import class_indices, class_name
 from fastsam_onnx.masks.disjoint import without_overlaps
 from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.nesting import parents_of
 from fastsam_onnx.masks.rle import LARGEST_SIDE
 from fastsam_onnx.masks.sequence import Masks, OneIndex, rows_of
 
@@ -349,6 +350,25 @@ class Instances:
     def mask_boxes(self) -> FloatArray:
         """(n, 4) float32 x1, y1, x2, y2: the masks' own bounding boxes, from their pixels."""
         return self.masks.boxes
+
+    def parents(self, share: float = 0.9) -> IntArray:
+        """The object that each lies in: a nose in a head, a head in a person.
+
+        It is the smallest of those that are larger and hold `share` of its pixels. Of equally large ones that hold each
+        other the earlier lies in the later, so that nothing lies in itself, nor in what lies in it.
+
+        Args:
+            share: Share of an object's pixels that another one must have for it to lie in that, 0.5 to 1.
+
+        Returns:
+            (n,) int64 indices of these objects; -1 for what lies in none, so that `found[found.parents() < 0]` are
+            things without their parts, and `found[found.parents() == 3]` the parts of object 3. It is a matter of
+            pixels alone: a cup that lies on a tray before it lies in it, if the tray's mask has these pixels, too.
+
+        Raises:
+            OptionError: If `share` is outside its range.
+        """
+        return parents_of(self.masks, options.number("share", share, 0.5, 1))
 
     def union(self) -> Mask:
         """The pixels of any object; empty if there is none."""
