@@ -245,8 +245,9 @@ class Follower:
                 f"prompt {missing[0]} means nothing in frame {frame} of {width}x{height} pixels, so there is nothing "
                 "to follow"
             )
+        self._tracker.enter(found)
         merged = Segmentation.concatenate([answers, _without(found, answers)])
-        everything = self._tracker.update(merged, asked=len(answers))
+        everything = self._tracker.number(merged, asked=len(answers))
         numbered, picture = everything[: len(answers)], Frame.of(found, frame).picture
         assert numbered.track_ids is not None
         prompts = answers.prompt_index.tolist()
@@ -259,7 +260,8 @@ class Follower:
 
     def update(self, found: Segmentation, frame: int) -> Segmentation:
         """The followed objects that are in the next frame, in the order of their prompts; the lost ones are logged."""
-        unmet = self._expected(frame, found)
+        begins = self._tracker.enter(found)
+        unmet = self._expected(frame, found, ": the frame begins another scene" if begins else "")
         places, fits = [], []
         for look in (_found,) if found.candidates is None else (_found, _offers, _drawings):
             places.append(look(found, unmet.values()))
@@ -269,7 +271,7 @@ class Follower:
                 break
         allowed = {number: np.concatenate([some[number] for some in fits]) for number in self._followed}
         merged = Segmentation.concatenate(places)
-        numbered = self._tracker.update(merged, allowed=allowed, offers=len(merged) - len(found))
+        numbered = self._tracker.number(merged, allowed=allowed, offers=len(merged) - len(found))
         everything = self._recognised(numbered, frame)
         assert everything.track_ids is not None
         place = {number: index for index, number in enumerate(everything.track_ids.tolist())}
@@ -289,20 +291,16 @@ class Follower:
         prompt_index = np.array([self._followed[number].prompt_index for number in order], np.int64)
         return replace(kept, boxes=boxes, masks=Masks(masks, found.image_size), prompt_index=prompt_index)
 
-    def _expected(self, frame: int, found: Segmentation) -> dict[int, Mask]:
-        """Where followed objects should be in the next frame, by their number; those that are given up go.
-
-        A frame of another size is another video, as for `Tracker`.
-        """
+    def _expected(self, frame: int, found: Segmentation, why: str) -> dict[int, Mask]:
+        """Where followed objects should be in the next frame, by their number; those that are given up go."""
         expected = {}
         for number, one in list(self._followed.items()):
-            is_same_video = one.mask.image_size == found.image_size
-            shift = self._tracker.next_shift(number) if is_same_video else None
+            shift = self._tracker.next_shift(number)
             if shift is None:
                 del self._followed[number]
                 warn(
-                    "%s: object %d, which prompt %d asked for, was found last in frame %d and is given up",
-                    *(found.source or f"frame {frame}", number, one.prompt_index, one.frame),
+                    "%s: object %d, which prompt %d asked for, was found last in frame %d and is given up%s",
+                    *(found.source or f"frame {frame}", number, one.prompt_index, one.frame, why),
                 )
                 continue
             moved = one.mask.moved(*shift)

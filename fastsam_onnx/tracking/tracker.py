@@ -22,6 +22,7 @@ from fastsam_onnx.errors import OptionError
 from fastsam_onnx.masks.detections import box_iou
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.tracking.looks import LEAST_LIKENESS, blended, likeness, likenesses
+from fastsam_onnx.tracking.scenes import Scenes
 from fastsam_onnx.tracking.shapes import shape_iou
 from fastsam_onnx.tracking.sights import Sight, Table, sights_of
 
@@ -135,7 +136,7 @@ class Tracker:
             found = tracker.update(model(frame))
             found.track_ids
 
-    Frames of another size are another video: its objects have new numbers.
+    Frames of another size are another video, and a cut begins another scene: all objects have new numbers there.
 
     Attributes:
         conf: Score that an object must exceed to have a new number; None if all have one.
@@ -155,8 +156,46 @@ class Tracker:
         self._tracks: list[Track] = []
         self._next = 1
         self._image_size: tuple[int, int] | None = None
+        self._scenes = Scenes()
 
-    def update(
+    def update(self, found: Found) -> Found:
+        """The objects of the next frame with their numbers, `track_ids`, in the order in which they were.
+
+        Args:
+            found: The objects. Without the photo no colours and no cuts are seen.
+
+        Raises:
+            OptionError: If `found` is not the objects of a frame.
+        """
+        self.enter(found)
+        return self.number(found)
+
+    def enter(self, found: Instances) -> bool:
+        """Look at the next frame, before its objects have numbers.
+
+        Args:
+            found: The objects.
+
+        Returns:
+            True if nothing goes on in it: it is of another size, or there is a cut before it.
+
+        Raises:
+            OptionError: If `found` is not the objects of a frame.
+        """
+        if not isinstance(found, Instances):
+            raise OptionError(
+                f"found must be the objects of a frame, as model(frame) gives them, got {options.shown(found)}; "
+                "skip() lets a frame pass that has none"
+            )
+        if is_resized := self._image_size not in (None, found.image_size):
+            self._scenes = Scenes()
+        begins = self._scenes.begin_with(found.image) or is_resized
+        if begins:
+            self._tracks = []
+        self._image_size = found.image_size
+        return begins
+
+    def number(
         self,
         found: Found,
         *,
@@ -164,7 +203,7 @@ class Tracker:
         allowed: Mapping[int, BoolArray] | None = None,
         offers: int = 0,
     ) -> Found:
-        """The objects of the next frame with their numbers, `track_ids`, in the order in which they were.
+        """The objects of a frame, which was entered, with their numbers.
 
         Args:
             found: The objects.
@@ -175,18 +214,11 @@ class Tracker:
                 elsewhere.
 
         Raises:
-            OptionError: If `found` is not the objects of a frame, or the others are something else.
+            OptionError: If one of the options is something else.
         """
-        if not isinstance(found, Instances):
-            raise OptionError(
-                f"found must be the objects of a frame, as model(frame) gives them, got {options.shown(found)}; "
-                "skip() lets a frame pass that has none"
-            )
         asked, offers = options.integer("asked", asked, 0), options.integer("offers", offers, 0)
         if not isinstance(allowed, Mapping | None):
             raise OptionError(f"allowed must be a dict from numbers to bool arrays, got {options.shown(allowed)}")
-        if self._image_size != found.image_size:
-            self._tracks, self._image_size = [], found.image_size
         self.skip()
         sights = sights_of(found)
         is_offer = np.arange(len(found)) >= len(found) - offers

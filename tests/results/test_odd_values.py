@@ -101,7 +101,7 @@ CALLS = {
     "Prompts.choose": Prompts().choose,
     "Tracker.update": lambda odd: Tracker().update(odd),
     **{
-        f"Tracker.update.{name}": lambda odd, name=name: Tracker().update(FOUND, **{name: odd})
+        f"Tracker.number.{name}": lambda odd, name=name: Tracker().number(FOUND, **{name: odd})
         for name in ("asked", "allowed", "offers")
     },
     "grid.image_size": lambda odd: grid(odd, 64, 0.25),

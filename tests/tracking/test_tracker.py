@@ -243,10 +243,10 @@ def test_offers_go_on_with_the_numbers_that_are_allowed_alone():
     tracker = Tracker()
     assert numbers(tracker, (0, 0), (50, 0)) == [1, 2]
     found = frame((0, 1), (50, 1), (100, 0))
-    update = copy.deepcopy(tracker).update
-    assert update(found, offers=2).track_ids.tolist() == [1]
-    update = copy.deepcopy(tracker).update
-    assert update(found, allowed={2: np.array([False, True, False])}, offers=2).track_ids.tolist() == [1, 2]
+    number = copy.deepcopy(tracker).number
+    assert number(found, offers=2).track_ids.tolist() == [1]
+    number = copy.deepcopy(tracker).number
+    assert number(found, allowed={2: np.array([False, True, False])}, offers=2).track_ids.tolist() == [1, 2]
 
 
 def test_of_what_has_rules_of_its_own_nothing_is_recognised_elsewhere():
@@ -256,7 +256,7 @@ def test_of_what_has_rules_of_its_own_nothing_is_recognised_elsewhere():
         painted_numbers(tracker, (60, 50, RED))
     found = painted((82, 50, RED))
     assert copy.deepcopy(tracker).update(found).track_ids.tolist() == [1]
-    assert tracker.update(found, allowed={1: np.array([False])}).track_ids.tolist() == [2]
+    assert tracker.number(found, allowed={1: np.array([False])}).track_ids.tolist() == [2]
 
 
 def test_frames_of_another_size_are_another_video():
