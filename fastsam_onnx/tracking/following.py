@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +26,7 @@ from fastsam_onnx.results.prompts import Prompts
 from fastsam_onnx.results.redrawing import redrawn
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.stream import Failure
-from fastsam_onnx.tracking.looks import LEAST_LIKENESS, blended, likeness, look_of
+from fastsam_onnx.tracking.looks import blended, likeness, look_of
 from fastsam_onnx.tracking.motion import Motion, motion_of, reduced
 from fastsam_onnx.tracking.tracker import Tracker, reach
 
@@ -43,6 +43,14 @@ OTHER_SHARE = 0.02
 """Share of what was found below which an answer adds nothing to it, and leaves nothing out."""
 SAME_PIXELS = 0.8
 """Least share of the pixels by which it differs that look as they did before."""
+WELL_PLACED_IOU = 0.8
+"""IoU of masks above which what is found is just where an object is expected."""
+LEAST_OVERLAP = 0.1
+"""IoU of masks above which it is about there, so that it may be the object."""
+LEAST_LIKENESSES = 0.85, 0.95, 0.97
+"""Likeness of colours, 0 to 1, by `look_of`, of what is the object: just there, about there, and elsewhere."""
+LOOK_WEIGHT = 6.0
+"""Factor of what colours lack of being the same, by which the fit is less."""
 ELSEWHERE_IOU = 0.2
 """IoU of boxes below which another object is elsewhere."""
 
@@ -192,6 +200,11 @@ class Followed:
             return 0.0
         return 1.0 if self.look is None or image is None else likeness(self.look, look_of(mask, image))
 
+    def surplus(self, expected: Mask | None, mask: Mask, image: ByteArray | None) -> float:
+        """How much more like the object a mask is than it must be, where that is expected or elsewhere."""
+        overlap = 0.0 if expected is None else expected.iou(mask)
+        return self.likeness(mask, image) - _least_likeness(overlap)
+
     def reaches(self, boxes_xyxy: FloatArray, frame: int) -> BoolArray:
         """(n,) True where a box (n, 4) in a later frame is one to which the object may have come."""
         distances = np.hypot(*((boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2 - _middle(self.mask)).T)
@@ -261,7 +274,8 @@ class Follower:
     def update(self, found: Segmentation, frame: int) -> Segmentation:
         """The followed objects that are in the next frame, in the order of their prompts; the lost ones are logged."""
         begins = self._tracker.enter(found)
-        unmet = self._expected(frame, found, ": the frame begins another scene" if begins else "")
+        expected = self._expected(frame, found, ": the frame begins another scene" if begins else "")
+        unmet = expected
         places, fits = [], []
         for look in (_found,) if found.candidates is None else (_found, _offers, _drawings):
             places.append(look(found, unmet.values()))
@@ -272,7 +286,7 @@ class Follower:
         allowed = {number: np.concatenate([some[number] for some in fits]) for number in self._followed}
         merged = Segmentation.concatenate(places)
         numbered = self._tracker.number(merged, allowed=allowed, offers=len(merged) - len(found))
-        everything = self._recognised(numbered, frame)
+        everything = self._recognised(numbered, frame, expected)
         assert everything.track_ids is not None
         place = {number: index for index, number in enumerate(everything.track_ids.tolist())}
         order = [number for number in self._followed if number in place]
@@ -308,7 +322,7 @@ class Follower:
                 expected[number] = moved
         return expected
 
-    def _recognised(self, numbered: Segmentation, frame: int) -> Segmentation:
+    def _recognised(self, numbered: Segmentation, frame: int, expected: Mapping[int, Mask]) -> Segmentation:
         """The same, where what looks like a followed object that was not found has its number in place of another.
 
         Without the photo nothing is known of looks: shapes alone are too often alike.
@@ -322,24 +336,28 @@ class Follower:
                 continue
             is_other = np.isin(ids, [*self._followed, *one.elsewhere])
             rows = np.flatnonzero(one.reaches(numbered.boxes, frame) & ~is_other).tolist()
-            like = [one.likeness(numbered.masks[row], numbered.image) for row in rows]
-            if like and max(like) > LEAST_LIKENESS:
-                row = rows[int(np.argmax(like))]
+            surplus = [one.surplus(expected.get(number), numbered.masks[row], numbered.image) for row in rows]
+            if surplus and max(surplus) > 0:
+                row = rows[int(np.argmax(surplus))]
                 self._tracker.rejoin(number, int(ids[row]))
                 ids[row] = number
         return replace(numbered, track_ids=ids)
 
     def _allowed(self, number: int, expected: Mask | None, found: Segmentation) -> BoolArray:
-        """(n,) True for the object that may be a followed one: near where it is expected, and the most like it.
+        """(n,) True for the object that may be a followed one: like it, and where it is expected, as far as may be.
 
         None of one that is not expected in the picture.
         """
+        fit = np.zeros(len(found))
         if expected is None:
-            return np.zeros(len(found), bool)
-        near = np.flatnonzero(np.nan_to_num(box_iou(found.boxes, expected.box[None])[:, 0]) > 0)
-        like = np.zeros(len(found))
-        like[near] = [self._followed[number].likeness(found.masks[index], found.image) for index in near.tolist()]
-        return np.asarray((like > LEAST_LIKENESS) & (like == like.max(initial=0)), bool)
+            return fit > 0
+        for index in np.flatnonzero(np.nan_to_num(box_iou(found.boxes, expected.box[None])[:, 0]) > 0).tolist():
+            mask = found.masks[index]
+            overlap = expected.iou(mask)
+            like = self._followed[number].likeness(mask, found.image) if overlap > LEAST_OVERLAP else 0.0
+            if like > _least_likeness(overlap):
+                fit[index] = overlap * (1 - LOOK_WEIGHT * (1 - like))
+        return np.asarray((fit > 0) & (fit == fit.max(initial=0)), bool)
 
 
 def _as_found(answer: Mask, found: Segmentation) -> Mask:
@@ -393,6 +411,14 @@ def _as_answered(found: Segmentation, mask: Mask, shown: Mask, motion: Motion) -
         if other.area > OTHER_SHARE * mask.area and motion.likeness(other) < SAME_PIXELS:
             return None
     return closest
+
+
+def _least_likeness(overlap: float) -> float:
+    """How like an object that must be which has this IoU with the mask where it is expected."""
+    there, about_there, elsewhere = LEAST_LIKENESSES
+    if overlap > LEAST_OVERLAP:
+        return there if overlap > WELL_PLACED_IOU else about_there
+    return elsewhere
 
 
 def _found(found: Segmentation, expected: Collection[Mask]) -> Segmentation:

@@ -203,6 +203,25 @@ def test_what_was_beside_it_is_not_taken_for_it_however_alike():
     assert following(*[[(square(4), RED), twin]] * 3, *[[twin]] * 20) == [[1]] * 3 + [[]] * 20
 
 
+def test_in_a_dark_film_a_dark_wall_is_not_taken_for_a_dark_suit():
+    """Their likeness in four levels of red, green and blue is 0.96; a cyclist became a piece of wall so."""
+    suit, wall = (25, 25, 28), (45, 38, 30)
+    moves = [[(square(4 + 6 * step), suit)] for step in range(4)]
+    assert following(*moves, [], [], *[[(square(36), wall)]] * 5) == [[1]] * 4 + [[]] * 7
+    assert following(*moves, [], [], *[[(square(36), suit)]] * 2) == [[1]] * 4 + [[], [], [1], [1]]
+
+
+def test_of_what_looks_like_it_the_one_where_it_is_expected_is_taken():
+    """Its colours have changed a little, those of what is now beside it are as its own were."""
+    paler = (225, 40, 40)
+    first, second = [(square(4), RED)], [(square(14), RED), (square(5), paler)]
+    follower = Follower(Prompts(points=[(12, 28)]), conf=0.5)
+    follower.begin(coloured(first), 0)
+    answer = follower.update(coloured(second), 1)
+    assert answer.track_ids.tolist() == [1]
+    assert answer.masks[0].box[0] == 5
+
+
 class Offers:
     """Candidates of which this one, or None for what is looked for itself, fits a mask best."""
 

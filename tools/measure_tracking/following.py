@@ -24,7 +24,7 @@ WAYS_TO_FOLLOW: dict[str, tuple[Any, str, Any] | None] = {
     "as it is": None,
     "found objects alone": (Candidates, "whole_for_mask", lambda self, mask: None),
     "not drawn": (following, "_drawings", lambda found, expected: found.take(np.zeros(0, np.int64))),
-    "whatever colours": (following, "LEAST_LIKENESS", 0.0),
+    "whatever colours": (following, "likeness", lambda one, other: 1.0),
     "as found": (following, "_as_answered", lambda found, mask, shown, motion: None),
     "not recognised": (following.Follower, "_recognised", lambda self, numbered, frame: numbered),
 }
