@@ -1,5 +1,6 @@
 """The figures of tools/measure_tracking, on cases that can be counted by hand."""
 
+import inspect
 from collections import Counter
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from fastsam_onnx import Mask, Segmentation
 from tools.evaluate.truth import Photo
 from tools.measure_tracking import clips
 from tools.measure_tracking.clips import Path2D, visible
-from tools.measure_tracking.following import Following
+from tools.measure_tracking.following import WAYS_TO_FOLLOW, Following
 from tools.measure_tracking.numbering import Figures, best_assignment, meetings
 
 SIZE = (100, 40)
@@ -112,3 +113,10 @@ def test_what_is_chosen_on_is_no_evaluation_photo(tmp_path, monkeypatch):
     assert clips.backgrounds(tmp_path, choosing=True) == [b"photo"]
     assert read == ["train_validation"]
     assert [path.name for path in clips.backgrounds(tmp_path, choosing=False)] == ["b.jpg", "d.jpg"]
+
+
+@pytest.mark.parametrize("way", [way for way, change in WAYS_TO_FOLLOW.items() if change])
+def test_what_takes_the_place_of_a_function_can_be_called_in_the_same_way(way):
+    """One that lacked a parameter stopped the measurement after minutes."""
+    owner, name, other = WAYS_TO_FOLLOW[way]
+    assert len(inspect.signature(other).parameters) == len(inspect.signature(getattr(owner, name)).parameters)

@@ -26,7 +26,7 @@ WAYS_TO_FOLLOW: dict[str, tuple[Any, str, Any] | None] = {
     "not drawn": (following, "_drawings", lambda found, expected: found.take(np.zeros(0, np.int64))),
     "whatever colours": (following, "likeness", lambda one, other: 1.0),
     "as found": (following, "_as_answered", lambda found, mask, shown, motion: None),
-    "not recognised": (following.Follower, "_recognised", lambda self, numbered, frame: numbered),
+    "not recognised": (following.Follower, "_recognised", lambda self, numbered, frame, expected: numbered),
 }
 
 
