@@ -16,6 +16,7 @@ from fastsam_onnx import options
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.draw import cut_out, photo_of
 from fastsam_onnx.errors import OutputError
+from fastsam_onnx.formats.text import title
 from fastsam_onnx.masks.instances import Instance, Instances
 from fastsam_onnx.masks.mask import Mask
 
@@ -106,8 +107,7 @@ def _layer(index: int, instance: Instance, photo: ByteArray, *, soft: bool) -> L
     inside = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
     shown[inside] = cut[..., 3]
     np.copyto(colours[inside], cut[..., :3], where=cut[..., 3:] > 0)
-    name = f"object {index}" if instance.name is None else f"object {index}, {instance.name}"
-    return Layer(name, left, top, colours, shown)
+    return Layer(title(index, instance), left, top, colours, shown)
 
 
 def psd_bytes(layers: Sequence[Layer], _suffix: str) -> bytes:

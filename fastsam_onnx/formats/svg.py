@@ -13,7 +13,7 @@ from fastsam_onnx import options
 from fastsam_onnx.arrays import FloatArray
 from fastsam_onnx.draw import own_shades
 from fastsam_onnx.errors import OptionError
-from fastsam_onnx.formats.text import PIXEL_DECIMALS, numbers, rounded_score
+from fastsam_onnx.formats.text import PIXEL_DECIMALS, numbers, rounded_score, title
 from fastsam_onnx.masks.instances import Instances, check_found
 from fastsam_onnx.masks.polygon import Polygon
 
@@ -42,10 +42,9 @@ def to_svg(found: Instances, *, tolerance: float = 0.0, link: str | None = None,
     for index, (instance, colour) in enumerate(zip(found, own_shades(found, seed), strict=True)):
         red, green, blue = (int(channel) for channel in colour)
         outline = "".join(_rings(polygon) for polygon in instance.mask.polygons(tolerance))
-        what = f"object {index}" if instance.name is None else f"object {index}, {_escaped(instance.name)}"
         path = (
             f'<path id="object-{index}" fill="#{red:02x}{green:02x}{blue:02x}" d="{outline}">'
-            f"<title>{what}, score {rounded_score(instance.score)}</title></path>"
+            f"<title>{_escaped(title(index, instance))}, score {rounded_score(instance.score)}</title></path>"
         )
         paths.append((-instance.mask.area, -index, path))
     lines = [

@@ -53,6 +53,11 @@ def class_facts(instance: Instance) -> Json:
     return {} if instance.label is None else {"label": instance.label, "name": instance.name}
 
 
+def title(index: int, instance: Instance) -> str:
+    """What an object is called for people."""
+    return f"object {index}" if instance.name is None else f"object {index}, {instance.name}"
+
+
 def track_facts(instance: Instance) -> Json:
     """{"track_id"} of an object that was tracked; else {}."""
     return {} if instance.track_id is None else {"track_id": instance.track_id}
