@@ -87,7 +87,7 @@ class Instances:
     Attributes:
         boxes: (n, 4) float32 x1, y1, x2, y2 in image pixels, from the network, or around masks that grew beyond
             theirs; the masks lie inside them, to the pixels that their sides cut.
-        scores: (n,) float32, 0 to 1.
+        scores: (n,) float32, 0 to 1; of answers to prompts those of the candidates that they were drawn from.
         masks: A sequence of n `Mask`, rendered when asked for; `masks.dense()` is (n, H, W) bool.
         prompt_index: (n,) int64 index of the prompt that each object answers; None where there was no prompt.
         similarity: (n,) float32 cosine with the text that each object answers; None where there was no text.
@@ -262,10 +262,21 @@ class Instances:
     def __repr__(self) -> str:
         width, height = self.image_size
         objects = "1 object" if len(self) == 1 else f"{len(self)} objects"
-        best = f", scores {self.scores.max():.2f} to {self.scores.min():.2f}" if len(self) else ""
         answers = "" if self.prompt_index is None else ", answers of prompts"
         name = f" of {self.source}" if self.source else ""
-        return f"{type(self).__name__}({objects} in {width}x{height}{name}{best}{answers})"
+        return f"{type(self).__name__}({objects} in {width}x{height}{name}{self._quality()}{answers})"
+
+    def _quality(self) -> str:
+        """How good the objects are, in words: of answers what counts for them, where it is known."""
+        if not len(self):
+            return ""
+        words, values = "scores" if len(self) > 1 else "score", self.scores
+        if self.similarity is not None:
+            words, values = "similarity", self.similarity
+        elif self.prompt_index is not None and not np.isnan(self.predicted_iou).any():
+            words, values = "predicted IoU", self.predicted_iou
+        best, worst = f"{values.max():.2f}", f"{values.min():.2f}"
+        return f", {words} {best}" if len(self) == 1 else f", {words} {best} to {worst}"
 
     @overload
     def __getitem__(self, index: OneIndex) -> Instance: ...

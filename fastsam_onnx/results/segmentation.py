@@ -38,7 +38,7 @@ class Segmentation(WritableInstances):
     Attributes:
         boxes: (n, 4) float32 x1, y1, x2, y2 in image pixels, from the network, or around masks that grew beyond
             theirs; the masks lie inside them, to the pixels that their sides cut.
-        scores: (n,) float32, 0 to 1.
+        scores: (n,) float32, 0 to 1; of answers to prompts those of the candidates that they were drawn from.
         masks: A sequence of n `Mask`, rendered when asked for; `masks.dense()` is (n, H, W) bool.
         prompt_index: (n,) int64 index of the prompt that each object answers; None where there was no prompt.
         similarity: (n,) float32 cosine with the text that each object answers; None where there was no text.

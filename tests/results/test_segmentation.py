@@ -180,10 +180,23 @@ def test_masks_are_of_masks_of_one_photo(given, size, message):
 
 def test_repr_tells(random_found):
     found = Segmentation.from_masks([Mask.from_dense(np.ones((3, 4)))], [0.5], source="cat.jpg")
-    assert repr(found) == "Segmentation(1 object in 4x3 of cat.jpg, scores 0.50 to 0.50)"
+    assert repr(found) == "Segmentation(1 object in 4x3 of cat.jpg, score 0.50)"
     assert repr(found[[]]) == "Segmentation(0 objects in 4x3 of cat.jpg)"
     assert repr(random_found()).startswith("Segmentation(6 objects in 23x17, scores ")
-    assert repr(found.point_prompt((1, 1))).endswith(", answers of prompts)")
+    assert repr(found.point_prompt((1, 1))).endswith(", score 0.50, answers of prompts)")
+
+
+def test_repr_of_answers_tells_how_good_they_are():
+    """It told the candidates' scores: 0.00 of an answer that was right."""
+    masks = [replace(Mask.from_dense(np.ones((3, 4))), predicted_iou=expected) for expected in (0.75, 0.875)]
+    found = Segmentation.from_masks(masks, [0.5, 0.001])
+    assert repr(found).endswith("4x3, scores 0.50 to 0.00)")
+    answers = replace(found, prompt_index=np.array([0, 1]))
+    assert repr(answers).endswith("4x3, predicted IoU 0.88 to 0.75, answers of prompts)")
+    unknown = replace(answers, masks=Masks([masks[0], Mask.from_dense(np.ones((3, 4)))], (4, 3)))
+    assert repr(unknown).endswith(", scores 0.50 to 0.00, answers of prompts)")
+    texts = replace(answers, similarity=np.array([0.25, 0.31], np.float32))
+    assert repr(texts[:1]).endswith(", similarity 0.25, answers of prompts)")
 
 
 def test_nothing_found_answers_everything():
