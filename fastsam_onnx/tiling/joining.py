@@ -160,12 +160,18 @@ def open_share(one: Part, parts: Sequence[Part]) -> float:
         parts: What tiles show of it.
     """
     x1, y1, x2, y2 = one.box.tolist()
-    length: int = sum(_open_length(part, side, one.mask) for part in parts for side in range(4) if part.cut[side])
+    length = 0
+    for part in parts:
+        others = [other.view for other in parts if other is not part and other.view is not None]
+        length += sum(_open_length(part, side, one.mask, others) for side in range(4) if part.cut[side])
     return length / float(max(2 * (x2 - x1 + y2 - y1), 1))
 
 
-def _open_length(part: Part, side: int, whole: TiledMask) -> int:
-    """Pixels along a side of its tile up to which a part reaches, and beyond which the whole mask does not."""
+def _open_length(part: Part, side: int, whole: TiledMask, others: Sequence[Tile]) -> int:
+    """Pixels along a side of its tile up to which a part reaches, and beyond which nothing shows the object or its end.
+
+    That is where the whole mask does not go on, and none of the other views that show the object would show it.
+    """
     assert part.view is not None
     inside, beyond = part.view.lines_beside(side, EDGE_PIXELS)
     x1, y1, x2, y2 = (math.ceil(edge) for edge in part.box.tolist())
@@ -179,6 +185,12 @@ def _open_length(part: Part, side: int, whole: TiledMask) -> int:
 
     reach = math.ceil(abs(beyond - inside) / step)  # a slanting outline goes on a little beside
     near = cv2.dilate(on(whole, beyond).astype(np.uint8)[None], np.ones((1, 2 * reach + 1), np.uint8))[0] > 0
+    for view in others:
+        low, high, begin, end = view.left, view.right, view.top, view.bottom
+        if side in (TOP, BOTTOM):
+            low, high, begin, end = begin, end, low, high
+        if low <= beyond < high:
+            near |= (along >= begin) & (along < end)
     return step * int(np.count_nonzero(on(part.mask, inside) & ~near))
 
 

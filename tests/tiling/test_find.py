@@ -18,7 +18,17 @@ from fastsam_onnx.masks.pending import pending_masks
 from fastsam_onnx.network.letterbox import Letterbox
 from fastsam_onnx.results.segmentation import Segmentation
 from fastsam_onnx.tiling.find import find_in_tiles
-from fastsam_onnx.tiling.joining import MOST_OPEN, Part, _links, grouped, iou, joined, open_share, put_together
+from fastsam_onnx.tiling.joining import (
+    EDGE_PIXELS,
+    MOST_OPEN,
+    Part,
+    _links,
+    grouped,
+    iou,
+    joined,
+    open_share,
+    put_together,
+)
 from fastsam_onnx.tiling.masks import JoinedMask, PlacedMask, Samples
 from fastsam_onnx.tiling.tiles import Tile, grid
 
@@ -183,6 +193,29 @@ def test_parts_that_end_at_another_tiles_edge_are_no_object_even_if_they_were_jo
         (54 + 40) / (2 * (70 + 54)), abs=0.02
     )  # what both show counts twice
     assert put_together(parts, whole) == []
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("begin", range(30, 52))
+def test_an_object_that_ends_near_a_tiles_edge_is_kept_where_another_tile_shows_its_end(begin, turned):
+    """Three tiles of 64 in 144, in a row; the middle one begins at 40, near which the object does: it was lost."""
+    box = np.array([begin, 10, 130, 30])
+    views = [(first, 0, first + 64, 64) for first in (0, 40, 80)]
+    size = (144, 64)
+    if turned:
+        box, views, size = box[[1, 0, 3, 2]], [(0, first, 64, first + 64) for first in (0, 40, 80)], (64, 144)
+    parts = []
+    for left, top, right, bottom in views:
+        x1, y1 = np.maximum(box[:2], (left, top)) - (left, top)
+        x2, y2 = np.minimum(box[2:], (right, bottom)) - (left, top)
+        shown = pending([x1, y1, x2, y2])
+        tile = Tile(left, top, right, bottom)
+        near = (x1 < EDGE_PIXELS, y1 < EDGE_PIXELS, x2 > 64 - EDGE_PIXELS, y2 > 64 - EDGE_PIXELS)
+        cut = tuple(bool(one and inner) for one, inner in zip(near, tile.inner_sides(size), strict=True))
+        mask = PlacedMask(shown.mask.in_tile, left, top, size)
+        parts.append(Part(mask, shown.box + np.array([left, top] * 2, np.float32), 0.5, tile, cut))
+    [one] = put_together(parts, Tile(0, 0, *size))
+    assert one.box.tolist() == box.tolist()
 
 
 def test_a_tiled_result_works_like_any_other(model):
