@@ -153,7 +153,11 @@ def _inside(sides: _Sides, rows: range, width: int) -> BoolArray:
     counts = (sides.stop.clip(max=rows.stop) - first).clip(min=0)
     side = np.repeat(np.arange(len(counts)), counts)
     row = np.arange(len(side)) + (first - np.cumsum(counts) + counts)[side]
-    (x1, y1), (x2, y2) = sides.begin[side].T, sides.end[side].T
+    goes_down = (sides.begin[:, 1] <= sides.end[:, 1])[:, None]  # else a side would round otherwise the other way round
+    upper, lower = (
+        np.where(goes_down, one, other) for one, other in ((sides.begin, sides.end), (sides.end, sides.begin))
+    )
+    (x1, y1), (x2, y2) = upper[side].T, lower[side].T
     x = x1 + (row + 0.5 - y1) / (y2 - y1) * (x2 - x1)
     place = (row - rows.start) * width + np.ceil(x - 0.5).clip(0, width).astype(np.int64)
     ends = np.sort(sides.polygon[side] * (size + 1) + place) % (size + 1)

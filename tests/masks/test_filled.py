@@ -52,6 +52,23 @@ def test_any_outline_has_the_pixels_whose_middles_it_goes_around(ring, at_once):
     np.testing.assert_array_equal(mask.dense(), expected)
 
 
+@settings(deadline=None)
+@given(*[st.tuples(st.integers(0, 50), st.integers(0, 9))] * 2)
+def test_two_sides_of_a_line_share_every_pixel_whichever_way_it_is_walked(first, second):
+    """From (0, 0) to (45, 5) a pixel whose middle lies on the line was in neither of two triangles."""
+    line = [first, second]
+    if first[1] == second[1]:
+        line = [(25, first[1]), (25, first[1] + 1)]
+    elif first[1] > second[1]:
+        line = [second, first]
+    (x1, y1), (x2, y2) = line
+    band = [[(0, y1), (x1, y1), (x2, y2), (0, y2)], [(50, y1), (50, y2), (x2, y2), (x1, y1)]]
+    one, other = (Mask.from_polygons([ring], (50, 10)) for ring in band)
+    assert one.area + other.area == 50 * (y2 - y1)
+    assert one.union(other).area == 50 * (y2 - y1)
+    assert Mask.from_polygons([band[0][::-1]], (50, 10)) == one
+
+
 def test_polygons_are_joined_and_take_cocos_form():
     """Two squares of 4 x 3 pixels that share 2 x 3; around one of them a hole."""
     expected = np.zeros((8, 10), bool)
