@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
-from fastsam_onnx.errors import FastSAMError, OptionError
+from fastsam_onnx.errors import FastSAMError
 from fastsam_onnx.images.load import ImageSource, PILImage, is_file_object, is_pil, source_name
 from fastsam_onnx.options import choice, integer
 from fastsam_onnx.runtime import default_threads
@@ -170,8 +170,6 @@ def _find_each(find: Find, chunk: list[tuple[int, ImageSource]]) -> list[Segment
             source.seek(0)
         try:
             results += find([source])
-        except OptionError:
-            raise
         except FastSAMError as error:
             results.append(Failure(index, source_name(source), error))
     return results

@@ -401,19 +401,30 @@ def test_what_waits_when_the_taker_leaves_is_dropped():
     assert sorted(done) == [0, 1, 2]
 
 
-def test_a_batch_of_two_is_one_run_and_a_wrong_option_is_no_failure_of_a_photo():
+def test_a_batch_of_two_is_one_run():
     runs = []
 
     def find(sources: list) -> list:
         runs.append(len(sources))
-        if "wrong" in sources:
-            raise OptionError("conf must be a number")
         return list(sources)
 
     assert list(stream(find, ["a", "b", "c"], batch=2, workers=1, on_error="raise")) == ["a", "b", "c"]
     assert runs == [2, 1]
-    with pytest.raises(OptionError, match="conf"):
-        list(stream(find, ["wrong", "b"], batch=2, workers=1, on_error="yield"))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4])
+def test_a_photo_that_an_option_does_not_fit_fails_in_its_place(model, tmp_path, batch):
+    """Bands 3, 2, 1 of a TIFF that has one: it ended the stream, and with it the results of its batch were lost."""
+    for name, pixels in {"1": photo(), "2": photo(), "3": photo()[..., 0], "4": photo()}.items():
+        cv2.imwrite(str(tmp_path / f"{name}.tif"), pixels)
+    results = list(model.stream(tmp_path, bands=(3, 2, 1), batch=batch, on_error="yield"))
+    assert [type(result) for result in results] == [Segmentation, Segmentation, Failure, Segmentation]
+    assert isinstance(results[2].error, OptionError)
+    taken = []
+    with pytest.raises(OptionError, match="from 1 to 1, got 3") as caught:
+        taken += model.stream(tmp_path, bands=(3, 2, 1), batch=batch)
+    assert len(taken) == 2
+    assert "item 2 of the stream" in caught.value.__notes__[0]
 
 
 def test_a_frame_that_failed_keeps_its_words():
