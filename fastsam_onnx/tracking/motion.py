@@ -73,7 +73,8 @@ def reduced(image: ByteArray) -> ByteArray:
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     factor = LONGEST_SIDE / max(grey.shape)
     if factor < 1:
-        grey = cv2.resize(grey, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        height, width = (max(1, round(side * factor)) for side in grey.shape)
+        grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
     return np.asarray(grey, np.uint8)
 
 

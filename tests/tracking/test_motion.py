@@ -60,6 +60,12 @@ def test_a_camera_that_moves_moves_the_object(photo, matrix, scale):
     assert motion.moved(mask).iou(Mask.from_dense(truth)) > 0.98
 
 
+@pytest.mark.parametrize("shape", [(1, 4000, 3), (4000, 1, 3), (3, 4000, 3)])
+def test_a_frame_of_any_shape_is_made_smaller(shape):
+    """A side of none, which OpenCV refuses, ended a stream."""
+    assert 1 in reduced(np.zeros(shape, np.uint8)).shape
+
+
 def test_only_the_object_counts(photo):
     """It moves to the right, all else to the left."""
     inside = cup().dense()
