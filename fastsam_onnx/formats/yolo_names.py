@@ -8,7 +8,9 @@ from itertools import takewhile
 _KEY = "names:"
 _QUOTED = r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\n]|'')*'"""
 _NAMES = re.compile(r"names: *(?:#.*)?")
-_NAME = re.compile(rf""" *(?:([0-9]{{1,15}}):|-) +({_QUOTED}|[^ "'#](?:[^ ]| ++(?=[^#]))*)(?: +#.*)? *""")
+_NAME = re.compile(
+    rf""" *(?:([0-9]{{1,15}}):|-) +({_QUOTED}|[^ \t"'#](?:[^ \t]|[ \t]++(?=[^#]))*)(?:[ \t]+#.*)?[ \t]*"""
+)
 """A line of a class: its index, or a dash; its name; a remark."""
 _GAP = re.compile(r"(?:\s|(?<=\s)#[^\n]*)*")
 """Spaces, ends of lines and remarks between two names in brackets."""
@@ -30,7 +32,7 @@ def names_of_data(text: str) -> dict[int, str] | None:
 
     Returns:
         The names, where each has a line, with its index or a dash before it, or all are in brackets, ['cat', 'dog'] or
-        {0: cat, 1: dog}; {} if there are none; None if they are written in another way.
+        {0: cat, 1: dog}; {} if there are none; None if they are written in another way, or two have one index.
     """
     lines = text.split("\n")
     head = next((number for number, line in enumerate(lines) if line.startswith(_KEY)), None)
@@ -57,7 +59,8 @@ def _of_lines(lines: list[str]) -> dict[int, str] | None:
     matches = [_NAME.fullmatch(line) for line in block if line.strip() and not line.lstrip().startswith("#")]
     if not matches or not all(matches) or not _NAMES.fullmatch(lines[0]):
         return None
-    return {int(match[1] or place): _unquoted(match[2]) for place, match in enumerate(matches) if match}
+    names = {int(match[1] or place): _unquoted(match[2]) for place, match in enumerate(matches) if match}
+    return names if len(names) == len(matches) else None
 
 
 def _in_brackets(value: str, start: int) -> dict[int, str] | None:
@@ -69,7 +72,10 @@ def _in_brackets(value: str, start: int) -> dict[int, str] | None:
         match = form.match(value, at)
         if match is None:
             return None
-        names[int(match.groupdict().get("index", len(names)))] = _unquoted(match["name"].rstrip())
+        index = int(match.groupdict().get("index", len(names)))
+        if index in names:
+            return None
+        names[index] = _unquoted(match["name"].rstrip())
         at = _behind_gap(value, match.end())
         if value.startswith(",", at):
             at = _behind_gap(value, at + 1)

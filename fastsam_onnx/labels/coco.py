@@ -127,7 +127,8 @@ def _box(annotation: Mapping[str, Any], where: str) -> Box:
                 f"{options.shown(bbox)}"
             )
         x, y, width, height = values
-        return x, y, x + width, y + height
+        if (width and height) or not isinstance(outlines, list) or not outlines:  # some write zeros for no box
+            return x, y, x + width, y + height
     if not isinstance(outlines, list) or not outlines:
         raise PromptError(f"{where} must have a bbox, or a segmentation of polygons, got {options.shown(annotation)}")
     points = []

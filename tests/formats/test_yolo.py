@@ -111,6 +111,11 @@ def test_names_of_data_yaml_are_those_that_yaml_has(block):
     assert names_of_data(text) == (dict(enumerate(names)) if isinstance(names, list) else names)
 
 
+def test_a_remark_begins_after_any_white_space():
+    """YAML 1.2, 6.6; PyYAML refuses a tab there."""
+    assert names_of_data("names:\n  0: cat\t# mine\n  1: a dog \t\n") == {0: "cat", 1: "a dog"}
+
+
 @pytest.mark.parametrize(
     "block",
     [
@@ -130,6 +135,8 @@ def test_names_of_data_yaml_are_those_that_yaml_has(block):
             f"\n  {'9' * 5000}: cat\n",
             "\n",
             "\n  0:\n",
+            "\n  0: cat\n  0: dog\n",
+            " {0: cat, 0: dog}\n",
         ),
         *(" >\n  0: cat\n", '\n  0: "\\q"\n', '\n  0: "\\U00110000"\n'),
     ],

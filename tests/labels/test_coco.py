@@ -55,6 +55,15 @@ def test_boxes_classes_and_ids(read, caplog):
     assert told.endswith("instances.json: annotation 2")
 
 
+def test_a_bbox_of_zeros_hides_no_outlines(read):
+    """Such an object was left out as a box without area."""
+    zeros, outline = ("annotations", 3, "bbox", [0, 0, 0, 0]), ("annotations", 3, "segmentation", [[1, 1, 5, 1, 5, 5]])
+    [_, (_, boxes), _] = read(zeros, outline).photos
+    assert boxes.boxes_xyxy.tolist() == [[1, 1, 5, 5]]
+    [_, (_, boxes), _] = read(zeros, ("annotations", 3, "segmentation", None)).photos
+    assert not len(boxes.boxes_xyxy)
+
+
 def test_of_two_categories_of_one_name_the_used_one_counts(read):
     """Roboflow writes the data set's name as a category 0 without objects, often that of the only class."""
     assert read(
