@@ -120,7 +120,9 @@ class JoinedMask:
     @cached_property
     def _measures(self) -> tuple[int, FloatArray]:
         mask = self.render()
-        return mask.area, mask.box
+        box = mask.box
+        box.flags.writeable = False
+        return mask.area, box
 
 
 TiledMask = PlacedMask | JoinedMask

@@ -274,6 +274,7 @@ def test_masks_of_tiles_answer_as_their_pixels_do():
     drawn = PlacedMask(replace(first.in_tile, predicted_iou=0.75), 30, 5, (104, 90))
     assert (drawn.predicted_iou, drawn.render().predicted_iou) == (0.75, 0.75)
     assert JoinedMask((drawn, second)).predicted_iou is None, "nothing was drawn of it as a whole"
+    assert not JoinedMask((first, second)).box.flags.writeable, "it is kept"
     columns, rows = np.arange(0, 104, 3), np.arange(0, 90, 5)
     for mask in (first, JoinedMask((first, second))):
         dense = mask.render().dense()
