@@ -87,11 +87,37 @@ def test_objects_put_together_have_the_class_of_the_best():
     assert facts(found.point_prompt([[16, 32], [48, 32]], pick="merge")) == [(1, "dog", 0.8)]
 
 
-def test_classes_of_other_names_are_not_mixed():
-    found, other = model()(photo()), model(names={"names": str({0: "a", 1: "b", 2: "c"})})(photo())
-    for parts in ([found, other], [found, model([0.8, 0.7, 0.6], None)(photo())]):
-        joined = Segmentation.concatenate(parts)
-        assert (len(joined), joined.labels, joined.names) == (4, None, None)
+def test_classes_of_other_names_stay_apart_where_results_are_put_together():
+    found, other = model()(photo()), model(names={"names": str({0: "cup", 1: "bowl", 2: "person"})})(photo())
+    joined = Segmentation.concatenate([found, other])
+    # the first's cup and person keep their indices; bowl, whose index is dog's, gets the next free one
+    assert facts(joined) == [(1, "dog", 0.8), (2, "cup", 0.7), (3, "bowl", 0.8), (0, "person", 0.7)]
+    assert joined.names == {0: "person", 1: "dog", 2: "cup", 3: "bowl"}
+    assert joined.labels.dtype == np.int64
+
+
+def test_a_class_without_a_name_is_none_of_another_result_that_has_names():
+    found, unnamed = model()(photo()), model(names=None)(photo())
+    assert unnamed.names == {}
+    joined = Segmentation.concatenate([found, unnamed])
+    assert facts(joined) == [(1, "dog", 0.8), (2, "cup", 0.7), (3, "1", 0.8), (4, "2", 0.7)]
+    assert facts(Segmentation.concatenate([unnamed, unnamed])) == [(1, "1", 0.8), (2, "2", 0.7)] * 2
+
+
+def test_indices_without_names_and_two_of_one_name_stay_where_names_are_the_same():
+    masks = [Mask.from_dense(np.eye(8, dtype=bool))] * 2
+    found = Segmentation.from_masks(masks, labels=[4, 9], names={4: "cat", 9: "cat"})
+    assert Segmentation.concatenate([found, found]).labels.tolist() == [4, 9, 4, 9]
+    other = Segmentation.from_masks(masks, labels=[4, 0], names={0: "cat", 4: "dog"})
+    joined = Segmentation.concatenate([found, other])
+    assert facts(joined) == [(4, "cat", 1), (4, "cat", 1), (5, "dog", 1), (4, "cat", 1)]
+
+
+def test_classes_that_only_one_result_has_are_left_out_with_a_warning(caplog):
+    found, plain = model()(photo()), model([0.8, 0.7, 0.6], None)(photo())
+    joined = Segmentation.concatenate([found, plain])
+    assert (len(joined), joined.labels, joined.names) == (4, None, None)
+    assert "classes are left out: only 1 of 2 results have any" in caplog.text
 
 
 def test_streams_and_tiles_have_them():

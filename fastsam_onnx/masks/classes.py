@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from fastsam_onnx import options
+from fastsam_onnx.arrays import IntArray
 from fastsam_onnx.errors import OptionError
 
 MOST_LISTED = 100
@@ -31,6 +34,38 @@ def class_indices(asked: Sequence[str | int], names: Mapping[int, str] | None) -
     if not asked:
         raise OptionError("give the name of at least one class")
     return [index for one in asked for index in _indices_of(one, names)]
+
+
+def joined_classes(
+    named: Sequence[Mapping[int, str]], labels: Sequence[IntArray]
+) -> tuple[IntArray, Mapping[int, str]]:
+    """The classes of the objects of several results, one after another, and the names of them all.
+
+    Where the results' names differ, classes of one name become one class, and other classes stay apart: an index that
+    another name has already gives way to the next free one. A class without a name is named by its index.
+
+    Args:
+        named: Names by index, of each result.
+        labels: (n,) indices of the classes of the objects of each result.
+    """
+    if all(names == named[0] for names in named):
+        return np.concatenate(labels), named[0]
+    joined: dict[int, str] = {}
+    renumbered = []
+    for names, own in zip(named, labels, strict=True):
+        places = _places({index: class_name(index, names) for index in (*names, *np.unique(own).tolist())}, joined)
+        renumbered.append(np.array([places[index] for index in own.tolist()], np.int64))
+    return np.concatenate(renumbered), joined
+
+
+def _places(names: Mapping[int, str], joined: dict[int, str]) -> dict[int, int]:
+    """The index among the joined names of each class; those that are not there yet are added."""
+    known = {name: index for index, name in reversed(joined.items())}
+    for index, name in names.items():
+        if name not in known:
+            known[name] = index if index not in joined else max((*joined, *names)) + 1
+            joined[known[name]] = name
+    return {index: known[name] for index, name in names.items()}
 
 
 def _indices_of(asked: str | int, names: Mapping[int, str]) -> list[int]:

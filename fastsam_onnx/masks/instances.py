@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx import elsewhere, options
+from fastsam_onnx import elsewhere, log, options
 from fastsam_onnx.arrays import ByteArray, FloatArray, IntArray, array_of
 from fastsam_onnx.errors import ObjectIndexError, OptionError
-from fastsam_onnx.masks.classes import class_indices, class_name
+from fastsam_onnx.masks.classes import class_indices, class_name, joined_classes
 from fastsam_onnx.masks.disjoint import without_overlaps
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.nesting import parents_of
@@ -227,10 +227,12 @@ class Instances:
     def concatenate(cls, parts: Iterable[Self]) -> Self:
         """The objects of several results of one photo, one after another.
 
-        What only some of them know of their objects (prompts, similarities, classes of the same names) is left out.
+        What only some of them know of their objects (prompts, similarities, classes, tracks) is left out; a warning is
+        logged where these are classes. Classes of the same name are one class, and others stay apart, so that an index
+        that means something else in an earlier result becomes another one.
 
         Raises:
-            OptionError: If there is none, or they are of photos of different sizes.
+            OptionError: If there is none, or they are of different photos, by their sizes or their `source`.
         """
         parts = list(parts) if isinstance(parts, Iterable) and not isinstance(parts, np.ndarray) else []
         if not parts or not all(isinstance(part, cls) for part in parts):
@@ -238,8 +240,11 @@ class Instances:
         sizes = {part.image_size for part in parts}
         if len(sizes) > 1:
             raise OptionError(f"{cls.__name__}s of photos of different sizes: {sorted(sizes)}")
+        sources = {part.source for part in parts} - {None}
+        if len(sources) > 1:
+            raise OptionError(f"{cls.__name__}s of different photos: {sorted(map(str, sources))}")
         telling = [part for part in parts if len(part)] or parts  # of no objects nothing is unknown
-        same_names = all(part.names == telling[0].names for part in telling)
+        labels, names = _all_classes(telling)
         return replace(
             parts[0],
             boxes=np.concatenate([part.boxes for part in parts]),
@@ -247,9 +252,9 @@ class Instances:
             masks=Masks((mask for part in parts for mask in part.masks.lazy), parts[0].image_size),
             prompt_index=_all_known([part.prompt_index for part in telling]),
             similarity=_all_known([part.similarity for part in telling]),
-            labels=_all_known([part.labels for part in telling]) if same_names else None,
+            labels=labels,
             track_ids=_all_known([part.track_ids for part in telling]),
-            names=telling[0].names if same_names else None,
+            names=names,
             candidates=None,
         )
 
@@ -424,6 +429,16 @@ def _all_known(values: Sequence[Known | None]) -> Known | None:
     """The arrays one after another, if none of them is missing."""
     known = [value for value in values if value is not None]
     return cast(Known, np.concatenate(known)) if len(known) == len(values) else None
+
+
+def _all_classes(parts: Sequence[Instances]) -> tuple[IntArray | None, Mapping[int, str] | None]:
+    """The classes of all objects and their names; None if one result has none."""
+    labels = [part.labels for part in parts if part.labels is not None]
+    if len(labels) == len(parts):
+        return joined_classes([part.names or {} for part in parts], labels)
+    if labels:
+        log.warn("classes are left out: only %d of %d results have any", len(labels), len(parts))
+    return None, None
 
 
 def check_found(found: object) -> None:

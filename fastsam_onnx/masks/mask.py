@@ -78,10 +78,10 @@ class Mask:
         """Make a mask from a whole picture, cropped to the pixels that are set.
 
         Args:
-            dense: (H, W) bool or finite numbers, true or non-zero where the object is.
+            dense: (H, W) bool or numbers of two values: 0, and another one where the object is (of floats 1 or 255).
 
         Raises:
-            OptionError: If it has another shape, or holds something else than numbers.
+            OptionError: If it has another shape, or holds something else, such as probabilities or several objects.
         """
         try:
             given = array_of(dense)
@@ -91,8 +91,7 @@ class Mask:
             raise OptionError(
                 f"a dense mask must be bool or numbers of shape (H, W), got {given.dtype} of shape {given.shape}"
             )
-        if given.dtype.kind == "f" and not np.isfinite(given).all():
-            raise OptionError("a dense mask must hold finite numbers, got NaN or infinity")
+        _check_two_values(given)
         full = np.array(given, bool)  # a copy: the caller's array may change later
         return cls(full, 0, 0, (full.shape[1], full.shape[0])).tight()
 
@@ -476,3 +475,23 @@ def _paint(frame: BoolArray, left: int, top: int, mask: Mask, *, value: bool) ->
         return
     crop = mask.crop[y1 - mask.top : y2 - mask.top, x1 - mask.left : x2 - mask.left]
     frame[y1 - top : y2 - top, x1 - left : x2 - left][crop] = value
+
+
+def _check_two_values(dense: npt.NDArray[Any]) -> None:
+    """OptionError unless all that is not 0 is alike: all of a label map, or of probabilities, would be the object."""
+    if dense.dtype.kind == "f" and not np.isfinite(dense).all():
+        raise OptionError("a dense mask must hold finite numbers, got NaN or infinity")
+    if dense.dtype.kind == "b" or not dense.size:
+        return
+    low, high = dense.min(), dense.max()
+    one = high if high > 0 else low
+    if dense.dtype.kind == "f" and one not in (0, 1, 255):
+        raise OptionError(
+            f"a dense mask of floats must hold 0 and 1, got values from {low:g} to {high:g}; compare them with a "
+            "threshold first: probabilities > 0.5"
+        )
+    if not ((dense == 0) | (dense == one)).all():
+        raise OptionError(
+            f"a dense mask must hold 0 and one other value, got several from {low:g} to {high:g}; compare first: "
+            "labels == 3 for one object of a label map, picture > 127 for soft edges, probabilities > 0.5"
+        )

@@ -20,7 +20,7 @@ from fastsam_onnx.masks.sequence import Masks
 from fastsam_onnx.options import integer, pair, shown
 
 MaskPrompt = Mask | Instance | Mapping[str, Any] | npt.ArrayLike
-"""A mask, an object, COCO's run lengths, {"size", "polygons"}, or (H, W) bool or numbers, not 0 in the object."""
+"""A mask, an object, COCO's run lengths, {"size", "polygons"}, or (H, W) bool or 0 and another number in it."""
 MaskPrompts = MaskPrompt | Instances | Sequence[MaskPrompt]
 
 
@@ -162,15 +162,8 @@ def _mask_of(given: Any) -> Mask:
     try:
         if isinstance(given, Mapping):
             return _of_polygons(given) if "polygons" in given else Mask.from_rle(given)
-        dense = array_of(given)
-        mask = Mask.from_dense(dense)
+        return Mask.from_dense(given)
     except ValueError as error:
         raise PromptError(
             f"a mask must be (H, W) numbers, a Mask, an object, COCO's run lengths, or outlines: {error}"
         ) from error
-    if dense.dtype.kind == "f" and not np.isin(dense, (0, 1, 255)).all():
-        raise PromptError(
-            f"a mask of floats must hold 0 and 1, got values from {dense.min()} to {dense.max()}; compare them with a "
-            "threshold first: probabilities > 0.5"
-        )
-    return mask

@@ -228,7 +228,7 @@ class Segmentation(WritableInstances):
         """For each mask the object that it means: a scribble, a lasso, another program's mask; points correct it.
 
         Args:
-            masks: (H, W) or (k, H, W) of the photo's size, true or non-zero where the object is; a `Mask`, an
+            masks: (H, W) or (k, H, W) of the photo's size, bool, or 0 and another number in the object; a `Mask`, an
                 `Instance`, COCO's run lengths {"size", "counts"}, outlines {"size": [height, width], "polygons"} as
                 `Mask.from_polygons` takes them, or a list of such masks; a result, such as the answer of another
                 prompt. None of them ask for nothing. Numbers between 0 and 1 are refused: compare probabilities with a

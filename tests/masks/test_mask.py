@@ -126,6 +126,29 @@ def test_from_dense_takes_any_numbers(dtype):
     assert Mask.from_dense(dense.tolist()).area == 2
 
 
+@pytest.mark.parametrize(
+    ("dense", "found"),
+    [
+        (np.array([[0, 1], [2, 0]]), "several from 0 to 2"),  # a label map
+        (np.array([[7, 1], [1, 1]], np.uint8), "several from 1 to 7"),
+        (np.array([[0, -1], [2, 0]]), "several from -1 to 2"),
+        (np.array([[0, 12], [255, 0]], np.uint8), "several from 0 to 255"),  # soft edges
+        (np.array([[0, 0.7], [1, 0]]), "several from 0 to 1; compare first"),
+        (np.array([[0, 0.7], [0.2, 0]], np.float32), "floats must hold 0 and 1, got values from 0 to 0.7"),
+        (np.array([[0, 1], [255, 0]], np.float32), "several from 0 to 255"),
+    ],
+)
+def test_from_dense_refuses_what_means_more_than_one_object(dense, found):
+    with pytest.raises(OptionError, match=found):
+        Mask.from_dense(dense)
+
+
+@pytest.mark.parametrize("value", [-1, 3, 255])
+def test_from_dense_takes_any_one_integer(value):
+    assert Mask.from_dense(np.array([[0, value]])).dense().tolist() == [[False, True]]
+    assert Mask.from_dense(np.array([[value, value]])).area == 2
+
+
 def test_a_mask_keeps_its_pixels_when_the_callers_array_changes():
     dense = np.ones((4, 6), bool)
     mask = Mask.from_dense(dense)

@@ -445,6 +445,10 @@ def test_concatenate_needs_something_of_one_photo(random_found):
         Segmentation.concatenate([])
     with pytest.raises(OptionError, match="different sizes"):
         Segmentation.concatenate([random_found(), random_found(image_size=(9, 9))])
+    one, other = (replace(random_found(), source=name) for name in ("a.jpg", "b.jpg"))
+    with pytest.raises(OptionError, match=r"of different photos: \['a.jpg', 'b.jpg'\]"):
+        Segmentation.concatenate([one, other])
+    assert len(Segmentation.concatenate([one, random_found()])) == 2 * len(one), "its name is not known"
 
 
 # ---------------------------------------------------------------- values
