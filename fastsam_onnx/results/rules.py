@@ -179,31 +179,28 @@ def _in_photo(points: npt.NDArray[np.float64], image_size: tuple[int, int]) -> B
     return np.asarray(((points >= 0) & (points < image_size)).all(axis=-1))
 
 
-def warn_of_outside(
-    points: npt.NDArray[np.float64], foreground: BoolArray, image_size: tuple[int, int], *, alone: bool
-) -> None:
-    """Log a foreground point outside the photo, where something is answered all the same.
+def warn_of_points(points: npt.NDArray[np.float64], foreground: BoolArray, image_size: tuple[int, int]) -> None:
+    """Log what is odd about points: `options.warn_of_shares`, and the first foreground point outside the photo.
 
     Args:
         points: (g, k, 2) x, y.
         foreground: (g, k): the point is foreground.
         image_size: (width, height) of the photo.
-        alone: True if a group asks by its points alone; then one without any in the photo has no answer, which tells
-            enough.
     """
-    inside = _in_photo(points, image_size)
-    answered = (inside & foreground).any(axis=1, keepdims=True) | (not alone)
-    for x, y in points[foreground & ~inside & answered][:1]:
-        size = "x".join(map(str, image_size))
-        warn("the foreground point (%g, %g) lies outside the photo, of %s pixels, and says nothing", x, y, size)
-
-
-def warn_of_points(
-    points: npt.NDArray[np.float64], foreground: BoolArray, image_size: tuple[int, int], *, alone: bool
-) -> None:
-    """Log what is odd about points: `options.warn_of_shares`, `warn_of_outside`."""
     options.warn_of_shares("points", points)
-    warn_of_outside(points, foreground, image_size, alone=alone)
+    for x, y in points[foreground & ~_in_photo(points, image_size)][:1]:
+        turned = _in_photo(np.array([y, x]), image_size)
+        hint = "; it must be x, y, and in the other order it would lie inside" if turned else ""
+        size = "{}x{}".format(*image_size)
+        warn("the foreground point (%g, %g) lies outside the photo, of %s pixels, and says nothing%s", x, y, size, hint)
+
+
+def warn_of_boxes(boxes_xyxy: npt.NDArray[np.float64], image_size: tuple[int, int]) -> None:
+    """Log what is odd about boxes (b, 4): `options.warn_of_shares`, and the first one that is outside the photo."""
+    options.warn_of_shares("boxes", boxes_xyxy)
+    outside = (boxes_xyxy[:, 2:] <= 0).any(axis=1) | (boxes_xyxy[:, :2] >= image_size).any(axis=1)
+    for box in boxes_xyxy[outside][:1].tolist():
+        warn("the box %s lies outside the photo, of %dx%d pixels, and means nothing", box, *image_size)
 
 
 def check_pick(pick: str) -> None:

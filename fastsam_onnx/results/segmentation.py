@@ -117,8 +117,8 @@ class Segmentation(WritableInstances):
 
         Args:
             points: (2,) or (k, 2): x, y in image pixels, all for one object; (g, k, 2) asks for g objects at once,
-                none of them for nothing. A point outside the photo hits nothing. A warning is logged where a
-                foreground point does beside others that hit, or all lie between 0 and 1, as shares of the size do.
+                none of them for nothing. A point outside the photo says nothing. A warning is logged where that is a
+                foreground point, or all lie between 0 and 1, as shares of the size do.
             labels: One for every point: 1 foreground (the default), 0 background. Background alone means nothing.
             pick: Choice among the objects that the points may mean, each told at length in docs/prompts.md:
 
@@ -146,7 +146,7 @@ class Segmentation(WritableInstances):
         """
         rules.check_pick(pick)
         groups, signs = rules.check_points(points, labels)
-        rules.warn_of_points(groups, signs, self.image_size, alone=True)
+        rules.warn_of_points(groups, signs, self.image_size)
         asked = list(zip(groups, signs, strict=True))
         if pick in rules.OF_CANDIDATES:  # the others' rules ask each object about each point, whatever their order
             asked = [rules.telling(*group, self.image_size) for group in asked]
@@ -175,8 +175,8 @@ class Segmentation(WritableInstances):
         """For each box the object that fits it best; points in it say what belongs to the object, and what does not.
 
         Args:
-            boxes: (4,) or (b, 4): x1, y1, x2, y2 in image pixels; a warning as in `point_prompt`. None of them, as a
-                detector may find none, ask for nothing.
+            boxes: (4,) or (b, 4): x1, y1, x2, y2 in image pixels; a warning is logged where one lies outside the photo,
+                or all between 0 and 1. None of them, as a detector may find none, ask for nothing.
             points: (2,) or (k, 2) in image pixels for one box, (b, k, 2) for b boxes: each, in their order, corrects
                 the answer so far, as people click where it is wrong. The bundled models' decoder is told of them;
                 other models answer with an offer that fits and obeys, or discs around the points are added and cut out.
@@ -204,8 +204,8 @@ class Segmentation(WritableInstances):
         rules.check_match(match)
         checked = rules.check_boxes(boxes)
         groups, signs = rules.check_box_points(checked, points, labels)
-        options.warn_of_shares("boxes", checked)
-        rules.warn_of_outside(groups, signs, self.image_size, alone=False)
+        rules.warn_of_boxes(checked, self.image_size)
+        rules.warn_of_points(groups, signs, self.image_size)
         told = [rules.telling(*group, self.image_size) for group in zip(groups, signs, strict=True)]
         if match == "candidate" and self.candidates is not None:
             inside = rules.cut_to_photo(checked, self.image_size)
@@ -257,7 +257,7 @@ class Segmentation(WritableInstances):
         rules.check_match(match)
         checked = check_masks(masks, self.image_size)
         groups, signs = rules.check_corrections(len(checked), points, labels)
-        rules.warn_of_points(groups, signs, self.image_size, alone=False)
+        rules.warn_of_points(groups, signs, self.image_size)
         told = [rules.telling(*group, self.image_size) for group in zip(groups, signs, strict=True)]
         pairs = list(zip(checked, told, strict=True))
         if match == "candidate" and self.candidates is not None:

@@ -51,7 +51,7 @@ def test_shares_of_the_photo_are_warned_of(found, caplog):
         (record,) = caplog.records
         assert "multiply shares, from 0 to 1, by its width and height" in record.getMessage()
     caplog.clear()
-    for points in ([0, 0], [1, 1], [[0.5, 0.5], [3, 3]], [-0.5, 0.5]):
+    for points in ([0, 0], [1, 1], [[0.5, 0.5], [3, 3]]):
         found.point_prompt(points)
     found.box_prompt([0, 0, 1, 1])
     found.box_prompt([[0, 0, 0.5, 0.5], [0, 0, 9, 9]])
@@ -75,9 +75,29 @@ def test_a_foreground_point_outside_the_photo_that_is_left_out_is_warned_of(foun
     assert "(30, 5) lies outside the photo, of 20x10 pixels, and says nothing" in record.getMessage()
 
 
-def test_points_outside_the_photo_are_no_warning_where_the_answer_tells_or_background_is_meant(found, caplog):
+def test_so_is_one_that_is_answered_by_nothing_and_one_with_x_and_y_in_the_other_order(found, caplog):
     assert not len(found.point_prompt([[30, 5], [-1, 0]]))
-    assert found.point_prompt([[[1, 1]], [[30, 5]]]).prompt_index.tolist() == [0]
+    (record,) = caplog.records
+    assert record.getMessage().endswith("(30, 5) lies outside the photo, of 20x10 pixels, and says nothing")
+    caplog.clear()
+    assert found.point_prompt([[[1, 1]], [[3, 14]]]).prompt_index.tolist() == [0]
+    (record,) = caplog.records
+    assert "(3, 14) lies outside" in record.getMessage()
+    assert record.getMessage().endswith("; it must be x, y, and in the other order it would lie inside")
+
+
+def test_a_box_outside_the_photo_is_warned_of(found, caplog):
+    assert found.box_prompt([[0, 0, 9, 9], [20, 2, 25, 8]]).prompt_index.tolist() == [0]
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "the box [20.0, 2.0, 25.0, 8.0] lies outside the photo, of 20x10 pixels, and means nothing"
+    )
+    caplog.clear()
+    found.box_prompt([[-5, -5, 1, 1], [19, 9, 40, 40]])
+    assert not caplog.records
+
+
+def test_background_points_outside_the_photo_are_no_warning(found, caplog):
     assert len(found.point_prompt([[1, 1], [30, 5]], [1, 0]))
     assert len(found.mask_prompt(found.masks[0], [30, 5], [0]))
     assert not caplog.records
