@@ -12,6 +12,7 @@ from fastsam_onnx import options
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats.categories import category_indices
 from fastsam_onnx.formats.text import Json, expected_facts, rounded_score, track_facts, xywh
+from fastsam_onnx.log import warn
 from fastsam_onnx.masks.instances import Instances, check_found
 
 _FRAME_SUFFIX = re.compile(r"\.[^#]*#[0-9]+")
@@ -31,7 +32,7 @@ def to_coco(
     Args:
         found: The objects.
         image_id: The photo's id in the data set; by default what its file name says, see `image_id_of`, or 0 without a
-            name. Photos of the same name from several folders need ids of their own.
+            name, of which a warning is logged. Photos of the same name from several folders need ids of their own.
         category_id: The id of all objects' class, or a list with the id of each class by its index: COCO numbers its 80
             classes from 1 to 90, with gaps. By default the index that the network's file gives each one's class (0 is
             the first), or 1 if the network does not tell classes apart.
@@ -48,6 +49,8 @@ def to_coco(
     check_found(found)
     name = found.source if file_name is None else options.text("file_name", file_name)
     if image_id is None:
+        if not name:
+            warn("a photo without a name gets the image_id 0; of several photos give each its own: image_id=")
         image_id = 0 if not name else image_id_of(name)
     elif not isinstance(image_id, str):
         image_id = options.integer("an image_id that is not text", image_id, 0)

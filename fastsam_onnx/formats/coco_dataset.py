@@ -25,6 +25,7 @@ from fastsam_onnx.formats.categories import OBJECT, category_names
 from fastsam_onnx.formats.coco import image_id_of
 from fastsam_onnx.formats.rings import ring_with_holes
 from fastsam_onnx.formats.text import Json, expected_facts, json_bytes, numbers, rounded_score, track_facts, xywh
+from fastsam_onnx.log import warn
 from fastsam_onnx.masks.instances import Instances, check_found
 
 COCO_DATASET = "coco-dataset"
@@ -122,6 +123,7 @@ class CocoDataset:
         self.journal = self.path.with_name(self.path.name + JOURNAL_SUFFIX)
         self._image_ids: dict[str, int] = {}
         self._used: set[int] = set()
+        self._added: dict[str, tuple[int, int]] = {}
         self._last_image, self._last_annotation = 0, 0
         self._categories: list[str] = []
         self._lacking = _checked(categories)
@@ -148,8 +150,10 @@ class CocoDataset:
         self.close()
 
     def __contains__(self, file_name: object) -> bool:
-        """True if the data set has a photo of this name."""
-        return file_name in self._image_ids
+        """True if the data set has a photo of this name; OptionError if it is no text, such as a path."""
+        if isinstance(file_name, os.PathLike):
+            raise OptionError(f"photos are known by their names, as texts, got {file_name!r}; ask for path.name")
+        return options.text("the name of a photo", file_name) in self._image_ids
 
     def __len__(self) -> int:
         """Number of photos."""
@@ -165,6 +169,9 @@ class CocoDataset:
     ) -> None:
         """Add a photo and its objects, or put them in the place of those that the data set has of this photo.
 
+        A warning is logged where that is a photo that was added since the data set is open: it may be another one of
+        the same name.
+
         Args:
             found: The objects.
             file_name: As in `dataset_entry`.
@@ -172,7 +179,8 @@ class CocoDataset:
             image_id: As in `dataset_entry`.
 
         Raises:
-            OptionError: As in `dataset_entry`.
+            OptionError: As in `dataset_entry`, or if a photo of the same name and of another size was added since the
+                data set is open.
             OutputError: If it cannot be written, the photo has another id, or another photo has this one; nothing of it
                 is kept.
         """
@@ -184,7 +192,8 @@ class CocoDataset:
             self._append(entry)
 
     def _append(self, entry: Json) -> None:
-        name = entry["image"]["file_name"]
+        name, size = entry["image"]["file_name"], (entry["image"]["width"], entry["image"]["height"])
+        self._check_added(name, size)
         image_id = self._image_id(name, entry["image"].get("id"))
         if self._lacking and not self._file.closed:
             self._add_categories()
@@ -198,6 +207,19 @@ class CocoDataset:
         self._write(json.dumps(record).encode("ascii") + b"\n")
         self._categories = entry["categories"]
         self._know(name, image_id, annotations)
+        self._added[name] = size
+
+    def _check_added(self, name: str, size: tuple[int, int]) -> None:
+        """Tell a photo that takes the place of one that was added before: photos of several folders share names."""
+        before = self._added.get(name)
+        if before is None:
+            return
+        if size != before:
+            raise OptionError(
+                f"another photo of the name {name} was added, of {before[0]}x{before[1]} pixels, and this one has "
+                f"{size[0]}x{size[1]}; give each a name of its own by file_name=, such as its path"
+            )
+        warn("%s was added to %s before: this takes its place; another photo needs another file_name=", name, self.path)
 
     def _add_categories(self) -> None:
         """Write the categories that were asked for to the file: a run that is killed leaves their ids behind."""

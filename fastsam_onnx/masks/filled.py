@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray, IntArray
 from fastsam_onnx.errors import OptionError
+from fastsam_onnx.log import warn
 from fastsam_onnx.masks.polygon import Polygon
 from fastsam_onnx.options import numbers, shown, warn_of_shares
 
@@ -24,6 +25,8 @@ MOST_COORDINATE = 2.0**31
 ANY_CROSSINGS = 10**6
 """Number of rows that all sides of a mask's outlines may cross together, however few pixels they span; a careful lasso
 crosses some thousands. Else they may cross as many as the edges of so many pixels can."""
+NEAR = 2.0
+"""Pixels by which the outlines of other programs may reach beyond the photo, as drawn."""
 AT_ONCE = 1 << 20
 """Number of crossings and pixels that are computed together, but for those of one row."""
 
@@ -64,7 +67,7 @@ def filled(
 ) -> tuple[BoolArray, int, int]:
     """The pixels whose middles lie in one of the polygons, as a crop, and the column and row where that begins.
 
-    A warning is logged where the points look like shares of the photo.
+    A warning is logged where the points look like shares of the photo, or its sides to be in the wrong order.
 
     Args:
         polygons: Rings of each, of which every other one from the outside is a hole (even-odd rule).
@@ -79,6 +82,7 @@ def filled(
         return np.zeros((0, 0), bool), 0, 0
     points = np.concatenate(rings)
     warn_of_shares("polygons", points)
+    _warn_of_turned(points, image_size)
     left, top = (max(math.floor(side), 0) for side in points.min(axis=0))
     right, bottom = (min(math.ceil(side), end) for side, end in zip(points.max(axis=0), image_size, strict=True))
     width, height = max(right - left, 0), max(bottom - top, 0)
@@ -90,6 +94,19 @@ def filled(
     _check_effort(sides, max(ANY_CROSSINGS, (width + 1) * height))
     bands = [_inside(sides, rows, width) for rows in _bands(sides, (width, height))]
     return np.concatenate(bands), left, top
+
+
+def _warn_of_turned(points: Points, image_size: tuple[int, int]) -> None:
+    """Log that outlines reach beyond a photo in which they would lie if its sides were in the other order."""
+    width, height = image_size
+    right, bottom = points.max(axis=0)
+    beyond = right > width + NEAR or bottom > height + NEAR
+    if beyond and points.min() > -NEAR and right < height + NEAR and bottom < width + NEAR:
+        warn(
+            "polygons reach to %g, %g and are cut at the photo's %dx%d; image_size must be (width, height), the other "
+            "order than that of NumPy's shape",
+            *(right, bottom, width, height),
+        )
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,8 @@ class Mask:
             polygons: Outlines, each (k, 2) x, y in image pixels or flat, x, y, x, y, as COCO has them; or `Polygon`
                 with holes, also as {"exterior", "holes"}. What an outline goes around twice is outside of it.
                 A warning is logged where all lie between 0 and 1, as shares of the photo do (YOLO's outlines).
-            image_size: (width, height) of the photo; what lies outside is left out.
+            image_size: (width, height) of the photo; what lies outside is left out, with a warning where all would lie
+                in (height, width).
             pixel_limit: Maximum of the pixels in the rectangle around all; None for no limit.
 
         Raises:

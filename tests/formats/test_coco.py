@@ -73,6 +73,18 @@ def test_records_say_which_photo_they_belong_to(source, options, expected, sampl
         assert ("file_name" in record) == (expected[1] is not None)
 
 
+def test_a_photo_without_a_name_or_an_id_is_warned_of(sample, caplog):
+    """Objects of several photos would all be of one, in one list."""
+    nameless = replace(sample, source=None)
+    assert {one["image_id"] for one in nameless.to_coco()} == {0}
+    assert "a photo without a name gets the image_id 0" in caplog.text
+    caplog.clear()
+    nameless.to_coco(image_id=0)
+    nameless.to_coco(file_name="a.jpg")
+    sample.to_coco()
+    assert not caplog.records
+
+
 def test_the_error_for_an_image_id_says_that_text_is_accepted_too(sample):
     with pytest.raises(OptionError, match=r"image_id that is not text must be an integer >= 0, got \[1\]"):
         sample.to_coco(image_id=[1])

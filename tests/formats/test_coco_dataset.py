@@ -6,6 +6,7 @@ import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,6 +89,35 @@ def test_an_id_that_readers_would_round_is_not_taken_from_a_name(tmp_path):
             dataset.add(random_instances(0), name)
     images = ascii_json((tmp_path / "d.json").read_bytes())["images"]
     assert [image["id"] for image in images] == [1, 2**53 - 1]
+
+
+def test_another_photo_of_the_same_name_takes_no_photos_place_without_a_word(sample, tmp_path, caplog):
+    """Photos of several folders have names in common; a later run may well have new objects of a photo."""
+    other = Segmentation.from_masks([Mask.from_dense(np.ones((5, 7), bool))], source=sample.source)
+    with CocoDataset(tmp_path / "d.json") as dataset:
+        dataset.add(sample)
+        with pytest.raises(
+            OptionError, match=r"another photo of the name photo.jpg was added, of 48x36.*has 7x5; give"
+        ):
+            dataset.add(other)
+        dataset.add(other, "second/photo.jpg")
+        assert not caplog.records
+        dataset.add(sample[:2])
+        assert "photo.jpg was added to" in caplog.text
+        assert "this takes its place" in caplog.text
+    caplog.clear()
+    with CocoDataset(tmp_path / "d.json") as dataset:
+        dataset.add(sample[:1])
+    assert not caplog.records
+    images = ascii_json((tmp_path / "d.json").read_bytes())["images"]
+    assert sorted(image["file_name"] for image in images) == ["photo.jpg", "second/photo.jpg"]
+
+
+@pytest.mark.parametrize("name", [Path("a.jpg"), 3, None, b"a.jpg"])
+def test_only_a_name_can_be_in_a_data_set(tmp_path, name):
+    """A path would never be in it, and every photo be done again."""
+    with CocoDataset(tmp_path / "d.json") as dataset, pytest.raises(OptionError, match=r"name"):
+        name in dataset  # noqa: B015
 
 
 def test_ids_are_given_once_whatever_came_before(tmp_path):

@@ -160,3 +160,15 @@ def test_outlines_are_mask_prompts_also_in_json():
             listed_masks(wrong)
     with pytest.raises(PromptError, match="at most 79 pixels"):
         limited_masks(mask, 79)
+
+
+def test_the_sides_of_a_photo_in_the_wrong_order_are_warned_of(caplog):
+    """NumPy's shape is (height, width); half of such a mask may be cut off."""
+    outline = [[100, 50], [600, 50], [600, 300], [100, 300]]
+    assert Mask.from_polygons([outline], (640, 480)).area == 500 * 250
+    for size in ((480, 560), (601, 301), (598, 299)):  # fits in no order, fits, and is beyond by what others' do
+        Mask.from_polygons([outline], size)
+    assert not caplog.records
+    assert Mask.from_polygons([outline], (480, 640)).area == 380 * 250
+    (record,) = caplog.records
+    assert "polygons reach to 600, 300 and are cut at the photo's 480x640" in record.getMessage()
