@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from fastsam_onnx.errors import OptionError
 
 _Class = TypeVar("_Class", bound=type)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+A_CALL = "a call"
+"""What has the options of a call, in messages."""
 
 MODEL = {
     "predict": "call it: model(photo), or model.stream(photos)",
@@ -27,6 +35,28 @@ MODEL = {
 }
 """For `FastSAM`: names of ultralytics, Segment Anything and PyTorch."""
 
+OPTIONS = {
+    **{
+        name: f"found = model(photo), and found.{name[:-1]}_prompt(...)"
+        for name in ("points", "boxes", "masks", "texts")
+    },
+    "bboxes": "found = model(photo), and found.box_prompt(boxes)",
+    "labels": "found = model(photo), and found.point_prompt(points, labels)",
+    "classes": 'model(photo).of_class("dog", "cat")',
+    "agnostic_nms": "agnostic=",
+    "device": "leave it out: it runs on the CPU as it is; FastSAM(providers=) names other devices",
+    "retina_masks": "leave it out: masks have the photo's size as they are",
+    "verbose": "leave it out: nothing is printed",
+    "save": "model(photo).save(path)",
+    "save_txt": 'model(photo).save("photo.txt")',
+    "show": "model(photo).show()",
+    "stream": "model.stream(photos)",
+    **dict.fromkeys(("batch", "workers"), "model.stream(photos) takes it"),
+    **dict.fromkeys(("tracker", "persist"), "model.stream(video, track=True)"),
+    **dict.fromkeys(("half", "augment", "dnn", "task"), "leave it out"),
+}
+"""For calls and `FastSAM` itself: options of ultralytics, and prompts, which are put to results here."""
+
 RESULT = {
     "plot": "found.overlay() is an array, found.save(path) writes it",
     "everything_prompt": "found holds everything as it is",
@@ -42,6 +72,11 @@ RESULT = {
     **dict.fromkeys(("conf", "confidence"), "found.scores"),
     "iou_predictions": "found.predicted_iou",
     "obb": "found.masks[0].rotated_box, (4, 2) in pixels of the photo",
+    "area": "found.areas",
+    "merge": "Segmentation.concatenate([found, other])",
+    **dict.fromkeys(("grown", "dilated"), "found.masks[0].grown(3), of one mask"),
+    "label_map": 'found.save("photo.labels.png"), or draw.label_map(found)',
+    "to_yolo": 'found.save("photo.txt"), or formats.to_yolo(found)',
     **dict.fromkeys(("cls", "class_id"), "found.labels"),
     **dict.fromkeys(("id", "tracker_id"), "found.track_ids"),
     **dict.fromkeys(("cpu", "numpy"), "leave it out: its arrays are NumPy's"),
@@ -75,6 +110,8 @@ MASK = {
     **dict.fromkeys(("data", "shape", "numpy", "sum", "astype"), "mask.dense() is the array, (H, W) bool"),
     **dict.fromkeys(("counts", "size", "segmentation"), "mask.rle()"),
     **dict.fromkeys(("bbox", "xyxy"), "mask.box, x1, y1, x2, y2"),
+    "intersection": "mask.difference(mask.difference(other)), or its pixels alone: mask.intersection_area(other)",
+    "centroid": "mask.inner_point lies inside; the centroid is in found.to_csv()",
     **dict.fromkeys(("xy", "xyn"), "mask.polygons(), in pixels of the photo"),
     **dict.fromkeys(("xyxyxyxy", "xywhr", "obb"), "mask.rotated_box, (4, 2) in pixels of the photo"),
 }
@@ -99,3 +136,34 @@ def telling(hints: Mapping[str, str]) -> Callable[[_Class], _Class]:
         return kind
 
     return decorated
+
+
+def telling_options(what: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorator: an option that a function does not have is an OptionError that says what to write in its place.
+
+    Args:
+        what: What has no such option, in words.
+    """
+
+    def decorated(function: Callable[P, R]) -> Callable[P, R]:
+        code = function.__code__
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        by_place, by_name = names[: code.co_argcount], names[code.co_argcount :]
+
+        @wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            check_names(what, [name for name in kwargs if name not in by_place], by_name)
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorated
+
+
+def check_names(what: str, given: Iterable[str], accepted: Sequence[str]) -> None:
+    """OptionError if an option is not known; it says what is accepted, and what `OPTIONS` are called here."""
+    if unknown := [name for name in given if name not in accepted]:
+        hints = [f"; in place of {name}: {OPTIONS[name]}" for name in unknown if name in OPTIONS]
+        raise OptionError(
+            f"{what} has no option {', '.join(unknown)}; it accepts: {', '.join(accepted)}{''.join(hints)}"
+        )

@@ -63,6 +63,7 @@ class FastSAM:
         clip: Encoders for text prompts; None without.
     """
 
+    @elsewhere.telling_options("FastSAM")
     def __init__(
         self,
         model: str | os.PathLike[str] | bytes | ort.InferenceSession | ExternalNetwork | None = None,
@@ -133,6 +134,7 @@ class FastSAM:
             self._network.close()
             raise
 
+    @elsewhere.telling_options(elsewhere.A_CALL)
     def __call__(
         self,
         source: ImageSource,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from fastsam_onnx import elsewhere
 from fastsam_onnx.arrays import array_of
 from fastsam_onnx.errors import FastSAMError, OptionError
 from fastsam_onnx.log import warn
@@ -135,9 +136,7 @@ def set_attribute(model: object, name: str, value: object) -> None:
 
 def call_options(given: CallKeywords) -> CallOptions:
     """The options of a call of these names; OptionError if one is not known."""
-    names = [each.name for each in fields(CallOptions)]
-    if unknown := [name for name in given if name not in names]:
-        raise OptionError(f"a call has no option {', '.join(unknown)}; it accepts: {', '.join(names)}")
+    elsewhere.check_names(elsewhere.A_CALL, given, [each.name for each in fields(CallOptions)])
     return CallOptions(**given)
 
 

@@ -13,8 +13,8 @@ PACKAGE = ROOT / "fastsam_onnx"
 TOOLS = ROOT / "tools"  # not in the source distribution
 FLOORS = """
     cli > serve > quantize > model > stages, ahead, tracking > stream, tiling, labels > results > formats > draw
-    > lettering, matting > masks > network > clip, checkpoints > images, runtime > weights > files, options
-    > arrays, blas, elsewhere, errors, log
+    > lettering, matting > masks > network > clip, checkpoints > images, runtime > weights > files, options > elsewhere
+    > arrays, blas, errors, log
 """
 FLOOR = {room.strip(): floor for floor, rooms in enumerate(FLOORS.split(">")) for room in rooms.split(",")}
 

@@ -1,13 +1,14 @@
 """Names of other packages: an AttributeError says what is written here in their place, and what it says is there."""
 
 import copy
+import inspect
 import pickle
 import re
 
 import numpy as np
 import pytest
 
-from fastsam_onnx import FastSAM, Mask, Segmentation, elsewhere
+from fastsam_onnx import FastSAM, Mask, OptionError, Segmentation, elsewhere
 
 PHOTO = np.full((40, 60, 3), 90, np.uint8)
 SQUARE = Mask.from_dense(np.pad(np.ones((10, 10), bool), 8))
@@ -36,6 +37,23 @@ def test_what_is_to_be_written_is_there(things, thing, hints):
             getattr(things[thing], name)
         for code in CODE.findall(hint):
             eval(code, {**things, "photo": PHOTO, "photos": [PHOTO]})  # it raises what is missing
+
+
+def test_options_of_others_say_what_to_write_in_their_place(things):
+    for name, hint in elsewhere.OPTIONS.items():
+        for call in (lambda **given: things["model"](PHOTO, **given), FastSAM):
+            with pytest.raises(
+                OptionError, match=f" has no option {name}; it accepts: .*; in place of {name}: "
+            ) as told:
+                call(**{name: 1})
+            assert str(told.value).endswith(hint)
+    with pytest.raises(OptionError, match=r"^FastSAM has no option colour, shape; it accepts: imgsz, .*, clip$"):
+        FastSAM(colour=3, shape=1, conf=0.5)
+    with pytest.raises(OptionError, match=r"^a call has no option verbose"):
+        things["model"](source=PHOTO, conf=0.5, verbose=False)
+    with pytest.raises(OptionError, match="in place of classes: "):
+        things["model"].stream([PHOTO], classes=[0])
+    assert list(inspect.signature(things["model"]).parameters)[:3] == ["source", "imgsz", "conf"]
 
 
 def test_other_names_are_missing_as_ever():

@@ -53,10 +53,18 @@ def rings_of(polygon: Any) -> list[Points]:
 
 def _ring(given: Any) -> Points:
     points = numbers("a polygon", given)
+    if points.ndim == 3 and points.shape[1:] == (1, 2):  # through the middles of pixels: filled here, a rim is lost
+        raise OptionError(
+            "a polygon must be (k, 2) or flat, got a contour of OpenCV, (k, 1, 2), which runs through pixels, not "
+            "around them; fill it: cv2.drawContours(picture, contours, -1, 1, cv2.FILLED), and Mask.from_dense(picture)"
+        )
     if points.ndim == 1 and len(points) % 2 == 0:
         points = points.reshape(-1, 2)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
-        raise OptionError(f"a polygon must be at least three points x, y, (k, 2) or flat, got {shown(given)}")
+        raise OptionError(
+            f"a polygon must be at least three points x, y, (k, 2) or flat, got {shown(given)}; "
+            "polygons is a list of them, also of a single one"
+        )
     if np.abs(points).max() > MOST_COORDINATE:
         raise OptionError(f"a polygon must be in image pixels, got {shown(given)}")
     return points

@@ -163,7 +163,7 @@ class Instances:
         """Objects from masks that exist already.
 
         Args:
-            masks: At least one, or `image_size` is needed.
+            masks: At least one, or the photo or its size is needed.
             scores: (n,), 1 by default.
             boxes: (n, 4), the masks' own by default.
             image_size: (width, height).
@@ -178,7 +178,7 @@ class Instances:
                 boxes, indices or labels, one of them is outside its range (scores: 0 to 1), or the photo has another
                 size.
         """
-        image_size = cls._photo_size(masks, image_size)
+        image_size = cls._photo_size(masks, image_size, image)
         n = len(masks)
         own = np.array([mask.box for mask in masks]).reshape(n, 4)
         checked = {
@@ -209,15 +209,18 @@ class Instances:
         )
 
     @classmethod
-    def _photo_size(cls, masks: Sequence[Mask], image_size: tuple[int, int] | None) -> tuple[int, int]:
-        """The size that is given, else that of the first mask; OptionError if they are no masks of a photo."""
+    def _photo_size(
+        cls, masks: Sequence[Mask], image_size: tuple[int, int] | None, image: ByteArray | None
+    ) -> tuple[int, int]:
+        """The size that is given, else the first mask's, else the photo's; OptionError if they are no masks of one."""
         wrong = [masks] if not isinstance(masks, Sequence) else [mask for mask in masks if not isinstance(mask, Mask)]
         if wrong:
-            raise OptionError(f"masks must be a list of Mask (see Mask.from_dense), got {type(wrong[0]).__name__}")
+            hint = "found.masks" if isinstance(masks, Instances) else "[Mask.from_dense(one) for one in masks]"
+            raise OptionError(f"masks must be a list of Mask, such as {hint}, got {type(wrong[0]).__name__}")
         if image_size is None:
-            if not len(masks):
-                raise OptionError(f"a {cls.__name__} of no masks needs image_size=(width, height)")
-            image_size = masks[0].image_size
+            if not len(masks) and image is None:
+                raise OptionError(f"a {cls.__name__} of no masks needs image=photo or image_size=(width, height)")
+            image_size = masks[0].image_size if len(masks) else _size_of(image)
         size = options.pair("image_size", image_size, maximum=LARGEST_SIDE)
         if 0 in size:
             raise OptionError(f"a {cls.__name__} must be of a photo with pixels, got image_size {size}")
@@ -445,6 +448,11 @@ def check_found(found: object) -> None:
     """OptionError if it is not the objects of one photo."""
     if not isinstance(found, Instances):
         raise OptionError(f"found must be the objects of one photo, such as model(photo), got {options.shown(found)}")
+
+
+def _size_of(image: npt.ArrayLike | None) -> tuple[int, int]:
+    """(width, height) of a photo; (0, 0), which no photo has, of what is none."""
+    return image.shape[1::-1] if isinstance(image, np.ndarray) and image.ndim == 3 else (0, 0)
 
 
 def check_photo(image: npt.ArrayLike, image_size: tuple[int, int]) -> ByteArray:

@@ -133,7 +133,7 @@ class Mask:
             OptionError: If they are something else, or span more pixels.
         """
         if not isinstance(polygons, Sequence) or isinstance(polygons, str | bytes):
-            raise OptionError(f"polygons must be a list of outlines, got {shown(polygons)}")
+            raise OptionError(f"polygons must be a list of outlines, also of a single one, got {shown(polygons)}")
         size = pair("image_size", image_size, maximum=LARGEST_SIDE)
         limit = None if pixel_limit is None else integer("pixel_limit", pixel_limit)
         return cls(*filled([rings_of(each) for each in polygons], size, limit), size).tight()

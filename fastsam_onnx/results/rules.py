@@ -114,7 +114,7 @@ def check_corrections(
 
     Args:
         count: Number of the prompts.
-        points: Points of each.
+        points: Points of each; None or an empty list for none.
         labels: 1 or 0 for each of the points.
         kind: What the prompts are, singular and plural.
         prefix: As in `check_points`.
@@ -123,6 +123,10 @@ def check_corrections(
         PromptError: If the shapes or values make no points, or there is not a group for each prompt.
     """
     one, several = kind
+    if points is not None:
+        given = options.numbers(f"{prefix}points", points, error=PromptError)
+        if given.shape in ((0,), (0, 2), (count, 0), (count, 0, 2)):  # no corrections yet
+            points, labels = None, None if np.size(labels) == 0 else labels  # type: ignore[arg-type]
     if points is None:
         if labels is not None:
             raise PromptError(f"labels of points that correct {several} are given without the points")

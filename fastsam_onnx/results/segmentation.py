@@ -76,7 +76,7 @@ class Segmentation(WritableInstances):
         """A Segmentation of masks that exist already.
 
         Args:
-            masks: At least one, or `image_size` is needed.
+            masks: At least one, or the photo or its size is needed.
             scores: (n,), 1 by default.
             boxes: (n, 4), the masks' own by default.
             image_size: (width, height).
@@ -462,7 +462,8 @@ class Segmentation(WritableInstances):
         """
         if not isinstance(prompts, Chooser):
             raise PromptError(
-                f"prompts must be a Prompts, such as Prompts(points=[620, 360]), got {options.shown(prompts)}"
+                f"prompts must be a Prompts, such as Prompts(points=[620, 360]), got {options.shown(prompts)}; "
+                "Prompts.from_value makes one of JSON's values"
             )
         return prompts.choose(self)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -88,7 +89,7 @@ def test_polygons_are_joined_and_take_cocos_form():
 @pytest.mark.parametrize(
     ("polygons", "message"),
     [
-        ("abc", "a list of outlines, got 'abc'"),
+        ("abc", "a list of outlines, also of a single one, got 'abc'"),
         (SQUARE[0], "at least three points"),
         ([[1, 2, 3, 4]], "at least three points x, y"),
         ([[1, 2, 3, 4, 5]], "at least three points"),
@@ -172,3 +173,22 @@ def test_the_sides_of_a_photo_in_the_wrong_order_are_warned_of(caplog):
     assert Mask.from_polygons([outline], (480, 640)).area == 380 * 250
     (record,) = caplog.records
     assert "polygons reach to 600, 300 and are cut at the photo's 480x640" in record.getMessage()
+
+
+def test_a_contour_of_opencv_which_would_lose_a_rim_is_told_the_way():
+    dense = np.zeros((9, 9), np.uint8)
+    dense[2:6, 3:8] = 1
+    contours, _ = cv2.findContours(dense, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    with pytest.raises(
+        OptionError, match=r"contour of OpenCV, \(k, 1, 2\), which runs through pixels, not around them"
+    ):
+        Mask.from_polygons(contours, (9, 9))
+    picture = cv2.drawContours(np.zeros((9, 9), np.uint8), contours, -1, 1, cv2.FILLED)
+    assert Mask.from_dense(picture) == Mask.from_dense(dense)
+
+
+@pytest.mark.parametrize("one", [[1, 1, 5, 1, 5, 5], [[1, 1], [5, 1], [5, 5]]])
+def test_a_single_outline_goes_into_a_list(one):
+    with pytest.raises(OptionError, match="polygons is a list of them, also of a single one"):
+        Mask.from_polygons(one, (9, 9))
+    assert Mask.from_polygons([one], (9, 9)).area > 0

@@ -170,7 +170,7 @@ def test_of_objects_those_that_obey_points_answer_a_mask(found):
         ([[(1, 1)], [(2, 2)]], None, r"1 mask needs points of shape \(1, k, 2\), got \(2, 1, 2\)"),
         (None, [1], "labels of points that correct masks are given without the points"),
         ([(1, 1)], [2], "labels must be 1"),
-        ([], None, "points must have shape"),
+        ([1], None, "points must have shape"),
     ],
 )
 def test_points_that_correct_a_mask_are_checked(found, points, labels, message):

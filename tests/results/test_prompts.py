@@ -103,6 +103,20 @@ def test_background_points_outside_the_photo_are_no_warning(found, caplog):
     assert not caplog.records
 
 
+@pytest.mark.parametrize("none", [[], np.zeros((0, 2)), [[]], np.zeros((1, 0, 2))])
+@pytest.mark.parametrize("labels", [None, []])
+def test_a_list_of_no_corrections_corrects_nothing(found, none, labels):
+    """As a page has it before the first click."""
+    box = [0, 0, 9, 9]
+    assert rles(found.box_prompt(box, none, labels)) == rles(found.box_prompt(box))
+    assert rles(found.mask_prompt(found.masks[0], none, labels)) == rles(found[[0]])
+    assert rles(Prompts(boxes=box, box_points=none, box_labels=labels).choose(found)) == rles(found.box_prompt(box))
+    with pytest.raises(PromptError, match="without the points"):
+        found.box_prompt(box, none, [1])
+    with pytest.raises(PromptError, match="group of points for each box"):
+        found.box_prompt(box, np.zeros((2, 1, 2)))
+
+
 def test_classes_are_looked_among(found):
     classed = replace(found, labels=np.array([0, 1, 1]), names={0: "dog", 1: "cup"})
     assert rles(Prompts(classes="cup").choose(classed)) == rles(found[[1, 2]])
@@ -339,7 +353,7 @@ def test_points_in_boxes_go_the_same_way_as_by_hand(found):
         ({"boxes": [0, 0, 4, 4], "box_labels": [1]}, "without the points"),
         ({"boxes": [0, 0, 4, 4], "box_points": [5, 1]}, "must lie in its box"),
         ({"boxes": [[0, 0, 4, 4]] * 2, "box_points": [1, 1]}, "2 boxes need box_points of shape"),
-        ({"points": [1, 1], "boxes": [0, 0, 4, 4], "box_points": []}, "^box_points must have shape"),
+        ({"points": [1, 1], "boxes": [0, 0, 4, 4], "box_points": [1]}, "^box_points must have shape"),
         ({"boxes": [0, 0, 4, 4], "box_points": [1, 1], "box_labels": [2]}, "^box_labels must be 1"),
         ({"boxes": [0, 0, 4, 4], "box_points": [1, 1], "box_labels": "x"}, "^box_labels must be numbers"),
         ({"masks": np.ones((4, 4), bool), "mask_points": [[1, 1], [2, 2]], "mask_labels": [1]}, "need mask_labels"),

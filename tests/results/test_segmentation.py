@@ -374,7 +374,7 @@ def test_of_objects_those_that_obey_points_answer_a_box():
         ([[(1, 1)], [(2, 2)]], None, r"1 box needs points of shape \(1, k, 2\), got \(2, 1, 2\)"),
         (None, [1], "without the points"),
         ([(1, 1)], [2], "labels must be 1"),
-        ([], None, "points must have shape"),
+        ([1], None, "points must have shape"),
     ],
 )
 def test_points_in_boxes_are_checked(points, labels, message):
@@ -420,6 +420,17 @@ def test_smooth_drops_what_vanishes_and_keeps_the_rest_in_order():
     assert smoothed.scores.tolist() == [np.float32(0.8)]
     np.testing.assert_array_equal(smoothed.masks[0].dense(), dense)
     assert found.areas.tolist() == [4, 225]
+
+
+def test_the_size_of_no_objects_is_the_photos():
+    photo = np.zeros((6, 8, 3), np.uint8)
+    assert Segmentation.from_masks([], image=photo).image_size == (8, 6)
+    with pytest.raises(OptionError, match=r"of no masks needs image=photo or image_size"):
+        Segmentation.from_masks([])
+    with pytest.raises(OptionError, match="image must be the photo"):
+        Segmentation.from_masks([], image=photo, image_size=(9, 9))
+    with pytest.raises(OptionError, match="image must be the photo"):
+        Segmentation.from_masks([Mask.empty((3, 3))], image=photo)
 
 
 # ---------------------------------------------------------------- joining
