@@ -244,7 +244,7 @@ class Follower:
         self._tracker.skip()
 
     def begin(self, found: Segmentation, frame: int) -> Segmentation:
-        """The objects that the prompts mean in this frame, with their numbers.
+        """The objects that the prompts mean in this frame, with their numbers; what several mean is there once.
 
         Raises:
             PromptError: If one of the prompts means nothing.
@@ -258,14 +258,16 @@ class Follower:
                 f"prompt {missing[0]} means nothing in frame {frame} of {width}x{height} pixels, so there is nothing "
                 "to follow"
             )
+        answers, seen = _each_once(answers, found)
         self._tracker.enter(found)
         merged = Segmentation.concatenate([answers, _without(found, answers)])
         everything = self._tracker.number(merged, asked=len(answers))
         numbered, picture = everything[: len(answers)], Frame.of(found, frame).picture
         assert numbered.track_ids is not None
+        assert answers.prompt_index is not None
         prompts = answers.prompt_index.tolist()
-        for number, prompt, answer in zip(numbered.track_ids.tolist(), prompts, numbered.masks, strict=True):
-            mask = _as_found(answer, found)
+        numbers = numbered.track_ids.tolist()
+        for number, prompt, answer, mask in zip(numbers, prompts, numbered.masks, seen, strict=True):
             look = None if found.image is None else look_of(mask, found.image)
             others = _elsewhere(answer, everything)
             self._followed[number] = Followed(prompt, frame, mask, answer, picture, mask, look, others)
@@ -358,6 +360,22 @@ class Follower:
             if like > _least_likeness(overlap):
                 fit[index] = overlap * (1 - LOOK_WEIGHT * (1 - like))
         return np.asarray((fit > 0) & (fit == fit.max(initial=0)), bool)
+
+
+def _each_once(answers: Segmentation, found: Segmentation) -> tuple[Segmentation, list[Mask]]:
+    """The answers but those that are found as an earlier one is, whose number would be taken from it; how all are."""
+    kept: list[int] = []
+    seen: list[Mask] = []
+    for index, one in enumerate(answers):
+        mask = _as_found(one.mask, found)
+        same = next((other for other, known in zip(kept, seen, strict=True) if mask.iou(known) > AS_ANSWERED_IOU), None)
+        if same is None:
+            kept.append(index)
+            seen.append(mask)
+        else:
+            first = answers[same].prompt_index
+            warn("prompt %s means the object of prompt %s, which is followed once", one.prompt_index, first)
+    return answers[kept], seen
 
 
 def _as_found(answer: Mask, found: Segmentation) -> Mask:

@@ -325,6 +325,17 @@ def test_several_prompts_keep_their_order_and_their_numbers():
     assert third.prompt_index.tolist() == [0, 1]
 
 
+def test_what_two_prompts_mean_is_followed_once(model, caplog):
+    """With two numbers they took it from each other from frame to frame."""
+    prompts = Prompts(points=[[(14, 32)], [(15, 31)]], boxes=[4, 22, 25, 43])
+    results = list(model.stream(FRAMES, track=True, prompts=prompts))
+    assert ids(results) == [[1]] * 9
+    assert [found.prompt_index.tolist() for found in results] == [[0]] * 9
+    assert [record.getMessage() for record in caplog.records] == [
+        f"prompt {index} means the object of prompt 0, which is followed once" for index in (1, 2)
+    ]
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
