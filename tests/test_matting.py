@@ -182,6 +182,16 @@ def test_no_seam_is_between_objects_that_are_cut_out_together():
     assert np.abs(found[..., 3] / 255 - shares)[edge].mean() < 0.08, "cut at the pixels it is about 0.25"
 
 
+def test_a_mask_and_the_rest_of_the_photo_are_the_photo():
+    """Each has soft edges of its own, which need not add up: of large objects they are sought at another size."""
+    rng = np.random.default_rng(3)
+    photo = cv2.GaussianBlur(rng.integers(0, 256, (300, 500, 3), np.uint8), (0, 0), 5)
+    mask = Mask.from_dense(disc_shares(500, (250, 150), 70)[:300] > 0.5)
+    found = cutout(Segmentation.from_masks([mask, mask.inverse()]), photo, soft=True, whole=True)
+    assert (found[..., 3] == 255).all()
+    assert (found[..., :3] == photo).all()
+
+
 @pytest.mark.parametrize("soft", [False, True])
 def test_whole_it_lies_in_the_photo_where_it_lay(soft):
     shares = disc_shares(60, (38, 22), 15)
