@@ -185,8 +185,8 @@ class Candidates:
 
         The fit is the IoU of the two boxes times the score to the power of 0.3. Of candidates whose mask has no pixel
         in the prompt the next one is taken, twenty times at most. A mask that leaves a side of the prompt empty is
-        enlarged until it fills the prompt. Where there is a decoder it draws the mask anew, told of the points. Others
-        answer to points as `_obeying` says.
+        enlarged until it fills the prompt. Where there is a decoder it draws the mask anew. What obeys all points is
+        the answer; if not, the decoder is told of them, and others answer as `_obeying` says.
 
         Args:
             box_xyxy: (4,) in pixels of the photo, inside it.
@@ -197,11 +197,16 @@ class Candidates:
         first = next(offers, None)
         if first is None:
             return None
-        (index, mask), drawn = first, self._drawn(box_xyxy, points, foreground)
-        if drawn is None and len(points):
-            index, obeying = self._obeying(box_xyxy, itertools.chain([first], offers), points, foreground)
-            return self.answer(index, obeying, box_xyxy)
-        return self.answer(index, drawn or calm(_filling(mask)), box_xyxy)
+        index, mask = first
+        drawn = self._drawn(box_xyxy)
+        alone = drawn or calm(_filling(mask))
+        if obeyed_points(alone, points, foreground).all():
+            return self.answer(index, alone, box_xyxy)
+        corrected = self._corrected(box_xyxy, drawn, alone, points, foreground)
+        if corrected is not None:
+            return self.answer(index, corrected, box_xyxy)
+        index, obeying = self._obeying(box_xyxy, itertools.chain([first], offers), points, foreground)
+        return self.answer(index, obeying, box_xyxy)
 
     def _obeying(
         self,
@@ -239,22 +244,46 @@ class Candidates:
         fitting = self.fitting(boxes_xyxy, PRIORS)
         return [Question(box, self.coefficients[best], asked) for box, best in zip(boxes_xyxy, fitting, strict=True)]
 
-    def _drawn(
-        self, box_xyxy: FloatArray, points: npt.NDArray[np.float64], foreground: BoolArray
-    ) -> PendingMask | None:
+    def _drawn(self, box_xyxy: FloatArray) -> PendingMask | None:
+        """The decoder's answer to a box, cut to it; None if there is none."""
+        if self.closer is None:
+            return None
+        [question] = self.questions(box_xyxy[None], asked=True)
+        return self._told(self.closer.draw, question, None, NO_POINTS, NONE_WANTED)
+
+    def _corrected(
+        self,
+        box_xyxy: FloatArray,
+        drawn: PendingMask | None,
+        alone: PendingMask,
+        points: npt.NDArray[np.float64],
+        foreground: BoolArray,
+    ) -> MaskLike | None:
         """The decoder's answer to a box with points, cut to it; None if there is none.
 
         Each point, in their order, corrects the answer so far; after MOST_STEPS of them all that are left do together.
+        Background points that it holds even then are cut out in discs.
+
+        Args:
+            box_xyxy: (4,) in pixels of the photo.
+            drawn: Its answer without the points, if there is one.
+            alone: What is answered without the points.
+            points: (k, 2) x, y in pixels of the photo.
+            foreground: (k,): point k is foreground.
         """
         if self.closer is None:
             return None
-        asked = self.questions(box_xyxy[None], asked=True)
-        answer = None
-        for count in (0, *steps(len(points))):
+        [question] = self.questions(box_xyxy[None], asked=True)
+        for count in steps(len(points)):
             told = points[:count], foreground[:count]
-            if answer is None or not obeyed_points(answer, *told).all():
-                answer = self._told(self.closer.draw, asked[0], answer, *told) or answer
-        return answer
+            if not obeyed_points(drawn or alone, *told).all():
+                drawn = self._told(self.closer.draw, question, drawn, *told) or drawn
+        if drawn is None:
+            return None
+        heeded = obeyed_points(drawn, points, foreground) | ~foreground
+        if obeyed_points(drawn, points[heeded], foreground[heeded]).all():
+            return drawn
+        return PackedMask.of(obedient(drawn.render(), points[heeded], foreground[heeded], drawn.bounds))
 
     def _told(
         self,

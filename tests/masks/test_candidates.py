@@ -117,13 +117,14 @@ def test_a_box_answer_has_no_specks():
 
 
 def test_of_the_offers_for_a_box_one_that_obeys_its_points_is_taken():
-    """Both fill the half that is theirs: 1 the left one, -1 the right one."""
+    """Both fill the half that is theirs: 1 the left one, -1 the right one; the answer to a box is enlarged."""
     found = found_of(offered((32, 32, 40, 20, 0.9, 1), (32, 32, 40, 20, 0.2, -1)))
     box, left, right = (12, 22, 52, 42), (20, 32), (44, 32)
     assert found.box_prompt(box).scores.tolist() == [np.float32(0.9)]
+    assert found.box_prompt(box).masks[0].contains(*right)
     for points, labels, score in (
         ([left], [1], 0.9),
-        ([right], [1], 0.2),
+        ([right], [1], 0.9),  # which is right already, so stays as it is
         ([left], [0], 0.2),
         ([left, right], [1, 1], 0.9),  # both obey one; the first fits better
         ([right, left], [1, 0], 0.2),
@@ -135,9 +136,9 @@ def test_an_offer_that_fits_a_box_less_than_half_as_well_answers_to_no_point():
     """Of one box the fits are as (score / 0.9) ** 0.3: 0.64 for 0.2, and 0.42 for 0.05."""
     for score, answers in ((0.2, 0.2), (0.05, 0.9)):
         found = found_of(offered((32, 32, 40, 20, 0.9, 1), (32, 32, 40, 20, score, -1)))
-        answer = found.box_prompt((12, 22, 52, 42), [(44, 32)], [1])
+        answer = found.box_prompt((12, 22, 52, 42), [(20, 32)], [0])
         assert answer.scores.tolist() == [np.float32(answers)]
-        assert answer.masks[0].contains(44, 32)
+        assert not answer.masks[0].contains(20, 32)
 
 
 def test_a_point_in_a_box_that_no_fitting_offer_obeys_changes_a_disc_around_it():
@@ -159,6 +160,19 @@ def test_a_point_in_a_box_that_no_fitting_offer_obeys_changes_a_disc_around_it()
     assert whole.difference(other).box.tolist() == [16, 28, 25, 37], "as large: from pixel to pixel"
     # A disc that would leave nothing is not cut out.
     assert found.box_prompt((18, 30, 22, 34), [(20.5, 32.5)], [0]).masks[0].area > 0
+
+
+def test_a_point_that_the_answer_to_a_box_obeys_changes_nothing():
+    """Whether an offer as it is obeys does not matter: it is enlarged before it answers."""
+    found = found_of(offered((32, 32, 40, 20, 0.9, 1), (32, 32, 40, 20, 0.8, -1)))
+    box = (12, 22, 52, 42)
+    [alone] = found.box_prompt(box).masks
+    points = [(x + 0.5, y + 0.5) for x in range(12, 52, 3) for y in range(22, 42, 3)]
+    held = [alone.contains(*point) for point in points]
+    assert all(
+        found.box_prompt(box, point, int(inside)).masks[0] == alone for point, inside in zip(points, held, strict=True)
+    )
+    assert found.box_prompt(box, points, held).masks[0] == alone
 
 
 @pytest.mark.parametrize(

@@ -193,9 +193,16 @@ class TestPointsInABox:
         assert asked == [(0, 0)]
 
     def test_points_that_cannot_be_obeyed_end(self, asked):
-        """The right half never goes, and no point counts more than LOUDEST: the same would be drawn again."""
+        """The right half never goes, and no point counts more than LOUDEST: the same would be drawn again.
+
+        So a disc goes, as of answers to clicks: of a quarter of the box, 8 pixels.
+        """
         found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
-        assert found.box_prompt(self.BOX, (40, 40), 0).areas.tolist() == [32 * 32]
+        [whole], [mask] = found.box_prompt(self.BOX).masks, found.box_prompt(self.BOX, (40, 40), 0).masks
+        assert whole.area == 32 * 32
+        assert not mask.contains(40, 40)
+        assert whole.difference(mask).box.tolist() == [32, 32, 48, 48], "in the box"
+        del asked[0]
         assert [background for background, _ in asked] == [0, -1, -2, -4, -8, -LOUDEST]
 
     def test_a_view_of_the_photo_is_taken_once_for_all_drawings(self, asked, monkeypatch):
@@ -218,22 +225,42 @@ class TestPointsInABox:
         assert asked == [(0, 0)]
 
     def test_candidates_that_obey_the_points_are_asked_about_first(self, monkeypatch):
-        """A candidate of 1 is everywhere in its box, of -1 nowhere; the last fits less than half as well."""
+        """A candidate of 1 is everywhere in its box, of -1 nowhere; the last fits less than half as well.
+
+        Without points the left half is drawn, and nothing else ever.
+        """
         asked = []
 
         def run(decoder, photos, maps):
             asked.append(float(maps[0, 1].max()))  # the first candidate's logits
-            return np.full((1, SIDE, SIDE), -5, np.float32), np.ones(1)
+            logits = np.full((1, SIDE, SIDE), -5, np.float32)
+            if len(asked) == 1:
+                logits[..., : SIDE // 2] = 5
+            return logits, np.ones(1)
 
         monkeypatch.setattr(Decoder, "run", run)
         found = found_in(red(), (32, 32, 32, 32, 0.7, -1), (32, 32, 32, 28, 0.5, 1), (16, 16, 32, 32, 0.9, 2))
         found.box_prompt(self.BOX)
         assert asked == [-1]
-        found.box_prompt(self.BOX, (40, 40))
-        assert asked[1:4] == [-1, 1, -1]
         asked.clear()
-        found.box_prompt(self.BOX, (40, 40), 0)
+        found.box_prompt(self.BOX, (40, 40))
+        assert asked[:3] == [-1, 1, -1]
+        asked.clear()
+        found.box_prompt(self.BOX, (24, 24), 0)
         assert asked[:2] == [-1, -1]
+
+    def test_an_answer_that_nobody_drew_and_that_obeys_is_not_drawn_for_points_either(self, monkeypatch):
+        drawn = []
+
+        def run(decoder, photos, maps):
+            drawn.append(maps)
+            return np.full((1, SIDE, SIDE), -5, np.float32), np.ones(1)
+
+        monkeypatch.setattr(Decoder, "run", run)
+        found = found_in(red(), (32, 32, 32, 32, 0.7, 1))
+        [alone], [again] = found.box_prompt(self.BOX).masks, found.box_prompt(self.BOX, (40, 40)).masks
+        assert alone == again
+        assert len(drawn) == 2
 
     def test_the_decoder_sees_an_answer_that_was_corrected(self, monkeypatch):
         """It draws all of its view, its right half, and the upper half of that; before the last it sees the second."""
