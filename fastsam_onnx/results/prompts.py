@@ -140,9 +140,7 @@ class Prompts:
         unknown = [str(name)[:80] for name in given if name not in names]
         if unknown:
             raise PromptError(f"prompts must be among {', '.join(names)}, got {', '.join(map(repr, unknown[:5]))}")
-        for name, kinds in OPTIONS.items():
-            if given.get(name) is not None and all(given.get(kind) is None for kind in kinds):
-                raise PromptError(f"{name} is given without {' or '.join(kinds)}")
+        _check_belonging(given)
         return cls(**given)
 
     @property
@@ -252,41 +250,32 @@ class Prompts:
         """Raise unless every prompt and option can mean something.
 
         Raises:
-            PromptError: If a prompt is malformed, a list of them empty, if there are labels without points, or if all
-                points that ask for an object are background.
+            PromptError: If a prompt is malformed, a list of them empty, an option is given without the prompts that it
+                belongs to, or all points that ask for an object are background.
             OptionError: If an option is not accepted.
         """
         check_pick(self.pick)
         check_match(self.match)
         check_limits(self.top_k, self.threshold)
+        _check_belonging({name: value for name, value in vars(self).items() if value is not getattr(Prompts, name)})
         if self.similar is not None:
             options.cosine("similar", self.similar)
-            if not self.asked:
-                raise PromptError("similar is given without a prompt that says what the objects should be like")
         if self.points is not None:
             groups, foreground = check_points(self.points, self.labels)
             _check_some("points", groups)
             if not foreground.any(axis=1).all():
                 raise PromptError("background points alone mean no object; give a foreground point (label 1) too")
-        elif self.labels is not None:
-            raise PromptError("labels is given without points")
         if self.boxes is not None:
             _check_some("boxes", self._box_points()[0])
-        elif self.box_points is not None or self.box_labels is not None:
-            raise PromptError("box_points or box_labels is given without boxes")
         if self.masks is not None:
             _check_some("masks", self._mask_points()[0])
-        elif self.mask_points is not None or self.mask_labels is not None:
-            raise PromptError("mask_points or mask_labels is given without masks")
         self._check_texts()
         self._check_classes()
-        if self.names is None and self.other is not None:
-            raise PromptError("other is given without classify")
+        if self.classify is not None:
+            class_names(self.classify, self.other)
 
     def _check_texts(self) -> None:
         """Raise unless there are texts that can be compared, or none."""
-        if self.texts is None and self.negative is not None:
-            raise PromptError("negative is given without texts")
         for texts, name in ((self.texts, "text prompt"), (self.negative, "negative text")):
             if texts is not None:
                 from fastsam_onnx.clip.clip import check_texts
@@ -400,6 +389,17 @@ def _plain(given: Any) -> Any:
     return given.tolist() if isinstance(given, np.ndarray) else given
 
 
+def _check_belonging(given: Mapping[str, Any]) -> None:
+    """Raise a PromptError if an option is given without any of the prompts that it belongs to.
+
+    Args:
+        given: Values by the names of the fields; what is missing or None is not given.
+    """
+    for name, kinds in OPTIONS.items():
+        if given.get(name) is not None and all(given.get(kind) is None for kind in kinds):
+            raise PromptError(f"{name} is given without {' or '.join(kinds)}")
+
+
 def _check_some(name: str, prompts: Sized) -> None:
     """Raise if there is none: whether an empty list means everything or nothing is not for us to say."""
     if not len(prompts):
@@ -444,6 +444,7 @@ def coordinates(text: str, form: str) -> tuple[float, ...]:
 
 
 def _from_entries(entries: Sequence[Any]) -> Prompts:
+    _check_some("prompts", entries)
     points, labels, boxes = [], [], []
     for index, entry in enumerate(entries):
         kind = entry.get("type") if isinstance(entry, dict) else None

@@ -147,19 +147,21 @@ def check_box_points(
     labels: npt.ArrayLike | None,
     prefix: str = "",
 ) -> tuple[npt.NDArray[np.float64], BoolArray]:
-    """`check_corrections` of boxes (b, 4).
+    """`check_corrections` of boxes (b, 4); foreground points on a right or lower side mean the last pixel before it.
 
     Raises:
         PromptError: As there, or if a foreground point lies outside its box.
     """
     groups, foreground = check_corrections(len(boxes_xyxy), points, labels, ("box", "boxes"), prefix)
-    outside = ((groups < boxes_xyxy[:, None, :2]) | (groups > boxes_xyxy[:, None, 2:])).any(axis=2) & foreground
+    low, high = boxes_xyxy[:, None, :2], boxes_xyxy[:, None, 2:]
+    outside = ((groups < low) | (groups > high)).any(axis=2) & foreground
     for box, point in np.argwhere(outside).tolist():
         raise PromptError(
             f"a foreground point must lie in its box, for the answer ends there; box {box} is "
             f"{boxes_xyxy[box].tolist()}, the point {groups[box, point].tolist()}"
         )
-    return groups, foreground
+    last = np.nextafter(high, low)
+    return np.where(foreground[..., None] & (groups == high), last, groups), foreground
 
 
 def telling(

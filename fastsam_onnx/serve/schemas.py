@@ -18,6 +18,7 @@ Schema = dict[str, Any]
 
 _NUMBER: Schema = {"type": "number"}
 _PAIR: Schema = {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2}
+_NONE_YET: Schema = {"type": "array", "maxItems": 0}
 _FOUR: Schema = {"type": "array", "items": _NUMBER, "minItems": 4, "maxItems": 4}
 _LABEL: Schema = {"enum": [0, 1]}
 
@@ -25,7 +26,7 @@ _LABEL: Schema = {"enum": [0, 1]}
 def schemas() -> dict[str, Schema]:
     """All that others refer to, by name."""
     return {
-        "Prompts": {"oneOf": [_prompts(), {"type": "array", "items": {"oneOf": _entries()}}]},
+        "Prompts": {"oneOf": [_prompts(), _filled({"oneOf": _entries()})]},
         **_answers(),
         "Info": object_with(
             {
@@ -125,6 +126,7 @@ def _found() -> Schema:
 def _prompts() -> Schema:
     points = {"anyOf": [_PAIR, _filled(_PAIR), _filled(_filled(_PAIR)), {"type": "null"}]}
     labels = {"anyOf": [_LABEL, _filled(_LABEL), _filled(_filled(_LABEL)), {"type": "null"}]}
+    some_points, some_labels = ({"anyOf": [*each["anyOf"], _NONE_YET]} for each in (points, labels))
     schema = object_with(
         {
             "points": {**points, "description": "x, y in pixels; (k, 2) ask for one object, (g, k, 2) for g."},
@@ -132,9 +134,9 @@ def _prompts() -> Schema:
             "pick": {"enum": list(get_args(Pick))},
             "boxes": {"anyOf": [_FOUR, _filled(_FOUR), {"type": "null"}], "description": "x1, y1, x2, y2 in pixels."},
             "match": {"enum": list(get_args(Match))},
-            "box_points": {**points, "description": "x, y in the box; (b, k, 2) for b boxes: corrections."},
+            "box_points": {**some_points, "description": "x, y in the box; (b, k, 2) for b boxes: corrections."},
             "box_labels": {
-                **labels,
+                **some_labels,
                 "description": "1 where the object is, 0 where not; one for every point in a box.",
             },
             **_of_texts(),
@@ -142,9 +144,9 @@ def _prompts() -> Schema:
                 "anyOf": [_GIVEN_MASK, _filled(_GIVEN_MASK), {"type": "null"}],
                 "description": "Of the photo's size: run lengths, or outlines in pixels, flat or as pairs.",
             },
-            "mask_points": {**points, "description": "x, y; (b, k, 2) for b masks: corrections."},
+            "mask_points": {**some_points, "description": "x, y; (b, k, 2) for b masks: corrections."},
             "mask_labels": {
-                **labels,
+                **some_labels,
                 "description": "1 where the object is, 0 where not; one for every point that corrects a mask.",
             },
         }

@@ -196,7 +196,7 @@ def test_points_in_prompts_correct_masks_as_by_hand(found):
     ("given", "message"),
     [
         ({"mask_points": [1, 1]}, "without masks"),
-        ({"masks": dense(2, 2, 10, 7), "mask_labels": [1]}, "without the points"),
+        ({"masks": dense(2, 2, 10, 7), "mask_labels": [1]}, "mask_labels is given without mask_points"),
         ({"masks": [dense(2, 2, 10, 7)] * 2, "mask_points": [1, 1]}, "2 masks need mask_points of shape"),
     ],
 )

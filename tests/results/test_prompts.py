@@ -39,7 +39,9 @@ def rles(found: Segmentation) -> list:
 
 def test_without_prompts_every_object_is_meant(found):
     assert Prompts().choose(found) is found
-    assert found.prompt(Prompts.from_json("[]")) is found
+    assert found.prompt(Prompts.from_json("{}")) is found
+    with pytest.raises(PromptError, match="prompts must be at least one, got none; leave prompts out to ask for"):
+        Prompts.from_json("[]")  # as an empty list of points is refused
     assert Prompts().count == 0
 
 
@@ -350,7 +352,7 @@ def test_points_in_boxes_go_the_same_way_as_by_hand(found):
     ("given", "message"),
     [
         ({"box_points": [1, 1]}, "without boxes"),
-        ({"boxes": [0, 0, 4, 4], "box_labels": [1]}, "without the points"),
+        ({"boxes": [0, 0, 4, 4], "box_labels": [1]}, "box_labels is given without box_points"),
         ({"boxes": [0, 0, 4, 4], "box_points": [5, 1]}, "must lie in its box"),
         ({"boxes": [[0, 0, 4, 4]] * 2, "box_points": [1, 1]}, "2 boxes need box_points of shape"),
         ({"points": [1, 1], "boxes": [0, 0, 4, 4], "box_points": [1]}, "^box_points must have shape"),
@@ -358,6 +360,12 @@ def test_points_in_boxes_go_the_same_way_as_by_hand(found):
         ({"boxes": [0, 0, 4, 4], "box_points": [1, 1], "box_labels": "x"}, "^box_labels must be numbers"),
         ({"masks": np.ones((4, 4), bool), "mask_points": [[1, 1], [2, 2]], "mask_labels": [1]}, "need mask_labels"),
         ({"masks": np.ones((4, 4), bool), "mask_points": "x"}, "^mask_points must be numbers"),
+        ({"points": [1, 1], "threshold": 0.3}, "threshold is given without texts or classify"),
+        ({"points": [1, 1], "match": "mask"}, "match is given without boxes or masks"),
+        ({"boxes": [0, 0, 4, 4], "pick": "smallest"}, "pick is given without points"),
+        ({"texts": "cup", "similar": 0.8, "other": "x"}, "other is given without classify"),
+        ({"pick": "all"}, "pick is given without points"),
+        ({"top_k": 3}, "top_k is given without texts"),
         ({"classify": []}, "^class texts must be a text or a list of at least one"),
         ({"classify": ["cup", " "]}, "^class text 1 must have at least one word"),
     ],

@@ -338,12 +338,14 @@ def test_a_box_that_reaches_beyond_the_photo_is_compared_where_the_photo_is():
     assert closest_by_box(np.array([-10.0, -8.0, 10.0, 2.0]), mask_boxes, (20, 10)) == 0
 
 
-def test_a_foreground_point_on_the_edge_is_in_its_box_and_one_beyond_is_named():
+def test_a_foreground_point_on_the_edge_is_the_last_pixel_in_its_box_and_one_beyond_is_named():
+    """Pixel 4 begins where a box of 0 to 4 ends: nothing that is drawn in the box holds it."""
     boxes = np.array([[0.0, 0.0, 4.0, 4.0], [10.0, 10.0, 20.0, 20.0]])
-    points = [[[0, 4], [4, 0], [9, 9]], [[10, 20], [20, 10], [15, 20]]]
+    points = [[[0, 4], [4, 0], [4, 4]], [[10, 20], [20, 10], [15, 20]]]
     labels = [[1, 1, 0], [1, 1, 1]]
     groups, foreground = check_box_points(boxes, points, labels)
-    assert groups.tolist() == points
+    assert np.floor(groups).tolist() == [[[0, 3], [3, 0], [4, 4]], [[10, 19], [19, 10], [15, 19]]]
+    assert np.abs(groups - points).max() < 1e-9
     assert foreground.tolist() == labels
     points[1][2] = [15, 20.5]
     with pytest.raises(PromptError, match=r"box 1 is .*the point \[15\.0, 20\.5\]"):

@@ -171,7 +171,6 @@ MASK = {"size": [4, 4], "counts": "04<"}
 """Run lengths of a mask: the first column of four."""
 TAKEN = [
     {},
-    [],
     {"points": None, "boxes": None, "texts": None},
     {"points": [1, 2.5], "labels": 1},
     {"points": [[1, 2], [3, 4]], "labels": [1, 0], "pick": "all"},
@@ -183,6 +182,8 @@ TAKEN = [
     {"points": [1, 2], "similar": -1},
     {"boxes": [[1, 2, 3, 4]], "box_points": [[1, 2]], "box_labels": [0]},
     {"masks": MASK, "mask_points": [1, 2], "mask_labels": 1},
+    {"boxes": [1, 2, 3, 4], "box_points": [], "box_labels": []},
+    {"masks": MASK, "mask_points": []},
     {"masks": [{"size": [4, 4], "counts": [0, 4, 12], "area": 4}]},  # as COCO's files have crowds
     {"masks": {"size": [4, 4], "polygons": [[0, 0, 3.5, 0, 3.5, 4]]}},
     {
@@ -194,6 +195,7 @@ TAKEN = [
 ]
 REFUSED = [
     7,
+    [],
     {"point": [1, 2]},
     {"labels": [1]},
     {"points": None, "labels": [1]},
