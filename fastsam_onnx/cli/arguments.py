@@ -32,7 +32,7 @@ exit codes:
   0    done
   1    some inputs failed: each is named on standard error, the others are done
   2    wrong usage, or a model that cannot be opened: nothing was done
-  130  interrupted (Ctrl-C); 129 or 143 ended by SIGHUP or SIGTERM
+  130  interrupted (Ctrl-C); 129 or 143 ended by SIGHUP or SIGTERM (serve: 0)
   141  the reader of standard output went away
 """
 

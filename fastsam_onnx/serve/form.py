@@ -6,8 +6,10 @@ complete and in memory, bounded in size, and nothing is written; python-multipar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
@@ -15,6 +17,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
 
 _MAX_PARTS = 16
+_EXTENDED_NAME = re.compile(rb";\s*filename\*=(UTF-8|ISO-8859-1)'[^']*'([^;\s\"]*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class _PartReader:
         self._header_name = b""
         self._header_value = b""
         self._disposition: dict[bytes, bytes] = {}
+        self._filename: str | None = None
 
     def callbacks(self) -> dict[str, Callable[..., None]]:
         return {
@@ -93,7 +97,7 @@ class _PartReader:
     def _begin_part(self) -> None:
         if len(self.parts) == _MAX_PARTS:
             raise HTTPException(400, f"the multipart form has more than {_MAX_PARTS} parts")
-        self._content, self._disposition = [], {}
+        self._content, self._disposition, self._filename = [], {}, None
 
     def _add_header_name(self, data: bytes, start: int, end: int) -> None:
         self._header_name += data[start:end]
@@ -104,19 +108,39 @@ class _PartReader:
     def _end_header(self) -> None:
         if self._header_name.lower() == b"content-disposition":
             _, self._disposition = parse_options_header(self._header_value)
+            self._filename = _filename(self._header_value, self._disposition.get(b"filename"))
         self._header_name = self._header_value = b""
 
     def _add_content(self, data: bytes, start: int, end: int) -> None:
         self._content.append(data[start:end])
 
     def _end_part(self) -> None:
-        name, filename = self._disposition.get(b"name"), self._disposition.get(b"filename")
+        name = self._disposition.get(b"name")
         if name is None:
             raise HTTPException(400, "a part of the multipart form has no Content-Disposition with a name")
-        self.parts.append(Part(_text(name), b"".join(self._content), None if filename is None else _text(filename)))
+        self.parts.append(Part(_text(name), b"".join(self._content), self._filename))
 
     def _end(self) -> None:
         self.ended = True
+
+
+def _filename(header: bytes, plain: bytes | None) -> str | None:
+    """The name of a file, also as .NET writes one that is not ASCII: by RFC 5987, and beside it by RFC 2047."""
+    if told := _EXTENDED_NAME.search(header):
+        charset, quoted = told.groups()
+        return unquote_to_bytes(quoted).decode(charset.decode("ascii"), "replace")
+    if plain is None:
+        return None
+    name = _text(plain)
+    if not name.startswith("=?"):
+        return name
+    from email.errors import HeaderParseError
+    from email.header import decode_header, make_header
+
+    try:
+        return str(make_header(decode_header(name)))
+    except (HeaderParseError, LookupError, UnicodeError):
+        return name
 
 
 def _text(value: bytes) -> str:

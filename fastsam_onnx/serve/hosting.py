@@ -40,7 +40,8 @@ EARLY_SECONDS = 5.0
 """A process that ends sooner would end again: nothing is started anew."""
 LOOK_SECONDS = 0.2
 """Time until a signal is noticed."""
-ENDING = (signal.SIGINT, signal.SIGTERM)
+ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Ctrl-C, `kill` and a closed terminal: requests under way are answered."""
 
 
 @dataclass(frozen=True)
@@ -189,8 +190,9 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _on_signals(act: Callable[[], None]) -> Iterator[None]:
-    """Do something else when a signal asks the program to end, for the time of the block."""
-    before: dict[Any, Any] = {one: signal.signal(one, lambda *_: act()) for one in ENDING}
+    """Do something else when a signal asks the program to end, for the time of the block; not for those of `nohup`."""
+    heeded = [one for one in ENDING if one in ENDING[:2] or signal.getsignal(one) != signal.SIG_IGN]
+    before: dict[Any, Any] = {one: signal.signal(one, lambda *_: act()) for one in heeded}
     try:
         yield
     finally:

@@ -107,8 +107,8 @@ def _media_ranges(accept: str) -> list[MediaRange]:
 
 
 def _quality(text: bytes) -> float:
-    """The value of `q`; a malformed one is 0."""
-    return float(text) if re.fullmatch(rb"0(\.[0-9]{0,3})?|1(\.0{0,3})?", text) else 0.0
+    """The value of `q`; a malformed one is 0, but for .2, which Java sends."""
+    return float(text) if re.fullmatch(rb"0(\.[0-9]{0,3})?|\.[0-9]{1,3}|1(\.0{0,3})?", text) else 0.0
 
 
 def _preference(representation: Representation, ranges: Sequence[MediaRange]) -> tuple[float, int]:

@@ -14,6 +14,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 class ImpatientProtocol(H11Protocol):
     """Cuts a connection on which, from one look to the next, no request has begun or nothing of an answer was read.
 
+    Answers that nobody reads stay in memory; uvicorn closes such a connection, and waits for it to send them.
+
     Attributes:
         seconds: Time between two looks, in seconds.
         most: Number of connections beyond which further ones are cut as they come: each is an open file, and where a
@@ -44,8 +46,8 @@ class ImpatientProtocol(H11Protocol):
         self.loop.call_later(self.seconds, self._look, before)
 
     def _look(self, before: tuple[object, int] | None) -> None:
-        if self.transport.is_closing():
-            return
+        if self.transport.is_closing() and not self.transport.get_write_buffer_size():
+            return  # one that is closed ends by itself when it has sent all
         now = self._waiting_for()
         if now is not None and now == before:
             self.transport.abort()

@@ -38,6 +38,23 @@ def test_names_are_read_as_browsers_write_them():
     assert read_form(plain, BOUNDARY.encode()) == [Part("photo", b"1", None)]
 
 
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("filename=\"=?utf-8?B?w7xuLmpwZw==?=\"; filename*=utf-8''%c3%bcn.jpg", "ün.jpg"),  # .NET
+        ('filename="=?utf-8?B?w7xuLmpwZw==?="', "ün.jpg"),
+        ("filename*=UTF-8''%e2%82%ac%20x.jpg", "€ x.jpg"),
+        ("filename=\"x.jpg\"; filename*=iso-8859-1'en'%fcn.jpg", "ün.jpg"),
+        ("filename=x.jpg; filename*=klingon''%fc.jpg", "x.jpg"),
+        ('filename="=?klingon?B?w7xu?="', "=?klingon?B?w7xu?="),
+        ('filename="=?utf-8?B?w?="', "=?utf-8?B?w?="),
+    ],
+)
+def test_names_that_are_not_ascii_are_read_as_net_writes_them(written, name):
+    body = form_body(("photo", b"1")).replace(b'filename="x"', written.encode())
+    assert read_form(body, BOUNDARY.encode()) == [Part("photo", b"1", name)]
+
+
 DISPOSITION = b'Content-Disposition: form-data; name="conf"; filename="x"'
 
 

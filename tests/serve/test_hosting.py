@@ -70,7 +70,7 @@ def server(tmp_path):
             process.kill()
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("stop", hosting.ENDING)
 def test_two_processes_answer_at_one_port_and_end_together(server, stop):
     process, client = server
     assert client.segment(PHOTO).status == 200  # waits until one listens
@@ -133,6 +133,22 @@ class Early:
 
     def join(self, _):
         pass
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP")
+def test_a_closed_terminal_is_heeded_but_not_where_nohup_has_it_ignored():
+    came = []
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with hosting._on_signals(lambda: came.append("ignored")):
+            os.kill(os.getpid(), signal.SIGHUP)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        with hosting._on_signals(lambda: came.append("heeded")):
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert came == ["heeded"]
 
 
 def test_what_ends_right_after_its_start_is_not_started_again(monkeypatch):

@@ -42,6 +42,9 @@ def test_the_help_names_every_answer():
         ("image/jpg;q=0.2, image/webp;q=0.3", "image/webp", "overlay"),
         ("application/json;charset=utf-8", "application/json", "json"),
         ("image/png;q=0.001", "image/png", "overlay"),
+        # What Java's HttpURLConnection sends.
+        ("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", "image/jpeg", "overlay"),
+        ("text/html, */*; q=.2", "application/json", "json"),
         (",, image/webp ,", "image/webp", "overlay"),
         # Of what is liked equally well, what is named most precisely.
         ("*/*, image/webp", "image/webp", "overlay"),

@@ -79,8 +79,9 @@ def test_a_connection_that_is_used_again_and_again_stays(model, monkeypatch):
         connection.close()
 
 
-@pytest.mark.parametrize("pieces", [1, 2])
-def test_clients_that_do_not_read_their_answer_are_cut(pieces):
+@pytest.mark.parametrize(("pieces", "kept_alive"), [(1, 60), (2, 60), (1, 0)])
+def test_clients_that_do_not_read_their_answer_are_cut(pieces, kept_alive):
+    """Also where uvicorn has closed the connection, as it does 5 s after an answer that is in its buffer."""
     cut = threading.Event()
 
     class Protocol(ImpatientProtocol):
@@ -95,7 +96,8 @@ def test_clients_that_do_not_read_their_answer_are_cut(pieces):
         for left in reversed(range(pieces)):
             await send({"type": "http.response.body", "body": bytes(60_000_000), "more_body": left > 0})
 
-    with running(much, http=Protocol, lifespan="off") as client, client.connect() as line:
+    options = {"http": Protocol, "lifespan": "off", "timeout_keep_alive": kept_alive}
+    with running(much, **options) as client, client.connect() as line:
         line.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert cut.wait(30)  # nothing is read until then
         assert len(to_the_end(line)) < 60_000_000

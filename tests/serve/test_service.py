@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -33,6 +32,7 @@ pytest.importorskip("python_multipart", reason="needs the packages of fastsam-on
 
 from support.server import BOUNDARY, PHOTO, Client, Reader, Slow, form_body, running, to_the_end
 
+from fastsam_onnx.serve.hosting import ENDING
 from fastsam_onnx.serve.received import Limits
 from fastsam_onnx.serve.service import Service
 
@@ -687,7 +687,7 @@ def test_quiet_says_neither_that_it_listens_nor_that_it_stopped(more, said, tmp_
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to stop a process cleanly")
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("stop", ENDING)
 def test_the_command_listens_on_localhost_and_stops_cleanly(tmp_path, stop):
     model = tmp_path / "tiny.onnx"
     model.write_bytes(tiny())
