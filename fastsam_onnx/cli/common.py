@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from fastsam_onnx import weights
 from fastsam_onnx.cli.screen import DownloadBar, Screen
 from fastsam_onnx.errors import ImageError, OptionError, OutputError
-from fastsam_onnx.files import exists
+from fastsam_onnx.files import exists, is_file
 from fastsam_onnx.masks.classes import class_indices
 from fastsam_onnx.options import MODEL_OPTIONS
 from fastsam_onnx.results.prompts import listed
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fastsam_onnx.results.prompts import Prompts
 
 STDOUT = Path("-")
+_OUR_JSON = re.compile(rb'"format"\s*:\s*"fastsam-onnx"')
 
 
 def find_model(given: str | None, screen: Screen) -> Path:
@@ -112,6 +114,27 @@ def check_new(path: Path, *, overwrite: bool) -> None:
     """Raise OutputError if there is a file that may not be replaced."""
     if path != STDOUT and not overwrite and exists(path):
         raise OutputError(f"{path} exists; pass --overwrite to replace it")
+
+
+def check_kind(path: Path, form: str, *, overwrite: bool) -> None:
+    """Raise OutputError if the JSON file that is there is no result of this format.
+
+    photo.json is the name of ours and of labelme's, which may be drawn by hand, so it is replaced by none of ours.
+    """
+    if form not in ("json", "labelme") or not is_file(path):
+        return
+    try:
+        with path.open("rb") as file:
+            is_ours = _OUR_JSON.search(file.read(4096)) is not None
+    except OSError as error:
+        raise OutputError(f"cannot read {path}, which would be replaced: {error.strerror or error}") from error
+    if form == "json" and not is_ours:
+        raise OutputError(f"{path} is no result of the format json, and is not replaced; name a folder with --output")
+    if form == "labelme" and is_ours and not overwrite:
+        raise OutputError(
+            f"{path} is a result of the format json, which has the same name as labelme's; name a folder with "
+            "--output, or pass --overwrite to replace it"
+        )
 
 
 def file_key(path: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastsam_onnx.cli.arguments import add_command, add_shared, no_pipe_output, no_pipe_path
-from fastsam_onnx.cli.common import check_new, check_outputs, make_folder
+from fastsam_onnx.cli.common import check_new, check_outputs, file_key, make_folder
 from fastsam_onnx.cli.datasets import close_dataset, write_yolo_data
 from fastsam_onnx.cli.photos import (
     Photo,
@@ -100,6 +100,9 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
         return _to_dataset(arguments, folder, screen)
     suffix = formats.suffixes_beside_photos([arguments.to])[arguments.to]
     targets = [_target(path, folder, suffix) for path in arguments.inputs]
+    if {*map(file_key, targets)} & {*map(file_key, arguments.inputs)}:  # labelme's name is that of our JSON
+        suffix = formats.FORMATS[arguments.to].suffixes[0]
+        targets = [_target(path, folder, suffix) for path in arguments.inputs]
     check_outputs(targets, arguments.inputs)
     ids = _image_ids(arguments) if arguments.to == "coco" else {}
     failed = False

@@ -39,7 +39,7 @@ class RunReport:
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._screen, self._total, self._quiet, self._as_json = screen, total, quiet, as_json
-        self._objects, self._noun = 0, noun
+        self._objects, self._noun, self._kept = 0, noun, 0
         self._highest, self._located = 0.0, located
         self._doubtful: list[tuple[float, str, int]] = []
         self._progress: Progress | None = None
@@ -91,6 +91,10 @@ class RunReport:
         """The results of a photo exist."""
         self._record(name, "skipped", outputs={form: str(path) for form, path in outputs.items()})
 
+    def keeps(self, number: int) -> None:
+        """So many results of a photo exist and stay; its others are written."""
+        self._kept += number
+
     def failed(self, name: str, reason: str) -> None:
         """An input gave no result, or not all."""
         self._screen.say(f"{name}: {reason}")
@@ -110,7 +114,9 @@ class RunReport:
         if done and self._progress is not None:
             parts.append(self._progress.rate(done, f"{self._noun}s"))
         why = "skipped, for results of their names exist (--overwrite replaces them)"
-        others = [f"{number} {status}" for number, status in ((failed, "failed"), (skipped, why)) if number]
+        kept = "of their results kept as they were (--overwrite replaces them)"
+        counts = ((failed, "failed"), (skipped, why), (self._kept, kept))
+        others = [f"{number} {status}" for number, status in counts if number]
         place = f"beside the {self._noun}s" if output is None else f"in {output}"
         where = [f"results {place}"] if self._total > 1 and (done or skipped) else []
         nothing = [self._why_nothing()] if done and not self._objects else []

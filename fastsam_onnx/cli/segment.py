@@ -29,6 +29,7 @@ from fastsam_onnx.cli.arguments import (
 from fastsam_onnx.cli.boxes_from import Asked, read_asked
 from fastsam_onnx.cli.common import (
     STDOUT,
+    check_kind,
     check_new,
     make_folder,
     open_clip,
@@ -78,7 +79,8 @@ Existing files are kept unless you pass --overwrite. A photo that you named
 counts as failed if one of its results exists; a photo from a folder is
 skipped, so that an interrupted run can be resumed. Names alone tell: a photo
 that was replaced since needs --overwrite, photos of another folder need
-another --output. A file appears when it is complete. A data set (--format
+another --output. A photo.json that another program wrote, such as labelme,
+is never replaced. A file appears when it is complete. A data set (--format
 coco-dataset) gets the photos that it lacks; until the run ends they are kept
 in its journal, instances.json.journal, which the next run goes on from. In
 folders, hidden files and earlier results (*.overlay.png, *.labels.png,
@@ -266,6 +268,7 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
         )
         for name, reason in troubles:
             report.failed(name, reason)
+        jobs = [job for job in jobs if _is_of_its_kind(job, report, overwrite=arguments.overwrite)]
         if not arguments.overwrite:
             jobs = [left for job in jobs if (left := _left_to_do(job, dataset, report)) is not None]
         if jobs:
@@ -411,6 +414,17 @@ def _place_options(form: str, job: Job, path: Path) -> dict[str, Any]:
     return {} if path == STDOUT else photo_options(form, job.photo.path, path)
 
 
+def _is_of_its_kind(job: Job, report: RunReport, *, overwrite: bool) -> bool:
+    """False, and reported, if a result is there that is another format's."""
+    try:
+        for form, path in job.outputs.items():
+            check_kind(path, form, overwrite=overwrite)
+    except OutputError as error:
+        report.failed(job.photo.name, str(error))
+        return False
+    return True
+
+
 def _left_to_do(job: Job, dataset: CocoDataset | None, report: RunReport) -> Job | None:
     """The job without the results that exist. None, and reported, if that settles it.
 
@@ -432,6 +446,7 @@ def _left_to_do(job: Job, dataset: CocoDataset | None, report: RunReport) -> Job
     if not missing and entry is None:
         report.skipped(job.photo.name, _outputs(job, dataset))
         return None
+    report.keeps(len(job.outputs) - len(missing))
     return replace(job, outputs=missing, entry=entry)
 
 

@@ -271,16 +271,23 @@ def test_results_lie_beside_their_files_and_are_kept(folder, capsys):
 
 
 def test_a_file_is_not_replaced_by_its_own_conversion(folder, capsys):
-    for form in ("json", "labelme"):
-        code, _, err = convert(capsys, folder / "a.json", "--to", form, "--overwrite")
-        assert code == 2
-        assert "name another place with --output" in err
+    code, _, err = convert(capsys, folder / "a.json", "--to", "json", "--overwrite")
+    assert code == 2
+    assert "name another place with --output" in err
     (folder / "more").mkdir()
     shutil.copy(folder / "a.json", folder / "more")
     code, _, err = convert(capsys, folder / "a.json", folder / "more" / "a.json", "--to", "svg", "-o", folder)
     assert code == 2
     assert "same name" in err
     assert convert(capsys, folder / "a.json", "--to", "coco-dataset")[0] == 2
+
+
+def test_labelme_beside_our_json_has_a_name_of_its_own(folder, capsys):
+    ours = (folder / "a.json").read_bytes()
+    code, out, _ = convert(capsys, folder / "a.json", folder / "b.json", "--to", "labelme")
+    assert (code, out) == (0, f"{folder / 'a.labelme.json'}\n{folder / 'b.labelme.json'}\n")
+    assert read_json(folder / "a.labelme.json")["imagePath"] == "a.png"
+    assert (folder / "a.json").read_bytes() == ours
 
 
 def test_a_file_that_is_named_twice_is_converted_once(folder, tmp_path, capsys):
@@ -302,8 +309,10 @@ def test_no_file_is_replaced_by_the_conversion_of_another(folder, capsys):
 def test_a_file_is_not_replaced_by_way_of_a_link(folder, tmp_path, capsys):
     before = (folder / "a.json").read_bytes()
     (tmp_path / "link").symlink_to(folder)
-    code, _, err = convert(capsys, folder / "a.json", "--to", "labelme", "-o", tmp_path / "link", "--overwrite")
+    code, _, err = convert(capsys, folder / "a.json", "--to", "json", "-o", tmp_path / "link", "--overwrite")
     assert (code, "this run reads it" in err) == (2, True)
+    assert convert(capsys, folder / "a.json", "--to", "labelme", "-o", tmp_path / "link")[0] == 0
+    assert (folder / "a.labelme.json").exists()
     assert (folder / "a.json").read_bytes() == before
 
 

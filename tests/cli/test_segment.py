@@ -222,9 +222,51 @@ def test_labelme_finds_its_file_beside_the_photo_unless_json_is_wanted_too(run, 
     photo(tmp_path / "in" / "a.png")
     run(tmp_path / "in", "--format", "labelme")
     assert read_json(tmp_path / "in" / "a.json")["imagePath"] == "a.png"
-    run(tmp_path / "in", "--format", "labelme", "--format", "json", "--overwrite")
-    assert read_json(tmp_path / "in" / "a.json")["format"] == "fastsam-onnx"
-    assert read_json(tmp_path / "in" / "a.labelme.json")["imagePath"] == "a.png"
+    out = tmp_path / "out"
+    run(tmp_path / "in", "--format", "labelme", "--format", "json", "--output", out)
+    assert read_json(out / "a.json")["format"] == "fastsam-onnx"
+    assert read_json(out / "a.labelme.json")["imagePath"] == "../in/a.png"
+
+
+@pytest.mark.parametrize("inputs", [["in"], ["in/a.png"], ["in", "--overwrite"], ["in/a.png", "--overwrite"]])
+@pytest.mark.parametrize("theirs", ['{"version": "5.4.1", "shapes": []}', "{}", "[1]", '{"title": "photo"}'])
+def test_a_json_file_of_another_program_is_never_replaced(run, tmp_path, monkeypatch, inputs, theirs):
+    """The files of labelme have the same name, and somebody has drawn them."""
+    monkeypatch.chdir(tmp_path)
+    photo(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "a.json").write_text(theirs)
+    code, _, said = run(*inputs)
+    assert code == 1
+    assert "a.json is no result of the format json, and is not replaced; name a folder with --output" in said
+    assert listing(tmp_path / "in") == ["a.json", "a.png"]
+    assert (tmp_path / "in" / "a.json").read_text() == theirs
+
+
+def test_our_json_is_not_taken_for_labelmes(run, tmp_path):
+    """The photo was skipped, and with another format beside it nothing was said at all."""
+    photo(tmp_path / "in" / "a.png")
+    run(tmp_path / "in", "--format", "json")
+    ours = read_json(tmp_path / "in" / "a.json")
+    for asked in ("labelme", "labelme,svg"):
+        code, _, said = run(tmp_path / "in", "--format", asked)
+        assert code == 1
+        assert "a.json is a result of the format json, which has the same name as labelme's; name a folder" in said
+        assert read_json(tmp_path / "in" / "a.json") == ours
+        assert listing(tmp_path / "in") == ["a.json", "a.png"]
+    assert run(tmp_path / "in", "--format", "labelme", "--overwrite")[0] == 0
+    assert "shapes" in read_json(tmp_path / "in" / "a.json")
+
+
+def test_results_that_are_kept_beside_new_ones_are_counted(run, tmp_path):
+    for name in ("a", "b", "c"):
+        photo(tmp_path / "in" / f"{name}.png")
+    run(tmp_path / "in" / "a.png", "--format", "json,svg")
+    run(tmp_path / "in" / "b.png", "--format", "json")
+    code, _, said = run(tmp_path / "in", "--format", "json,svg")
+    assert code == 0
+    assert "1 skipped, for results of their names exist (--overwrite replaces them), 1 of their results kept" in said
+    assert "kept as they were (--overwrite replaces them); results beside the photos" in said
+    assert "kept" not in run(tmp_path / "in", "--format", "json,svg", "--overwrite")[2]
 
 
 def test_photos_of_one_run_have_ids_of_their_own(run, tmp_path):
@@ -363,14 +405,15 @@ class TestFolders:
             photo(tmp_path / "in" / name)
         out = tmp_path / "out"
         out.mkdir()
+        ours = b'{"format": "fastsam-onnx", "old": 1}'
         for name in ("a.json", "a.overlay.png", "b.json"):
-            (out / name).write_text("mine")
+            (out / name).write_bytes(ours)
         code, printed, err = run(tmp_path / "in", "--output", out, "--json")
         assert code == 0
         assert [json.loads(line)["status"] for line in printed.splitlines()] == ["skipped", "done", "done"]
         assert "2 photos, 4 objects" in err
         assert "; 1 skipped" in err
-        assert [name for name in names(out) if (out / name).read_bytes() == b"mine"] == [
+        assert [name for name in names(out) if (out / name).read_bytes() == ours] == [
             "a.json",
             "a.overlay.png",
             "b.json",
@@ -381,19 +424,18 @@ class TestFolders:
 
     def test_nothing_to_do_opens_no_model(self, capsys, tmp_path):
         photo(tmp_path / "a.png")
-        (tmp_path / "a.json").write_text("{}")
+        (tmp_path / "a.json").write_text('{"format": "fastsam-onnx"}')
         assert main(["segment", str(tmp_path), "--format", "json", "--model", "none.onnx"]) == 0
 
     def test_a_named_photo_whose_result_exists_fails_and_the_result_stays(self, run, tmp_path):
-        # It may be hand-made: labelme keeps its annotations beside the photo under this name.
         source = photo(tmp_path / "a.png")
-        (tmp_path / "a.json").write_text("mine")
-        code, _, err = run(source)
+        (tmp_path / "a.svg").write_text("mine")
+        code, _, err = run(source, "--format", "overlay,svg")
         assert code == 1
-        assert "a.json exists" in err
+        assert "a.svg exists" in err
         assert "--overwrite" in err
-        assert (tmp_path / "a.json").read_text() == "mine"
-        assert names(tmp_path) == ["a.json", "a.png"]
+        assert (tmp_path / "a.svg").read_text() == "mine"
+        assert names(tmp_path) == ["a.png", "a.svg"]
 
     def test_bad_inputs_are_named_and_the_rest_is_done(self, run, tmp_path):
         photo(tmp_path / "in" / "a.png")
