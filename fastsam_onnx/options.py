@@ -370,6 +370,19 @@ def numbers(name: str, values: Any, *, error: type[FastSAMError] = OptionError) 
     return array
 
 
+def coordinates(name: str, values: Any, *, error: type[FastSAMError] = OptionError) -> npt.NDArray[np.float64]:
+    """`numbers` that are no bools: NumPy would read [True, 3] as [1, 3]."""
+    if _has_bool(values):
+        raise error(f"{name} must be numbers, got {shown(values)}")
+    return numbers(name, values, error=error)
+
+
+def _has_bool(values: Any) -> bool:
+    if isinstance(values, list | tuple):
+        return any(map(_has_bool, values))
+    return isinstance(values, bool) or getattr(values, "dtype", None) == np.bool_
+
+
 def json_value(name: str, text: Any, *, error: type[FastSAMError] = OptionError) -> Any:
     """The value of a JSON text, or of its bytes.
 

@@ -17,7 +17,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from fastsam_onnx import FastSAM, ImageError, OptionError, OutputError, PromptError, Prompts
+from fastsam_onnx import FastSAM, ImageError, OptionError, OutputError, PromptError, Prompts, Segmentation
 from fastsam_onnx.formats import FORMATS, encode
 from fastsam_onnx.log import gathered, warning_header
 from fastsam_onnx.options import boolean, once_each
@@ -151,7 +151,21 @@ def _segment(request: Json, form: str) -> bytes:
     chosen = found.prompt(prompts)
     if boolean("disjoint", request.get("disjoint", False)):
         chosen = chosen.disjoint()
+    if form == "psd":
+        _check_layers(chosen)
     return encode(chosen, form, **prompts.format_options(form), **rendering)
+
+
+def _check_layers(chosen: Segmentation) -> None:
+    """Refuse, before it is made, a file that could not be sent: its colours alone have three bytes a pixel."""
+    width, height = chosen.image_size
+    least = 4 * (width * height + sum(mask.crop.size for mask in chosen.masks))  # 4 characters of base64
+    if least > ANSWER_LIMIT:
+        raise RequestError(
+            422,
+            f"a psd of this photo and {len(chosen)} objects has more than {least} bytes, {ANSWER_LIMIT} can be sent; "
+            "ask for fewer objects by prompts or max_det, or send a smaller photo",
+        )
 
 
 def _prompts(given: Any) -> Prompts:

@@ -71,6 +71,12 @@ class Asked:
         return {id_: self.labels.names[index] for index, id_ in enumerate(self.labels.category_ids)}
 
     @property
+    def image_ids(self) -> list[int]:
+        """The numbers that labels give their photos."""
+        given = () if self.labels is None else (boxes.image_id for _, boxes in self.labels.photos)
+        return [each for each in given if isinstance(each, int)]
+
+    @property
     def files(self) -> Sequence[Path]:
         """The files of labels that are read."""
         return () if self.labels is None else self.labels.files

@@ -23,7 +23,10 @@ DESCRIPTION = "a COCO data set of all photos, in the folder --output"
 
 @contextmanager
 def open_dataset(
-    formats: Sequence[str] | None, output: str | None, categories: Mapping[int, str] | None = None
+    formats: Sequence[str] | None,
+    output: str | None,
+    categories: Mapping[int, str] | None = None,
+    image_ids: Sequence[int] = (),
 ) -> Iterator[CocoDataset | None]:
     """Give the data set of a run, if one is wanted; it is written when the run ends, however it ends.
 
@@ -31,6 +34,7 @@ def open_dataset(
         formats: Names of formats.
         output: Folder of the results.
         categories: Names of classes by the ids that they must have; None for ids of the data set's own.
+        image_ids: Ids that photos will be added with.
 
     Raises:
         OptionError: If the output is not a folder.
@@ -43,7 +47,7 @@ def open_dataset(
         given = "none" if output is None else output
         raise OptionError(f"--format {COCO_DATASET} needs --output FOLDER, the folder of the data set, got {given}")
     make_folder(Path(output))
-    with CocoDataset(Path(output, FILE_NAME), categories) as dataset:
+    with CocoDataset(Path(output, FILE_NAME), categories, image_ids=image_ids) as dataset:
         yield dataset
 
 

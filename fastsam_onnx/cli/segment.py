@@ -253,7 +253,7 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
     photos, troubles = find_photos(arguments.inputs, recursive=arguments.recursive)
     asked = read_asked(arguments, photos)
     chosen = list(dict.fromkeys(arguments.formats)) if arguments.formats else None
-    with open_dataset(chosen, arguments.output, asked.categories) as dataset:
+    with open_dataset(chosen, arguments.output, asked.categories, asked.image_ids) as dataset:
         if dataset is not None:
             chosen = [form for form in chosen or () if form != COCO_DATASET]
         jobs = _planned(photos, chosen, dataset, arguments)

@@ -104,16 +104,23 @@ class CocoDataset:
         journal: File beside it that holds what is not in it yet.
     """
 
-    def __init__(self, path: str | os.PathLike[str], categories: Mapping[int, str] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        categories: Mapping[int, str] | None = None,
+        *,
+        image_ids: Iterable[int] = (),
+    ) -> None:
         """Open a data set, or begin one.
 
         Args:
             path: The file; its folder must exist.
             categories: Names of classes by their ids, which the data set gets before its first photo; by default
                 classes are numbered from 1, in the order of their indices.
+            image_ids: Ids that photos will be added with: no other photo gets one of them.
 
         Raises:
-            OptionError: If the path is not one, or the categories are no names of their own by ids.
+            OptionError: If the path is not one, the categories are no names of their own by ids, or an id no integer.
             OutputError: If the file is there and not a COCO data set, or cannot be read, or the journal cannot be
                 written, or another process writes to the data set, or its categories are others.
         """
@@ -124,7 +131,8 @@ class CocoDataset:
         self._image_ids: dict[str, int] = {}
         self._used: set[int] = set()
         self._added: dict[str, tuple[int, int]] = {}
-        self._last_image, self._last_annotation = 0, 0
+        self._kept_ids = frozenset(options.integer("an id of image_ids", one, 0, LARGEST_ID) for one in image_ids)
+        self._last_image, self._last_annotation = max(self._kept_ids, default=0), 0
         self._categories: list[str] = []
         self._lacking = _checked(categories)
         with output_errors(self.journal):
@@ -327,7 +335,7 @@ class CocoDataset:
         if own is not None:
             return own
         said = image_id_of(name)
-        is_free = isinstance(said, int) and said < LARGEST_ID and said not in self._used
+        is_free = isinstance(said, int) and said < LARGEST_ID and said not in self._used | self._kept_ids
         return said if isinstance(said, int) and is_free else self._last_image + 1
 
 

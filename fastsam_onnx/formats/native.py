@@ -185,6 +185,7 @@ def from_dict(
         if records and labels is None:
             raise OptionError('objects must have a "label" each where there are "names"')
         found = replace(found, labels=np.array(labels or [], np.int64), names=_names_of(names))
+    _check_names_of_objects(records, found)
     track_ids = _all_integers(records, "track_id")
     if track_ids is not None:
         found = replace(found, track_ids=np.array(track_ids, np.int64))
@@ -269,6 +270,14 @@ def _names_of(names: Any) -> dict[int, str]:
         options.integer_from_text('an index in "names"', str(index), 0, options.MOST_INDEX): options.text("name", name)
         for index, name in names.items()
     }
+
+
+def _check_names_of_objects(records: Sequence[Mapping[str, Any]], found: Instances) -> None:
+    """OptionError if an object's "name" is not that of its class: one of the two was changed, and one would be lost."""
+    for index, (record, one) in enumerate(zip(records, found, strict=True)):
+        if record.get("name", one.name) != one.name:
+            told = "it has no label" if one.label is None else f"its label is {one.label}, which is {one.name!r}"
+            raise OptionError(f"object {index}: its name is {options.shown(record['name'])}, and {told}")
 
 
 def _place_of(record: Any) -> Georeference | None:

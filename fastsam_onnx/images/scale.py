@@ -52,6 +52,11 @@ class Scale:
                 "scale and convert them, for example (255 * x / x.max()).astype(numpy.uint8)"
             )
         largest = int(np.iinfo(pixels.dtype).max)
+        if self.white is not None and self.white > largest:
+            raise ImageError(
+                f"its samples are {pixels.dtype}, of which white can be {largest} at most, got white={self.white:g}; "
+                "leave white out"
+            )
         if white is None and largest > 255 and pixels.size and 0 < (highest := int(pixels.max())) < DARK_BELOW:
             self.on_dark(highest)
         white = white or largest

@@ -49,7 +49,7 @@ def check_points(
     Raises:
         PromptError: If the shapes or values make no points.
     """
-    xy = options.numbers(f"{prefix}points", points, error=PromptError)
+    xy = options.coordinates(f"{prefix}points", points, error=PromptError)
     if xy.ndim not in (1, 2, 3) or xy.shape[-1] != 2 or 0 in xy.shape[xy.ndim == 3 :]:
         raise PromptError(
             f"{prefix}points must have shape (2,), (k, 2) or, for several objects, (g, k, 2): x, y in image pixels, "
@@ -77,7 +77,7 @@ def check_boxes(boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
     Raises:
         PromptError: If the shapes or values make no boxes.
     """
-    xyxy = options.numbers("boxes", boxes, error=PromptError)
+    xyxy = options.coordinates("boxes", boxes, error=PromptError)
     if xyxy.shape != (0,) and (xyxy.ndim not in (1, 2) or xyxy.shape[-1] != 4):
         raise PromptError(f"boxes must have shape (4,) or (k, 4): x1, y1, x2, y2 in image pixels, got {xyxy.shape}")
     xyxy = xyxy.reshape(-1, 4)
@@ -124,7 +124,7 @@ def check_corrections(
     """
     one, several = kind
     if points is not None:
-        given = options.numbers(f"{prefix}points", points, error=PromptError)
+        given = options.coordinates(f"{prefix}points", points, error=PromptError)
         if given.shape in ((0,), (0, 2), (count, 0), (count, 0, 2)):  # no corrections yet
             points, labels = None, None if np.size(labels) == 0 else labels  # type: ignore[arg-type]
     if points is None:

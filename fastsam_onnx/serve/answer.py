@@ -80,15 +80,17 @@ def answer(found: Instances, form: Representation, options: Mapping[str, Any], p
         pixels: Maximum width times height of a photo.
 
     Raises:
-        HTTPException: 422, if cut-outs, masks or layers together would have too many pixels.
+        HTTPException: 422, if cut-outs, masks or layers together have too many pixels.
         FastSAMError: If the format cannot have it.
     """
     if formats.FORMATS[form.format].folder:
         if form.format == "masks" or options.get("whole"):
             _check_whole(found, form.format, pixels)
+        else:
+            _check_together(found, form.format, pixels)
         return Answer(zip_files(found, form.format, **options), form.media_type)
     if form.format == "psd":
-        _check_layers(found, pixels)
+        _check_together(found, "the layers of a psd", pixels)
     return Answer(formats.encode(found, form.format, suffix=form.suffix, **options), form.media_type)
 
 
@@ -105,12 +107,12 @@ def _check_whole(found: Instances, form: str, pixels: int) -> None:
         )
 
 
-def _check_layers(found: Instances, pixels: int) -> None:
-    """Refuse a file of so many layers that it would fill the memory."""
+def _check_together(found: Instances, what: str, pixels: int) -> None:
+    """Refuse so many layers or cut-outs that they would fill the memory, or take minutes."""
     together, most = sum(mask.crop.size for mask in found.masks), WHOLE_PHOTOS * pixels
     if together > most:
         raise HTTPException(
             422,
-            f"the layers of a psd must have at most {most} pixels together, and those of {len(found)} objects have "
-            f"{together}; ask for fewer objects by prompts or max_det",
+            f"{what} must have at most {most} pixels together, and those of {len(found)} objects have {together}; "
+            "ask for fewer objects by prompts or max_det",
         )

@@ -83,6 +83,21 @@ def test_ids_of_coco_stay_in_results_and_data_set(run, yolo, coco, tmp_path):
     assert "instances.json.journal" not in listing(out)
 
 
+def test_no_photo_without_labels_takes_the_id_of_one_with(run, yolo, tmp_path):
+    """It comes first, and the labels have 1 and 2: it was added as 1, and photo b.png was lost."""
+    labels = {
+        "images": [{"id": 1, "file_name": "b.png"}, {"id": 2, "file_name": "c.png"}],
+        "annotations": [],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (tmp_path / "labels.json").write_text(json.dumps(labels))
+    out = tmp_path / "out"
+    code, _, err = run(yolo / "images", "--boxes-from", tmp_path / "labels.json", "--format", "coco-dataset", "-o", out)
+    assert code == 0, err
+    ids = {one["file_name"]: one["id"] for one in read_json(out / "instances.json")["images"]}
+    assert ids == {"a.png": 3, "b.png": 1, "c.png": 2}
+
+
 def test_a_run_goes_on_where_it_stopped(run, yolo, coco, tmp_path):
     """Photos that are there are skipped, and ids stay those of the labels."""
     out = tmp_path / "out"

@@ -291,6 +291,16 @@ def test_large_photos_and_large_answers_are_refused(function, monkeypatch):
     refused(function, 422, "more than the pixel limit of 1000")
 
 
+def test_layers_that_cannot_be_sent_are_not_made(function, monkeypatch):
+    """Of a photo of 24 megapixels they took 6 GB, and were refused then."""
+    answer = function.handler(rest(json.dumps({"photo": photo(), "format": "psd", "max_det": 1})))
+    assert answer["statusCode"] == 200
+    assert base64.b64decode(answer["body"])[:4] == b"8BPS"
+    monkeypatch.setattr(function, "encode", None)  # would fail if asked
+    monkeypatch.setattr(function, "ANSWER_LIMIT", 4 * len(answer["body"]) // 5)
+    refused(function, 422, "a psd of this photo and 13 objects has more than", format="psd")
+
+
 def test_too_little_memory_is_a_413(function, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise MemoryError

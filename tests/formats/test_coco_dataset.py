@@ -120,6 +120,22 @@ def test_only_a_name_can_be_in_a_data_set(tmp_path, name):
         name in dataset  # noqa: B015
 
 
+def test_ids_that_are_kept_for_others_are_given_to_none(tmp_path):
+    with CocoDataset(tmp_path / "d.json", image_ids=[4, 7, 9]) as dataset:
+        for name in ("7.jpg", "5.jpg", "a.jpg"):
+            dataset.add(random_instances(0), name)
+        dataset.add(random_instances(0), "b.jpg", image_id=7)
+    images = ascii_json((tmp_path / "d.json").read_bytes())["images"]
+    assert [(image["id"], image["file_name"]) for image in images] == [
+        (10, "7.jpg"),
+        (5, "5.jpg"),
+        (11, "a.jpg"),
+        (7, "b.jpg"),
+    ]
+    with pytest.raises(OptionError, match="an id of image_ids must be an integer"):
+        CocoDataset(tmp_path / "e.json", image_ids=["a"])
+
+
 def test_ids_are_given_once_whatever_came_before(tmp_path):
     """A number below the highest, and a photo without objects, do not count back."""
     with CocoDataset(tmp_path / "d.json") as dataset:

@@ -182,6 +182,22 @@ def test_a_file_without_names_of_all_classes_has_those_of_its_objects(sample):
     assert formats.from_dict(document).names == {0: "cat", 1: "dog", 5: "5"}
 
 
+@pytest.mark.parametrize("with_names", [True, False])
+def test_an_object_whose_name_and_class_differ_is_refused(sample, with_names):
+    """One of the two was changed; the last name of a class was taken for all of its objects, or the label's."""
+    document = replace(sample, labels=np.zeros(5, np.int64), names={0: "cup"}).to_dict()
+    if not with_names:
+        del document["names"]
+    formats.from_dict(document)
+    document["objects"][1]["name"] = "spoon"
+    with pytest.raises(OptionError, match=r"its name is '(spoon|cup)', and its label is 0, which is '(cup|spoon)'"):
+        formats.from_dict(document)
+    nameless = sample.to_dict()
+    nameless["objects"][3]["name"] = "cup"
+    with pytest.raises(OptionError, match="object 3: its name is 'cup', and it has no label"):
+        formats.from_dict(nameless)
+
+
 def test_a_result_of_a_larger_photo_is_read_when_it_is_asked_for():
     text = Segmentation.from_masks([], image_size=(30_000, 20_000)).to_json()
     with pytest.raises(OptionError, match="at most"):

@@ -291,6 +291,15 @@ class TestWhite:
         with pytest.raises(OptionError, match="white must be a number"):
             load_image(BLOCKS, white=white)
 
+    @pytest.mark.parametrize(("samples", "white"), [(np.uint8, 256), (np.uint8, 4095), (np.uint16, 65536)])
+    def test_white_above_all_that_samples_can_be_is_refused(self, samples, white):
+        """The picture came out dark; in a folder of pictures of 12 bits one of 8 may lie."""
+        with pytest.raises(
+            ImageError, match=rf"uint(8|16), of which white can be \d+ at most, got white={white}; leave"
+        ):
+            load_image(np.ones((3, 4, 3), samples), white=white)
+        load_image(np.ones((3, 4, 3), samples), white=np.iinfo(samples).max)
+
 
 class TestDamage:
     """What is read from a damaged file is what another strict reader reads, or it is refused; never black or noise."""

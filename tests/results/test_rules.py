@@ -465,3 +465,12 @@ def test_bounds_hold_the_pixels_of_masks_that_are_not_rendered(pending_found):
     low, high = found.masks.bounds[:, :2], found.masks.bounds[:, 2:]
     assert (low <= found.mask_boxes[:, :2]).all()
     assert (high >= found.mask_boxes[:, 2:]).all()
+
+
+@pytest.mark.parametrize("true", [True, np.True_, [True, 3], [[1, 2], [True, 3]], np.ones(2, bool), [np.ones(2, bool)]])
+def test_true_is_no_coordinate(true):
+    """JSON has it, and NumPy reads [true, 3] as [1, 3]."""
+    with pytest.raises(PromptError, match="points must be numbers"):
+        check_points(true, None)
+    with pytest.raises(PromptError, match="boxes must be numbers"):
+        check_boxes(true)
