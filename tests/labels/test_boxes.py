@@ -71,7 +71,8 @@ def test_a_box_without_an_answer_is_told_and_shifts_no_class(found, caplog):
     with caplog.at_level(logging.WARNING):
         chosen = found.prompt(boxes)
     assert [(one.name, one.prompt_index) for one in chosen] == [("dog", 1)]
-    [told] = [record.getMessage() for record in caplog.records]
+    outside, told = [record.getMessage() for record in caplog.records]
+    assert "the box [100.0, 100.0, 110.0, 110.0] lies outside the photo" in outside
     assert "labels/a.txt: 2 of 3 boxes have no answer" in told
     assert "[100.0, 100.0, 110.0, 110.0], of the class 'cat'" in told
 

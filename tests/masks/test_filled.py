@@ -7,7 +7,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -23,10 +23,11 @@ SQUARE = [[2, 1], [6, 1], [6, 4], [2, 4]]
 
 
 def inside(ring, x, y):
-    """True if a line to the left of a point crosses an odd number of sides."""
+    """True if a line to the left of a point crosses an odd number of sides, of which each is walked downwards."""
     odd = False
-    for (x1, y1), (x2, y2) in zip(ring, [*ring[1:], ring[0]], strict=True):
-        if min(y1, y2) <= y < max(y1, y2):
+    for one, other in zip(ring, [*ring[1:], ring[0]], strict=True):
+        (x1, y1), (x2, y2) = sorted((one, other), key=lambda corner: corner[1])
+        if y1 <= y < y2:
             odd ^= x1 + (y - y1) / (y2 - y1) * (x2 - x1) <= x
     return odd
 
@@ -44,6 +45,7 @@ def test_the_outlines_of_a_mask_fill_to_it(dense):
 
 @settings(deadline=None)
 @given(st.lists(CORNER, min_size=3, max_size=7), st.integers(1, 3))
+@example([(0.0, 0.0), (0.0, 0.0), (11.0, 11.0)], 1)  # there and back
 def test_any_outline_has_the_pixels_whose_middles_it_goes_around(ring, at_once):
     """Also where it crosses itself, leaves the photo, or is computed in several parts."""
     with pytest.MonkeyPatch.context() as patch:
