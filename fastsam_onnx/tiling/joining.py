@@ -175,13 +175,14 @@ def _open_length(part: Part, side: int, whole: TiledMask, others: Sequence[Tile]
     assert part.view is not None
     inside, beyond = part.view.lines_beside(side, EDGE_PIXELS)
     x1, y1, x2, y2 = (math.ceil(edge) for edge in part.box.tolist())
-    first, last = (y1, y2) if side in (LEFT, RIGHT) else (x1, x2)
+    (first, last), across = ((y1, y2), (x1, x2)) if side in (LEFT, RIGHT) else ((x1, x2), (y1, y2))
+    inside = min(max(inside, across[0]), across[1] - 1)  # of a sliver the last line that it has
     step = 1 << fitting_level(last - first)
     along = np.arange(first, last, step, dtype=np.int64)
 
     def on(mask: TiledMask, line: int) -> BoolArray:
-        across = np.array([line])
-        return (mask.sample(across, along) if side in (LEFT, RIGHT) else mask.sample(along, across)).ravel()
+        one = np.array([line])
+        return (mask.sample(one, along) if side in (LEFT, RIGHT) else mask.sample(along, one)).ravel()
 
     reach = math.ceil(abs(beyond - inside) / step)  # a slanting outline goes on a little beside
     near = cv2.dilate(on(whole, beyond).astype(np.uint8)[None], np.ones((1, 2 * reach + 1), np.uint8))[0] > 0

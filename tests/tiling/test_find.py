@@ -162,6 +162,9 @@ def test_what_fills_all_tiles_is_the_whole_photo_which_tells_nothing_apart(model
         ([0, 0, 64, 64], 64 / 256),  # all of the tile
         ([10, 0, 64, 20], 20 / 148),
         ([0, 30, 64, 32], 2 / 132),  # a thin one: hardly cut
+        ([61, 10, 64, 50], 40 / 86),  # slivers
+        ([62, 10, 64, 50], 40 / 84),
+        ([63, 10, 64, 50], 40 / 82),
         ([10, 0, 50, 20], 0),
     ],
 )
