@@ -6,6 +6,7 @@ Scores have 5 decimals, coordinates 2; there are no time stamps; lines end with 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -106,5 +107,5 @@ def json_bytes(document: Any, _suffix: str) -> bytes:
 
 
 def text_bytes(text: str, _suffix: str) -> bytes:
-    """A text as the bytes of a file."""
-    return text.encode("utf-8")
+    """A text as the bytes of a file; U+FFFD for what is no character, as names of files may have it."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text).encode("utf-8")

@@ -226,16 +226,34 @@ def _gif_blocks_end(data: bytes, at: int) -> int:
 def _read_bmp(data: bytes) -> ImageHeader:
     offset, header_size = struct.unpack_from("<II", data, 10)
     if header_size == 12:
-        width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
-        compression = 0
-    else:
-        width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
+        data = _with_longer_head(data)
+        offset, header_size = struct.unpack_from("<II", data, 10)
+    width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
     # 1 and 2 are run-length codes, whose end only the decoder finds; negative heights mean top row first.
     row_bytes = (width * bits + 31) // 32 * 4
     if width > 0 and compression not in {1, 2} and offset + row_bytes * abs(height) > len(data):
         raise _cut_short("BMP")
-    return ImageHeader("BMP", width, abs(height), data)
+    alpha: Alpha = "straight"
+    if bits == 32 and compression == _BY_MASKS and header_size < _HEAD_WITH_ALPHA:
+        alpha = "none"  # nothing says that the fourth byte is one, which OpenCV gives as such
+        if struct.unpack_from("<III", data, 54) != _BGR_MASKS:
+            raise ImageError("BMP with 32 bits in another order than blue, green, red is not read; convert it to PNG")
+    return ImageHeader("BMP", width, abs(height), data, alpha=alpha)
 
+
+def _with_longer_head(data: bytes) -> bytes:
+    """A BMP of OS/2 1.x with the head of Windows, for OpenCV gives the pixels of the first as grey."""
+    width, height, planes, bits = struct.unpack_from("<HHHH", data, 18)
+    table = data[26 : 26 + 3 * (1 << bits)] if bits <= 8 else b""
+    colours = b"".join(table[at : at + 3] + b"\0" for at in range(0, len(table), 3))
+    pixels = data[struct.unpack_from("<I", data, 10)[0] :]
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, planes, bits, 0, 0, 0, 0, 0, 0)
+    offset = 14 + len(head) + len(colours)
+    return data[:2] + struct.pack("<IHHI", offset + len(pixels), 0, 0, offset) + head + colours + pixels
+
+
+_BY_MASKS, _HEAD_WITH_ALPHA = 3, 56
+_BGR_MASKS = (0xFF0000, 0xFF00, 0xFF)
 
 _PNM_GAP = rb"\s+(?:#[^\r\n]*[\r\n]\s*)*"
 _PNM_HEAD = re.compile(rb"P([1-6])" + 2 * (_PNM_GAP + rb"(\d{1,9})"))
@@ -290,8 +308,8 @@ def read_pnm_head(data: bytes | mmap.mmap) -> PnmHead:
 
 def _read_pnm(data: bytes) -> ImageHeader:
     head = read_pnm_head(data)
-    # OpenCV decodes bits to 0 and 255, and wants a byte after the last number of the text forms.
-    white = head.white if head.kind not in {1, 4} else 255
+    # OpenCV decodes bits, and text of 8 bits, to 0 and 255, and wants a byte after the last number of the text forms.
+    white = 255 if head.kind in {1, 4} or (head.kind in {2, 3} and head.white < 256) else head.white
     return ImageHeader("PNM", head.width, head.height, data if head.kind > 3 else data + b"\n", white=white)
 
 

@@ -370,7 +370,7 @@ def has_transparency(source: ImageSource) -> bool:
 
     header = read_header(_read(source))
     pixels = cv2.imdecode(np.frombuffer(header.data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None or header.directory is not None:
+    if pixels is None or header.directory is not None or header.alpha == "none":
         return False
     if header.clear is not None:
         return bool((pixels == header.clear).any())

@@ -352,9 +352,11 @@ def sample_kind(directory: TiffDirectory) -> tuple[Alpha, bool]:
     """
     bits, photometric = directory.bits, directory.photometric
     is_float = directory.sample_format == FLOAT and bits in {32, 64}
-    # Grey, RGB, palette, CMYK and YCbCr; beyond 8 bits OpenCV takes any samples for grey or RGB.
+    # Grey, RGB, palette, CMYK and YCbCr; beyond 8 bits OpenCV takes any samples for grey or RGB. Below it gives the
+    # colours of palettes of 4 bits alone.
     read = (
-        photometric in ({0, 1, 2, 3, 5, 6} if bits <= 8 else {0, 1, 2})
+        (bits >= 8 or (photometric, bits) in {(0, 1), (1, 1), (3, 4)})
+        and photometric in ({0, 1, 2, 3, 5, 6} if bits <= 8 else {0, 1, 2})
         and (bits <= 8 or (directory.plane_count == 1 and bits in {16, 32, 64}))
         and not (photometric in {0, 1} and directory.extra_sample in {1, 2})
         and (is_float or directory.sample_format in UNSIGNED)

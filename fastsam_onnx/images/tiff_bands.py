@@ -27,8 +27,8 @@ def needs_bands(directory: TiffDirectory) -> bool:
     """True if OpenCV would take one band of several for the picture, or refuses so many."""
     if directory.photometric in (tiff.GREY_FROM_WHITE, tiff.GREY):
         return directory.samples >= 3
-    wide = directory.plane_count > 1 or directory.samples > 4
-    return directory.photometric == tiff.RGB and directory.bits > 8 and wide
+    wide = directory.samples > 4 or (directory.plane_count > 1 and directory.bits > 8)
+    return directory.photometric == tiff.RGB and directory.bits >= 8 and wide
 
 
 def read_bands(directory: TiffDirectory, bands: Sequence[int] | None = None) -> npt.NDArray[Any]:

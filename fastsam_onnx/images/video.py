@@ -27,6 +27,7 @@ from fastsam_onnx.images.contents import (
     movie_seconds,
     read_contents,
 )
+from fastsam_onnx.images.interlaced import gives_no_pictures
 from fastsam_onnx.images.load import MissingPicture, load_image, source_name
 from fastsam_onnx.log import warn
 
@@ -134,6 +135,7 @@ class Video:
 
         A frame that is lost has a place of its own; those that should follow the last one have one place together.
         """
+        self._check_pictures()
         fps, declared = self.fps, self.frame_count
         number, failures, clock = 0, 0, Clock(fps, self.path, declared)
         try:
@@ -157,6 +159,17 @@ class Video:
         finally:
             if self.ours:
                 self.capture.release()
+
+    def _check_pictures(self) -> None:
+        """ImageError if OpenCV gives no pictures of a file, and says that it does."""
+        if self.ours and self.path is not None and gives_no_pictures(self.path):
+            import cv2
+
+            raise ImageError(
+                f"cannot read {self.name}: OpenCV {cv2.__version__} gives the same picture for all its frames, which "
+                "differ; it does so of interlaced videos from 4.13 on: make a copy that is not, such as by "
+                "ffmpeg -i VIDEO -vf yadif COPY.mp4"
+            )
 
     def _told_seconds(self) -> float:
         """Time of the frame that was just read, as OpenCV tells it."""

@@ -351,7 +351,7 @@ class Segmentation(WritableInstances):
         names = text_prompts.class_names(texts, other)
         cosines = self.text_scores(texts, templates=templates, min_area=min_area, crops=crops, progress=progress)
         labels, similarity = rules.best_texts(cosines, threshold)
-        kept = np.flatnonzero(labels < len(names))
+        kept = np.flatnonzero((labels < len(names)) & np.isfinite(cosines).all(axis=0))
         return replace(self.take(kept), labels=labels[kept], names=names, similarity=similarity[kept])
 
     def similar(

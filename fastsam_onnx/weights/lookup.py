@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import get_args
 
 from fastsam_onnx.errors import DownloadError, ModelNotFoundError, OptionError
-from fastsam_onnx.files import exists, is_address
+from fastsam_onnx.files import exists, is_address, is_file
 from fastsam_onnx.log import warn
 from fastsam_onnx.options import choice, function, shown
 from fastsam_onnx.weights import catalogue
@@ -79,7 +79,7 @@ def resolve(
             "fetch it and give the path of the file"
         )
     bundled = find_bundled(name_or_path)
-    if bundled is not None and not exists(path):
+    if bundled is not None and not is_file(path):
         _check_task(bundled.name, "segment", bundled.purpose, task)
         return bundled_model(bundled.name)
     entry = catalogue.find(name_or_path)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,3 +78,10 @@ def test_tracks_have_their_numbers(tmp_path):
 def test_there_are_no_options():
     with pytest.raises(OptionError, match="has no option tolerance"):
         formats.encode(Segmentation.from_masks([rectangle(0, 0, 2, 2)]), "csv", tolerance=1)
+
+
+def test_what_is_no_character_in_a_name_is_told_as_such(sample, tmp_path):
+    """As the names of files may have it that are not UTF-8."""
+    found = replace(sample, source="a\udcff.jpg")
+    found.save(tmp_path / "a.csv")
+    assert "a\ufffd.jpg" in (tmp_path / "a.csv").read_text("utf-8")

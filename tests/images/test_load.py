@@ -23,7 +23,7 @@ from support.tensor import Tensor
 
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
 from fastsam_onnx.images.header import exif_orientation, read_header
-from fastsam_onnx.images.load import load_image, source_name
+from fastsam_onnx.images.load import has_transparency, load_image, source_name
 
 HOSTILE = Path(__file__).parents[3] / "shared" / "data" / "hostile_images"
 # Until 4.12 OpenCV's wheels decode neither GIF nor animated WebP.
@@ -96,6 +96,9 @@ def tiff(samples, photometric, extra=None, order="<", size=(WIDTH, HEIGHT)):
             f"{order}{channels}H", *[tags[tag]] * channels
         )
     return bytes(file) + body
+
+
+RNG_OF_COLOURS = np.random.default_rng(8)
 
 
 def bmp(samples, bits=32, header_size=40, compression=0, masks=b""):
@@ -182,6 +185,13 @@ class TestFormats:
     def test_text_forms_of_pnm(self):
         ppm = b"P3\n# c\n%d %d\n255\n" % (WIDTH, HEIGHT) + b" ".join(b"%d" % value for value in RGB.ravel())
         np.testing.assert_array_equal(load_image(ppm), RGB)
+        for maximum in (10, 15, 100, 254):  # which OpenCV scales itself, to 255
+            samples = [0, maximum // 2, maximum]
+            pgm = b"P2 3 1 %d\n%d %d %d" % (maximum, *samples)
+            np.testing.assert_allclose(load_image(pgm)[0, :, 0], np.array(samples) * 255 / maximum, atol=1)
+            ppm = b"P3 1 1 %d\n%d %d %d" % (maximum, *samples)
+            np.testing.assert_allclose(load_image(ppm)[0, 0], np.array(samples) * 255 / maximum, atol=1)
+        assert load_image(b"P2 3 1 1000\n0 500 1000")[0, :, 0].tolist() == [0, 128, 255]
         pbm = b"P1 2 1\n0 1"
         assert load_image(pbm)[0, :, 0].tolist() == [255, 0]
 
@@ -376,6 +386,32 @@ class TestPixelKinds:
     def test_spare_byte_of_a_bmp_is_not_alpha(self):
         spare = np.dstack([RGB[..., ::-1], np.zeros_like(GREY)])
         np.testing.assert_array_equal(load_image(bmp(spare)), RGB)
+
+    @pytest.mark.parametrize("spare", [0, 100, 255])
+    def test_the_fourth_byte_of_a_bmp_with_masks_but_none_of_alpha_is_none(self, spare):
+        """Of zeros all was white."""
+        masks = struct.pack("<III", 0xFF0000, 0xFF00, 0xFF)
+        samples = np.dstack([RGB[..., ::-1], np.full_like(GREY, spare)])
+        file = bmp(samples, compression=3, masks=masks)
+        np.testing.assert_array_equal(load_image(file), RGB)
+        assert not has_transparency(file)
+        turned = bmp(samples, compression=3, masks=struct.pack("<III", 0xFF, 0xFF00, 0xFF0000))
+        with pytest.raises(ImageError, match="BMP with 32 bits in another order than blue, green, red is not read"):
+            load_image(turned)
+
+    @pytest.mark.parametrize("bits", [1, 4, 8, 24])
+    def test_a_bmp_of_os2_has_its_colours(self, bits):
+        colours = RNG_OF_COLOURS.integers(0, 256, (1 << min(bits, 8), 3), np.uint8)
+        picked = np.arange(16).reshape(2, 8) % len(colours)
+        if bits == 24:
+            table, rows = b"", colours[picked][..., ::-1].tobytes()
+        else:
+            table = colours[:, ::-1].tobytes()
+            binary = ["".join(f"{index:0{bits}b}" for index in row) for row in picked]
+            rows = b"".join(int(row, 2).to_bytes(bits, "big") + bytes(-bits % 4) for row in binary)
+        start = 26 + len(table)
+        file = b"BM" + struct.pack("<IHHIIHHHH", start + len(rows), 0, 0, start, 12, 8, 2, 1, bits) + table + rows
+        np.testing.assert_array_equal(load_image(file), colours[picked][::-1])
 
     def test_alpha_mask_of_a_bmp(self):
         masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)

@@ -195,6 +195,23 @@ class TestBands:
         file = written(pixels, photometric="rgb", planarconfig="contig", extrasamples=["unspecified"] * 3)
         assert load_image(file)[29, 19].tolist() == [20, 40, 60]
 
+    @pytest.mark.parametrize("bands", [5, 6])
+    def test_so_they_are_of_8_bits(self, bands):
+        pixels = RNG.integers(0, 256, (30, 20, bands), np.uint8)
+        file = written(pixels, photometric="rgb", planarconfig="contig", extrasamples=["unspecified"] * (bands - 3))
+        np.testing.assert_array_equal(load_image(file), pixels[..., :3])
+
+    @pytest.mark.parametrize(
+        ("photometric", "bits"), [("palette", 1), ("palette", 2), ("minisblack", 2), ("minisblack", 4)]
+    )
+    def test_few_bits_of_which_opencv_gives_no_colours_are_named(self, photometric, bits):
+        options = {"photometric": photometric, "bitspersample": 8}
+        if photometric == "palette":
+            options["colormap"] = RNG.integers(0, 65536, (3, 256), np.uint16)
+        file = with_tag(written(np.zeros((30, 24), np.uint8), **options), 258, bits)
+        with pytest.raises(ImageError, match=rf"TIFF with .*1 x {bits} bits.* is not read; convert it to PNG"):
+            load_image(file)
+
     def test_the_predictor_of_floats(self):
         """A row is all highest bytes, then all next ones, as differences (Adobe's TIFF technical note 3)."""
         pixels = RNG.random((30, 20, 3)).astype(np.float32)

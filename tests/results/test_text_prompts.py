@@ -445,3 +445,13 @@ def test_json_tells_the_similarity(found, tmp_path):
     assert [each["similarity"] for each in objects] == pytest.approx([1, 1], abs=0.02)
     found.save(tmp_path / "b.json")
     assert "similarity" not in json.loads((tmp_path / "b.json").read_text())["objects"][0]
+
+
+def test_what_is_too_small_to_be_compared_gets_no_name(found):
+    """It was kept as the other class, with a similarity of -1."""
+    named = found.classify(["red"], other="thing", min_area=25)
+    compared = found.text_scores("red", min_area=25)[0] > -1
+    assert 0 < compared.sum() < len(found)
+    assert len(named) == compared.sum()
+    assert named.similarity.min() > -1
+    assert len(found.classify(["red"], other="thing")) == len(found)

@@ -950,6 +950,12 @@ class TestResolve:
         with pytest.raises(OptionError):
             FastSAM("clip")
 
+    def test_a_folder_named_like_a_bundled_model_does_not_hide_it(self, tmp_path, monkeypatch):
+        """Results may lie in it."""
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "fastsam-small").mkdir()
+        assert resolve("fastsam-small").is_file()
+
     def test_fastsam_by_name(self, tiny_catalogue, server):
         with FastSAM("Net-s", imgsz=64) as model:
             assert repr(model).startswith("FastSAM(Net-s")
