@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -65,6 +65,7 @@ from fastsam_onnx.stream import default_workers, ordered_map
 
 if TYPE_CHECKING:
     from fastsam_onnx.model import FastSAM
+    from fastsam_onnx.results.prompts import Prompts
     from fastsam_onnx.results.segmentation import Segmentation
 
 EPILOG = f"""\
@@ -339,6 +340,7 @@ def _process(
             name: getattr(arguments, name) for name in ("pixel_limit", "bands", "white", "agnostic", "tile")
         }
         put = asked.of(job.photo)
+        _check_needs(job, source, asked.prompts, reading)
         if classes is None and arguments.tile is None and not put.needs_objects:
             reading["redraw"] = False  # nobody sees them
         found = model(source, **reading)
@@ -372,6 +374,25 @@ def _process(
         doubtful=doubtful,
     )
     return done if dataset is None or entry is None else partial(_added, dataset, entry, name, done)
+
+
+def _check_needs(job: Job, source: Path | bytes, prompts: Prompts, reading: Mapping[str, Any]) -> None:
+    """OptionError if a large photo, of which a few rows are in memory at a time, is needed after its tiles.
+
+    Then all would be computed for nothing.
+    """
+    from fastsam_onnx.images.rows import open_rows
+
+    if reading["tile"] is None or isinstance(source, bytes):
+        return
+    needing = [form for form in job.outputs if form in formats.OF_THE_PHOTO]
+    if prompts.needs_clip:
+        needing.append("texts")
+    if needing and open_rows(source, **{name: reading[name] for name in ("pixel_limit", "bands", "white")}) is not None:
+        raise OptionError(
+            f"it is so large that it is read a few rows at a time, and {', '.join(needing)} "
+            f"{'need' if len(needing) > 1 else 'needs'} all of it; leave out --tile, or say --format json"
+        )
 
 
 def _doubts(name: str, answers: Segmentation, chosen: Segmentation) -> dict[int, float]:

@@ -269,6 +269,21 @@ def test_results_that_are_kept_beside_new_ones_are_counted(run, tmp_path):
     assert "kept" not in run(tmp_path / "in", "--format", "json,svg", "--overwrite")[2]
 
 
+def test_what_needs_all_of_a_large_photo_is_refused_before_its_tiles(run, tmp_path, monkeypatch):
+    """Of more than 64 megapixels a few rows are in memory at a time; all tiles were computed, and nothing written."""
+    monkeypatch.setattr("fastsam_onnx.images.rows.STRIPS_ABOVE", 1000)
+    source = tmp_path / "a.pgm"
+    source.write_bytes(b"P5\n64 64\n255\n" + bytes(64 * 64))
+    monkeypatch.setattr("fastsam_onnx.model.FastSAM.__call__", None)  # would fail if asked
+    for forms, told in (("overlay,json", "overlay needs"), ("cutout,psd", "cutout, psd need")):
+        code, _, said = run(source, "--format", forms, "--tile", "64")
+        assert code == 1
+        assert f"a few rows at a time, and {told} all of it; leave out --tile, or say --format json" in said
+    monkeypatch.undo()
+    monkeypatch.setattr("fastsam_onnx.images.rows.STRIPS_ABOVE", 1000)
+    assert run(source, "--format", "json", "--tile", "64")[0] == 0
+
+
 def test_photos_of_one_run_have_ids_of_their_own(run, tmp_path):
     for name in ("a/1.png", "b/1.png", "001.png", "a/dog.png", "2.png"):
         photo(tmp_path / "in" / name)
