@@ -335,7 +335,8 @@ class CocoDataset:
         if own is not None:
             return own
         said = image_id_of(name)
-        is_free = isinstance(said, int) and said < LARGEST_ID and said not in self._used | self._kept_ids
+        is_taken = said in self._used or said in self._kept_ids
+        is_free = isinstance(said, int) and said < LARGEST_ID and not is_taken
         return said if isinstance(said, int) and is_free else self._last_image + 1
 
 
