@@ -257,7 +257,8 @@ class Prompts:
         check_pick(self.pick)
         check_match(self.match)
         check_limits(self.top_k, self.threshold)
-        _check_belonging({name: value for name, value in vars(self).items() if value is not getattr(Prompts, name)})
+        by_default = {name: None for name in OPTIONS if _plain(getattr(self, name)) == getattr(Prompts, name)}
+        _check_belonging({**vars(self), **by_default})
         if self.similar is not None:
             options.cosine("similar", self.similar)
         if self.points is not None:

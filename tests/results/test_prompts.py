@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import random
 from collections import Counter
 from dataclasses import fields, replace
@@ -374,6 +375,13 @@ def test_what_means_nothing_is_an_error_by_its_own_name(given, message):
     """Not by that of the points or texts that the prompts may have besides."""
     with pytest.raises(PromptError, match=message):
         Prompts(**given).check()
+
+
+def test_what_is_as_it_is_by_default_belongs_to_nothing():
+    """Whichever text it is: one that was pickled, or read, is another of the same letters."""
+    for prompts in (Prompts(boxes=[0, 0, 4, 4]), Prompts(points=[1, 1]), Prompts()):
+        pickle.loads(pickle.dumps(prompts)).check()
+    Prompts(boxes=[0, 0, 4, 4], pick="".join(["candi", "date"])).check()
 
 
 def test_boxes_with_points_are_joined_with_no_other_boxes():
