@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 FRAMES = 12
 """Number of frames that are looked at where all are alike."""
@@ -32,33 +35,31 @@ def gives_no_pictures(path: Path) -> bool:
 
 def _pixels_if_alike(path: Path) -> int:
     """Pixels of a frame if there are so many, and all are the same, else 0."""
-    capture, first = _opened(path, []), None
-    try:
-        for _ in range(FRAMES):
-            there, image = capture.read()
-            if not there:
+    count = 0
+    with closing(_read(path, [])) as frames:
+        first = next(frames, None)
+        for count, image in enumerate(frames, 2):
+            if not np.array_equal(image, first):
                 return 0
-            if first is None:
-                first = image.copy()
-            elif not np.array_equal(image, first):
-                return 0
-        return 0 if first is None else first.shape[0] * first.shape[1]
-    finally:
-        capture.release()
+    return 0 if first is None or count < FRAMES else first.shape[0] * first.shape[1]
 
 
 def _packets(path: Path) -> list[bytes]:
     """The packets of the first frames, as the file has them; none where OpenCV cannot give them."""
     import cv2
 
-    capture, found = _opened(path, [cv2.CAP_PROP_FORMAT, -1]), []
+    return [packet.tobytes() for packet in _read(path, [cv2.CAP_PROP_FORMAT, -1])]
+
+
+def _read(path: Path, options: list[int]) -> Generator[npt.NDArray[Any], None, None]:
+    """What OpenCV gives at first, up to the first time that it gives nothing."""
+    capture = _opened(path, options)
     try:
         for _ in range(FRAMES):
-            there, packet = capture.read()
-            if not there or packet is None:
+            there, given = capture.read()
+            if not there or given is None:
                 break
-            found.append(packet.tobytes())
-        return found
+            yield given
     finally:
         capture.release()
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx import elsewhere, log, options
+from fastsam_onnx import elsewhere, options
 from fastsam_onnx.arrays import ByteArray, FloatArray, IntArray, array_of
 from fastsam_onnx.errors import ObjectIndexError, OptionError
+from fastsam_onnx.log import warn
 from fastsam_onnx.masks.classes import class_indices, class_name, joined_classes
 from fastsam_onnx.masks.disjoint import without_overlaps
 from fastsam_onnx.masks.mask import Mask
@@ -440,7 +441,7 @@ def _all_classes(parts: Sequence[Instances]) -> tuple[IntArray | None, Mapping[i
     if len(labels) == len(parts):
         return joined_classes([part.names or {} for part in parts], labels)
     if labels:
-        log.warn("classes are left out: only %d of %d results have any", len(labels), len(parts))
+        warn("classes are left out: only %d of %d results have any", len(labels), len(parts))
     return None, None
 
 

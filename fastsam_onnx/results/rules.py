@@ -124,9 +124,11 @@ def check_corrections(
     """
     one, several = kind
     if points is not None:
-        given = options.coordinates(f"{prefix}points", points, error=PromptError)
-        if given.shape in ((0,), (0, 2), (count, 0), (count, 0, 2)):  # no corrections yet
-            points, labels = None, None if np.size(labels) == 0 else labels  # type: ignore[arg-type]
+        points = options.coordinates(f"{prefix}points", points, error=PromptError)
+        if points.shape in ((0,), (0, 2), (count, 0), (count, 0, 2)):  # no corrections yet
+            points = None
+            if labels is not None and not options.numbers(f"{prefix}labels", labels, error=PromptError).size:
+                labels = None
     if points is None:
         if labels is not None:
             raise PromptError(f"labels of points that correct {several} are given without the points")
@@ -197,8 +199,10 @@ def warn_of_points(points: npt.NDArray[np.float64], foreground: BoolArray, image
     for x, y in points[foreground & ~_in_photo(points, image_size)][:1]:
         turned = _in_photo(np.array([y, x]), image_size)
         hint = "; it must be x, y, and in the other order it would lie inside" if turned else ""
-        size = "{}x{}".format(*image_size)
-        warn("the foreground point (%g, %g) lies outside the photo, of %s pixels, and says nothing%s", x, y, size, hint)
+        warn(
+            "the foreground point (%g, %g) lies outside the photo, of %dx%d pixels, and says nothing%s",
+            *(x, y, *image_size, hint),
+        )
 
 
 def warn_of_boxes(boxes_xyxy: npt.NDArray[np.float64], image_size: tuple[int, int]) -> None:

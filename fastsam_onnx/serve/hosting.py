@@ -191,7 +191,8 @@ def _end_with_parent() -> None:
 @contextmanager
 def _on_signals(act: Callable[[], None]) -> Iterator[None]:
     """Do something else when a signal asks the program to end, for the time of the block; not for those of `nohup`."""
-    heeded = [one for one in ENDING if one in ENDING[:2] or signal.getsignal(one) != signal.SIG_IGN]
+    always = (signal.SIGINT, signal.SIGTERM)
+    heeded = [one for one in ENDING if one in always or signal.getsignal(one) != signal.SIG_IGN]
     before: dict[Any, Any] = {one: signal.signal(one, lambda *_: act()) for one in heeded}
     try:
         yield

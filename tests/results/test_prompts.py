@@ -116,6 +116,8 @@ def test_a_list_of_no_corrections_corrects_nothing(found, none, labels):
     assert rles(Prompts(boxes=box, box_points=none, box_labels=labels).choose(found)) == rles(found.box_prompt(box))
     with pytest.raises(PromptError, match="without the points"):
         found.box_prompt(box, none, [1])
+    with pytest.raises(PromptError, match="labels must be numbers in a regular list"):
+        found.box_prompt(box, none, [[1], [1, 0]])
     with pytest.raises(PromptError, match="group of points for each box"):
         found.box_prompt(box, np.zeros((2, 1, 2)))
 
