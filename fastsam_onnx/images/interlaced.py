@@ -35,13 +35,13 @@ def gives_no_pictures(path: Path) -> bool:
 
 def _pixels_if_alike(path: Path) -> int:
     """Pixels of a frame if there are so many, and all are the same, else 0."""
-    count = 0
+    before, alike = None, 0
     with closing(_read(path, [])) as frames:
-        first = next(frames, None)
-        for count, image in enumerate(frames, 2):
-            if not np.array_equal(image, first):
+        for frame in frames:
+            if before is not None and not np.array_equal(frame, before):
                 return 0
-    return 0 if first is None or count < FRAMES else first.shape[0] * first.shape[1]
+            before, alike = frame, alike + 1
+    return before.shape[0] * before.shape[1] if before is not None and alike == FRAMES else 0
 
 
 def _packets(path: Path) -> list[bytes]:
