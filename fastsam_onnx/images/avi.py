@@ -18,24 +18,28 @@ INTRA = frozenset((b"MJPG", b"mjpg", b"DIB ", b"HFYU", b"FFV1", bytes(4)))
 
 @dataclass(frozen=True, eq=False)
 class Chunks:
-    """The frames of the first video stream.
+    """The frames of the first video stream. Chunks without bytes hold none: there the one before is shown longer.
 
     Attributes:
         numbers: (m,) numbers of those that a reader meets, ascending.
-        count: Number of frames that the index has.
-        fps: Frames per second.
-        is_intra: True if each of them is a picture of its own.
+        places: (m,) places of these among the chunks that it meets, from which it takes the time.
+        true_places: (n,) places of all frames among the chunks that the index has.
+        empty: Number of chunks without bytes that the index has.
+        fps: Chunks per second.
+        is_intra: True if each frame is a picture of its own.
     """
 
     numbers: IntArray
-    count: int
+    places: IntArray
+    true_places: IntArray
+    empty: int
     fps: float
     is_intra: bool
 
     @property
     def is_whole(self) -> bool:
         """True if none is lost."""
-        return len(self.numbers) == self.count
+        return len(self.numbers) == len(self.true_places)
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,17 @@ def read_chunks(data: memoryview) -> Chunks | None:
     numbers = [places.get(at) for at in _found(data, start + 4, end, stream)]
     if None in numbers or numbers != sorted(set(numbers)):  # type: ignore[type-var]
         return None
-    return Chunks(np.array(numbers, np.int64), len(index), stream.fps, stream.codec in INTRA)
+    holds_frame = np.array([size > 0 for _, size in index])
+    met = np.array(numbers, np.int64)
+    shown = np.flatnonzero(holds_frame[met])
+    return Chunks(
+        (np.cumsum(holds_frame) - 1)[met[shown]],
+        shown,
+        np.flatnonzero(holds_frame),
+        int((~holds_frame).sum()),
+        stream.fps,
+        stream.codec in INTRA,
+    )
 
 
 def has_its_frames(data: memoryview) -> bool:

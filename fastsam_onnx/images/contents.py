@@ -37,7 +37,8 @@ class Contents:
         numbers: (m,) int64: their numbers in the video.
         seconds: (n,) float64: ascending true times of all frames of the video, also of lost ones; empty if not told.
         is_exact: True if each of them is shown: a frame that did not come is lost for certain.
-        counts_chunks: True if `times` are not stored, but come from the number of frames met.
+        counts_chunks: True if `times` are not stored, but come from the number of chunks met.
+        empty: Number of chunks that are counted as frames and hold none: the frame before is shown longer.
     """
 
     is_whole: bool = True
@@ -46,6 +47,7 @@ class Contents:
     seconds: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     is_exact: bool = True
     counts_chunks: bool = False
+    empty: int = 0
 
     def number_at(self, seconds: float) -> int | None:
         """The number of the frame that a reader meets at a time; None if there is none near it."""
@@ -138,12 +140,13 @@ def _of_avi(data: memoryview) -> Contents:
     if chunks is None:
         return Contents(avi.has_its_frames(data))
     if chunks.is_whole and not chunks.is_intra:  # frames that are looked into, and come later, may shift the times
-        return Contents()
+        return Contents(empty=chunks.empty)
     return Contents(
         chunks.is_whole,
-        np.arange(len(chunks.numbers)) / chunks.fps,
+        chunks.places / chunks.fps,
         chunks.numbers,
-        np.arange(chunks.count) / chunks.fps,
+        chunks.true_places / chunks.fps,
         is_exact=chunks.is_intra,
         counts_chunks=True,
+        empty=chunks.empty,
     )

@@ -144,7 +144,7 @@ def load_image(
         bands = check_bands(bands)
     if white is not None:
         white = number("white", white, MIN_WHITE)
-    scale = Scale(white, partial(warn_of_dark, source_name(source)))
+    scale = Scale(white, partial(warn_if_dark, source_name(source)))
     return load_scaled(source, scale, channel_order=channel_order, pixel_limit=pixel_limit, bands=bands)
 
 
@@ -173,8 +173,10 @@ def load_scaled(
         raise ImageError(f"cannot read {source_name(source)}: {error}") from error.__cause__
 
 
-def warn_of_dark(name: str, highest: int) -> None:
-    """Log that a picture of 16 bits is nearly black."""
+def warn_if_dark(name: str, highest: int) -> None:
+    """Log if a picture of 16 bits is nearly black by its highest sample; one that is black is meant to be."""
+    if not 0 < highest < DARK_BELOW:
+        return
     warn(
         "%s is nearly black: its 16-bit samples reach %d of 65535. If white is less, say it: white=%d, or --white %d",
         name,

@@ -10,9 +10,8 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -22,7 +21,7 @@ from fastsam_onnx.arrays import ByteArray, size_of
 from fastsam_onnx.errors import ImageError
 from fastsam_onnx.files import is_special
 from fastsam_onnx.images.header import identify, read_pnm_head
-from fastsam_onnx.images.load import ImageSource, load_scaled, source_name, warn_of_dark
+from fastsam_onnx.images.load import ImageSource, load_scaled, source_name, warn_if_dark
 from fastsam_onnx.images.scale import Scale
 from fastsam_onnx.images.tiff import tiff_parts
 
@@ -35,8 +34,8 @@ MAX_PART_PIXELS = 1 << 25
 OVERVIEW_SIDE = 2048
 """The longer side of an overview has from this to twice this many pixels: enough to look at."""
 
-Decode = Callable[[Iterable[ImageSource]], Iterator[ByteArray]]
-"""Pictures of parts of a file."""
+Decode = Callable[[Iterable[ImageSource], int], Iterator[ByteArray]]
+"""Pictures of parts of a file, which have so many rows together."""
 
 
 class ImageRows(Protocol):
@@ -133,7 +132,7 @@ def open_rows(
     None also if anything is wrong with the file: `load_image` says it.
     """
     if isinstance(source, np.memmap):
-        read = _reader(source, white, channel_order=channel_order)
+        read = _Reader(source, white, {"channel_order": channel_order})
         return None if bands is not None else _if_large(_mapped_rows(source, read), pixel_limit)
     if not isinstance(source, str | os.PathLike) or is_special(source):
         return None
@@ -145,16 +144,33 @@ def open_rows(
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         if kind == "PNM" and bands is not None:
             return None
-        decode = partial(_decoded, data, source_name(source), _reader(source, white, bands=bands))
+        decode = partial(_decoded, data, _Reader(source, white, {"bands": bands}))
         rows = _tiff_rows(data, decode) if kind == "TIFF" else _pnm_rows(data, decode)
     except (OSError, ValueError):
         return None
     return _if_large(rows, pixel_limit)
 
 
-def _reader(source: ImageSource, white: float | None, **options: Any) -> Callable[[ImageSource], ByteArray]:
-    """`load_scaled` of the parts of a source, which are dark once."""
-    return partial(load_scaled, scale=Scale(white, _once(partial(warn_of_dark, source_name(source)))), **options)
+@dataclass(frozen=True, eq=False)
+class _Reader:
+    """Reads the parts of a source, and keeps their highest samples: only all of them tell whether it is dark."""
+
+    source: ImageSource
+    white: float | None
+    options: dict[str, Any]
+    highest: list[int] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return source_name(self.source)
+
+    def read(self, part: ImageSource) -> ByteArray:
+        """ImageError names the source."""
+        try:
+            return load_scaled(part, Scale(self.white, self.highest.append), **self.options)
+        except ImageError as error:
+            reason = str(error).removeprefix(f"cannot read {source_name(part)}: ")
+            raise ImageError(f"cannot read {self.name}: {reason}") from error
 
 
 def _if_large(rows: FileRows | None, pixel_limit: int | None) -> FileRows | None:
@@ -166,14 +182,14 @@ def _if_large(rows: FileRows | None, pixel_limit: int | None) -> FileRows | None
     return rows if STRIPS_ABOVE < width * height <= most else None
 
 
-def _mapped_rows(array: np.memmap[Any, Any], read: Callable[[ImageSource], ByteArray]) -> FileRows | None:
+def _mapped_rows(array: np.memmap[Any, Any], read: _Reader) -> FileRows | None:
     """Those of an array that is a file; None unless it has the shape of a picture."""
     if array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (3,), (4,)):
         return None
     height, width = array.shape[:2]
     step = max(1, PART_PIXELS // max(width, 1))
     parts = (array[top : top + step] for top in range(0, height, step))
-    return FileRows((width, height), _decoded(None, source_name(array), read, parts))
+    return FileRows((width, height), _decoded(None, read, parts, height))
 
 
 def _pnm_rows(data: mmap.mmap, decode: Decode) -> FileRows | None:
@@ -184,7 +200,7 @@ def _pnm_rows(data: mmap.mmap, decode: Decode) -> FileRows | None:
         return None
     pixels = np.frombuffer(data, np.uint8, head.sample_bytes, head.end + 1).reshape(height, width, channels)
     step = max(1, PART_PIXELS // width)
-    return FileRows((width, height), decode(pixels[top : top + step] for top in range(0, height, step)))
+    return FileRows((width, height), decode((pixels[top : top + step] for top in range(0, height, step)), height))
 
 
 def _tiff_rows(data: mmap.mmap, decode: Decode) -> FileRows | None:
@@ -193,33 +209,19 @@ def _tiff_rows(data: mmap.mmap, decode: Decode) -> FileRows | None:
         return None
     together = max(1, PART_PIXELS // (parts.part_height * parts.width))
     excerpts = (parts.excerpt(first, first + together) for first in range(0, parts.count, together))
-    return FileRows((parts.width, parts.height), decode(excerpts))
+    return FileRows((parts.width, parts.height), decode(excerpts, parts.height))
 
 
-def _decoded(
-    data: mmap.mmap | None, name: str, read: Callable[[ImageSource], ByteArray], parts: Iterable[ImageSource]
-) -> Iterator[ByteArray]:
+def _decoded(data: mmap.mmap | None, reader: _Reader, parts: Iterable[ImageSource], height: int) -> Iterator[ByteArray]:
     """The parts as pictures; what was read for them goes out of memory again, where the system can do that."""
     for part in parts:
-        try:
-            picture = read(part)
-        except ImageError as error:
-            reason = str(error).removeprefix(f"cannot read {source_name(part)}: ")
-            raise ImageError(f"cannot read {name}: {reason}") from error
+        picture = reader.read(part)
         if isinstance(part, np.ndarray):
             picture = picture.copy()
         del part
         if data is not None and hasattr(mmap, "MADV_DONTNEED"):
             data.madvise(mmap.MADV_DONTNEED)
+        height -= len(picture)
+        if height <= 0:
+            warn_if_dark(reader.name, max(reader.highest, default=0))
         yield picture
-
-
-def _once(tell: Callable[[int], None]) -> Callable[[int], None]:
-    """The function, for the first call alone."""
-    calls = count()
-
-    def tell_once(value: int) -> None:
-        if next(calls) == 0:
-            tell(value)
-
-    return tell_once

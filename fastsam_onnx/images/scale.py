@@ -24,12 +24,11 @@ class Scale:
 
     Attributes:
         white: Sample value of white; None for what the file says, or the largest value of the type.
-        on_dark: Called with the highest sample of a 16-bit picture if that is below `DARK_BELOW`, unless white is
-            known.
+        on_highest: Called with the highest sample of a 16-bit picture, unless white is known.
     """
 
     white: float | None
-    on_dark: Callable[[int], None]
+    on_highest: Callable[[int], None]
 
     def eight_bit(self, pixels: NDArray[Any], file_white: int | None = None) -> ByteArray:
         """Scale samples to 0 to 255.
@@ -57,8 +56,8 @@ class Scale:
                 f"its samples are {pixels.dtype}, of which white can be {largest} at most, got white={self.white:g}; "
                 "leave white out"
             )
-        if white is None and largest > 255 and pixels.size and 0 < (highest := int(pixels.max())) < DARK_BELOW:
-            self.on_dark(highest)
+        if white is None and largest > 255 and pixels.size:
+            self.on_highest(int(pixels.max()))
         white = white or largest
         if white == 255 and largest == 255:
             return pixels

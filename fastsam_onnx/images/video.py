@@ -197,13 +197,15 @@ class Video:
             if not number:
                 raise ImageError(f"cannot read {self.name}: it gives no frames; does another program use it?")
             warn("%s: it stopped after %d frames; was it unplugged?", self.name, number)
-        if clock.jumps:
+        if clock.jumps and not clock.contents.empty:
             place, seconds = clock.jumps[0]
             warn(
                 "%s: time jumps %d times over frames, first after frame %d at %.3f s: its rate varies or it is damaged",
                 *(self.name, len(clock.jumps), place, seconds),
             )
         count = clock.count if declared != number or clock.owed else declared
+        if declared and declared != number:
+            declared -= clock.contents.empty
         missing = ((declared if count is None else count) or 0) - number
         if missing > 0 and (count is not None or self._is_certain(missing, clock)):
             of = number + missing

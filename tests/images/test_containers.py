@@ -260,7 +260,7 @@ def riff(chunks=VIDEO_ONLY, *, heads=None, is_absolute=False, indexed=None, befo
 def chunks_of(data):
     """(numbers met, number of all), None if the file does not tell."""
     found = avi.read_chunks(memoryview(data))
-    return None if found is None else (found.numbers.tolist(), found.count)
+    return None if found is None else (found.numbers.tolist(), len(found.true_places))
 
 
 class TestAVI:
@@ -270,13 +270,25 @@ class TestAVI:
             riff(is_absolute=is_absolute, before=chunk(b"JUNK", b"odd"), heads=[stream_head(b"vids", scale=2, rate=25)])
         )
         found = avi.read_chunks(data)
-        assert (found.numbers.tolist(), found.count, found.fps, found.is_whole) == ([0, 1, 2, 3], 4, 12.5, True)
+        assert (found.numbers.tolist(), found.empty, found.fps, found.is_whole) == ([0, 1, 2, 3], 0, 12.5, True)
+        assert found.places.tolist() == found.true_places.tolist() == [0, 1, 2, 3]
         assert avi.has_its_frames(data)
 
     def test_frames_of_another_stream_do_not_count(self):
         sound = [(b"00wb", b"la"), (b"01dc", b"first"), (b"00wb", b"lala"), (b"01db", b"second")]
         assert chunks_of(riff(sound, heads=[stream_head(b"auds"), stream_head(b"vids")])) == ([0, 1], 2)
         assert chunks_of(riff(sound, heads=[stream_head(b"auds")])) is None
+
+    def test_chunks_without_bytes_hold_no_frame(self):
+        """Recorders write them where the picture is the one before; their frames counted as lost."""
+        held = [(b"00dc", frame) for frame in (b"first", b"", b"", b"second", b"third", b"")]
+        found = avi.read_chunks(memoryview(riff(held)))
+        assert (found.numbers.tolist(), found.places.tolist(), found.empty) == ([0, 1, 2], [0, 3, 4], 3)
+        assert found.is_whole
+        found = avi.read_chunks(memoryview(riff(held).replace(chunk(b"00dc", b"second"), b"", 1)))
+        assert (found.numbers.tolist(), found.places.tolist()) == ([0, 2], [0, 3])
+        assert found.true_places.tolist() == [0, 3, 4]
+        assert not found.is_whole
 
     def test_frames_in_groups(self):
         grouped = [(b"LIST", b"rec " + chunk(b"00dc", b"first")), (b"00dc", b"second")]

@@ -204,17 +204,20 @@ def test_what_cannot_be_read_in_strips_is_left_to_the_decoder(tmp_path, monkeypa
 
 
 def test_that_a_picture_is_dark_is_told_once(tmp_path, caplog):
-    """Not of each of its parts; of one that is not dark not at all."""
-    for highest, times in ((1000, 1), (5000, 0)):
+    """Not of each of its parts; of one that is not dark not at all, though its first rows are."""
+    for highest, at_the_end, times in ((1000, 1200, 1), (5000, 5000, 0), (30, 5000, 0), (0, 0, 0)):
         path = tmp_path / f"{highest}.tif"
         samples = np.full((101, 67), highest, np.uint16)
+        samples[-1] = at_the_end
         assert cv2.imwrite(str(path), samples, [cv2.IMWRITE_TIFF_ROWSPERSTRIP, 7])
         caplog.clear()
         rows = open_rows(path, pixel_limit=None)
         rows.band(0, 60)
         rows.band(60, 101)
         told = [record.getMessage() for record in caplog.records]
-        assert [f"{highest}.tif is nearly black" in message for message in told] == [True] * times
+        assert [f"{highest}.tif is nearly black: its 16-bit samples reach 1200" in message for message in told] == [
+            True
+        ] * times
 
 
 def test_files_cut_anywhere_or_with_any_byte_changed_never_crash(tmp_path):

@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from fastsam_onnx.images.scale import DARK_BELOW, Scale
+from fastsam_onnx.images.scale import Scale
 
 
 @pytest.mark.parametrize(("kind", "white"), [(np.float32, None), (np.float64, None), (np.float32, 0.5)])
@@ -15,7 +15,7 @@ def test_floats_are_scaled_without_a_second_picture_of_floats(kind, white):
     rng = np.random.default_rng(0)
     floats = rng.random((1500, 1000, 3)).astype(kind)
     tracemalloc.start()
-    scaled = Scale(white, on_dark=lambda _: None).eight_bit(floats)
+    scaled = Scale(white, on_highest=lambda _: None).eight_bit(floats)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     expected = (
@@ -27,9 +27,9 @@ def test_floats_are_scaled_without_a_second_picture_of_floats(kind, white):
     assert peak < floats.size + 6_000_000  # the result and a few rows; a copy of the floats has 18 or 36 MB
 
 
-def test_what_is_dark_is_told_by_its_highest_sample():
-    """A black picture is meant to be."""
-    for highest, told in ((0, []), (1, [1]), (DARK_BELOW - 1, [DARK_BELOW - 1]), (DARK_BELOW, [])):
+def test_the_highest_sample_of_16_bits_is_told_unless_white_is_known():
+    for samples, white, told in (([0, 7], None, [7]), ([0, 0], None, [0]), ([0, 7], 9, []), ([], None, [])):
         found = []
-        Scale(None, on_dark=found.append).eight_bit(np.array([[0, highest]], np.uint16))
+        Scale(white, on_highest=found.append).eight_bit(np.array([samples], np.uint16))
+        Scale(white, on_highest=found.append).eight_bit(np.array([samples], np.uint8))
         assert found == told

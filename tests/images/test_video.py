@@ -5,6 +5,7 @@ import logging
 import os
 import random
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -67,6 +68,20 @@ def without(clip, path, numbers):
     return path
 
 
+def emptied(clip, path, numbers):
+    """The clip with no bytes in the chunks of frames, and an index that says so."""
+    data = clip.read_bytes()
+    start = data.index(b"movi")
+    movie, index = b"movi", b""
+    for number, (at, end) in enumerate(chunks_of(data)):
+        size = 0 if number in numbers else int.from_bytes(data[at + 4 : at + 8], "little")
+        index += data[at : at + 4] + struct.pack("<III", 16, len(movie), size)
+        movie += data[at : at + 4] + size.to_bytes(4, "little") + (data[at + 8 : end] if size else b"")
+    body = data[8 : start - 4] + struct.pack("<I", len(movie)) + movie + b"idx1" + struct.pack("<I", len(index)) + index
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    return path
+
+
 def encode(clip, path, *options):
     subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", str(clip), *options, str(path)], check=True)
     return path
@@ -103,6 +118,25 @@ class TestFrames:
             if not frame.missing:
                 apart = [np.abs(frame.picture.astype(int) - picture(frame.number + step)).mean() for step in (-1, 0, 1)]
                 assert np.argmin(apart) == 1
+
+    @pytest.mark.parametrize("codec", ["MJPG", pytest.param("MPEG-4", marks=needs_ffmpeg)])
+    @pytest.mark.parametrize("held", [{1, 2, 20}, {38, 39}, set(range(1, 39))])
+    def test_chunks_without_bytes_show_the_frame_before_for_longer(self, clip, tmp_path, codec, held, caplog):
+        """Recorders write them where nothing changed; each was a frame that is lost."""
+        if codec == "MPEG-4":
+            clip = encode(clip, tmp_path / "m.avi", "-c:v", "mpeg4", "-bf", "0", "-q:v", "2")
+        frames = list(open_video(emptied(clip, tmp_path / "held.avi", held)).frames())
+        assert not any(frame.missing for frame in frames)
+        assert [frame.number for frame in frames] == list(range(FRAMES - len(held)))
+        shown = [number / RATE for number in range(FRAMES) if number not in held]
+        assert [round(frame.seconds, 3) for frame in frames] == shown
+        assert not caplog.messages
+
+    def test_a_lost_frame_beside_chunks_without_bytes(self, clip, tmp_path):
+        path = without(clip, tmp_path / "damaged.avi", {15})
+        frames = list(open_video(emptied(path, tmp_path / "held.avi", {4, 5, 20})).frames())
+        assert [frame.number for frame in frames if frame.missing] == [13]
+        assert [round(frame.seconds * RATE) for frame in frames] == [n for n in range(FRAMES) if n not in {4, 5, 20}]
 
     @pytest.mark.parametrize("numbers", [{15}, {0}, {3, 4, 5, 20}, {1, 38}])
     def test_a_damaged_frame_has_its_place_and_the_others_their_own(self, clip, tmp_path, numbers):
