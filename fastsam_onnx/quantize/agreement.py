@@ -24,6 +24,7 @@ class Agreement:
         photos: Number of photos.
         expected: Number of masks of the one network.
         found: Number of masks of the other one.
+        added: Number of these that are of no pair.
         mean_iou: Mean IoU of the pairs; masks are paired one to one, the highest IoU first, down to 0.5, and only those
             of one class where the networks tell classes apart. 0 without a pair.
         recall: Share of the expected masks whose pair has an IoU of at least 0.8. 0 without a mask.
@@ -33,6 +34,7 @@ class Agreement:
     photos: int
     expected: int
     found: int
+    added: int
     mean_iou: float
     recall: float
     has_classes: bool = False
@@ -40,7 +42,8 @@ class Agreement:
     def __str__(self) -> str:
         return (
             f"mean IoU {self.mean_iou:.3f}, {100 * self.recall:.1f} % of {self.expected} masks in {self.photos} photos "
-            f"found again (IoU at least {FOUND_AGAIN_IOU}{', of the same class' if self.has_classes else ''})"
+            f"found again (IoU at least {FOUND_AGAIN_IOU}{', of the same class' if self.has_classes else ''}), "
+            f"{self.added} added"
         )
 
 
@@ -60,7 +63,8 @@ def measure_agreement(pairs: Iterable[tuple[Segmentation, Segmentation]]) -> Agr
         has_classes |= first.labels is not None and second.labels is not None
         overlaps += _matched(first, second)
     recall = sum(overlap >= FOUND_AGAIN_IOU for overlap in overlaps) / expected if expected else 0.0
-    return Agreement(photos, expected, found, float(np.mean(overlaps)) if overlaps else 0.0, recall, has_classes)
+    mean_iou = float(np.mean(overlaps)) if overlaps else 0.0
+    return Agreement(photos, expected, found, found - len(overlaps), mean_iou, recall, has_classes)
 
 
 def _matched(first: Segmentation, second: Segmentation) -> list[float]:

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastsam_onnx import options, weights
+from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.checkpoints.head import check_onnx_name
 from fastsam_onnx.errors import MissingPackageError, ModelError, OptionError, OutputError
 from fastsam_onnx.files import exists, is_folder, output_errors, write_file
@@ -140,17 +141,16 @@ def quantize(
     _check_not_replaced(source, target)
     with FastSAM(source, imgsz=imgsz, conf=conf, iou=iou, threads=threads) as reference:
         calibrated, measured = split_photos(photos)  # drawing them takes longer than to open the network
-        for photo in measured:  # told now rather than after the calibration
-            load_image(photo)
+        images = [load_image(photo) for photo in measured]  # what cannot be read is told now, not after calibrating
         network, float_bytes = prepared(source), _bytes_of(source)
         seen, rounder = _observe(reference, network, calibrated, tell, threads)
         firsts = FIRST_IN_FLOAT if photos is not None else FIRST_IN_FLOAT[-1:]  # drawn pictures say too little
         candidates = _candidates(network, seen, rounder, firsts, bits)
-        chosen = _search(reference, candidates, measured, tell, threads)
+        chosen = _search(reference, candidates, images, tell, threads)
         if not force:
             _check(chosen.agreement, target.name)
         tell(0.9, "measuring time")
-        float_ms, int8_ms = _times(reference, chosen.network, measured, threads)
+        float_ms, int8_ms = _times(reference, chosen.network, images, threads)
     write_file(target, [chosen.network])
     return Report(
         agreement=chosen.agreement,
@@ -248,12 +248,11 @@ class _Candidate:
 def _search(
     reference: FastSAM,
     candidates: Iterable[tuple[int, bytes]],
-    photos: Sequence[ImageSource],
+    images: Sequence[ByteArray],
     tell: ShareProgress,
     threads: int | None,
 ) -> _Candidate:
     """The network with the fewest convolutions in float that agrees well; if none does, that is close to the best."""
-    images = [load_image(photo) for photo in photos]
     expected = [reference(image, redraw=False) for image in images]
     tried: list[_Candidate] = []
     for first, network in candidates:
@@ -284,11 +283,9 @@ def _check(kept: Agreement, name: str) -> None:
         )
 
 
-def _times(
-    reference: FastSAM, network: bytes, photos: Sequence[ImageSource], threads: int | None
-) -> tuple[float, float]:
+def _times(reference: FastSAM, network: bytes, images: Sequence[ByteArray], threads: int | None) -> tuple[float, float]:
     """Median milliseconds of one run, of the network of float32 and of the new one, in turns, photo after photo."""
-    images = [load_image(photo) for photo in photos[:TIMED_RUNS]]
+    images = images[:TIMED_RUNS]
     with FastSAM(network, threads=threads, **reference.options) as model:
         runs = [
             [each(images[number % len(images)]).speed["network"] for each in (reference, model)]

@@ -24,10 +24,10 @@ def found(*heights: int, left: int = 0) -> Segmentation:
 @pytest.mark.parametrize("others", [(9, 8), (8, 9)])
 def test_each_mask_has_one_partner_the_best_first(others):
     kept = measure_agreement([(found(10), found(*others))])
-    assert (kept.photos, kept.expected, kept.found) == (1, 1, 2)
+    assert (kept.photos, kept.expected, kept.found, kept.added) == (1, 1, 2, 1)
     assert (kept.mean_iou, kept.recall) == (pytest.approx(0.9), 1)
     kept = measure_agreement([(found(*others), found(10))])
-    assert (kept.expected, kept.found) == (2, 1)
+    assert (kept.expected, kept.found, kept.added) == (2, 1, 0)
     assert (kept.mean_iou, kept.recall) == (pytest.approx(0.9), 0.5)
 
 
@@ -43,7 +43,7 @@ def test_an_object_of_another_class_is_not_found_again():
     first = replace(found(10, 6), labels=np.array([0, 1]), names={0: "cat", 1: "dog"})
     kept = measure_agreement([(first, first)])
     assert (kept.mean_iou, kept.recall) == (1, 1)
-    assert "2 masks in 1 photos found again (IoU at least 0.8, of the same class)" in str(kept)
+    assert "2 masks in 1 photos found again (IoU at least 0.8, of the same class), 0 added" in str(kept)
     assert measure_agreement([(first, replace(first, labels=np.array([0, 0])))]).recall == 0.5
     swapped = measure_agreement([(first, replace(first, labels=np.array([1, 0])))])
     assert (swapped.mean_iou, swapped.recall, swapped.found) == (pytest.approx(0.6), 0, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import sys
@@ -141,9 +142,11 @@ def test_a_network_that_lost_too_much_is_not_written(exported, tmp_path, monkeyp
 
 
 def test_report(exported, tmp_path):
+    """Of photos that are file objects, which can be read once; those to measure on were read three times."""
     said = []
+    files = [io.BytesIO(cv2.imencode(".png", photo)[1].tobytes()) for photo in PHOTOS]
     report = quantize.quantize(
-        exported, tmp_path / "out.onnx", PHOTOS, imgsz=96, weight_bits=7, threads=1, force=True,
+        exported, tmp_path / "out.onnx", files, imgsz=96, weight_bits=7, threads=1, force=True,
         progress=lambda share, what: said.append((share, what)),
     )  # fmt: skip
     assert report.int8_bytes == (tmp_path / "out.onnx").stat().st_size
@@ -691,10 +694,11 @@ def test_agreement_pairs_one_to_one():
     expected = rectangles((0, 0, 10, 10), (0, 0, 10, 10), (20, 0, 30, 10), (0, 20, 10, 30))
     found = rectangles((0, 0, 10, 9), (20, 0, 30, 6), (0, 20, 10, 24), (30, 30, 40, 40))
     kept = measure_agreement([(expected, found), (rectangles(), rectangles((0, 0, 5, 5)))])
-    assert (kept.photos, kept.expected, kept.found) == (2, 4, 5)
+    assert (kept.photos, kept.expected, kept.found, kept.added) == (2, 4, 5, 3)
     assert kept.mean_iou == pytest.approx((0.9 + 0.6) / 2)
     assert kept.recall == 1 / 4
     assert "25.0 % of 4 masks in 2 photos" in str(kept)
+    assert str(kept).endswith(", 3 added")
 
 
 def test_agreement_of_nothing():
