@@ -17,6 +17,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
 
 _MAX_PARTS = 16
+_EXTENDED = re.compile(rb";\s*filename\*=[^;]*", re.IGNORECASE)
 _EXTENDED_NAME = re.compile(rb";\s*filename\*=(UTF-8|ISO-8859-1)'[^']*'([^;\s\"]*)", re.IGNORECASE)
 
 
@@ -107,7 +108,8 @@ class _PartReader:
 
     def _end_header(self) -> None:
         if self._header_name.lower() == b"content-disposition":
-            _, self._disposition = parse_options_header(self._header_value)
+            # Some versions of the parser put the extended name, in whatever characters, in the plain one's place.
+            _, self._disposition = parse_options_header(_EXTENDED.sub(b"", self._header_value))
             self._filename = _filename(self._header_value, self._disposition.get(b"filename"))
         self._header_name = self._header_value = b""
 
