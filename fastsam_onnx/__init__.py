@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from fastsam_onnx.clip.clip import Clip
-    from fastsam_onnx.masks.instances import Instance
+    from fastsam_onnx.masks.instance import Instance
     from fastsam_onnx.masks.mask import Mask
     from fastsam_onnx.masks.polygon import Polygon
     from fastsam_onnx.masks.sequence import Masks
@@ -74,7 +74,7 @@ _LATER = {
     "CropStyle": "fastsam_onnx.results.crops",
     "Failure": "fastsam_onnx.stream",
     "FastSAM": "fastsam_onnx.model",
-    "Instance": "fastsam_onnx.masks.instances",
+    "Instance": "fastsam_onnx.masks.instance",
     "Mask": "fastsam_onnx.masks.mask",
     "Masks": "fastsam_onnx.masks.sequence",
     "Polygon": "fastsam_onnx.masks.polygon",

@@ -19,7 +19,8 @@ from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.lettering import lettering
 from fastsam_onnx.masks.classes import class_name
 from fastsam_onnx.masks.disjoint import number_map
-from fastsam_onnx.masks.instances import Instance, Instances, check_found, check_photo
+from fastsam_onnx.masks.instance import Instance
+from fastsam_onnx.masks.instances import Instances, check_found, check_photo
 from fastsam_onnx.masks.mask import Mask
 
 Corners = tuple[int, int, int, int]

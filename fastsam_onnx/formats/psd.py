@@ -17,7 +17,8 @@ from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.draw import cut_out, photo_of
 from fastsam_onnx.errors import OutputError
 from fastsam_onnx.formats.text import title
-from fastsam_onnx.masks.instances import Instance, Instances
+from fastsam_onnx.masks.instance import Instance
+from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import Mask
 
 LONGEST_SIDE = 30_000

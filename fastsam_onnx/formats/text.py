@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import FloatArray
-from fastsam_onnx.masks.instances import Instance
+from fastsam_onnx.masks.instance import Instance
 
 Json = dict[str, Any]
 

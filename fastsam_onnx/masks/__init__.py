@@ -1,6 +1,7 @@
 """From the network's numbers to masks in the photo."""
 
-from fastsam_onnx.masks.instances import Instance, Instances
+from fastsam_onnx.masks.instance import Instance
+from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.mask_like import MaskLike
 from fastsam_onnx.masks.polygon import Polygon

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from fastsam_onnx import elsewhere, options
+from fastsam_onnx import options
 from fastsam_onnx.arrays import ByteArray, FloatArray, IntArray, array_of
 from fastsam_onnx.errors import ObjectIndexError, OptionError
 from fastsam_onnx.log import warn
 from fastsam_onnx.masks.classes import class_indices, class_name, joined_classes
 from fastsam_onnx.masks.disjoint import without_overlaps
+from fastsam_onnx.masks.instance import Instance
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.nesting import parents_of
 from fastsam_onnx.masks.rle import LARGEST_SIDE
@@ -36,49 +37,6 @@ COLUMNS = ("boxes", "scores", "prompt_index", "similarity", "labels", "track_ids
 ARRAYS = (*COLUMNS, "image")
 MOST_COORDINATE = float(np.finfo(np.float32).max)
 """Beyond, boxes would be infinite."""
-
-
-@elsewhere.telling(elsewhere.OBJECT)
-@dataclass(frozen=True, eq=False)
-class Instance:
-    """One object. Objects are equal if all that is known of them is.
-
-    Attributes:
-        mask: Its pixels.
-        box: (4,) float32 x1, y1, x2, y2 in image pixels.
-        score: 0 to 1.
-        prompt_index: Index of the prompt that it answers; None where there was no prompt.
-        similarity: Cosine of its vector and that of the text that it answers, -1 to 1; None where there was no text.
-        label: Index of its class; None where the network does not tell classes apart.
-        name: Name of its class, its index as text if the network's file has none; None where there is no class.
-        track_id: Number that it has in every frame of a video, from 1; None where objects were not tracked.
-    """
-
-    mask: Mask
-    box: FloatArray
-    score: float
-    prompt_index: int | None = None
-    similarity: float | None = None
-    label: int | None = None
-    name: str | None = None
-    track_id: int | None = None
-
-    @property
-    def predicted_iou(self) -> float | None:
-        """IoU of its mask with the thing that it shows, as the decoder that drew it expects; None of other masks."""
-        return self.mask.predicted_iou
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Instance):
-            return NotImplemented
-        pairs = ((getattr(self, each.name), getattr(other, each.name)) for each in fields(self))
-        return all(np.array_equal(one, two) if isinstance(one, np.ndarray) else one == two for one, two in pairs)
-
-    def __hash__(self) -> int:
-        return hash((self.mask, self.score))
-
-    def _repr_png_(self) -> bytes | None:
-        return self.mask._repr_png_()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -10,7 +10,8 @@ import numpy as np
 
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.errors import PromptError
-from fastsam_onnx.masks.instances import Instance, Instances
+from fastsam_onnx.masks.instance import Instance
+from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.mask_like import MaskLike
 from fastsam_onnx.options import shown

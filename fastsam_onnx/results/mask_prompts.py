@@ -13,7 +13,8 @@ import numpy.typing as npt
 from fastsam_onnx.arrays import array_of
 from fastsam_onnx.errors import PromptError
 from fastsam_onnx.images.load import has_transparency, load_image
-from fastsam_onnx.masks.instances import Instance, Instances
+from fastsam_onnx.masks.instance import Instance
+from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.rle import LARGEST_SIDE
 from fastsam_onnx.masks.sequence import Masks

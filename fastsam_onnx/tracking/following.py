@@ -16,7 +16,7 @@ from fastsam_onnx.errors import OptionError, PromptError
 from fastsam_onnx.log import warn
 from fastsam_onnx.masks import rough
 from fastsam_onnx.masks.detections import box_iou
-from fastsam_onnx.masks.instances import Instance
+from fastsam_onnx.masks.instance import Instance
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.pending import PendingMask
 from fastsam_onnx.masks.sequence import Masks

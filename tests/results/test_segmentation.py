@@ -14,7 +14,7 @@ import pytest
 
 from fastsam_onnx import formats
 from fastsam_onnx.errors import ObjectIndexError, OptionError, PromptError
-from fastsam_onnx.masks.instances import Instance
+from fastsam_onnx.masks.instance import Instance
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.sequence import Masks
 from fastsam_onnx.results.segmentation import Segmentation
