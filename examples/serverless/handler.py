@@ -36,7 +36,7 @@ OBJECT_LIMIT = 1000
 DETECTION = ("conf", "iou", "max_det", "refine", "redraw")
 READING = ("bands", "white")
 RENDERING = ("masks", "tolerance", "soft", "whole", "grow")
-FIELDS = ("photo", "prompts", *DETECTION, *READING, "format", "disjoint", *RENDERING)
+FIELDS = ("photo", "prompts", *DETECTION, *READING, "format", "parts", "disjoint", *RENDERING)
 ANSWERS = {name: next(iter(kind.media_types.values())) for name, kind in FORMATS.items() if not kind.folder}
 """Formats of an answer, and their content types."""
 TEXTS = ("application/json", "application/geo+json", "image/svg+xml", "text/csv", "text/x-yolo")
@@ -149,6 +149,8 @@ def _segment(request: Json, form: str) -> bytes:
     found = model(request["photo"], pixel_limit=PIXEL_LIMIT, **options)
     rendering = {name: request[name] for name in RENDERING if name in request}
     chosen = found.prompt(prompts)
+    if not boolean("parts", request.get("parts", True)):
+        chosen = chosen.without_parts()
     if boolean("disjoint", request.get("disjoint", False)):
         chosen = chosen.disjoint()
     if form == "psd":

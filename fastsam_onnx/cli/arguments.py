@@ -191,6 +191,11 @@ SHARED: dict[str, dict[str, Any]] = {
         "type": white,
         "help": "sample value of white, such as 4095 for 12 bits (default: the largest of the type, or the file's own)",
     },
+    "--no-parts": {
+        "dest": "parts",
+        "action": "store_false",
+        "help": "leave out what lies in a larger object, by nine tenths: faces without their noses",
+    },
     "--disjoint": {
         "action": "store_true",
         "help": "let each pixel be in one object at most, the smallest that has it; objects that keep none go",
@@ -431,7 +436,9 @@ def add_output(group: Any) -> None:
         ".geojson, ...); otherwise a folder, made if needed; or - for standard output "
         "(default: beside each photo; standard output if the input is -)",
     )
-    add_shared(group, "--disjoint", "--tolerance", "--soft", "--whole", "--grow", "--overwrite", "--quiet")
+    add_shared(
+        group, "--no-parts", "--disjoint", "--tolerance", "--soft", "--whole", "--grow", "--overwrite", "--quiet"
+    )
     group.add_argument(
         "--json",
         action="store_true",

@@ -22,7 +22,7 @@ from fastsam_onnx.cli.photos import (
 )
 from fastsam_onnx.cli.report import why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen, print_line
-from fastsam_onnx.cli.written import check_written, written_options
+from fastsam_onnx.cli.written import check_written, written_objects, written_options
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.files import exists, is_file, is_folder, why_unread
 from fastsam_onnx.formats import registry as formats
@@ -80,7 +80,9 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--photos", metavar="FOLDER", type=Path, help="folder of the photos (default: beside each file)"
     )
-    add_shared(parser, *READING, "--disjoint", "--tolerance", "--soft", "--whole", "--grow", "--overwrite")
+    add_shared(
+        parser, *READING, "--no-parts", "--disjoint", "--tolerance", "--soft", "--whole", "--grow", "--overwrite"
+    )
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
@@ -163,8 +165,7 @@ def read_result(path: Path, pixel_limit: int = DEFAULT_PIXEL_LIMIT) -> Instances
 
 
 def _read(path: Path, arguments: argparse.Namespace) -> Instances:
-    found = read_result(path, arguments.pixel_limit)
-    return found.disjoint() if arguments.disjoint else found
+    return written_objects(read_result(path, arguments.pixel_limit), arguments)
 
 
 def _to_dataset(arguments: argparse.Namespace, folder: Path | None, screen: Screen) -> int:

@@ -51,7 +51,7 @@ from fastsam_onnx.cli.prompts import prompt_files
 from fastsam_onnx.cli.report import RunReport, doubtful_masks, score_below, why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.cli.video import holds_frames, segment_frames
-from fastsam_onnx.cli.written import check_written, written_options
+from fastsam_onnx.cli.written import check_written, written_objects, written_options
 from fastsam_onnx.errors import FastSAMError, OptionError, OutputError
 from fastsam_onnx.files import exists
 from fastsam_onnx.formats import registry as formats
@@ -345,7 +345,7 @@ def _process(
             reading["redraw"] = False  # nobody sees them
         found = model(source, **reading)
         answers = put.choose(found if classes is None else found.of_class(*classes))
-        chosen = answers.disjoint() if arguments.disjoint else answers
+        chosen = written_objects(answers, arguments)
         doubtful = {} if asked.labels is None else _doubts(name, answers, chosen)
         began = time.perf_counter()
         for form, path in job.outputs.items():
@@ -399,7 +399,7 @@ def _doubts(name: str, answers: Segmentation, chosen: Segmentation) -> dict[int,
     """The `doubtful_masks` among the answers to a photo's labels; those that are not written are told by a warning."""
     lost = len(answers) - len(chosen)
     if lost:
-        warn("%s: %d of %d masks are left out: others have all their pixels", name, lost, len(answers))
+        warn("%s: %d of %d masks are left out: others have their pixels", name, lost, len(answers))
     return doubtful_masks(answers, chosen)
 
 

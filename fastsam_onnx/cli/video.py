@@ -33,7 +33,7 @@ from fastsam_onnx.cli.photos import STDIN_STEM, ends_as_folder, format_of_file
 from fastsam_onnx.cli.prompts import are_located, prompt_files, read_prompts
 from fastsam_onnx.cli.report import RunReport, score_below, why_it_failed
 from fastsam_onnx.cli.screen import Progress, Screen
-from fastsam_onnx.cli.written import check_written, written_options
+from fastsam_onnx.cli.written import check_written, written_objects, written_options
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
 from fastsam_onnx.files import complete_file, is_folder
 from fastsam_onnx.formats import to_dict
@@ -194,9 +194,7 @@ def _run(
                 chosen: Segmentation | Failure = found
             else:
                 kept = found if classes is None else found.of_class(*classes)
-                selected = kept if is_followed else prompts.choose(kept)
-                if arguments.disjoint:
-                    selected = selected.disjoint()
+                selected = written_objects(kept if is_followed else prompts.choose(kept), arguments)
                 chosen = selected = replace(selected, source=f"{source.stem}#{frame.number}")
                 count, objects, size = count + 1, objects + len(selected), selected.image_size
                 highest = max(highest, 0.0 if prompts.asked else score_below(found, model.options["conf"]))

@@ -1,14 +1,17 @@
-"""How results are written: --tolerance of outlines, --soft and --whole of cut-outs, --grow of masks."""
+"""What is written of results, and how: --no-parts and --disjoint of all, --tolerance, --soft, --whole and --grow."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET
+from fastsam_onnx.masks.instances import Instances
+
+Result = TypeVar("Result", bound=Instances)
 
 
 def check_written(forms: Iterable[str], arguments: argparse.Namespace) -> None:
@@ -20,6 +23,13 @@ def check_written(forms: Iterable[str], arguments: argparse.Namespace) -> None:
             raise OptionError(
                 f"--{name} is for {what}, and {', '.join(asked)} have none; write one of {', '.join(having)}"
             )
+
+
+def written_objects(found: Result, arguments: argparse.Namespace) -> Result:
+    """The objects that are written: with --no-parts those that lie in no other, with --disjoint none on another."""
+    if not arguments.parts:
+        found = found.without_parts()
+    return found.disjoint() if arguments.disjoint else found
 
 
 def written_options(form: str, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -339,14 +339,22 @@ class Instances:
             share: Share of an object's pixels that another one must have for it to lie in that, 0.5 to 1.
 
         Returns:
-            (n,) int64 indices of these objects; -1 for what lies in none, so that `found[found.parents() < 0]` are
-            things without their parts, and `found[found.parents() == 3]` the parts of object 3. It is a matter of
+            (n,) int64 indices of these objects; -1 for what lies in none, so that `found[found.parents() == 3]` are
+            the parts of object 3. It is a matter of
             pixels alone: a cup that lies on a tray before it lies in it, if the tray's mask has these pixels, too.
 
         Raises:
             OptionError: If `share` is outside its range.
         """
         return parents_of(self.masks, options.number("share", share, 0.5, 1))
+
+    def without_parts(self, share: float = 0.9) -> Self:
+        """The objects that lie in no larger one, see `parents`: a face without its nose, a coat without its buttons.
+
+        Raises:
+            OptionError: If `share` is outside its range.
+        """
+        return self[self.parents(share) < 0]
 
     def union(self) -> Mask:
         """The pixels of any object; empty if there is none."""

@@ -8,6 +8,7 @@ from fastsam_onnx.arrays import FloatArray, IntArray
 from fastsam_onnx.masks.sequence import Masks
 
 NOWHERE = -1
+NONE = np.zeros(0, np.int64)
 
 
 def parents_of(masks: Masks, share: float) -> IntArray:
@@ -16,22 +17,27 @@ def parents_of(masks: Masks, share: float) -> IntArray:
     Of equally large ones that hold each other the first lies in the second, the second in the third. A mask without
     pixels lies nowhere.
     """
-    areas, rooms = masks.areas, _shared_rooms(masks.boxes)
+    areas = masks.areas
     order = np.argsort(areas, kind="stable")
+    sides = np.ascontiguousarray(masks.boxes[order].T)
     parents = np.full(len(masks), NOWHERE, np.int64)
     for place, index in enumerate(order):
         least = share * areas[index]
-        larger = order[place + 1 :]
-        for other in larger[rooms[index, larger] >= least] if areas[index] else ():
+        others = _with_room(sides[:, place], sides[:, place + 1 :], least) if areas[index] else NONE
+        for other in order[place + 1 + others]:
             if masks[int(index)].intersection_area(masks[int(other)]) >= least:
                 parents[index] = other
                 break
     return parents
 
 
-def _shared_rooms(boxes: FloatArray) -> FloatArray:
-    """(n, n) pixels that the boxes of each two share: as many as the masks may."""
-    corners = boxes.astype(np.float64)
-    sides = np.minimum(corners[:, None, 2:], corners[:, 2:]) - np.maximum(corners[:, None, :2], corners[:, :2])
-    rooms: FloatArray = np.clip(sides, 0, None).prod(axis=2)
-    return rooms
+def _with_room(box: FloatArray, others: FloatArray, least: float) -> IntArray:
+    """The indices of boxes, x1, y1, x2 and y2 (4, k), that share at least so many pixels with one (4,), above 0."""
+    near = (others[0] < box[2]) & (others[2] > box[0])
+    near &= others[1] < box[3]
+    near &= others[3] > box[1]
+    indices = np.flatnonzero(near)
+    x1, y1, x2, y2 = others[:, indices].astype(np.float64)
+    shared = (np.minimum(x2, box[2]) - np.maximum(x1, box[0])) * (np.minimum(y2, box[3]) - np.maximum(y1, box[1]))
+    with_room: IntArray = indices[shared >= least]
+    return with_room

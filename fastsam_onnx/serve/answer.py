@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.exceptions import HTTPException
 
@@ -24,8 +24,9 @@ WRITTEN: Mapping[str, Callable[[str, str], Any]] = {
     "grow": partial(integer_from_text, minimum=0, maximum=MAX_RADIUS),
 }
 """Options of formats, those of `formats.WRITTEN`, each with the function that reads it."""
-DISJOINT = "disjoint"
-"""Parameter that makes each pixel belong to one object at most."""
+Result = TypeVar("Result", bound=Instances)
+SHOWN = ("parts", "disjoint")
+"""Parameters that say what becomes of objects that lie on each other."""
 WHOLE_PHOTOS = 2
 """Of cut-outs and masks that have the photo's size, and of layers, the most pixels together, in photos of the largest
 size."""
@@ -65,9 +66,28 @@ def written_options(given: Mapping[str, str], form: str) -> dict[str, Any]:
     return read
 
 
-def is_disjoint(given: Mapping[str, str]) -> bool:
-    """Whether objects shall share no pixel. HTTPException 422 if the parameter means nothing."""
-    return DISJOINT in given and read_value(DISJOINT, given[DISJOINT], boolean_from_text)
+@dataclass(frozen=True)
+class Shown:
+    """What becomes of objects that lie on each other.
+
+    Attributes:
+        parts: False if those that lie in a larger one are left out.
+        disjoint: True if each pixel is to be in one object at most.
+    """
+
+    parts: bool = True
+    disjoint: bool = False
+
+    def of(self, found: Result) -> Result:
+        """The objects that are in the answer."""
+        if not self.parts:
+            found = found.without_parts()
+        return found.disjoint() if self.disjoint else found
+
+
+def read_shown(given: Mapping[str, str]) -> Shown:
+    """What becomes of objects that lie on each other. HTTPException 422 if a parameter means nothing."""
+    return Shown(**{name: read_value(name, given[name], boolean_from_text) for name in SHOWN if name in given})
 
 
 def answer(found: Instances, form: Representation, options: Mapping[str, Any], pixels: int) -> Answer:

@@ -15,7 +15,7 @@ from fastsam_onnx.formats.native import read_json, with_photo
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.outline import count_corners, count_parts
-from fastsam_onnx.serve.answer import DISJOINT, WRITTEN, Answer, answer, is_disjoint, written_options
+from fastsam_onnx.serve.answer import SHOWN, WRITTEN, Answer, Shown, answer, read_shown, written_options
 from fastsam_onnx.serve.memory import Memory
 from fastsam_onnx.serve.negotiate import Representation, negotiate
 from fastsam_onnx.serve.received import (
@@ -32,7 +32,7 @@ from fastsam_onnx.serve.received import (
 )
 
 RESULT_FIELD = "result"
-PARAMETERS = ("format", DISJOINT, *WRITTEN, *READING, KEY_FIELD)
+PARAMETERS = ("format", *SHOWN, *WRITTEN, *READING, KEY_FIELD)
 MOST_RESULT_BYTES = 4 << 20
 """Maximum size of a result, which may take 25 times as much once it is read; 77 objects in 5 million pixels have 66 kB.
 """
@@ -58,7 +58,7 @@ class ConvertRequest:
         photo: Bytes of a picture file; None without.
         key: Key of a photo that is remembered; None without.
         representation: Form of the answer.
-        disjoint: True if each pixel is to be in one object at most.
+        shown: What becomes of objects that lie on each other.
         written: Options of its format that say how it is written, as far as they were given.
         reading: Options of how the photo is read, as far as they were given.
     """
@@ -67,7 +67,7 @@ class ConvertRequest:
     photo: bytes | None
     key: str | None
     representation: Representation
-    disjoint: bool
+    shown: Shown
     written: Mapping[str, Any]
     reading: Mapping[str, Any]
 
@@ -88,9 +88,7 @@ def convert(raw: RawRequest, limits: Limits, memory: Memory, most: int) -> Answe
     if request.photo is not None:
         check_photo(request.photo, limits)
     try:
-        found = _read(request, limits, memory, most)
-        if request.disjoint:
-            found = found.disjoint()
+        found = request.shown.of(_read(request, limits, memory, most))
         return answer(found, request.representation, request.written, limits.pixels)
     except FastSAMError as error:
         raise refusal(error, request.photo) from error
@@ -116,7 +114,7 @@ def parse(raw: RawRequest) -> ConvertRequest:
         raise HTTPException(
             422, f"{next(iter(reading))} is for the photo; send it, too, in a field named {PHOTO_FIELD!r}"
         )
-    return ConvertRequest(result, photo, key, form, is_disjoint(given), written_options(given, form.format), reading)
+    return ConvertRequest(result, photo, key, form, read_shown(given), written_options(given, form.format), reading)
 
 
 def _read(request: ConvertRequest, limits: Limits, memory: Memory, most: int) -> Instances:

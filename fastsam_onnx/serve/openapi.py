@@ -229,6 +229,11 @@ def _options(defaults: Mapping[str, Any]) -> dict[str, Schema]:
 def _rendering() -> dict[str, Schema]:
     """How the answer is written."""
     return {
+        "parts": {
+            "type": "boolean",
+            "default": True,
+            "description": "Whether objects that lie in a larger one by nine tenths of their pixels are in the answer.",
+        },
         "disjoint": {
             "type": "boolean",
             "default": False,

@@ -20,7 +20,7 @@ from fastsam_onnx.options import (
     number_from_text,
 )
 from fastsam_onnx.results.prompts import Prompts, listed
-from fastsam_onnx.serve.answer import DISJOINT, WRITTEN, Answer, answer, is_disjoint, written_options
+from fastsam_onnx.serve.answer import SHOWN, WRITTEN, Answer, Shown, answer, read_shown, written_options
 from fastsam_onnx.serve.memory import Memory, Seen
 from fastsam_onnx.serve.negotiate import Representation, negotiate
 from fastsam_onnx.serve.received import (
@@ -52,7 +52,7 @@ OPTIONS: Mapping[str, Callable[[str, str], Any]] = {
     **READING,
 }
 """Options of a call of the model, each with the function that reads it from its name and its text."""
-PARAMETERS = ("prompts", "format", DISJOINT, *WRITTEN, *OPTIONS, "remember", KEY_FIELD)
+PARAMETERS = ("prompts", "format", *SHOWN, *WRITTEN, *OPTIONS, "remember", KEY_FIELD)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class SegmentRequest:
         prompts: Which objects are wanted.
         options: Values of `OPTIONS`, as far as they were given.
         representation: Form of the answer.
-        disjoint: True if each pixel is to be in one object at most.
+        shown: What becomes of objects that lie on each other.
         written: Options of its format that say how it is written, as far as they were given.
     """
 
@@ -78,7 +78,7 @@ class SegmentRequest:
     prompts: Prompts
     options: Mapping[str, Any]
     representation: Representation
-    disjoint: bool
+    shown: Shown
     written: Mapping[str, Any]
 
 
@@ -100,9 +100,7 @@ def respond(model: FastSAM, raw: RawRequest, limits: Limits, memory: Memory) -> 
     form = request.representation
     try:
         found, key = _find(model, request, limits, memory)
-        chosen = request.prompts.choose(found)
-        if request.disjoint:
-            chosen = chosen.disjoint()
+        chosen = request.shown.of(request.prompts.choose(found))
         options = {**request.prompts.format_options(form.format), **request.written}
         return replace(answer(chosen, form, options, limits.pixels), photo_key=key)
     except ModelError:
@@ -150,7 +148,7 @@ def parse(raw: RawRequest, model: FastSAM, limits: Limits) -> SegmentRequest:
         prompts=read_prompts(given["prompts"], limits, has_texts=has_texts(model)) if "prompts" in given else Prompts(),
         options={name: _option(name, given[name], model) for name in OPTIONS if name in given},
         representation=form,
-        disjoint=is_disjoint(given),
+        shown=read_shown(given),
         written=written_options(given, form.format),
     )
 

@@ -172,6 +172,13 @@ def test_objects_that_share_no_pixel_are_those_of_python(function):
     refused(function, 422, "disjoint must be True or False, got 'yes'", disjoint="yes")
 
 
+def test_objects_without_their_parts_are_those_of_python(function):
+    answer = function.handler(rest(json.dumps({"photo": photo(), "parts": False})))
+    found = function.model(PHOTO.read_bytes())
+    assert answer["body"].encode() == encode(found.without_parts(), "json") != encode(found, "json")
+    refused(function, 422, "parts must be True or False, got 0", parts=0)
+
+
 def test_an_overlay_shows_the_prompts_as_the_command_line_does(function):
     """The function's had the objects alone."""
     prompts = {"points": [[300, 200], [20, 20]], "labels": [1, 0], "boxes": [BOX]}
@@ -203,7 +210,7 @@ def test_every_format_of_one_file_can_be_asked_for(function):
         (400, "the body is not base64", {"body": "???", "coded": True}),
         (
             400,
-            "among photo, prompts, conf, iou, max_det, refine, redraw, bands, white, format, disjoint, masks, "
+            "among photo, prompts, conf, iou, max_det, refine, redraw, bands, white, format, parts, disjoint, masks, "
             "tolerance, soft, whole, grow, got 'path', 'url'",
             {"body": '{"photo": "", "url": "http://a", "path": 1}'},
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ def test_a_nose_lies_in_the_head_and_the_head_in_the_person():
     ball, wall = rectangle(30, 20, 36, 26), rectangle(0, 0, 30, 30)
     found = Segmentation.from_masks([nose, person, ball, wall, head])
     assert found.parents().tolist() == [4, 3, -1, -1, 1]
-    assert found[found.parents() < 0].areas.tolist() == [36, 900]
+    assert found.without_parts().areas.tolist() == [36, 900]
     assert found.parents().dtype == np.int64
 
 
@@ -34,9 +35,12 @@ def test_a_share_of_the_pixels_is_enough():
     assert found.parents().tolist() == [-1, -1]
     assert found.parents(0.8).tolist() == [1, -1]
     assert found.parents(share=0.81).tolist() == [-1, -1]
+    assert (len(found.without_parts(0.8)), len(found.without_parts())) == (1, 2)
     for share in (0.49, 1.01, 0, "0.9", None, np.nan):
         with pytest.raises(OptionError, match=r"share must be a number from 0\.5 to 1"):
             found.parents(share)
+        with pytest.raises(OptionError, match=r"share must be a number from 0\.5 to 1"):
+            found.without_parts(share)
 
 
 def test_of_the_same_mask_more_than_once_the_last_holds_the_others():
@@ -44,6 +48,21 @@ def test_of_the_same_mask_more_than_once_the_last_holds_the_others():
     found = Segmentation.from_masks([mask, empty, mask, mask, empty])
     assert found.parents().tolist() == [2, -1, 3, -1, -1]
     assert found[:0].parents().tolist() == []
+    assert len(found[:0].without_parts()) == 0
+
+
+def test_of_very_many_objects_no_table_of_all_pairs_is_made():
+    """Photos in tiles have tens of thousands: 20,000 needed 15 GB."""
+    count = 4000
+    found = Segmentation.from_masks(
+        [rectangle(k % 40, k // 40, k % 40 + 1, k // 40 + 1, (40, 100)) for k in range(count)]
+    )
+    found.masks.areas, found.masks.boxes  # noqa: B018
+    tracemalloc.start()
+    assert (found.parents() == -1).all()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * count * count / 50
 
 
 @settings(deadline=None)

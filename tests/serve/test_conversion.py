@@ -69,6 +69,14 @@ def test_objects_that_share_no_pixel_are_those_of_python(client, found):
     assert converted(client, result, ("disjoint", "true"), ("format", "svg")).body == expected
     assert converted(client, result, ("disjoint", "false"), ("format", "svg")).body == encode(overlapping, "svg")
     assert client.form(("photo", PHOTO), ("disjoint", "true"), ("format", "svg")).body == expected
+    expected = encode(overlapping.without_parts(), "svg")
+    assert encode(overlapping, "svg") != expected
+    assert converted(client, result, ("parts", "false"), ("format", "svg")).body == expected
+    assert client.form(("photo", PHOTO), ("parts", "false"), ("format", "svg")).body == expected
+    both = encode(overlapping.without_parts().disjoint(), "svg")
+    assert converted(client, result, ("parts", "false"), ("disjoint", "true"), ("format", "svg")).body == both
+    reply = converted(client, result, ("parts", "no way"))
+    assert (reply.status, "parts must be true or false, got" in reply.json["error"]) == (422, True)
     reply = converted(client, result, ("disjoint", "maybe"))
     assert (reply.status, "disjoint must be true or false, got" in reply.json["error"]) == (422, True)
 
@@ -138,7 +146,7 @@ def test_what_segment_answers_comes_back_as_it_was(client, found):
         (
             [("result", "{}"), ("conf", "0.5")],
             422,
-            "parameters must be among format, disjoint, tolerance, soft, whole, grow, bands, white, photo_key, got",
+            "parameters must be among format, parts, disjoint, tolerance, soft, whole, grow, bands, white, photo_key, ",
         ),
         ([("result", b" " * (MOST_RESULT_BYTES + 1))], 413, f"a result must have at most {MOST_RESULT_BYTES} bytes"),
     ],

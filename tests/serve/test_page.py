@@ -212,6 +212,26 @@ def test_objects_from_the_models_threshold_are_listed_and_all_can_be(page, model
     assert f"{len(found)} objects in 600 × 400 pixels" in status(page)
 
 
+@pytest.mark.parametrize("score", [0, 0.1])
+def test_what_lies_in_a_larger_object_can_be_left_out(page, found, tmp_path, score):
+    show_from(page, score)
+    tint = "return base.toDataURL()"
+    before = page.execute_script(tint)
+    page.find_element(By.ID, "parts").click()
+    shown = np.flatnonzero(found.scores >= score)
+    wholes = shown[found[shown].parents() < 0]
+    assert 0 < len(wholes) < len(shown)
+    assert listed(page) == wholes.tolist()
+    assert f"{len(wholes)} of {len(found)} objects" in status(page)
+    assert page.execute_script(tint) != before
+    page.find_element(By.ID, "json").click()
+    document = json.loads(saved(tmp_path, "coffee.json"))
+    assert [Mask.from_rle(one["rle"]).area for one in document["objects"]] == found[wholes].areas.tolist()
+    page.find_element(By.ID, "parts").click()
+    assert listed(page) == shown.tolist()
+    assert page.execute_script(tint) == before
+
+
 def test_the_tint_begins_with_the_objects_listed(page):
     """It was once made before the slider stood at the model's threshold, and showed every object."""
     first, anew = page.execute_script(

@@ -429,7 +429,7 @@ def test_the_page_may_run_its_own_script_alone(client):
         (
             (PHOTO, "?path=/etc/passwd", {}),
             422,
-            "must be among prompts, format, disjoint, tolerance, soft, whole, grow",
+            "must be among prompts, format, parts, disjoint, tolerance, soft, whole, grow",
         ),
         ((PHOTO, "?conf=2", {}), 422, "conf"),
         ((PHOTO, "?conf=0.1&conf=0.2", {}), 422, "2 times"),
@@ -438,7 +438,11 @@ def test_the_page_may_run_its_own_script_alone(client):
         ((PHOTO, "", {"Content_Type": "multipart/form-data"}), 400, "multipart form"),
         ((b"--x\r\n\r\n", "", {"Content_Type": "multipart/form-data; boundary=x"}), 400, "multipart form"),
         ((form_body(("photo", PHOTO))[:-9], "", FORM), 400, "cut short"),
-        ((form_body(("photo", PHOTO), ("image", PHOTO)), "", FORM), 422, "must be among prompts, format, disjoint"),
+        (
+            (form_body(("photo", PHOTO), ("image", PHOTO)), "", FORM),
+            422,
+            "must be among prompts, format, parts, disjoint",
+        ),
     ],
 )
 def test_what_cannot_be_answered_is_refused_with_a_reason(client, request_, status, reason):

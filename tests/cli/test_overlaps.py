@@ -1,4 +1,4 @@
-"""--disjoint: what is written of photos, videos and results has each pixel in one object at most."""
+"""--disjoint and --no-parts: what is written of photos, videos and results when objects lie on each other."""
 
 from __future__ import annotations
 
@@ -31,6 +31,15 @@ def test_of_a_photo(found, tmp_path):
     assert target.read_bytes() == encode(found.disjoint(), "json")
 
 
+def test_without_parts(found, tmp_path):
+    wholes = found.without_parts()
+    assert len(wholes) < len(found)
+    for more, expected in ([], wholes), (["--disjoint"], wholes.disjoint()):
+        target = tmp_path / "coffee.json"
+        assert main(["segment", str(COFFEE), "--no-parts", *more, "--quiet", "--overwrite", "-o", str(target)]) == 0
+        assert target.read_bytes() == encode(expected, "json")
+
+
 def test_of_what_prompts_mean(found, tmp_path):
     points = ["--point", "300,150", "--pick", "all"]
     assert main(["segment", str(COFFEE), *points, "--disjoint", "--quiet", "-o", str(tmp_path / "a.json")]) == 0
@@ -52,11 +61,22 @@ def test_of_a_video(tmp_path, options):
     for frame in frames:
         assert len(frame) > 5
         assert frame.masks.dense().sum(axis=0).max() == 1
+    assert (
+        main(
+            ["segment", str(tmp_path / "clip.avi"), *options, "--no-parts", "--quiet", "-o", str(target), "--overwrite"]
+        )
+        == 0
+    )
+    for line in target.read_text().splitlines():
+        assert (Segmentation.from_json(line).parents() < 0).all()
 
 
 def test_of_results(found, tmp_path):
     (tmp_path / "coffee.json").write_bytes(encode(found, "json"))
-    command = ["convert", str(tmp_path / "coffee.json"), "--disjoint", "-o", str(tmp_path / "out")]
+    command = ["convert", str(tmp_path / "coffee.json"), "-o", str(tmp_path / "out")]
+    assert main([*command, "--to", "svg", "--no-parts"]) == 0
+    assert (tmp_path / "out" / "coffee.svg").read_bytes() == encode(found.without_parts(), "svg")
+    command += ["--disjoint", "--overwrite"]
     assert main([*command, "--to", "svg"]) == 0
     assert (tmp_path / "out" / "coffee.svg").read_bytes() == encode(found.disjoint(), "svg")
     assert main([*command, "--to", "coco-dataset"]) == 0
