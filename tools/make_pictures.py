@@ -66,6 +66,14 @@ def redrawn() -> Picture:
     return _stacked([_joined(row, 300) for row in rows])
 
 
+def wholes() -> Picture:
+    """Three photos with their objects, below without those that lie in larger ones."""
+    model = FastSAM()
+    photos = [model(ROOT / "examples" / name) for name in ("coffee.jpg", "chelsea.jpg", "astronaut.jpg")]
+    all_objects = [found.overlay() for found in photos]
+    return _stacked([_joined(all_objects, 240), _joined([found.without_parts().overlay() for found in photos], 240)])
+
+
 def edges() -> Picture:
     """A photo and its soft edges, dark on white, the faint ones fainter than they are."""
     found = FastSAM()(ROOT / "examples" / "coffee.jpg")
@@ -153,7 +161,7 @@ def _stacked(pictures: list[Picture]) -> Picture:
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    makers = (everything, picks, redrawn, edges, track, mask_prompt, pieces, cutouts)
+    makers = (everything, picks, redrawn, wholes, edges, track, mask_prompt, pieces, cutouts)
     for name, make in ((make.__name__.replace("_", "-"), make) for make in makers):
         cv2.imwrite(str(ROOT / "docs" / f"{name}.jpg"), make()[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
 
