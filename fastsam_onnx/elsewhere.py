@@ -118,6 +118,52 @@ MASK = {
 """For `Mask`: names of arrays, run lengths and ultralytics."""
 
 
+COMMANDS = {
+    **dict.fromkeys(("predict", "detect", "run", "everything", "i", "p"), "segment PHOTO"),
+    "track": "segment CLIP --track",
+}
+"""Commands of ultralytics, Segment Anything and rembg, and what to write in their place."""
+
+_FORMAT = "write --format {name}"
+_FILE = "write the file itself, without an option"
+_AS_IT_IS = "leave it out: it runs on the CPU as it is"
+_ONE_PASS = "leave it out: one pass finds all objects; --conf and --iou say which are kept"
+COMMAND_LINE = {
+    **dict.fromkeys(("source", "input", "image", "images", "img", "img_path", "image_path", "folder"), _FILE),
+    **dict.fromkeys(("device", "half", "fp16", "int8", "dnn", "retina", "retina_masks", "better_quality"), _AS_IT_IS),
+    **dict.fromkeys(("weights", "checkpoint", "onnx"), "write --model FILE"),
+    "model_type": "write --model NAME",
+    **dict.fromkeys(("project", "name", "out_dir", "dest", "destination"), "write --output FOLDER"),
+    **dict.fromkeys(("show", "view", "plot", "display"), "leave it out: pictures of results are files"),
+    "save": "leave it out: results are files",
+    "save_txt": "write --format yolo",
+    "save_crop": "write --format cutouts",
+    **dict.fromkeys(
+        ("cutout", "cutouts", "remove_background", "rembg", "transparent", "alpha", "alpha_matting"),
+        "write --format cutout, with --soft for soft edges",
+    ),
+    **dict.fromkeys(("label_map", "labels"), "write --format labels"),
+    **dict.fromkeys(("binary", "binary_mask"), "write --format mask"),
+    **{name: _FORMAT.format(name=name) for name in ("coco", "labelme", "svg", "geojson", "yolo", "csv", "psd")},
+    **dict.fromkeys(("min_mask_region_area", "min_size", "minimum_area"), "write --min-area PIXELS"),
+    **dict.fromkeys(("wholes", "only_wholes", "without_parts", "top_level"), "write --no-parts"),
+    **dict.fromkeys(("points_per_side", "points_per_batch", "pred_iou_thresh", "stability_score_thresh"), _ONE_PASS),
+    **dict.fromkeys(("box_prompt", "bbox", "bboxes"), "write --box X1,Y1,X2,Y2: two corners, not width and height"),
+    "point_prompt": "write --point X,Y, and --background X,Y for points labelled 0",
+    "point_label": "write --point X,Y for foreground, --background X,Y for the rest",
+    "text_prompt": "write --text WORDS",
+    **dict.fromkeys(("agnostic_nms",), "leave it out: one thing is found once, whatever its class"),
+    **dict.fromkeys(("batch", "batch_size"), "leave it out; --jobs N processes so many photos at the same time"),
+    **dict.fromkeys(("workers", "num_workers"), "write --jobs N"),
+    **dict.fromkeys(("vid_stride", "stride"), "leave it out: every frame is processed"),
+    **dict.fromkeys(("tracker", "persist"), "write --track"),
+    **dict.fromkeys(("force", "yes"), "write --overwrite"),
+    **dict.fromkeys(("silent", "no_verbose"), "write --quiet"),
+    "verbose": "leave it out: --quiet says less, --json more",
+}
+"""For the command line: options of ultralytics, the official FastSAM, Segment Anything and rembg."""
+
+
 def telling(hints: Mapping[str, str]) -> Callable[[_Class], _Class]:
     """Class decorator: an AttributeError of one of these names says what to write in its place.
 

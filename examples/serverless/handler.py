@@ -20,7 +20,7 @@ from typing import Any
 from fastsam_onnx import FastSAM, ImageError, OptionError, OutputError, PromptError, Prompts, Segmentation
 from fastsam_onnx.formats import FORMATS, encode
 from fastsam_onnx.log import gathered, warning_header
-from fastsam_onnx.options import boolean, once_each
+from fastsam_onnx.options import boolean, integer, once_each
 
 Json = dict[str, Any]
 
@@ -35,8 +35,9 @@ OBJECT_LIMIT = 1000
 
 DETECTION = ("conf", "iou", "max_det", "refine", "redraw")
 READING = ("bands", "white")
+SHOWN = ("min_area", "parts", "disjoint")
 RENDERING = ("masks", "tolerance", "soft", "whole", "grow")
-FIELDS = ("photo", "prompts", *DETECTION, *READING, "format", "parts", "disjoint", *RENDERING)
+FIELDS = ("photo", "prompts", *DETECTION, *READING, "format", *SHOWN, *RENDERING)
 ANSWERS = {name: next(iter(kind.media_types.values())) for name, kind in FORMATS.items() if not kind.folder}
 """Formats of an answer, and their content types."""
 TEXTS = ("application/json", "application/geo+json", "image/svg+xml", "text/csv", "text/x-yolo")
@@ -148,14 +149,18 @@ def _segment(request: Json, form: str) -> bytes:
         options.setdefault("redraw", False)  # nobody sees the objects
     found = model(request["photo"], pixel_limit=PIXEL_LIMIT, **options)
     rendering = {name: request[name] for name in RENDERING if name in request}
-    chosen = found.prompt(prompts)
-    if not boolean("parts", request.get("parts", True)):
-        chosen = chosen.without_parts()
-    if boolean("disjoint", request.get("disjoint", False)):
-        chosen = chosen.disjoint()
+    chosen = _left(found.prompt(prompts), request)
     if form == "psd":
         _check_layers(chosen)
     return encode(chosen, form, **prompts.format_options(form), **rendering)
+
+
+def _left(chosen: Segmentation, request: Mapping[str, Any]) -> Segmentation:
+    """What the request leaves of the objects."""
+    chosen = chosen[chosen.areas >= integer("min_area", request.get("min_area", 0), 0)]
+    if not boolean("parts", request.get("parts", True)):
+        chosen = chosen.without_parts()
+    return chosen.disjoint() if boolean("disjoint", request.get("disjoint", False)) else chosen
 
 
 def _check_layers(chosen: Segmentation) -> None:

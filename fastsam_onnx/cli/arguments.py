@@ -191,6 +191,12 @@ SHARED: dict[str, dict[str, Any]] = {
         "type": white,
         "help": "sample value of white, such as 4095 for 12 bits (default: the largest of the type, or the file's own)",
     },
+    "--min-area": {
+        "metavar": "PIXELS",
+        "type": argument_type(partial(options.integer_from_text, VALUE, minimum=0)),
+        "default": 0,
+        "help": "leave out objects of fewer pixels (default: 0)",
+    },
     "--no-parts": {
         "dest": "parts",
         "action": "store_false",
@@ -437,7 +443,16 @@ def add_output(group: Any) -> None:
         "(default: beside each photo; standard output if the input is -)",
     )
     add_shared(
-        group, "--no-parts", "--disjoint", "--tolerance", "--soft", "--whole", "--grow", "--overwrite", "--quiet"
+        group,
+        "--min-area",
+        "--no-parts",
+        "--disjoint",
+        "--tolerance",
+        "--soft",
+        "--whole",
+        "--grow",
+        "--overwrite",
+        "--quiet",
     )
     group.add_argument(
         "--json",

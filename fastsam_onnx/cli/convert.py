@@ -81,7 +81,16 @@ def add(commands: Any) -> None:
         "--photos", metavar="FOLDER", type=Path, help="folder of the photos (default: beside each file)"
     )
     add_shared(
-        parser, *READING, "--no-parts", "--disjoint", "--tolerance", "--soft", "--whole", "--grow", "--overwrite"
+        parser,
+        *READING,
+        "--min-area",
+        "--no-parts",
+        "--disjoint",
+        "--tolerance",
+        "--soft",
+        "--whole",
+        "--grow",
+        "--overwrite",
     )
 
 

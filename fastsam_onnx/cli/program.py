@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from textwrap import fill
 from typing import Any, NoReturn
 
-from fastsam_onnx import __version__
+from fastsam_onnx import __version__, elsewhere
 from fastsam_onnx.cli import convert, download, export, info, models, quantize, segment, serve
 from fastsam_onnx.cli.arguments import EXIT_CODES, MOST_COLUMNS
 from fastsam_onnx.cli.screen import (
@@ -114,7 +114,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     """Read the arguments; what is misspelt is reported with what was probably meant, by the parser that it is for."""
     parser, commands = _parser()
     if argv and not argv[0].startswith("-") and argv[0] not in commands:
-        hint = _suggestion(argv[0], commands)
+        meant = elsewhere.COMMANDS.get(argv[0])
+        hint = f"; did you mean `{PROGRAM} {meant}`?" if meant else _suggestion(argv[0], commands)
         if not hint and exists(argv[0]):
             hint = f"; did you mean `{PROGRAM} segment {argv[0]}`?"
         elif argv[0] == "help":
@@ -190,8 +191,21 @@ def _is_unknown(word: str, accepted: Sequence[str]) -> bool:
 
 def _about_unknown(word: str, accepted: Iterable[str]) -> str:
     option = word.partition("=")[0]
-    hint = f"; if the file is meant, write ./{word}" if exists(word) else _suggestion(option, accepted)
+    if exists(word):
+        hint = f"; if the file is meant, write ./{word}"
+    elif meant := _meant(option, accepted):
+        hint = f"; {meant}"
+    else:
+        hint = _suggestion(option, accepted)
     return f"unknown option {option}{hint}"
+
+
+def _meant(option: str, accepted: Iterable[str]) -> str | None:
+    """What to write in place of an option of another program, if the command has it; None of other words."""
+    meant = elsewhere.COMMAND_LINE.get(option.lstrip("-").replace("-", "_").lower())
+    if meant is None or not set(re.findall(r"--[a-z-]+", meant)) <= set(accepted):
+        return None
+    return meant
 
 
 def _suggestion(given: str, accepted: Iterable[str]) -> str:

@@ -160,8 +160,8 @@ class RunReport:
 def doubtful_masks(answers: Segmentation, written: Segmentation) -> dict[int, float]:
     """The IoU that the decoder expects of the mask of each answer to a box, where that is low.
 
-    By the index among those that are written: with --no-parts and --disjoint some are not, and of what others cut
-    nothing is expected.
+    By the index among those that are written: with --min-area, --no-parts and --disjoint some are not, and of what
+    others cut nothing is expected.
     """
     assert answers.prompt_index is not None  # answers have it
     assert written.prompt_index is not None

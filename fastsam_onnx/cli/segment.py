@@ -51,7 +51,7 @@ from fastsam_onnx.cli.prompts import prompt_files
 from fastsam_onnx.cli.report import RunReport, doubtful_masks, score_below, why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen
 from fastsam_onnx.cli.video import holds_frames, segment_frames
-from fastsam_onnx.cli.written import check_written, written_objects, written_options
+from fastsam_onnx.cli.written import check_written, leaving_out, written_objects, written_options
 from fastsam_onnx.errors import FastSAMError, OptionError, OutputError
 from fastsam_onnx.files import exists
 from fastsam_onnx.formats import registry as formats
@@ -346,7 +346,7 @@ def _process(
         found = model(source, **reading)
         answers = put.choose(found if classes is None else found.of_class(*classes))
         chosen = written_objects(answers, arguments)
-        doubtful = {} if asked.labels is None else _doubts(name, answers, chosen)
+        doubtful = {} if asked.labels is None else _doubts(name, answers, chosen, leaving_out(arguments))
         began = time.perf_counter()
         for form, path in job.outputs.items():
             given = written_options(form, arguments) | _place_options(form, job, path)
@@ -395,11 +395,11 @@ def _check_needs(job: Job, source: Path | bytes, prompts: Prompts, reading: Mapp
         )
 
 
-def _doubts(name: str, answers: Segmentation, chosen: Segmentation) -> dict[int, float]:
-    """The `doubtful_masks` among the answers to a photo's labels; those that are not written are told by a warning."""
+def _doubts(name: str, answers: Segmentation, chosen: Segmentation, asked: str) -> dict[int, float]:
+    """The `doubtful_masks` among the answers to a photo's labels; those that are left out are told by a warning."""
     lost = len(answers) - len(chosen)
     if lost:
-        warn("%s: %d of %d masks are left out: others have their pixels", name, lost, len(answers))
+        warn("%s: %d of %d masks are left out by %s", name, lost, len(answers), asked)
     return doubtful_masks(answers, chosen)
 
 

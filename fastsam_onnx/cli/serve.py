@@ -24,8 +24,8 @@ Needs: pip install 'fastsam-onnx[serve]'. A page to try it in is at /.
 
   POST /segment      a photo as the body, or a multipart form with a field
                      "photo"; prompts, conf, iou, max_det, imgsz, refine,
-                     redraw, bands, white, parts, disjoint, tolerance (of
-                     outlines), soft (of cut-outs and layers), whole (of
+                     redraw, bands, white, min_area, parts, disjoint, tolerance
+                     (of outlines), soft (of cut-outs and layers), whole (of
                      cut-outs), grow (of masks), format as fields or in the
                      query. After remember=true the answer's header Photo-Key
                      is the value of photo_key, a field that stands in the
@@ -40,9 +40,9 @@ Needs: pip install 'fastsam-onnx[serve]'. A page to try it in is at /.
                      application/zip (cutouts, masks)
   POST /convert      a result in JSON as the body, or a form with a field
                      "result" and for overlays, cut-outs and layers "photo", or
-                     its photo_key; format, parts, disjoint, tolerance, soft,
-                     whole, grow, and of the photo bands, white. The answer
-                     is as of /segment
+                     its photo_key; format, min_area, parts, disjoint,
+                     tolerance, soft, whole, grow, and of the photo bands,
+                     white. The answer is as of /segment
   GET /info          model, limits, whether texts are understood
   GET /healthz       200 while it runs
   GET /openapi.json  all this, for programs

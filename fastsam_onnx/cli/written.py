@@ -1,4 +1,4 @@
-"""What is written of results, and how: --no-parts and --disjoint of all, --tolerance, --soft, --whole and --grow."""
+"""What is written of results, --min-area, --no-parts, --disjoint, and how: --tolerance, --soft, --whole, --grow."""
 
 from __future__ import annotations
 
@@ -25,8 +25,16 @@ def check_written(forms: Iterable[str], arguments: argparse.Namespace) -> None:
             )
 
 
+def leaving_out(arguments: argparse.Namespace) -> str:
+    """The options of `written_objects` that are given."""
+    given = {"--min-area": arguments.min_area, "--no-parts": not arguments.parts, "--disjoint": arguments.disjoint}
+    return ", ".join(name for name, value in given.items() if value)
+
+
 def written_objects(found: Result, arguments: argparse.Namespace) -> Result:
-    """The objects that are written: with --no-parts those that lie in no other, with --disjoint none on another."""
+    """The objects that --min-area, --no-parts and --disjoint leave, in this order."""
+    if arguments.min_area:
+        found = found[found.areas >= arguments.min_area]
     if not arguments.parts:
         found = found.without_parts()
     return found.disjoint() if arguments.disjoint else found

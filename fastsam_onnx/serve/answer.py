@@ -25,8 +25,12 @@ WRITTEN: Mapping[str, Callable[[str, str], Any]] = {
 }
 """Options of formats, those of `formats.WRITTEN`, each with the function that reads it."""
 Result = TypeVar("Result", bound=Instances)
-SHOWN = ("parts", "disjoint")
-"""Parameters that say what becomes of objects that lie on each other."""
+SHOWN: Mapping[str, Callable[[str, str], Any]] = {
+    "min_area": partial(integer_from_text, minimum=0),
+    "parts": boolean_from_text,
+    "disjoint": boolean_from_text,
+}
+"""Parameters that leave out objects, or what they share, each with the function that reads it."""
 WHOLE_PHOTOS = 2
 """Of cut-outs and masks that have the photo's size, and of layers, the most pixels together, in photos of the largest
 size."""
@@ -68,26 +72,30 @@ def written_options(given: Mapping[str, str], form: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Shown:
-    """What becomes of objects that lie on each other.
+    """What is left of the objects.
 
     Attributes:
+        min_area: Objects of fewer pixels are left out.
         parts: False if those that lie in a larger one are left out.
         disjoint: True if each pixel is to be in one object at most.
     """
 
+    min_area: int = 0
     parts: bool = True
     disjoint: bool = False
 
     def of(self, found: Result) -> Result:
         """The objects that are in the answer."""
+        if self.min_area:
+            found = found[found.areas >= self.min_area]
         if not self.parts:
             found = found.without_parts()
         return found.disjoint() if self.disjoint else found
 
 
 def read_shown(given: Mapping[str, str]) -> Shown:
-    """What becomes of objects that lie on each other. HTTPException 422 if a parameter means nothing."""
-    return Shown(**{name: read_value(name, given[name], boolean_from_text) for name in SHOWN if name in given})
+    """What is left of the objects. HTTPException 422 if a parameter means nothing."""
+    return Shown(**{name: read_value(name, given[name], read) for name, read in SHOWN.items() if name in given})
 
 
 def answer(found: Instances, form: Representation, options: Mapping[str, Any], pixels: int) -> Answer:

@@ -58,7 +58,7 @@ class ConvertRequest:
         photo: Bytes of a picture file; None without.
         key: Key of a photo that is remembered; None without.
         representation: Form of the answer.
-        shown: What becomes of objects that lie on each other.
+        shown: What is left of the objects.
         written: Options of its format that say how it is written, as far as they were given.
         reading: Options of how the photo is read, as far as they were given.
     """

@@ -229,6 +229,12 @@ def _options(defaults: Mapping[str, Any]) -> dict[str, Schema]:
 def _rendering() -> dict[str, Schema]:
     """How the answer is written."""
     return {
+        "min_area": {
+            "type": "integer",
+            "minimum": 0,
+            "default": 0,
+            "description": "Objects of fewer pixels are left out.",
+        },
         "parts": {
             "type": "boolean",
             "default": True,

@@ -67,7 +67,7 @@ class SegmentRequest:
         prompts: Which objects are wanted.
         options: Values of `OPTIONS`, as far as they were given.
         representation: Form of the answer.
-        shown: What becomes of objects that lie on each other.
+        shown: What is left of the objects.
         written: Options of its format that say how it is written, as far as they were given.
     """
 

@@ -211,7 +211,7 @@ def test_what_others_take_away_is_told_and_the_rest_is_called_by_its_place(capsy
     arguments = ["segment", str(COFFEE), "--boxes-from", str(tmp_path), "--format", "json", "-o", f"{tmp_path}/out/"]
     assert main([*arguments, "--disjoint"]) == 0
     told = capsys.readouterr().err
-    assert "coffee.jpg: 1 of 3 masks are left out: others have their pixels" in told
+    assert "coffee.jpg: 1 of 3 masks are left out by --disjoint" in told
     assert "coffee.jpg, object 1 (0." in told
     assert [one["prompt_index"] for one in read_json(tmp_path / "out" / "coffee.json")["objects"]] == [0, 2]
 

@@ -1,4 +1,4 @@
-"""--disjoint and --no-parts: what is written of photos, videos and results when objects lie on each other."""
+"""--min-area, --no-parts and --disjoint: which objects of photos, videos and results are written."""
 
 from __future__ import annotations
 
@@ -38,6 +38,13 @@ def test_without_parts(found, tmp_path):
         target = tmp_path / "coffee.json"
         assert main(["segment", str(COFFEE), "--no-parts", *more, "--quiet", "--overwrite", "-o", str(target)]) == 0
         assert target.read_bytes() == encode(expected, "json")
+
+
+def test_without_small_ones(found, tmp_path):
+    middle = int(np.median(found.areas))
+    target = tmp_path / "coffee.json"
+    assert main(["segment", str(COFFEE), f"--min-area={middle}", "--quiet", "-o", str(target)]) == 0
+    assert target.read_bytes() == encode(found[found.areas >= middle], "json") != encode(found, "json")
 
 
 def test_of_what_prompts_mean(found, tmp_path):

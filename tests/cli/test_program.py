@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,9 +24,11 @@ from support.command_line import (
 )
 
 import fastsam_onnx
+from fastsam_onnx import elsewhere
 from fastsam_onnx.cli import program
 from fastsam_onnx.cli.program import main
 from fastsam_onnx.cli.signals import EndedBySignal
+from fastsam_onnx.formats import FORMATS
 
 
 def failing(error):
@@ -126,6 +129,8 @@ def test_wrong_usage_is_2_and_does_nothing(network, capsys, tmp_path, monkeypatc
     [
         (["segmnt", "cat.png"], "COMMAND", "'segmnt'; did you mean segment?"),
         (["nonsense"], "COMMAND", "commands: segment, "),
+        (["predict", "a.jpg"], "COMMAND", "unknown command 'predict'; did you mean `fastsam-onnx segment PHOTO`?"),
+        (["track", "a.mp4"], "COMMAND", "did you mean `fastsam-onnx segment CLIP --track`?"),
         ([str(Path(__file__))], "COMMAND", f"did you mean `fastsam-onnx segment {__file__}`?"),
         ([], "COMMAND", "commands: segment, "),
         (["help"], "COMMAND", "did you mean `fastsam-onnx --help`?"),
@@ -137,6 +142,15 @@ def test_wrong_usage_is_2_and_does_nothing(network, capsys, tmp_path, monkeypatc
         (["segment", "cat.png", "--confidence", "1"], "segment", "--confidence; did you mean --conf?"),
         (["segment", "cat.png", "--zzz"], "segment", "--zzz\n"),
         (["segment", "--pont=1,2", "-oout"], "segment", "unknown option --pont; did you mean --point?"),  # no input
+        (
+            ["segment", "--source", "a.jpg"],
+            "segment",
+            "unknown option --source; write the file itself",
+        ),
+        (["segment", "a.jpg", "--point_prompt=[[1,2]]"], "segment", "unknown option --point_prompt; write --point X,Y"),
+        (["segment", "a.jpg", "--Device", "0"], "segment", "unknown option --Device; leave it out: it runs on the CPU"),
+        (["serve", "--weights", "a.onnx"], "serve", "unknown option --weights; write --model FILE"),
+        (["info", "--workers", "2"], "info", "unknown option --workers"),  # it has no --jobs
         pytest.param(
             ["segment", "cat.png", "--point", "-5,3"],
             "segment",
@@ -145,7 +159,7 @@ def test_wrong_usage_is_2_and_does_nothing(network, capsys, tmp_path, monkeypatc
         ),
         (["segment", "cat.png", "-o", "-x"], "segment", "minus, write --output=-..."),
         (["segment", "--point=-5,3", "--similarity", "-0.2"], "segment", "are required: INPUT"),
-        (["segment", "cat.png", "--device", "cuda"], "segment", "--device\n"),
+        (["segment", "cat.png", "--device", "cuda"], "segment", "--device; leave it out"),
         (["segment", "cat.png", "--resume"], "segment", "--resume\n"),
         (["serve", "--prot", "80"], "serve", "--prot; did you mean --port?"),
         (["info", "a.onnx", "b.onnx"], "info", "b.onnx"),
@@ -443,3 +457,21 @@ def test_what_nobody_foresaw_is_no_fault_of_standard_output(monkeypatch, capsys)
     monkeypatch.setattr("fastsam_onnx.weights.cache_folder", fail)
     assert main(["models"]) == 1
     assert capsys.readouterr().err == "fastsam-onnx: [Errno 13] Permission denied: 'somewhere'\n"
+
+
+def test_what_is_to_be_written_for_options_of_other_programs_is_there(capsys):
+    """Options, formats and commands that the hints name are accepted, and no name of theirs is one of ours."""
+    assert main(["segment", "--help"]) == 0
+    ours = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    for name, hint in elsewhere.COMMAND_LINE.items():
+        option = "--" + name.replace("_", "-")
+        assert option not in ours
+        assert set(re.findall(r"--[a-z-]+", hint)) <= ours
+        assert set(re.findall(r"--format (\w+)", hint)) <= set(FORMATS)
+        assert main(["segment", "a.jpg", option]) == 2
+        assert f"unknown option {option}; {hint}" in capsys.readouterr().err
+    for name, meant in elsewhere.COMMANDS.items():
+        assert main([name]) == 2
+        assert f"did you mean `fastsam-onnx {meant}`?" in capsys.readouterr().err
+        assert set(re.findall(r"--[a-z-]+", meant)) <= ours
+        assert meant.startswith("segment ")

@@ -179,6 +179,14 @@ def test_objects_without_their_parts_are_those_of_python(function):
     refused(function, 422, "parts must be True or False, got 0", parts=0)
 
 
+def test_small_objects_are_left_out(function):
+    found = function.model(PHOTO.read_bytes())
+    middle = int(np.median(found.areas))
+    answer = function.handler(rest(json.dumps({"photo": photo(), "min_area": middle})))
+    assert answer["body"].encode() == encode(found[found.areas >= middle], "json") != encode(found, "json")
+    refused(function, 422, "min_area must be an integer >= 0, got -1", min_area=-1)
+
+
 def test_an_overlay_shows_the_prompts_as_the_command_line_does(function):
     """The function's had the objects alone."""
     prompts = {"points": [[300, 200], [20, 20]], "labels": [1, 0], "boxes": [BOX]}
@@ -210,8 +218,8 @@ def test_every_format_of_one_file_can_be_asked_for(function):
         (400, "the body is not base64", {"body": "???", "coded": True}),
         (
             400,
-            "among photo, prompts, conf, iou, max_det, refine, redraw, bands, white, format, parts, disjoint, masks, "
-            "tolerance, soft, whole, grow, got 'path', 'url'",
+            "among photo, prompts, conf, iou, max_det, refine, redraw, bands, white, format, min_area, parts, "
+            "disjoint, masks, tolerance, soft, whole, grow, got 'path', 'url'",
             {"body": '{"photo": "", "url": "http://a", "path": 1}'},
         ),
         (400, "name image/jpeg among its binary media types", {"body": "\ufffd", "content_type": "image/jpeg"}),

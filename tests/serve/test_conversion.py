@@ -75,6 +75,11 @@ def test_objects_that_share_no_pixel_are_those_of_python(client, found):
     assert client.form(("photo", PHOTO), ("parts", "false"), ("format", "svg")).body == expected
     both = encode(overlapping.without_parts().disjoint(), "svg")
     assert converted(client, result, ("parts", "false"), ("disjoint", "true"), ("format", "svg")).body == both
+    middle = int(np.median(overlapping.areas))
+    large = encode(overlapping[overlapping.areas >= middle], "svg")
+    assert converted(client, result, ("min_area", str(middle)), ("format", "svg")).body == large
+    reply = converted(client, result, ("min_area", "-1"))
+    assert (reply.status, "min_area must be an integer" in reply.json["error"]) == (422, True)
     reply = converted(client, result, ("parts", "no way"))
     assert (reply.status, "parts must be true or false, got" in reply.json["error"]) == (422, True)
     reply = converted(client, result, ("disjoint", "maybe"))
@@ -146,7 +151,7 @@ def test_what_segment_answers_comes_back_as_it_was(client, found):
         (
             [("result", "{}"), ("conf", "0.5")],
             422,
-            "parameters must be among format, parts, disjoint, tolerance, soft, whole, grow, bands, white, photo_key, ",
+            "parameters must be among format, min_area, parts, disjoint, tolerance, soft, whole, grow, bands, white, ",
         ),
         ([("result", b" " * (MOST_RESULT_BYTES + 1))], 413, f"a result must have at most {MOST_RESULT_BYTES} bytes"),
     ],

@@ -429,7 +429,7 @@ def test_the_page_may_run_its_own_script_alone(client):
         (
             (PHOTO, "?path=/etc/passwd", {}),
             422,
-            "must be among prompts, format, parts, disjoint, tolerance, soft, whole, grow",
+            "must be among prompts, format, min_area, parts, disjoint, tolerance, soft, whole, grow",
         ),
         ((PHOTO, "?conf=2", {}), 422, "conf"),
         ((PHOTO, "?conf=0.1&conf=0.2", {}), 422, "2 times"),
@@ -441,7 +441,7 @@ def test_the_page_may_run_its_own_script_alone(client):
         (
             (form_body(("photo", PHOTO), ("image", PHOTO)), "", FORM),
             422,
-            "must be among prompts, format, parts, disjoint",
+            "must be among prompts, format, min_area, parts, disjoint",
         ),
     ],
 )
