@@ -50,7 +50,7 @@ from fastsam_onnx.cli.photos import Job, Photo, file_name, find_photos, photo_op
 from fastsam_onnx.cli.prompts import prompt_files
 from fastsam_onnx.cli.report import RunReport, doubtful_masks, score_below, why_it_failed
 from fastsam_onnx.cli.screen import PROGRAM, Screen
-from fastsam_onnx.cli.video import holds_frames, segment_frames
+from fastsam_onnx.cli.video import check_for_frames, check_for_photos, holds_frames, segment_frames
 from fastsam_onnx.cli.written import check_written, leaving_out, written_objects, written_options
 from fastsam_onnx.errors import FastSAMError, OptionError, OutputError
 from fastsam_onnx.files import exists
@@ -236,17 +236,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     if arguments.fps is not None and arguments.raw is None:
         raise OptionError("--fps needs --raw: a video knows its own frame rate")
     of_frames = holds_frames(arguments)
-    for name in ("bands", "white"):
-        if of_frames and getattr(arguments, name) is not None:
-            raise OptionError(f"--{name} is for photos; the frames of a video are RGB of 8 bits")
-    if of_frames and (arguments.tolerance is not None or arguments.soft or arguments.whole):
-        raise OptionError("--tolerance, --soft and --whole are for outlines and cut-outs; a video gives none")
-    if of_frames and arguments.boxes_from is not None:
-        raise OptionError("--boxes-from is for photos; the frames of a video have no labels")
-    if not of_frames and arguments.codec is not None:
-        raise OptionError("--codec is for videos, and these are photos")
-    if not of_frames and (arguments.track or arguments.at_frame is not None):
-        raise OptionError("--track and --at-frame are for the frames of a video; photos are of different things")
+    (check_for_frames if of_frames else check_for_photos)(arguments)
     return segment_frames(arguments, screen) if of_frames else _segment_photos(arguments, screen)
 
 

@@ -29,13 +29,13 @@ from fastsam_onnx.cli.common import (
     write_stdout,
 )
 from fastsam_onnx.cli.pace import Pace, masked, overlays
-from fastsam_onnx.cli.photos import STDIN_STEM, ends_as_folder, format_of_file
+from fastsam_onnx.cli.photos import STDIN_STEM, ends_as_folder, format_of_file, is_pattern
 from fastsam_onnx.cli.prompts import are_located, prompt_files, read_prompts
 from fastsam_onnx.cli.report import RunReport, score_below, why_it_failed
 from fastsam_onnx.cli.screen import Progress, Screen
 from fastsam_onnx.cli.written import check_written, written_objects, written_options
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
-from fastsam_onnx.files import complete_file, is_folder
+from fastsam_onnx.files import complete_file, exists, is_folder
 from fastsam_onnx.formats import to_dict
 from fastsam_onnx.formats.registry import format_of_mark
 from fastsam_onnx.formats.table import COLUMNS, line_of, rows_of
@@ -104,6 +104,29 @@ class FrameSource:
 def holds_frames(arguments: argparse.Namespace) -> bool:
     """True if the inputs are videos or raw frames."""
     return arguments.raw is not None or any(is_video(Path(text)) for text in arguments.inputs if text not in ("", "-"))
+
+
+def check_for_frames(arguments: argparse.Namespace) -> None:
+    """OptionError if an option is for photos."""
+    for name in ("bands", "white"):
+        if getattr(arguments, name) is not None:
+            raise OptionError(f"--{name} is for photos; the frames of a video are RGB of 8 bits")
+    if arguments.tolerance is not None or arguments.soft or arguments.whole:
+        raise OptionError("--tolerance, --soft and --whole are for outlines and cut-outs; a video gives none")
+    if arguments.boxes_from is not None:
+        raise OptionError("--boxes-from is for photos; the frames of a video have no labels")
+
+
+def check_for_photos(arguments: argparse.Namespace) -> None:
+    """OptionError if an option is for videos, or the file is not there that may have been one."""
+    given = {"--track": arguments.track or None, "--at-frame": arguments.at_frame, "--codec": arguments.codec}
+    for name, value in given.items():
+        if value is None:
+            continue
+        meant = arguments.inputs[0]
+        if meant != "-" and not is_pattern(meant) and not exists(meant):
+            raise OptionError(f"{meant}: there is no such file")
+        raise OptionError(f"{name} is for videos, and {meant} is none")
 
 
 def segment_frames(arguments: argparse.Namespace, screen: Screen) -> int:

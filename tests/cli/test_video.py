@@ -39,6 +39,7 @@ from fastsam_onnx.images.video_writer import video_writer
 
 SIZE = (96, 64)  # width, height
 FRAMES = 9
+COFFEE = Path(__file__).parents[2] / "examples" / "coffee.jpg"
 
 
 def frame(number):
@@ -277,9 +278,12 @@ def test_a_defect_in_one_video_stops_no_other(run, clip, tmp_path, monkeypatch):
             "--codec is for videos, and json and csv are none; write one of overlay",
         ),
         (["CLIP", "--codec", "vp9", "-o", "-", "--format", "json"], "--codec is for videos, and json and csv are none"),
-        (["photo.jpg", "--codec", "vp9"], "--codec is for videos, and these are photos"),
+        (["PHOTO", "--codec", "vp9"], "--codec is for videos, and PHOTO is none"),
+        (["nowhere.mp4", "--codec", "vp9"], "nowhere.mp4: there is no such file"),
         (["CLIP", "--fps", "30"], "--fps needs --raw"),
-        (["photo.jpg", "--track"], "--track and --at-frame are for the frames of a video"),
+        (["PHOTO", "--track"], "--track is for videos, and PHOTO is none"),
+        (["nowhere.mp4", "--track"], "nowhere.mp4: there is no such file"),
+        (["*.mp4", "--track"], "--track is for videos, and *.mp4 is none"),
         (["CLIP", "--at-frame", "3"], "--at-frame needs --track and a prompt"),
         (["CLIP", "--track", "--at-frame", "3"], "--at-frame needs --track and a prompt"),
         (["CLIP", "--track", "--at-frame", "-3", "--point", "1,1"], "must be an integer >= 0, got -3"),
@@ -291,11 +295,11 @@ def test_arguments_that_do_not_fit(run, clip, arguments, reason):
     other = clip.parent / "other" / "clip.avi"
     other.parent.mkdir()
     other.write_bytes(clip.read_bytes())
-    names = {"CLIP": str(clip), "CLIP2": str(other)}
+    names = {"CLIP": str(clip), "CLIP2": str(other), "PHOTO": str(COFFEE)}
     given = [names.get(argument, argument) for argument in arguments]
     code, _, err = run(*given, *(["-o", clip.parent / "out"] if "CLIP2" in arguments else []))
     assert code == 2
-    assert reason in err
+    assert reason.replace("PHOTO", str(COFFEE)) in err
     assert sorted(path.name for path in clip.parent.iterdir()) == ["clip.avi", "other"]
 
 
