@@ -238,8 +238,8 @@ class FastSAM:
 
         Args:
             sources: Iterable of photos as a call takes them (lists, generators, arrays (N, H, W, C)), folder of
-                pictures, video file, number of a camera, or open `cv2.VideoCapture`. Generators are read in the
-                caller's thread.
+                pictures, video file (with `track` also a GIF), number of a camera, or open `cv2.VideoCapture`.
+                Generators are read in the caller's thread.
             batch: Number of photos that go through the network together where their shapes are equal. On processors one
                 at a time measures faster.
             workers: Number of threads that take photos through all stages, so that decoding, the network and the
@@ -278,7 +278,7 @@ class FastSAM:
             numbered = numbering(track, prompts, at_frame, conf=conf)
             redraw = _first(call.redraw, self._defaults.redraw, False)  # the file's own would draw all that is hidden
             call = replace(call, conf=LOW_SHARE * conf, redraw=redraw)
-        photos, numbers = open_sources(sources)
+        photos, numbers = open_sources(sources, are_frames=numbered is not None)
         if numbers is not None:  # frames of a video are RGB, and not touched again
             call = replace(call, channel_order="rgb")
         else:

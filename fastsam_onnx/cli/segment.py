@@ -150,7 +150,7 @@ def add(commands: Any) -> None:
         metavar="INPUT",
         nargs="+",
         help="a photo (of several pages or frames the first), a folder of photos, a pattern such as 'shots/*.jpg', a "
-        "video, or - for standard input",
+        "video (with --track also a GIF), or - for standard input",
     )
     _add_photos(parser)
     _add_frames(parser)

@@ -102,8 +102,9 @@ class FrameSource:
 
 
 def holds_frames(arguments: argparse.Namespace) -> bool:
-    """True if the inputs are videos or raw frames."""
-    return arguments.raw is not None or any(is_video(Path(text)) for text in arguments.inputs if text not in ("", "-"))
+    """True if the inputs are videos or raw frames; a GIF is one with --track."""
+    paths = [Path(text) for text in arguments.inputs if text not in ("", "-")]
+    return arguments.raw is not None or any(is_video(path, or_gif=arguments.track) for path in paths)
 
 
 def check_for_frames(arguments: argparse.Namespace) -> None:
@@ -367,7 +368,7 @@ def _sources(arguments: argparse.Namespace) -> list[FrameSource]:
             )
         return [FrameSource(None, arguments.raw, arguments.fps or DEFAULT_FPS)]
     paths = list(dict.fromkeys(Path(text) for text in arguments.inputs))
-    others = [str(path) for path in paths if str(path) == "-" or not is_video(path)]
+    others = [str(path) for path in paths if str(path) == "-" or not is_video(path, or_gif=arguments.track)]
     if others:
         raise OptionError(f"a run takes either videos or photos, got {others[0]} beside a video; run them apart")
     return [FrameSource(path) for path in paths]

@@ -20,7 +20,8 @@ from fastsam_onnx.images import avi, matroska, mp4, transport
 
 _BOXES = re.compile(rb"....(?:ftyp|moov|mdat|wide|free|skip)", re.DOTALL)
 RIFF, MATROSKA = b"RIFF", b"\x1a\x45\xdf\xa3"
-Kind = Literal["avi", "matroska", "mp4", "transport"]
+GIF, GIF_END = b"GIF8", b";"
+Kind = Literal["avi", "gif", "matroska", "mp4", "transport"]
 NEAR = 0.002
 """Seconds by which a decoder's time may differ from the container's: Matroska counts milliseconds."""
 FIELD_TIME = 0.7
@@ -84,6 +85,8 @@ def is_cut(path: Path) -> bool:
         return matroska.has_wrong_length(data)
     if kind == "mp4":
         return mp4.has_wrong_length(data)
+    if kind == "gif":
+        return not bytes(data[-4:]).rstrip(b"\0").endswith(GIF_END)
     return kind == "transport" and len(data) % transport.PACKET > 0
 
 
@@ -115,6 +118,8 @@ def _opened(path: Path) -> tuple[Kind | None, memoryview]:
         return "avi", data
     if first == MATROSKA:
         return "matroska", data
+    if first == GIF:
+        return "gif", data
     if _BOXES.match(data):
         return "mp4", data
     return "transport" if data[0] == transport.SYNC else None, data

@@ -60,13 +60,14 @@ MOST_NAMED = 3
 """Maximum number of videos that a warning names."""
 
 
-def open_sources(sources: Sources) -> tuple[Iterator[ImageSource], deque[int] | None]:
+def open_sources(sources: Sources, *, are_frames: bool = False) -> tuple[Iterator[ImageSource], deque[int] | None]:
     """The photos, one after another, and the numbers of those that were taken, if they are frames of a video.
 
     Frames are RGB. A place of several missing frames has the number of the first; who reads the numbers takes them out.
 
     Args:
         sources: As in `FastSAM.stream`.
+        are_frames: True if they are meant to be frames of a video: a GIF is one then.
 
     Raises:
         ImageError: If there is no such folder, video or camera.
@@ -80,7 +81,7 @@ def open_sources(sources: Sources) -> tuple[Iterator[ImageSource], deque[int] | 
             return iter(_pictures_or_refusal(path)), None
         if not exists(path):
             raise ImageError(f"cannot read {source_name(sources)}: {_what_is_missing(os.fspath(sources))}")
-        if video.is_video(path):
+        if video.is_video(path, or_gif=are_frames):
             return _numbered(video.open_video(path))
         return iter([path]), None
     if isinstance(sources, int | np.integer) and not isinstance(sources, bool):

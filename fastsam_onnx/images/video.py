@@ -245,15 +245,21 @@ class Video:
         return load_image(image, channel_order="bgr", pixel_limit=None)  # without OpenCV's conversion: 16 bits, grey
 
 
-def is_video(path: Path) -> bool:
-    """True if a file begins as videos do; False if it cannot be read, or is a FIFO: that could take for ever."""
+def is_video(path: Path, *, or_gif: bool = False) -> bool:
+    """True if a file begins as videos do; False if it cannot be read, or is a FIFO: that could take for ever.
+
+    Args:
+        path: The file.
+        or_gif: True if GIF counts, which is a photo where nothing says that its frames are meant.
+    """
     if not is_file(path):
         return False
     try:
         with path.open("rb") as file:
-            return _VIDEO.match(file.read(512)) is not None
+            first = file.read(512)
     except OSError:
         return False
+    return _VIDEO.match(first) is not None or (or_gif and first.startswith(b"GIF8"))
 
 
 def open_video(source: Path | int | Capture) -> Video:

@@ -20,6 +20,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from support import toy_clip
 from support.command_line import POSIX, listing
 from support.damage import damaged
@@ -27,7 +28,7 @@ from support.terminal import in_a_terminal
 from support.tiny_onnx import bright_object
 
 import fastsam_onnx
-from fastsam_onnx import Mask, Prompts, Segmentation, draw
+from fastsam_onnx import FastSAM, Mask, Prompts, Segmentation, draw
 from fastsam_onnx.cli import video as video_command
 from fastsam_onnx.cli.pace import Pace, overlays
 from fastsam_onnx.cli.program import main
@@ -713,3 +714,20 @@ def test_damage_to_raw_frames_is_told_or_gives_the_bytes_as_they_came(monkeypatc
         assert not rest or f"within frame {len(frames)}, after {rest} of 72 bytes" in told
         outcomes["told" if told else "right"] += 1
     assert min(outcomes["told"], outcomes["right"]) > 50
+
+
+def test_a_gif_is_a_photo_and_with_track_a_video(run, tmp_path):
+    """It was refused: nobody could follow objects in what people have most clips of."""
+    first, *others = [Image.fromarray(frame(number)) for number in range(FRAMES)]
+    first.save(tmp_path / "clip.gif", save_all=True, append_images=others, duration=100)
+    if cv2.haveImageReader(str(tmp_path / "clip.gif")):  # OpenCV 4.10 reads GIF as video alone
+        code, _, err = run(tmp_path / "clip.gif", "--format", "json", "-o", tmp_path / "photo.json")
+        assert (code, "1 photo" in err) == (0, True)
+    code, _, err = run(tmp_path / "clip.gif", "--track", "-o", tmp_path / "lines.jsonl")
+    assert (code, f"{FRAMES} frames of 96x64" in err, "warning" in err) == (0, True, False)
+    lines = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
+    assert [line["frame"] for line in lines] == list(range(FRAMES))
+    assert [round(line["seconds"], 3) for line in lines] == [number / 10 for number in range(FRAMES)]
+    assert {one["track_id"] for line in lines for one in line["objects"]} == {1}
+    found = list(FastSAM(bright_object(), imgsz=96).stream(tmp_path / "clip.gif", track=True))
+    assert [one.source for one in found] == [f"clip.gif#{number}" for number in range(FRAMES)]

@@ -77,9 +77,11 @@ def test_the_length_of_a_movie(encoded):
     assert movie_seconds(encoded("d.mkv", *H264)) is None
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "d.mkv", "g.avi", "j.ts"])
+@pytest.mark.parametrize("name", ["a.mp4", "d.mkv", "g.avi", "j.ts", "k.gif"])
 def test_a_file_that_is_cut_off_or_goes_on(encoded, tmp_path, name):
-    data = encoded(name, *(["-c:v", "mjpeg", "-pix_fmt", "yuvj420p"] if name == "g.avi" else H264)).read_bytes()
+    options = {"g.avi": ["-c:v", "mjpeg", "-pix_fmt", "yuvj420p"], "k.gif": []}.get(name, H264)
+    data = encoded(name, *options).read_bytes()
+    assert not is_cut(encoded(name, *options))
     for length in (-1, -100, -len(data) // 3):
         (tmp_path / name).write_bytes(data[:length])
         assert is_cut(tmp_path / name) == (name != "g.avi" or length < -1)  # there a byte that makes it even may lack
