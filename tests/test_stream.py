@@ -233,7 +233,7 @@ def test_frames_are_named_by_their_numbers_not_by_counting(model, monkeypatch, t
     """A place of several missing frames is one item: what follows fell behind."""
     missing = Frame(2, 0.2, MissingPicture("clip.mp4#2", "3 frames are missing"), 3)
     frames = [Frame(0, 0, photo()), Frame(1, 0.1, photo()), missing, *(Frame(n, n / 10, photo()) for n in range(5, 12))]
-    monkeypatch.setattr(video, "is_video", lambda _: True)
+    monkeypatch.setattr(video, "is_video", lambda _, or_gif=False: True)
     opened = SimpleNamespace(name_of="clip.mp4#{}".format, frames=lambda: iter(frames))
     monkeypatch.setattr(video, "open_video", lambda _: opened)
     (tmp_path / "clip.mp4").write_bytes(b"a video")
