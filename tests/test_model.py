@@ -594,6 +594,17 @@ def test_an_object_that_no_candidate_overlaps_stays_as_it_is():
     assert list(masks) == list(found.masks.lazy)
 
 
+def test_the_file_of_the_optimized_graph_is_the_networks_and_not_the_decoders(tmp_path):
+    """The decoder, which is opened at the first prompt, was written over it."""
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    model = FastSAM(session_options=options)
+    written = (tmp_path / "optimized.onnx").read_bytes()
+    assert len(model(PHOTO).box_prompt((5, 5, 30, 30))) == 1
+    assert (tmp_path / "optimized.onnx").read_bytes() == written
+    assert options.optimized_model_filepath == str(tmp_path / "optimized.onnx")
+
+
 @pytest.mark.parametrize("wrong", [{"threads": 10**12}, {"threads": 1025}, {"session_options": 5}])
 def test_options_of_a_session_are_checked_before_onnx_runtime_sees_them(wrong):
     with pytest.raises(OptionError, match=f"^{next(iter(wrong))} must be an "):

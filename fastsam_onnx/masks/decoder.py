@@ -124,7 +124,7 @@ class Decoder:
                 model = changed(model, self._change)
         except (ValueError, zlib.error) as error:
             raise ModelError(f"{self._name}: its {self._kind} is damaged: {error}") from error
-        return self._runtime.create_session(model, name=f"the {self._kind} of {self._name}")
+        return self._runtime.create_further_session(model, name=f"the {self._kind} of {self._name}")
 
     @property
     def _kind(self) -> str:

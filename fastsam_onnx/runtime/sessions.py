@@ -56,6 +56,18 @@ class RuntimeOptions:
             model, providers=self.providers, threads=self.threads, session_options=self.session_options, name=name
         )
 
+    def create_further_session(self, model: bytes, *, name: str) -> ort.InferenceSession:
+        """Open what belongs to a network; `optimized_model_filepath` of the session options stays the network's."""
+        options = self.session_options
+        file = "" if options is None else options.optimized_model_filepath
+        if options is None or not file:
+            return self.create_session(model, name=name)
+        try:
+            options.optimized_model_filepath = ""
+            return self.create_session(model, name=name)
+        finally:
+            options.optimized_model_filepath = file
+
 
 def create_session(
     model: bytes | str | Path,
