@@ -227,6 +227,8 @@ SHARED: dict[str, dict[str, Any]] = {
     "--quiet": {"action": "store_true", "help": "print errors only"},
 }
 """Options of several commands, with the same meaning in each."""
+WRITING = ("--min-area", "--no-parts", "--disjoint", "--tolerance", "--soft", "--whole", "--grow", "--overwrite")
+"""Those that say what of a result is written, and how."""
 
 
 def add_shared(group: Any, *names: str) -> None:
@@ -442,18 +444,7 @@ def add_output(group: Any) -> None:
         ".geojson, ...); otherwise a folder, made if needed; or - for standard output "
         "(default: beside each photo; standard output if the input is -)",
     )
-    add_shared(
-        group,
-        "--min-area",
-        "--no-parts",
-        "--disjoint",
-        "--tolerance",
-        "--soft",
-        "--whole",
-        "--grow",
-        "--overwrite",
-        "--quiet",
-    )
+    add_shared(group, *WRITING, "--quiet")
     group.add_argument(
         "--json",
         action="store_true",

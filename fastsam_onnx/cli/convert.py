@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fastsam_onnx.cli.arguments import add_command, add_shared, no_pipe_output, no_pipe_path
+from fastsam_onnx.cli.arguments import WRITING, add_command, add_shared, no_pipe_output, no_pipe_path
 from fastsam_onnx.cli.common import check_new, check_outputs, file_key, make_folder
 from fastsam_onnx.cli.datasets import close_dataset, write_yolo_data
 from fastsam_onnx.cli.photos import (
@@ -80,18 +80,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--photos", metavar="FOLDER", type=Path, help="folder of the photos (default: beside each file)"
     )
-    add_shared(
-        parser,
-        *READING,
-        "--min-area",
-        "--no-parts",
-        "--disjoint",
-        "--tolerance",
-        "--soft",
-        "--whole",
-        "--grow",
-        "--overwrite",
-    )
+    add_shared(parser, *READING, *WRITING)
 
 
 def run(arguments: argparse.Namespace, screen: Screen) -> int:
