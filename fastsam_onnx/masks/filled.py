@@ -98,7 +98,7 @@ def filled(
         raise OptionError(f"polygons must span at most {pixel_limit} pixels, got {width} x {height}")
     if not width or not height:
         return np.zeros((0, 0), bool), 0, 0
-    sides = _sides_of(polygons, points - (left, top), height)
+    sides = _sides_of(polygons, points, (left, top), height)
     _check_effort(sides, max(ANY_CROSSINGS, (width + 1) * height))
     bands = [_inside(sides, rows, width) for rows in _bands(sides, (width, height))]
     return np.concatenate(bands), left, top
@@ -122,22 +122,24 @@ class _Sides:
     """The sides of all outlines.
 
     Attributes:
-        begin: (n, 2) x, y in the crop.
+        begin: (n, 2) x, y in the photo: in the crop a side that two masks share could round otherwise in each.
         end: (n, 2).
+        corner: x, y of the crop in the photo.
         polygon: (n,) index of the polygon of each.
-        first: (n,) the first row whose middle each crosses.
+        first: (n,) the first row of the crop whose middle each crosses.
         stop: (n,) the row behind the last one.
     """
 
     begin: Points
     end: Points
+    corner: tuple[int, int]
     polygon: IntArray
     first: IntArray
     stop: IntArray
 
 
-def _sides_of(polygons: Sequence[Sequence[Points]], begin: Points, height: int) -> _Sides:
-    """The sides of rings whose points, one ring after another, are `begin` in a crop of this height."""
+def _sides_of(polygons: Sequence[Sequence[Points]], begin: Points, corner: tuple[int, int], height: int) -> _Sides:
+    """The sides of rings whose points, one ring after another, are `begin`, for a crop of this height at a corner."""
     lengths = np.array([len(ring) for polygon in polygons for ring in polygon])
     stops = np.cumsum(lengths)
     follower = np.arange(1, stops[-1] + 1)
@@ -145,8 +147,8 @@ def _sides_of(polygons: Sequence[Sequence[Points]], begin: Points, height: int) 
     end = begin[follower]
     points = [sum(len(ring) for ring in polygon) for polygon in polygons]
     y = np.stack([begin[:, 1], end[:, 1]])
-    first, stop = np.ceil(np.stack([y.min(0), y.max(0)]) - 0.5).clip(0, height).astype(np.int64)
-    return _Sides(begin, end, np.repeat(np.arange(len(polygons)), points), first, stop)
+    first, stop = (np.ceil(np.stack([y.min(0), y.max(0)]) - 0.5) - corner[1]).clip(0, height).astype(np.int64)
+    return _Sides(begin, end, corner, np.repeat(np.arange(len(polygons)), points), first, stop)
 
 
 def _check_effort(sides: _Sides, most: int) -> None:
@@ -183,8 +185,9 @@ def _inside(sides: _Sides, rows: range, width: int) -> BoolArray:
         np.where(goes_down, one, other) for one, other in ((sides.begin, sides.end), (sides.end, sides.begin))
     )
     (x1, y1), (x2, y2) = upper[side].T, lower[side].T
-    x = x1 + (row + 0.5 - y1) / (y2 - y1) * (x2 - x1)
-    place = (row - rows.start) * width + np.ceil(x - 0.5).clip(0, width).astype(np.int64)
+    left, top = sides.corner
+    x = x1 + (row + top + 0.5 - y1) / (y2 - y1) * (x2 - x1)
+    place = (row - rows.start) * width + (np.ceil(x - 0.5) - left).clip(0, width).astype(np.int64)
     ends = np.sort(sides.polygon[side] * (size + 1) + place) % (size + 1)
     begun, ended = (np.bincount(places, minlength=size + 1)[:size] for places in (ends[::2], ends[1::2]))
     return (np.cumsum(begun - ended) > 0).reshape(len(rows), width)

@@ -57,6 +57,8 @@ def test_any_outline_has_the_pixels_whose_middles_it_goes_around(ring, at_once):
 
 @settings(deadline=None)
 @given(*[st.tuples(st.integers(0, 50), st.integers(0, 9))] * 2)
+@example((0, 0), (45, 5))
+@example((3, 0), (24, 7))  # beside the photo's edge one way, 3 pixels from it the other
 def test_two_sides_of_a_line_share_every_pixel_whichever_way_it_is_walked(first, second):
     """From (0, 0) to (45, 5) a pixel whose middle lies on the line was in neither of two triangles."""
     line = [first, second]
