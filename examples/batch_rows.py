@@ -170,6 +170,6 @@ def _rows(model: FastSAM, photos: Folder, name: str) -> list[dict[str, Any]]:
             "area": record["area"],
             "segmentation": record["segmentation"],
         }
-        for index, record in enumerate(found.to_coco())
+        for index, record in enumerate(found.to_coco(image_id=0))
     ]
     return objects or [photo]

@@ -77,8 +77,10 @@ def start(visit: Visit | None) -> tuple[Visit | None, ByteArray | None, ByteArra
     return visit, *visit.pictures()
 
 
-def click(visit: Visit, kind: str, event: gr.SelectData) -> tuple[Visit, ByteArray, ByteArray | None]:
-    """What one more click means."""
+def click(visit: Visit | None, kind: str, event: gr.SelectData) -> tuple[Visit, ByteArray, ByteArray | None]:
+    """What one more click means. Photos are forgotten after a while, and where the page is started anew."""
+    if visit is None:
+        raise gr.Error("the photo is not known any more: open it again")
     visit = visit.clicked(event.index, kind)
     return visit, *visit.pictures()
 
@@ -88,7 +90,7 @@ def app() -> gr.Blocks:
     with gr.Blocks(title="FastSAM", delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as page:
         visit = gr.State(time_to_live=KEPT_SECONDS)
         with gr.Row():
-            photo = gr.Image(label="Photo", type="filepath", sources=["upload", "clipboard"])
+            photo = gr.Image(label="Photo", type="filepath", image_mode=None, sources=["upload", "clipboard"])
             picture = gr.Image(label="Click on an object", interactive=False)
             cutout = gr.Image(label="The object", interactive=False, format="png")
         with gr.Row():

@@ -64,6 +64,8 @@ def test_start_anew_forgets_the_clicks(example):
 def test_without_a_photo_there_is_nothing(example):
     assert example.open_photo(None) == (None, None, None)
     assert example.start(None) == (None, None, None)
+    with pytest.raises(example.gr.Error, match="open it again"):  # a visit ends after an hour; it was an AttributeError
+        example.click(None, example.KINDS[0], at(DRINK))
 
 
 def test_a_file_that_is_no_photo_is_told_the_visitor(example, tmp_path):
@@ -76,6 +78,10 @@ def test_a_file_that_is_no_photo_is_told_the_visitor(example, tmp_path):
 @pytest.mark.process
 def test_the_page_can_be_built():
     """In a process of its own: Gradio leaves event loops open."""
-    build = f"import runpy; print(*runpy.run_path({str(EXAMPLE)!r})['app']().blocks.values())"
+    build = (
+        f"import runpy; blocks = runpy.run_path({str(EXAMPLE)!r})['app']().blocks.values(); "
+        "print(*blocks, [block.image_mode for block in blocks if getattr(block, 'type', '') == 'filepath'])"
+    )
     done = subprocess.run([sys.executable, "-c", build], check=True, capture_output=True, text=True)
     assert done.stdout.count("<gradio.components.image.Image object") == 3
+    assert done.stdout.strip().endswith("[None]")  # files come as they are: Pillow made 16-bit ones white
