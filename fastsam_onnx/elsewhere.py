@@ -124,7 +124,6 @@ COMMANDS = {
 }
 """Commands of ultralytics, Segment Anything and rembg, and what to write in their place."""
 
-_FORMAT = "write --format {name}"
 _FILE = "write the file itself, without an option"
 _AS_IT_IS = "leave it out: it runs on the CPU as it is"
 _ONE_PASS = "leave it out: one pass finds all objects; --conf and --iou say which are kept"
@@ -144,7 +143,7 @@ COMMAND_LINE = {
     ),
     **dict.fromkeys(("label_map", "labels"), "write --format labels"),
     **dict.fromkeys(("binary", "binary_mask"), "write --format mask"),
-    **{name: _FORMAT.format(name=name) for name in ("coco", "labelme", "svg", "geojson", "yolo", "csv", "psd")},
+    **{name: f"write --format {name}" for name in ("coco", "labelme", "svg", "geojson", "yolo", "csv", "psd")},
     **dict.fromkeys(("min_mask_region_area", "min_size", "minimum_area"), "write --min-area PIXELS"),
     **dict.fromkeys(("wholes", "only_wholes", "without_parts", "top_level"), "write --no-parts"),
     **dict.fromkeys(("points_per_side", "points_per_batch", "pred_iou_thresh", "stability_score_thresh"), _ONE_PASS),
@@ -152,7 +151,7 @@ COMMAND_LINE = {
     "point_prompt": "write --point X,Y, and --background X,Y for points labelled 0",
     "point_label": "write --point X,Y for foreground, --background X,Y for the rest",
     "text_prompt": "write --text WORDS",
-    **dict.fromkeys(("agnostic_nms",), "leave it out: one thing is found once, whatever its class"),
+    "agnostic_nms": "leave it out: one thing is found once, whatever its class",
     **dict.fromkeys(("batch", "batch_size"), "leave it out; --jobs N processes so many photos at the same time"),
     **dict.fromkeys(("workers", "num_workers"), "write --jobs N"),
     **dict.fromkeys(("vid_stride", "stride"), "leave it out: every frame is processed"),

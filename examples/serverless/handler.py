@@ -20,6 +20,7 @@ from typing import Any
 from fastsam_onnx import FastSAM, ImageError, OptionError, OutputError, PromptError, Prompts, Segmentation
 from fastsam_onnx.formats import FORMATS, encode
 from fastsam_onnx.log import gathered, warning_header
+from fastsam_onnx.masks.shown import Shown
 from fastsam_onnx.options import boolean, integer, once_each
 
 Json = dict[str, Any]
@@ -149,18 +150,19 @@ def _segment(request: Json, form: str) -> bytes:
         options.setdefault("redraw", False)  # nobody sees the objects
     found = model(request["photo"], pixel_limit=PIXEL_LIMIT, **options)
     rendering = {name: request[name] for name in RENDERING if name in request}
-    chosen = _left(found.prompt(prompts), request)
+    chosen = _shown(request).of(found.prompt(prompts))
     if form == "psd":
         _check_layers(chosen)
     return encode(chosen, form, **prompts.format_options(form), **rendering)
 
 
-def _left(chosen: Segmentation, request: Mapping[str, Any]) -> Segmentation:
+def _shown(request: Mapping[str, Any]) -> Shown:
     """What the request leaves of the objects."""
-    chosen = chosen[chosen.areas >= integer("min_area", request.get("min_area", 0), 0)]
-    if not boolean("parts", request.get("parts", True)):
-        chosen = chosen.without_parts()
-    return chosen.disjoint() if boolean("disjoint", request.get("disjoint", False)) else chosen
+    return Shown(
+        min_area=integer("min_area", request.get("min_area", 0), 0),
+        parts=boolean("parts", request.get("parts", True)),
+        disjoint=boolean("disjoint", request.get("disjoint", False)),
+    )
 
 
 def _check_layers(chosen: Segmentation) -> None:

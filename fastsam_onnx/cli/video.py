@@ -121,13 +121,12 @@ def check_for_frames(arguments: argparse.Namespace) -> None:
 def check_for_photos(arguments: argparse.Namespace) -> None:
     """OptionError if an option is for videos, or the file is not there that may have been one."""
     given = {"--track": arguments.track or None, "--at-frame": arguments.at_frame, "--codec": arguments.codec}
-    for name, value in given.items():
-        if value is None:
-            continue
-        meant = arguments.inputs[0]
-        if meant != "-" and not is_pattern(meant) and not exists(meant):
-            raise OptionError(f"{meant}: there is no such file")
-        raise OptionError(f"{name} is for videos, and {meant} is none")
+    asked, meant = [name for name, value in given.items() if value is not None], arguments.inputs[0]
+    if not asked:
+        return
+    if meant != "-" and not is_pattern(meant) and not exists(meant):
+        raise OptionError(f"{meant}: there is no such file")
+    raise OptionError(f"{asked[0]} is for videos, and {meant} is none")
 
 
 def segment_frames(arguments: argparse.Namespace, screen: Screen) -> int:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 from fastsam_onnx.errors import OptionError
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET
-from fastsam_onnx.masks.instances import Instances
-
-Result = TypeVar("Result", bound=Instances)
+from fastsam_onnx.masks.shown import Result, Shown
 
 
 def check_written(forms: Iterable[str], arguments: argparse.Namespace) -> None:
@@ -32,12 +30,8 @@ def leaving_out(arguments: argparse.Namespace) -> str:
 
 
 def written_objects(found: Result, arguments: argparse.Namespace) -> Result:
-    """The objects that --min-area, --no-parts and --disjoint leave, in this order."""
-    if arguments.min_area:
-        found = found[found.areas >= arguments.min_area]
-    if not arguments.parts:
-        found = found.without_parts()
-    return found.disjoint() if arguments.disjoint else found
+    """The objects that --min-area, --no-parts and --disjoint leave."""
+    return Shown(arguments.min_area, arguments.parts, arguments.disjoint).of(found)
 
 
 def written_options(form: str, arguments: argparse.Namespace) -> dict[str, Any]:

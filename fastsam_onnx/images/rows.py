@@ -132,8 +132,8 @@ def open_rows(
     None also if anything is wrong with the file: `load_image` says it.
     """
     if isinstance(source, np.memmap):
-        read = _Reader(source, white, {"channel_order": channel_order})
-        return None if bands is not None else _if_large(_mapped_rows(source, read), pixel_limit)
+        reader = _Reader(source, white, {"channel_order": channel_order})
+        return None if bands is not None else _if_large(_mapped_rows(source, reader), pixel_limit)
     if not isinstance(source, str | os.PathLike) or is_special(source):
         return None
     try:
@@ -182,14 +182,14 @@ def _if_large(rows: FileRows | None, pixel_limit: int | None) -> FileRows | None
     return rows if STRIPS_ABOVE < width * height <= most else None
 
 
-def _mapped_rows(array: np.memmap[Any, Any], read: _Reader) -> FileRows | None:
+def _mapped_rows(array: np.memmap[Any, Any], reader: _Reader) -> FileRows | None:
     """Those of an array that is a file; None unless it has the shape of a picture."""
     if array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (3,), (4,)):
         return None
     height, width = array.shape[:2]
     step = max(1, PART_PIXELS // max(width, 1))
     parts = (array[top : top + step] for top in range(0, height, step))
-    return FileRows((width, height), _decoded(None, read, parts, height))
+    return FileRows((width, height), _decoded(None, reader, parts, height))
 
 
 def _pnm_rows(data: mmap.mmap, decode: Decode) -> FileRows | None:

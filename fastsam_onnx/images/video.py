@@ -20,6 +20,7 @@ from fastsam_onnx.errors import ImageError
 from fastsam_onnx.files import is_file, utf8_path
 from fastsam_onnx.images.clock import Clock
 from fastsam_onnx.images.contents import (
+    GIF,
     Contents,
     counts_frames,
     is_cut,
@@ -259,7 +260,7 @@ def is_video(path: Path, *, or_gif: bool = False) -> bool:
             first = file.read(512)
     except OSError:
         return False
-    return _VIDEO.match(first) is not None or (or_gif and first.startswith(b"GIF8"))
+    return _VIDEO.match(first) is not None or (or_gif and first.startswith(GIF))
 
 
 def open_video(source: Path | int | Capture) -> Video:

@@ -340,8 +340,8 @@ class Instances:
 
         Returns:
             (n,) int64 indices of these objects; -1 for what lies in none, so that `found[found.parents() == 3]` are
-            the parts of object 3. It is a matter of
-            pixels alone: a cup that lies on a tray before it lies in it, if the tray's mask has these pixels, too.
+            the parts of object 3. It is a matter of pixels alone: a cup that lies on a tray before it lies in it, if
+            the tray's mask has these pixels, too.
 
         Raises:
             OptionError: If `share` is outside its range.

@@ -8,7 +8,6 @@ from fastsam_onnx.arrays import FloatArray, IntArray
 from fastsam_onnx.masks.sequence import Masks
 
 NOWHERE = -1
-NONE = np.zeros(0, np.int64)
 
 
 def parents_of(masks: Masks, share: float) -> IntArray:
@@ -22,9 +21,10 @@ def parents_of(masks: Masks, share: float) -> IntArray:
     sides = np.ascontiguousarray(masks.boxes[order].T)
     parents = np.full(len(masks), NOWHERE, np.int64)
     for place, index in enumerate(order):
+        if not areas[index]:
+            continue
         least = share * areas[index]
-        others = _with_room(sides[:, place], sides[:, place + 1 :], least) if areas[index] else NONE
-        for other in order[place + 1 + others]:
+        for other in order[place + 1 + _with_room(sides[:, place], sides[:, place + 1 :], least)]:
             if masks[int(index)].intersection_area(masks[int(other)]) >= least:
                 parents[index] = other
                 break

@@ -59,11 +59,10 @@ class RuntimeOptions:
     def create_further_session(self, model: bytes, *, name: str) -> ort.InferenceSession:
         """Open what belongs to a network; `optimized_model_filepath` of the session options stays the network's."""
         options = self.session_options
-        file = "" if options is None else options.optimized_model_filepath
-        if options is None or not file:
+        if options is None:
             return self.create_session(model, name=name)
+        file, options.optimized_model_filepath = options.optimized_model_filepath, ""
         try:
-            options.optimized_model_filepath = ""
             return self.create_session(model, name=name)
         finally:
             options.optimized_model_filepath = file

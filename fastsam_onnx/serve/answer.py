@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from starlette.exceptions import HTTPException
 
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.mask import MAX_RADIUS
+from fastsam_onnx.masks.shown import Shown
 from fastsam_onnx.options import boolean_from_text, integer_from_text, number_from_text
 from fastsam_onnx.serve.archive import zip_files
 from fastsam_onnx.serve.negotiate import Representation
@@ -24,7 +25,6 @@ WRITTEN: Mapping[str, Callable[[str, str], Any]] = {
     "grow": partial(integer_from_text, minimum=0, maximum=MAX_RADIUS),
 }
 """Options of formats, those of `formats.WRITTEN`, each with the function that reads it."""
-Result = TypeVar("Result", bound=Instances)
 SHOWN: Mapping[str, Callable[[str, str], Any]] = {
     "min_area": partial(integer_from_text, minimum=0),
     "parts": boolean_from_text,
@@ -68,29 +68,6 @@ def written_options(given: Mapping[str, str], form: str) -> dict[str, Any]:
             raise HTTPException(422, f"{name} is for {what} ({', '.join(forms)}), and {form} has none")
         read[name] = read_value(name, given[name], value)
     return read
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What is left of the objects.
-
-    Attributes:
-        min_area: Objects of fewer pixels are left out.
-        parts: False if those that lie in a larger one are left out.
-        disjoint: True if each pixel is to be in one object at most.
-    """
-
-    min_area: int = 0
-    parts: bool = True
-    disjoint: bool = False
-
-    def of(self, found: Result) -> Result:
-        """The objects that are in the answer."""
-        if self.min_area:
-            found = found[found.areas >= self.min_area]
-        if not self.parts:
-            found = found.without_parts()
-        return found.disjoint() if self.disjoint else found
 
 
 def read_shown(given: Mapping[str, str]) -> Shown:

@@ -15,7 +15,8 @@ from fastsam_onnx.formats.native import read_json, with_photo
 from fastsam_onnx.images.load import load_image
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.outline import count_corners, count_parts
-from fastsam_onnx.serve.answer import SHOWN, WRITTEN, Answer, Shown, answer, read_shown, written_options
+from fastsam_onnx.masks.shown import Shown
+from fastsam_onnx.serve.answer import SHOWN, WRITTEN, Answer, answer, read_shown, written_options
 from fastsam_onnx.serve.memory import Memory
 from fastsam_onnx.serve.negotiate import Representation, negotiate
 from fastsam_onnx.serve.received import (

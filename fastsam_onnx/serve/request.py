@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.exceptions import HTTPException
 
 from fastsam_onnx.errors import FastSAMError, ModelError
+from fastsam_onnx.masks.shown import Shown
 from fastsam_onnx.options import (
     boolean_from_text,
     input_size_from_text,
@@ -20,7 +21,7 @@ from fastsam_onnx.options import (
     number_from_text,
 )
 from fastsam_onnx.results.prompts import Prompts, listed
-from fastsam_onnx.serve.answer import SHOWN, WRITTEN, Answer, Shown, answer, read_shown, written_options
+from fastsam_onnx.serve.answer import SHOWN, WRITTEN, Answer, answer, read_shown, written_options
 from fastsam_onnx.serve.memory import Memory, Seen
 from fastsam_onnx.serve.negotiate import Representation, negotiate
 from fastsam_onnx.serve.received import (
