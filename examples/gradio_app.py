@@ -104,4 +104,4 @@ def app() -> gr.Blocks:
 
 
 if __name__ == "__main__":
-    app().launch(state_session_capacity=VISITORS)
+    app().launch(state_session_capacity=VISITORS, show_error=True)

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from http.client import HTTPException
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 from xml.etree import ElementTree
@@ -141,7 +141,9 @@ def answer(found: Segmentation, drawn: Sequence[Mapping[str, Any]]) -> Segmentat
     if len(boxes) > 1:
         raise TaskError(f"one box at a time can be answered, got {len(boxes)}: accept an answer before the next box")
     if boxes:
-        return found.box_prompt(boxes[0], points or None, signs or None)
+        inside = np.array([boxes[0][:2], boxes[0][2:], *compress(points, signs)])
+        wide = [*inside.min(axis=0), *inside.max(axis=0)]  # who clicks beyond it means more
+        return found.box_prompt(wide, points or None, signs or None)
     return found.point_prompt(points, signs)
 
 
@@ -170,8 +172,11 @@ class Server:
             return self.key and f"Token {self.key}"
         body = json.dumps({"refresh": self.key}).encode()
         address = f"{self.address.rstrip('/')}/api/token/refresh"
-        request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
-        return f"Bearer {json.loads(self._read(request))['access']}"
+        reply = self._read(urllib.request.Request(address, body, {"Content-Type": "application/json"}))
+        try:
+            return f"Bearer {json.loads(reply)['access']}"
+        except (ValueError, LookupError, TypeError) as error:
+            raise TaskError(f"{address} must answer with an access token, got {reply[:80]!r}") from error
 
     def _read(self, request: urllib.request.Request, authorization: str | None = None) -> bytes:
         if authorization:
@@ -216,7 +221,7 @@ class Backend:
             return JSONResponse({"results": await run_in_threadpool(self._results, await request.json())})
         except (TaskError, FastSAMError) as error:
             status, reason = 422, str(error)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             status, reason = 400, f"not a request of Label Studio: {error!r}"
         logger.warning("%s", reason)
         return JSONResponse({"error": reason}, status)
@@ -257,8 +262,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if not options.address.startswith(("http://", "https://")):
         parser.error(f"the address must start with http:// or https://, got {options.address}")
-    server = Server(options.address, os.environ.get("LABEL_STUDIO_API_KEY"))
-    app = Backend(FastSAM(options.model), options.model, server).app
+    server = Server(options.address, os.environ.get("LABEL_STUDIO_API_KEY", "").strip() or None)
+    try:
+        model = FastSAM(options.model)
+    except FastSAMError as error:
+        parser.error(str(error))
+    app = Backend(model, options.model, server).app
     print(f"for Label Studio: http://{options.host}:{options.port}", file=sys.stderr)
     uvicorn.run(app, host=options.host, port=options.port, log_level="warning")
 

@@ -20,7 +20,7 @@ from functools import partial
 
 from batch_rows import Count, Folder, at_least_one, plan, work
 
-from fastsam_onnx import FastSAM
+from fastsam_onnx import FastSAM, FastSAMError
 from fastsam_onnx.runtime import default_threads
 
 
@@ -38,7 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     photos, output = Folder.of(options.photos), Folder.of(options.output)
     shards = plan(photos, output, options.shard)
     total = Count()
-    FastSAM(options.model, threads=1).close()  # a model that cannot be opened is told here, not by every process
+    try:
+        FastSAM(options.model, threads=1).close()
+    except FastSAMError as error:  # told here, not by every process
+        parser.error(str(error))
     # Spawned: threads of the parent, pyarrow's here, do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.workers, context, _open, (options.model,)) as pool:

@@ -97,7 +97,7 @@ def _respond(event: Mapping[str, Any]) -> Json:
 
 
 def _request(event: Mapping[str, Any]) -> Json:
-    """The fields of the request, their names checked; "photo" is bytes."""
+    """The fields of the request, their names checked, without those that are null; "photo" is bytes."""
     method = _method(event)
     if method not in (None, "POST"):
         raise RequestError(405, f"the method must be POST, got {method}")
@@ -122,7 +122,8 @@ def _request(event: Mapping[str, Any]) -> Json:
     data = fields["photo"]
     if data.startswith("data:"):
         data = data.partition(",")[2]
-    return {**fields, "photo": _from_base64(data, "photo")}
+    given = {name: value for name, value in fields.items() if value is not None}
+    return given | {"photo": _from_base64(data, "photo")}
 
 
 def _format(request: Json) -> str:
@@ -138,7 +139,7 @@ def _format(request: Json) -> str:
 
 
 def _segment(request: Json, form: str) -> bytes:
-    options = {name: request[name] for name in (*DETECTION, *READING) if request.get(name) is not None}
+    options = {name: request[name] for name in (*DETECTION, *READING) if name in request}
     max_det = options.get("max_det")
     if isinstance(max_det, int) and max_det > OBJECT_LIMIT:
         raise RequestError(422, f"max_det must be at most {OBJECT_LIMIT}, got {max_det}")

@@ -139,6 +139,14 @@ def test_a_name_that_is_not_utf8_is_told(photos, tmp_path):
 
 
 @pytest.mark.process
+def test_a_model_that_is_not_there_is_told_in_a_line(photos, tmp_path):
+    told = refusal("process_pool.py", photos, tmp_path / "rows", "--model", "missing.onnx")
+    assert "error: " in told
+    assert "missing.onnx" in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("script", "option", "value"),
     [

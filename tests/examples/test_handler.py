@@ -264,10 +264,19 @@ def test_prompts_and_options_that_mean_nothing_are_refused(function):
     refused(function, 422, "masks must be", masks="dense")
     refused(function, 422, "tolerance must be a number", tolerance="1")
     refused(function, 422, "max_det must be at most 1000", max_det=10**6)
-    for form in ("cutouts", "yaml", None, ["svg"]):
+    for form in ("cutouts", "yaml", 7, ["svg"]):
         refused(function, 422, "format must be one of overlay, labels,", format=form)
     refused(function, 422, "soft must be True or False", format="cutout", soft="yes")
     refused(function, 422, "grow must be an integer from 0 to 1000", format="mask", grow=5000)
+
+
+def test_null_is_as_if_a_field_were_not_there(function):
+    """Of conf it was; clients that send every field of a class of theirs were refused for the others."""
+    nothing = dict.fromkeys(set(function.FIELDS) - {"photo"})
+    plain, null = (call(function, rest(json.dumps({"photo": photo(), **more}))) for more in ({}, nothing))
+    assert plain == null
+    assert plain[0] == 200
+    assert call(function, rest(json.dumps({"photo": None})))[0] == 400
 
 
 def test_too_much_is_refused_before_it_is_computed(function, monkeypatch):

@@ -46,7 +46,9 @@ def label_studio(elsewhere="", photo=PHOTO):
 
     async def refresh(request):
         token = (await request.json())["refresh"]
-        return JSONResponse({"access": "for minutes"}, 200 if token == PERSONAL else 401)
+        if token != PERSONAL:
+            return Response(b"<html>Sign in</html>")  # as a proxy before it does
+        return JSONResponse({"access": "for minutes"})
 
     async def show(request):
         asked.append(request.headers.get("authorization"))
@@ -134,6 +136,10 @@ def test_points_and_boxes_mean_what_they_mean_in_python(example):
             [box(170, 12, 415, 305), point(200, 290, positive=False)],
             found.box_prompt([170, 12, 415, 305], [[200, 290]], [0]),
         ),
+        (  # who clicks beyond a box means more
+            [box(170, 12, 415, 305), point(440, 150), point(20, 20, positive=False)],
+            found.box_prompt([170, 12, 440, 305], [[440, 150], [20, 20]], [1, 0]),
+        ),
     ):
         status, content, _ = ask(example, *drawn)
         [region] = content["results"][0]["result"]
@@ -197,10 +203,13 @@ def test_places_with_spaces(example, place):
     assert ask(example, point(300, 150), place=place)[0] == 200
 
 
-def test_an_address_without_http_is_refused(example, capsys):
+@pytest.mark.parametrize(
+    ("arguments", "says"), [(["localhost:8080"], "http://"), (["http://localhost", "--model", "no.onnx"], "no.onnx")]
+)
+def test_what_cannot_be_served_is_refused(example, capsys, arguments, says):
     with pytest.raises(SystemExit):
-        example.main(["localhost:8080"])
-    assert "http://" in capsys.readouterr().err
+        example.main(arguments)
+    assert says in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("place", ["file:///etc/passwd", "http://127.0.0.1:9/a.jpg", "//example.com/a.jpg", "s3://a/b"])
@@ -220,6 +229,8 @@ def test_photos_of_other_places_are_refused(example, place):
         ({"drawn": [box(1, 1, 9, 9), box(1, 1, 9, 9)]}, 422, "got 2"),
         ({"drawn": [box(1, 1, 9, 9, rotation=30)]}, 422, "rotated"),
         ({"drawn": [{"type": "keypointlabels", "value": {}}]}, 400, "KeyError"),
+        ({"drawn": [{"type": "keypointlabels", "value": {"keypointlabels": []}}]}, 400, "IndexError"),
+        ({"key": "a.stranger's.token"}, 422, "an access token, got b'<html>"),
         ({"tasks": [{"id": 1, "data": {}}]}, 400, "picture"),
         ({"place": "/no.jpg"}, 422, "404"),
         ({"studio": lambda: label_studio(photo=b"GIF")}, 422, "picture"),
