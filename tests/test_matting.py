@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastsam_onnx
-from fastsam_onnx import Mask, OptionError, Segmentation, matting
+from fastsam_onnx import Mask, OptionError, Segmentation, formats, matting
 from fastsam_onnx.draw import cutout
 from fastsam_onnx.formats import to_cutouts
 from fastsam_onnx.images.load import load_image
@@ -217,3 +217,19 @@ def test_of_what_has_no_pixels_nothing_is_cut_out():
     assert not list(
         to_cutouts(Segmentation.from_masks([Mask.empty((40, 30))]), image=np.ones((30, 40, 3), np.uint8), whole=True)
     )
+
+
+def test_what_would_fade_is_cut_along_its_pixels():
+    """A thin object on one colour faded to nothing: no cut-out, no file of it, and a layer without a pixel."""
+    photo = np.full((60, 90, 3), 128, np.uint8)
+    dense = np.zeros((60, 90), bool)
+    dense[30:32, 10:80] = True
+    found = Segmentation.from_masks([Mask.from_dense(dense)], image=photo)
+    hard = found.cutout()
+    assert hard.shape == (2, 70, 4)
+    for cut in (cutout(found[0], photo, soft=True), found.cutout(soft=True), formats.to_cutout(found, soft=True)):
+        np.testing.assert_array_equal(cut, hard)
+    [(name, cut)] = formats.to_cutouts(found, soft=True)
+    assert name == "object-0000.png"
+    np.testing.assert_array_equal(cut, hard)
+    assert formats.to_psd(found, soft=True)[1].shown.sum() == 255 * 140

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy.typing as npt
 
+from fastsam_onnx import options
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.draw import cutout, photo_of
 from fastsam_onnx.masks.instances import Instances
@@ -48,7 +49,10 @@ def to_cutouts(
         OptionError: If no photo is known, or it does not fit, or `soft` or `whole` is neither True nor False.
     """
     photo = photo_of(found, image)
-    for index, instance in enumerate(found):
-        cut = cutout(instance, photo, soft=soft, whole=whole)
-        if instance.mask.area and cut.size:
-            yield f"{CUTOUT}-{index:04d}.png", cut
+    options.boolean("soft", soft)
+    options.boolean("whole", whole)
+    return (
+        (f"{CUTOUT}-{index:04d}.png", cutout(instance, photo, soft=soft, whole=whole))
+        for index, instance in enumerate(found)
+        if instance.mask.area
+    )
