@@ -40,7 +40,7 @@ def to_masks(found: Instances, *, grow: int = 0) -> Iterator[tuple[str, ByteArra
         found: The objects.
         grow: As in `to_mask`.
 
-    Yields:
+    Returns:
         "mask-0000.png" and so on, by the index of the object, and (H, W) uint8, 255 on the object, 0 elsewhere.
 
     Raises:
@@ -48,6 +48,8 @@ def to_masks(found: Instances, *, grow: int = 0) -> Iterator[tuple[str, ByteArra
     """
     check_found(found)
     grow = options.integer("grow", grow, 0, MAX_RADIUS)
-    for index, mask in enumerate(found.masks):
-        if mask.area:
-            yield f"{MASK}-{index:04d}.png", mask.grown(grow).dense() * np.uint8(255)
+    return (
+        (f"{MASK}-{index:04d}.png", mask.grown(grow).dense() * np.uint8(255))
+        for index, mask in enumerate(found.masks)
+        if mask.area
+    )

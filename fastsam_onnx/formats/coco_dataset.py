@@ -200,10 +200,12 @@ class CocoDataset:
             self._append(entry)
 
     def _append(self, entry: Json) -> None:
+        if self._file.closed:
+            raise OutputError(f"cannot add to {self.path}: the data set is closed; open it again: CocoDataset(path)")
         name, size = entry["image"]["file_name"], (entry["image"]["width"], entry["image"]["height"])
         self._check_added(name, size)
         image_id = self._image_id(name, entry["image"].get("id"))
-        if self._lacking and not self._file.closed:
+        if self._lacking:
             self._add_categories()
         first = self._last_annotation + 1
         annotations = [
@@ -303,8 +305,6 @@ class CocoDataset:
 
     def _write(self, line: bytes) -> None:
         """Add a whole line to the journal, or nothing."""
-        if self._file.closed:
-            raise OutputError(f"cannot add to {self.path}: the data set is closed; open it again: CocoDataset(path)")
         with output_errors(self.journal):
             if not _is_open_as(self._file, self.journal):
                 raise OutputError(f"cannot write {self.journal}: it was removed; it must stay until the run ends")

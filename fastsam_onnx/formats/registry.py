@@ -233,7 +233,8 @@ def encode(
     Args:
         found: The objects.
         format: A name in `FORMATS`, except "cutouts" and "masks", which are folders.
-        suffix: Kind of picture: ".png" (the default), ".webp" for an overlay or a cut-out, ".jpg" for an overlay.
+        suffix: Kind of picture: ".png" (the default), ".webp" for an overlay or a cut-out, ".jpg" for an overlay; what
+            is no picture is the same with any other.
         options: The format's own, see `FORMATS[format].options`.
 
     Raises:
@@ -244,8 +245,9 @@ def encode(
     kind = _format_named(format)
     if kind.folder:
         raise OptionError(f"{format!r} is a folder of files, not one; use save")
-    content = _made(found, format, options)
-    return kind.encode(content, Path(kind.suffixes[0]).suffix if suffix is None else text("suffix", suffix))
+    end = Path(kind.suffixes[0]).suffix if suffix is None else text("suffix", suffix).lower()
+    _check_suffix(Path(format + end), format, kind)
+    return kind.encode(_made(found, format, options), end)
 
 
 def save(
@@ -340,6 +342,8 @@ def format_of_suffix(path: str | os.PathLike[str]) -> str | None:
         OptionError: If it is not the path of a file.
     """
     name = checked_path("path", path).name.lower()
+    if any(name in kind.suffixes for kind in FORMATS.values()):  # nothing before it
+        return None
     fits = [(len(suffix), form) for form, kind in FORMATS.items() for suffix in kind.suffixes if name.endswith(suffix)]
     return max(fits)[1] if fits else None
 

@@ -15,6 +15,8 @@ from fastsam_onnx.formats.yolo_names import names_of_data
 from fastsam_onnx.masks.instances import Instances, check_found
 
 DATA_FILE = "data.yaml"
+LEAST_DIGITS = 6
+"""Digits behind the point, more in photos of a hundred thousand pixels a side."""
 
 
 def to_yolo(found: Instances, *, tolerance: float = TOLERANCE) -> str:
@@ -31,12 +33,13 @@ def to_yolo(found: Instances, *, tolerance: float = TOLERANCE) -> str:
     """
     check_found(found)
     tolerance = options.number("tolerance", tolerance, 0)
+    digits = max(LEAST_DIGITS, len(str(max(found.image_size))) + 1)  # that tell pixels apart
     lines = []
     for instance, category in zip(found, category_indices(found), strict=True):
         polygons = instance.mask.polygons(tolerance)
         if polygons:
             ring = joined([ring_with_holes(polygon) for polygon in polygons]) / np.array(found.image_size, np.float64)
-            lines.append(" ".join([str(category), *(f"{value:.6f}" for value in ring.reshape(-1).tolist())]))
+            lines.append(" ".join([str(category), *(f"{value:.{digits}f}" for value in ring.reshape(-1).tolist())]))
     return "".join(f"{line}\n" for line in lines)
 
 

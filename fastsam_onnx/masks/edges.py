@@ -42,7 +42,7 @@ CELL = 4
 MAX_SIDE = 2048
 """Longest side, about, where edges of masks without a grid are looked for."""
 LEAST_SIDE = 3
-"""Smaller masks have no slopes."""
+"""Smaller photos have no slopes, nor have smaller masks of a network, which are cut at their boxes."""
 SMOOTHING = 0.5
 """Standard deviations in pixels of the blur of strengths, and of that which directions are measured on."""
 DIRECTION_SMOOTHING = 1.5
@@ -126,7 +126,7 @@ class Lattice:
         for mask, weight in masks:
             probabilities, left, top = self._probabilities(mask)
             height, width = probabilities.shape
-            if min(height, width) < LEAST_SIDE:
+            if isinstance(mask, PendingMask) and min(height, width) < LEAST_SIDE:
                 continue
             across, down = (
                 cv2.Sobel(probabilities, cv2.CV_32F, *axis, scale=self.cell / 8, borderType=cv2.BORDER_REPLICATE)

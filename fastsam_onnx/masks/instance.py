@@ -45,7 +45,10 @@ class Instance:
         if not isinstance(other, Instance):
             return NotImplemented
         pairs = ((getattr(self, each.name), getattr(other, each.name)) for each in fields(self))
-        return all(np.array_equal(one, two) if isinstance(one, np.ndarray) else one == two for one, two in pairs)
+        same = (
+            bool(np.array_equal(one, two)) if np.ndarray in (type(one), type(two)) else one == two for one, two in pairs
+        )
+        return all(same) and self.predicted_iou == other.predicted_iou
 
     def __hash__(self) -> int:
         return hash((self.mask, self.score))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 import numpy as np
@@ -20,7 +20,7 @@ from fastsam_onnx.log import warn
 from fastsam_onnx.masks.classes import class_indices, class_name, joined_classes
 from fastsam_onnx.masks.disjoint import without_overlaps
 from fastsam_onnx.masks.instance import Instance
-from fastsam_onnx.masks.mask import Mask
+from fastsam_onnx.masks.mask import Mask, check_smoothing
 from fastsam_onnx.masks.nesting import parents_of
 from fastsam_onnx.masks.rle import LARGEST_SIDE
 from fastsam_onnx.masks.sequence import Masks, OneIndex, rows_of
@@ -34,6 +34,8 @@ Index = slice | Sequence[int] | Sequence[bool] | npt.NDArray[Any]
 """A choice of several objects."""
 COLUMNS = ("boxes", "scores", "prompt_index", "similarity", "labels", "track_ids")
 """What there is for each object, beside its mask."""
+NEEDED = ("boxes", "scores")
+"""What is never None of these."""
 ARRAYS = (*COLUMNS, "image")
 MOST_COORDINATE = float(np.finfo(np.float32).max)
 """Beyond, boxes would be infinite."""
@@ -84,14 +86,13 @@ class Instances:
         n = len(self.masks)
         for name in COLUMNS:
             values, shape = getattr(self, name), (n, 4) if name == "boxes" else (n,)
-            try:
-                given = array_of(values).shape
-            except ValueError as error:
-                raise OptionError(
-                    f"{name} must be an array of shape {shape}, got {options.shown(values)} ({error})"
-                ) from error
-            if values is not None and given != shape:
-                raise OptionError(f"{n} masks need {name} of shape {shape}, got {given}")
+            if values is None and name not in NEEDED:
+                continue
+            given = values.shape if isinstance(values, np.ndarray) else options.shown(values)
+            if given != shape:
+                raise OptionError(f"{n} masks need {name} of shape {shape}, an array, got {given}")
+        if self.image is not None:
+            _photo(self.image, self.image_size)
         for name in ARRAYS:
             values = getattr(self, name)
             if isinstance(values, np.ndarray) and values.flags.writeable:  # the caller's own stays so
@@ -191,10 +192,12 @@ class Instances:
 
         What only some of them know of their objects (prompts, similarities, classes, tracks) is left out; a warning is
         logged where these are classes. Classes of the same name are one class, and others stay apart, so that an index
-        that means something else in an earlier result becomes another one.
+        that means something else in an earlier result becomes another one. What is known of the photo is that of the
+        first one that knows it.
 
         Raises:
-            OptionError: If there is none, or they are of different photos, by their sizes or their `source`.
+            OptionError: If there is none, or they are of different photos, by their sizes, their `source`, `image` or
+                `georeference`.
         """
         parts = list(parts) if isinstance(parts, Iterable) and not isinstance(parts, np.ndarray) else []
         if not parts or not all(isinstance(part, cls) for part in parts):
@@ -202,23 +205,21 @@ class Instances:
         sizes = {part.image_size for part in parts}
         if len(sizes) > 1:
             raise OptionError(f"{cls.__name__}s of photos of different sizes: {sorted(sizes)}")
-        sources = {part.source for part in parts} - {None}
-        if len(sources) > 1:
-            raise OptionError(f"{cls.__name__}s of different photos: {sorted(map(str, sources))}")
+        _check_one_photo(parts)
         telling = [part for part in parts if len(part)] or parts  # of no objects nothing is unknown
         labels, names = _all_classes(telling)
-        return replace(
-            parts[0],
-            boxes=np.concatenate([part.boxes for part in parts]),
-            scores=np.concatenate([part.scores for part in parts]),
-            masks=Masks((mask for part in parts for mask in part.masks.lazy), parts[0].image_size),
-            prompt_index=_all_known([part.prompt_index for part in telling]),
-            similarity=_all_known([part.similarity for part in telling]),
-            labels=labels,
-            track_ids=_all_known([part.track_ids for part in telling]),
-            names=names,
-            candidates=None,
-        )
+        known = {each.name: _first_known(parts, each.name) for each in fields(parts[0])}
+        columns: dict[str, Any] = {
+            "boxes": np.concatenate([part.boxes for part in parts]),
+            "scores": np.concatenate([part.scores for part in parts]),
+            "masks": Masks((mask for part in parts for mask in part.masks.lazy), parts[0].image_size),
+            "prompt_index": _all_known([part.prompt_index for part in telling]),
+            "similarity": _all_known([part.similarity for part in telling]),
+            "labels": labels,
+            "track_ids": _all_known([part.track_ids for part in telling]),
+            "names": names,
+        }
+        return replace(parts[0], **known | columns | {"candidates": None})
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -259,7 +260,8 @@ class Instances:
                 IndexError.
         """
         if isinstance(index, int | np.integer) and not isinstance(index, bool):
-            rows_of(np.array([index]), len(self))
+            if not -len(self) <= index < len(self):
+                raise ObjectIndexError(f"index {index} is out of range: the result has {len(self)} objects")
             label = None if self.labels is None else int(self.labels[index])
             return Instance(
                 mask=self.masks[int(index)],
@@ -295,14 +297,17 @@ class Instances:
         """The objects of these classes, best first.
 
         Args:
-            names: Names as in `names`, or indices.
+            names: Names as in `names`, or indices; also those of classes without a name that objects have.
 
         Raises:
             OptionError: If the network does not tell classes apart, or one is not known.
         """
         if self.labels is None:
             return self.take(np.array(class_indices(names, None), np.int64))
-        return self.take(np.flatnonzero(np.isin(self.labels, class_indices(names, self.names or {}))))
+        known = dict(self.names or {})
+        if known:
+            known |= {label: class_name(label, known) for label in np.unique(self.labels).tolist()}
+        return self.take(np.flatnonzero(np.isin(self.labels, class_indices(names, known))))
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -372,6 +377,7 @@ class Instances:
         Raises:
             OptionError: If one of the two is outside its range.
         """
+        check_smoothing(min_area, radius)
         return self._with([mask.smooth(min_area, radius) for mask in self.masks])
 
     def disjoint(self, min_area: int = 64) -> Self:
@@ -401,6 +407,23 @@ def _all_known(values: Sequence[Known | None]) -> Known | None:
     return cast(Known, np.concatenate(known)) if len(known) == len(values) else None
 
 
+def _first_known(parts: Sequence[Instances], name: str) -> Any:
+    """The first value that is not None."""
+    return next((value for part in parts if (value := getattr(part, name)) is not None), None)
+
+
+def _check_one_photo(parts: Sequence[Instances]) -> None:
+    """OptionError if what some of them know of their photo differs."""
+    for name in ("source", "georeference"):
+        known = {getattr(part, name) for part in parts} - {None}
+        if len(known) > 1:
+            raise OptionError(f"{type(parts[0]).__name__}s of different photos: {sorted(map(str, known))}")
+    images = [part.image for part in parts if part.image is not None]
+    for image in images:
+        if image is not images[0] and not np.array_equal(image, images[0]):
+            raise OptionError(f"{type(parts[0]).__name__}s of different photos: their images differ")
+
+
 def _all_classes(parts: Sequence[Instances]) -> tuple[IntArray | None, Mapping[int, str] | None]:
     """The classes of all objects and their names; None if one result has none."""
     labels = [part.labels for part in parts if part.labels is not None]
@@ -424,6 +447,11 @@ def _size_of(image: npt.ArrayLike | None) -> tuple[int, int]:
 
 def check_photo(image: npt.ArrayLike, image_size: tuple[int, int]) -> ByteArray:
     """The photo of (width, height) as a contiguous (H, W, 3) uint8 array; OptionError if it is not one."""
+    return np.ascontiguousarray(_photo(image, image_size))
+
+
+def _photo(image: npt.ArrayLike, image_size: tuple[int, int]) -> ByteArray:
+    """As `check_photo`, wherever its pixels lie in memory."""
     try:
         photo = array_of(image)
     except ValueError as error:
@@ -433,7 +461,7 @@ def check_photo(image: npt.ArrayLike, image_size: tuple[int, int]) -> ByteArray:
         raise OptionError(
             f"image must be the photo, ({height}, {width}, 3) uint8 RGB, got {photo.dtype} of shape {photo.shape}"
         )
-    return np.ascontiguousarray(photo)
+    return photo
 
 
 def _check_values(

@@ -30,6 +30,11 @@ FAR = 2**31
 """Outside of every photo."""
 
 
+def check_smoothing(min_area: int, radius: int) -> tuple[int, int]:
+    """The two options of `Mask.smooth`; OptionError as there."""
+    return integer("min_area", min_area, 0), integer("radius", radius, 0, MAX_RADIUS)
+
+
 @elsewhere.telling(elsewhere.MASK)
 @dataclass(frozen=True, eq=False)
 class Mask:
@@ -350,8 +355,7 @@ class Mask:
         Raises:
             OptionError: If one of the two is not an integer of at least 0, or the radius is above 1000.
         """
-        min_area = integer("min_area", min_area, 0)
-        radius = integer("radius", radius, 0, MAX_RADIUS)
+        min_area, radius = check_smoothing(min_area, radius)
         frame, left, top = self._framed(2 * radius + 1)
         frame = without_holes(without_specks(frame, min_area), min_area)
         if radius and frame.size:

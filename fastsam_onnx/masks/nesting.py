@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fastsam_onnx.arrays import FloatArray, IntArray
 from fastsam_onnx.masks.sequence import Masks
 
 NOWHERE = -1
+LESS = 1 - 1e-12
+"""Of a share of pixels, so that rounding asks for none more."""
 
 
 def parents_of(masks: Masks, share: float) -> IntArray:
@@ -23,7 +27,7 @@ def parents_of(masks: Masks, share: float) -> IntArray:
     for place, index in enumerate(order):
         if not areas[index]:
             continue
-        least = share * areas[index]
+        least = math.ceil(share * areas[index] * LESS)  # 0.55 * 100 is a little more than 55
         for other in order[place + 1 + _with_room(sides[:, place], sides[:, place + 1 :], least)]:
             if masks[int(index)].intersection_area(masks[int(other)]) >= least:
                 parents[index] = other

@@ -338,7 +338,7 @@ class Segmentation(WritableInstances):
             threshold: Cosine, -1 to 1, that an object must exceed to be of one of them; as in `text_prompt`.
             other: Name of the class of all other objects, the last one; None to leave these out.
             templates: As in `text_scores`.
-            min_area: As in `text_scores`; by default no object is left out.
+            min_area: As in `text_scores`; by default none that has pixels.
             crops: As in `text_scores`.
             progress: As in `text_scores`.
 
@@ -447,9 +447,13 @@ class Segmentation(WritableInstances):
 
     def _needs_clip(self) -> tuple[CropEmbeddings, ByteArray]:
         """CLIP with the vectors of objects, and the photo."""
-        if self.embeddings is None or self.image is None:
-            missing = "the photo" if self.embeddings is not None else "CLIP"
-            raise OptionError(f"this result lacks {missing}: {text_prompts.NEEDS}")
+        if self.embeddings is None:
+            raise OptionError(f"this result lacks CLIP: {text_prompts.NEEDS}")
+        if self.image is None:
+            raise OptionError(
+                "this result lacks the photo, which CLIP looks at; Segmentation.from_masks takes image=, "
+                "dataclasses.replace(found, image=photo) adds it"
+            )
         return self.embeddings, self.image
 
     def prompt(self, prompts: Chooser) -> Segmentation:

@@ -13,7 +13,7 @@ from fastsam_onnx.arrays import ByteArray, FloatArray
 from fastsam_onnx.masks.instances import Instances
 from fastsam_onnx.masks.polygon import Polygon
 from fastsam_onnx.masks.preview import jpeg_preview
-from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT
+from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, number
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -253,5 +253,10 @@ class WritableInstances(Instances):
         return formats.to_supervision(self, compact=compact)
 
     def to_polygons(self, tolerance: float = 0.0) -> list[list[Polygon]]:
-        """For each object its islands, each an outline with holes, in image pixels; see `Mask.polygons`."""
+        """For each object its islands, each an outline with holes, in image pixels; see `Mask.polygons`.
+
+        Raises:
+            OptionError: If the tolerance is not a number of at least 0.
+        """
+        tolerance = number("tolerance", tolerance, 0)
         return [mask.polygons(tolerance) for mask in self.masks]

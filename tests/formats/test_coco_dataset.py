@@ -339,11 +339,12 @@ def test_threads_may_add_at_once(tmp_path):
     assert len({one["id"] for one in document["annotations"]}) == len(names) * len(RESULTS["a.jpg"])
 
 
-def test_a_data_set_that_is_closed_says_so(tmp_path):
+def test_a_data_set_that_is_closed_says_so(tmp_path, caplog):
     with CocoDataset(tmp_path / "d.json") as dataset:
         dataset.add(RESULTS["a.jpg"], "a.jpg")
     with pytest.raises(OutputError, match=r"cannot add to .*d\.json: the data set is closed; open it again"):
         dataset.add(RESULTS["b.jpg"], "b.jpg")
+    assert not caplog.messages, "nothing took the place of what was added"
 
 
 def test_json_that_is_no_object_is_told_as_such(tmp_path):

@@ -243,6 +243,20 @@ def test_what_is_no_picture_does_not_end_as_one(name, form, sample, tmp_path):
     assert not listing(tmp_path)
 
 
+def test_bytes_are_made_as_the_file_would_be(sample):
+    with pytest.raises(OptionError, match=r"'json\.png' ends as a picture, and the format 'json' is none"):
+        formats.encode(sample, "json", suffix=".png")
+    assert formats.encode(sample, "overlay", suffix=".PNG") == formats.encode(sample, "overlay")
+    assert formats.encode(sample, "csv", suffix=".text") == formats.encode(sample, "csv")
+
+
+@pytest.mark.parametrize("name", [".png", ".json", ".coco.json", ".cutouts"])
+def test_a_suffix_alone_is_no_name(name, sample, tmp_path):
+    with pytest.raises(OptionError, match="suffix"):
+        sample.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_unknown_suffix_says_what_is_accepted(sample, tmp_path):
     for name in ("a.bmp", "a"):
         with pytest.raises(OptionError, match=r"\.png.*\.geojson.*format=.*cutouts"):

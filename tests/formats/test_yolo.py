@@ -42,6 +42,15 @@ def test_a_rectangle_is_four_corners_in_shares_of_the_photo():
     assert formats.to_yolo(found) == f"0 0.500000 {high} {right} {high} {right} {low} 0.500000 {low}\n"
 
 
+def test_shares_tell_the_pixels_of_very_wide_photos_apart():
+    """With six digits the corners 1234567 / 2000000 = 0.6172835 and 1234568 / 2000000 = 0.617284 were one."""
+    mask = Mask(np.ones((4, 1), bool), 1_234_567, 0, (2_000_000, 4))
+    line = formats.to_yolo(Segmentation.from_masks([mask]), tolerance=0)
+    assert set(line.split()[1::2]) == {"0.61728350", "0.61728400"}
+    x = np.array(line.split()[1::2], float) * 2_000_000
+    assert set(np.rint(x).tolist()) == {1_234_567, 1_234_568}
+
+
 def test_holes_and_islands_are_in_the_one_ring(sample):
     lines = formats.to_yolo(sample, tolerance=0).splitlines()
     assert len(lines) == len(sample)

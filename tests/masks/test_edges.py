@@ -93,6 +93,20 @@ def test_there_is_no_edge_along_the_photos_frame():
     assert not edges[-1].any()
 
 
+def test_how_loosely_a_mask_is_cropped_does_not_matter():
+    """A thin mask at the photo's frame had no edges if it was cropped to its pixels, for that was taken for too small.
+
+    Below the one row that it has its slope is Sobel's, 1/2 a pixel: that of a step.
+    """
+    dense = np.zeros((30, 40), bool)
+    dense[:1, 5:35] = True
+    tight, loose = Mask.from_dense(dense), Mask(dense, 0, 0, (40, 30))
+    edges, others = (Segmentation.from_masks([mask]).edges(thin=False) for mask in (tight, loose))
+    np.testing.assert_array_equal(edges, others)
+    fading = 1 / 4  # of the second row, four pixels from where nothing fades
+    np.testing.assert_allclose(edges[1, 20], 2 * fading / (2 * fading + HALF), rtol=1e-6)
+
+
 def test_no_objects_no_edges():
     edges = Segmentation.from_masks([], image_size=(9, 5)).edges()
     assert edges.shape == (5, 9)

@@ -35,6 +35,11 @@ def test_a_share_of_the_pixels_is_enough():
     assert found.parents().tolist() == [-1, -1]
     assert found.parents(0.8).tolist() == [1, -1]
     assert found.parents(share=0.81).tolist() == [-1, -1]
+    larger = np.zeros((30, 40), bool)
+    larger[:5, :10] = larger[5, :5] = larger[10:] = True
+    half_in = Segmentation.from_masks([sleeve, Mask.from_dense(larger)])
+    assert half_in.parents(0.55).tolist() == [1, -1], "55 of 100, though 0.55 * 100 is a little more in floats"
+    assert half_in.parents(0.56).tolist() == [-1, -1]
     assert (len(found.without_parts(0.8)), len(found.without_parts())) == (1, 2)
     for share in (0.49, 1.01, 0, "0.9", None, np.nan):
         with pytest.raises(OptionError, match=r"share must be a number from 0\.5 to 1"):

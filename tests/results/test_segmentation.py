@@ -14,6 +14,8 @@ import pytest
 
 from fastsam_onnx import formats
 from fastsam_onnx.errors import ObjectIndexError, OptionError, PromptError
+from fastsam_onnx.formats.registry import files_of
+from fastsam_onnx.images.geotiff import Georeference
 from fastsam_onnx.masks.instance import Instance
 from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.sequence import Masks
@@ -460,6 +462,26 @@ def test_concatenate_needs_something_of_one_photo(random_found):
     with pytest.raises(OptionError, match=r"of different photos: \['a.jpg', 'b.jpg'\]"):
         Segmentation.concatenate([one, other])
     assert len(Segmentation.concatenate([one, random_found()])) == 2 * len(one), "its name is not known"
+    width, height = one.image_size
+    black, white = (replace(one, image=np.full((height, width, 3), value, np.uint8)) for value in (0, 255))
+    with pytest.raises(OptionError, match="of different photos: their images differ"):
+        Segmentation.concatenate([black, white])
+    assert len(Segmentation.concatenate([black, replace(black, image=black.image.copy())])) == 2 * len(one)
+
+
+def test_what_is_known_of_the_photo_is_that_of_the_first_that_knows_it(random_found):
+    """It was that of the first result: behind one that was read from JSON the photo and its name were lost."""
+    found = random_found()
+    width, height = found.image_size
+    place = Georeference((1, 0, 0, 0, 1, 0), "EPSG:4326")
+    knowing = replace(found, image=np.ones((height, width, 3), np.uint8), source="a.jpg", georeference=place)
+    for parts in ([found, knowing], [knowing, found]):
+        joined = Segmentation.concatenate(parts)
+        assert joined.image is knowing.image
+        assert (joined.source, joined.georeference) == ("a.jpg", place)
+    moved = replace(knowing, georeference=Georeference((1, 0, 9, 0, 1, 0), "EPSG:4326"))
+    with pytest.raises(OptionError, match=r"of different photos: .*EPSG:4326"):
+        Segmentation.concatenate([knowing, moved])
 
 
 # ---------------------------------------------------------------- values
@@ -765,3 +787,62 @@ def test_a_rectangle_of_small_numpy_integers_is_counted():
     assert mask.area_inside(*np.array([5, 5, 12, 12], np.uint8)) == 4
     with pytest.raises(OptionError, match="an edge must be an integer"):
         mask.area_inside(0.5, 0, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("boxes", None, r"6 masks need boxes of shape \(6, 4\), an array, got None"),
+        ("scores", None, "6 masks need scores"),
+        ("scores", [0.5] * 6, r"an array, got \[0.5, "),
+        ("image", np.zeros((3, 3, 3), np.uint8), "image must be the photo"),
+        ("image", "photo.jpg", "image must be the photo"),
+    ],
+)
+def test_replace_checks_as_the_constructor_does(random_found, name, value, message):
+    """None was taken for boxes, which repr stumbled over; a list stayed one; a photo of another size was kept."""
+    with pytest.raises(OptionError, match=message):
+        replace(random_found(), **{name: value})
+
+
+def test_objects_are_equal_if_all_that_is_known_of_them_is(random_found):
+    one = random_found()[0]
+    assert one == random_found()[0]
+    other = replace(one, mask=replace(one.mask, predicted_iou=0.5))
+    assert one != other, "what the decoder expects is known, too"
+    assert replace(one, box=one.box.tolist()) == one == replace(one, box=one.box.tolist())
+    assert one != replace(one, box=None) != one
+    assert one != replace(one, score=0.123)
+
+
+@pytest.mark.parametrize("count", [6, 0])
+def test_options_are_checked_whether_there_are_objects_or_not(random_found, count):
+    found = random_found()[:count]
+    found = replace(found, image=np.zeros((*found.image_size[::-1], 3), np.uint8))
+    for call in (
+        lambda: found.smooth(-1),
+        lambda: found.smooth(radius=-1),
+        lambda: found.smooth(radius=1001),
+        lambda: found.to_polygons(-1),
+        lambda: formats.to_cutouts(found, soft="yes"),
+        lambda: formats.to_cutouts(found, whole=1),
+        lambda: formats.to_masks(found, grow=-1),
+        lambda: files_of(found, "masks", grow=-1),
+    ):
+        with pytest.raises(OptionError):
+            call()
+
+
+def test_a_class_without_a_name_is_one_that_objects_have():
+    mask = Mask.from_dense(np.ones((3, 3), bool))
+    found = Segmentation.from_masks([mask] * 3, labels=[3, 0, 3], names={0: "a"})
+    assert found[0].name == "3"
+    assert len(found.of_class("3")) == len(found.of_class(3)) == 2
+    with pytest.raises(OptionError, match="got 4; it knows 0 'a', 3 '3'"):
+        found.of_class(4)
+
+
+def test_an_index_beyond_64_bits_is_out_of_range(random_found):
+    for index in (2**70, -(2**70)):
+        with pytest.raises(ObjectIndexError, match="out of range"):
+            random_found()[index]
