@@ -343,7 +343,7 @@ def test_a_data_set_that_is_closed_says_so(tmp_path, caplog):
     with CocoDataset(tmp_path / "d.json") as dataset:
         dataset.add(RESULTS["a.jpg"], "a.jpg")
     with pytest.raises(OutputError, match=r"cannot add to .*d\.json: the data set is closed; open it again"):
-        dataset.add(RESULTS["b.jpg"], "b.jpg")
+        dataset.add(RESULTS["a.jpg"], "a.jpg")
     assert not caplog.messages, "nothing took the place of what was added"
 
 
