@@ -17,7 +17,7 @@ from fastsam_onnx.errors import FastSAMError
 from fastsam_onnx.files import exists, hint_of_missing
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.formats.coco_dataset import COCO_DATASET
-from fastsam_onnx.masks.mask import MAX_RADIUS
+from fastsam_onnx.masks.smoothing import MAX_RADIUS
 from fastsam_onnx.results.prompts import coordinates
 from fastsam_onnx.results.rules import Match, Pick
 from fastsam_onnx.runtime import MOST_THREADS

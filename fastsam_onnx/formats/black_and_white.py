@@ -9,7 +9,7 @@ import numpy as np
 from fastsam_onnx import options
 from fastsam_onnx.arrays import ByteArray
 from fastsam_onnx.masks.instances import Instances, check_found
-from fastsam_onnx.masks.mask import MAX_RADIUS
+from fastsam_onnx.masks.smoothing import MAX_RADIUS
 
 MASK = "mask"
 """What the file of an object is called, before its number."""

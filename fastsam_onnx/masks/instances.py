@@ -20,10 +20,11 @@ from fastsam_onnx.log import warn
 from fastsam_onnx.masks.classes import class_indices, class_name, joined_classes
 from fastsam_onnx.masks.disjoint import without_overlaps
 from fastsam_onnx.masks.instance import Instance
-from fastsam_onnx.masks.mask import Mask, check_smoothing
+from fastsam_onnx.masks.mask import Mask
 from fastsam_onnx.masks.nesting import parents_of
 from fastsam_onnx.masks.rle import LARGEST_SIDE
 from fastsam_onnx.masks.sequence import Masks, OneIndex, rows_of
+from fastsam_onnx.masks.smoothing import check_smoothing
 
 if TYPE_CHECKING:
     from fastsam_onnx.images.geotiff import Georeference
@@ -261,7 +262,9 @@ class Instances:
         """
         if isinstance(index, int | np.integer) and not isinstance(index, bool):
             if not -len(self) <= index < len(self):
-                raise ObjectIndexError(f"index {index} is out of range: the result has {len(self)} objects")
+                raise ObjectIndexError(
+                    f"index {options.shown(index)} is out of range: the result has {len(self)} objects"
+                )
             label = None if self.labels is None else int(self.labels[index])
             return Instance(
                 mask=self.masks[int(index)],

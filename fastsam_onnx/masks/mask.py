@@ -22,17 +22,11 @@ from fastsam_onnx.masks.filled import filled, rings_of
 from fastsam_onnx.masks.polygon import Polygon
 from fastsam_onnx.masks.preview import png_preview
 from fastsam_onnx.masks.rle import LARGEST_SIDE, RLE, decode_crop, encode_crop, pack_counts, read_rle
-from fastsam_onnx.masks.smoothing import closed_and_opened, without_holes, without_specks
+from fastsam_onnx.masks.smoothing import MAX_RADIUS, check_smoothing, closed_and_opened, without_holes, without_specks
 from fastsam_onnx.options import DEFAULT_PIXEL_LIMIT, fraction, integer, number, pair, shown
 
-MAX_RADIUS = 1000
 FAR = 2**31
 """Outside of every photo."""
-
-
-def check_smoothing(min_area: int, radius: int) -> tuple[int, int]:
-    """The two options of `Mask.smooth`; OptionError as there."""
-    return integer("min_area", min_area, 0), integer("radius", radius, 0, MAX_RADIUS)
 
 
 @elsewhere.telling(elsewhere.MASK)

@@ -6,9 +6,17 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import BoolArray
+from fastsam_onnx.options import integer
 
+MAX_RADIUS = 1000
+"""Of the disc that outlines are calmed with, and by which masks grow, in pixels."""
 LARGE_RADIUS = 32
 """Radius in pixels from which on OpenCV, whose time grows with the disc's area, is slower than `_dilated`."""
+
+
+def check_smoothing(min_area: int, radius: int) -> tuple[int, int]:
+    """The two options of `Mask.smooth`; OptionError as there."""
+    return integer("min_area", min_area, 0), integer("radius", radius, 0, MAX_RADIUS)
 
 
 def without_specks(frame: BoolArray, min_area: int) -> BoolArray:

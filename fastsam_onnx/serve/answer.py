@@ -11,8 +11,8 @@ from starlette.exceptions import HTTPException
 
 from fastsam_onnx.formats import registry as formats
 from fastsam_onnx.masks.instances import Instances
-from fastsam_onnx.masks.mask import MAX_RADIUS
 from fastsam_onnx.masks.shown import Shown
+from fastsam_onnx.masks.smoothing import MAX_RADIUS
 from fastsam_onnx.options import boolean_from_text, integer_from_text, number_from_text
 from fastsam_onnx.serve.archive import zip_files
 from fastsam_onnx.serve.negotiate import Representation

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastsam_onnx import __version__
 from fastsam_onnx.formats.registry import OUTLINES
-from fastsam_onnx.masks.mask import MAX_RADIUS
+from fastsam_onnx.masks.smoothing import MAX_RADIUS
 from fastsam_onnx.options import MIN_WHITE
 from fastsam_onnx.serve import conversion
 from fastsam_onnx.serve.negotiate import FORMAT_NAMES, REPRESENTATIONS
