@@ -261,10 +261,7 @@ class Instances:
                 IndexError.
         """
         if isinstance(index, int | np.integer) and not isinstance(index, bool):
-            if not -len(self) <= index < len(self):
-                raise ObjectIndexError(
-                    f"index {options.shown(index)} is out of range: the result has {len(self)} objects"
-                )
+            rows_of(np.array([index]), len(self))
             label = None if self.labels is None else int(self.labels[index])
             return Instance(
                 mask=self.masks[int(index)],

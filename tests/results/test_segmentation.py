@@ -840,9 +840,3 @@ def test_a_class_without_a_name_is_one_that_objects_have():
     assert len(found.of_class("3")) == len(found.of_class(3)) == 2
     with pytest.raises(OptionError, match="got 4; it knows 0 'a', 3 '3'"):
         found.of_class(4)
-
-
-def test_an_index_beyond_64_bits_is_out_of_range(random_found):
-    for index in (2**70, -(2**70)):
-        with pytest.raises(ObjectIndexError, match="out of range"):
-            random_found()[index]
