@@ -116,7 +116,7 @@ def find_objects(
         masks=Masks(shown.masks, letterbox.image_size),
         labels=None if names is None else shown.labels,
         names=None if names is None else dict(names),
-        image=image,
+        image=image if whole else None,
         speed={stage: 1000 * seconds for stage, seconds in stages.items()},
         embeddings=embeddings,
         candidates=offered,

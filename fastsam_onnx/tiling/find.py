@@ -48,8 +48,7 @@ def find_in_tiles(
             seen = find(np.ascontiguousarray(band[:, view.left : view.right]), view.size, True)
             parts += _parts_of(seen, view, image_size)
             speed = _sum(speed, seen.speed)
-    overview = photo.overview()
-    everything = find(overview, image_size, False)
+    everything = find(photo.overview(), image_size, False)
     if len(tiles) == 1:
         return everything
     whole = Tile(0, 0, *image_size)
@@ -65,7 +64,6 @@ def find_in_tiles(
         masks=Masks((part.mask for part in objects), image_size),
         labels=None if everything.labels is None else np.array([part.label for part in objects], np.int64),
         candidates=None,
-        image=overview if overview.shape[1::-1] == image_size else None,
         speed=speed,
     )
 
