@@ -267,7 +267,7 @@ class FastSAM:
         from fastsam_onnx.images.sources import open_sources
         from fastsam_onnx.stream import named_frames, own_copy, stream
 
-        call = call_options(options)
+        call = call_options(options, beside=("batch", "workers", "on_error", "track", "prompts", "at_frame"))
         conf = self._resolve(call).conf
         numbered = None
         at_frame = integer("at_frame", at_frame, 0)

@@ -134,9 +134,9 @@ def set_attribute(model: object, name: str, value: object) -> None:
     object.__setattr__(model, name, value)
 
 
-def call_options(given: CallKeywords) -> CallOptions:
-    """The options of a call of these names; OptionError if one is not known."""
-    elsewhere.check_names(elsewhere.A_CALL, given, [each.name for each in fields(CallOptions)])
+def call_options(given: CallKeywords, *, beside: Sequence[str] = ()) -> CallOptions:
+    """The options of a call of these names; OptionError, which lists those `beside` them, too, if one is not known."""
+    elsewhere.check_names(elsewhere.A_CALL, given, [*(each.name for each in fields(CallOptions)), *beside])
     return CallOptions(**given)
 
 

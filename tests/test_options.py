@@ -177,9 +177,14 @@ def test_every_option_of_a_call_is_checked(wrong):
 
 
 def test_an_unknown_option_of_a_call_says_which_there_are():
-    with pytest.raises(OptionError, match=r"^a call has no option errors, device; it accepts: imgsz, conf.*tile"):
+    with pytest.raises(
+        OptionError,
+        match=r"^a call has no option errors, device; it accepts: imgsz, conf.*tile",
+    ):
         options.call_options({"errors": "yield", "conf": 0.5, "device": "cuda"})
     assert options.call_options({"conf": 0.5}) == options.CallOptions(conf=0.5)
+    with pytest.raises(OptionError, match=r"no option trackk; .*tile, .*, track$"):
+        options.call_options({"trackk": True}, beside=("batch", "track"))
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ def _add_frames(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fps",
         metavar="N",
-        type=argument_type(partial(options.number_from_text, VALUE, minimum=0.001, maximum=1000)),
+        type=argument_type(partial(options.number_from_text, VALUE, minimum=0.01, maximum=1000)),
         help=f"frames per second of --raw (default: {DEFAULT_FPS:g})",
     )
     parser.add_argument(

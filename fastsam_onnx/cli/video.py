@@ -35,11 +35,12 @@ from fastsam_onnx.cli.report import RunReport, score_below, why_it_failed
 from fastsam_onnx.cli.screen import Progress, Screen
 from fastsam_onnx.cli.written import check_written, written_objects, written_options
 from fastsam_onnx.errors import FastSAMError, ImageError, OptionError
-from fastsam_onnx.files import complete_file, exists, is_folder
+from fastsam_onnx.files import complete_file, exists, is_file, is_folder
 from fastsam_onnx.formats import to_dict
 from fastsam_onnx.formats.registry import format_of_mark
 from fastsam_onnx.formats.table import COLUMNS, line_of, rows_of
-from fastsam_onnx.images.load import ImageSource
+from fastsam_onnx.images.load import ImageSource, MissingPicture
+from fastsam_onnx.images.sources import is_picture_name
 from fastsam_onnx.images.video import DEFAULT_FPS, Frame, is_video, open_video
 from fastsam_onnx.images.video_writer import VIDEO_CODECS, check_codec, video_writer
 from fastsam_onnx.log import warn
@@ -124,9 +125,12 @@ def check_for_photos(arguments: argparse.Namespace) -> None:
     asked, meant = [name for name, value in given.items() if value is not None], arguments.inputs[0]
     if not asked:
         return
-    if meant != "-" and not is_pattern(meant) and not exists(meant):
+    if meant != "-" and is_pattern(meant):
+        raise OptionError(f"{asked[0]} is for videos, and the pattern {meant} is for photos; give the videos' names")
+    if meant != "-" and not exists(meant):
         raise OptionError(f"{meant}: there is no such file")
-    raise OptionError(f"{asked[0]} is for videos, and {meant} is none")
+    empty = is_file(Path(meant)) and not Path(meant).stat().st_size
+    raise OptionError(f"{meant}: the file is empty" if empty else f"{asked[0]} is for videos, and {meant} is none")
 
 
 def segment_frames(arguments: argparse.Namespace, screen: Screen) -> int:
@@ -367,10 +371,15 @@ def _sources(arguments: argparse.Namespace) -> list[FrameSource]:
             )
         return [FrameSource(None, arguments.raw, arguments.fps or DEFAULT_FPS)]
     paths = list(dict.fromkeys(Path(text) for text in arguments.inputs))
-    others = [str(path) for path in paths if str(path) == "-" or not is_video(path, or_gif=arguments.track)]
+    others = [str(path) for path in paths if not is_video(path, or_gif=arguments.track) and _may_be_photos(path)]
     if others:
         raise OptionError(f"a run takes either videos or photos, got {others[0]} beside a video; run them apart")
     return [FrameSource(path) for path in paths]
+
+
+def _may_be_photos(path: Path) -> bool:
+    """True of an input that no video can be: standard input, a folder, a pattern, what is named like a picture."""
+    return str(path) == "-" or is_folder(path) or is_pattern(str(path)) or is_picture_name(path)
 
 
 def _outputs(source: FrameSource, arguments: argparse.Namespace, *, alone: bool) -> dict[str, Path]:
@@ -439,15 +448,18 @@ def _endings(form: str) -> Collection[str]:
 
 
 def _raw_frames(size: tuple[int, int], fps: float) -> Iterator[Frame]:
-    """Frames of RGB24 from standard input, to its end."""
+    """Frames of RGB24 from standard input, to its end; one that it ends within is missing."""
     stream = open_stdin("a program's output")
     width, height = size
     number = 0
     while data := stream.read(3 * width * height):
         if len(data) < 3 * width * height:
-            raise ImageError(
-                f"cannot read -: it ends within frame {number}, after {len(data)} of {3 * width * height} bytes; "
+            reason = (
+                f"it ends within frame {number}, after {len(data)} of {3 * width * height} bytes; "
                 f"frames must be RGB24 of {width}x{height}"
             )
+            warn("-: %s", reason)
+            yield Frame(number, number / fps, MissingPicture(f"{STDIN_STEM}#{number}", reason), 1)
+            return
         yield Frame(number, number / fps, np.frombuffer(data, np.uint8).reshape(height, width, 3))
         number += 1

@@ -33,6 +33,8 @@ from fastsam_onnx.images.load import MissingPicture, load_image, source_name
 from fastsam_onnx.log import warn
 
 DEFAULT_FPS = 25.0
+ROUNDING = 0.001
+"""Seconds to which containers round times."""
 MAX_FPS = 1000
 """More is not the rate of a video but the clock of a file that does not say it."""
 ENOUGH_FPS = 60
@@ -121,7 +123,8 @@ class Video:
             return fps
         short, mean = float(np.percentile(steps, 10)), float(steps.mean())
         if abs(short * fps - 1) < 0.1:
-            return fps
+            usual = float(np.median(steps))
+            return fps if abs(usual - 1 / fps) < ROUNDING else 1 / usual
         return min(1 / short, max(ENOUGH_FPS, 1 / mean))
 
     @property

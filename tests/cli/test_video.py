@@ -32,7 +32,7 @@ from fastsam_onnx import FastSAM, Mask, Prompts, Segmentation, draw
 from fastsam_onnx.cli import video as video_command
 from fastsam_onnx.cli.pace import Pace, overlays
 from fastsam_onnx.cli.program import main
-from fastsam_onnx.errors import ImageError, OptionError, OutputError
+from fastsam_onnx.errors import OptionError, OutputError
 from fastsam_onnx.formats.registry import WRITTEN
 from fastsam_onnx.images import video_writer as video_files
 from fastsam_onnx.images.video import Frame, Video, is_video, open_video
@@ -199,11 +199,39 @@ def test_raw_frames_that_end_early_are_told_after_those_that_were_whole(network)
     stdin = frame(0).tobytes() + frame(1).tobytes() + b"rest"
     told = program(network, "--raw", "96x64", "-", stdin=stdin)
     assert told.returncode == 1
-    assert len(lines(told.stdout)) == 2
+    *whole, last = lines(told.stdout)
+    assert [one["frame"] for one in whole] == [0, 1]
+    assert (last["frame"], last["missing"]) == (2, 1)
+    assert "ends within frame 2, after 4 of 18432 bytes" in last["error"]
     assert b"ends within frame 2, after 4 of 18432 bytes" in told.stderr
+    assert b"the results of the others are written" in told.stderr
     none = program(network, "--raw", "96x64", "-")
     assert none.returncode == 1
     assert b"no frames" in none.stderr
+
+
+def test_results_of_raw_frames_are_kept_when_their_program_dies(run, tmp_path, monkeypatch):
+    """Written to a file all were thrown away, which a video's are not."""
+    stream = io.BytesIO(frame(0).tobytes() + frame(1).tobytes() + b"rest")
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: False, buffer=stream))
+    code, _, told = run("--raw", "96x64", "-", "-o", tmp_path / "a.jsonl")
+    assert code == 1
+    assert "1 of 3 frames are missing" in told
+    assert len(lines((tmp_path / "a.jsonl").read_bytes())) == 3
+
+
+def test_a_video_that_cannot_be_read_does_not_stop_the_others(run, clip, tmp_path):
+    """It was said to be no video beside one, also a file that is not there, and nothing was done."""
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    code, _, told = run(empty, clip, tmp_path / "nowhere.mp4", "--format", "json", "-o", tmp_path / "out")
+    assert code == 1
+    assert (tmp_path / "out" / clip.with_suffix(".jsonl").name).exists()
+    assert "empty.mp4" in told
+    assert "nowhere.mp4" in told
+    code, _, told = run(empty, "--track")
+    assert code == 2
+    assert "empty.mp4: the file is empty" in told
 
 
 def test_prompts_choose_in_every_frame(run, clip, tmp_path):
@@ -284,12 +312,12 @@ def test_a_defect_in_one_video_stops_no_other(run, clip, tmp_path, monkeypatch):
         (["CLIP", "--fps", "30"], "--fps needs --raw"),
         (["PHOTO", "--track"], "--track is for videos, and PHOTO is none"),
         (["nowhere.mp4", "--track"], "nowhere.mp4: there is no such file"),
-        (["*.mp4", "--track"], "--track is for videos, and *.mp4 is none"),
+        (["*.mp4", "--track"], "the pattern *.mp4 is for photos; give the videos' names"),
         (["CLIP", "--at-frame", "3"], "--at-frame needs --track and a prompt"),
         (["CLIP", "--track", "--at-frame", "3"], "--at-frame needs --track and a prompt"),
         (["CLIP", "--track", "--at-frame", "-3", "--point", "1,1"], "must be an integer >= 0, got -3"),
         (["CLIP", "--track", "--point", "1,1", "--classes", "dog"], "leave one of them out"),
-        (["--raw", "96x64", "--fps", "0", "-"], "--fps: the value must be a number from 0.001 to 1000, got 0"),
+        (["--raw", "96x64", "--fps", "0", "-"], "--fps: the value must be a number from 0.01 to 1000, got 0"),
     ],
 )
 def test_arguments_that_do_not_fit(run, clip, arguments, reason):
@@ -495,10 +523,10 @@ def test_raw_frames_have_the_times_of_their_rate(monkeypatch):
         if size == 12:
             assert next(frames, None) is None
         else:
-            with pytest.raises(
-                ImageError, match="ends within frame 2, after 1 of 6 bytes; frames must be RGB24 of 2x1"
-            ):
-                next(frames)
+            last = next(frames)
+            assert (last.number, last.seconds, last.missing) == (2, 0.5, 1)
+            assert last.picture.reason == "it ends within frame 2, after 1 of 6 bytes; frames must be RGB24 of 2x1"
+            assert next(frames, None) is None
 
 
 def test_raw_frames_may_have_as_many_pixels_as_the_limit():
@@ -701,12 +729,9 @@ def test_damage_to_raw_frames_is_told_or_gives_the_bytes_as_they_came(monkeypatc
         data = damaged(whole, draw)
         stdin = io.TextIOWrapper(io.BufferedReader(_Pipe(data, draw)))
         monkeypatch.setattr(sys, "stdin", stdin)
-        frames, told = [], ""
-        try:
-            for each in video_command._raw_frames((6, 4), 25):
-                frames.append(each)
-        except ImageError as error:
-            told = str(error)
+        frames, told = list(video_command._raw_frames((6, 4), 25)), ""
+        if frames and frames[-1].missing:
+            told = frames.pop().picture.reason
         assert b"".join(each.picture.tobytes() for each in frames) == data[: len(data) // 72 * 72]
         assert [each.number for each in frames] == list(range(len(data) // 72))
         rest = len(data) % 72

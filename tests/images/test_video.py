@@ -417,6 +417,8 @@ PAUSED = np.where(np.arange(50) < 25, STEADY, STEADY + 90)
         (29.97, np.round(np.arange(50) / 29.97, 3), 29.97),  # in milliseconds
         (25, STEADY / 2, 25),  # half frames
         (0.54, PAUSED, 25),
+        (23.81, np.delete(np.arange(84) / 25, [40, 41, 60, 61]), 25),  # steady, but for two pauses
+        (27.21, STEADY, 25),  # what it says hangs on the last frame, whose duration is odd
         (1000, STEADY, 25),
         (25, STEADY[:1], 25),
         (25, STEADY[:0], 25),
