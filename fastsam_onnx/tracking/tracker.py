@@ -230,7 +230,7 @@ class Tracker:
         owners = self._owners(fit, is_sure | is_offer)
         begins = set(np.flatnonzero(is_sure & ~is_offer).tolist()) - owners.keys()
         owned = {*(allowed or {}), *(track.number for track in owners.values())}
-        lost = [track for track in self._tracks if track.is_sure and track.number not in owned]
+        lost = [track for track in self._tracks if track.number not in owned]
         owners |= _recognised(lost, {index: sights[index] for index in sorted(begins)})
         seen: list[Track] = []
         track_ids = np.zeros(len(found), np.int64)
