@@ -252,7 +252,8 @@ class FastSAM:
                 given, here or to `FastSAM`.
             prompts: With `track`, the objects that these mean in one frame are followed through the frames after it.
                 Where one is not found, the result lacks it; after 30 frames it is given up, which is logged.
-            at_frame: Index of the frame that the prompts are for; the results before it are empty.
+            at_frame: Index of the frame that the prompts are for, 0 for the first that is read; results before it are
+                empty.
             options: As in a call.
 
         Yields:

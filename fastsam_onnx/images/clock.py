@@ -49,6 +49,10 @@ class Clock:
         """Number of all frames of the video; None if the container does not tell it for certain."""
         return len(self.contents.seconds) if self._tells else None
 
+    def reaches(self, declared: int) -> bool:
+        """True if the last frame comes when the last of so many should: of a variable rate fewer fill the time."""
+        return self.seconds * self.fps > declared - 1.5
+
     def seconds_of(self, number: int, places: int) -> float:
         """Time of a lost frame by its number, which is so many places before that of the last frame."""
         if self._tells:

@@ -1,7 +1,7 @@
 """The frames of a video by its container, beside those that a decoder gives: which are there, when, and which are lost.
 
 Decoders go on behind damage without a word. The tables of MP4, the blocks of Matroska and the index of AVI tell what
-should have come; transport streams only that something is missing.
+should have come, and the delays of GIF; transport streams only that something is missing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastsam_onnx.arrays import IntArray
-from fastsam_onnx.images import avi, matroska, mp4, transport
+from fastsam_onnx.images import avi, gif, matroska, mp4, transport
 
 _BOXES = re.compile(rb"....(?:ftyp|moov|mdat|wide|free|skip)", re.DOTALL)
 RIFF, MATROSKA = b"RIFF", b"\x1a\x45\xdf\xa3"
@@ -73,6 +73,8 @@ def read_contents(path: Path) -> Contents:
         return _of_times(times, is_whole)
     if kind == "mp4":
         return _of_times(mp4.frame_times(data), True)
+    if kind == "gif":
+        return _of_times(gif.frame_times(data), True)
     return Contents(kind != "transport" or transport.is_whole(data))
 
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from fastsam_onnx.images.tiff import Alpha, TiffDirectory
 
 VIDEO = "a video as one photo"
-WAY_OF_VIDEOS = "give its path to FastSAM.stream, or on the command line its path instead of standard input"
+WAY_OF_VIDEOS = (
+    "give its path alone, not in a list, to FastSAM.stream, or on the command line its path instead of standard input"
+)
 FORMATS = "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM/PGM/PBM and AVIF"
 
 

@@ -231,14 +231,22 @@ def _read(source: object) -> bytes:
             raise ImageError(str(error)) from error
     if is_file_object(source):
         return _read_stream(source)
-    hint = ""
+    raise ImageError(f"give a path, bytes, a binary file object, a NumPy array or a PIL image{_hint_of_photo(source)}")
+
+
+def _hint_of_photo(source: object) -> str:
+    """What to do with something that is no photo."""
     if source is None:
-        hint = "; cv2.imread gives None for a file that it cannot read: give its path, and the reason is told"
-    elif isinstance(source, list | tuple):
-        hint = "; FastSAM.stream takes many photos"
-    elif hasattr(source, "__array__"):
-        hint = "; of a tensor its array, (H, W, 3): tensor.permute(1, 2, 0).cpu().numpy()"
-    raise ImageError(f"give a path, bytes, a binary file object, a NumPy array or a PIL image{hint}")
+        return "; cv2.imread gives None for a file that it cannot read: give its path, and the reason is told"
+    if isinstance(source, list | tuple):
+        return "; FastSAM.stream takes many photos"
+    if hasattr(source, "isOpened"):
+        return "; FastSAM.stream takes a cv2.VideoCapture; for one frame give its picture, with channel_order='bgr'"
+    if isinstance(source, int) and not isinstance(source, bool):
+        return "; FastSAM.stream takes the number of a camera, not in a list"
+    if hasattr(source, "__array__"):
+        return "; of a tensor its array, (H, W, 3): tensor.permute(1, 2, 0).cpu().numpy()"
+    return ""
 
 
 def _read_path(text: str) -> bytes:
@@ -394,7 +402,7 @@ def _upright(pixels: ByteArray, orientation: int) -> ByteArray:
 
 def is_file_object(source: object) -> TypeGuard[BinaryIO]:
     """True for what can be read, also if it is no `io.IOBase`, as the files of `tempfile` are not."""
-    return hasattr(source, "read")
+    return hasattr(source, "read") and not hasattr(source, "isOpened")  # a cv2.VideoCapture reads frames
 
 
 def is_pil(source: object) -> TypeGuard[PILImage]:

@@ -32,6 +32,7 @@ class _Walk:
         codec: Its codec.
         cluster: Time of the cluster, in ticks.
         ticks: Times of the frames.
+        is_damaged: True if a block is of no track.
     """
 
     tick: int = USUAL_TICK
@@ -39,6 +40,7 @@ class _Walk:
     codec: bytes = b""
     cluster: int = 0
     ticks: list[int] = field(default_factory=list)
+    is_damaged: bool = False
 
 
 def frame_times(data: memoryview) -> tuple[npt.NDArray[np.float64] | None, bool]:
@@ -55,7 +57,7 @@ def frame_times(data: memoryview) -> tuple[npt.NDArray[np.float64] | None, bool]
         return None, True  # nothing that we know
     end = len(data) if size is None else start + size
     walk = _Walk()
-    if end > len(data) or not _take_segment(data, start, end, walk):
+    if end > len(data) or not _take_segment(data, start, end, walk) or walk.is_damaged:
         return None, False
     if not walk.ticks:
         return None, True
@@ -128,6 +130,7 @@ def _take(kind: int, body: memoryview, walk: _Walk) -> None:
 
 def _take_block(block: memoryview, walk: _Walk) -> None:
     track, at = _number(block, 0)
+    walk.is_damaged |= not track
     if track != walk.track or at + 4 > len(block):
         return
     shown = not block[at + 2] & INVISIBLE

@@ -129,9 +129,11 @@ class Video:
 
     @property
     def frame_count(self) -> int | None:
-        """Number of frames that the file declares, about; None if it does not."""
+        """Number of frames that the file declares, about; None if it does not, or only a length by its clock."""
         import cv2
 
+        if self._told(cv2.CAP_PROP_FPS) > MAX_FPS:
+            return None
         return int(self._told(cv2.CAP_PROP_FRAME_COUNT)) or None
 
     def frames(self) -> Iterator[Frame]:
@@ -141,7 +143,7 @@ class Video:
         """
         self._check_pictures()
         fps, declared = self.fps, self.frame_count
-        number, failures, clock = 0, 0, Clock(fps, self.path, declared)
+        number, failures, clock = self._first_number(declared), 0, Clock(fps, self.path, declared)
         try:
             while True:
                 there, image = self.capture.read()
@@ -174,6 +176,12 @@ class Video:
                 "differ; it does so of interlaced videos from 4.13 on: make a copy that is not, such as by "
                 "ffmpeg -i VIDEO -vf yadif COPY.mp4"
             )
+
+    def _first_number(self, declared: int | None) -> int:
+        """The number of the next frame: not 0 if somebody's capture was read or set to a place before."""
+        import cv2
+
+        return 0 if self.ours else min(int(self._told(cv2.CAP_PROP_POS_FRAMES)), declared or 0)
 
     def _told_seconds(self) -> float:
         """Time of the frame that was just read, as OpenCV tells it."""
@@ -215,7 +223,8 @@ class Video:
             of = number + missing
             reason = f"{missing} of the {of} frames that the file declares are missing; is it cut or damaged?"
             yield Frame(number, clock.seconds + 1 / clock.fps, self._missing(number, reason), missing)
-        elif count is None and declared and missing:  # the number may be an estimate, from a length with sound
+        elif count is None and declared and missing and not clock.reaches(declared):
+            # The number may be an estimate, from a length with sound.
             warn("%s: %d frames were read, of about %d that it declares", self.name, number, declared)
         elif not clock.lost and self.path is not None and is_cut(self.path):
             warn("%s: %d frames were read, but the file is not as long as it says", self.name, number)

@@ -46,6 +46,12 @@ def test_a_rate_that_varies_tells_no_loss():
     assert (clock.lost, clock.jumps) == (0, [])
 
 
+def test_the_last_frame_of_a_variable_rate_comes_at_its_time():
+    """Six of about 20 frames were told to be too few, of two whole seconds."""
+    _, _, clock = run([0, 0.3, 0.7, 0.8, 1.3, 1.9])
+    assert [declared for declared in (18, 20, 21, 22) if clock.reaches(declared)] == [18, 20]
+
+
 def test_reads_without_a_frame_are_explained_by_the_next_gap():
     """A decoder that orders frames anew fails early: before frame 3, where frame 5 is lost."""
     numbers, _, clock = run([0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7], failures=[(3, 1)])

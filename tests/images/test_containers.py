@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastsam_onnx.arrays import ceil_div
-from fastsam_onnx.images import avi, matroska, mp4, transport
+from fastsam_onnx.images import avi, gif, matroska, mp4, transport
 from fastsam_onnx.images.contents import Contents, counts_frames, is_cut, lacks_table, movie_seconds, read_contents
 
 
@@ -211,6 +211,13 @@ class TestMatroska:
         assert told(segment(cluster(0, simple(0), b"\x99\x81x", size=size), whole[1])) == (None, False)
         assert told(segment(*whole)[:-3]) == (None, False)
 
+    def test_a_block_of_no_track_is_damage(self):
+        """Overwritten by zeros it was as if it were none: the video was shorter by a frame without a word."""
+        blocks = [simple(ticks) for ticks in (0, 40, 80)]
+        assert told(segment(cluster(0, *blocks))) == ([0, 0.04, 0.08], True)
+        blocks[1] = blocks[1][:2] + bytes(len(blocks[1]) - 2)
+        assert told(segment(cluster(0, *blocks))) == (None, False)
+
     def test_a_length_is_wrong_where_the_file_is_cut_or_goes_on(self):
         data = bytes(segment(cluster(0, simple(0))))
         for file, is_wrong in ((data, False), (data[:-1], True), (data + b"x", True)):
@@ -363,6 +370,42 @@ class TestAVI:
         assert (contents.is_whole, contents.is_exact, contents.counts_chunks) == (False, is_exact, True)
         assert contents.seconds.tolist() == [0, 0.1, 0.2, 0.3]
         assert [contents.number_at(time) for time in (0, 0.1, 0.2, 0.3)] == [0, 2, 3, None]
+
+
+def gif_picture(colours=b""):
+    """A picture of a GIF: its descriptor, colours of its own, and its pixels in two blocks."""
+    flags = (len(colours) // 3).bit_length() - 2 | 0x80 if colours else 0
+    return b"\x2c" + bytes(8) + bytes([flags]) + colours + b"\2" + b"\3\x3b\x2c\x21" + b"\1\0" + b"\0"
+
+
+def delay(hundredths):
+    return b"\x21\xf9\4\0" + hundredths.to_bytes(2, "little") + b"\0\0"
+
+
+def gif_file(*parts, colours=bytes(12)):
+    flags = (len(colours) // 3).bit_length() - 2 | 0x80 if colours else 0
+    return b"GIF89a" + bytes(4) + bytes([flags]) + bytes(2) + colours + b"".join(parts) + b"\x3b"
+
+
+LOOP = b"\x21\xff\x0bNETSCAPE2.0\3\1\0\0\0"
+
+
+class TestGIF:
+    @pytest.mark.parametrize("colours", [b"", bytes(6), bytes(768)])
+    def test_a_delay_is_of_the_picture_that_follows(self, colours):
+        first, picture = gif_picture(), gif_picture(colours)
+        data = gif_file(LOOP, delay(4), first, delay(200), picture, delay(3), first, colours=colours)
+        assert gif.frame_times(memoryview(data)) == pytest.approx([0, 0.04, 2.04])
+
+    def test_a_picture_without_a_delay_is_shown_for_a_tenth_of_a_second(self):
+        data = gif_file(gif_picture(), delay(0), gif_picture(), delay(1), gif_picture(), gif_picture())
+        assert gif.frame_times(memoryview(data)) == pytest.approx([0, 0.1, 0.2, 0.21])
+
+    def test_a_file_that_is_cut_off_tells_nothing(self):
+        data = gif_file(delay(4), gif_picture(), delay(4), gif_picture())
+        for end in range(len(data) - 1):
+            assert gif.frame_times(memoryview(data[:end])) is None
+        assert gif.frame_times(memoryview(gif_file())) is None
 
 
 def packet(number, *, stream=7, carries=True, field=b"", is_wrong=False, sync=0x47):

@@ -886,9 +886,14 @@ class TestSources:
             (tmp_path, r"it is a folder; .* the folder to FastSAM\.stream"),
             (
                 tmp_path / "clip.mp4",
-                r"a video as one photo is not read; give its path to FastSAM\.stream, or on the comm",
+                r"a video as one photo is not read; give its path alone, not in a list, to FastSAM\.stream, or on the",
             ),
             ("", "the path is empty"),
+            (
+                cv2.VideoCapture(),
+                r"VideoCapture: .*; FastSAM\.stream takes .* one frame .* channel_order='bgr'",
+            ),
+            (0, r"int: .*; FastSAM\.stream takes the number of a camera"),
         ):
             with pytest.raises(ImageError, match=f"cannot read .*{way}"):
                 load_image(source)

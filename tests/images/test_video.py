@@ -400,6 +400,26 @@ class TestCaptures:
         video = open_video(3)
         assert (video.fps, video.copy_fps) == (15, 15)
 
+    def test_frames_are_numbered_from_where_a_capture_stands(self, tmp_path, caplog):
+        """They were numbered from 0, at the times that they have, and the others were told to be missing."""
+        with video_writer(tmp_path / "a.mp4", 25) as add:
+            for number in range(9):
+                add(picture(number))
+        capture = cv2.VideoCapture(str(tmp_path / "a.mp4"))
+        for _ in range(6):
+            capture.read()
+        frames = list(open_video(capture).frames())
+        assert [frame.number for frame in frames] == [6, 7, 8]
+        assert [frame.seconds for frame in frames] == pytest.approx([0.24, 0.28, 0.32])
+        assert not caplog.text
+
+    @pytest.mark.parametrize(("rate", "count"), [(25.0, 180), (1000.0, 180), (90_000.0, None)])
+    def test_a_length_by_the_clock_is_no_number_of_frames(self, monkeypatch, rate, count):
+        """The cover of a song of two seconds was the first of 180,000 frames."""
+        told = {cv2.CAP_PROP_FPS: rate, cv2.CAP_PROP_FRAME_COUNT: 180.0}
+        monkeypatch.setattr(FakeCapture, "get", lambda _, what: told.get(what, 0.0))
+        assert open_video(FakeCapture()).frame_count == count
+
     @pytest.mark.parametrize("source", [True, False])
     def test_a_bool_is_no_camera(self, source):
         with pytest.raises(OptionError, match="number of a camera"):
