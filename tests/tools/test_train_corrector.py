@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from support.tiny_onnx import tiny, ultralytics_metadata
@@ -12,7 +14,7 @@ from fastsam_onnx import FastSAM  # noqa: E402
 from fastsam_onnx.masks.decoder_file import change_of, changed, file_of  # noqa: E402
 from fastsam_onnx.masks.pending import PendingMask  # noqa: E402
 from fastsam_onnx.masks.views import COARSE, SIDE, SURE_LOGIT, View  # noqa: E402
-from tools.train.decoder import corrections, corrector, export, sketches, train  # noqa: E402
+from tools.train.decoder import carry, corrections, corrector, export, sketches, train  # noqa: E402
 from tools.train.decoder.data import CLICKS  # noqa: E402
 from tools.train.decoder.network import MAPS  # noqa: E402
 
@@ -177,6 +179,25 @@ def test_the_file_gets_the_corrector_and_loses_it_with_its_decoder(path):
     export.put(path, nothing)
     with FastSAM(path) as model:
         assert model.contract.metadata.corrector is None
+
+
+def test_a_network_that_learned_on_gets_the_decoder_and_the_corrector_of_another_file(path, tmp_path):
+    decoder = file_of(export.stored(path))
+    other = export.fold_levels(learned())
+    other.mask.bias.data -= 100
+    change = change_of(decoder, export.build(other).SerializeToString())
+    export.put(path, decoder, change)
+    about = {"decoder": {"trainings": []}, "corrector": {"bytes": len(change)}}
+    path.with_suffix(".json").write_text(json.dumps({"date": "2026-11-28"} | about))
+    target = tmp_path / "further.onnx"
+    target.write_bytes(tiny(metadata=ultralytics_metadata() | {"conf": "0.25", "refine": "True"}))
+    target.with_suffix(".json").write_text(json.dumps({"date": "2026-12-01"}))
+    size = carry.carry(path, target)
+    with FastSAM(target) as model:
+        metadata = model.contract.metadata
+    assert (metadata.corrector, file_of(export.stored(target)), metadata.conf) == (change, decoder, 0.25)
+    manifest = json.loads(target.with_suffix(".json").read_text())
+    assert manifest.items() > ({"date": "2026-12-01", "bytes": size} | about).items()
 
 
 def in_bytes(path):

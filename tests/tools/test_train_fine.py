@@ -158,6 +158,18 @@ def test_the_bundled_heads_learn_on_with_the_scores_that_they_had(whole, head, t
     assert not fine_train.Training(whole, again, 2e-3).network.training  # its norms lie folded in: they stay still
 
 
+def test_a_network_that_learned_on_gets_the_head_of_its_file_as_it_is(whole, head, tmp_path):
+    """Lowered once, not once more with every export."""
+    exported = export.load_fine({"mean": head.state_dict()}, whole)
+    path = tmp_path / "nano.onnx"
+    path.write_bytes(graph.build(whole, "fastsam-nano", {}, "float32", exported).SerializeToString())
+    path.with_suffix(".json").write_text('{"recipe": {"fine": {"steps": 7, "minutes": 1.5, "device": "cpu"}}}')
+    state = export.read_fine(path)
+    assert (state["step"], state["spent"]) == (7, 90)
+    again = export.load_fine(state, whole)
+    torch.testing.assert_close(again.predict.bias, exported.predict.bias)
+
+
 def test_a_file_without_a_head_is_named(whole, tmp_path):
     path = tmp_path / "nano.onnx"
     path.write_bytes(graph.build(whole, "fastsam-nano", {}, "float32").SerializeToString())

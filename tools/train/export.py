@@ -32,7 +32,8 @@ from .fine.network import SCORE, Fine, fine_features
 from .graph import build
 from .models import make
 from .network import ELLIPSE, SegmentEverything, lift_of
-from .train import candidates
+from .reopen import reopened_with_head
+from .train import candidates, is_network_file
 
 LARGEST_FILE = 8_000_000  # bytes
 CALIBRATION_PHOTOS = 72  # a third of them measures
@@ -86,6 +87,29 @@ def load_fine(state: dict[str, Any], network: SegmentEverything) -> Fine:
     head.load_state_dict(state["mean"])
     head.predict.bias.data[SCORE] -= SMALL_LOWER
     return head.eval()
+
+
+def read_fine(path: Path) -> dict[str, Any]:
+    """The training state of a head for small objects, or that of a network's file with what its manifest tells."""
+    if not is_network_file(path):
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return state
+    about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["recipe"]["fine"]
+    return {"mean": head_of_file(path).state_dict(), "step": about["steps"], "spent": 60 * about["minutes"]}
+
+
+def head_of_file(path: Path) -> Fine:
+    """The head for small objects of a network's file, its scores as they were before they were lowered.
+
+    Raises:
+        SystemExit: If it has none.
+    """
+    _, head = reopened_with_head(path)
+    if head is None:
+        raise SystemExit(f"{path} has no head for small objects")
+    with torch.no_grad():
+        head.predict.bias[SCORE] += SMALL_LOWER
+    return head
 
 
 @torch.no_grad()
@@ -204,7 +228,9 @@ def main() -> None:
     )
     parser.add_argument("--stored", choices=tuple(STORED), default="float16", help="how weights lie in the file")
     parser.add_argument("--int8", type=Path, metavar="DATA", help="make it int8; folder of train_labelled")
-    parser.add_argument("--fine", type=Path, metavar="STATE", help="state.pt of its head for small objects")
+    parser.add_argument(
+        "--fine", type=Path, metavar="STATE", help="state.pt of its head for small objects, or a file that has it"
+    )
     options = parser.parse_args()
     torch.set_num_threads(2)
     state = torch.load(options.state, map_location="cpu", weights_only=True)
@@ -212,7 +238,7 @@ def main() -> None:
     name = f"fastsam-{model_of(state)}"
     props = metadata(model_of(state), options.imgsz, options.conf, options.iou)
 
-    fine_state = torch.load(options.fine, map_location="cpu", weights_only=True) if options.fine else None
+    fine_state = read_fine(options.fine) if options.fine else None
     fine = load_fine(fine_state, network) if fine_state else None
 
     exact = build(network, name, props, "float32", fine).SerializeToString()

@@ -17,14 +17,14 @@ from torch.nn import functional as F  # noqa: N812
 
 from ..beside import Beside
 from ..data import TAUGHT_SHARE, Batch, load_training
-from ..export import SMALL_LOWER, load_mean
+from ..export import head_of_file, load_mean
 from ..losses import Assignment, assign, background_weights, complete_iou, drawn, mask_logits, mask_losses, padded
 from ..network import PROTOTYPE_STRIDE, SegmentEverything, centres
 from ..precision import autocast
-from ..reopen import reopened, reopened_with_head
+from ..reopen import reopened
 from ..sampler import SHORT_SIDES, Sampler
 from ..train import batches, is_network_file
-from .network import SCORE, Answers, Fine, fine_features
+from .network import Answers, Fine, fine_features
 
 LARGEST = 48.0  # canvas pixels
 MASKS_PER_PHOTO = 64
@@ -130,15 +130,8 @@ def finished(path: Path) -> SegmentEverything:
 
 
 def first_head(start: Path | None) -> Fine | None:
-    """The head for small objects of a network's file, its scores as they were before `export` lowered them."""
-    if start is None:
-        return None
-    _, head = reopened_with_head(start)
-    if head is None:
-        raise SystemExit(f"{start} has no head for small objects")
-    with torch.no_grad():
-        head.predict.bias[SCORE] += SMALL_LOWER
-    return head
+    """The head for small objects that learns on; None for a new one."""
+    return None if start is None else head_of_file(start)
 
 
 def main() -> None:
