@@ -71,6 +71,22 @@ def test_weights_that_levels_share_are_stored_once(made):
     assert len(taken) - len(set(taken)) == 3 * 2 * (3 - 1)
 
 
+def test_an_encoder_that_did_not_learn_on_keeps_its_integers(made, photos, tmp_path):
+    """Rounded once more one in ten changed, by up to four steps."""
+    path = tmp_path / "small.onnx"
+    path.write_bytes(made.SerializeToString())
+    further = graph.build(reopen.reopened(path), "fastsam-small", {}, "int8")
+    again = integer.integer(further, photos[:3], made.graph)
+    before, after = integer.rounded_products(made.graph), integer.rounded_products(again.graph)
+    assert before.keys() == after.keys()
+    for name, pair in before.items():
+        for wanted, found in zip(pair, after[name], strict=True):
+            np.testing.assert_array_equal(found, wanted)
+    other = models.make("small").eval()
+    with pytest.raises(SystemExit, match="has learned on, or belongs to another network"):
+        integer.integer(graph.build(other, "fastsam-small", {}, "int8"), photos[:1], made.graph)
+
+
 def test_what_else_the_file_holds_stays(made):
     props = {prop.key: prop.value for prop in made.metadata_props}
     assert props["kept"] == "yes"

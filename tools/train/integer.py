@@ -5,7 +5,9 @@
 Two kinds of nodes become integer: the products of the encoder's attention, whose results stay float32, so that what
 follows is what it was; and the convolutions behind the encoder, from bytes to bytes, by the package's own `quantize`.
 Both are calibrated on training photos; weights of 7 bits are right on every processor. The other weights stay as they
-are stored. The file comes from ``export --stored int8``; what it holds besides (decoder, defaults) stays in it.
+are stored. The file comes from ``export --stored int8``; what it holds besides (decoder, defaults) stays in it. Where
+the encoder did not learn on, ``--encoder-of FILE`` takes the integers of its products from the file that it came from:
+rounded once more they would move away from what they stand for.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ WEIGHTS = (
 ROWS = 256  # of each product's first factor that are looked at, a photo
 
 Runs = Sequence[Mapping[str, np.ndarray]]
+Rounded = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass
@@ -160,11 +163,30 @@ def observe_products(model: onnx.ModelProto, runs: Runs) -> dict[str, Seen]:
     return seen
 
 
+def check_same(name: str, known: np.ndarray, weight: np.ndarray) -> None:
+    """SystemExit if weights that are taken from another file are not those of this network, as far as 8 bits tell."""
+    step = np.abs(weight).max(axis=1, keepdims=True) / 127
+    if known.shape != weight.shape or (np.abs(known - weight) > step).any():
+        raise SystemExit(f"{name} has learned on, or belongs to another network")
+
+
+def rounded_products(graph: onnx.GraphProto) -> dict[str, Rounded]:
+    """The integers (k, n) and steps (k,) of a graph's integer products, by their nodes' names."""
+    values = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+    made = {node.output[0]: node for node in graph.node}
+    found = {}
+    for node in graph.node:
+        if node.op_type == "Gemm" and (source := made.get(node.input[1])) is not None:
+            whole, step = (values[each] for each in source.input[:2])
+            found[node.name] = np.ascontiguousarray(whole.T), step
+    return found
+
+
 class Products:
     """The graph whose products become integer."""
 
-    def __init__(self, model: onnx.ModelProto, seen: Mapping[str, Seen]) -> None:
-        self.model, self.seen = copied(model), seen
+    def __init__(self, model: onnx.ModelProto, seen: Mapping[str, Seen], known: Mapping[str, Rounded]) -> None:
+        self.model, self.seen, self.known = copied(model), seen, known
         self.values = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
         self.nodes: list[onnx.NodeProto] = []
         self.paired: set[str] = set()
@@ -185,9 +207,13 @@ class Products:
         seen = self.seen[source]
         scale = scale_of(seen.low, seen.high)
         self.pair(source, scale, zero_of(seen.low, scale))
-        limit = 2 ** (BITS - 1) - 1
-        step = np.maximum(np.abs(weight).max(axis=1) / limit, SMALLEST_STEP).astype(np.float32)
-        whole = rounded(weight[:, :, None, None], step, limit, seen.covariance)[:, :, 0, 0]
+        if self.known:
+            whole, step = self.known[node.name]
+            check_same(node.name, whole * step[:, None], weight)
+        else:
+            limit = 2 ** (BITS - 1) - 1
+            step = np.maximum(np.abs(weight).max(axis=1) / limit, SMALLEST_STEP).astype(np.float32)
+            whole = rounded(weight[:, :, None, None], step, limit, seen.covariance)[:, :, 0, 0]
         offset = bias - (whole * step[:, None] - weight) @ seen.mean  # rounded weights shift the mean
         steps = np.rint(offset / (np.float32(scale) * step).astype(np.float64)).astype(np.int32)
         name = node.name
@@ -217,8 +243,8 @@ class Products:
         return name
 
 
-def integer(model: onnx.ModelProto, runs: Runs) -> onnx.ModelProto:
-    """The network with integer products and convolutions, calibrated on runs."""
+def integer(model: onnx.ModelProto, runs: Runs, encoder: onnx.GraphProto | None = None) -> onnx.ModelProto:
+    """The network with integer products and convolutions, calibrated on runs; ``encoder``: whose products it has."""
     stored, names = stored_weights(model.graph), integer_nodes(model.graph)
     last = qdq.last_convolutions(unpacked(model, names))  # they decide over boxes, scores and masks
     exact = unpacked(model, set(names).difference(last))
@@ -228,7 +254,8 @@ def integer(model: onnx.ModelProto, runs: Runs) -> onnx.ModelProto:
     products = observe_products(exact, runs)
     rounder = SharedRounder(patches.result(), stored)
     made = qdq.quantized(exact, plan, seen, bits=BITS, rounder=rounder)
-    made = with_byte_moves(Products(made, products).run())
+    known = {} if encoder is None else rounded_products(encoder)
+    made = with_byte_moves(Products(made, products, known).run())
     share(made.graph)
     made.metadata_props.add(key=QUANTIZATION, value=f"int8 QDQ, {BITS}-bit weights, encoder's convolutions in float")
     return made
@@ -253,13 +280,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("model", type=Path, help="the network's file, which is rewritten; its manifest lies beside it")
     parser.add_argument("--data", type=Path, required=True, help="folder of train_labelled")
+    parser.add_argument("--encoder-of", type=Path, metavar="FILE", help="the integer file whose encoder it has")
     options = parser.parse_args()
-    model = onnx.load(options.model)
+    model, encoder = onnx.load(options.model), options.encoder_of and onnx.load(options.encoder_of).graph
     photos = [photo.pixels for photo in load_training(options.data / "train_labelled", PHOTOS)]
     with FastSAM(options.model) as reference:
         name = model.graph.input[0].name
         runs = [{name: tensor} for tensor in network_inputs(reference, photos, lambda *_: None)]
-    data = integer(model, runs).SerializeToString()
+    data = integer(model, runs, encoder).SerializeToString()
     write_file(options.model, [data])
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     note(options.model.with_suffix(".json"), data, date=today, weights=WEIGHTS)
