@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 STDOUT = Path("-")
 _OUR_JSON = re.compile(rb'"format"\s*:\s*"fastsam-onnx"')
+_SHAPES = re.compile(rb'"shapes"\s*:')
 
 
 def find_model(given: str | None, screen: Screen) -> Path:
@@ -119,21 +120,27 @@ def check_new(path: Path, *, overwrite: bool) -> None:
 def check_kind(path: Path, form: str, *, overwrite: bool) -> None:
     """Raise OutputError if the JSON file that is there is no result of this format.
 
-    photo.json is the name of ours and of labelme's, which may be drawn by hand, so it is replaced by none of ours.
+    photo.json is the name of ours and of labelme's, which may be drawn by hand, so it is replaced by none of ours; and
+    JSON of neither, such as a data set, by none of both.
     """
     if form not in ("json", "labelme") or not is_file(path):
         return
     try:
         with path.open("rb") as file:
-            is_ours = _OUR_JSON.search(file.read(4096)) is not None
+            text = file.read(4096)
+            is_ours = _OUR_JSON.search(text) is not None
+            if form == "labelme" and not is_ours:
+                text += file.read()  # a photo may come before its shapes
     except OSError as error:
         raise OutputError(f"cannot read {path}, which would be replaced: {error.strerror or error}") from error
-    if form == "json" and not is_ours:
-        raise OutputError(f"{path} is no result of the format json, and is not replaced; name a folder with --output")
+    if not is_ours and (form == "json" or _SHAPES.search(text) is None):
+        raise OutputError(
+            f"{path} is no result of the format {form}, and is not replaced; name another folder with --output"
+        )
     if form == "labelme" and is_ours and not overwrite:
         raise OutputError(
-            f"{path} is a result of the format json, which has the same name as labelme's; name a folder with "
-            "--output, or pass --overwrite to replace it"
+            f"{path} is a result of the format json, which has the same name as labelme's; name another folder "
+            "with --output, or pass --overwrite to replace it"
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastsam_onnx.cli.arguments import WRITING, add_command, add_shared, no_pipe_output, no_pipe_path
-from fastsam_onnx.cli.common import check_new, check_outputs, file_key, make_folder
+from fastsam_onnx.cli.common import check_kind, check_new, check_outputs, file_key, make_folder
 from fastsam_onnx.cli.datasets import close_dataset, write_yolo_data
 from fastsam_onnx.cli.photos import (
     Photo,
@@ -41,8 +41,9 @@ EPILOG = f"""\
 Reads what `{PROGRAM} segment --format json` wrote. photo.json gives
 photo.svg beside it, or in the folder --output. Overlays and cut-outs need the
 photo, and labelme's files say where it is: it is sought beside the JSON file,
-or in --photos, under the name that the file says. Paths of what was written go
-to standard output.
+or in --photos, under the name that the file says, first in a folder of the name
+of that where the JSON file lies. Paths of what was written go to standard
+output.
 
 examples:
   {PROGRAM} convert photo.json --to svg
@@ -107,18 +108,25 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
     ids = _image_ids(arguments) if arguments.to == "coco" else {}
     failed = False
     described: list[tuple[Path | None, Mapping[int, str] | None]] = []
-    for path, target in zip(arguments.inputs, targets, strict=True):
+    first: dict[Path, Path] = {}
+    for index, (path, target) in enumerate(zip(arguments.inputs, targets, strict=True)):
         try:
+            check_kind(target, arguments.to, overwrite=arguments.overwrite)
             check_new(target, overwrite=arguments.overwrite)
             found = _read(path, arguments)
             photo = _photo_of(found, path, arguments.photos)
+            _tell_of_shared_photo(arguments.to, photo, path, first)
             if arguments.to in formats.OF_THE_PHOTO:
                 found = _with_photo(found, photo, target, arguments)
             make_folder(target.parent)
             if (kind := (photo and photo.parent, found.names)) not in described:
                 _tell_of_missing_photo(arguments.to, photo)
                 overwrite = arguments.overwrite and not described  # the next ones add to it
-                write_yolo_data([arguments.to], arguments.output, [Photo(photo)], found.names, overwrite=overwrite)
+                write_yolo_data(
+                    *([arguments.to], arguments.output, [Photo(photo)], found.names),
+                    written=targets[index:],
+                    overwrite=overwrite,
+                )
                 described.append(kind)
             place = {"image_id": ids[path]} if path in ids else photo_options(arguments.to, photo, target)
             formats.save(found, target, format=arguments.to, **place, **written_options(arguments.to, arguments))
@@ -202,14 +210,37 @@ def _target(path: Path, folder: Path | None, suffix: str) -> Path:
 
 
 def _photo_of(found: Instances, path: Path, photos: Path | None) -> Path | None:
-    """The place where the photo of a JSON file is sought; None if the file says no name of one."""
-    return None if found.source is None else (photos or path.parent) / Path(found.source).name
+    """The place where the photo of a JSON file is sought; None if the file says no name of one.
+
+    Results of photos in folders lie in folders of these names, so those of the file lead to it first.
+    """
+    if found.source is None:
+        return None
+    name = Path(found.source).name
+    if photos is None:
+        return path.parent / name
+    folders = path.parent.absolute().parts[1:]
+    below = (Path(photos, *folders[start:], name) for start in range(len(folders)))
+    return next(filter(is_file, below), photos / name)
 
 
 def _tell_of_missing_photo(form: str, photo: Path | None) -> None:
     """Log a warning if what is written leads to a photo that is not there."""
     if form in LEAD_TO_PHOTO and photo is not None and not is_file(photo):
         warn("there is no %s, and %s needs the photos; --photos FOLDER says where they are", photo, form)
+
+
+def _tell_of_shared_photo(form: str, photo: Path | None, path: Path, first: dict[Path, Path]) -> None:
+    """Log a warning if results of one name, from two folders, are shown over one photo: it may be that of one alone."""
+    if photo is None or form not in (*formats.OF_THE_PHOTO, *LEAD_TO_PHOTO):
+        return
+    other = first.setdefault(photo, path)
+    if other.parent != path.parent:
+        warn(
+            "%s and %s are both taken for results of %s; if they are of two photos, convert them apart, each with its "
+            "own --photos",
+            *(other, path, photo),
+        )
 
 
 def _image_ids(arguments: argparse.Namespace) -> dict[Path, int | str | None]:
@@ -237,7 +268,7 @@ def _tell_of_shared_ids(known: Mapping[Path, Photo]) -> None:
     first: dict[Photo, Path] = {}
     for path, photo in known.items():
         other = first.setdefault(photo, path)
-        if other != path and (photo.path is None or not is_file(photo.path)):
+        if other != path and (photo.path is None or not is_file(photo.path) or other.parent != path.parent):
             warn(
                 'the objects of %s and %s get one image_id; if they are of two photos, give each its own "source"',
                 *(other, path),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from fastsam_onnx.cli.common import make_folder
+from fastsam_onnx.cli.common import file_key, make_folder
 from fastsam_onnx.cli.photos import Photo, file_name, is_folder_name, relative_path
 from fastsam_onnx.errors import OptionError, OutputError
 from fastsam_onnx.files import is_file, why_unread, write_file
@@ -18,6 +18,7 @@ from fastsam_onnx.formats.yolo import DATA_FILE, folders_of_data, yolo_data
 from fastsam_onnx.formats.yolo_names import names_of_data
 from fastsam_onnx.log import warn
 
+_LABEL = re.compile(rb"\s*\d+(?: +-?\d*\.?\d+(?:e-?\d+)?){4}")
 DESCRIPTION = "a COCO data set of all photos, in the folder --output"
 
 
@@ -103,6 +104,7 @@ def write_yolo_data(
     classes: Mapping[int, str] | None,
     *,
     read: Sequence[Path] = (),
+    written: Sequence[Path] = (),
     overwrite: bool,
 ) -> None:
     """Write data.yaml beside YOLO's label files, if these go to a folder.
@@ -116,12 +118,16 @@ def write_yolo_data(
         photos: All of the run.
         classes: Names of the network's classes by index; None if it tells none apart.
         read: Files of labels that the run reads, which stay where they are.
-        overwrite: True to replace a data.yaml that exists.
+        written: Files of labels that the run will write.
+        overwrite: True to replace the names in one that an earlier run wrote, if no labels are left that have them.
 
     Raises:
         OutputError: If it cannot be written, or the one that is there has other names for these classes.
     """
-    if "yolo" not in (formats or ()) or output is None or not is_folder_name(output):
+    if "yolo" not in (formats or ()) or output == "-" or (output is not None and not is_folder_name(output)):
+        return
+    if output is None:
+        _tell_of_unnamed(classes)
         return
     path = Path(output, DATA_FILE)
     names = listed_categories(classes)
@@ -129,11 +135,20 @@ def write_yolo_data(
     listed = [relative_path(folder, path.parent) for folder in folders]
     _tell_of_lost_labels(path.parent, photos, read)
     _tell_of_shared_labels(photos)
-    if is_file(path) and not overwrite:
-        _add_to_data(path, listed, names)
+    if is_file(path):
+        _add_to_data(path, listed, names, written, overwrite=overwrite)
         return
     make_folder(path.parent)
     write_file(path, [yolo_data(listed, names).encode("utf-8")])
+
+
+def _tell_of_unnamed(classes: Mapping[int, str] | None) -> None:
+    """Log a warning if labels beside their photos have numbers of classes that nothing names."""
+    if classes is not None and len(classes) > 1:
+        warn(
+            "no %s says that class 0 of these labels is %r, and so on: --output FOLDER writes it beside them",
+            *(DATA_FILE, listed_categories(classes)[0]),
+        )
 
 
 def _tell_of_lost_labels(output: Path, photos: Sequence[Photo], read: Sequence[Path]) -> None:
@@ -175,23 +190,56 @@ def _labels_sought(folder: Path) -> Path:
     return Path(*parts)
 
 
-def _add_to_data(path: Path, folders: Sequence[str], names: Sequence[str]) -> None:
+def _add_to_data(
+    path: Path, folders: Sequence[str], names: Sequence[str], written: Sequence[Path], *, overwrite: bool
+) -> None:
     text = _read(path)
-    known = names_of_data(text)
+    known, before = names_of_data(text), folders_of_data(text)
     if known is None:
         warn(
             "%s stays as it is, and how it names classes is not understood: see that it calls class 0 %r, as this run "
             "does, and likewise the others",
             *(path, names[0]),
         )
-    else:
-        _check_names(path, known, names)
-    before = folders_of_data(text)
+    elif differing := _differing_names(known, names):
+        kept = "somebody wrote it" if before is None else _kept_labels(path.parent, written)
+        if kept or not overwrite:
+            way = "" if kept else ", or pass --overwrite to replace it"
+            why = f" ({kept})" if kept else ""
+            raise OutputError(f"{path} {differing}, and stays{why}; name another folder{way}")
+        write_file(path, [yolo_data(folders, names).encode("utf-8")])
+        return
     if before is None:
         _tell_of_missing(path, text, folders)
     elif known and not set(folders) <= set(before):
         listed = list(dict.fromkeys([*before, *folders]))
         write_file(path, [yolo_data(listed, [known[index] for index in sorted(known)]).encode("utf-8")])
+
+
+def _differing_names(known: Mapping[int, str], names: Sequence[str]) -> str:
+    """Which class has another name in a data.yaml than in this run; nothing if none has, or it names none."""
+    for index, name in enumerate(names if known else ()):
+        if known.get(index) != name:
+            return f"calls class {index} {known.get(index, '')!r}, this run {name!r}"
+    return ""
+
+
+def _kept_labels(folder: Path, written: Sequence[Path]) -> str:
+    """Why the names of a folder's labels must stay: some that this run does not write anew have them."""
+    anew = {*map(file_key, written)}
+    for path in sorted(folder.rglob("*.txt")):
+        if file_key(path) not in anew and _is_labels(path):
+            return f"the classes of {path} are its own"
+    return ""
+
+
+def _is_labels(path: Path) -> bool:
+    """True if a text file begins with a label."""
+    try:
+        with path.open("rb") as file:
+            return _LABEL.match(file.read(256)) is not None
+    except OSError:
+        return False
 
 
 def _read(path: Path) -> str:
@@ -207,12 +255,3 @@ def _tell_of_missing(path: Path, text: str, folders: Sequence[str]) -> None:
     missing = [folder for folder in folders if not entries & {folder, Path(path.parent, folder).resolve().as_posix()}]
     if missing:
         warn("%s stays as it is, and does not list %s: add that to it", path, ", ".join(missing))
-
-
-def _check_names(path: Path, known: Mapping[int, str], names: Sequence[str]) -> None:
-    for index, name in enumerate(names if known else ()):
-        if known.get(index) != name:
-            raise OutputError(
-                f"{path} calls class {index} {known.get(index, '')!r}, this run {name!r}; name another folder, or pass "
-                "--overwrite to replace it"
-            )

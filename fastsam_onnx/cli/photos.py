@@ -80,7 +80,7 @@ def find_photos(inputs: Sequence[str], *, recursive: bool) -> tuple[list[Photo],
         found, reasons = _photos_of(text, recursive=recursive)
         troubles += reasons
         for photo in found:
-            photos.setdefault(_absolute(photo), photo)
+            photos.setdefault(_place(photo), photo)
     return list(photos.values()), troubles
 
 
@@ -113,7 +113,7 @@ def plan(
         formats: Names in `FORMATS`; by default what the suffix of `output` says, else an overlay and JSON.
         output: A file, for one photo and one format; else a folder. By default results lie beside their photos, that of
             standard input in the current folder.
-        others: What the run reads beside the photos, such as a file of prompts.
+        others: What the run reads and writes beside them, such as a file of prompts and the data set.
 
     Returns:
         One job for each photo. No file is named twice and none is read: photo.jpg gives photo.json, but beside a
@@ -159,9 +159,12 @@ def file_name(photo: Photo) -> str | None:
 
 
 def relative_path(path: Path, folder: Path) -> str:
-    """A path as seen from a folder, with slashes; the whole path if there is no way from there."""
+    """A path as seen from a folder, with slashes; the whole path if there is no way from there.
+
+    Links to folders on the way are followed first, as the system does: "link/.." is not where the link stands.
+    """
     try:
-        return Path(os.path.relpath(path, folder)).as_posix()
+        return Path(os.path.relpath(_followed(path), os.path.realpath(folder))).as_posix()
     except ValueError:  # Windows: on another drive
         return path.resolve().as_posix()
 
@@ -244,6 +247,7 @@ def _plan_many(photos: Sequence[Photo], formats: Sequence[str], output: str | No
     depth = [0] * len(photos)
     inputs = {file_key(path).casefold() for path in read}
     suffixes = suffixes_beside_photos(formats)
+    places = [str(_place(photo)) for photo in photos]
 
     def paths(index: int) -> list[Path]:
         name = names[index][depth[index]]
@@ -251,8 +255,7 @@ def _plan_many(photos: Sequence[Photo], formats: Sequence[str], output: str | No
 
     def identity(index: int) -> str:
         """Two photos with the same one cannot be told apart by longer names."""
-        own = str(_absolute(photos[index]))
-        return own.casefold() if depth[index] else own
+        return places[index].casefold() if depth[index] else places[index]
 
     # Compared without case, because some file systems do. Where only the case differs, a longer name changes nothing.
     clashing = list(range(len(photos)))
@@ -313,6 +316,18 @@ def _folder_of_pattern(pattern: str) -> Path:
 def _absolute(photo: Photo) -> Path:
     """Its path without "..", links as they are."""
     return Path(os.path.normpath((photo.path or Path()).absolute()))
+
+
+def _place(photo: Photo) -> Path:
+    """Where it lies, through links to folders; a link to a photo is one of its own."""
+    return _followed(photo.path or Path())
+
+
+def _followed(path: Path) -> Path:
+    """An absolute path whose folders are no links."""
+    if path.name in ("", ".."):
+        return Path(os.path.realpath(path))
+    return Path(os.path.realpath(path.parent), path.name)
 
 
 def _files(folder: Path, *, recursive: bool, unreadable: list[tuple[str, str]]) -> Iterator[Path]:

@@ -267,9 +267,7 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
                 open_clip(model.clip, asked.prompts)
                 classes = wanted_classes(arguments, model, asked.prompts)
                 names = asked.names or model.contract.class_names
-                write_yolo_data(
-                    chosen, arguments.output, photos, names, read=asked.files, overwrite=arguments.overwrite
-                )
+                _write_yolo_data(jobs, photos, names, asked, arguments)
                 report.start()
                 process = partial(
                     _process, model=model, asked=asked, classes=classes, dataset=dataset, arguments=arguments
@@ -281,6 +279,22 @@ def _segment_photos(arguments: argparse.Namespace, screen: Screen) -> int:
             report.failed(str(dataset.path), reason)
     report.end(arguments.output)
     return 1 if report.counts["failed"] else 0
+
+
+def _write_yolo_data(
+    jobs: Sequence[Job],
+    photos: Sequence[Photo],
+    names: Mapping[int, str] | None,
+    asked: Asked,
+    arguments: argparse.Namespace,
+) -> None:
+    labels = [job.outputs["yolo"] for job in jobs if "yolo" in job.outputs]
+    write_yolo_data(
+        *(arguments.formats, arguments.output, photos, names),
+        read=asked.files,
+        written=labels,
+        overwrite=arguments.overwrite,
+    )
 
 
 def _processed(
@@ -300,7 +314,8 @@ def _planned(
         check_named(photos)
     elif arguments.output == "-" or (arguments.output is None and arguments.inputs == ["-"]):
         return [Job(_one_for_stdout(photos, arguments.json), {_format_for_stdout(chosen): STDOUT})]
-    jobs = plan(photos, chosen, arguments.output, prompt_files(arguments))
+    taken = () if dataset is None else (dataset.path, dataset.journal)
+    jobs = plan(photos, chosen, arguments.output, [*prompt_files(arguments), *taken])
     if dataset is None:
         return jobs
     return [replace(job, entry=name) for job, name in zip(jobs, entry_names(photos, dataset), strict=True)]

@@ -18,6 +18,8 @@ from fastsam_onnx.masks.instances import Instances, check_found
 _FRAME_SUFFIX = re.compile(r"\.[^#]*#[0-9]+")
 _MOST_DIGITS = 255
 """As long as the names of files are; Python reads 4300 at most."""
+LARGEST_ID = 2**53
+"""Up to here every reader of JSON has exact integers."""
 
 
 def to_coco(
@@ -88,7 +90,8 @@ def _categories(found: Instances, category_id: int | Sequence[int] | None) -> li
 def image_id_of(name: str) -> int | str:
     """The id that a photo's file name says: 139 for 000000000139.jpg, as COCO names its photos; "dog" for dog.jpg.
 
-    A frame of a video has its whole name, clip.mp4#12: those of one video are different photos.
+    A number above 2**53, as dates with microseconds are, stays a text: not every reader of JSON would keep it. A frame
+    of a video has its whole name, clip.mp4#12: those of one video are different photos.
 
     Raises:
         OptionError: If it is neither a text nor a path.
@@ -96,5 +99,6 @@ def image_id_of(name: str) -> int | str:
     path = PurePath(name if isinstance(name, PurePath) else options.text("name", name))
     if _FRAME_SUFFIX.fullmatch(path.suffix):
         return path.name
-    is_number = path.stem.isascii() and path.stem.isdigit() and len(path.stem) <= _MOST_DIGITS
-    return int(path.stem) if is_number else path.stem
+    stem = path.stem
+    is_number = stem.isascii() and stem.isdigit() and len(stem) <= _MOST_DIGITS and int(stem) <= LARGEST_ID
+    return int(stem) if is_number else stem

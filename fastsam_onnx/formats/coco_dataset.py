@@ -22,7 +22,7 @@ from fastsam_onnx import options
 from fastsam_onnx.errors import FastSAMError, OptionError, OutputError
 from fastsam_onnx.files import output_errors, sync, try_lock, write_file
 from fastsam_onnx.formats.categories import OBJECT, category_names
-from fastsam_onnx.formats.coco import image_id_of
+from fastsam_onnx.formats.coco import LARGEST_ID, image_id_of
 from fastsam_onnx.formats.rings import ring_with_holes
 from fastsam_onnx.formats.text import Json, expected_facts, json_bytes, numbers, rounded_score, track_facts, xywh
 from fastsam_onnx.log import warn
@@ -34,8 +34,6 @@ FILE_NAME = "instances.json"
 JOURNAL_SUFFIX = ".journal"
 TOLERANCE = 0.5
 """Distance in pixels by which outlines may stray: the steps of slanting edges go."""
-LARGEST_ID = 2**53
-"""Up to here every reader of JSON has exact integers."""
 
 
 def dataset_entry(

@@ -15,7 +15,7 @@ class Shown:
     """What is left of the objects, in this order.
 
     Attributes:
-        min_area: Objects of fewer pixels are left out.
+        min_area: Objects of fewer pixels are left out, also where `disjoint` leaves them fewer.
         parts: False if those that lie in a larger one are left out.
         disjoint: True if each pixel is to be in one object at most.
     """
@@ -26,8 +26,10 @@ class Shown:
 
     def of(self, found: Result) -> Result:
         """The objects that are left."""
-        if self.min_area:
-            found = found[found.areas >= self.min_area]
+        found = self._large(found)
         if not self.parts:
             found = found.without_parts()
-        return found.disjoint() if self.disjoint else found
+        return self._large(found.disjoint()) if self.disjoint else found
+
+    def _large(self, found: Result) -> Result:
+        return found[found.areas >= self.min_area] if self.min_area else found

@@ -10,6 +10,7 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import inspect
 import json
 import logging
 import re
@@ -336,6 +337,8 @@ def _cross_origin(origins: Sequence[str]) -> list[Middleware]:
     if not origins:
         return []
     headers = ("Authorization", "Content-Type")
+    known = inspect.signature(CORSMiddleware).parameters  # newer ones refuse pages that ask for a private network
+    private: dict[str, Any] = {"allow_private_network": True} if "allow_private_network" in known else {}
     return [
         Middleware(
             CORSMiddleware,
@@ -343,6 +346,7 @@ def _cross_origin(origins: Sequence[str]) -> list[Middleware]:
             allow_methods=("GET", "POST"),
             allow_headers=headers,
             expose_headers=(KEY_HEADER, "Warning"),
+            **private,
         )
     ]
 

@@ -132,7 +132,11 @@ def test_labels_of_files_that_name_classes_otherwise_are_not_put_together(folder
     code, out, err = convert(capsys, folder / "a.json", folder / "b.json", "--to", "yolo", "-o", tmp_path / "out")
     assert code == 1
     assert out == f"{tmp_path / 'out' / 'a.txt'}\n"
-    assert "calls class 0 'cat', this run 'dog'" in err
+    kept = f"the classes of {tmp_path / 'out' / 'a.txt'} are its own"
+    assert f"calls class 0 'cat', this run 'dog', and stays ({kept}); name another folder\n" in err
+    assert listing(tmp_path / "out") == ["a.txt", "data.yaml"]
+    again = [folder / "a.json", folder / "b.json", "--to", "yolo", "-o", tmp_path / "out", "--overwrite"]
+    assert convert(capsys, *again)[0] == 1  # what it was told to do, or not
     assert listing(tmp_path / "out") == ["a.txt", "data.yaml"]
 
 
@@ -375,6 +379,54 @@ def test_what_opencv_does_not_know_of_a_geotiff_is_not_said(shell, tmp_path):
     assert (done.returncode, done.stdout.decode().strip(), done.stderr) == (0, "a.overlay.png", b"")
 
 
+def in_two_folders(run, tmp_path):
+    """Results of two photos of one name and size, and overlays of both."""
+    for name, grey in (("a.png", 40), ("sub/a.png", 200)):
+        photo(tmp_path / "in" / name)
+        image = cv2.imread(str(tmp_path / "in" / name))
+        image[-4:] = grey
+        cv2.imwrite(str(tmp_path / "in" / name), image)
+    arguments = ["--recursive", "--format", "json,overlay,labelme", "-o", tmp_path / "out"]
+    assert run(tmp_path / "in", *arguments)[0] == 0
+    return [tmp_path / "out" / "a.json", tmp_path / "out" / "sub" / "a.json"]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_photos_of_one_name_are_told_apart_by_the_folders_of_their_results(run, tmp_path, capsys, together):
+    """Masks of one photo were shown over the other."""
+    results = in_two_folders(run, tmp_path)
+    wanted = [path.with_name("a.overlay.png").read_bytes() for path in results]
+    for paths in [results] if together else [[path] for path in results]:
+        code, _, err = convert(capsys, *paths, "--to", "overlay", "--photos", tmp_path / "in", "--overwrite")
+        assert (code, err) == (0, "")
+    assert [path.with_name("a.overlay.png").read_bytes() for path in results] == wanted
+    assert wanted[0] != wanted[1]
+    assert convert(capsys, *results, "--to", "coco", "--photos", tmp_path / "in")[0] == 0
+    assert len({str(each) for each in coco_ids(tmp_path / "out")}) == 2
+    assert convert(capsys, results[1], "--to", "labelme", "--photos", tmp_path / "in", "--overwrite")[0] == 0
+    assert read_json(tmp_path / "out" / "sub" / "a.labelme.json")["imagePath"] == "../../in/sub/a.png"
+
+
+@pytest.mark.parametrize("form", ["overlay", "labelme", "coco"])
+def test_one_photo_for_results_of_two_folders_is_told(run, tmp_path, capsys, form):
+    results = in_two_folders(run, tmp_path)
+    (tmp_path / "in" / "sub" / "a.png").unlink()
+    code, _, err = convert(capsys, *results, "--to", form, "--photos", tmp_path / "in", "--overwrite")
+    assert code == 0
+    assert f"{results[0]} and {results[1]} {'get one' if form == 'coco' else 'are both taken for results of'}" in err
+
+
+def test_a_json_file_of_another_program_is_not_replaced(folder, tmp_path, capsys):
+    """With --overwrite what somebody had drawn in labelme was."""
+    (tmp_path / "out").mkdir()
+    drawn = '{"version": "5.4.1", "shapes": []}'
+    (tmp_path / "out" / "a.json").write_text(drawn)
+    code, _, err = convert(capsys, folder / "a.json", "--to", "json", "-o", tmp_path / "out", "--overwrite")
+    assert code == 1
+    assert "a.json is no result of the format json, and is not replaced; name another folder" in err
+    assert (tmp_path / "out" / "a.json").read_text() == drawn
+
+
 def test_a_folder_that_is_mistyped_is_not_made(folder, tmp_path, capsys):
     assert convert(capsys, tmp_path / "im" / "a.json", "--to", "svg")[0] == 1
     assert convert(capsys, folder / "b.jsn", "--to", "svg", "-o", tmp_path / "out")[0] == 1
@@ -425,9 +477,9 @@ def test_a_pattern_is_the_files_that_match(folder, capsys):
 
 
 def test_what_shows_the_photo_needs_it(folder, tmp_path, capsys):
-    code, _, err = convert(capsys, folder / "a.json", "--to", "overlay", "--photos", tmp_path)
+    code, _, err = convert(capsys, folder / "a.json", "--to", "overlay", "--photos", tmp_path / "none")
     assert code == 1
-    assert f"overlay needs the photo, and there is no {tmp_path / 'a.png'}; --photos FOLDER says where" in err
+    assert f"overlay needs the photo, and there is no {tmp_path / 'none' / 'a.png'}; --photos FOLDER" in err
     assert convert(capsys, folder / "a.json", "--to", "overlay")[0] == 0
     assert (folder / "a.overlay.png").exists()
 
@@ -459,8 +511,11 @@ def test_options_of_the_photo_are_for_what_shows_it(folder, capsys):
 
 
 def test_a_photo_of_another_size_is_told(folder, tmp_path, capsys):
-    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((5, 7, 3), np.uint8))
+    (tmp_path / "other").mkdir()
+    cv2.imwrite(str(tmp_path / "other" / "a.png"), np.zeros((5, 7, 3), np.uint8))
     size = "{width} x {height}".format_map(read_json(folder / "a.json"))
-    code, _, err = convert(capsys, folder / "a.json", "--to", "cutout", "--photos", tmp_path)
+    code, _, err = convert(capsys, folder / "a.json", "--to", "cutout", "--photos", tmp_path / "other")
     assert code == 1
-    assert f"a.json: the photo {tmp_path / 'a.png'} must be that of the result, {size} pixels, got 7 x 5" in err
+    assert (
+        f"a.json: the photo {tmp_path / 'other' / 'a.png'} must be that of the result, {size} pixels, got 7 x 5" in err
+    )

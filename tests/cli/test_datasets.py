@@ -236,10 +236,47 @@ def test_what_somebodys_data_yaml_lacks_is_told(run, folder, tmp_path):
     for known in ("train: ../in\n", f"train: ['{folder}']\n"):
         (out / "data.yaml").write_text(known)
         assert "stays as it is" not in run(folder, "--format", "yolo", "-o", out)[2]
-    photo(folder / "deeper" / "c.png")
+    photo(folder / "deeper" / "c.png")  # which is in it
     assert run(folder, "--recursive", "--format", "yolo", "-o", out, "--overwrite", "--quiet") == (0, "", "")
-    lists = 'train: ["../in"]\nval: ["../in"]\n'  # with the folders in it
-    assert (out / "data.yaml").read_text() == f'{lists}names:\n  0: "object"\n'
+    assert (out / "data.yaml").read_text() == known  # labels are written anew, not what somebody wrote
+
+
+def test_labels_that_are_written_anew_leave_the_other_folders_and_classes(run, folder, tmp_path):
+    """With --overwrite labels that stayed lost their folder, and the names of their classes."""
+    out = tmp_path / "labels"
+    run(folder, "--format", "yolo", "-o", out)
+    photo(tmp_path / "second" / "b.png")
+    for _ in range(2):
+        assert run(tmp_path / "second", "--format", "yolo", "-o", out, "--overwrite")[0] == 0
+        assert (out / "data.yaml").read_text() == yolo_data(["../in", "../second"], ["object"])
+    before = yolo_data(["../in", "../second"], ["person", "dog"])
+    (out / "data.yaml").write_text(before)
+    code, _, err = run(tmp_path / "second", "--format", "yolo", "-o", out, "--overwrite")
+    assert code == 2
+    assert f"and stays (the classes of {out / '000.txt'} are its own); name another folder\n" in err
+    assert (out / "data.yaml").read_text() == before
+    for path in out.glob("0*.txt"):
+        path.write_text("")  # without objects none has a class
+    (out / "b.txt").unlink()
+    code, _, err = run(tmp_path / "second", "--format", "yolo", "-o", out)
+    assert (code, "and stays; name another folder, or pass --overwrite to replace it\n" in err) == (2, True)
+    assert run(tmp_path / "second", "--format", "yolo", "-o", out, "--overwrite")[0] == 0
+    assert (out / "data.yaml").read_text() == yolo_data(["../second"], ["object"])
+
+
+def test_a_photo_of_the_name_of_the_data_set_has_a_longer_one(run, tmp_path):
+    """Its JSON took the place of the data set, which could then not be written or read."""
+    for name in ("instances.jpg", "b.jpg"):
+        photo(tmp_path / "in" / name)
+    out = tmp_path / "out"
+    assert run(tmp_path / "in", "--format", "json,coco-dataset", "-o", out)[0] == 0
+    assert names(out) == ["b.json", "instances.jpg.json", "instances.json"]
+    assert counts(out / "instances.json")[0] == ["b.jpg", "instances.jpg"]
+    before = (out / "instances.json").read_bytes()
+    code, _, err = run(tmp_path / "in", "--format", "labelme", "-o", out, "--overwrite")
+    assert code == 1
+    assert "instances.json is no result of the format labelme, and is not replaced" in err
+    assert (out / "instances.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("spelling", [" [[person, dog]]\n", "\n  -1: person\n  0: object\n", f"\n  {'9' * 5000}: a\n"])
@@ -266,7 +303,7 @@ def test_labels_are_not_added_to_those_of_other_classes(run, folder, tmp_path, n
     (out / "data.yaml").write_text(before)
     code, _, err = run(folder, "--format", "yolo", "-o", out)
     assert code == 2
-    assert "data.yaml calls class 0 'person', this run 'object'; name another folder, or pass --overwrite" in err
+    assert "calls class 0 'person', this run 'object', and stays (somebody wrote it); name another folder\n" in err
     assert names(out) == ["data.yaml"]
     assert (out / "data.yaml").read_text() == before
     (out / "data.yaml").write_text(before.replace("person", "object"))

@@ -40,6 +40,18 @@ def test_without_parts(found, tmp_path):
         assert target.read_bytes() == encode(expected, "json")
 
 
+def test_objects_that_share_pixels_are_small_by_what_is_left_of_them(found, tmp_path):
+    """--min-area 500 gave one of 213 pixels: what others had left of it."""
+    least = int(np.sort(found.disjoint().areas)[-3])
+    kept = found[found.areas >= least].disjoint()
+    kept = kept[kept.areas >= least]
+    assert len(kept) < (found.areas >= least).sum()
+    target = tmp_path / "coffee.json"
+    options = ["--disjoint", "--min-area", str(least), "--quiet", "-o", str(target)]
+    assert main(["segment", str(COFFEE), *options]) == 0
+    assert target.read_bytes() == encode(kept, "json")
+
+
 def test_without_small_ones(found, tmp_path):
     middle = int(np.median(found.areas))
     target = tmp_path / "coffee.json"

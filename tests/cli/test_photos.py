@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.command_line import names, photo
+from support.command_line import POSIX, names, photo
 
 from fastsam_onnx.cli.photos import (
     Photo,
@@ -27,6 +27,19 @@ class TestInputs:
         assert find_photos([str(tmp_path), str(path)], recursive=False) == ([Photo(path, tmp_path)], [])
         roundabout = tmp_path / "b" / ".." / "a.png"
         assert find_photos([str(path), str(roundabout)], recursive=False) == ([Photo(path)], [])
+
+    @POSIX
+    def test_links_are_followed_before_what_comes_after_them(self, tmp_path):
+        """Of two photos one was left out without a word: "link/.." is not where the link stands."""
+        own, behind = photo(tmp_path / "p.png"), photo(tmp_path / "disk" / "deep" / "p.png")
+        (tmp_path / "disk" / "deep" / "dir").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "disk" / "deep" / "dir")
+        roundabout = Path(tmp_path, "link", "..", "p.png")
+        found, _ = find_photos([str(own), str(roundabout)], recursive=False)
+        assert found == [Photo(own), Photo(roundabout)]
+        assert find_photos([str(behind), str(roundabout)], recursive=False) == ([Photo(behind)], [])
+        (tmp_path / "again.png").symlink_to(own)
+        assert len(find_photos([str(own), str(tmp_path / "again.png")], recursive=False)[0]) == 2  # it is meant
 
     def test_folders_in_folders_but_no_hidden_ones_and_none_of_results(self, tmp_path):
         for name in ("x/y/a.png", ".git/b.png", "c.CUTOUTS/c.png", ".d.png"):
@@ -98,6 +111,15 @@ class TestOutput:
         of_folder = [Photo(Path(f"p/{name}"), Path("p")) for name in ("x/a.jpg", "y/a.jpg", "b.jpg")]
         assert image_ids([*of_folder, alone]) == ["x/a.jpg", "y/a.jpg", "b", 7]
         assert image_ids([Photo(Path("x/a.jpg")), Photo(Path("y/a.jpg"))]) == ["x/a.jpg", "y/a.jpg"]
+
+    @POSIX
+    def test_a_path_from_a_folder_that_is_a_link_leads_to_the_photo(self, tmp_path):
+        own = photo(tmp_path / "in" / "a.png")
+        (tmp_path / "disk" / "deep" / "out").mkdir(parents=True)
+        (tmp_path / "out").symlink_to(tmp_path / "disk" / "deep" / "out")
+        for folder in (tmp_path / "in", tmp_path / "out", tmp_path / "disk" / "deep"):
+            path = photo_options("labelme", own, folder / "a.json")["image_path"]
+            assert Path(folder, path).samefile(own)
 
     def test_labelme_is_led_to_a_photo_that_is_there(self, tmp_path):
         path, result = tmp_path / "in" / "a.png", tmp_path / "out" / "a.json"

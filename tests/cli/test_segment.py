@@ -237,7 +237,7 @@ def test_a_json_file_of_another_program_is_never_replaced(run, tmp_path, monkeyp
     (tmp_path / "in" / "a.json").write_text(theirs)
     code, _, said = run(*inputs)
     assert code == 1
-    assert "a.json is no result of the format json, and is not replaced; name a folder with --output" in said
+    assert "a.json is no result of the format json, and is not replaced; name another folder with --output" in said
     assert listing(tmp_path / "in") == ["a.json", "a.png"]
     assert (tmp_path / "in" / "a.json").read_text() == theirs
 
@@ -250,7 +250,7 @@ def test_our_json_is_not_taken_for_labelmes(run, tmp_path):
     for asked in ("labelme", "labelme,svg"):
         code, _, said = run(tmp_path / "in", "--format", asked)
         assert code == 1
-        assert "a.json is a result of the format json, which has the same name as labelme's; name a folder" in said
+        assert "a.json is a result of the format json, which has the same name as labelme's; name another" in said
         assert read_json(tmp_path / "in" / "a.json") == ours
         assert listing(tmp_path / "in") == ["a.json", "a.png"]
     assert run(tmp_path / "in", "--format", "labelme", "--overwrite")[0] == 0

@@ -85,6 +85,12 @@ def test_a_photo_without_a_name_or_an_id_is_warned_of(sample, caplog):
     assert not caplog.records
 
 
+def test_a_number_that_readers_of_json_would_round_stays_a_text():
+    assert formats.image_id_of(f"{2**53}.jpg") == 2**53
+    assert formats.image_id_of(f"{2**53 + 1}.jpg") == str(2**53 + 1)
+    assert formats.image_id_of("20240131123456789012.jpg") == "20240131123456789012"
+
+
 def test_the_error_for_an_image_id_says_that_text_is_accepted_too(sample):
     with pytest.raises(OptionError, match=r"image_id that is not text must be an integer >= 0, got \[1\]"):
         sample.to_coco(image_id=[1])

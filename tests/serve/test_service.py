@@ -177,6 +177,8 @@ def test_pages_of_other_origins_may_use_the_server_where_it_says_so(model):
             reply = client.segment(PHOTO, Origin="https://a.example", **headers)
             assert reply.status == (200 if headers else 401)
             assert reply.headers["access-control-allow-origin"] == "https://a.example"
+        private = {"Origin": "https://a.example", "Access-Control-Request-Private-Network": "true", **ask}
+        assert client.ask("OPTIONS", "/segment", headers=private).status == 200  # the usual one is this computer
         other = client.ask("OPTIONS", "/segment", headers={"Origin": "https://b.example", **ask})
         assert "access-control-allow-origin" not in other.headers
     with pytest.raises(OptionError, match=r"example\.org, got 'a\.example'"):
